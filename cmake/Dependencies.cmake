@@ -1,0 +1,20 @@
+# Debian packages only; tools/packages.txt lists them.
+
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(absl REQUIRED)
+# Module mode: protobuf 3.21 of Debian has no config package.
+find_package(Protobuf REQUIRED)
+find_package(gRPC CONFIG REQUIRED)
+find_package(OpenSSL REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(nlohmann_json REQUIRED)
+pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
+
+# oneDNN's config package asks for OpenCL, which nothing here needs.
+find_path(DNNL_INCLUDE_DIR NAMES dnnl.hpp REQUIRED)
+find_library(DNNL_LIBRARY NAMES dnnl REQUIRED)
+# omp_set_num_threads: oneDNN's own runtime, limited to one thread per caller.
+find_library(GOMP_LIBRARY NAMES gomp libgomp.so.1 REQUIRED
+             HINTS /usr/lib/gcc/x86_64-linux-gnu/12)

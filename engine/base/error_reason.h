@@ -1,0 +1,46 @@
+// The machine-readable reasons of errors: the `reason` of ErrorDetail and of
+// google.rpc.ErrorInfo (domain "tandem"). A reason never changes its meaning.
+// services/README.md lists them for users.
+
+#ifndef TANDEM_ENGINE_BASE_ERROR_REASON_H_
+#define TANDEM_ENGINE_BASE_ERROR_REASON_H_
+
+namespace tandem {
+
+// A file is not what its format says; the message has offset and key.
+inline constexpr char kReasonMalformedFile[] = "MALFORMED_FILE";
+// A file is well formed but holds what this build can not run.
+inline constexpr char kReasonUnsupportedModel[] = "UNSUPPORTED_MODEL";
+// A numerics mode was asked for that this file or machine can not have.
+inline constexpr char kReasonUnsupportedNumerics[] = "UNSUPPORTED_NUMERICS";
+// One or more options are out of range; violations names each.
+inline constexpr char kReasonInvalidOptions[] = "INVALID_OPTIONS";
+// A text is not UTF-8.
+inline constexpr char kReasonInvalidText[] = "INVALID_TEXT";
+// A prompt has no token.
+inline constexpr char kReasonEmptyPrompt[] = "EMPTY_PROMPT";
+// A token id is not in the vocabulary.
+inline constexpr char kReasonInvalidToken[] = "INVALID_TOKEN";
+// Prompt plus generated tokens exceed the context of the model.
+inline constexpr char kReasonContextExceeded[] = "CONTEXT_EXCEEDED";
+// No model of that id.
+inline constexpr char kReasonUnknownModel[] = "UNKNOWN_MODEL";
+// No session of that id (for this tenant).
+inline constexpr char kReasonUnknownSession[] = "UNKNOWN_SESSION";
+// A message came in a state that does not take it.
+inline constexpr char kReasonWrongState[] = "WRONG_STATE";
+// Draft and target vocabularies differ; the message names the first token.
+inline constexpr char kReasonVocabularyMismatch[] = "VOCABULARY_MISMATCH";
+// KV pages, sessions or queue places are used up; try later.
+inline constexpr char kReasonExhausted[] = "EXHAUSTED";
+// No worker can serve the request now; try later.
+inline constexpr char kReasonNoWorker[] = "NO_WORKER";
+// Logits hold NaN, or every token is banned.
+inline constexpr char kReasonNoToken[] = "NO_TOKEN";
+inline constexpr char kReasonNumericCorruption[] = "NUMERIC_CORRUPTION";
+// The server is shutting down; try another.
+inline constexpr char kReasonDraining[] = "DRAINING";
+
+}  // namespace tandem
+
+#endif  // TANDEM_ENGINE_BASE_ERROR_REASON_H_

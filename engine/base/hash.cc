@@ -1,0 +1,54 @@
+#include "engine/base/hash.h"
+
+#include <openssl/evp.h>
+
+#include <array>
+
+#include "absl/strings/escaping.h"
+#include "engine/base/check.h"
+
+namespace tandem {
+
+struct Sha256::Context {
+  EVP_MD_CTX* evp = EVP_MD_CTX_new();
+  ~Context() { EVP_MD_CTX_free(evp); }
+
+  void Update(const void* data, size_t size) {
+    TANDEM_CHECK(EVP_DigestUpdate(evp, data, size) == 1);
+  }
+};
+
+Sha256::Sha256() : context_(std::make_unique<Context>()) {
+  TANDEM_CHECK(context_->evp != nullptr);
+  TANDEM_CHECK(EVP_DigestInit_ex(context_->evp, EVP_sha256(), nullptr) == 1);
+}
+
+Sha256::~Sha256() = default;
+
+void Sha256::AddBytes(absl::Span<const uint8_t> bytes) {
+  AddNumber(bytes.size());
+  context_->Update(bytes.data(), bytes.size());
+}
+
+void Sha256::AddString(absl::string_view text) {
+  AddNumber(text.size());
+  context_->Update(text.data(), text.size());
+}
+
+void Sha256::AddNumber(uint64_t number) {
+  std::array<uint8_t, 8> bytes;
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    bytes[i] = static_cast<uint8_t>(number >> (8 * i));
+  }
+  context_->Update(bytes.data(), bytes.size());
+}
+
+std::string Sha256::HexDigest() {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
+  unsigned int size = 0;
+  TANDEM_CHECK(EVP_DigestFinal_ex(context_->evp, digest.data(), &size) == 1);
+  return absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(digest.data()), size));
+}
+
+}  // namespace tandem

@@ -1,0 +1,41 @@
+// SHA-256 (OpenSSL), for fingerprints: equal digests are taken for equal
+// content.
+
+#ifndef TANDEM_ENGINE_BASE_HASH_H_
+#define TANDEM_ENGINE_BASE_HASH_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+
+namespace tandem {
+
+// Each Add* is framed by its length, so no two sequences of calls with
+// different content give the same digest input.
+class Sha256 {
+ public:
+  Sha256();
+  ~Sha256();
+
+  Sha256(const Sha256&) = delete;
+  Sha256& operator=(const Sha256&) = delete;
+
+  void AddBytes(absl::Span<const uint8_t> bytes);
+  void AddString(absl::string_view text);
+  void AddNumber(uint64_t number);
+
+  // The digest in 64 lower-case hexadecimal digits. Called once.
+  std::string HexDigest();
+
+ private:
+  struct Context;
+  std::unique_ptr<Context> context_;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_ENGINE_BASE_HASH_H_

@@ -1,0 +1,54 @@
+#include "engine/base/status.h"
+
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+
+namespace tandem {
+namespace {
+
+// Payload: reason, then field and description of each violation, with the
+// unit separator (0x1f) between them.
+constexpr char kDetailUrl[] = "type.tandem/ErrorDetail";
+constexpr char kSeparator = '\x1f';
+
+}  // namespace
+
+absl::Status MakeError(absl::StatusCode code, const ErrorDetail& detail,
+                       absl::string_view message) {
+  absl::Status status(code, message);
+  std::string payload = detail.reason;
+  for (const FieldViolation& violation : detail.violations) {
+    absl::StrAppend(&payload, std::string(1, kSeparator), violation.field,
+                    std::string(1, kSeparator), violation.description);
+  }
+  status.SetPayload(kDetailUrl, absl::Cord(payload));
+  return status;
+}
+
+std::optional<ErrorDetail> GetErrorDetail(const absl::Status& status) {
+  const absl::optional<absl::Cord> payload = status.GetPayload(kDetailUrl);
+  if (!payload.has_value()) return std::nullopt;
+  const std::vector<std::string> parts =
+      absl::StrSplit(std::string(*payload), kSeparator);
+  ErrorDetail detail;
+  detail.reason = parts[0];
+  for (size_t i = 1; i + 1 < parts.size(); i += 2) {
+    detail.violations.push_back(
+        {.field = parts[i], .description = parts[i + 1]});
+  }
+  return detail;
+}
+
+absl::Status Annotate(const absl::Status& status, absl::string_view context) {
+  if (status.ok()) return status;
+  absl::Status result(status.code(),
+                      absl::StrCat(context, ": ", status.message()));
+  status.ForEachPayload(
+      [&result](absl::string_view url, const absl::Cord& payload) {
+        result.SetPayload(url, payload);
+      });
+  return result;
+}
+
+}  // namespace tandem

@@ -1,0 +1,91 @@
+// A model with its KV cache and its threads: Load, Open, Step, Close.
+//
+// Owned by one worker or one InferenceSession. Not thread safe: one compute
+// thread owns an engine (kv_usage alone may be read from any thread).
+//
+// The logits at a position depend only on the model and on the tokens before
+// it: the same bits for any batch, row count, chunking and thread count.
+
+#ifndef TANDEM_ENGINE_ENGINE_H_
+#define TANDEM_ENGINE_ENGINE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/types/span.h"
+#include "engine/base/status.h"
+#include "engine/base/types.h"
+#include "engine/model/model.h"
+#include "engine/model/step.h"
+#include "engine/tokenizer/tokenizer.h"
+
+namespace tandem {
+
+struct EngineOptions {
+  // Members of the thread team, the caller included; 0: one per CPU.
+  int threads = 0;
+  // Tokens of one sequence at most; 0: what the model allows.
+  Position context_max = 0;
+  // Tokens of all open sequences together; 0: four full contexts. Rounded up
+  // to whole pages.
+  int64_t kv_tokens = 0;
+  // KV storage; absent: bf16 for int8 and bf16 modes, f32 for mode f32.
+  std::optional<KvType> kv_type;
+  // Rows of one Step at most, over all its items; 1 .. 4096.
+  int rows_max = 256;
+  // Sequences open at once at most.
+  int sequences_max = 1024;
+};
+
+struct EngineInfo {
+  int vocab_size = 0;
+  Position context_max = 0;
+  int rows_max = 0;
+  // Equal fingerprints give equal text (SHA-256, hexadecimal): weights,
+  // tokenizer, numerics mode, KV type, RoPE and context settings, numerics
+  // version and, for oneDNN modes, its version and instruction set.
+  std::string fingerprint;
+};
+
+struct KvUsage {
+  int64_t pages_total = 0;
+  int64_t pages_reserved = 0;
+  int page_tokens = 0;
+};
+
+class Engine {
+ public:
+  // Shares `model`, which stays loaded while any engine has it. Errors:
+  // INVALID_ARGUMENT (options), RESOURCE_EXHAUSTED (KV memory).
+  static absl::StatusOr<std::unique_ptr<Engine>> Load(
+      std::shared_ptr<const Model> model, const EngineOptions& options);
+
+  virtual ~Engine() = default;
+
+  // A new, empty sequence that will hold at most `tokens_max` tokens: their KV
+  // pages are reserved here, so a Step never runs out. Errors:
+  // INVALID_ARGUMENT with CONTEXT_EXCEEDED; RESOURCE_EXHAUSTED with EXHAUSTED.
+  virtual absl::StatusOr<SequenceId> Open(Position tokens_max) = 0;
+
+  // Runs every item and hands the wanted rows to `consumer`. At most
+  // info().rows_max rows in all, each sequence at most once. Allocates
+  // nothing. Errors: INVALID_ARGUMENT for an unknown sequence, a position
+  // above the sequence's length, a token id outside the vocabulary, or too
+  // many rows or tokens; then nothing has been run.
+  virtual absl::Status Step(absl::Span<const StepItem> batch,
+                            RowConsumer* consumer) = 0;
+
+  // Frees the sequence's pages.
+  virtual void Close(SequenceId sequence) = 0;
+
+  virtual const EngineInfo& info() const = 0;
+  virtual const Tokenizer& tokenizer() const = 0;
+  virtual KvUsage kv_usage() const = 0;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_ENGINE_ENGINE_H_

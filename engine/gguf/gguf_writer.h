@@ -1,0 +1,63 @@
+// Builds a GGUF (version 3) image in memory: tests make their files with it,
+// and a worker makes the metadata-only file that it hands to coordinators.
+
+#ifndef TANDEM_ENGINE_GGUF_GGUF_WRITER_H_
+#define TANDEM_ENGINE_GGUF_GGUF_WRITER_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "engine/base/tensor_type.h"
+#include "engine/gguf/gguf_file.h"
+
+namespace tandem {
+
+class GgufWriter {
+ public:
+  void SetUint32(absl::string_view key, uint32_t value);
+  void SetUint64(absl::string_view key, uint64_t value);
+  void SetInt32(absl::string_view key, int32_t value);
+  void SetFloat32(absl::string_view key, float value);
+  void SetBool(absl::string_view key, bool value);
+  void SetString(absl::string_view key, absl::string_view value);
+  void SetStringArray(absl::string_view key,
+                      absl::Span<const std::string> values);
+  void SetFloat32Array(absl::string_view key, absl::Span<const float> values);
+  void SetInt32Array(absl::string_view key, absl::Span<const int32_t> values);
+  // Any entry of another file, as it is.
+  void CopyEntry(const GgufEntry& entry);
+
+  // dims[0] is the contiguous dimension; data has the size that type and dims
+  // give.
+  void AddTensor(absl::string_view name, TensorType type,
+                 absl::Span<const uint64_t> dims,
+                 absl::Span<const uint8_t> data);
+
+  // The whole file image.
+  std::string Serialize() const;
+
+ private:
+  struct Tensor {
+    std::string name;
+    TensorType type;
+    std::vector<uint64_t> dims;
+    std::string data;
+  };
+
+  void AppendKey(absl::string_view key, GgufValueType type);
+
+  uint64_t entries_ = 0;
+  std::string metadata_;
+  std::vector<Tensor> tensors_;
+};
+
+// The image of a GGUF that holds `file`'s metadata (general.architecture and
+// name, tokenizer.*) and no tensor: what GetTokenizer streams.
+std::string TokenizerImage(const GgufFile& file);
+
+}  // namespace tandem
+
+#endif  // TANDEM_ENGINE_GGUF_GGUF_WRITER_H_

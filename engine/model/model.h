@@ -1,0 +1,78 @@
+// The weights of one model in one numerics mode, with the forward pass.
+// Immutable after Load and shared (shared_ptr: store, engines); what a pass
+// changes (KV cache, activations, threads) is the caller's ModelState.
+
+#ifndef TANDEM_ENGINE_MODEL_MODEL_H_
+#define TANDEM_ENGINE_MODEL_MODEL_H_
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "engine/base/status.h"
+#include "engine/base/types.h"
+#include "engine/gguf/gguf_file.h"
+#include "engine/kernels/numerics_mode.h"
+#include "engine/model/config.h"
+#include "engine/model/step.h"
+#include "engine/tokenizer/tokenizer.h"
+
+namespace tandem {
+
+struct ModelOptions {
+  // Absent: int8 for files with quantised weights, bf16 for BF16 files on
+  // AVX-512, else f32. A mode that rounds a float file to less than it holds
+  // must be asked for here.
+  std::optional<NumericsMode> numerics;
+  // Threads for packing; 0: one per CPU.
+  int threads = 0;
+  // Called now and then on the loading thread with 0 .. 1.
+  std::function<void(double fraction)> progress;
+};
+
+class ModelState;    // engine/model/model_state.h
+class ModelWeights;  // engine/model/weights.h
+
+class Model {
+ public:
+  // Errors: INVALID_ARGUMENT with MALFORMED_FILE or UNSUPPORTED_MODEL (names
+  // the key or tensor), FAILED_PRECONDITION with UNSUPPORTED_NUMERICS.
+  static absl::StatusOr<std::shared_ptr<const Model>> Load(
+      std::unique_ptr<GgufFile> file, const ModelOptions& options);
+  ~Model();
+
+  // One pass over every item: writes their keys and values to the state's KV
+  // cache and hands wanted rows to `consumer`. The caller (Engine) has checked
+  // the batch.
+  void Step(absl::Span<const StepItem> batch, ModelState* state,
+            RowConsumer* consumer) const;
+
+  // Step with one sequence: logits [tokens.size(), vocab_size], row-major.
+  // Errors: as Engine::Step.
+  absl::StatusOr<std::vector<float>> Forward(absl::Span<const TokenId> tokens,
+                                             Position position,
+                                             SequenceId sequence,
+                                             ModelState* state) const;
+
+  const ModelConfig& config() const;
+  const Tokenizer& tokenizer() const;
+  NumericsMode numerics() const;
+  // Bytes of packed weights; a pass of few rows reads each about once.
+  int64_t weight_bytes() const;
+  // SHA-256 of weights, tokenizer, numerics mode and version, RoPE settings
+  // and, for oneDNN modes, its version and instruction set.
+  const std::string& fingerprint() const;
+  // The metadata-only GGUF that GetTokenizer hands out.
+  const std::string& tokenizer_image() const;
+
+ private:
+  Model();
+  // The owner of this class adds members here.
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_ENGINE_MODEL_MODEL_H_

@@ -1,0 +1,48 @@
+// Models by id: from a file or from bytes, loaded once, cached, shared. Thread
+// safe; a Get while another thread loads the same model waits for it.
+
+#ifndef TANDEM_ENGINE_MODEL_MODEL_STORE_H_
+#define TANDEM_ENGINE_MODEL_MODEL_STORE_H_
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "engine/base/status.h"
+#include "engine/model/model.h"
+
+namespace tandem {
+
+class ModelStore {
+ public:
+  // Makes a model known; nothing is loaded yet. Errors: ALREADY_EXISTS, or
+  // INVALID_ARGUMENT for an id that is empty or longer than 256 bytes.
+  absl::Status AddFile(absl::string_view id, const std::string& path,
+                       const ModelOptions& options = {});
+  absl::Status AddBytes(absl::string_view id, std::string bytes,
+                        const ModelOptions& options = {});
+
+  // The model, loaded at the first call. Errors: NOT_FOUND with UNKNOWN_MODEL,
+  // and as Model::Load (kept: a model that failed fails again until removed).
+  absl::StatusOr<std::shared_ptr<const Model>> Get(absl::string_view id);
+
+  // Forgets the model; holders keep theirs. Errors: NOT_FOUND.
+  absl::Status Remove(absl::string_view id);
+
+  std::vector<std::string> Ids() const;
+
+ private:
+  struct Entry;
+
+  mutable absl::Mutex mutex_;
+  std::map<std::string, std::shared_ptr<Entry>> entries_
+      ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_ENGINE_MODEL_MODEL_STORE_H_

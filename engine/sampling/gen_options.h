@@ -1,0 +1,79 @@
+// What a client may ask of a generation. Plain values; defaults are the
+// service's. Ranges stand at each field; ValidateGenOptions checks them.
+
+#ifndef TANDEM_ENGINE_SAMPLING_GEN_OPTIONS_H_
+#define TANDEM_ENGINE_SAMPLING_GEN_OPTIONS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/base/status.h"
+#include "engine/base/types.h"
+
+namespace tandem {
+
+inline constexpr int kMaxTokensLimit = 1 << 20;
+inline constexpr int kStopTokenIdsLimit = 64;
+inline constexpr int kStopStringsLimit = 16;
+inline constexpr int kStopStringBytesLimit = 256;
+inline constexpr int kLogitBiasLimit = 1024;
+inline constexpr int kLogprobsLimit = 20;
+inline constexpr int kDraftLengthLimit = 16;
+
+// Added to the raw logit of `id`. -infinity bans the token.
+struct LogitBias {
+  TokenId id = 0;
+  float bias = 0;  // finite in [-1000, 1000], or -infinity
+};
+
+struct GenOptions {
+  // Tokens to generate at most, 1 .. kMaxTokensLimit.
+  int32_t max_tokens = 512;
+  // 0 is greedy (the highest processed logit), else 0 < t <= 100.
+  float temperature = 0.7f;
+  // Keeps the fewest tokens whose probabilities sum to top_p; (0, 1], 1 = off.
+  float top_p = 0.9f;
+  // Keeps the k highest; 0 .. 2^31 - 1, 0 = off.
+  int32_t top_k = 40;
+  // Drops tokens below min_p times the highest probability; [0, 1], 0 = off.
+  float min_p = 0.0f;
+  // Of all tokens of the session: divides positive logits, multiplies the
+  // others; (0, 10], 1 = off.
+  float repetition_penalty = 1.1f;
+  // Subtracted once from tokens generated in this turn; [-10, 10], 0 = off.
+  float presence_penalty = 0.0f;
+  // Subtracted for each time a token was generated in this turn; as above.
+  float frequency_penalty = 0.0f;
+  // At most kLogitBiasLimit, each id once.
+  std::vector<LogitBias> logit_bias;
+  // Any 64-bit value; absent: one below 2^53 is drawn and reported.
+  std::optional<uint64_t> seed;
+  // End the turn, beside the vocabulary's own end-of-generation tokens; at
+  // most kStopTokenIdsLimit.
+  std::vector<TokenId> stop_token_ids;
+  // End the turn where they stand in the text, which is cut before them; at
+  // most kStopStringsLimit of 1 .. kStopStringBytesLimit bytes of UTF-8.
+  std::vector<std::string> stop_strings;
+  // Goes on past the vocabulary's end-of-generation tokens.
+  bool ignore_eos = false;
+  // Log-probabilities of each token and of this many alternatives,
+  // 0 .. kLogprobsLimit; absent: none at all.
+  std::optional<int32_t> logprobs;
+  // Tokens drafted per round, 0 (no speculation) .. kDraftLengthLimit. Never
+  // changes the text.
+  int32_t draft_length = 4;
+};
+
+// OK, or INVALID_ARGUMENT with INVALID_OPTIONS and one violation per wrong
+// field ("temperature", "stop_strings[3]"); vocab_size bounds token ids.
+absl::Status ValidateGenOptions(const GenOptions& options, int vocab_size);
+
+// A seed below 2^53 (every language's JSON holds it) from the system's
+// entropy.
+uint64_t DrawSeed();
+
+}  // namespace tandem
+
+#endif  // TANDEM_ENGINE_SAMPLING_GEN_OPTIONS_H_

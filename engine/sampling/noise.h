@@ -1,0 +1,27 @@
+// Counter-based Gumbel noise: a pure function of (seed, position, token).
+//
+// Philox 4x32-10 (Salmon et al., SC 2011, "Parallel random numbers: as easy as
+// 1, 2, 3"): key = the seed's two halves, low first; counter = (token id / 4,
+// position, choice index, 0); the token's word is number id mod 4.
+// u = (word + 0.5) * 2^-32; noise = -log(-log(u)), all in double.
+
+#ifndef TANDEM_ENGINE_SAMPLING_NOISE_H_
+#define TANDEM_ENGINE_SAMPLING_NOISE_H_
+
+#include <array>
+#include <cstdint>
+
+#include "engine/base/types.h"
+
+namespace tandem {
+
+// Ten rounds of Philox 4x32.
+std::array<uint32_t, 4> Philox4x32(std::array<uint32_t, 4> counter,
+                                   std::array<uint32_t, 2> key);
+
+// The noise of `token` at `position` (below 2^32) under `seed`; choice 0.
+double GumbelNoise(uint64_t seed, Position position, TokenId token);
+
+}  // namespace tandem
+
+#endif  // TANDEM_ENGINE_SAMPLING_NOISE_H_
