@@ -1,0 +1,89 @@
+#include "services/common/logging.h"
+
+#include <grpc/support/log.h>
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace tandem {
+namespace {
+
+// %*: the message as a JSON string.
+class JsonMessageFlag : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&,
+              spdlog::memory_buf_t& destination) override {
+    const std::string quoted =
+        nlohmann::json(
+            std::string(message.payload.data(), message.payload.size()))
+            .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    destination.append(quoted.data(), quoted.data() + quoted.size());
+  }
+
+  std::unique_ptr<custom_flag_formatter> clone() const override {
+    return std::make_unique<JsonMessageFlag>();
+  }
+};
+
+std::unique_ptr<spdlog::formatter> MakeJsonFormatter() {
+  auto formatter = std::make_unique<spdlog::pattern_formatter>(
+      spdlog::pattern_time_type::utc);
+  formatter->add_flag<JsonMessageFlag>('*');
+  formatter->set_pattern(
+      R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","message":%*})");
+  return formatter;
+}
+
+std::unique_ptr<spdlog::formatter> MakeTextFormatter() {
+  return std::make_unique<spdlog::pattern_formatter>(
+      "%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
+}
+
+std::optional<spdlog::level::level_enum> ParseLevel(absl::string_view name) {
+  if (name == "debug") return spdlog::level::debug;
+  if (name == "info") return spdlog::level::info;
+  if (name == "warning") return spdlog::level::warn;
+  if (name == "error") return spdlog::level::err;
+  return std::nullopt;
+}
+
+// A peer that breaks a connection is an error to gRPC; to us it is weather.
+void LogFromGrpc(gpr_log_func_args* arguments) {
+  const auto level = arguments->severity == GPR_LOG_SEVERITY_ERROR
+                         ? spdlog::level::warn
+                         : spdlog::level::debug;
+  spdlog::log(level, "grpc: {}", arguments->message);
+}
+
+}  // namespace
+
+absl::Status InitLogging(absl::string_view format, absl::string_view level) {
+  const std::optional<spdlog::level::level_enum> parsed = ParseLevel(level);
+  if (!parsed.has_value()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--log-level ", level, ": is not one of debug, info, warning, error"));
+  }
+  if (format != "text" && format != "json") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--log-format ", format, ": is not text or json"));
+  }
+  auto logger = std::make_shared<spdlog::logger>(
+      "tandem", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  logger->set_formatter(format == "json" ? MakeJsonFormatter()
+                                         : MakeTextFormatter());
+  logger->set_level(*parsed);
+  logger->flush_on(spdlog::level::debug);
+  spdlog::set_default_logger(std::move(logger));
+  gpr_set_log_function(LogFromGrpc);
+  return absl::OkStatus();
+}
+
+}  // namespace tandem

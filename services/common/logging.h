@@ -1,0 +1,20 @@
+// The process's log: spdlog's default logger, to standard error. Prompts,
+// generated text and token ids are never logged.
+
+#ifndef TANDEM_SERVICES_COMMON_LOGGING_H_
+#define TANDEM_SERVICES_COMMON_LOGGING_H_
+
+#include "absl/strings/string_view.h"
+#include "engine/base/status.h"
+
+namespace tandem {
+
+// `format`: "text", or "json" (one object a line: time, level, message).
+// `level`: "debug", "info", "warning" or "error". gRPC's own messages go
+// there too: its errors as warnings, the rest as debug. Once, at the start of
+// main. Errors: INVALID_ARGUMENT.
+absl::Status InitLogging(absl::string_view format, absl::string_view level);
+
+}  // namespace tandem
+
+#endif  // TANDEM_SERVICES_COMMON_LOGGING_H_

@@ -1,0 +1,84 @@
+#include "services/common/options_conversion.h"
+
+namespace tandem {
+
+GenOptions FromProto(const v1::GenerationOptions& options) {
+  GenOptions result;
+  if (options.has_max_tokens()) result.max_tokens = options.max_tokens();
+  if (options.has_temperature()) result.temperature = options.temperature();
+  if (options.has_top_p()) result.top_p = options.top_p();
+  if (options.has_top_k()) result.top_k = options.top_k();
+  if (options.has_min_p()) result.min_p = options.min_p();
+  if (options.has_repetition_penalty()) {
+    result.repetition_penalty = options.repetition_penalty();
+  }
+  if (options.has_presence_penalty()) {
+    result.presence_penalty = options.presence_penalty();
+  }
+  if (options.has_frequency_penalty()) {
+    result.frequency_penalty = options.frequency_penalty();
+  }
+  for (const v1::LogitBias& bias : options.logit_bias()) {
+    result.logit_bias.push_back({.id = bias.token_id(), .bias = bias.bias()});
+  }
+  if (options.has_seed()) result.seed = options.seed();
+  result.stop_token_ids.assign(options.stop_token_ids().begin(),
+                               options.stop_token_ids().end());
+  result.stop_strings.assign(options.stop_strings().begin(),
+                             options.stop_strings().end());
+  if (options.has_ignore_eos()) result.ignore_eos = options.ignore_eos();
+  if (options.has_logprobs()) result.logprobs = options.logprobs();
+  if (options.has_draft_length()) result.draft_length = options.draft_length();
+  return result;
+}
+
+v1::GenerationOptions ToProto(const GenOptions& options) {
+  v1::GenerationOptions result;
+  result.set_max_tokens(options.max_tokens);
+  result.set_temperature(options.temperature);
+  result.set_top_p(options.top_p);
+  result.set_top_k(options.top_k);
+  result.set_min_p(options.min_p);
+  result.set_repetition_penalty(options.repetition_penalty);
+  result.set_presence_penalty(options.presence_penalty);
+  result.set_frequency_penalty(options.frequency_penalty);
+  for (const LogitBias& bias : options.logit_bias) {
+    v1::LogitBias* added = result.add_logit_bias();
+    added->set_token_id(bias.id);
+    added->set_bias(bias.bias);
+  }
+  if (options.seed.has_value()) result.set_seed(*options.seed);
+  result.mutable_stop_token_ids()->Add(options.stop_token_ids.begin(),
+                                       options.stop_token_ids.end());
+  result.mutable_stop_strings()->Add(options.stop_strings.begin(),
+                                     options.stop_strings.end());
+  result.set_ignore_eos(options.ignore_eos);
+  if (options.logprobs.has_value()) result.set_logprobs(*options.logprobs);
+  result.set_draft_length(options.draft_length);
+  return result;
+}
+
+v1::PositionLogprobs LogprobsToProto(const SampledToken& token) {
+  v1::PositionLogprobs result;
+  result.set_logprob(token.logprob);
+  for (const TokenLogprob& alternative : token.alternatives) {
+    v1::TokenLogprob* added = result.add_alternatives();
+    added->set_token_id(alternative.id);
+    added->set_logprob(alternative.logprob);
+  }
+  return result;
+}
+
+SampledToken SampledTokenFromProto(TokenId id,
+                                   const v1::PositionLogprobs& logprobs) {
+  SampledToken result;
+  result.id = id;
+  result.logprob = logprobs.logprob();
+  for (const v1::TokenLogprob& alternative : logprobs.alternatives()) {
+    result.alternatives.push_back(
+        {.id = alternative.token_id(), .logprob = alternative.logprob()});
+  }
+  return result;
+}
+
+}  // namespace tandem

@@ -1,0 +1,27 @@
+// Options and tokens on the wire: engine values <-> protobuf. Pure functions;
+// any thread. Nothing is validated here: ValidateGenOptions does that.
+
+#ifndef TANDEM_SERVICES_COMMON_OPTIONS_CONVERSION_H_
+#define TANDEM_SERVICES_COMMON_OPTIONS_CONVERSION_H_
+
+#include "engine/base/types.h"
+#include "engine/sampling/gen_options.h"
+#include "engine/sampling/logits_processor.h"
+#include "tandem/v1/types.pb.h"
+
+namespace tandem {
+
+// Fields that are not set get GenOptions' defaults.
+GenOptions FromProto(const v1::GenerationOptions& options);
+// Every field is set, but seed and logprobs only where they have a value.
+v1::GenerationOptions ToProto(const GenOptions& options);
+
+// The log-probabilities of a sampled token, and the token made of its two
+// parts on the wire.
+v1::PositionLogprobs LogprobsToProto(const SampledToken& token);
+SampledToken SampledTokenFromProto(TokenId id,
+                                   const v1::PositionLogprobs& logprobs);
+
+}  // namespace tandem
+
+#endif  // TANDEM_SERVICES_COMMON_OPTIONS_CONVERSION_H_

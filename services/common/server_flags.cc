@@ -1,0 +1,118 @@
+#include "services/common/server_flags.h"
+
+#include <cstdlib>
+#include <iostream>
+#include <istream>
+#include <memory>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "services/common/version.h"
+
+namespace tandem {
+namespace {
+
+constexpr int kDrainTimeoutMsMax = 24 * 60 * 60 * 1000;
+
+std::string EnvironmentName(absl::string_view flag) {
+  return absl::StrCat(
+      "TANDEM_",
+      absl::StrReplaceAll(absl::AsciiStrToUpper(flag), {{"-", "_"}}));
+}
+
+bool IsInEnvironment(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  return value != nullptr && *value != '\0';
+}
+
+// CLI11 lets the file win over the environment; here what the environment has
+// is not read from the file.
+class EnvironmentFirstConfig : public CLI::ConfigBase {
+ public:
+  std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
+    std::vector<CLI::ConfigItem> found = ConfigBase::from_config(input);
+    std::erase_if(found, [](const CLI::ConfigItem& item) {
+      return item.parents.empty() &&
+             IsInEnvironment(EnvironmentName(item.name));
+    });
+    return found;
+  }
+};
+
+void SetEnvironmentNames(CLI::App* app) {
+  for (CLI::Option* option : app->get_options()) {
+    const std::vector<std::string>& names = option->get_lnames();
+    if (names.empty() || names[0] == "help" || names[0] == "version") continue;
+    option->envname(EnvironmentName(names[0]));
+  }
+}
+
+// An error in one line: the parser's text may have several.
+int PrintOneLine(absl::string_view program, std::string message) {
+  absl::StripAsciiWhitespace(&message);
+  std::cerr << program << ": " << absl::StrReplaceAll(message, {{"\n", " "}})
+            << std::endl;
+  return kExitUsage;
+}
+
+}  // namespace
+
+void AddServerFlags(CLI::App* app, ServerFlags* flags) {
+  app->add_option("--listen", flags->listen,
+                  "Address to listen at: host:port, [ipv6]:port or unix:PATH; "
+                  "port 0 takes any free one")
+      ->capture_default_str();
+  app->add_option("--address-file", flags->address_file,
+                  "File to write the bound address to, once listening");
+  app->add_option("--tls-cert", flags->tls.cert,
+                  "PEM certificate chain of this server; turns TLS on");
+  app->add_option("--tls-key", flags->tls.key, "PEM private key of --tls-cert");
+  app->add_option("--tls-client-ca", flags->tls.client_ca,
+                  "PEM roots; clients must show a certificate signed by one");
+  app->add_flag("--insecure-listen", flags->insecure_listen,
+                "Allow an address that others can reach without TLS");
+  app->add_flag("--reflection", flags->reflection,
+                "Serve gRPC reflection, for grpcurl and the like");
+  app->add_option("--log-format", flags->log_format, "text or json")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  app->add_option("--log-level", flags->log_level,
+                  "debug, info, warning or error")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
+      ->capture_default_str();
+  app->add_option("--drain-timeout-ms", flags->drain_timeout_ms,
+                  "Milliseconds that running work gets to finish at SIGTERM")
+      ->check(CLI::Range(0, kDrainTimeoutMsMax))
+      ->capture_default_str();
+  app->set_config("--config", "", "File of flags, key = value (INI or TOML)");
+}
+
+std::optional<int> ParseFlags(CLI::App* app, int argc,
+                              const char* const* argv) {
+  app->set_version_flag("--version", kTandemVersion);
+  app->config_formatter(std::make_shared<EnvironmentFirstConfig>());
+  app->allow_config_extras(CLI::config_extras_mode::error);
+  SetEnvironmentNames(app);
+  try {
+    app->parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app->exit(error);
+    return PrintOneLine(app->get_name(),
+                        absl::StrCat(error.what(), " (see --help)"));
+  }
+  return std::nullopt;
+}
+
+int PrintUsageError(absl::string_view program, const absl::Status& status) {
+  return PrintOneLine(program, std::string(status.message()));
+}
+
+absl::Status CheckServerFlags(const ServerFlags& flags) {
+  TANDEM_RETURN_IF_ERROR(
+      CheckListenAddress(flags.listen, flags.tls, flags.insecure_listen));
+  return MakeServerCredentials(flags.tls).status();
+}
+
+}  // namespace tandem

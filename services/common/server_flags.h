@@ -1,0 +1,55 @@
+// The flags that both servers have, and the one place that parses flags.
+//
+// Every long flag can also be set by an environment variable (TANDEM_ and the
+// flag in upper case, - as _) and in the file of --config (key = value, INI or
+// TOML). The command line comes before the environment, the environment before
+// the file.
+
+#ifndef TANDEM_SERVICES_COMMON_SERVER_FLAGS_H_
+#define TANDEM_SERVICES_COMMON_SERVER_FLAGS_H_
+
+#include <CLI/CLI.hpp>
+#include <optional>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "engine/base/status.h"
+#include "services/common/credentials.h"
+
+namespace tandem {
+
+// Exit codes of every binary.
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitUsage = 2;
+
+struct ServerFlags {
+  std::string listen;  // preset by the caller: its default
+  std::string address_file;
+  ServerTlsFiles tls;
+  bool insecure_listen = false;
+  bool reflection = false;
+  std::string log_format = "text";
+  std::string log_level = "info";
+  int drain_timeout_ms = 30000;
+};
+
+// Adds the flags above and --config to `app`; `flags` outlives it.
+void AddServerFlags(CLI::App* app, ServerFlags* flags);
+
+// Parses the command line, the environment and the config file, for all
+// options of `app` and not only those above. Nothing where the program goes
+// on; else its exit code: 0 after --help or --version, kExitUsage after one
+// line on standard error.
+std::optional<int> ParseFlags(CLI::App* app, int argc, const char* const* argv);
+
+// The same one line for an error found later: "PROGRAM: MESSAGE"; kExitUsage.
+int PrintUsageError(absl::string_view program, const absl::Status& status);
+
+// The checks on ServerFlags that need no parser: listen address, TLS files.
+// Errors: INVALID_ARGUMENT.
+absl::Status CheckServerFlags(const ServerFlags& flags);
+
+}  // namespace tandem
+
+#endif  // TANDEM_SERVICES_COMMON_SERVER_FLAGS_H_

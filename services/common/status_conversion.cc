@@ -1,0 +1,134 @@
+#include "services/common/status_conversion.h"
+
+#include <utf8proc.h>
+
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+
+namespace tandem {
+namespace {
+
+constexpr int kCodeMax = 16;  // UNAUTHENTICATED, the last code of gRPC
+
+// `text` as one line of valid UTF-8 of at most `bytes_max` bytes: protobuf
+// strings must be UTF-8, and a message may quote what a client sent.
+std::string CleanText(absl::string_view text, size_t bytes_max) {
+  const bool cut = text.size() > bytes_max;
+  if (cut) {
+    size_t end = bytes_max - 3;  // room for "..."
+    while (end > 0 && (text[end] & 0xc0) == 0x80) --end;
+    text = text.substr(0, end);
+  }
+  std::string result;
+  const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
+  for (size_t at = 0; at < text.size();) {
+    utf8proc_int32_t code_point = 0;
+    const utf8proc_ssize_t read = utf8proc_iterate(
+        bytes + at, static_cast<utf8proc_ssize_t>(text.size() - at),
+        &code_point);
+    if (read <= 0) {
+      result.push_back('?');
+      ++at;
+      continue;
+    }
+    const size_t length = static_cast<size_t>(read);
+    if (code_point < 0x20 || code_point == 0x7f) {
+      result.push_back(' ');
+    } else {
+      result.append(text.data() + at, length);
+    }
+    at += length;
+  }
+  return cut ? result + "..." : result;
+}
+
+bool IsForClients(const absl::Status& status, bool has_detail) {
+  if (has_detail) return true;
+  switch (status.code()) {
+    case absl::StatusCode::kInternal:
+    case absl::StatusCode::kUnknown:
+    case absl::StatusCode::kDataLoss:
+      return false;
+    default:
+      return true;
+  }
+}
+
+void AddViolations(const std::vector<FieldViolation>& violations,
+                   google::rpc::Status* result) {
+  if (violations.empty()) return;
+  google::rpc::BadRequest bad_request;
+  for (const FieldViolation& violation : violations) {
+    if (bad_request.field_violations_size() == kStatusViolationsMax) break;
+    auto* added = bad_request.add_field_violations();
+    added->set_field(CleanText(violation.field, kViolationFieldBytesMax));
+    added->set_description(
+        CleanText(violation.description, kViolationDescriptionBytesMax));
+  }
+  result->add_details()->PackFrom(bad_request);
+}
+
+}  // namespace
+
+grpc::Status ToGrpcStatus(const absl::Status& status) {
+  if (status.ok()) return grpc::Status::OK;
+  const std::optional<ErrorDetail> detail = GetErrorDetail(status);
+
+  google::rpc::Status result;
+  result.set_code(static_cast<int>(status.code()));
+  result.set_message(IsForClients(status, detail.has_value())
+                         ? CleanText(status.message(), kStatusMessageBytesMax)
+                         : "internal error; the server's log tells more");
+  google::rpc::ErrorInfo info;
+  info.set_reason(detail.has_value()
+                      ? CleanText(detail->reason, kViolationFieldBytesMax)
+                      : absl::StatusCodeToString(status.code()));
+  info.set_domain(kErrorDomain);
+  result.add_details()->PackFrom(info);
+  if (detail.has_value()) AddViolations(detail->violations, &result);
+  if (status.code() == absl::StatusCode::kUnavailable ||
+      status.code() == absl::StatusCode::kResourceExhausted) {
+    google::rpc::RetryInfo retry;
+    retry.mutable_retry_delay()->set_seconds(kRetryDelayMs / 1000);
+    retry.mutable_retry_delay()->set_nanos(kRetryDelayMs % 1000 * 1000000);
+    result.add_details()->PackFrom(retry);
+  }
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
+                      result.message(), result.SerializeAsString());
+}
+
+absl::Status FromGrpcStatus(const grpc::Status& status) {
+  if (status.ok()) return absl::OkStatus();
+  const int number = static_cast<int>(status.error_code());
+  const auto code = number > 0 && number <= kCodeMax
+                        ? static_cast<absl::StatusCode>(number)
+                        : absl::StatusCode::kUnknown;
+  google::rpc::Status details;
+  if (!details.ParseFromString(status.error_details())) {
+    return absl::Status(code, status.error_message());
+  }
+  ErrorDetail detail;
+  for (const google::protobuf::Any& any : details.details()) {
+    google::rpc::ErrorInfo info;
+    google::rpc::BadRequest bad_request;
+    if (any.UnpackTo(&info) && info.domain() == kErrorDomain) {
+      detail.reason = info.reason();
+    } else if (any.UnpackTo(&bad_request)) {
+      for (const auto& violation : bad_request.field_violations()) {
+        detail.violations.push_back({.field = violation.field(),
+                                     .description = violation.description()});
+      }
+    }
+  }
+  // A code's own name stands where the sender's status had no detail.
+  if (detail.reason.empty() ||
+      detail.reason == absl::StatusCodeToString(code)) {
+    return absl::Status(code, status.error_message());
+  }
+  return MakeError(code, detail, status.error_message());
+}
+
+}  // namespace tandem
