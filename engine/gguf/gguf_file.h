@@ -2,9 +2,10 @@
 // memory. Owned by one holder; immutable after Open, so any thread may read.
 //
 // Every count, length and offset is checked with overflow-safe arithmetic
-// before use; nothing larger than the file is ever allocated. Errors are
-// INVALID_ARGUMENT with reason MALFORMED_FILE and name the file offset and the
-// key or tensor. Format: github.com/ggml-org/ggml, docs/gguf.md.
+// before use; what is allocated is bounded by the file's size and by fixed
+// limits on counts (gguf_parser.h). Errors are INVALID_ARGUMENT with reason
+// MALFORMED_FILE and name the file offset and the key or tensor. Format:
+// github.com/ggml-org/ggml, docs/gguf.md, and this folder's README.
 
 #ifndef TANDEM_ENGINE_GGUF_GGUF_FILE_H_
 #define TANDEM_ENGINE_GGUF_GGUF_FILE_H_
@@ -99,7 +100,8 @@ class GgufFile {
   const GgufEntry* FindEntry(absl::string_view key) const;
   const GgufTensor* FindTensor(absl::string_view name) const;
 
-  // The tensor's bytes, inside the file: [tensor.bytes].
+  // The tensor's bytes, inside the file: [tensor.bytes]. They begin at a
+  // multiple of 8 in memory.
   absl::Span<const uint8_t> TensorData(const GgufTensor& tensor) const;
 
   // Typed reads. NOT_FOUND where the key is absent; INVALID_ARGUMENT
@@ -126,6 +128,11 @@ class GgufFile {
   friend class GgufParser;
 
   GgufFile() = default;
+
+  // The entry, or NOT_FOUND (reason MALFORMED_FILE).
+  absl::StatusOr<const GgufEntry*> GetEntry(absl::string_view key) const;
+  absl::Status WrongType(const GgufEntry& entry,
+                         absl::string_view expected) const;
 
   std::string name_;
   std::string owned_;        // FromBytes

@@ -50,6 +50,7 @@ class GgufWriter {
   void AppendKey(absl::string_view key, GgufValueType type);
 
   uint64_t entries_ = 0;
+  uint64_t alignment_ = 32;  // general.alignment, once that is set
   std::string metadata_;
   std::vector<Tensor> tensors_;
 };

@@ -1,0 +1,257 @@
+#include "engine/gguf/gguf_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "engine/base/error_reason.h"
+#include "engine/gguf/gguf_parser.h"
+
+namespace tandem {
+namespace {
+
+// The status for a system call on `path` that failed with `error`.
+absl::Status FileError(const std::string& path, int error) {
+  const std::string message = absl::StrCat(path, ": ", std::strerror(error));
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+      return absl::NotFoundError(message);
+    case EACCES:
+    case EPERM:
+      return absl::PermissionDeniedError(message);
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+      return absl::ResourceExhaustedError(message);
+    case ELOOP:
+    case ENAMETOOLONG:
+    case EINVAL:
+    case ENXIO:
+      return absl::InvalidArgumentError(message);
+    default:
+      return absl::UnavailableError(message);
+  }
+}
+
+absl::Status NotRegular(const std::string& path) {
+  return MakeError(absl::StatusCode::kInvalidArgument,
+                   {.reason = kReasonMalformedFile, .violations = {}},
+                   absl::StrCat(path, ": is not a regular file"));
+}
+
+// A file descriptor that closes itself.
+class Descriptor {
+ public:
+  explicit Descriptor(int number) : number_(number) {}
+  ~Descriptor() {
+    if (number_ >= 0) close(number_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int number() const { return number_; }
+
+ private:
+  int number_;
+};
+
+}  // namespace
+
+absl::string_view GgufValueTypeName(GgufValueType type) {
+  switch (type) {
+    case GgufValueType::kUint8:
+      return "uint8";
+    case GgufValueType::kInt8:
+      return "int8";
+    case GgufValueType::kUint16:
+      return "uint16";
+    case GgufValueType::kInt16:
+      return "int16";
+    case GgufValueType::kUint32:
+      return "uint32";
+    case GgufValueType::kInt32:
+      return "int32";
+    case GgufValueType::kFloat32:
+      return "float32";
+    case GgufValueType::kBool:
+      return "bool";
+    case GgufValueType::kString:
+      return "string";
+    case GgufValueType::kArray:
+      return "array";
+    case GgufValueType::kUint64:
+      return "uint64";
+    case GgufValueType::kInt64:
+      return "int64";
+    case GgufValueType::kFloat64:
+      return "float64";
+  }
+  return "unknown";
+}
+
+size_t GgufArray::size() const {
+  return std::visit([](const auto& elements) { return elements.size(); },
+                    values);
+}
+
+uint64_t GgufTensor::elements() const {
+  uint64_t product = 1;  // the parser has checked that this fits
+  for (const uint64_t dim : dims) product *= dim;
+  return product;
+}
+
+absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::Open(
+    const std::string& path) {
+  if (path.find('\0') != std::string::npos) {
+    return absl::InvalidArgumentError("the path of a GGUF file holds a NUL");
+  }
+  // Non-blocking: opening a FIFO must not wait for its writer.
+  const Descriptor descriptor(
+      open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (descriptor.number() < 0) return FileError(path, errno);
+  struct stat info;
+  if (fstat(descriptor.number(), &info) != 0) return FileError(path, errno);
+  if (!S_ISREG(info.st_mode)) return NotRegular(path);
+
+  std::unique_ptr<GgufFile> file(new GgufFile());
+  file->name_ = path;
+  const auto size = static_cast<size_t>(info.st_size);
+  if (size > 0) {
+    void* const mapping = mmap(nullptr, size, PROT_READ, MAP_PRIVATE,
+                               descriptor.number(), /*offset=*/0);
+    if (mapping == MAP_FAILED) return FileError(path, errno);
+    file->mapping_ = mapping;
+    file->bytes_ =
+        absl::MakeConstSpan(static_cast<const uint8_t*>(mapping), size);
+  }
+  TANDEM_RETURN_IF_ERROR(GgufParser::Parse(file.get()));
+  return file;
+}
+
+absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::FromBytes(
+    std::string bytes, const std::string& name) {
+  std::unique_ptr<GgufFile> file(new GgufFile());
+  file->name_ = name;
+  file->owned_ = std::move(bytes);
+  file->bytes_ =
+      absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(file->owned_.data()),
+                          file->owned_.size());
+  TANDEM_RETURN_IF_ERROR(GgufParser::Parse(file.get()));
+  return file;
+}
+
+GgufFile::~GgufFile() {
+  if (mapping_ != nullptr) munmap(mapping_, bytes_.size());
+}
+
+const GgufEntry* GgufFile::FindEntry(absl::string_view key) const {
+  const auto found = entry_index_.find(std::string(key));
+  return found == entry_index_.end() ? nullptr : &entries_[found->second];
+}
+
+const GgufTensor* GgufFile::FindTensor(absl::string_view name) const {
+  const auto found = tensor_index_.find(std::string(name));
+  return found == tensor_index_.end() ? nullptr : &tensors_[found->second];
+}
+
+absl::Span<const uint8_t> GgufFile::TensorData(const GgufTensor& tensor) const {
+  TANDEM_CHECK(tensor.offset <= bytes_.size() &&
+               tensor.bytes <= bytes_.size() - tensor.offset);
+  return bytes_.subspan(tensor.offset, tensor.bytes);
+}
+
+absl::Status GgufFile::MalformedEntry(absl::string_view key,
+                                      absl::string_view what) const {
+  const GgufEntry* entry = FindEntry(key);
+  if (entry != nullptr) {
+    return GgufError(name_, entry->offset,
+                     absl::StrCat("key ", QuoteForError(key)), what);
+  }
+  return MakeError(
+      absl::StatusCode::kInvalidArgument,
+      {.reason = kReasonMalformedFile, .violations = {}},
+      absl::StrCat(name_, ": key ", QuoteForError(key), ": ", what));
+}
+
+absl::StatusOr<const GgufEntry*> GgufFile::GetEntry(
+    absl::string_view key) const {
+  const GgufEntry* entry = FindEntry(key);
+  if (entry != nullptr) return entry;
+  return MakeError(
+      absl::StatusCode::kNotFound,
+      {.reason = kReasonMalformedFile, .violations = {}},
+      absl::StrCat(name_, ": key ", QuoteForError(key), " is missing"));
+}
+
+absl::Status GgufFile::WrongType(const GgufEntry& entry,
+                                 absl::string_view expected) const {
+  return MalformedEntry(entry.key,
+                        absl::StrCat("has type ", GgufValueTypeName(entry.type),
+                                     ", must be ", expected));
+}
+
+absl::StatusOr<uint64_t> GgufFile::GetUint(absl::string_view key) const {
+  TANDEM_ASSIGN_OR_RETURN(const GgufEntry* entry, GetEntry(key));
+  if (const auto* value = std::get_if<uint64_t>(&entry->value)) return *value;
+  const auto* value = std::get_if<int64_t>(&entry->value);
+  if (value == nullptr) return WrongType(*entry, "an integer");
+  if (*value < 0) {
+    return MalformedEntry(
+        key, absl::StrCat("is ", *value, ", must not be negative"));
+  }
+  return static_cast<uint64_t>(*value);
+}
+
+absl::StatusOr<double> GgufFile::GetFloat(absl::string_view key) const {
+  TANDEM_ASSIGN_OR_RETURN(const GgufEntry* entry, GetEntry(key));
+  const auto* value = std::get_if<double>(&entry->value);
+  if (value == nullptr) return WrongType(*entry, "a float");
+  return *value;
+}
+
+absl::StatusOr<bool> GgufFile::GetBool(absl::string_view key) const {
+  TANDEM_ASSIGN_OR_RETURN(const GgufEntry* entry, GetEntry(key));
+  const auto* value = std::get_if<bool>(&entry->value);
+  if (value == nullptr) return WrongType(*entry, "a bool");
+  return *value;
+}
+
+absl::StatusOr<absl::string_view> GgufFile::GetString(
+    absl::string_view key) const {
+  TANDEM_ASSIGN_OR_RETURN(const GgufEntry* entry, GetEntry(key));
+  const auto* value = std::get_if<absl::string_view>(&entry->value);
+  if (value == nullptr) return WrongType(*entry, "a string");
+  return *value;
+}
+
+absl::StatusOr<const GgufArray*> GgufFile::GetArray(
+    absl::string_view key) const {
+  TANDEM_ASSIGN_OR_RETURN(const GgufEntry* entry, GetEntry(key));
+  const auto* value = std::get_if<GgufArray>(&entry->value);
+  if (value == nullptr) return WrongType(*entry, "an array");
+  return value;
+}
+
+absl::StatusOr<uint64_t> GgufFile::GetUintOr(absl::string_view key,
+                                             uint64_t absent) const {
+  return FindEntry(key) == nullptr ? absent : GetUint(key);
+}
+
+absl::StatusOr<double> GgufFile::GetFloatOr(absl::string_view key,
+                                            double absent) const {
+  return FindEntry(key) == nullptr ? absent : GetFloat(key);
+}
+
+absl::StatusOr<bool> GgufFile::GetBoolOr(absl::string_view key,
+                                         bool absent) const {
+  return FindEntry(key) == nullptr ? absent : GetBool(key);
+}
+
+}  // namespace tandem
