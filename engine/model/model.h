@@ -45,8 +45,8 @@ class Model {
   ~Model();
 
   // One pass over every item: writes their keys and values to the state's KV
-  // cache and hands wanted rows to `consumer`. The caller (Engine) has checked
-  // the batch.
+  // cache and hands wanted rows to `consumer`. `batch` has passed the state's
+  // CheckBatch. Allocates nothing.
   void Step(absl::Span<const StepItem> batch, ModelState* state,
             RowConsumer* consumer) const;
 
@@ -57,20 +57,28 @@ class Model {
                                              SequenceId sequence,
                                              ModelState* state) const;
 
-  const ModelConfig& config() const;
-  const Tokenizer& tokenizer() const;
-  NumericsMode numerics() const;
+  const ModelConfig& config() const { return config_; }
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  NumericsMode numerics() const { return numerics_; }
   // Bytes of packed weights; a pass of few rows reads each about once.
   int64_t weight_bytes() const;
   // SHA-256 of weights, tokenizer, numerics mode and version, RoPE settings
   // and, for oneDNN modes, its version and instruction set.
-  const std::string& fingerprint() const;
+  const std::string& fingerprint() const { return fingerprint_; }
   // The metadata-only GGUF that GetTokenizer hands out.
-  const std::string& tokenizer_image() const;
+  const std::string& tokenizer_image() const { return tokenizer_image_; }
 
  private:
   Model();
-  // The owner of this class adds members here.
+
+  std::string ComputeFingerprint() const;
+
+  ModelConfig config_;
+  NumericsMode numerics_ = NumericsMode::kF32;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<ModelWeights> weights_;
+  std::string tokenizer_image_;
+  std::string fingerprint_;
 };
 
 }  // namespace tandem

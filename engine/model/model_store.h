@@ -38,6 +38,8 @@ class ModelStore {
  private:
   struct Entry;
 
+  absl::Status Add(absl::string_view id, std::shared_ptr<Entry> entry);
+
   mutable absl::Mutex mutex_;
   std::map<std::string, std::shared_ptr<Entry>> entries_
       ABSL_GUARDED_BY(mutex_);

@@ -1,0 +1,130 @@
+#include "engine/engine.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "engine/base/check.h"
+#include "engine/base/cpu_features.h"
+#include "engine/base/error_reason.h"
+#include "engine/base/hash.h"
+#include "engine/base/thread_team.h"
+#include "engine/kernels/attention.h"
+#include "engine/model/model_state.h"
+
+namespace tandem {
+namespace {
+
+constexpr int64_t kThreadsMax = 1024;
+constexpr int64_t kRowsMax = 4096;
+constexpr int64_t kSequencesMax = 1 << 20;
+constexpr int64_t kKvTokensMax = int64_t{1} << 40;
+constexpr int64_t kDefaultKvContexts = 4;
+
+absl::Status CheckRange(absl::string_view field, int64_t value, int64_t low,
+                        int64_t high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  const std::string what =
+      absl::StrCat("must be in [", low, ", ", high, "], is ", value);
+  return MakeError(absl::StatusCode::kInvalidArgument,
+                   {kReasonInvalidOptions, {{std::string(field), what}}},
+                   absl::StrCat("engine option ", field, " ", what));
+}
+
+absl::Status CheckOptions(const EngineOptions& options,
+                          Position context_length) {
+  TANDEM_RETURN_IF_ERROR(
+      CheckRange("threads", options.threads, 0, kThreadsMax));
+  TANDEM_RETURN_IF_ERROR(
+      CheckRange("context_max", options.context_max, 0, context_length));
+  TANDEM_RETURN_IF_ERROR(
+      CheckRange("kv_tokens", options.kv_tokens, 0, kKvTokensMax));
+  TANDEM_RETURN_IF_ERROR(CheckRange("rows_max", options.rows_max, 1, kRowsMax));
+  return CheckRange("sequences_max", options.sequences_max, 1, kSequencesMax);
+}
+
+// The options with every default filled in.
+absl::StatusOr<ModelStateOptions> Resolve(const Model& model,
+                                          const EngineOptions& options) {
+  TANDEM_RETURN_IF_ERROR(CheckOptions(options, model.config().context_length));
+  TANDEM_ASSIGN_OR_RETURN(const SimdLevel level, EffectiveSimdLevel());
+  const Position context_max = options.context_max == 0
+                                   ? model.config().context_length
+                                   : options.context_max;
+  const int64_t kv_tokens = options.kv_tokens == 0
+                                ? kDefaultKvContexts * context_max
+                                : options.kv_tokens;
+  const KvType default_type =
+      model.numerics() == NumericsMode::kF32 ? KvType::kF32 : KvType::kBf16;
+  return ModelStateOptions{
+      .numerics = model.numerics(),
+      .kv_type = options.kv_type.value_or(default_type),
+      .threads = options.threads == 0 ? AvailableCpus() : options.threads,
+      .level = level,
+      .context_max = context_max,
+      .kv_pages = (kv_tokens + kKvPageTokens - 1) / kKvPageTokens,
+      .rows_max = options.rows_max,
+      .sequences_max = options.sequences_max};
+}
+
+std::string Fingerprint(const Model& model, const ModelStateOptions& options) {
+  Sha256 hash;
+  hash.AddString(model.fingerprint());
+  hash.AddString(KvTypeName(options.kv_type));
+  hash.AddNumber(static_cast<uint64_t>(options.context_max));
+  return hash.HexDigest();
+}
+
+class CpuEngine : public Engine {
+ public:
+  CpuEngine(std::shared_ptr<const Model> model,
+            std::unique_ptr<ModelState> state)
+      : model_(std::move(model)), state_(std::move(state)) {
+    const ModelStateOptions& options = state_->options();
+    info_ = {.vocab_size = static_cast<int>(model_->config().vocab_size),
+             .context_max = options.context_max,
+             .rows_max = options.rows_max,
+             .fingerprint = Fingerprint(*model_, options)};
+  }
+
+  absl::StatusOr<SequenceId> Open(Position tokens_max) override {
+    return state_->kv().Open(tokens_max);
+  }
+
+  absl::Status Step(absl::Span<const StepItem> batch,
+                    RowConsumer* consumer) override {
+    TANDEM_RETURN_IF_ERROR(state_->CheckBatch(batch));
+    model_->Step(batch, state_.get(), consumer);
+    return absl::OkStatus();
+  }
+
+  void Close(SequenceId sequence) override { state_->kv().Close(sequence); }
+
+  const EngineInfo& info() const override { return info_; }
+  const Tokenizer& tokenizer() const override { return model_->tokenizer(); }
+
+  KvUsage kv_usage() const override {
+    return {.pages_total = state_->options().kv_pages,
+            .pages_reserved = state_->kv().pages_reserved(),
+            .page_tokens = kKvPageTokens};
+  }
+
+ private:
+  const std::shared_ptr<const Model> model_;
+  const std::unique_ptr<ModelState> state_;
+  EngineInfo info_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Load(
+    std::shared_ptr<const Model> model, const EngineOptions& options) {
+  TANDEM_CHECK(model != nullptr);
+  TANDEM_ASSIGN_OR_RETURN(const ModelStateOptions resolved,
+                          Resolve(*model, options));
+  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<ModelState> state,
+                          ModelState::Create(model->config(), resolved));
+  return std::make_unique<CpuEngine>(std::move(model), std::move(state));
+}
+
+}  // namespace tandem

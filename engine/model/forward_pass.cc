@@ -1,0 +1,253 @@
+#include "engine/model/forward_pass.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <functional>
+
+#include "engine/base/check.h"
+#include "engine/kernels/vector_ops.h"
+
+namespace tandem {
+namespace {
+
+// A region of the team costs a few microseconds, the time of about this many
+// floats of elementwise work.
+constexpr int64_t kInlineElements = 1 << 13;
+
+// Matmuls of one input at most (query, key, value).
+constexpr size_t kProductsMax = 3;
+
+}  // namespace
+
+ForwardPass::ForwardPass(const ModelConfig& config, const ModelWeights& weights,
+                         ModelState* state)
+    : config_(config),
+      weights_(weights),
+      state_(*state),
+      scratch_(state->activations()),
+      level_(state->level()) {}
+
+void ForwardPass::Run(absl::Span<const StepItem> batch, RowConsumer* consumer) {
+  PlaceRows(batch);
+  if (rows_ == 0) return;
+  Embed();
+  for (int64_t i = 0; i < config_.layers; ++i) {
+    const LayerWeights& layer = weights_.layer(i);
+    AddAttention(layer, i);
+    AddFeedForward(layer);
+  }
+  RunHead(consumer);
+}
+
+void ForwardPass::PlaceRows(absl::Span<const StepItem> batch) {
+  scratch_.rows.clear();
+  scratch_.wanted.clear();
+  for (size_t i = 0; i < batch.size(); ++i) {
+    const StepItem& item = batch[i];
+    const size_t count = item.tokens.size();
+    for (size_t t = 0; t < count; ++t) {
+      const bool wanted = item.rows == WantedRows::kAll ||
+                          (item.rows == WantedRows::kLast && t + 1 == count);
+      if (wanted) {
+        const size_t row = item.rows == WantedRows::kAll ? t : 0;
+        scratch_.wanted.push_back(
+            {.pass_row = static_cast<int64_t>(scratch_.rows.size()),
+             .item = i,
+             .row = row});
+      }
+      scratch_.rows.push_back(
+          {.sequence = item.sequence,
+           .position = item.position + static_cast<Position>(t),
+           .token = item.tokens[t]});
+    }
+    state_.kv().SetLength(item.sequence,
+                          item.position + static_cast<Position>(count));
+  }
+  rows_ = static_cast<int64_t>(scratch_.rows.size());
+  TANDEM_CHECK(rows_ <= state_.options().rows_max);
+}
+
+void ForwardPass::Embed() {
+  const int64_t width = config_.width;
+  Split(rows_, rows_ * width, [&](int, int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      weights_.EmbeddingRow(scratch_.rows[row].token,
+                            scratch_.residual.data() + row * width);
+    }
+  });
+}
+
+void ForwardPass::AddAttention(const LayerWeights& layer, int64_t index) {
+  Norm(layer.attention_norm);
+  Multiply(scratch_.normed.data(), rows_, config_.width,
+           {{layer.query, scratch_.query.data()},
+            {layer.key, scratch_.key.data()},
+            {layer.value, scratch_.value.data()}});
+  RotateAndStore(index);
+  Attend(index);
+  Multiply(scratch_.attended.data(), rows_, config_.query_width(),
+           {{layer.attention_output, scratch_.delta.data()}});
+  AddDelta();
+}
+
+void ForwardPass::AddFeedForward(const LayerWeights& layer) {
+  const int64_t ffn = config_.feed_forward_width;
+  Norm(layer.feed_forward_norm);
+  Multiply(
+      scratch_.normed.data(), rows_, config_.width,
+      {{layer.gate, scratch_.gate.data()}, {layer.up, scratch_.up.data()}});
+  float* gate = scratch_.gate.data();
+  const float* up = scratch_.up.data();
+  Split(rows_ * ffn, rows_ * ffn, [&](int, int64_t begin, int64_t end) {
+    SiluMultiply(level_, gate + begin, up + begin, end - begin, gate + begin);
+  });
+  Multiply(gate, rows_, ffn, {{layer.down, scratch_.delta.data()}});
+  AddDelta();
+}
+
+void ForwardPass::RunHead(RowConsumer* consumer) {
+  const absl::Span<const WantedRow> wanted = scratch_.wanted;
+  if (wanted.empty()) return;
+  TANDEM_CHECK(consumer != nullptr);
+  const int64_t width = config_.width;
+  const int64_t vocab = config_.vocab_size;
+  for (size_t begin = 0; begin < wanted.size(); begin += kHeadTileRows) {
+    const absl::Span<const WantedRow> tile =
+        wanted.subspan(begin, kHeadTileRows);
+    for (size_t i = 0; i < tile.size(); ++i) {
+      RmsNorm(level_, scratch_.residual.data() + tile[i].pass_row * width,
+              weights_.output_norm().data(), width, config_.norm_epsilon,
+              scratch_.normed.data() + i * width);
+    }
+    Multiply(scratch_.normed.data(), static_cast<int64_t>(tile.size()), width,
+             {{weights_.head(), scratch_.logits.data()}});
+    for (size_t i = 0; i < tile.size(); ++i) {
+      consumer->OnRow(
+          tile[i].item, tile[i].row,
+          {scratch_.logits.data() + i * vocab, static_cast<size_t>(vocab)});
+    }
+  }
+}
+
+void ForwardPass::Norm(const AlignedBuffer<float>& weight) {
+  const int64_t width = config_.width;
+  Split(rows_, rows_ * width, [&](int, int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      RmsNorm(level_, scratch_.residual.data() + row * width, weight.data(),
+              width, config_.norm_epsilon,
+              scratch_.normed.data() + row * width);
+    }
+  });
+}
+
+void ForwardPass::RotateAndStore(int64_t layer) {
+  const int64_t head_dim = config_.head_dim;
+  const KvType type = state_.options().kv_type;
+  const int64_t touched = config_.query_width() + 2 * config_.kv_width();
+  Split(rows_, rows_ * touched, [&](int, int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const PassRow& place = scratch_.rows[row];
+      const float* cos_sin = state_.CosSin(place.position);
+      float* query = scratch_.query.data() + row * config_.query_width();
+      float* key = scratch_.key.data() + row * config_.kv_width();
+      const float* value = scratch_.value.data() + row * config_.kv_width();
+      RopeInterleaved(level_, query, config_.heads, head_dim, cos_sin,
+                      config_.rotary_dims);
+      RopeInterleaved(level_, key, config_.kv_heads, head_dim, cos_sin,
+                      config_.rotary_dims);
+      for (int64_t head = 0; head < config_.kv_heads; ++head) {
+        const KvCache::Slot slot =
+            state_.kv().At(place.sequence, layer, head, place.position);
+        StoreKv(level_, type, key + head * head_dim, head_dim, slot.key);
+        StoreKv(level_, type, value + head * head_dim, head_dim, slot.value);
+      }
+    }
+  });
+}
+
+// Pairs of (head, row) are split head first: the members' shares then have
+// the same mix of rows, whose contexts may differ much in length.
+void ForwardPass::Attend(int64_t layer) {
+  const int64_t pairs = config_.heads * rows_;
+  int64_t keys = 0;
+  for (const PassRow& row : scratch_.rows) keys += row.position + 1;
+  const int64_t elements = 2 * keys * config_.query_width();
+  Split(pairs, elements, [&](int member, int64_t begin, int64_t end) {
+    for (int64_t pair = begin; pair < end; ++pair) {
+      AttendHead(layer, pair / rows_, pair % rows_, member);
+    }
+  });
+}
+
+void ForwardPass::AttendHead(int64_t layer, int64_t head, int64_t row,
+                             int member) {
+  const PassRow& place = scratch_.rows[row];
+  const KvCache& kv = state_.kv();
+  const KvType type = state_.options().kv_type;
+  const int64_t head_dim = config_.head_dim;
+  const int64_t kv_head = head / (config_.heads / config_.kv_heads);
+  const float scale =
+      static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim)));
+  const int64_t offset = row * config_.query_width() + head * head_dim;
+  const float* query = scratch_.query.data() + offset;
+  float* values = scratch_.partials.data() + member * 2 * head_dim;
+  AttentionPartial total = {.values = values};
+  AttentionPartial next = {.values = values + head_dim};
+
+  const int64_t tokens = place.position + 1;  // causal: up to this row's own
+  for (int64_t first = 0; first < tokens; first += kKvPageTokens) {
+    const AttentionBlock block =
+        kv.Block(place.sequence, layer, kv_head, first / kKvPageTokens,
+                 std::min<int64_t>(kKvPageTokens, tokens - first));
+    if (first == 0) {
+      AttendBlock(level_, type, query, block, head_dim, scale, &total);
+    } else {
+      AttendBlock(level_, type, query, block, head_dim, scale, &next);
+      MergePartial(level_, next, head_dim, &total);
+    }
+  }
+  FinishAttention(level_, total, head_dim, scratch_.attended.data() + offset);
+}
+
+void ForwardPass::AddDelta() {
+  const int64_t count = rows_ * config_.width;
+  Split(count, count, [&](int, int64_t begin, int64_t end) {
+    AddInPlace(level_, scratch_.residual.data() + begin,
+               scratch_.delta.data() + begin, end - begin);
+  });
+}
+
+void ForwardPass::Multiply(const float* x, int64_t rows, int64_t inputs,
+                           std::initializer_list<Product> products) {
+  TANDEM_CHECK(products.size() <= kProductsMax);
+  std::array<MatmulOutput, kProductsMax> outputs;
+  size_t count = 0;
+  for (const Product& product : products) {
+    outputs[count++] = {.weight = &product.weight,
+                        .y = product.out,
+                        .stride = product.weight.outputs()};
+  }
+  state_.matmul_input().Set(x, rows, inputs, level_, &state_.team());
+  Matmul(state_.matmul_input(), {outputs.data(), count}, level_,
+         &state_.team());
+}
+
+template <typename Body>
+void ForwardPass::Split(int64_t count, int64_t elements, const Body& body) {
+  const int64_t members = state_.team().size();
+  if (elements <= kInlineElements || members == 1) {
+    body(0, 0, count);
+    return;
+  }
+  const auto slice = [&](int member) {
+    const int64_t begin = count * member / members;
+    const int64_t end = count * (member + 1) / members;
+    if (begin < end) body(member, begin, end);
+  };
+  // By reference: a std::function of the closure itself would be allocated.
+  state_.team().Run(std::cref(slice));
+}
+
+}  // namespace tandem

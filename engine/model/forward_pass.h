@@ -1,0 +1,82 @@
+// One pass of the model over a batch: the layers, then the head for the rows
+// that are wanted. Made for one Step on the compute thread that owns `state`;
+// allocates nothing.
+//
+// A row's result depends only on the tokens before it: every matmul and norm
+// works row by row, all rows store their keys and values before any row reads
+// one, and attention reads them only as stored, block by block in ascending
+// order. Team members split outputs, never a sum.
+
+#ifndef TANDEM_ENGINE_MODEL_FORWARD_PASS_H_
+#define TANDEM_ENGINE_MODEL_FORWARD_PASS_H_
+
+#include <cstdint>
+#include <initializer_list>
+
+#include "absl/types/span.h"
+#include "engine/base/aligned_buffer.h"
+#include "engine/kernels/attention.h"
+#include "engine/kernels/linear.h"
+#include "engine/model/config.h"
+#include "engine/model/model_state.h"
+#include "engine/model/step.h"
+#include "engine/model/weights.h"
+
+namespace tandem {
+
+class ForwardPass {
+ public:
+  // All outlive the pass. `state` was made for this config.
+  ForwardPass(const ModelConfig& config, const ModelWeights& weights,
+              ModelState* state);
+
+  // `batch` has passed state->CheckBatch.
+  void Run(absl::Span<const StepItem> batch, RowConsumer* consumer);
+
+ private:
+  // Lists rows and wanted rows of the batch and sets the sequences' lengths.
+  void PlaceRows(absl::Span<const StepItem> batch);
+  // residual = the embeddings of the rows' tokens.
+  void Embed();
+  // residual += attention(norm(residual)), for layer number `index`.
+  void AddAttention(const LayerWeights& layer, int64_t index);
+  // residual += down(silu(gate) * up), of norm(residual).
+  void AddFeedForward(const LayerWeights& layer);
+  // The logits of the wanted rows, a tile at a time, to `consumer`.
+  void RunHead(RowConsumer* consumer);
+
+  // normed = norm(residual), row by row.
+  void Norm(const AlignedBuffer<float>& weight);
+  // Rotates query and key by the rows' positions and stores key and value.
+  void RotateAndStore(int64_t layer);
+  // attended = attention of every query over the stored keys and values.
+  void Attend(int64_t layer);
+  void AttendHead(int64_t layer, int64_t head, int64_t row, int member);
+  // residual += delta.
+  void AddDelta();
+
+  struct Product {
+    const Linear& weight;
+    float* out;  // [rows, weight.outputs()]
+  };
+  // out = x * weight^T for each product; x [rows, inputs].
+  void Multiply(const float* x, int64_t rows, int64_t inputs,
+                std::initializer_list<Product> products);
+
+  // Calls body(member, begin, end) for slices of [0, count) on the team, or
+  // once on this thread where `elements`, the floats touched in all, are so
+  // few that a region costs more than it gains.
+  template <typename Body>
+  void Split(int64_t count, int64_t elements, const Body& body);
+
+  const ModelConfig& config_;
+  const ModelWeights& weights_;
+  ModelState& state_;
+  Activations& scratch_;
+  const SimdLevel level_;
+  int64_t rows_ = 0;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_ENGINE_MODEL_FORWARD_PASS_H_

@@ -1,0 +1,154 @@
+#include "engine/model/model_state.h"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/error_reason.h"
+#include "engine/base/fixed_math.h"
+
+namespace tandem {
+namespace {
+
+Activations MakeActivations(const ModelConfig& config, int64_t rows,
+                            int64_t threads) {
+  Activations activations;
+  activations.rows.reserve(rows);
+  activations.wanted.reserve(rows);
+  activations.residual = AlignedBuffer<float>(rows * config.width);
+  activations.normed = AlignedBuffer<float>(rows * config.width);
+  activations.query = AlignedBuffer<float>(rows * config.query_width());
+  activations.key = AlignedBuffer<float>(rows * config.kv_width());
+  activations.value = AlignedBuffer<float>(rows * config.kv_width());
+  activations.attended = AlignedBuffer<float>(rows * config.query_width());
+  activations.delta = AlignedBuffer<float>(rows * config.width);
+  activations.gate = AlignedBuffer<float>(rows * config.feed_forward_width);
+  activations.up = AlignedBuffer<float>(rows * config.feed_forward_width);
+  activations.logits = AlignedBuffer<float>(
+      std::min<int64_t>(rows, kHeadTileRows) * config.vocab_size);
+  activations.partials = AlignedBuffer<float>(threads * 2 * config.head_dim);
+  return activations;
+}
+
+absl::Status Invalid(const char* reason, absl::string_view message) {
+  return MakeError(absl::StatusCode::kInvalidArgument, {reason, {}}, message);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ModelState>> ModelState::Create(
+    const ModelConfig& config, const ModelStateOptions& options) {
+  // The cache first: it is the large part, and says clearly when it does not
+  // fit.
+  TANDEM_ASSIGN_OR_RETURN(
+      std::unique_ptr<KvCache> kv,
+      KvCache::Create({.layers = config.layers,
+                       .kv_heads = config.kv_heads,
+                       .head_dim = config.head_dim,
+                       .type = options.kv_type,
+                       .pages = options.kv_pages,
+                       .context_max = options.context_max,
+                       .sequences_max = options.sequences_max}));
+  try {
+    std::unique_ptr<ModelState> state(new ModelState(config, options));
+    state->kv_ = std::move(kv);
+    return state;
+  } catch (const std::bad_alloc&) {
+    return MakeError(absl::StatusCode::kResourceExhausted,
+                     {kReasonExhausted, {}},
+                     absl::StrCat("no memory for the activations of ",
+                                  options.rows_max, " rows; ask for fewer"));
+  }
+}
+
+ModelState::ModelState(const ModelConfig& config,
+                       const ModelStateOptions& options)
+    : options_(options),
+      vocab_size_(config.vocab_size),
+      rotary_dims_(config.rotary_dims),
+      team_(options.threads),
+      matmul_input_(options.numerics, options.rows_max,
+                    std::max({config.width, config.query_width(),
+                              config.feed_forward_width})),
+      activations_(MakeActivations(config, options.rows_max, options.threads)),
+      cos_sin_(options.context_max * config.rotary_dims) {
+  FillCosSin(config.rope_base);
+}
+
+// Pair i of position p turns by p * base^(-2i / rotary_dims). In fixed double
+// arithmetic, each table entry rounded to float once: the same bits anywhere.
+void ModelState::FillCosSin(double rope_base) {
+  std::vector<double> frequencies(rotary_dims_ / 2);
+  const double log_base = FixedLog(rope_base);
+  for (size_t i = 0; i < frequencies.size(); ++i) {
+    const double exponent =
+        -2.0 * static_cast<double>(i) / static_cast<double>(rotary_dims_);
+    frequencies[i] = FixedExp(exponent * log_base);
+  }
+  constexpr int64_t kGrain = 64;  // positions
+  team_.ParallelFor(
+      options_.context_max, kGrain, [&](int64_t begin, int64_t end) {
+        float* out = cos_sin_.data() + begin * rotary_dims_;
+        for (Position position = begin; position < end; ++position) {
+          for (const double frequency : frequencies) {
+            const SinCos angle =
+                FixedSinCos(static_cast<double>(position) * frequency);
+            *out++ = static_cast<float>(angle.cos);
+            *out++ = static_cast<float>(angle.sin);
+          }
+        }
+      });
+}
+
+absl::Status ModelState::CheckBatch(absl::Span<const StepItem> batch) {
+  ++batches_;
+  size_t rows = 0;
+  for (size_t i = 0; i < batch.size(); ++i) {
+    if (const absl::Status status = CheckItem(batch[i]); !status.ok()) {
+      return Annotate(status, absl::StrCat("item ", i));
+    }
+    rows += batch[i].tokens.size();
+  }
+  if (rows > static_cast<size_t>(options_.rows_max)) {
+    return Invalid(kReasonInvalidOptions,
+                   absl::StrCat("a step runs at most ", options_.rows_max,
+                                " rows, ", rows, " asked for"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ModelState::CheckItem(const StepItem& item) {
+  if (!kv_->IsOpen(item.sequence)) {
+    return Invalid(kReasonWrongState,
+                   absl::StrCat("no sequence ", item.sequence, " is open"));
+  }
+  if (!kv_->MarkInBatch(item.sequence, batches_)) {
+    return Invalid(kReasonWrongState,
+                   absl::StrCat("sequence ", item.sequence,
+                                " is already part of this step"));
+  }
+  if (item.position < 0 || item.position > kv_->length(item.sequence)) {
+    return Invalid(kReasonWrongState,
+                   absl::StrCat("position ", item.position,
+                                " is not in 0 .. the sequence's length ",
+                                kv_->length(item.sequence)));
+  }
+  const size_t room =
+      static_cast<size_t>(kv_->tokens_max(item.sequence) - item.position);
+  if (item.tokens.empty() || item.tokens.size() > room) {
+    return Invalid(
+        kReasonContextExceeded,
+        absl::StrCat("1 to ", room, " tokens fit at position ", item.position,
+                     ", ", item.tokens.size(), " given"));
+  }
+  for (const TokenId token : item.tokens) {
+    if (token >= 0 && token < vocab_size_) continue;
+    return Invalid(
+        kReasonInvalidToken,
+        absl::StrCat("token id ", token, " is not in 0 .. ", vocab_size_ - 1));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace tandem

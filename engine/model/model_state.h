@@ -1,0 +1,117 @@
+// What passes of one model change: the KV cache, the activations, the thread
+// team. Owned by an engine and used on its compute thread; kv().pages_reserved
+// alone may be read from any thread. Allocates nothing after Create.
+
+#ifndef TANDEM_ENGINE_MODEL_MODEL_STATE_H_
+#define TANDEM_ENGINE_MODEL_MODEL_STATE_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "engine/base/aligned_buffer.h"
+#include "engine/base/cpu_features.h"
+#include "engine/base/status.h"
+#include "engine/base/thread_team.h"
+#include "engine/base/types.h"
+#include "engine/kernels/linear.h"
+#include "engine/kernels/numerics_mode.h"
+#include "engine/model/config.h"
+#include "engine/model/kv_cache.h"
+#include "engine/model/step.h"
+
+namespace tandem {
+
+// Rows of logits that exist at a time: enough for a verification of the
+// longest draft, few enough that a large vocabulary costs little memory.
+inline constexpr int kHeadTileRows = 32;
+
+struct ModelStateOptions {
+  NumericsMode numerics = NumericsMode::kF32;
+  KvType kv_type = KvType::kF32;
+  int threads = 1;
+  SimdLevel level = SimdLevel::kScalar;
+  Position context_max = 0;  // at most the config's context_length
+  int64_t kv_pages = 0;
+  int rows_max = 0;
+  int sequences_max = 0;
+};
+
+// One token of a pass.
+struct PassRow {
+  SequenceId sequence = 0;
+  Position position = 0;
+  TokenId token = 0;
+};
+
+// One row of logits to make: the pass's row `pass_row` is wanted row `row` of
+// item `item`.
+struct WantedRow {
+  int64_t pass_row = 0;
+  size_t item = 0;
+  size_t row = 0;
+};
+
+// Scratch of a pass. All matrices are row-major, rows_max rows.
+struct Activations {
+  std::vector<PassRow> rows;      // of this pass; capacity rows_max
+  std::vector<WantedRow> wanted;  // of this pass; capacity rows_max
+  AlignedBuffer<float> residual;  // [rows, width]
+  AlignedBuffer<float> normed;    // [rows, width]
+  AlignedBuffer<float> query;     // [rows, query_width]
+  AlignedBuffer<float> key;       // [rows, kv_width]
+  AlignedBuffer<float> value;     // [rows, kv_width]
+  AlignedBuffer<float> attended;  // [rows, query_width]
+  AlignedBuffer<float> delta;     // [rows, width]: what a block adds
+  AlignedBuffer<float> gate;      // [rows, feed_forward_width]
+  AlignedBuffer<float> up;        // [rows, feed_forward_width]
+  AlignedBuffer<float> logits;    // [kHeadTileRows, vocab_size]
+  // Two attention partials of each team member.
+  AlignedBuffer<float> partials;  // [threads, 2, head_dim]
+};
+
+class ModelState {
+ public:
+  // Errors: RESOURCE_EXHAUSTED with EXHAUSTED (memory).
+  static absl::StatusOr<std::unique_ptr<ModelState>> Create(
+      const ModelConfig& config, const ModelStateOptions& options);
+
+  const ModelStateOptions& options() const { return options_; }
+  KvCache& kv() { return *kv_; }
+  const KvCache& kv() const { return *kv_; }
+  Activations& activations() { return activations_; }
+  MatmulInput& matmul_input() { return matmul_input_; }
+  ThreadTeam& team() { return team_; }
+  SimdLevel level() const { return options_.level; }
+
+  // cos, sin, cos, sin, ... [rotary_dims] of a position below context_max.
+  const float* CosSin(Position position) const {
+    return cos_sin_.data() + position * rotary_dims_;
+  }
+
+  // OK when every item may be run: sequences open and each once, positions
+  // within, token ids below vocab_size, at most rows_max rows. Errors:
+  // INVALID_ARGUMENT.
+  absl::Status CheckBatch(absl::Span<const StepItem> batch);
+
+ private:
+  ModelState(const ModelConfig& config, const ModelStateOptions& options);
+
+  absl::Status CheckItem(const StepItem& item);
+  void FillCosSin(double rope_base);
+
+  const ModelStateOptions options_;
+  const int64_t vocab_size_;
+  const int64_t rotary_dims_;
+  ThreadTeam team_;
+  MatmulInput matmul_input_;
+  Activations activations_;
+  AlignedBuffer<float> cos_sin_;  // [context_max, rotary_dims]
+  std::unique_ptr<KvCache> kv_;
+  uint64_t batches_ = 0;  // checked so far
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_ENGINE_MODEL_MODEL_STATE_H_

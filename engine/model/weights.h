@@ -1,0 +1,93 @@
+// The weights of one model, ready to multiply: every tensor that the config
+// asks for, found, shape-checked, searched for NaN and packed. Owned by a
+// Model; immutable after Load.
+
+#ifndef TANDEM_ENGINE_MODEL_WEIGHTS_H_
+#define TANDEM_ENGINE_MODEL_WEIGHTS_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/base/aligned_buffer.h"
+#include "engine/base/status.h"
+#include "engine/base/thread_team.h"
+#include "engine/base/types.h"
+#include "engine/gguf/gguf_file.h"
+#include "engine/kernels/linear.h"
+#include "engine/kernels/numerics_mode.h"
+#include "engine/model/config.h"
+
+namespace tandem {
+
+struct LayerWeights {
+  AlignedBuffer<float> attention_norm;     // [width]
+  Linear query;                            // [query_width, width]
+  Linear key;                              // [kv_width, width]
+  Linear value;                            // [kv_width, width]
+  Linear attention_output;                 // [width, query_width]
+  AlignedBuffer<float> feed_forward_norm;  // [width]
+  Linear gate;                             // [feed_forward_width, width]
+  Linear up;                               // [feed_forward_width, width]
+  Linear down;                             // [width, feed_forward_width]
+};
+
+// What a file is loaded in when nobody says: int8 where every multiplied
+// matrix is quantised, bf16 where every one is BF16 and the machine multiplies
+// those, else f32. So no file is rounded to less than it holds unasked.
+NumericsMode DefaultNumericsMode(const GgufFile& file);
+
+struct WeightsOptions {
+  NumericsMode mode = NumericsMode::kF32;
+  ThreadTeam* team = nullptr;
+  std::function<void(double fraction)> progress;  // may be empty
+};
+
+class ModelWeights {
+ public:
+  // Errors: INVALID_ARGUMENT with MALFORMED_FILE (a tensor missing or of
+  // another shape, NaN or infinity in it) or UNSUPPORTED_MODEL (a tensor type,
+  // or a tensor that is no part of the architecture), each naming the tensor;
+  // FAILED_PRECONDITION with UNSUPPORTED_NUMERICS.
+  static absl::StatusOr<std::unique_ptr<ModelWeights>> Load(
+      const GgufFile& file, const ModelConfig& config,
+      const WeightsOptions& options);
+
+  const LayerWeights& layer(int64_t index) const { return layers_[index]; }
+  const AlignedBuffer<float>& output_norm() const { return output_norm_; }
+  // [vocab_size, width]
+  const Linear& head() const { return *head_; }
+
+  // out [width] = the embedding of `token`, which is in the vocabulary.
+  void EmbeddingRow(TokenId token, float* out) const;
+
+  // Memory of the packed matrices and of a separate embedding table.
+  int64_t bytes() const { return bytes_; }
+
+  // SHA-256 over name, type, dims and data of every tensor.
+  const std::string& hash() const { return hash_; }
+
+ private:
+  friend class WeightsLoader;
+
+  ModelWeights() = default;
+
+  std::vector<LayerWeights> layers_;
+  AlignedBuffer<float> output_norm_;
+  std::optional<Linear> head_;
+  // The table as the file holds it, where the head is a matrix of its own; a
+  // tied head gives its rows itself.
+  AlignedBuffer<uint8_t> embeddings_;
+  TensorType embeddings_type_ = TensorType::kF32;
+  int64_t embedding_row_bytes_ = 0;
+  int64_t width_ = 0;
+  int64_t bytes_ = 0;
+  std::string hash_;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_ENGINE_MODEL_WEIGHTS_H_
