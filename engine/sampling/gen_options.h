@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "engine/base/status.h"
 #include "engine/base/types.h"
 
@@ -31,7 +32,9 @@ struct LogitBias {
 struct GenOptions {
   // Tokens to generate at most, 1 .. kMaxTokensLimit.
   int32_t max_tokens = 512;
-  // 0 is greedy (the highest processed logit), else 0 < t <= 100.
+  // 0 is greedy (the highest processed logit), else 0 < t <= 100: any positive
+  // float, subnormal ones too (logits are divided in double, which such a
+  // quotient fits).
   float temperature = 0.7f;
   // Keeps the fewest tokens whose probabilities sum to top_p; (0, 1], 1 = off.
   float top_p = 0.9f;
@@ -47,20 +50,20 @@ struct GenOptions {
   // Subtracted for each time a token was generated in this turn; as above.
   float frequency_penalty = 0.0f;
   // At most kLogitBiasLimit, each id once.
-  std::vector<LogitBias> logit_bias;
+  std::vector<LogitBias> logit_bias = {};
   // Any 64-bit value; absent: one below 2^53 is drawn and reported.
-  std::optional<uint64_t> seed;
+  std::optional<uint64_t> seed = {};
   // End the turn, beside the vocabulary's own end-of-generation tokens; at
   // most kStopTokenIdsLimit.
-  std::vector<TokenId> stop_token_ids;
+  std::vector<TokenId> stop_token_ids = {};
   // End the turn where they stand in the text, which is cut before them; at
   // most kStopStringsLimit of 1 .. kStopStringBytesLimit bytes of UTF-8.
-  std::vector<std::string> stop_strings;
+  std::vector<std::string> stop_strings = {};
   // Goes on past the vocabulary's end-of-generation tokens.
   bool ignore_eos = false;
   // Log-probabilities of each token and of this many alternatives,
   // 0 .. kLogprobsLimit; absent: none at all.
-  std::optional<int32_t> logprobs;
+  std::optional<int32_t> logprobs = {};
   // Tokens drafted per round, 0 (no speculation) .. kDraftLengthLimit. Never
   // changes the text.
   int32_t draft_length = 4;
@@ -69,6 +72,9 @@ struct GenOptions {
 // OK, or INVALID_ARGUMENT with INVALID_OPTIONS and one violation per wrong
 // field ("temperature", "stop_strings[3]"); vocab_size bounds token ids.
 absl::Status ValidateGenOptions(const GenOptions& options, int vocab_size);
+
+// True for well-formed UTF-8 (no surrogates, no overlong forms); "" is.
+bool IsUtf8(absl::string_view text);
 
 // A seed below 2^53 (every language's JSON holds it) from the system's
 // entropy.

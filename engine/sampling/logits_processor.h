@@ -7,7 +7,7 @@
 // penalties; temperature; top-k; top-p; min-p; then the argmax of
 // (processed logit + GumbelNoise(seed, position, token)). Candidates are
 // ordered by (logit descending, id ascending); probabilities are summed in
-// that order, in double. At least one token stays.
+// that order, in double. At least one token stays. README.md has the details.
 
 #ifndef TANDEM_ENGINE_SAMPLING_LOGITS_PROCESSOR_H_
 #define TANDEM_ENGINE_SAMPLING_LOGITS_PROCESSOR_H_
@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/types/span.h"
 #include "engine/base/status.h"
 #include "engine/base/types.h"
@@ -30,11 +31,12 @@ struct TokenLogprob {
 };
 
 // A chosen token. `logprob` and `alternatives` (descending, ties to the lower
-// id) are filled where the options ask for log-probabilities.
+// id; tokens of probability 0 are left out) are filled where the options ask
+// for log-probabilities.
 struct SampledToken {
   TokenId id = 0;
   float logprob = 0;
-  std::vector<TokenLogprob> alternatives;
+  std::vector<TokenLogprob> alternatives = {};
 
   friend bool operator==(const SampledToken&, const SampledToken&) = default;
 };
@@ -57,8 +59,9 @@ class LogitsProcessor {
 
   // The token at position length(), from its raw logits [vocab_size], which
   // are overwritten. Does not append it. Errors: INTERNAL with
-  // NUMERIC_CORRUPTION where a logit is NaN (the message names the id), or
-  // FAILED_PRECONDITION with NO_TOKEN where every token is banned.
+  // NUMERIC_CORRUPTION where a logit is NaN or +infinity (the message names
+  // the id), or FAILED_PRECONDITION with NO_TOKEN where every token is banned
+  // (logit or bias -infinity).
   absl::StatusOr<SampledToken> Sample(absl::Span<float> logits);
 
  private:
@@ -66,16 +69,51 @@ class LogitsProcessor {
     int32_t session = 0;    // in the whole history
     int32_t generated = 0;  // of those, generated in this turn
   };
+  // A token whose logit a bias or penalty changes.
+  struct Adjusted {
+    TokenId id;
+    float raw;
+    double logit;
+  };
+  // Logits are double from here on: a penalty or temperature that is a tiny
+  // float gives quotients beyond float, never beyond double.
   struct Candidate {
-    float logit;
+    double logit;
     TokenId id;
   };
 
+  static bool Before(const Candidate& a, const Candidate& b) {
+    return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+  }
+
+  // Fills adjusted_ and sets those logits to -infinity.
+  void SetAsideAdjusted(absl::Span<float> logits);
+  double Penalised(TokenId id, double logit) const;
+  // The candidate that stands first in the order; id -1 where none does.
+  Candidate First(absl::Span<const float> logits) const;
+  // Candidates at or above `floor`, unordered.
+  void SelectFrom(absl::Span<const float> logits, double floor);
+  // The options_.top_k first candidates at or above `floor`, unordered.
+  void SelectTopK(absl::Span<const float> logits, double floor);
+  void OfferTopK(Candidate candidate);
+  // Cuts candidates_ to the first whose probabilities sum to top_p.
+  void CutTopP(double logit_max);
+  // The same by the sum in candidate order over all of candidates_.
+  size_t CountTopPExactly(double logit_max);
+  double Weight(double logit, double logit_max) const;
+  TokenId Choose(absl::Span<const float> logits, const Candidate& first);
+
   GenOptions options_;
+  double temperature_;
+  bool penalises_;
   std::vector<TokenId> history_;
   Position generated_from_;
-  std::vector<Count> counts_;  // [vocab_size]
+  absl::flat_hash_map<TokenId, Count> counts_;  // kept where penalises_
+  absl::flat_hash_map<TokenId, float> bias_;
+  std::vector<Adjusted> adjusted_;
   std::vector<Candidate> candidates_;
+  size_t candidates_max_ = 0;  // where SelectTopK cuts candidates_ to top_k
+  double top_k_floor_ = 0;     // logits below can not be among the top k
 };
 
 }  // namespace tandem

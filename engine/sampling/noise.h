@@ -19,6 +19,11 @@ namespace tandem {
 std::array<uint32_t, 4> Philox4x32(std::array<uint32_t, 4> counter,
                                    std::array<uint32_t, 2> key);
 
+// Every noise lies strictly between these: u is at least 2^-33 and at most
+// 1 - 2^-33, so the noise is in [-log(33 log 2), 33 log 2].
+inline constexpr double kGumbelNoiseMin = -3.14;
+inline constexpr double kGumbelNoiseMax = 22.88;
+
 // The noise of `token` at `position` (below 2^32) under `seed`; choice 0.
 double GumbelNoise(uint64_t seed, Position position, TokenId token);
 

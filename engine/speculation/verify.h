@@ -5,6 +5,7 @@
 #ifndef TANDEM_ENGINE_SPECULATION_VERIFY_H_
 #define TANDEM_ENGINE_SPECULATION_VERIFY_H_
 
+#include <utility>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -29,6 +30,7 @@ class Verification {
   // The target's own tokens, 1 .. draft.size() + 1, ending at the first that
   // differs from the draft.
   std::vector<SampledToken> TakeTokens() { return std::move(tokens_); }
+  // True when no further row can change the tokens.
   bool done() const { return done_; }
 
  private:

@@ -1,0 +1,309 @@
+#include "engine/sampling/logits_processor.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "engine/base/error_reason.h"
+#include "engine/base/fixed_math.h"
+#include "engine/sampling/noise.h"
+
+namespace tandem {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// Up to this many candidates are simply sorted; above, only as many as top-p
+// keeps are put in order, this many first and then twice as many each time.
+constexpr size_t kSortedFirst = 128;
+
+absl::Status CheckLogits(absl::Span<const float> logits) {
+  // !(x < infinity) is true for NaN and +infinity, and needs no branch.
+  bool corrupt = false;
+  for (const float x : logits) corrupt |= !(x < kInfinity);
+  if (!corrupt) return absl::OkStatus();
+  const auto first = std::find_if(logits.begin(), logits.end(),
+                                  [](float x) { return !(x < kInfinity); });
+  return MakeError(absl::StatusCode::kInternal,
+                   {.reason = kReasonNumericCorruption, .violations = {}},
+                   absl::StrCat("the logit of token ", first - logits.begin(),
+                                " is ", *first));
+}
+
+// Log-probabilities of the raw logits.
+class RawLogprobs {
+ public:
+  explicit RawLogprobs(absl::Span<const float> logits)
+      : logits_(logits), max_(*std::max_element(logits.begin(), logits.end())) {
+    double sum = 0;
+    for (const float x : logits) sum += FixedExp(double{x} - max_);
+    log_sum_ = FixedLog(sum);
+  }
+
+  float Of(float logit) const {
+    return static_cast<float>((double{logit} - max_) - log_sum_);
+  }
+
+  // The `count` highest, ties to the lower id.
+  std::vector<TokenLogprob> Highest(int count) const {
+    std::vector<TokenId> ids(logits_.size());
+    for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<TokenId>(i);
+    const size_t kept = std::min<size_t>(count, ids.size());
+    std::partial_sort(
+        ids.begin(), ids.begin() + kept, ids.end(),
+        [this](TokenId a, TokenId b) {
+          return logits_[a] != logits_[b] ? logits_[a] > logits_[b] : a < b;
+        });
+    std::vector<TokenLogprob> result;
+    for (size_t i = 0; i < kept && logits_[ids[i]] > -kInfinity; ++i) {
+      result.push_back({.id = ids[i], .logprob = Of(logits_[ids[i]])});
+    }
+    return result;
+  }
+
+ private:
+  absl::Span<const float> logits_;
+  double max_;
+  double log_sum_;
+};
+
+}  // namespace
+
+LogitsProcessor::LogitsProcessor(const GenOptions& options, int vocab_size,
+                                 absl::Span<const TokenId> history,
+                                 Position generated_from)
+    : options_(options),
+      temperature_(options.temperature),
+      penalises_(options.repetition_penalty != 1 ||
+                 options.presence_penalty != 0 ||
+                 options.frequency_penalty != 0),
+      generated_from_(generated_from) {
+  TANDEM_CHECK(generated_from <= static_cast<Position>(history.size()));
+  for (const LogitBias& entry : options.logit_bias) {
+    TANDEM_CHECK(entry.id < vocab_size);
+    bias_[entry.id] = entry.bias;
+  }
+  history_.reserve(history.size() + options.max_tokens / 16);
+  for (const TokenId token : history) Append(token);
+}
+
+void LogitsProcessor::Append(TokenId token) {
+  if (penalises_) {
+    Count& count = counts_[token];
+    ++count.session;
+    if (length() >= generated_from_) ++count.generated;
+  }
+  history_.push_back(token);
+}
+
+void LogitsProcessor::Truncate(Position length) {
+  TANDEM_CHECK(length >= 0 && length <= this->length());
+  while (this->length() > length) {
+    const TokenId token = history_.back();
+    history_.pop_back();
+    if (!penalises_) continue;
+    const auto count = counts_.find(token);
+    if (this->length() >= generated_from_) --count->second.generated;
+    if (--count->second.session == 0) counts_.erase(count);
+  }
+}
+
+double LogitsProcessor::Penalised(TokenId id, double logit) const {
+  const auto count = counts_.find(id);
+  if (count == counts_.end()) return logit;
+  const double repetition = options_.repetition_penalty;
+  logit = logit > 0 ? logit / repetition : logit * repetition;
+  if (count->second.generated > 0) {
+    logit -= options_.presence_penalty;
+    logit -= double{options_.frequency_penalty} * count->second.generated;
+  }
+  return logit;
+}
+
+void LogitsProcessor::SetAsideAdjusted(absl::Span<float> logits) {
+  adjusted_.clear();
+  for (const auto& [id, bias] : bias_) {
+    const double biased = double{logits[id]} + bias;
+    adjusted_.push_back(
+        {.id = id, .raw = logits[id], .logit = Penalised(id, biased)});
+  }
+  for (const auto& [id, count] : counts_) {
+    if (bias_.contains(id)) continue;
+    adjusted_.push_back(
+        {.id = id, .raw = logits[id], .logit = Penalised(id, logits[id])});
+  }
+  for (const Adjusted& entry : adjusted_) logits[entry.id] = -kInfinity;
+}
+
+LogitsProcessor::Candidate LogitsProcessor::First(
+    absl::Span<const float> logits) const {
+  const auto highest = std::max_element(logits.begin(), logits.end());
+  Candidate first{.logit = -kInfinity, .id = -1};
+  if (*highest > -kInfinity) {
+    first = {.logit = *highest,
+             .id = static_cast<TokenId>(highest - logits.begin())};
+  }
+  for (const Adjusted& entry : adjusted_) {
+    const Candidate candidate{.logit = entry.logit, .id = entry.id};
+    if (entry.logit > -kInfinity && Before(candidate, first)) first = candidate;
+  }
+  return first;
+}
+
+void LogitsProcessor::SelectFrom(absl::Span<const float> logits, double floor) {
+  const auto offer = [this, floor](double logit, TokenId id) {
+    if (logit >= floor && logit > -kInfinity) {
+      candidates_.push_back({.logit = logit, .id = id});
+    }
+  };
+  for (const Adjusted& entry : adjusted_) offer(entry.logit, entry.id);
+  for (size_t id = 0; id < logits.size(); ++id) {
+    offer(logits[id], static_cast<TokenId>(id));
+  }
+}
+
+void LogitsProcessor::OfferTopK(Candidate candidate) {
+  candidates_.push_back(candidate);
+  if (candidates_.size() < candidates_max_) return;
+  const auto last = candidates_.begin() + (options_.top_k - 1);
+  std::nth_element(candidates_.begin(), last, candidates_.end(), Before);
+  top_k_floor_ = last->logit;
+  candidates_.resize(options_.top_k);
+}
+
+void LogitsProcessor::SelectTopK(absl::Span<const float> logits, double floor) {
+  const size_t kept = static_cast<size_t>(options_.top_k);
+  candidates_max_ = 2 * kept + kSortedFirst;
+  top_k_floor_ = floor;
+  for (const Adjusted& entry : adjusted_) {
+    if (entry.logit >= top_k_floor_ && entry.logit > -kInfinity) {
+      OfferTopK({.logit = entry.logit, .id = entry.id});
+    }
+  }
+  for (size_t id = 0; id < logits.size(); ++id) {
+    const float logit = logits[id];
+    if (logit >= top_k_floor_ && logit > -kInfinity) {
+      OfferTopK({.logit = logit, .id = static_cast<TokenId>(id)});
+    }
+  }
+  if (candidates_.size() <= kept) return;
+  std::nth_element(candidates_.begin(), candidates_.begin() + (kept - 1),
+                   candidates_.end(), Before);
+  candidates_.resize(kept);
+}
+
+// exp of the distance to the highest, after the temperature. Two quotients,
+// not the quotient of the difference: the argmax takes the same quotients.
+double LogitsProcessor::Weight(double logit, double logit_max) const {
+  return FixedExp(logit / temperature_ - logit_max / temperature_);
+}
+
+size_t LogitsProcessor::CountTopPExactly(double logit_max) {
+  std::sort(candidates_.begin(), candidates_.end(), Before);
+  double total = 0;
+  for (const Candidate& c : candidates_) total += Weight(c.logit, logit_max);
+  const double wanted = options_.top_p * total;
+  double sum = 0;
+  for (size_t i = 0; i < candidates_.size(); ++i) {
+    sum += Weight(candidates_[i].logit, logit_max);
+    if (sum >= wanted) return i + 1;
+  }
+  return candidates_.size();
+}
+
+void LogitsProcessor::CutTopP(double logit_max) {
+  const size_t size = candidates_.size();
+  if (size <= kSortedFirst) {
+    candidates_.resize(CountTopPExactly(logit_max));
+    return;
+  }
+  // The sum in any order decides wherever it is not too close to call: n
+  // additions of positive numbers err by less than n * 2^-53 of their sum, in
+  // this total and in the one in candidate order.
+  double total = 0;
+  for (const Candidate& c : candidates_) total += Weight(c.logit, logit_max);
+  const double wanted = options_.top_p * total;
+  const double band = static_cast<double>(size) * 0x1p-50 * total;
+  double sum = 0;
+  size_t ordered = 0;
+  for (size_t i = 0; i < size; ++i) {
+    if (i == ordered) {
+      const size_t more = std::min(size, std::max(kSortedFirst, 2 * ordered));
+      const auto begin = candidates_.begin();
+      if (more < size) {
+        std::nth_element(begin + ordered, begin + more, candidates_.end(),
+                         Before);
+      }
+      std::sort(begin + ordered, begin + more, Before);
+      ordered = more;
+    }
+    sum += Weight(candidates_[i].logit, logit_max);
+    if (sum < wanted - band) continue;
+    candidates_.resize(sum > wanted + band ? i + 1
+                                           : CountTopPExactly(logit_max));
+    return;
+  }
+}
+
+TokenId LogitsProcessor::Choose(absl::Span<const float> logits,
+                                const Candidate& first) {
+  candidates_.clear();
+  const double scaled_max = first.logit / temperature_;
+  // Where no order is needed, only tokens that the noise can still lift to
+  // the top are candidates. The floor is lower than need be by far more than
+  // the quotients' rounding.
+  const bool cuts_top_p = options_.top_p < 1;
+  const double reach =
+      (kGumbelNoiseMax - kGumbelNoiseMin) * temperature_ * (1 + 0x1p-20) +
+      std::fabs(first.logit) * 0x1p-40;
+  const double floor = cuts_top_p ? -kInfinity : first.logit - reach;
+  if (options_.top_k > 0 &&
+      static_cast<size_t>(options_.top_k) < logits.size()) {
+    SelectTopK(logits, floor);
+  } else {
+    SelectFrom(logits, floor);
+  }
+  if (cuts_top_p) CutTopP(first.logit);
+
+  const uint64_t seed = options_.seed.value_or(0);
+  TokenId chosen = first.id;
+  double best = scaled_max + GumbelNoise(seed, length(), first.id);
+  for (const Candidate& c : candidates_) {
+    const double scaled = c.logit / temperature_;
+    if (scaled + kGumbelNoiseMax < best) continue;
+    if (options_.min_p > 0 && Weight(c.logit, first.logit) < options_.min_p) {
+      continue;
+    }
+    const double score = scaled + GumbelNoise(seed, length(), c.id);
+    if (score > best || (score == best && c.id < chosen)) {
+      best = score;
+      chosen = c.id;
+    }
+  }
+  return chosen;
+}
+
+absl::StatusOr<SampledToken> LogitsProcessor::Sample(absl::Span<float> logits) {
+  TANDEM_RETURN_IF_ERROR(CheckLogits(logits));
+  SetAsideAdjusted(logits);
+  const Candidate first = First(logits);
+  if (first.id < 0) {
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition,
+        {.reason = kReasonNoToken, .violations = {}},
+        absl::StrCat("every token is banned at position ", length()));
+  }
+  SampledToken token{.id = first.id, .logprob = 0, .alternatives = {}};
+  if (options_.temperature > 0) token.id = Choose(logits, first);
+  if (options_.logprobs.has_value()) {
+    for (const Adjusted& entry : adjusted_) logits[entry.id] = entry.raw;
+    const RawLogprobs logprobs(logits);
+    token.logprob = logprobs.Of(logits[token.id]);
+    token.alternatives = logprobs.Highest(*options_.logprobs);
+  }
+  return token;
+}
+
+}  // namespace tandem
