@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/error_reason.h"
+#include "engine/gguf/gguf_error.h"
 #include "engine/gguf/gguf_parser.h"
 
 namespace tandem {

@@ -7,10 +7,9 @@
 #include <type_traits>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/checked_math.h"
-#include "engine/base/error_reason.h"
+#include "engine/gguf/gguf_error.h"
 
 namespace tandem {
 namespace {
@@ -18,7 +17,6 @@ namespace {
 static_assert(std::endian::native == std::endian::little,
               "GGUF files are read in place");
 
-constexpr size_t kQuotedBytesMax = 80;
 constexpr char kMagic[] = "GGUF";
 constexpr uint32_t kVersionOldest = 2;
 constexpr uint32_t kVersionNewest = 3;
@@ -59,20 +57,6 @@ absl::string_view UnreadableTensorType(uint32_t type) {
 bool IsGgufAlignment(uint64_t alignment) {
   return std::has_single_bit(alignment) && alignment >= kGgufAlignmentMin &&
          alignment <= kGgufAlignmentMax;
-}
-
-std::string QuoteForError(absl::string_view text) {
-  const absl::string_view shown = text.substr(0, kQuotedBytesMax);
-  return absl::StrCat("'", absl::CHexEscape(shown),
-                      shown.size() < text.size() ? "...'" : "'");
-}
-
-absl::Status GgufError(absl::string_view name, uint64_t offset,
-                       absl::string_view subject, absl::string_view what) {
-  return MakeError(
-      absl::StatusCode::kInvalidArgument,
-      {.reason = kReasonMalformedFile, .violations = {}},
-      absl::StrCat(name, ": offset ", offset, ": ", subject, ": ", what));
 }
 
 absl::Status GgufParser::Error(uint64_t offset, absl::string_view what) const {

@@ -37,14 +37,6 @@ inline constexpr uint64_t kGgufAlignmentMax = 1048576;
 // True for an alignment that a file may have.
 bool IsGgufAlignment(uint64_t alignment);
 
-// `text` in single quotes for an error message: bytes that are not printable
-// ASCII escaped, long texts cut.
-std::string QuoteForError(absl::string_view text);
-
-// INVALID_ARGUMENT with MALFORMED_FILE: "NAME: offset N: SUBJECT: WHAT".
-absl::Status GgufError(absl::string_view name, uint64_t offset,
-                       absl::string_view subject, absl::string_view what);
-
 class GgufParser {
  public:
   // Fills `file`, whose name_ and bytes_ are set.

@@ -36,14 +36,28 @@ class StreamDecoder {
   const std::string& decided() const { return decided_; }
 
  private:
-  void AppendDecoded(absl::string_view bytes);
+  // A stop string and how much of it the text so far ends with.
+  struct StopMatcher {
+    explicit StopMatcher(std::string stop);
+    // Takes the next byte of the text; true where the stop string is complete.
+    // After that it takes no more.
+    bool Advance(char byte);
+
+    std::string text;
+    std::vector<size_t> fallback;  // [text.size()]
+    size_t matched = 0;            // bytes
+  };
+
+  // Takes whole characters.
+  void AppendText(absl::string_view text);
 
   const Tokenizer* tokenizer_;
-  std::vector<std::string> stop_strings_;
+  std::vector<StopMatcher> stops_;
   std::string decided_;
   std::string held_;        // valid UTF-8 that may begin a stop string
   std::string unfinished_;  // 0 to 3 bytes of a UTF-8 character
-  bool stopped_ = false;
+  bool stopped_ = false;    // by a stop string
+  bool finished_ = false;   // by Finish
 };
 
 }  // namespace tandem

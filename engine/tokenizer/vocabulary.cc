@@ -1,0 +1,144 @@
+#include "engine/tokenizer/vocabulary.h"
+
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "engine/gguf/gguf_error.h"
+
+namespace tandem {
+namespace {
+
+constexpr int64_t kKindMin = static_cast<int64_t>(TokenKind::kNormal);
+constexpr int64_t kKindMax = static_cast<int64_t>(TokenKind::kByte);
+
+absl::Status ReadPieces(const GgufFile& file, Vocabulary* vocabulary) {
+  TANDEM_ASSIGN_OR_RETURN(const GgufArray* array,
+                          GetRequiredArray(file, kTokensKey));
+  const auto* pieces =
+      std::get_if<std::vector<absl::string_view>>(&array->values);
+  if (pieces == nullptr) {
+    return file.MalformedEntry(kTokensKey, "must be an array of strings");
+  }
+  if (pieces->empty()) return file.MalformedEntry(kTokensKey, "has no tokens");
+  vocabulary->pieces.reserve(pieces->size());
+  for (const absl::string_view piece : *pieces) {
+    if (piece.size() > kPieceBytesMax) {
+      return file.MalformedEntry(
+          kTokensKey, absl::StrCat("token ", vocabulary->pieces.size(), " has ",
+                                   piece.size(), " bytes; at most ",
+                                   kPieceBytesMax, " are allowed"));
+    }
+    vocabulary->pieces.emplace_back(piece);
+  }
+  return absl::OkStatus();
+}
+
+// The elements of an integer array, or nothing. Values past int64 become -1:
+// no caller takes either.
+std::optional<std::vector<int64_t>> Integers(const GgufArray& array) {
+  if (const auto* values = std::get_if<std::vector<int64_t>>(&array.values)) {
+    return *values;
+  }
+  const auto* values = std::get_if<std::vector<uint64_t>>(&array.values);
+  if (values == nullptr) return std::nullopt;
+  std::vector<int64_t> integers;
+  integers.reserve(values->size());
+  for (const uint64_t value : *values) {
+    integers.push_back(value > INT64_MAX ? -1 : static_cast<int64_t>(value));
+  }
+  return integers;
+}
+
+absl::Status ReadKinds(const GgufFile& file, Vocabulary* vocabulary) {
+  vocabulary->kinds.assign(vocabulary->pieces.size(), TokenKind::kNormal);
+  if (file.FindEntry(kTokenTypeKey) == nullptr) return absl::OkStatus();
+  TANDEM_ASSIGN_OR_RETURN(const GgufArray* array, file.GetArray(kTokenTypeKey));
+  const std::optional<std::vector<int64_t>> numbers = Integers(*array);
+  if (!numbers.has_value()) {
+    return file.MalformedEntry(kTokenTypeKey, "must be an array of integers");
+  }
+  if (numbers->size() != vocabulary->pieces.size()) {
+    return file.MalformedEntry(
+        kTokenTypeKey, absl::StrCat("has ", numbers->size(), " elements for ",
+                                    vocabulary->pieces.size(), " tokens"));
+  }
+  for (size_t i = 0; i < numbers->size(); ++i) {
+    const int64_t number = (*numbers)[i];
+    if (number < kKindMin || number > kKindMax) {
+      return file.MalformedEntry(
+          kTokenTypeKey,
+          absl::StrCat("token ", i, " has type ", number, "; types are ",
+                       kKindMin, " to ", kKindMax));
+    }
+    vocabulary->kinds[i] = static_cast<TokenKind>(number);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadSpecialId(const GgufFile& file, absl::string_view name,
+                           int vocab_size, std::optional<TokenId>* id) {
+  const std::string key = absl::StrCat("tokenizer.ggml.", name, "_token_id");
+  if (file.FindEntry(key) == nullptr) return absl::OkStatus();
+  TANDEM_ASSIGN_OR_RETURN(const uint64_t value, file.GetUint(key));
+  if (value >= static_cast<uint64_t>(vocab_size)) {
+    return file.MalformedEntry(
+        key,
+        absl::StrCat("is ", value, ", but there are ", vocab_size, " tokens"));
+  }
+  *id = static_cast<TokenId>(value);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+bool Vocabulary::IsSpecial(TokenId id) const {
+  return kinds[id] == TokenKind::kControl || kinds[id] == TokenKind::kUnknown ||
+         special.bos == id || special.eos == id || special.eot == id ||
+         special.padding == id;
+}
+
+absl::string_view TokenKindName(TokenKind kind) {
+  switch (kind) {
+    case TokenKind::kNormal:
+      return "normal";
+    case TokenKind::kUnknown:
+      return "unknown";
+    case TokenKind::kControl:
+      return "control";
+    case TokenKind::kUserDefined:
+      return "user-defined";
+    case TokenKind::kUnused:
+      return "unused";
+    case TokenKind::kByte:
+      return "byte";
+  }
+  return "invalid";
+}
+
+absl::StatusOr<const GgufArray*> GetRequiredArray(const GgufFile& file,
+                                                  absl::string_view key) {
+  if (file.FindEntry(key) == nullptr) {
+    return file.MalformedEntry(key, "is missing");
+  }
+  return file.GetArray(key);
+}
+
+absl::StatusOr<Vocabulary> ReadVocabulary(const GgufFile& file) {
+  Vocabulary vocabulary;
+  TANDEM_RETURN_IF_ERROR(ReadPieces(file, &vocabulary));
+  TANDEM_RETURN_IF_ERROR(ReadKinds(file, &vocabulary));
+  SpecialTokens& special = vocabulary.special;
+  const std::pair<absl::string_view, std::optional<TokenId>*> ids[] = {
+      {"bos", &special.bos},
+      {"eos", &special.eos},
+      {"eot", &special.eot},
+      {"unknown", &special.unknown},
+      {"padding", &special.padding}};
+  for (const auto& [name, id] : ids) {
+    TANDEM_RETURN_IF_ERROR(ReadSpecialId(file, name, vocabulary.size(), id));
+  }
+  return vocabulary;
+}
+
+}  // namespace tandem
