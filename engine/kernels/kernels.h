@@ -1,0 +1,19 @@
+// Picks the functions of a SIMD level.
+
+#ifndef TANDEM_ENGINE_KERNELS_KERNELS_H_
+#define TANDEM_ENGINE_KERNELS_KERNELS_H_
+
+#include "engine/base/cpu_features.h"
+#include "engine/kernels/kernel_table.h"
+
+namespace tandem {
+
+// The caller knows that the machine has `level`.
+const KernelTable& KernelsFor(SimdLevel level);
+
+// The oracle: plain C++, any machine.
+extern const KernelTable kScalarKernels;
+
+}  // namespace tandem
+
+#endif  // TANDEM_ENGINE_KERNELS_KERNELS_H_

@@ -1,0 +1,245 @@
+#include "engine/kernels/linear.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/aligned_buffer.h"
+#include "engine/base/check.h"
+#include "engine/base/checked_math.h"
+#include "engine/base/error_reason.h"
+#include "engine/kernels/kernels.h"
+#include "engine/kernels/matmul_onednn.h"
+#include "engine/kernels/packed_matrix.h"
+#include "engine/kernels/weight_format.h"
+
+namespace tandem {
+namespace {
+
+// Below this many elements quantising on the caller's thread is faster than
+// waking the team (about 2 us).
+constexpr int64_t kParallelQuantizeElements = 1 << 15;
+
+absl::Status Unsupported(const LinearSource& source, absl::string_view why) {
+  return MakeError(absl::StatusCode::kInvalidArgument,
+                   {.reason = kReasonUnsupportedModel, .violations = {}},
+                   absl::StrCat("tensor ", source.name, ": ", why));
+}
+
+absl::Status CheckSource(const LinearSource& source, NumericsMode mode) {
+  const TensorTypeInfo info = GetTensorTypeInfo(source.type);
+  if (!IsSupportedWeightType(source.type)) {
+    return Unsupported(source,
+                       absl::StrCat("type ", info.name, " is not supported"));
+  }
+  if (source.outputs < 1 || source.inputs < 1) {
+    return Unsupported(source, absl::StrCat("shape [", source.outputs, ", ",
+                                            source.inputs, "] is empty"));
+  }
+  const int64_t block =
+      mode == NumericsMode::kInt8
+          ? std::max<int64_t>(info.block_elements, kGroupInputs)
+          : info.block_elements;
+  if (source.inputs % block != 0) {
+    return Unsupported(
+        source, absl::StrCat(source.inputs, " inputs are no multiple of ",
+                             block, ", the block of type ", info.name,
+                             " in numerics ", NumericsModeName(mode)));
+  }
+  const std::optional<uint64_t> bytes =
+      CheckedMultiply(WeightBytes(source.type, source.inputs), source.outputs);
+  if (!bytes.has_value() || *bytes != source.data.size()) {
+    return MakeError(
+        absl::StatusCode::kInvalidArgument,
+        {.reason = kReasonMalformedFile, .violations = {}},
+        absl::StrCat("tensor ", source.name, ": ", source.data.size(),
+                     " bytes do not hold [", source.outputs, ", ",
+                     source.inputs, "] of type ", info.name));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+struct MatmulInput::Storage {
+  NumericsMode mode;
+  int64_t rows_max;
+  int64_t inputs_max;
+  int64_t rows = 0;
+  int64_t inputs = 0;
+  AlignedBuffer<ActivationGroup> groups;  // int8 mode, [row blocks][groups]
+  // Float modes. Its thread contexts change during a matmul, each by its own
+  // thread only.
+  std::unique_ptr<OnednnInput> floats;
+};
+
+MatmulInput::MatmulInput(NumericsMode mode, int64_t rows_max,
+                         int64_t inputs_max)
+    : storage_(new Storage{.mode = mode,
+                           .rows_max = rows_max,
+                           .inputs_max = inputs_max,
+                           .groups = {},
+                           .floats = nullptr}) {
+  if (mode != NumericsMode::kInt8) {
+    storage_->floats =
+        std::make_unique<OnednnInput>(mode, rows_max, inputs_max);
+    return;
+  }
+  const int64_t row_blocks = (rows_max + kRowBlock - 1) / kRowBlock;
+  const int64_t groups = (inputs_max + kGroupInputs - 1) / kGroupInputs;
+  storage_->groups = AlignedBuffer<ActivationGroup>(row_blocks * groups);
+}
+
+MatmulInput::~MatmulInput() = default;
+
+void MatmulInput::Set(const float* x, int64_t rows, int64_t inputs,
+                      SimdLevel level, ThreadTeam* team) {
+  Storage& storage = *storage_;
+  TANDEM_CHECK(rows >= 0 && rows <= storage.rows_max);
+  TANDEM_CHECK(inputs >= 1 && inputs <= storage.inputs_max);
+  storage.rows = rows;
+  storage.inputs = inputs;
+  const KernelTable& kernels = KernelsFor(level);
+  if (storage.floats != nullptr) {
+    storage.floats->Set(x, rows, inputs, kernels, team);
+    return;
+  }
+  TANDEM_CHECK(inputs % kGroupInputs == 0);
+  const int64_t groups = inputs / kGroupInputs;
+  const auto quantize = [&](int64_t begin, int64_t end) {
+    for (int64_t row = 0; row < rows; ++row) {
+      kernels.quantize_row(
+          x + row * inputs + begin * kGroupInputs, end - begin,
+          static_cast<int>(row % kRowBlock),
+          storage.groups.data() + row / kRowBlock * groups + begin);
+    }
+  };
+  if (rows * inputs < kParallelQuantizeElements) {
+    quantize(0, groups);
+  } else {
+    team->ParallelFor(groups, 1, quantize);
+  }
+}
+
+struct Linear::Storage {
+  int64_t outputs = 0;
+  int64_t inputs = 0;
+  std::variant<PackedMatrix, OnednnMatrix> matrix;
+
+  // Units that threads share out: tiles or slices.
+  int64_t units() const {
+    if (const auto* packed = std::get_if<PackedMatrix>(&matrix)) {
+      return packed->tiles();
+    }
+    return std::get<OnednnMatrix>(matrix).slices();
+  }
+};
+
+Linear::Linear(std::unique_ptr<Storage> storage)
+    : storage_(std::move(storage)) {}
+Linear::Linear(Linear&&) noexcept = default;
+Linear& Linear::operator=(Linear&&) noexcept = default;
+Linear::~Linear() = default;
+
+absl::StatusOr<Linear> Linear::Create(const LinearSource& source,
+                                      NumericsMode mode, ThreadTeam* team) {
+  TANDEM_RETURN_IF_ERROR(CheckSource(source, mode));
+  auto storage = std::make_unique<Storage>();
+  storage->outputs = source.outputs;
+  storage->inputs = source.inputs;
+  if (mode == NumericsMode::kInt8) {
+    storage->matrix = PackedMatrix::Pack(source.type, source.data.data(),
+                                         source.outputs, source.inputs, team);
+    return Linear(std::move(storage));
+  }
+  absl::StatusOr<OnednnMatrix> matrix =
+      OnednnMatrix::Create(source, mode, team);
+  if (!matrix.ok()) {
+    return Annotate(matrix.status(), absl::StrCat("tensor ", source.name));
+  }
+  storage->matrix = std::move(matrix).value();
+  return Linear(std::move(storage));
+}
+
+int64_t Linear::outputs() const { return storage_->outputs; }
+
+int64_t Linear::inputs() const { return storage_->inputs; }
+
+int64_t Linear::bytes() const {
+  return std::visit([](const auto& matrix) { return matrix.bytes(); },
+                    storage_->matrix);
+}
+
+void Linear::DequantizeRow(int64_t index, float* out) const {
+  TANDEM_CHECK(index >= 0 && index < storage_->outputs);
+  std::visit([&](const auto& matrix) { matrix.DequantizeRow(index, out); },
+             storage_->matrix);
+}
+
+namespace {
+
+// One Matmul: its units are numbered through all outputs, and each team member
+// takes one run of them.
+struct MatmulJob {
+  const MatmulInput::Storage* input;
+  absl::Span<const MatmulOutput> outputs;
+  const KernelTable* kernels;
+  int64_t units;
+  int members;
+
+  void RunMember(int member) const {
+    const int64_t begin = units * member / members;
+    const int64_t end = units * (member + 1) / members;
+    int64_t first = 0;
+    for (const MatmulOutput& output : outputs) {
+      const int64_t count = output.weight->storage().units();
+      const int64_t from = std::max(begin - first, int64_t{0});
+      const int64_t to = std::min(end - first, count);
+      if (from < to) RunUnits(output, from, to, member);
+      first += count;
+    }
+  }
+
+  void RunUnits(const MatmulOutput& output, int64_t begin, int64_t end,
+                int member) const {
+    const auto& matrix = output.weight->storage().matrix;
+    if (const auto* packed = std::get_if<PackedMatrix>(&matrix)) {
+      packed->MultiplyTiles(*kernels, begin, end,
+                            {.input = input->groups.data(),
+                             .rows = input->rows,
+                             .y = output.y,
+                             .y_stride = output.stride});
+      return;
+    }
+    input->floats->Multiply(
+        std::get<OnednnMatrix>(matrix),
+        {.begin = begin, .end = end, .y = output.y, .y_stride = output.stride},
+        member);
+  }
+};
+
+}  // namespace
+
+void Matmul(const MatmulInput& input, absl::Span<const MatmulOutput> outputs,
+            SimdLevel level, ThreadTeam* team) {
+  const MatmulInput::Storage& storage = input.storage();
+  MatmulJob job = {.input = &storage,
+                   .outputs = outputs,
+                   .kernels = &KernelsFor(level),
+                   .units = 0,
+                   .members = team->size()};
+  for (const MatmulOutput& output : outputs) {
+    const Linear::Storage& weight = output.weight->storage();
+    TANDEM_CHECK(weight.inputs == storage.inputs);
+    TANDEM_CHECK(std::holds_alternative<PackedMatrix>(weight.matrix) ==
+                 (storage.mode == NumericsMode::kInt8));
+    job.units += weight.units();
+  }
+  if (storage.rows == 0) return;
+  // One reference fits std::function without an allocation.
+  team->Run([&job](int member) { job.RunMember(member); });
+}
+
+}  // namespace tandem

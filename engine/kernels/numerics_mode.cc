@@ -1,0 +1,36 @@
+#include "engine/kernels/numerics_mode.h"
+
+namespace tandem {
+
+absl::string_view NumericsModeName(NumericsMode mode) {
+  switch (mode) {
+    case NumericsMode::kInt8:
+      return "int8";
+    case NumericsMode::kBf16:
+      return "bf16";
+    case NumericsMode::kF32:
+      return "f32";
+  }
+  return "unknown";
+}
+
+std::optional<NumericsMode> ParseNumericsMode(absl::string_view name) {
+  for (NumericsMode mode :
+       {NumericsMode::kInt8, NumericsMode::kBf16, NumericsMode::kF32}) {
+    if (NumericsModeName(mode) == name) return mode;
+  }
+  return std::nullopt;
+}
+
+absl::string_view KvTypeName(KvType type) {
+  return type == KvType::kBf16 ? "bf16" : "f32";
+}
+
+std::optional<KvType> ParseKvType(absl::string_view name) {
+  for (KvType type : {KvType::kBf16, KvType::kF32}) {
+    if (KvTypeName(type) == name) return type;
+  }
+  return std::nullopt;
+}
+
+}  // namespace tandem

@@ -1,0 +1,101 @@
+// Random matrices and their plain double products, for the kernel tests.
+
+#ifndef TANDEM_TESTS_ENGINE_KERNELS_KERNEL_TEST_UTIL_H_
+#define TANDEM_TESTS_ENGINE_KERNELS_KERNEL_TEST_UTIL_H_
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "engine/base/cpu_features.h"
+#include "engine/kernels/linear.h"
+#include "engine/kernels/vector_ops.h"
+#include "engine/kernels/weight_format.h"
+
+namespace tandem {
+
+inline std::vector<SimdLevel> MachineLevels() {
+  std::vector<SimdLevel> levels = {SimdLevel::kScalar};
+  for (SimdLevel level : {SimdLevel::kAvx2, SimdLevel::kAvx512}) {
+    if (level <= DetectedSimdLevel()) levels.push_back(level);
+  }
+  return levels;
+}
+
+inline std::vector<float> RandomFloats(int64_t count, uint32_t seed) {
+  std::mt19937 engine(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(count);
+  for (float& value : values) value = normal(engine);
+  return values;
+}
+
+// The bytes of `count` random elements of `type`.
+inline std::vector<uint8_t> RandomWeights(TensorType type, int64_t count,
+                                          uint32_t seed) {
+  std::mt19937 engine(seed);
+  std::normal_distribution<float> normal(0.0f, 0.1f);
+  std::vector<uint8_t> data(WeightBytes(type, count));
+  const TensorTypeInfo info = GetTensorTypeInfo(type);
+  for (size_t at = 0; at < data.size(); at += info.block_bytes) {
+    if (type == TensorType::kF32) {
+      const float value = normal(engine);
+      std::memcpy(data.data() + at, &value, sizeof(value));
+    } else if (info.block_elements == 1) {
+      const uint16_t bits = type == TensorType::kF16
+                                ? FloatToHalf(normal(engine))
+                                : FloatToBf16(normal(engine));
+      std::memcpy(data.data() + at, &bits, sizeof(bits));
+    } else {
+      const uint16_t scale = FloatToHalf(normal(engine));
+      std::memcpy(data.data() + at, &scale, sizeof(scale));
+      for (uint32_t i = 2; i < info.block_bytes; ++i) {
+        data[at + i] = static_cast<uint8_t>(engine());
+      }
+    }
+  }
+  return data;
+}
+
+struct TestMatrix {
+  TestMatrix(TensorType type, int64_t outputs, int64_t inputs, uint32_t seed)
+      : data(RandomWeights(type, outputs * inputs, seed)) {
+    source = {.name = "test.weight",
+              .type = type,
+              .data = data,
+              .outputs = outputs,
+              .inputs = inputs};
+    values.resize(outputs * inputs);
+    Dequantize(type, data.data(), outputs * inputs, values.data());
+  }
+  TestMatrix(const TestMatrix&) = delete;
+  TestMatrix& operator=(const TestMatrix&) = delete;
+
+  std::vector<uint8_t> data;
+  LinearSource source;
+  std::vector<float> values;  // [outputs, inputs]
+};
+
+// y[rows, outputs] of one matrix.
+inline std::vector<float> Product(const Linear& linear, NumericsMode mode,
+                                  const std::vector<float>& x, int64_t rows,
+                                  SimdLevel level, ThreadTeam* team) {
+  MatmulInput input(mode, rows, linear.inputs());
+  input.Set(x.data(), rows, linear.inputs(), level, team);
+  std::vector<float> y(rows * linear.outputs(), -1.0f);
+  const MatmulOutput output = {
+      .weight = &linear, .y = y.data(), .stride = linear.outputs()};
+  Matmul(input, absl::MakeConstSpan(&output, 1), level, team);
+  return y;
+}
+
+inline bool SameBits(const float* a, const float* b, int64_t count) {
+  return std::memcmp(a, b, count * sizeof(float)) == 0;
+}
+
+}  // namespace tandem
+
+#endif  // TANDEM_TESTS_ENGINE_KERNELS_KERNEL_TEST_UTIL_H_

@@ -1,0 +1,326 @@
+#include "engine/kernels/linear.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "engine/base/error_reason.h"
+#include "tests/engine/kernels/kernel_test_util.h"
+
+namespace tandem {
+namespace {
+
+struct Form {
+  TensorType type;
+  NumericsMode mode;
+};
+
+class LinearTest : public ::testing::TestWithParam<Form> {
+ protected:
+  void SetUp() override {
+    if (GetParam().mode == NumericsMode::kBf16 && !CpuHasBf16Matmul()) {
+      GTEST_SKIP() << "bf16 needs AVX-512";
+    }
+  }
+  Linear Make(const TestMatrix& matrix, ThreadTeam* team) {
+    return Linear::Create(matrix.source, GetParam().mode, team).value();
+  }
+};
+
+// |y - exact| against a bound made of what the form rounds: int8 rounds x to
+// half a step of its group (and float types the weights likewise), bf16 both
+// to 2^-9 relative; then K roundings of 2^-24 of the running sum, which is at
+// most the sum of magnitudes.
+double Bound(const Form& form, const float* x, const float* w, int64_t k) {
+  const bool rounds_weights = form.mode == NumericsMode::kInt8 &&
+                              GetTensorTypeInfo(form.type).block_elements == 1;
+  double bound = 0;
+  double magnitudes = 0;
+  for (int64_t g = 0; g < k; g += kGroupInputs) {
+    double x_max = 0;
+    double w_max = 0;
+    for (int64_t i = g; i < std::min<int64_t>(k, g + kGroupInputs); ++i) {
+      x_max = std::max<double>(x_max, std::abs(x[i]));
+      w_max = std::max<double>(w_max, std::abs(w[i]));
+    }
+    for (int64_t i = g; i < std::min<int64_t>(k, g + kGroupInputs); ++i) {
+      const double x_abs = std::abs(x[i]);
+      const double w_abs = std::abs(w[i]);
+      double x_error = 0;
+      double w_error = 0;
+      if (form.mode == NumericsMode::kInt8) x_error = x_max / 127 * 0.501;
+      // Half a step, and the scale as a half.
+      if (rounds_weights) w_error = w_max / 127 * 0.501 + w_abs * 0x1p-10;
+      if (form.mode == NumericsMode::kBf16) {
+        x_error = x_abs * 0x1p-8;
+        w_error = w_abs * 0x1p-8;
+      }
+      bound += x_error * w_abs + w_error * x_abs + x_error * w_error;
+      magnitudes += (x_abs + x_error) * (w_abs + w_error);
+    }
+  }
+  return bound + magnitudes * (k + 4) * 0x1p-24;
+}
+
+TEST_P(LinearTest, IsNearTheDoubleProduct) {
+  ThreadTeam team(2);
+  for (int64_t outputs : {1, 40, 130}) {
+    const int64_t inputs = 288;
+    const int64_t rows = 5;
+    const TestMatrix matrix(GetParam().type, outputs, inputs, 31);
+    const Linear linear = Make(matrix, &team);
+    const std::vector<float> x = RandomFloats(rows * inputs, 32);
+    const std::vector<float> y =
+        Product(linear, GetParam().mode, x, rows, SimdLevel::kScalar, &team);
+    for (int64_t row = 0; row < rows; ++row) {
+      for (int64_t n = 0; n < outputs; ++n) {
+        const float* a = x.data() + row * inputs;
+        const float* w = matrix.values.data() + n * inputs;
+        double exact = 0;
+        for (int64_t k = 0; k < inputs; ++k) {
+          exact += static_cast<double>(a[k]) * w[k];
+        }
+        EXPECT_NEAR(y[row * outputs + n], exact,
+                    Bound(GetParam(), a, w, inputs));
+      }
+    }
+  }
+}
+
+TEST_P(LinearTest, ARowHasTheSameBitsInAnyCompany) {
+  const int64_t outputs = 100;
+  const int64_t inputs = 160;
+  const int64_t rows_max = 64;
+  ThreadTeam one(1);
+  const TestMatrix matrix(GetParam().type, outputs, inputs, 41);
+  const Linear linear = Make(matrix, &one);
+  const std::vector<float> x = RandomFloats(rows_max * inputs, 42);
+  std::vector<float> alone;
+  for (int64_t row = 0; row < rows_max; ++row) {
+    const std::vector<float> a(x.begin() + row * inputs,
+                               x.begin() + (row + 1) * inputs);
+    const std::vector<float> y =
+        Product(linear, GetParam().mode, a, 1, SimdLevel::kScalar, &one);
+    alone.insert(alone.end(), y.begin(), y.end());
+  }
+  for (int threads = 1; threads <= 4; ++threads) {
+    ThreadTeam team(threads);
+    for (int64_t rows = 1; rows <= rows_max; ++rows) {
+      for (SimdLevel level : MachineLevels()) {
+        // The last rows of x, so that each stands at many positions.
+        const int64_t first = rows_max - rows;
+        const std::vector<float> part(x.begin() + first * inputs, x.end());
+        const std::vector<float> y =
+            Product(linear, GetParam().mode, part, rows, level, &team);
+        ASSERT_TRUE(
+            SameBits(y.data(), alone.data() + first * outputs, rows * outputs))
+            << rows << " rows, " << threads << " threads, "
+            << SimdLevelName(level);
+      }
+    }
+  }
+}
+
+TEST_P(LinearTest, RowsPastOneCallKeepTheirBits) {
+  if (GetParam().mode == NumericsMode::kInt8) return;
+  ThreadTeam team(2);
+  const int64_t inputs = 64;
+  const int64_t rows = 300;  // two calls of oneDNN
+  const TestMatrix matrix(GetParam().type, 64, inputs, 51);
+  const Linear linear = Make(matrix, &team);
+  const std::vector<float> x = RandomFloats(rows * inputs, 52);
+  const std::vector<float> y =
+      Product(linear, GetParam().mode, x, rows, SimdLevel::kScalar, &team);
+  for (int64_t row = 0; row < rows; row += 13) {
+    const std::vector<float> a(x.begin() + row * inputs,
+                               x.begin() + (row + 1) * inputs);
+    const std::vector<float> alone =
+        Product(linear, GetParam().mode, a, 1, SimdLevel::kScalar, &team);
+    EXPECT_TRUE(SameBits(alone.data(), y.data() + row * 64, 64)) << row;
+  }
+}
+
+TEST_P(LinearTest, NanReachesItsRowOnly) {
+  ThreadTeam team(2);
+  const int64_t inputs = 64;
+  const TestMatrix matrix(GetParam().type, 33, inputs, 61);
+  const Linear linear = Make(matrix, &team);
+  std::vector<float> x = RandomFloats(3 * inputs, 62);
+  x[inputs + 5] = std::numeric_limits<float>::quiet_NaN();
+  for (SimdLevel level : MachineLevels()) {
+    const std::vector<float> y =
+        Product(linear, GetParam().mode, x, 3, level, &team);
+    for (int64_t n = 0; n < 33; ++n) {
+      EXPECT_TRUE(std::isfinite(y[n]));
+      EXPECT_TRUE(std::isnan(y[33 + n]));
+      EXPECT_TRUE(std::isfinite(y[66 + n]));
+    }
+  }
+}
+
+TEST_P(LinearTest, DequantizesItsRows) {
+  ThreadTeam team(1);
+  const int64_t inputs = 96;
+  const TestMatrix matrix(GetParam().type, 70, inputs, 71);
+  const Linear linear = Make(matrix, &team);
+  EXPECT_EQ(linear.outputs(), 70);
+  EXPECT_EQ(linear.inputs(), inputs);
+  EXPECT_GT(linear.bytes(), 0);
+  std::vector<float> row(inputs);
+  for (int64_t n : {0, 1, 63, 64, 69}) {
+    linear.DequantizeRow(n, row.data());
+    const float* expected = matrix.values.data() + n * inputs;
+    float largest = 0;
+    for (int64_t k = 0; k < inputs; ++k) {
+      largest = std::max(largest, std::abs(expected[k]));
+    }
+    for (int64_t k = 0; k < inputs; ++k) {
+      float bound = 0;
+      if (GetParam().mode == NumericsMode::kBf16) {
+        bound = std::abs(expected[k]) * 0x1p-8f;
+      } else if (GetParam().mode == NumericsMode::kInt8 &&
+                 GetTensorTypeInfo(GetParam().type).block_elements == 1) {
+        bound = largest * (0.501f / 127 + 0x1p-10f);
+      }
+      EXPECT_NEAR(row[k], expected[k], bound);
+    }
+  }
+}
+
+std::string FormName(const ::testing::TestParamInfo<Form>& info) {
+  const TensorTypeInfo type = GetTensorTypeInfo(info.param.type);
+  return std::string(type.name) + "_" +
+         std::string(NumericsModeName(info.param.mode));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Forms, LinearTest,
+    ::testing::Values(Form{TensorType::kQ4_0, NumericsMode::kInt8},
+                      Form{TensorType::kQ8_0, NumericsMode::kInt8},
+                      Form{TensorType::kF32, NumericsMode::kInt8},
+                      Form{TensorType::kF32, NumericsMode::kF32},
+                      Form{TensorType::kF16, NumericsMode::kF32},
+                      Form{TensorType::kBF16, NumericsMode::kF32},
+                      Form{TensorType::kQ4_0, NumericsMode::kF32},
+                      Form{TensorType::kBF16, NumericsMode::kBf16},
+                      Form{TensorType::kQ8_0, NumericsMode::kBf16}),
+    FormName);
+
+TEST(MatmulTest, SeveralOutputsOfOneInput) {
+  ThreadTeam team(3);
+  const int64_t inputs = 64;
+  const int64_t rows = 3;
+  const TestMatrix a(TensorType::kQ4_0, 20, inputs, 1);
+  const TestMatrix b(TensorType::kQ8_0, 35, inputs, 2);
+  const TestMatrix c(TensorType::kQ4_0, 1, inputs, 3);
+  const NumericsMode mode = NumericsMode::kInt8;
+  const Linear linears[] = {Linear::Create(a.source, mode, &team).value(),
+                            Linear::Create(b.source, mode, &team).value(),
+                            Linear::Create(c.source, mode, &team).value()};
+  const std::vector<float> x = RandomFloats(rows * inputs, 4);
+  const SimdLevel level = DetectedSimdLevel();
+  MatmulInput input(mode, 8, 128);
+  input.Set(x.data(), rows, inputs, level, &team);
+  // Row strides wider than the outputs: what lies between is left alone.
+  std::vector<float> y[3];
+  MatmulOutput outputs[3];
+  for (int i = 0; i < 3; ++i) {
+    const int64_t stride = linears[i].outputs() + 5;
+    y[i].assign(rows * stride, 77.0f);
+    outputs[i] = {.weight = &linears[i], .y = y[i].data(), .stride = stride};
+  }
+  Matmul(input, outputs, level, &team);
+  for (int i = 0; i < 3; ++i) {
+    const std::vector<float> expected =
+        Product(linears[i], mode, x, rows, level, &team);
+    const int64_t n = linears[i].outputs();
+    for (int64_t row = 0; row < rows; ++row) {
+      const float* actual = y[i].data() + row * (n + 5);
+      EXPECT_TRUE(SameBits(actual, expected.data() + row * n, n));
+      for (int gap = 0; gap < 5; ++gap) EXPECT_EQ(actual[n + gap], 77.0f);
+    }
+  }
+}
+
+TEST(MatmulTest, OneInputServesShapesOfDifferentSize) {
+  ThreadTeam team(2);
+  for (NumericsMode mode : {NumericsMode::kInt8, NumericsMode::kF32}) {
+    const TestMatrix wide(TensorType::kQ8_0, 24, 256, 5);
+    const TestMatrix narrow(TensorType::kQ8_0, 24, 32, 6);
+    const Linear first = Linear::Create(wide.source, mode, &team).value();
+    const Linear second = Linear::Create(narrow.source, mode, &team).value();
+    MatmulInput input(mode, 16, 256);
+    for (const Linear* linear : {&first, &second, &first}) {
+      const std::vector<float> x = RandomFloats(9 * linear->inputs(), 7);
+      std::vector<float> y(9 * 24);
+      input.Set(x.data(), 9, linear->inputs(), SimdLevel::kScalar, &team);
+      const MatmulOutput output = {
+          .weight = linear, .y = y.data(), .stride = 24};
+      Matmul(input, absl::MakeConstSpan(&output, 1), SimdLevel::kScalar, &team);
+      EXPECT_EQ(y, Product(*linear, mode, x, 9, SimdLevel::kScalar, &team));
+    }
+  }
+}
+
+std::string ReasonOf(const absl::Status& status) {
+  const std::optional<ErrorDetail> detail = GetErrorDetail(status);
+  return detail.has_value() ? detail->reason : "";
+}
+
+TEST(LinearErrorTest, RefusesWhatItCanNotHold) {
+  ThreadTeam team(1);
+  const std::vector<uint8_t> data(4096, 0);
+  LinearSource source = {.name = "blk.0.attn_q.weight",
+                         .type = TensorType::kI32,
+                         .data = absl::MakeConstSpan(data).first(4 * 64),
+                         .outputs = 2,
+                         .inputs = 32};
+  absl::Status status =
+      Linear::Create(source, NumericsMode::kInt8, &team).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ReasonOf(status), kReasonUnsupportedModel);
+  EXPECT_NE(std::string(status.message()).find("blk.0.attn_q.weight"),
+            std::string::npos);
+
+  // 48 inputs: float types have no block of their own, int8 mode has one.
+  source.type = TensorType::kF32;
+  source.data = absl::MakeConstSpan(data).first(4 * 2 * 48);
+  source.inputs = 48;
+  status = Linear::Create(source, NumericsMode::kInt8, &team).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ReasonOf(status), kReasonUnsupportedModel);
+  EXPECT_TRUE(Linear::Create(source, NumericsMode::kF32, &team).ok());
+
+  source.type = TensorType::kQ8_0;
+  status = Linear::Create(source, NumericsMode::kF32, &team).status();
+  EXPECT_EQ(ReasonOf(status), kReasonUnsupportedModel);
+
+  source.inputs = 32;
+  source.data = absl::MakeConstSpan(data).first(67);  // one byte short
+  status = Linear::Create(source, NumericsMode::kInt8, &team).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ReasonOf(status), kReasonMalformedFile);
+
+  source.outputs = 0;
+  source.data = {};
+  status = Linear::Create(source, NumericsMode::kInt8, &team).status();
+  EXPECT_EQ(ReasonOf(status), kReasonUnsupportedModel);
+}
+
+TEST(LinearErrorTest, PoisonedScalesReachTheOutput) {
+  ThreadTeam team(1);
+  TestMatrix matrix(TensorType::kQ8_0, 20, 64, 1);
+  matrix.data[3 * 68 + 1] = 0x7e;  // row 3's first scale: NaN
+  for (NumericsMode mode : {NumericsMode::kInt8, NumericsMode::kF32}) {
+    const Linear linear = Linear::Create(matrix.source, mode, &team).value();
+    for (SimdLevel level : MachineLevels()) {
+      const std::vector<float> y =
+          Product(linear, mode, RandomFloats(64, 2), 1, level, &team);
+      for (int n = 0; n < 20; ++n) EXPECT_EQ(std::isnan(y[n]), n == 3);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tandem
