@@ -17,19 +17,19 @@
 namespace tandem {
 
 struct GenerateResult {
-  std::vector<TokenId> token_ids;
-  std::string text;
+  std::vector<TokenId> token_ids = {};
+  std::string text = {};
   FinishReason finish_reason = FinishReason::kLength;
   uint64_t seed = 0;
-  TurnUsage usage;
-  SpeculationCounts speculation;
+  TurnUsage usage = {};
+  SpeculationCounts speculation = {};
 };
 
 struct GenerateOptions {
-  GenOptions generation;
+  GenOptions generation = {};
   // A model of `store` that drafts; empty: no speculation.
-  std::string draft_model_id;
-  EngineOptions engine;
+  std::string draft_model_id = {};
+  EngineOptions engine = {};
 };
 
 // Generates from `prompt` with the model `model_id` of `store`. Errors:

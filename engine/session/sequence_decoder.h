@@ -24,19 +24,19 @@ namespace tandem {
 struct SequenceDecoderOptions {
   // All tokens of the session so far (history, prompt, tokens of this turn
   // committed before); at least one.
-  std::vector<TokenId> tokens;
+  std::vector<TokenId> tokens = {};
   // Index of the turn's first generated token, 1 .. tokens.size().
   Position generated_from = 0;
   // Tokens that the sequence will hold at most, drafts included.
   Position tokens_max = 0;
-  GenOptions options;  // validated here, with a seed
+  GenOptions options = {};  // validated here, with a seed
 };
 
 // What a request came to.
 struct DecodeResult {
   // Propose: the drafted ids (only .id is set). Verify: the target's own
   // tokens, 1 to draft.size() + 1, ending at the first that differs.
-  std::vector<SampledToken> tokens;
+  std::vector<SampledToken> tokens = {};
 };
 
 class SequenceDecoder {

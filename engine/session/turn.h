@@ -11,10 +11,12 @@
 #define TANDEM_ENGINE_SESSION_TURN_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "engine/base/status.h"
 #include "engine/base/types.h"
@@ -38,14 +40,21 @@ enum class FinishReason {
 // Lower-case name for command lines and logs: "stop_token", "length", ...
 absl::string_view FinishReasonName(FinishReason reason);
 
+// True for tokens that end a turn: the vocabulary's end-of-generation tokens
+// unless ignored, and stop_token_ids. Their text is not part of the turn's.
+bool IsStopToken(const Tokenizer& tokenizer, const GenOptions& options,
+                 TokenId id);
+
 struct TurnSpec {
   // All tokens of the session before the first generated one (history and
   // prompt); at least one.
-  std::vector<TokenId> prompt;
-  GenOptions options;  // valid, with a seed
-  // Tokens that a sequence may hold (the smaller of target's and drafter's
-  // limits; a drafter's smaller limit only ends drafting, see the .cc).
+  std::vector<TokenId> prompt = {};
+  GenOptions options = {};  // valid, with a seed
+  // Tokens that the target's sequence may hold: the turn ends when they are
+  // there.
   Position context_max = 0;
+  // The same of the drafter's, which only ends drafting; 0: no smaller limit.
+  Position draft_context_max = 0;
 };
 
 struct TurnUsage {
@@ -56,36 +65,36 @@ struct TurnUsage {
 struct SpeculationCounts {
   int64_t rounds = 0;    // verifications
   int64_t drafted = 0;   // draft tokens that were verified
-  int64_t accepted = 0;  // of those, equal to the target's own
+  int64_t accepted = 0;  // of those, equal to the target's own and committed
 };
 
 // Draft `draft_length` tokens after `tokens`, which stand from `position` on:
 // the committed ids that the drafter may not have, at least the last one.
 struct ProposeAction {
   Position position = 0;
-  std::vector<TokenId> tokens;
+  std::vector<TokenId> tokens = {};
   int draft_length = 0;
 };
 
 // The same, then verify `draft`.
 struct VerifyAction {
   Position position = 0;
-  std::vector<TokenId> tokens;
-  std::vector<TokenId> draft;
+  std::vector<TokenId> tokens = {};
+  std::vector<TokenId> draft = {};
 };
 
 // Newly committed tokens and the text that they decide (may be empty while it
 // is held back for UTF-8 or a stop string).
 struct EmitAction {
   int64_t first_token = 0;  // index of tokens[0] in the turn
-  std::vector<SampledToken> tokens;
-  std::string text;
+  std::vector<SampledToken> tokens = {};
+  std::string text = {};
 };
 
 // The turn is over; comes last, once. `text` is what was still held back.
 struct EndAction {
   FinishReason reason = FinishReason::kLength;
-  std::string text;
+  std::string text = {};
 };
 
 using TurnAction =
@@ -98,8 +107,9 @@ class Turn {
   static absl::Status Check(const Tokenizer& tokenizer, const TurnSpec& spec);
 
   // `tokenizer` outlives the turn; `spec` has passed Check. `committed`:
-  // generated tokens of this turn from before; they are not emitted again
-  // (their text is in text()).
+  // generated tokens of this turn from before, at most max_tokens and in the
+  // vocabulary; they are not emitted again (their text is in text()). Where
+  // they complete the turn, what follows is dropped and Start ends it.
   Turn(const Tokenizer* tokenizer, TurnSpec spec,
        absl::Span<const SampledToken> committed = {});
 
@@ -111,25 +121,28 @@ class Turn {
   std::vector<TurnAction> OnProposed(absl::Span<const TokenId> draft);
 
   // The target's answer to the VerifyAction under way: 1 .. draft + 1 tokens
-  // in range, else the turn ends with kError.
+  // in range, all but the last equal to the draft, else the turn ends with
+  // kError.
   std::vector<TurnAction> OnVerified(absl::Span<const SampledToken> tokens);
 
   // The drafter is gone: goes on without, from here or from the proposal under
   // way.
   std::vector<TurnAction> OnDrafterLost();
-  // A drafter is there (again), opened with session_tokens(); it is used from
-  // the next round on.
+  // A drafter is there (again), opened with session_tokens() of now or of any
+  // time before in this turn; it is used from the next round on. Another one
+  // that was in use is lost first.
   void OnDrafterAttached();
 
-  // A new target was opened with session_tokens(): the verification under way,
-  // if any, again.
+  // A new target was opened with session_tokens() (which a verification under
+  // way does not change): that verification, if any, again. Answers of the old
+  // one are not given to OnVerified.
   std::vector<TurnAction> OnTargetReplaced();
 
   // Ends the turn from outside (kCancelled, kDeadline, kError); nothing if it
   // is over.
   std::vector<TurnAction> OnCancel(FinishReason reason);
 
-  bool ended() const { return ended_; }
+  bool ended() const { return phase_ == Phase::kEnded; }
   const TurnSpec& spec() const { return spec_; }
   // Committed generated tokens, with the one that completed a stop.
   const std::vector<SampledToken>& generated() const { return generated_; }
@@ -142,12 +155,39 @@ class Turn {
   SpeculationCounts speculation() const { return speculation_; }
 
  private:
-  // The owner of this class adds private functions and members here.
+  enum class Phase { kCreated, kProposing, kVerifying, kEnded };
+
+  // Adds a token and its text; true where it ends the turn (finish_).
+  bool Commit(const SampledToken& token);
+  // Tokens that may still be generated.
+  int64_t Remaining() const;
+  Position length() const {
+    return static_cast<Position>(spec_.prompt.size() + generated_.size());
+  }
+  std::vector<TokenId> TokensFrom(Position position) const;
+  // Decided text that no action has had.
+  std::string TakeText();
+  TurnAction BeginRound();
+  TurnAction BeginVerify();
+  TurnAction End(FinishReason reason);
+
+  const Tokenizer* tokenizer_;
   TurnSpec spec_;
   std::vector<SampledToken> generated_;
   StreamDecoder decoder_;
+  size_t text_taken_ = 0;  // bytes of decided()
   SpeculationCounts speculation_;
-  bool ended_ = false;
+  Phase phase_ = Phase::kCreated;
+  std::optional<FinishReason> finish_;  // the turn's own end
+
+  // Session tokens that a worker surely has, counted from the session's start.
+  Position target_has_;
+  Position drafter_has_;
+  bool has_drafter_ = false;
+  // Of the round under way.
+  bool drafter_proposed_ = false;
+  int draft_length_ = 0;
+  std::vector<TokenId> draft_;
 };
 
 }  // namespace tandem

@@ -1,0 +1,250 @@
+#include "engine/session/turn.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "engine/base/error_reason.h"
+
+namespace tandem {
+namespace {
+
+absl::Status InvalidArgument(const char* reason, absl::string_view message) {
+  return MakeError(absl::StatusCode::kInvalidArgument,
+                   {.reason = reason, .violations = {}}, message);
+}
+
+bool InVocabulary(const Tokenizer& tokenizer, TokenId id) {
+  return id >= 0 && id < tokenizer.vocab_size();
+}
+
+}  // namespace
+
+absl::string_view FinishReasonName(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStopToken:
+      return "stop_token";
+    case FinishReason::kStopString:
+      return "stop_string";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kContext:
+      return "context";
+    case FinishReason::kCancelled:
+      return "cancelled";
+    case FinishReason::kDeadline:
+      return "deadline";
+    case FinishReason::kError:
+      return "error";
+  }
+  return "";
+}
+
+bool IsStopToken(const Tokenizer& tokenizer, const GenOptions& options,
+                 TokenId id) {
+  if (!options.ignore_eos && tokenizer.IsEndOfGeneration(id)) return true;
+  return std::find(options.stop_token_ids.begin(), options.stop_token_ids.end(),
+                   id) != options.stop_token_ids.end();
+}
+
+absl::Status Turn::Check(const Tokenizer& tokenizer, const TurnSpec& spec) {
+  if (spec.prompt.empty()) {
+    return InvalidArgument(kReasonEmptyPrompt, "the prompt has no token");
+  }
+  for (size_t i = 0; i < spec.prompt.size(); ++i) {
+    if (InVocabulary(tokenizer, spec.prompt[i])) continue;
+    return InvalidArgument(
+        kReasonInvalidToken,
+        absl::StrCat("token ", i, " of the prompt is ", spec.prompt[i],
+                     ", the vocabulary has ids 0 to ",
+                     tokenizer.vocab_size() - 1));
+  }
+  TANDEM_RETURN_IF_ERROR(
+      ValidateGenOptions(spec.options, tokenizer.vocab_size()));
+  if (static_cast<Position>(spec.prompt.size()) >= spec.context_max) {
+    return InvalidArgument(
+        kReasonContextExceeded,
+        absl::StrCat("history and prompt have ", spec.prompt.size(),
+                     " tokens and leave no room in a context of ",
+                     spec.context_max));
+  }
+  return absl::OkStatus();
+}
+
+Turn::Turn(const Tokenizer* tokenizer, TurnSpec spec,
+           absl::Span<const SampledToken> committed)
+    : tokenizer_(tokenizer),
+      spec_(std::move(spec)),
+      decoder_(tokenizer, spec_.options.stop_strings) {
+  for (const SampledToken& token : committed) {
+    TANDEM_CHECK(InVocabulary(*tokenizer_, token.id));
+    if (Commit(token)) break;
+  }
+  text_taken_ = decoder_.decided().size();
+  target_has_ = length();
+  drafter_has_ = length();
+}
+
+std::vector<TurnAction> Turn::Start(bool has_drafter) {
+  if (phase_ != Phase::kCreated) return {};
+  has_drafter_ = has_drafter;
+  if (finish_.has_value()) return {End(*finish_)};
+  return {BeginRound()};
+}
+
+std::vector<TurnAction> Turn::OnProposed(absl::Span<const TokenId> draft) {
+  if (phase_ != Phase::kProposing) return {};
+  drafter_proposed_ = true;
+  for (const TokenId id : draft) {
+    if (static_cast<int>(draft_.size()) == draft_length_) break;
+    if (!InVocabulary(*tokenizer_, id)) break;
+    draft_.push_back(id);
+    // Nothing is committed after a stop token, so nothing is verified there.
+    if (IsStopToken(*tokenizer_, spec_.options, id)) break;
+  }
+  return {BeginVerify()};
+}
+
+std::vector<TurnAction> Turn::OnVerified(
+    absl::Span<const SampledToken> tokens) {
+  if (phase_ != Phase::kVerifying) return {};
+  bool valid = !tokens.empty() && tokens.size() <= draft_.size() + 1;
+  for (size_t i = 0; valid && i < tokens.size(); ++i) {
+    valid = InVocabulary(*tokenizer_, tokens[i].id) &&
+            (i + 1 == tokens.size() || tokens[i].id == draft_[i]);
+  }
+  if (!valid) return {End(FinishReason::kError)};
+
+  const Position start = length();
+  EmitAction emit{.first_token = static_cast<int64_t>(generated_.size())};
+  int64_t accepted = 0;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (i < draft_.size() && tokens[i].id == draft_[i]) ++accepted;
+    emit.tokens.push_back(tokens[i]);
+    if (Commit(tokens[i])) break;
+  }
+  emit.text = TakeText();
+  ++speculation_.rounds;
+  speculation_.drafted += static_cast<int64_t>(draft_.size());
+  speculation_.accepted += accepted;
+
+  // The target chose the last token but has not run it.
+  target_has_ = length() - 1;
+  if (drafter_proposed_) {
+    // The drafter has what was accepted, but did not run its last draft.
+    const int64_t ran =
+        std::max<int64_t>(static_cast<int64_t>(draft_.size()) - 1, 0);
+    drafter_has_ = start + std::min(accepted, ran);
+  }
+  std::vector<TurnAction> actions;
+  actions.push_back(std::move(emit));
+  actions.push_back(finish_.has_value() ? End(*finish_) : BeginRound());
+  return actions;
+}
+
+std::vector<TurnAction> Turn::OnDrafterLost() {
+  has_drafter_ = false;
+  drafter_proposed_ = false;
+  if (phase_ != Phase::kProposing) return {};
+  return {BeginVerify()};
+}
+
+void Turn::OnDrafterAttached() {
+  has_drafter_ = true;
+  drafter_proposed_ = false;
+  // It may have been opened before the last tokens were committed; a worker
+  // that has them all takes their repetition for what it is.
+  drafter_has_ = static_cast<Position>(spec_.prompt.size());
+}
+
+std::vector<TurnAction> Turn::OnTargetReplaced() {
+  target_has_ = length();
+  if (phase_ != Phase::kVerifying) return {};
+  return {BeginVerify()};
+}
+
+std::vector<TurnAction> Turn::OnCancel(FinishReason reason) {
+  if (ended()) return {};
+  return {End(reason)};
+}
+
+std::vector<TokenId> Turn::session_tokens() const { return TokensFrom(0); }
+
+TurnUsage Turn::usage() const {
+  return {.prompt_tokens = static_cast<int64_t>(spec_.prompt.size()),
+          .generated_tokens = static_cast<int64_t>(generated_.size())};
+}
+
+bool Turn::Commit(const SampledToken& token) {
+  generated_.push_back(token);
+  if (IsStopToken(*tokenizer_, spec_.options, token.id)) {
+    finish_ = FinishReason::kStopToken;
+  } else if (decoder_.Push(token.id)) {
+    finish_ = FinishReason::kStopString;
+  } else if (Remaining() == 0) {
+    finish_ =
+        static_cast<int64_t>(generated_.size()) >= spec_.options.max_tokens
+            ? FinishReason::kLength
+            : FinishReason::kContext;
+  }
+  return finish_.has_value();
+}
+
+int64_t Turn::Remaining() const {
+  const int64_t by_length =
+      spec_.options.max_tokens - static_cast<int64_t>(generated_.size());
+  return std::max<int64_t>(
+      0, std::min<int64_t>(by_length, spec_.context_max - length()));
+}
+
+std::vector<TokenId> Turn::TokensFrom(Position position) const {
+  std::vector<TokenId> tokens;
+  tokens.reserve(length() - position);
+  const Position prompt = static_cast<Position>(spec_.prompt.size());
+  for (Position p = position; p < length(); ++p) {
+    tokens.push_back(p < prompt ? spec_.prompt[p] : generated_[p - prompt].id);
+  }
+  return tokens;
+}
+
+std::string Turn::TakeText() {
+  std::string text = decoder_.decided().substr(text_taken_);
+  text_taken_ += text.size();
+  return text;
+}
+
+// A round drafts at most one token less than may still be generated: the
+// verification adds one. So nothing is ever generated past max_tokens or the
+// context.
+TurnAction Turn::BeginRound() {
+  draft_.clear();
+  drafter_proposed_ = false;
+  int64_t limit =
+      std::min<int64_t>(spec_.options.draft_length, Remaining() - 1);
+  if (spec_.draft_context_max > 0) {
+    limit = std::min<int64_t>(limit, spec_.draft_context_max - length());
+  }
+  if (!has_drafter_ || limit < 1) return BeginVerify();
+  draft_length_ = static_cast<int>(limit);
+  phase_ = Phase::kProposing;
+  const Position position = std::min(drafter_has_, length() - 1);
+  return ProposeAction{.position = position,
+                       .tokens = TokensFrom(position),
+                       .draft_length = draft_length_};
+}
+
+TurnAction Turn::BeginVerify() {
+  phase_ = Phase::kVerifying;
+  const Position position = std::min(target_has_, length() - 1);
+  return VerifyAction{
+      .position = position, .tokens = TokensFrom(position), .draft = draft_};
+}
+
+TurnAction Turn::End(FinishReason reason) {
+  phase_ = Phase::kEnded;
+  decoder_.Finish();
+  return EndAction{.reason = reason, .text = TakeText()};
+}
+
+}  // namespace tandem
