@@ -28,14 +28,18 @@ bool IsInEnvironment(const std::string& name) {
 }
 
 // CLI11 lets the file win over the environment; here what the environment has
-// is not read from the file.
+// is not read from the file. Sections would name subcommands: there are none.
 class EnvironmentFirstConfig : public CLI::ConfigBase {
  public:
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
     std::vector<CLI::ConfigItem> found = ConfigBase::from_config(input);
+    for (const CLI::ConfigItem& item : found) {
+      if (item.parents.empty()) continue;
+      throw CLI::ConfigError("sections are not known, remove [" +
+                             item.parents[0] + "]");
+    }
     std::erase_if(found, [](const CLI::ConfigItem& item) {
-      return item.parents.empty() &&
-             IsInEnvironment(EnvironmentName(item.name));
+      return IsInEnvironment(EnvironmentName(item.name));
     });
     return found;
   }
@@ -97,6 +101,14 @@ std::optional<int> ParseFlags(CLI::App* app, int argc,
   SetEnvironmentNames(app);
   try {
     app->parse(argc, argv);
+  } catch (const CLI::ConfigError& error) {
+    return PrintOneLine(
+        app->get_name(),
+        absl::StrCat(
+            "--config: ",
+            absl::StrReplaceAll(
+                error.what(), {{"INI was not able to parse", "no such key:"}}),
+            " (see --help)"));
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app->exit(error);
     return PrintOneLine(app->get_name(),

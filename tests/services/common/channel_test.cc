@@ -1,0 +1,99 @@
+#include "services/common/channel.h"
+
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "tandem/v1/worker.grpc.pb.h"
+
+namespace tandem {
+namespace {
+
+// Answers with as many bytes as the model id says.
+class SizeService : public v1::WorkerService::Service {
+  grpc::Status GetTokenizer(
+      grpc::ServerContext*, const v1::GetTokenizerRequest* request,
+      grpc::ServerWriter<v1::GetTokenizerResponse>* writer) override {
+    v1::GetTokenizerResponse response;
+    response.set_chunk(std::string(request->model_id().size(), 'x'));
+    writer->Write(response);
+    return grpc::Status::OK;
+  }
+};
+
+class ChannelTest : public ::testing::Test {
+ protected:
+  ChannelTest() {
+    grpc::ServerBuilder builder;
+    ConfigureServer(&builder);
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                             &port_);
+    builder.RegisterService(&service_);
+    server_ = builder.BuildAndStart();
+    channel_ = MakeChannel(absl::StrCat("127.0.0.1:", port_),
+                           grpc::InsecureChannelCredentials());
+  }
+  ~ChannelTest() override { server_->Shutdown(); }
+
+  grpc::Status Call(size_t bytes, size_t metadata_bytes = 0) {
+    const auto stub = v1::WorkerService::NewStub(channel_);
+    grpc::ClientContext context;
+    context.set_wait_for_ready(true);  // where a call cost the connection
+    context.set_deadline(std::chrono::system_clock::now() +
+                         std::chrono::seconds(60));
+    if (metadata_bytes > 0) {
+      context.AddMetadata("x-test", std::string(metadata_bytes, 'x'));
+    }
+    v1::GetTokenizerRequest request;
+    request.set_model_id(std::string(bytes, 'x'));
+    const auto reader = stub->GetTokenizer(&context, request);
+    v1::GetTokenizerResponse response;
+    while (reader->Read(&response)) EXPECT_EQ(response.chunk().size(), bytes);
+    return reader->Finish();
+  }
+
+  SizeService service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+  int port_ = 0;
+};
+
+TEST_F(ChannelTest, MessagesUpToTheLimit) {
+  EXPECT_TRUE(Call(100).ok());
+  EXPECT_TRUE(Call(kRequestBytesMax - 100).ok());
+  EXPECT_EQ(Call(kRequestBytesMax + 100).error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(Call(100).ok()) << "the connection is still good";
+}
+
+TEST_F(ChannelTest, ServerLimitsMessagesOfAnyClient) {
+  grpc::ChannelArguments arguments;  // without a limit of its own
+  channel_ =
+      grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", port_),
+                                grpc::InsecureChannelCredentials(), arguments);
+  EXPECT_EQ(Call(kRequestBytesMax + 100).error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
+}
+
+TEST_F(ChannelTest, MetadataIsLimited) {
+  EXPECT_TRUE(Call(1, kMetadataBytesMax / 2).ok());
+  EXPECT_FALSE(Call(1, kMetadataBytesMax * 2).ok());
+  EXPECT_TRUE(Call(1).ok());
+}
+
+TEST_F(ChannelTest, TakenPortIsAnError) {
+  SizeService second;
+  grpc::ServerBuilder builder;
+  ConfigureServer(&builder);
+  int port = -1;
+  builder.AddListeningPort(absl::StrCat("127.0.0.1:", port_),
+                           grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(&second);
+  EXPECT_EQ(builder.BuildAndStart(), nullptr);
+}
+
+}  // namespace
+}  // namespace tandem

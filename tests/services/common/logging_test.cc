@@ -1,0 +1,64 @@
+#include "services/common/logging.h"
+
+#include <gmock/gmock.h>
+#include <grpc/support/log.h>
+#include <gtest/gtest.h>
+#include <spdlog/spdlog.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace tandem {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+TEST(LoggingTest, JsonLinesAreJsonWhateverTheMessage) {
+  ASSERT_TRUE(InitLogging("json", "info").ok());
+  ::testing::internal::CaptureStderr();
+  spdlog::info("a \"quoted\"\nline \x01 \xff end");
+  spdlog::warn("second");
+  const std::string text = ::testing::internal::GetCapturedStderr();
+  const size_t newline = text.find('\n');
+  ASSERT_NE(newline, std::string::npos);
+  const nlohmann::json first = nlohmann::json::parse(text.substr(0, newline));
+  EXPECT_EQ(first["level"], "info");
+  EXPECT_THAT(first["message"].get<std::string>(),
+              HasSubstr("a \"quoted\"\nline \x01"));
+  EXPECT_EQ(first["time"].get<std::string>().size(),
+            std::string("2026-01-01T00:00:00.000Z").size());
+  const nlohmann::json second = nlohmann::json::parse(text.substr(newline));
+  EXPECT_EQ(second["level"], "warning");
+  EXPECT_EQ(second["message"], "second");
+}
+
+TEST(LoggingTest, TextLinesAndLevel) {
+  ASSERT_TRUE(InitLogging("text", "warning").ok());
+  ::testing::internal::CaptureStderr();
+  spdlog::info("hidden");
+  spdlog::error("shown");
+  const std::string text = ::testing::internal::GetCapturedStderr();
+  EXPECT_THAT(text, Not(HasSubstr("hidden")));
+  EXPECT_THAT(text, HasSubstr("error shown\n"));
+}
+
+TEST(LoggingTest, GrpcMessagesAreTaken) {
+  ASSERT_TRUE(InitLogging("json", "warning").ok());
+  ::testing::internal::CaptureStderr();
+  gpr_log(GPR_ERROR, "peer %d broke", 7);
+  const std::string text = ::testing::internal::GetCapturedStderr();
+  const nlohmann::json line = nlohmann::json::parse(text);
+  EXPECT_EQ(line["level"], "warning");
+  EXPECT_EQ(line["message"], "grpc: peer 7 broke");
+}
+
+TEST(LoggingTest, UnknownNamesAreRefused) {
+  EXPECT_THAT(std::string(InitLogging("xml", "info").message()),
+              HasSubstr("--log-format xml"));
+  EXPECT_THAT(std::string(InitLogging("text", "loud").message()),
+              HasSubstr("--log-level loud"));
+}
+
+}  // namespace
+}  // namespace tandem

@@ -1,0 +1,87 @@
+#include "services/common/options_conversion.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+namespace tandem {
+namespace {
+
+TEST(OptionsConversionTest, NothingSetIsTheDefaults) {
+  const GenOptions converted = FromProto(v1::GenerationOptions());
+  const GenOptions defaults;
+  EXPECT_EQ(converted.max_tokens, defaults.max_tokens);
+  EXPECT_EQ(converted.temperature, defaults.temperature);
+  EXPECT_EQ(converted.top_p, defaults.top_p);
+  EXPECT_EQ(converted.top_k, defaults.top_k);
+  EXPECT_EQ(converted.min_p, defaults.min_p);
+  EXPECT_EQ(converted.repetition_penalty, defaults.repetition_penalty);
+  EXPECT_EQ(converted.presence_penalty, defaults.presence_penalty);
+  EXPECT_EQ(converted.frequency_penalty, defaults.frequency_penalty);
+  EXPECT_TRUE(converted.logit_bias.empty());
+  EXPECT_FALSE(converted.seed.has_value());
+  EXPECT_TRUE(converted.stop_token_ids.empty());
+  EXPECT_TRUE(converted.stop_strings.empty());
+  EXPECT_FALSE(converted.ignore_eos);
+  EXPECT_FALSE(converted.logprobs.has_value());
+  EXPECT_EQ(converted.draft_length, defaults.draft_length);
+}
+
+TEST(OptionsConversionTest, EveryFieldSurvivesTheRoundTrip) {
+  GenOptions options;
+  options.max_tokens = 7;
+  options.temperature = 0;
+  options.top_p = 0.5f;
+  options.top_k = 0;
+  options.min_p = 0.25f;
+  options.repetition_penalty = 2;
+  options.presence_penalty = -1;
+  options.frequency_penalty = 3;
+  options.logit_bias = {
+      {.id = 4, .bias = -std::numeric_limits<float>::infinity()},
+      {.id = 5, .bias = 1.5f}};
+  options.seed = std::numeric_limits<uint64_t>::max();
+  options.stop_token_ids = {1, 2};
+  options.stop_strings = {"a", "b"};
+  options.ignore_eos = true;
+  options.logprobs = 0;
+  options.draft_length = 0;
+
+  const GenOptions back = FromProto(ToProto(options));
+  EXPECT_EQ(back.max_tokens, 7);
+  EXPECT_EQ(back.temperature, 0);
+  EXPECT_EQ(back.top_p, 0.5f);
+  EXPECT_EQ(back.top_k, 0);
+  EXPECT_EQ(back.min_p, 0.25f);
+  EXPECT_EQ(back.repetition_penalty, 2);
+  EXPECT_EQ(back.presence_penalty, -1);
+  EXPECT_EQ(back.frequency_penalty, 3);
+  ASSERT_EQ(back.logit_bias.size(), 2u);
+  EXPECT_EQ(back.logit_bias[0].id, 4);
+  EXPECT_EQ(back.logit_bias[0].bias, options.logit_bias[0].bias);
+  EXPECT_EQ(back.logit_bias[1].bias, 1.5f);
+  EXPECT_EQ(back.seed, options.seed);
+  EXPECT_EQ(back.stop_token_ids, options.stop_token_ids);
+  EXPECT_EQ(back.stop_strings, options.stop_strings);
+  EXPECT_TRUE(back.ignore_eos);
+  EXPECT_EQ(back.logprobs, 0);
+  EXPECT_EQ(back.draft_length, 0);
+}
+
+TEST(OptionsConversionTest, AbsentSeedAndLogprobsStayAbsent) {
+  const v1::GenerationOptions options = ToProto(GenOptions());
+  EXPECT_FALSE(options.has_seed());
+  EXPECT_FALSE(options.has_logprobs());
+}
+
+TEST(OptionsConversionTest, SampledTokenSurvivesTheRoundTrip) {
+  SampledToken token;
+  token.id = 9;
+  token.logprob = -0.5f;
+  token.alternatives = {{.id = 9, .logprob = -0.5f},
+                        {.id = 3, .logprob = -2.0f}};
+  EXPECT_EQ(SampledTokenFromProto(9, LogprobsToProto(token)), token);
+}
+
+}  // namespace
+}  // namespace tandem

@@ -1,0 +1,82 @@
+#include "services/common/signals.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "services/common/server_flags.h"
+
+namespace tandem {
+namespace {
+
+// Each in a process of its own: a signal goes to any thread that has it
+// unblocked, and the test program has others.
+class SignalsTest : public ::testing::Test {
+ protected:
+  SignalsTest() { ::testing::FLAGS_gtest_death_test_style = "threadsafe"; }
+};
+
+TEST_F(SignalsTest, FirstSignalWakesWait) {
+  for (const int number : {SIGTERM, SIGINT}) {
+    EXPECT_EXIT(
+        {
+          ShutdownSignal signal;
+          kill(getpid(), number);
+          signal.Wait();
+          _exit(42);
+        },
+        ::testing::ExitedWithCode(42), "");
+  }
+}
+
+TEST_F(SignalsTest, SecondSignalEndsTheProcess) {
+  EXPECT_EXIT(
+      {
+        ShutdownSignal signal;
+        kill(getpid(), SIGTERM);
+        signal.Wait();
+        kill(getpid(), SIGINT);
+        while (true) pause();
+      },
+      ::testing::ExitedWithCode(kExitFailed), "");
+}
+
+TEST_F(SignalsTest, SignalAfterRequestEndsTheProcess) {
+  EXPECT_EXIT(
+      {
+        ShutdownSignal signal;
+        signal.Request();
+        signal.Wait();
+        kill(getpid(), SIGTERM);
+        while (true) pause();
+      },
+      ::testing::ExitedWithCode(kExitFailed), "");
+}
+
+TEST_F(SignalsTest, RequestWakesWaitAndNothingTimesOut) {
+  EXPECT_EXIT(
+      {
+        ShutdownSignal signal;
+        if (signal.WaitFor(absl::Milliseconds(1))) _exit(1);
+        signal.Request();
+        signal.Request();
+        signal.Wait();
+        if (!signal.WaitFor(absl::ZeroDuration())) _exit(1);
+        _exit(42);
+      },
+      ::testing::ExitedWithCode(42), "");
+}
+
+TEST_F(SignalsTest, DestructionWithoutSignal) {
+  EXPECT_EXIT(
+      {
+        { ShutdownSignal signal; }
+        _exit(42);
+      },
+      ::testing::ExitedWithCode(42), "");
+}
+
+}  // namespace
+}  // namespace tandem
