@@ -33,7 +33,7 @@ struct EngineOptions {
   // to whole pages.
   int64_t kv_tokens = 0;
   // KV storage; absent: bf16 for int8 and bf16 modes, f32 for mode f32.
-  std::optional<KvType> kv_type;
+  std::optional<KvType> kv_type = {};
   // Rows of one Step at most, over all its items; 1 .. 4096.
   int rows_max = 256;
   // Sequences open at once at most.
@@ -47,7 +47,7 @@ struct EngineInfo {
   // Equal fingerprints give equal text (SHA-256, hexadecimal): weights,
   // tokenizer, numerics mode, KV type, RoPE and context settings, numerics
   // version and, for oneDNN modes, its version and instruction set.
-  std::string fingerprint;
+  std::string fingerprint = {};
 };
 
 struct KvUsage {

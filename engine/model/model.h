@@ -26,11 +26,11 @@ struct ModelOptions {
   // Absent: int8 for files with quantised weights, bf16 for BF16 files on
   // AVX-512, else f32. A mode that rounds a float file to less than it holds
   // must be asked for here.
-  std::optional<NumericsMode> numerics;
+  std::optional<NumericsMode> numerics = {};
   // Threads for packing; 0: one per CPU.
   int threads = 0;
   // Called now and then on the loading thread with 0 .. 1.
-  std::function<void(double fraction)> progress;
+  std::function<void(double fraction)> progress = {};
 };
 
 class ModelState;    // engine/model/model_state.h

@@ -26,7 +26,7 @@ enum class WantedRows {
 struct StepItem {
   SequenceId sequence = 0;
   Position position = 0;
-  absl::Span<const TokenId> tokens;  // at least one; alive during the Step
+  absl::Span<const TokenId> tokens = {};  // at least one; alive during the Step
   WantedRows rows = WantedRows::kNone;
 };
 

@@ -43,7 +43,7 @@ NumericsMode DefaultNumericsMode(const GgufFile& file);
 struct WeightsOptions {
   NumericsMode mode = NumericsMode::kF32;
   ThreadTeam* team = nullptr;
-  std::function<void(double fraction)> progress;  // may be empty
+  std::function<void(double fraction)> progress = {};  // may be empty
 };
 
 class ModelWeights {
