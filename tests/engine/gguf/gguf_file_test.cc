@@ -9,8 +9,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "engine/base/error_reason.h"
 #include "engine/gguf/gguf_writer.h"
+#include "tests/engine/gguf/raw_gguf.h"
 
 namespace tandem {
 namespace {
@@ -75,6 +78,184 @@ TEST(GgufFileTest, MapsTheDemoModel) {
   EXPECT_EQ((*file)->tensors().size(), 56u);
   EXPECT_EQ((*file)->entries().size(), 25u);
   EXPECT_EQ(*(*file)->GetUint("llama.block_count"), 6u);
+}
+
+TEST(GgufFileTest, ReadsEveryValueType) {
+  const auto file = GgufFile::FromBytes(FileOfAllTypes(), "all");
+  ASSERT_TRUE(file.ok()) << file.status();
+  const GgufFile& gguf = **file;
+  EXPECT_EQ(*gguf.GetUint("n.uint8"), 0xFFu);
+  EXPECT_EQ(*gguf.GetUint("n.uint16"), 0xFFFFu);
+  EXPECT_EQ(*gguf.GetUint("n.uint32"), 0xFFFFFFFFu);
+  EXPECT_EQ(*gguf.GetUint("n.uint64"), UINT64_MAX);
+  const auto signed_value = [&gguf](absl::string_view key) {
+    return std::get<int64_t>(gguf.FindEntry(key)->value);
+  };
+  EXPECT_EQ(signed_value("n.int8"), -1);
+  EXPECT_EQ(signed_value("n.int16"), -2);
+  EXPECT_EQ(signed_value("n.int32"), -3);
+  EXPECT_EQ(signed_value("n.int64"), INT64_MIN);
+  EXPECT_EQ(*gguf.GetFloat("n.float32"), 1.5);
+  EXPECT_EQ(*gguf.GetFloat("n.float64"), -0.1);
+  EXPECT_EQ(*gguf.GetBool("n.bool"), true);
+  EXPECT_EQ(*gguf.GetString("n.string"), "text");
+  EXPECT_EQ(gguf.entries()[0].offset, 24u);
+  using Unsigned = std::vector<uint64_t>;
+  using Signed = std::vector<int64_t>;
+  const auto values = [&gguf](absl::string_view key) {
+    return (*gguf.GetArray(key))->values;
+  };
+  EXPECT_EQ(std::get<Unsigned>(values("a.uint8")), (Unsigned{1, 0xFF}));
+  EXPECT_EQ(std::get<Unsigned>(values("a.uint16")), Unsigned{0xFFFF});
+  EXPECT_EQ(std::get<Unsigned>(values("a.uint32")), Unsigned{0xFFFFFFFF});
+  EXPECT_EQ(std::get<Unsigned>(values("a.uint64")), Unsigned{UINT64_MAX});
+  EXPECT_EQ(std::get<Unsigned>(values("a.bool")), (Unsigned{1, 0}));
+  EXPECT_EQ(std::get<Signed>(values("a.int8")), Signed{-128});
+  EXPECT_EQ(std::get<Signed>(values("a.int16")), Signed{-5});
+  EXPECT_EQ(std::get<Signed>(values("a.int32")), Signed{-6});
+  EXPECT_EQ(std::get<Signed>(values("a.int64")), Signed{-7});
+  EXPECT_EQ(std::get<Signed>(values("a.empty")), Signed{});
+  EXPECT_EQ(std::get<std::vector<double>>(values("a.float32"))[0], 0.25);
+  EXPECT_EQ(std::get<std::vector<double>>(values("a.float64"))[0], 0.1);
+  EXPECT_EQ(std::get<std::vector<absl::string_view>>(values("a.string")),
+            (std::vector<absl::string_view>{"", "z"}));
+}
+
+void ExpectMalformed(const absl::Status& status, absl::string_view key,
+                     absl::string_view what) {
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+  ASSERT_TRUE(GetErrorDetail(status).has_value());
+  EXPECT_EQ(GetErrorDetail(status)->reason, kReasonMalformedFile);
+  EXPECT_TRUE(absl::StrContains(status.message(), "offset ")) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), absl::StrCat("'", key, "'")))
+      << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), what)) << status;
+}
+
+TEST(GgufFileTest, RefusesValuesOfAnotherType) {
+  const auto file = GgufFile::FromBytes(FileOfAllTypes(), "all");
+  ASSERT_TRUE(file.ok()) << file.status();
+  const GgufFile& gguf = **file;
+  for (const absl::string_view key :
+       {"n.string", "n.float32", "n.bool", "a.int32"}) {
+    ExpectMalformed(gguf.GetUint(key).status(), key, "must be an integer");
+    ExpectMalformed(gguf.GetUintOr(key, 1).status(), key, "must be an integer");
+  }
+  ExpectMalformed(gguf.GetUint("n.int32").status(), "n.int32",
+                  "is -3, must not be negative");
+  for (const absl::string_view key : {"n.uint32", "n.string", "a.float32"}) {
+    ExpectMalformed(gguf.GetFloat(key).status(), key, "must be a float");
+    ExpectMalformed(gguf.GetFloatOr(key, 1).status(), key, "must be a float");
+    ExpectMalformed(gguf.GetBool(key).status(), key, "must be a bool");
+    ExpectMalformed(gguf.GetBoolOr(key, true).status(), key, "must be a bool");
+  }
+  ExpectMalformed(gguf.GetString("n.uint32").status(), "n.uint32",
+                  "has type uint32, must be a string");
+  ExpectMalformed(gguf.GetArray("n.string").status(), "n.string",
+                  "has type string, must be an array");
+}
+
+TEST(GgufFileTest, TellsAbsentKeysApart) {
+  const auto file = GgufFile::FromBytes(FileOfAllTypes(), "all");
+  ASSERT_TRUE(file.ok()) << file.status();
+  const GgufFile& gguf = **file;
+  EXPECT_EQ(gguf.GetUint("x").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(gguf.GetFloat("x").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(gguf.GetBool("x").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(gguf.GetString("x").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(gguf.GetArray("x").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(gguf.GetArray("x").status().message(), "all: key 'x' is missing");
+  EXPECT_EQ(*gguf.GetUintOr("x", 5), 5u);
+  EXPECT_EQ(*gguf.GetFloatOr("x", 0.5), 0.5);
+  EXPECT_EQ(*gguf.GetBoolOr("x", true), true);
+  EXPECT_EQ(gguf.MalformedEntry("x", "is odd").message(),
+            "all: key 'x': is odd");
+}
+
+TEST(GgufFileTest, NamesEveryValueType) {
+  const std::vector<absl::string_view> names = {
+      "uint8", "int8",   "uint16", "int16",  "uint32", "int32",  "float32",
+      "bool",  "string", "array",  "uint64", "int64",  "float64"};
+  for (uint32_t type = 0; type < names.size(); ++type) {
+    EXPECT_EQ(GgufValueTypeName(static_cast<GgufValueType>(type)), names[type]);
+  }
+}
+
+// A path in the test's folder that is removed at the end.
+class TemporaryPath {
+ public:
+  explicit TemporaryPath(absl::string_view name)
+      : path_(absl::StrCat(::testing::TempDir(), "gguf_file_test_", getpid(),
+                           "_", name)) {}
+  ~TemporaryPath() { std::remove(path_.c_str()); }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+void WriteFile(const std::string& path, absl::string_view bytes) {
+  std::ofstream stream(path, std::ios::binary);
+  stream << bytes;
+}
+
+TEST(GgufFileTest, OpensWhatIsOnDisk) {
+  const TemporaryPath file("good.gguf");
+  WriteFile(file.path(), GoodFile());
+  const auto gguf = GgufFile::Open(file.path());
+  ASSERT_TRUE(gguf.ok()) << gguf.status();
+  EXPECT_EQ((*gguf)->name(), file.path());
+  EXPECT_EQ((*gguf)->bytes().size(), GoodFile().size());
+  const GgufTensor& tensor = (*gguf)->tensors()[1];
+  EXPECT_EQ((*gguf)->TensorData(tensor)[0], 9);
+}
+
+TEST(GgufFileTest, RefusesPathsThatAreNotModelFiles) {
+  EXPECT_EQ(GgufFile::Open("/nonexistent/model.gguf").status().code(),
+            absl::StatusCode::kNotFound);
+  EXPECT_EQ(GgufFile::Open("").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(GgufFile::Open(std::string("a\0b", 3)).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(GgufFile::Open(std::string(100000, 'x')).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  const TemporaryPath fifo("fifo");
+  ASSERT_EQ(mkfifo(fifo.path().c_str(), 0600), 0);
+  const TemporaryPath loop("loop");
+  ASSERT_EQ(symlink(loop.path().c_str(), loop.path().c_str()), 0);
+  for (const std::string& path :
+       {fifo.path(), ::testing::TempDir(), std::string("/dev/zero")}) {
+    const absl::Status status = GgufFile::Open(path).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    EXPECT_EQ(status.message(), absl::StrCat(path, ": is not a regular file"));
+    EXPECT_EQ(GetErrorDetail(status)->reason, kReasonMalformedFile);
+  }
+  EXPECT_EQ(GgufFile::Open(loop.path()).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  const TemporaryPath empty("empty");
+  WriteFile(empty.path(), "");
+  const absl::Status status = GgufFile::Open(empty.path()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(absl::StrContains(status.message(), "the file is empty"));
+}
+
+TEST(GgufFileTest, RefusesAFileThatMayNotBeRead) {
+  if (geteuid() == 0) GTEST_SKIP() << "root may read every file";
+  const TemporaryPath file("locked.gguf");
+  WriteFile(file.path(), GoodFile());
+  ASSERT_EQ(chmod(file.path().c_str(), 0), 0);
+  EXPECT_EQ(GgufFile::Open(file.path()).status().code(),
+            absl::StatusCode::kPermissionDenied);
+}
+
+// A file much larger than memory, with nothing in it: mapped, not read.
+TEST(GgufFileTest, RefusesASparseFileAtOnce) {
+  const TemporaryPath file("sparse.gguf");
+  WriteFile(file.path(), "");
+  if (truncate(file.path().c_str(), off_t{1} << 40) != 0) {
+    GTEST_SKIP() << "no file of 1 TiB here";
+  }
+  const absl::Status status = GgufFile::Open(file.path()).status();
+  EXPECT_FALSE(status.ok());
 }
 
 }  // namespace
