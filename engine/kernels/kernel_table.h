@@ -91,6 +91,12 @@ struct KernelTable {
   void (*divide)(const float* values, float sum, int64_t count, float* out);
 };
 
+// The oracle: plain C++, any machine.
+extern const KernelTable kScalarKernels;
+// Only for a machine that has the level (KernelsFor, kernels.h).
+extern const KernelTable kAvx2Kernels;
+extern const KernelTable kAvx512Kernels;
+
 }  // namespace tandem
 
 #endif  // TANDEM_ENGINE_KERNELS_KERNEL_TABLE_H_

@@ -11,9 +11,6 @@ namespace tandem {
 // The caller knows that the machine has `level`.
 const KernelTable& KernelsFor(SimdLevel level);
 
-// The oracle: plain C++, any machine.
-extern const KernelTable kScalarKernels;
-
 }  // namespace tandem
 
 #endif  // TANDEM_ENGINE_KERNELS_KERNELS_H_

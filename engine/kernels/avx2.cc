@@ -1,0 +1,369 @@
+// The kernels for AVX2, FMA and F16C. Compiled for them, so it includes
+// intrinsics and kernel-local headers only.
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "engine/kernels/kernel_table.h"
+#include "engine/kernels/quantize_constants.h"
+#include "engine/kernels/vector_kernels.h"
+
+namespace tandem {
+namespace {
+
+constexpr int kWords = kGroupInputs / 4;  // 32-bit words of one row's group
+constexpr int kHalves = 2;                // registers of 8 lanes in a tile
+constexpr int kHalfLanes = kTileOutputs / kHalves;
+// Bytes ahead of the group in work that are fetched: past the 4 KiB page at
+// which the hardware's prefetcher stops.
+constexpr int64_t kPrefetchBytes = 4096;
+
+struct Vector {
+  __m256 low;
+  __m256 high;
+
+  static __m256 Widen(__m128i bf16) {
+    return _mm256_castsi256_ps(
+        _mm256_slli_epi32(_mm256_cvtepu16_epi32(bf16), 16));
+  }
+  // Rounded to bf16, in the low half of each lane.
+  static __m256i Narrow(__m256 a) {
+    const __m256i bits = _mm256_castps_si256(a);
+    const __m256i upper = _mm256_srli_epi32(bits, 16);
+    const __m256i odd = _mm256_and_si256(upper, _mm256_set1_epi32(1));
+    const __m256i rounded = _mm256_srli_epi32(
+        _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)),
+                         odd),
+        16);
+    const __m256i quiet = _mm256_or_si256(upper, _mm256_set1_epi32(0x40));
+    const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+    return _mm256_blendv_epi8(rounded, quiet, nan);
+  }
+
+  static Vector Splat(float x) {
+    return {_mm256_set1_ps(x), _mm256_set1_ps(x)};
+  }
+  static Vector Load(const float* p) {
+    return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
+  }
+  static Vector Load(const uint16_t* p) {
+    const __m128i* vectors = reinterpret_cast<const __m128i*>(p);
+    return {Widen(_mm_loadu_si128(vectors)),
+            Widen(_mm_loadu_si128(vectors + 1))};
+  }
+  template <typename T>
+  static Vector LoadPart(const T* p, int64_t count) {
+    T part[kLanes] = {};
+    for (int64_t i = 0; i < count; ++i) part[i] = p[i];
+    return Load(part);
+  }
+  static void Store(Vector a, float* p) {
+    _mm256_storeu_ps(p, a.low);
+    _mm256_storeu_ps(p + 8, a.high);
+  }
+  static void StorePart(Vector a, int64_t count, float* p) {
+    float part[kLanes];
+    Store(a, part);
+    for (int64_t i = 0; i < count; ++i) p[i] = part[i];
+  }
+  static void StoreBf16(Vector a, uint16_t* p) {
+    // The pack works within 128-bit halves; the permutation puts them right.
+    const __m256i packed = _mm256_packus_epi32(Narrow(a.low), Narrow(a.high));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                        _mm256_permute4x64_epi64(packed, 0xd8));
+  }
+
+  static Vector Add(Vector a, Vector b) {
+    return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)};
+  }
+  static Vector Sub(Vector a, Vector b) {
+    return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)};
+  }
+  static Vector Mul(Vector a, Vector b) {
+    return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)};
+  }
+  static Vector Div(Vector a, Vector b) {
+    return {_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)};
+  }
+  // a > b ? a : b.
+  static Vector Max(Vector a, Vector b) {
+    return {_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)};
+  }
+  static float SquareRoot(float x) {
+    return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x)));
+  }
+
+  static __m256 MulPowerOfTwo(__m256 p, __m256 k) {
+    const __m256i exponent = _mm256_slli_epi32(
+        _mm256_add_epi32(_mm256_cvtps_epi32(k), _mm256_set1_epi32(127)), 23);
+    return _mm256_mul_ps(p, _mm256_castsi256_ps(exponent));
+  }
+  // p * 2^k for integral k in -126 .. 127.
+  static Vector MulPowerOfTwo(Vector p, Vector k) {
+    return {MulPowerOfTwo(p.low, k.low), MulPowerOfTwo(p.high, k.high)};
+  }
+  static __m256 SelectRange(__m256 x, float least, float most, __m256 inside) {
+    const __m256 above = _mm256_cmp_ps(x, _mm256_set1_ps(most), _CMP_GT_OQ);
+    const __m256 below = _mm256_cmp_ps(x, _mm256_set1_ps(least), _CMP_LT_OQ);
+    const __m256 capped =
+        _mm256_blendv_ps(inside, _mm256_set1_ps(__builtin_inff()), above);
+    return _mm256_andnot_ps(below, capped);
+  }
+  // 0 where x < least, infinity where x > most, else inside.
+  static Vector SelectRange(Vector x, float least, float most, Vector inside) {
+    return {SelectRange(x.low, least, most, inside.low),
+            SelectRange(x.high, least, most, inside.high)};
+  }
+
+  static __m256 RotatePairs(__m256 x, __m256 cos_sin) {
+    const __m256 straight = _mm256_mul_ps(x, _mm256_moveldup_ps(cos_sin));
+    const __m256 crossed =
+        _mm256_mul_ps(_mm256_permute_ps(x, 0xb1), _mm256_movehdup_ps(cos_sin));
+    return _mm256_addsub_ps(straight, crossed);
+  }
+  // (a, b) -> (a * cos - b * sin, b * cos + a * sin) of each pair.
+  static Vector RotatePairs(Vector x, Vector cos_sin) {
+    return {RotatePairs(x.low, cos_sin.low), RotatePairs(x.high, cos_sin.high)};
+  }
+
+  static float ReduceAdd(Vector a) {
+    const __m256 eight = _mm256_add_ps(a.low, a.high);
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight),
+                                   _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+  }
+  static float ReduceMax(Vector a) {
+    const __m256 eight = _mm256_max_ps(a.high, a.low);
+    const __m128 four = _mm_max_ps(_mm256_extractf128_ps(eight, 1),
+                                   _mm256_castps256_ps128(eight));
+    const __m128 two = _mm_max_ps(_mm_movehl_ps(four, four), four);
+    return _mm_cvtss_f32(_mm_max_ss(_mm_movehdup_ps(two), two));
+  }
+};
+
+// The largest magnitude's bits in 32 floats; non-negative floats order like
+// their bits, also as signed integers.
+uint32_t LargestMagnitude(const float* x) {
+  const __m256 mask = _mm256_castsi256_ps(_mm256_set1_epi32(kMagnitudeMask));
+  __m256i largest = _mm256_setzero_si256();
+  for (int i = 0; i < kGroupInputs; i += 8) {
+    largest = _mm256_max_epi32(largest, _mm256_castps_si256(_mm256_and_ps(
+                                            _mm256_loadu_ps(x + i), mask)));
+  }
+  __m128i four = _mm_max_epi32(_mm256_castsi256_si128(largest),
+                               _mm256_extracti128_si256(largest, 1));
+  four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+  four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0xb1));
+  return static_cast<uint32_t>(_mm_cvtsi128_si32(four));
+}
+
+int32_t ReduceAddInt(__m256i a) {
+  __m128i four =
+      _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+  four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+  four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1));
+  return _mm_cvtsi128_si32(four);
+}
+
+void QuantizeGroup(const float* x, int row, ActivationGroup* out) {
+  const uint32_t magnitude = LargestMagnitude(x);
+  const float largest = _mm_cvtss_f32(
+      _mm_castsi128_ps(_mm_cvtsi32_si128(static_cast<int>(magnitude))));
+  const bool poisoned = magnitude >= kInfinityBits;
+  const bool usable = !poisoned && largest >= kQuantizeMin;
+  __m256i integers[4] = {};
+  if (usable) {
+    const __m256 inverse = _mm256_set1_ps(kQuantizeMax / largest);
+    for (int i = 0; i < 4; ++i) {
+      // Conversion rounds to nearest even, as the team's MXCSR says.
+      const __m256i rounded = _mm256_cvtps_epi32(
+          _mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), inverse));
+      integers[i] =
+          _mm256_max_epi32(_mm256_min_epi32(rounded, _mm256_set1_epi32(127)),
+                           _mm256_set1_epi32(-127));
+    }
+  }
+  // Both packs work within 128-bit halves: words come out as 0 4 1 5 2 6 3 7.
+  const __m256i bytes =
+      _mm256_packs_epi16(_mm256_packs_epi32(integers[0], integers[1]),
+                         _mm256_packs_epi32(integers[2], integers[3]));
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  _mm256_store_si256(reinterpret_cast<__m256i*>(out->values[row]),
+                     _mm256_permutevar8x32_epi32(bytes, order));
+  const int32_t sum = ReduceAddInt(
+      _mm256_add_epi32(_mm256_add_epi32(integers[0], integers[1]),
+                       _mm256_add_epi32(integers[2], integers[3])));
+  out->scales[row] = usable     ? largest / kQuantizeMax
+                     : poisoned ? __builtin_nanf("")
+                                : 0.0f;
+  out->start4[row] = -kPacked4Zero * sum;
+  out->start8[row] = -kPacked8Zero * sum;
+}
+
+void QuantizeRow(const float* x, int64_t groups, int row,
+                 ActivationGroup* out) {
+  for (int64_t g = 0; g < groups; ++g) {
+    QuantizeGroup(x + g * kGroupInputs, row, out + g);
+  }
+}
+
+__m256i LoadBytes(const uint8_t* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+
+__m256i Word(const ActivationGroup& x, int row, int word) {
+  return _mm256_set1_epi32(
+      reinterpret_cast<const int32_t*>(x.values[row])[word]);
+}
+
+// The dot products of 8 lanes (`codes` points at their first byte) with a
+// block's rows. Nothing saturates: codes are at most 15 and values 127, so the
+// 16 products that meet in one 16-bit sum stay below 15 * 127 * 16 = 30480.
+struct Form4 {
+  static constexpr int kGroupBytes = kPacked4GroupBytes;
+  static constexpr int kCodeBytes = kPacked4CodeBytes;
+  template <int kRows>
+  static void Dots(const uint8_t* codes, const ActivationGroup& x, int first,
+                   __m256i* dots) {
+    const __m256i nibble = _mm256_set1_epi8(15);
+    __m256i sums[kRows];
+    for (int row = 0; row < kRows; ++row) sums[row] = _mm256_setzero_si256();
+    for (int i = 0; i < kWords / 2; ++i) {
+      const __m256i bytes = LoadBytes(codes + 64 * i);
+      const __m256i even = _mm256_and_si256(bytes, nibble);
+      const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble);
+      for (int row = 0; row < kRows; ++row) {
+        sums[row] = _mm256_add_epi16(
+            sums[row], _mm256_maddubs_epi16(even, Word(x, first + row, 2 * i)));
+        sums[row] = _mm256_add_epi16(
+            sums[row],
+            _mm256_maddubs_epi16(odd, Word(x, first + row, 2 * i + 1)));
+      }
+    }
+    for (int row = 0; row < kRows; ++row) {
+      dots[row] =
+          _mm256_add_epi32(_mm256_madd_epi16(sums[row], _mm256_set1_epi16(1)),
+                           _mm256_set1_epi32(x.start4[first + row]));
+    }
+  }
+};
+
+// The weights are made signed again and their signs moved to the values, so
+// that the unsigned operand is at most 128: a pair of products is at most
+// 2 * 128 * 127 = 32512 and does not saturate. (Codes up to 255 would.)
+struct Form8 {
+  static constexpr int kGroupBytes = kPacked8GroupBytes;
+  static constexpr int kCodeBytes = kPacked8CodeBytes;
+  template <int kRows>
+  static void Dots(const uint8_t* codes, const ActivationGroup& x, int first,
+                   __m256i* dots) {
+    const __m256i zero_point = _mm256_set1_epi8(static_cast<char>(0x80));
+    for (int row = 0; row < kRows; ++row) dots[row] = _mm256_setzero_si256();
+    for (int word = 0; word < kWords; ++word) {
+      const __m256i weights =
+          _mm256_xor_si256(LoadBytes(codes + 64 * word), zero_point);
+      const __m256i magnitudes = _mm256_abs_epi8(weights);
+      for (int row = 0; row < kRows; ++row) {
+        const __m256i pairs = _mm256_maddubs_epi16(
+            magnitudes, _mm256_sign_epi8(Word(x, first + row, word), weights));
+        dots[row] = _mm256_add_epi32(
+            dots[row], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+      }
+    }
+  }
+};
+
+// One tile times rows row .. row + kRows - 1 of one block.
+template <typename Form, int kRows>
+void MultiplyTile(const uint8_t* tile, int64_t groups, int first,
+                  const ActivationGroup* input, __m256 (*sums)[kRows]) {
+  for (int half = 0; half < kHalves; ++half) {
+    for (int row = 0; row < kRows; ++row) {
+      sums[half][row] = _mm256_setzero_ps();
+    }
+  }
+  for (int64_t g = 0; g < groups; ++g, tile += Form::kGroupBytes) {
+    for (int at = 0; at < Form::kGroupBytes; at += 64) {
+      _mm_prefetch(reinterpret_cast<const char*>(tile + kPrefetchBytes + at),
+                   _MM_HINT_T0);
+    }
+    for (int half = 0; half < kHalves; ++half) {
+      __m256i dots[kRows];
+      Form::template Dots<kRows>(tile + 32 * half, input[g], first, dots);
+      const __m256 scales =
+          _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(
+              tile + Form::kCodeBytes + 2 * kHalfLanes * half)));
+      for (int row = 0; row < kRows; ++row) {
+        sums[half][row] = _mm256_fmadd_ps(
+            _mm256_cvtepi32_ps(dots[row]),
+            _mm256_mul_ps(scales, _mm256_set1_ps(input[g].scales[first + row])),
+            sums[half][row]);
+      }
+    }
+  }
+}
+
+template <typename Form, int kRows>
+void MultiplyRows(const PackedMatmul& call, const uint8_t* tile,
+                  int64_t first_row, int64_t output) {
+  __m256 sums[kHalves][kRows];
+  MultiplyTile<Form, kRows>(
+      tile, call.groups, static_cast<int>(first_row % kRowBlock),
+      call.input + first_row / kRowBlock * call.groups, sums);
+  const int64_t left = call.outputs - output;
+  float* y = call.y + first_row * call.y_stride + output;
+  for (int row = 0; row < kRows; ++row, y += call.y_stride) {
+    const Vector sum = {sums[0][row], sums[1][row]};
+    if (left >= kTileOutputs) {
+      Vector::Store(sum, y);
+    } else {
+      Vector::StorePart(sum, left, y);
+    }
+  }
+}
+
+// Rows at a time: their sums and dots fit the 16 registers.
+constexpr int kRowsAtOnce = 4;
+static_assert(kRowBlock % kRowsAtOnce == 0);
+
+template <typename Form>
+void MultiplyPacked(const PackedMatmul& call) {
+  using Function =
+      void (*)(const PackedMatmul&, const uint8_t*, int64_t, int64_t);
+  static constexpr Function kByRows[kRowsAtOnce] = {
+      MultiplyRows<Form, 1>,
+      MultiplyRows<Form, 2>,
+      MultiplyRows<Form, 3>,
+      MultiplyRows<Form, 4>,
+  };
+  const uint8_t* tile = call.tiles;
+  for (int64_t output = 0; output < call.outputs;
+       output += kTileOutputs, tile += call.tile_stride) {
+    for (int64_t row = 0; row < call.rows; row += kRowsAtOnce) {
+      const int64_t left = call.rows - row;
+      kByRows[(left < kRowsAtOnce ? left : kRowsAtOnce) - 1](call, tile, row,
+                                                             output);
+    }
+  }
+}
+
+}  // namespace
+
+const KernelTable kAvx2Kernels = {
+    .quantize_row = QuantizeRow,
+    .matmul_packed4 = MultiplyPacked<Form4>,
+    .matmul_packed8 = MultiplyPacked<Form8>,
+    .rms_norm = RmsNormVector<Vector>,
+    .rope_interleaved = RopeVector<Vector>,
+    .silu_multiply = SiluMultiplyVector<Vector>,
+    .add_in_place = AddInPlaceVector<Vector>,
+    .float_to_bf16 = FloatToBf16Vector<Vector>,
+    .attend_block_bf16 = AttendBlockVector<Vector, uint16_t>,
+    .attend_block_f32 = AttendBlockVector<Vector, float>,
+    .merge_values = MergeValuesVector<Vector>,
+    .divide = DivideVector<Vector>,
+};
+
+}  // namespace tandem

@@ -1,0 +1,266 @@
+// The kernels for AVX-512 F, BW, DQ, VL and VNNI. Compiled for them, so it
+// includes intrinsics and kernel-local headers only.
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "engine/kernels/kernel_table.h"
+#include "engine/kernels/quantize_constants.h"
+#include "engine/kernels/vector_kernels.h"
+
+namespace tandem {
+namespace {
+
+constexpr int kWords = kGroupInputs / 4;  // 32-bit words of one row's group
+// Bytes ahead of the group in work that are fetched: past the 4 KiB page at
+// which the hardware's prefetcher stops.
+constexpr int64_t kPrefetchBytes = 4096;
+
+struct Vector {
+  __m512 v;
+
+  static __mmask16 Part(int64_t count) {
+    return static_cast<__mmask16>((1u << count) - 1);
+  }
+  static Vector Widen(__m256i bf16) {
+    return {_mm512_castsi512_ps(
+        _mm512_slli_epi32(_mm512_cvtepu16_epi32(bf16), 16))};
+  }
+
+  static Vector Splat(float x) { return {_mm512_set1_ps(x)}; }
+  static Vector Load(const float* p) { return {_mm512_loadu_ps(p)}; }
+  static Vector Load(const uint16_t* p) {
+    return Widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static Vector LoadPart(const float* p, int64_t count) {
+    return {_mm512_maskz_loadu_ps(Part(count), p)};
+  }
+  static Vector LoadPart(const uint16_t* p, int64_t count) {
+    return Widen(_mm256_maskz_loadu_epi16(Part(count), p));
+  }
+  static void Store(Vector a, float* p) { _mm512_storeu_ps(p, a.v); }
+  static void StorePart(Vector a, int64_t count, float* p) {
+    _mm512_mask_storeu_ps(p, Part(count), a.v);
+  }
+  static void StoreBf16(Vector a, uint16_t* p) {
+    const __m512i bits = _mm512_castps_si512(a.v);
+    const __m512i high = _mm512_srli_epi32(bits, 16);
+    const __m512i odd = _mm512_and_si512(high, _mm512_set1_epi32(1));
+    const __m512i rounded = _mm512_srli_epi32(
+        _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)),
+                         odd),
+        16);
+    const __mmask16 nan = _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q);
+    const __m512i result =
+        _mm512_mask_or_epi32(rounded, nan, high, _mm512_set1_epi32(0x40));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                        _mm512_cvtepi32_epi16(result));
+  }
+
+  static Vector Add(Vector a, Vector b) { return {_mm512_add_ps(a.v, b.v)}; }
+  static Vector Sub(Vector a, Vector b) { return {_mm512_sub_ps(a.v, b.v)}; }
+  static Vector Mul(Vector a, Vector b) { return {_mm512_mul_ps(a.v, b.v)}; }
+  static Vector Div(Vector a, Vector b) { return {_mm512_div_ps(a.v, b.v)}; }
+  // a > b ? a : b.
+  static Vector Max(Vector a, Vector b) { return {_mm512_max_ps(a.v, b.v)}; }
+  static float SquareRoot(float x) {
+    return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x)));
+  }
+
+  // p * 2^k for integral k in -126 .. 127.
+  static Vector MulPowerOfTwo(Vector p, Vector k) {
+    const __m512i exponent = _mm512_slli_epi32(
+        _mm512_add_epi32(_mm512_cvtps_epi32(k.v), _mm512_set1_epi32(127)), 23);
+    return {_mm512_mul_ps(p.v, _mm512_castsi512_ps(exponent))};
+  }
+  // 0 where x < low, infinity where x > high, else inside.
+  static Vector SelectRange(Vector x, float low, float high, Vector inside) {
+    const __mmask16 above =
+        _mm512_cmp_ps_mask(x.v, _mm512_set1_ps(high), _CMP_GT_OQ);
+    const __mmask16 below =
+        _mm512_cmp_ps_mask(x.v, _mm512_set1_ps(low), _CMP_LT_OQ);
+    const __m512 capped =
+        _mm512_mask_mov_ps(inside.v, above, _mm512_set1_ps(__builtin_inff()));
+    return {_mm512_mask_mov_ps(capped, below, _mm512_setzero_ps())};
+  }
+
+  // (a, b) -> (a * cos - b * sin, b * cos + a * sin) of each pair.
+  static Vector RotatePairs(Vector x, Vector cos_sin) {
+    const __m512 cosine = _mm512_moveldup_ps(cos_sin.v);
+    const __m512 sine = _mm512_movehdup_ps(cos_sin.v);
+    const __m512 straight = _mm512_mul_ps(x.v, cosine);
+    const __m512 crossed = _mm512_mul_ps(_mm512_permute_ps(x.v, 0xb1), sine);
+    const __m512 sum = _mm512_add_ps(straight, crossed);
+    return {_mm512_mask_sub_ps(sum, 0x5555, straight, crossed)};
+  }
+
+  static float ReduceAdd(Vector a) {
+    const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a.v),
+                                       _mm512_extractf32x8_ps(a.v, 1));
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight),
+                                   _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+  }
+  static float ReduceMax(Vector a) {
+    const __m256 eight = _mm256_max_ps(_mm512_extractf32x8_ps(a.v, 1),
+                                       _mm512_castps512_ps256(a.v));
+    const __m128 four = _mm_max_ps(_mm256_extractf128_ps(eight, 1),
+                                   _mm256_castps256_ps128(eight));
+    const __m128 two = _mm_max_ps(_mm_movehl_ps(four, four), four);
+    return _mm_cvtss_f32(_mm_max_ss(_mm_movehdup_ps(two), two));
+  }
+};
+
+void QuantizeGroup(const float* x, int row, ActivationGroup* out) {
+  const __m512 low = _mm512_loadu_ps(x);
+  const __m512 high = _mm512_loadu_ps(x + 16);
+  const __m512i mask = _mm512_set1_epi32(kMagnitudeMask);
+  const uint32_t magnitude = _mm512_reduce_max_epu32(
+      _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(low), mask),
+                       _mm512_and_si512(_mm512_castps_si512(high), mask)));
+  const float largest = _mm_cvtss_f32(
+      _mm_castsi128_ps(_mm_cvtsi32_si128(static_cast<int>(magnitude))));
+  const bool poisoned = magnitude >= kInfinityBits;
+  const bool usable = !poisoned && largest >= kQuantizeMin;
+  const __mmask16 keep = usable ? 0xffff : 0;
+  const __m512 inverse = _mm512_set1_ps(kQuantizeMax / largest);
+  const __m512i limit = _mm512_set1_epi32(127);
+  const __m512i floor = _mm512_set1_epi32(-127);
+  // Conversion rounds to nearest even, as the team's MXCSR says.
+  __m512i a = _mm512_maskz_cvtps_epi32(keep, _mm512_mul_ps(low, inverse));
+  __m512i b = _mm512_maskz_cvtps_epi32(keep, _mm512_mul_ps(high, inverse));
+  a = _mm512_max_epi32(_mm512_min_epi32(a, limit), floor);
+  b = _mm512_max_epi32(_mm512_min_epi32(b, limit), floor);
+  __m128i* values = reinterpret_cast<__m128i*>(out->values[row]);
+  _mm_store_si128(values, _mm512_cvtepi32_epi8(a));
+  _mm_store_si128(values + 1, _mm512_cvtepi32_epi8(b));
+  const int32_t sum = _mm512_reduce_add_epi32(_mm512_add_epi32(a, b));
+  out->scales[row] = usable     ? largest / kQuantizeMax
+                     : poisoned ? __builtin_nanf("")
+                                : 0.0f;
+  out->start4[row] = -kPacked4Zero * sum;
+  out->start8[row] = -kPacked8Zero * sum;
+}
+
+void QuantizeRow(const float* x, int64_t groups, int row,
+                 ActivationGroup* out) {
+  for (int64_t g = 0; g < groups; ++g) {
+    QuantizeGroup(x + g * kGroupInputs, row, out + g);
+  }
+}
+
+// What the two packed forms do differently.
+struct Form4 {
+  static constexpr int kGroupBytes = kPacked4GroupBytes;
+  static constexpr int kCodeBytes = kPacked4CodeBytes;
+  static void Unpack(const uint8_t* group, __m512i* words) {
+    const __m512i nibble = _mm512_set1_epi8(15);
+    for (int i = 0; i < kWords / 2; ++i) {
+      const __m512i bytes = _mm512_loadu_si512(group + 64 * i);
+      words[2 * i] = _mm512_and_si512(bytes, nibble);
+      words[2 * i + 1] = _mm512_and_si512(_mm512_srli_epi16(bytes, 4), nibble);
+    }
+  }
+  static const int32_t* Start(const ActivationGroup& group) {
+    return group.start4;
+  }
+};
+
+struct Form8 {
+  static constexpr int kGroupBytes = kPacked8GroupBytes;
+  static constexpr int kCodeBytes = kPacked8CodeBytes;
+  static void Unpack(const uint8_t* group, __m512i* words) {
+    for (int i = 0; i < kWords; ++i) {
+      words[i] = _mm512_loadu_si512(group + 64 * i);
+    }
+  }
+  static const int32_t* Start(const ActivationGroup& group) {
+    return group.start8;
+  }
+};
+
+// One tile times one block of kRows rows.
+template <typename Form, int kRows>
+void MultiplyTile(const uint8_t* tile, int64_t groups,
+                  const ActivationGroup* input, __m512* sums) {
+  for (int row = 0; row < kRows; ++row) sums[row] = _mm512_setzero_ps();
+  for (int64_t g = 0; g < groups; ++g, tile += Form::kGroupBytes) {
+    for (int at = 0; at < Form::kGroupBytes; at += 64) {
+      _mm_prefetch(reinterpret_cast<const char*>(tile + kPrefetchBytes + at),
+                   _MM_HINT_T0);
+    }
+    __m512i words[kWords];
+    Form::Unpack(tile, words);
+    const __m512 scales = _mm512_cvtph_ps(_mm256_loadu_si256(
+        reinterpret_cast<const __m256i*>(tile + Form::kCodeBytes)));
+    const ActivationGroup& x = input[g];
+    for (int row = 0; row < kRows; ++row) {
+      const int32_t* values = reinterpret_cast<const int32_t*>(x.values[row]);
+      __m512i dot = _mm512_set1_epi32(Form::Start(x)[row]);
+      for (int word = 0; word < kWords; ++word) {
+        dot = _mm512_dpbusd_epi32(dot, words[word],
+                                  _mm512_set1_epi32(values[word]));
+      }
+      sums[row] = _mm512_fmadd_ps(
+          _mm512_cvtepi32_ps(dot),
+          _mm512_mul_ps(scales, _mm512_set1_ps(x.scales[row])), sums[row]);
+    }
+  }
+}
+
+template <typename Form, int kRows>
+void MultiplyRows(const PackedMatmul& call, const uint8_t* tile,
+                  int64_t first_row, int64_t output) {
+  __m512 sums[kRows];
+  MultiplyTile<Form, kRows>(tile, call.groups,
+                            call.input + first_row / kRowBlock * call.groups,
+                            sums);
+  const int64_t left = call.outputs - output;
+  const __mmask16 mask =
+      Vector::Part(left < kTileOutputs ? left : kTileOutputs);
+  float* y = call.y + first_row * call.y_stride + output;
+  for (int row = 0; row < kRows; ++row, y += call.y_stride) {
+    _mm512_mask_storeu_ps(y, mask, sums[row]);
+  }
+}
+
+template <typename Form>
+void MultiplyPacked(const PackedMatmul& call) {
+  using Function =
+      void (*)(const PackedMatmul&, const uint8_t*, int64_t, int64_t);
+  static constexpr Function kByRows[kRowBlock] = {
+      MultiplyRows<Form, 1>, MultiplyRows<Form, 2>, MultiplyRows<Form, 3>,
+      MultiplyRows<Form, 4>, MultiplyRows<Form, 5>, MultiplyRows<Form, 6>,
+      MultiplyRows<Form, 7>, MultiplyRows<Form, 8>,
+  };
+  const uint8_t* tile = call.tiles;
+  for (int64_t output = 0; output < call.outputs;
+       output += kTileOutputs, tile += call.tile_stride) {
+    for (int64_t row = 0; row < call.rows; row += kRowBlock) {
+      const int64_t left = call.rows - row;
+      kByRows[(left < kRowBlock ? left : kRowBlock) - 1](call, tile, row,
+                                                         output);
+    }
+  }
+}
+
+}  // namespace
+
+const KernelTable kAvx512Kernels = {
+    .quantize_row = QuantizeRow,
+    .matmul_packed4 = MultiplyPacked<Form4>,
+    .matmul_packed8 = MultiplyPacked<Form8>,
+    .rms_norm = RmsNormVector<Vector>,
+    .rope_interleaved = RopeVector<Vector>,
+    .silu_multiply = SiluMultiplyVector<Vector>,
+    .add_in_place = AddInPlaceVector<Vector>,
+    .float_to_bf16 = FloatToBf16Vector<Vector>,
+    .attend_block_bf16 = AttendBlockVector<Vector, uint16_t>,
+    .attend_block_f32 = AttendBlockVector<Vector, float>,
+    .merge_values = MergeValuesVector<Vector>,
+    .divide = DivideVector<Vector>,
+};
+
+}  // namespace tandem

@@ -1,0 +1,42 @@
+#include <gtest/gtest.h>
+
+#include "tests/engine/kernels/level_test_util.h"
+
+namespace tandem {
+namespace {
+
+class Avx2Test : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (DetectedSimdLevel() < SimdLevel::kAvx2) GTEST_SKIP() << "no avx2";
+  }
+};
+
+TEST_F(Avx2Test, QuantizeRow) { TestQuantizeRow(kAvx2Kernels); }
+
+TEST_F(Avx2Test, MatmulQ4_0) {
+  TestMatmulPacked(kAvx2Kernels, TensorType::kQ4_0);
+  TestMatmulExtremes(kAvx2Kernels, TensorType::kQ4_0);
+}
+
+TEST_F(Avx2Test, MatmulQ8_0) {
+  TestMatmulPacked(kAvx2Kernels, TensorType::kQ8_0);
+  TestMatmulExtremes(kAvx2Kernels, TensorType::kQ8_0);
+}
+
+TEST_F(Avx2Test, RmsNorm) { TestRmsNorm(kAvx2Kernels); }
+
+TEST_F(Avx2Test, Rope) { TestRope(kAvx2Kernels); }
+
+TEST_F(Avx2Test, SiluAndAdd) { TestSiluAndAdd(kAvx2Kernels); }
+
+TEST_F(Avx2Test, ExponentialRange) { TestExponentialRange(kAvx2Kernels); }
+
+TEST_F(Avx2Test, FloatToBf16) { TestFloatToBf16(kAvx2Kernels); }
+
+TEST_F(Avx2Test, Attention) { TestAttention(kAvx2Kernels); }
+
+TEST_F(Avx2Test, MergeAndDivide) { TestMergeAndDivide(kAvx2Kernels); }
+
+}  // namespace
+}  // namespace tandem

@@ -1,0 +1,306 @@
+// Compares the kernels of a SIMD level with the oracle, bit for bit (for NaN:
+// both are one).
+
+#ifndef TANDEM_TESTS_ENGINE_KERNELS_LEVEL_TEST_UTIL_H_
+#define TANDEM_TESTS_ENGINE_KERNELS_LEVEL_TEST_UTIL_H_
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "engine/kernels/kernel_table.h"
+#include "engine/kernels/packed_matrix.h"
+#include "tests/engine/kernels/kernel_test_util.h"
+
+namespace tandem {
+
+inline ::testing::AssertionResult SameFloats(
+    const std::vector<float>& actual, const std::vector<float>& expected) {
+  for (size_t i = 0; i < expected.size(); ++i) {
+    if (std::isnan(expected[i]) && std::isnan(actual[i])) continue;
+    if (std::bit_cast<uint32_t>(actual[i]) !=
+        std::bit_cast<uint32_t>(expected[i])) {
+      return ::testing::AssertionFailure()
+             << "element " << i << ": " << actual[i] << " for " << expected[i];
+    }
+  }
+  return ::testing::AssertionSuccess();
+}
+
+// Any bits: subnormals, infinities and NaNs among them.
+inline std::vector<float> AnyFloats(int64_t count, uint32_t seed) {
+  std::mt19937 engine(seed);
+  std::vector<float> values(count);
+  for (float& value : values) {
+    value = std::bit_cast<float>(static_cast<uint32_t>(engine()));
+  }
+  return values;
+}
+
+// Normal numbers with some of each special value among them.
+inline std::vector<float> MixedFloats(int64_t count, uint32_t seed) {
+  constexpr float kSpecial[] = {0.0f,
+                                -0.0f,
+                                1e-40f,
+                                -1e-42f,
+                                88.0f,
+                                -87.0f,
+                                90.0f,
+                                -120.0f,
+                                3.0e38f,
+                                std::numeric_limits<float>::infinity(),
+                                -std::numeric_limits<float>::infinity(),
+                                std::numeric_limits<float>::quiet_NaN()};
+  std::vector<float> values = RandomFloats(count, seed);
+  std::mt19937 engine(seed + 1);
+  for (float& value : values) {
+    if (engine() % 16 == 0) value = kSpecial[engine() % std::size(kSpecial)];
+  }
+  return values;
+}
+
+inline void TestQuantizeRow(const KernelTable& kernels) {
+  const int64_t groups = 200;
+  std::vector<float> inputs[] = {RandomFloats(groups * kGroupInputs, 1),
+                                 AnyFloats(groups * kGroupInputs, 2),
+                                 RandomFloats(groups * kGroupInputs, 3)};
+  for (int64_t g = 0; g < groups; ++g) {
+    // Sizes from the smallest subnormal to the largest float.
+    const int exponent = static_cast<int>(g * 276 / groups) - 149;
+    for (int i = 0; i < kGroupInputs; ++i) {
+      float& x = inputs[2][g * kGroupInputs + i];
+      x = std::ldexp(i % 3 == 0 ? std::round(x * 64) / 64 : x, exponent);
+    }
+  }
+  for (const std::vector<float>& x : inputs) {
+    for (int row = 0; row < kRowBlock; ++row) {
+      std::vector<ActivationGroup> expected(groups);
+      std::vector<ActivationGroup> actual(groups);
+      std::memset(expected.data(), 0, groups * sizeof(ActivationGroup));
+      std::memset(actual.data(), 0, groups * sizeof(ActivationGroup));
+      kScalarKernels.quantize_row(x.data(), groups, row, expected.data());
+      kernels.quantize_row(x.data(), groups, row, actual.data());
+      for (int64_t g = 0; g < groups; ++g) {
+        ASSERT_EQ(std::memcmp(actual[g].values, expected[g].values,
+                              sizeof(actual[g].values)),
+                  0);
+        ASSERT_TRUE(
+            SameFloats({actual[g].scales[row]}, {expected[g].scales[row]}));
+        ASSERT_EQ(actual[g].start4[row], expected[g].start4[row]);
+        ASSERT_EQ(actual[g].start8[row], expected[g].start8[row]);
+      }
+    }
+  }
+}
+
+// y of one packed matrix at one level.
+inline std::vector<float> PackedProduct(const KernelTable& kernels,
+                                        const PackedMatrix& matrix,
+                                        const std::vector<float>& x,
+                                        int64_t rows) {
+  const int64_t groups = matrix.inputs() / kGroupInputs;
+  std::vector<ActivationGroup> input((rows + kRowBlock - 1) / kRowBlock *
+                                     groups);
+  for (int64_t row = 0; row < rows; ++row) {
+    kScalarKernels.quantize_row(x.data() + row * matrix.inputs(), groups,
+                                static_cast<int>(row % kRowBlock),
+                                input.data() + row / kRowBlock * groups);
+  }
+  std::vector<float> y(rows * matrix.outputs(), -1.0f);
+  matrix.MultiplyTiles(kernels, 0, matrix.tiles(),
+                       {.input = input.data(),
+                        .rows = rows,
+                        .y = y.data(),
+                        .y_stride = matrix.outputs()});
+  return y;
+}
+
+inline void TestMatmulPacked(const KernelTable& kernels, TensorType type) {
+  ThreadTeam team(1);
+  std::mt19937 engine(17);
+  for (int64_t rows = 1; rows <= 64; ++rows) {
+    const int64_t outputs = 1 + engine() % 70;
+    const int64_t inputs = kGroupInputs * (1 + engine() % 12);
+    const TestMatrix matrix(type, outputs, inputs, engine());
+    const PackedMatrix packed =
+        PackedMatrix::Pack(type, matrix.data.data(), outputs, inputs, &team);
+    for (const std::vector<float>& x : {RandomFloats(rows * inputs, engine()),
+                                        MixedFloats(rows * inputs, engine())}) {
+      ASSERT_TRUE(SameFloats(PackedProduct(kernels, packed, x, rows),
+                             PackedProduct(kScalarKernels, packed, x, rows)))
+          << rows << " rows, [" << outputs << ", " << inputs << "]";
+    }
+  }
+}
+
+// Every weight at one end of its range and every activation at +-127: where a
+// saturating multiply-add would show.
+inline void TestMatmulExtremes(const KernelTable& kernels, TensorType type) {
+  ThreadTeam team(1);
+  const int64_t inputs = 64;
+  const int64_t outputs = 16;
+  for (uint8_t byte : {0x00, 0xff, 0x80, 0x7f, 0x81}) {
+    std::vector<uint8_t> data = RandomWeights(type, outputs * inputs, 3);
+    const uint32_t block = GetTensorTypeInfo(type).block_bytes;
+    for (size_t i = 0; i < data.size(); ++i) {
+      if (i % block >= 2) data[i] = byte;
+    }
+    const PackedMatrix packed =
+        PackedMatrix::Pack(type, data.data(), outputs, inputs, &team);
+    for (float sign : {1.0f, -1.0f}) {
+      const std::vector<float> x(8 * inputs, sign * 3.0f);
+      ASSERT_TRUE(SameFloats(PackedProduct(kernels, packed, x, 8),
+                             PackedProduct(kScalarKernels, packed, x, 8)))
+          << "bytes " << static_cast<int>(byte);
+    }
+  }
+}
+
+inline void TestRmsNorm(const KernelTable& kernels) {
+  for (int64_t count = 1; count <= 100; ++count) {
+    for (uint32_t seed : {1u, 2u}) {
+      const std::vector<float> x =
+          seed == 1 ? RandomFloats(count, 5) : MixedFloats(count, 6);
+      const std::vector<float> weight = RandomFloats(count, 7);
+      std::vector<float> expected(count);
+      std::vector<float> actual(count);
+      kScalarKernels.rms_norm(x.data(), weight.data(), count, 1e-5f,
+                              expected.data());
+      kernels.rms_norm(x.data(), weight.data(), count, 1e-5f, actual.data());
+      ASSERT_TRUE(SameFloats(actual, expected)) << count;
+    }
+  }
+}
+
+inline void TestRope(const KernelTable& kernels) {
+  for (int64_t head_dim = 2; head_dim <= 80; head_dim += 2) {
+    for (int64_t rotary = 0; rotary <= head_dim; rotary += 6) {
+      const std::vector<float> angles = RandomFloats(rotary, 8);
+      std::vector<float> expected = MixedFloats(3 * head_dim, 9);
+      std::vector<float> actual = expected;
+      kScalarKernels.rope_interleaved(expected.data(), 3, head_dim,
+                                      angles.data(), rotary);
+      kernels.rope_interleaved(actual.data(), 3, head_dim, angles.data(),
+                               rotary);
+      ASSERT_TRUE(SameFloats(actual, expected)) << head_dim << " " << rotary;
+    }
+  }
+}
+
+inline void TestSiluAndAdd(const KernelTable& kernels) {
+  for (int64_t count : {1, 7, 16, 33, 20000}) {
+    for (const std::vector<float>& x :
+         {MixedFloats(count, 10), AnyFloats(count, 11)}) {
+      const std::vector<float> y = MixedFloats(count, 12);
+      std::vector<float> expected(count);
+      std::vector<float> actual(count);
+      kScalarKernels.silu_multiply(x.data(), y.data(), count, expected.data());
+      kernels.silu_multiply(x.data(), y.data(), count, actual.data());
+      ASSERT_TRUE(SameFloats(actual, expected)) << count;
+      expected = x;
+      actual = x;
+      kScalarKernels.add_in_place(expected.data(), y.data(), count);
+      kernels.add_in_place(actual.data(), y.data(), count);
+      ASSERT_TRUE(SameFloats(actual, expected)) << count;
+    }
+  }
+}
+
+// The exponential over its range, through silu: gate / (1 + e^-gate).
+inline void TestExponentialRange(const KernelTable& kernels) {
+  std::vector<float> gate;
+  for (double x = -90.0; x <= 90.0; x += 1e-3) {
+    gate.push_back(static_cast<float>(x));
+  }
+  const std::vector<float> ones(gate.size(), 1.0f);
+  std::vector<float> expected(gate.size());
+  std::vector<float> actual(gate.size());
+  kScalarKernels.silu_multiply(gate.data(), ones.data(), gate.size(),
+                               expected.data());
+  kernels.silu_multiply(gate.data(), ones.data(), gate.size(), actual.data());
+  ASSERT_TRUE(SameFloats(actual, expected));
+}
+
+inline void TestFloatToBf16(const KernelTable& kernels) {
+  for (int64_t count : {1, 15, 16, 37, 100000}) {
+    const std::vector<float> x = AnyFloats(count, 13);
+    std::vector<uint16_t> expected(count);
+    std::vector<uint16_t> actual(count);
+    kScalarKernels.float_to_bf16(x.data(), count, expected.data());
+    kernels.float_to_bf16(x.data(), count, actual.data());
+    ASSERT_EQ(actual, expected) << count;
+  }
+}
+
+template <typename T>
+void TestAttendBlock(void (*attend)(AttentionCall*),
+                     void (*oracle)(AttentionCall*)) {
+  std::mt19937 engine(19);
+  for (int64_t count = 1; count <= 2 * 16; ++count) {
+    const int64_t head_dim = 1 + engine() % 140;
+    std::vector<float> floats = RandomFloats(count * head_dim * 2, engine());
+    // Now and then a key or a value is an infinity or a NaN.
+    if (count % 4 == 0) {
+      floats[engine() % floats.size()] =
+          count % 8 == 0 ? std::numeric_limits<float>::quiet_NaN()
+                         : -std::numeric_limits<float>::infinity();
+    }
+    std::vector<T> stored(floats.size());
+    for (size_t i = 0; i < floats.size(); ++i) {
+      if constexpr (sizeof(T) == 2) {
+        stored[i] = FloatToBf16(floats[i]);
+      } else {
+        stored[i] = floats[i];
+      }
+    }
+    const std::vector<float> query = RandomFloats(head_dim, engine());
+    std::vector<float> expected(head_dim);
+    std::vector<float> actual(head_dim);
+    AttentionCall call = {.query = query.data(),
+                          .keys = stored.data(),
+                          .values = stored.data() + count * head_dim,
+                          .count = count,
+                          .head_dim = head_dim,
+                          .scale = 0.3f,
+                          .values_out = expected.data()};
+    oracle(&call);
+    expected.push_back(call.maximum);
+    expected.push_back(call.sum);
+    call.values_out = actual.data();
+    attend(&call);
+    actual.push_back(call.maximum);
+    actual.push_back(call.sum);
+    ASSERT_TRUE(SameFloats(actual, expected)) << count << " x " << head_dim;
+  }
+}
+
+inline void TestAttention(const KernelTable& kernels) {
+  TestAttendBlock<uint16_t>(kernels.attend_block_bf16,
+                            kScalarKernels.attend_block_bf16);
+  TestAttendBlock<float>(kernels.attend_block_f32,
+                         kScalarKernels.attend_block_f32);
+}
+
+inline void TestMergeAndDivide(const KernelTable& kernels) {
+  for (int64_t count = 1; count <= 70; ++count) {
+    const std::vector<float> next = MixedFloats(count, 14);
+    std::vector<float> expected = MixedFloats(count, 15);
+    std::vector<float> actual = expected;
+    kScalarKernels.merge_values(next.data(), 0.7f, 0.3f, count,
+                                expected.data());
+    kernels.merge_values(next.data(), 0.7f, 0.3f, count, actual.data());
+    ASSERT_TRUE(SameFloats(actual, expected)) << count;
+    kScalarKernels.divide(next.data(), 1.7f, count, expected.data());
+    kernels.divide(next.data(), 1.7f, count, actual.data());
+    ASSERT_TRUE(SameFloats(actual, expected)) << count;
+  }
+}
+
+}  // namespace tandem
+
+#endif  // TANDEM_TESTS_ENGINE_KERNELS_LEVEL_TEST_UTIL_H_
