@@ -4,6 +4,13 @@
 //
 // Owned by its stream; used on the compute thread only. Prefill of the opening
 // tokens is work like any other and may be under way when a request comes.
+//
+//   while (decoder->has_work()) {
+//     StepItem item = decoder->NextItem(rows_max);
+//     absl::Status status = engine->Step({&item, 1}, consumer);  // -> OnRow
+//     decoder->OnStepDone(status);
+//     if (auto result = decoder->TakeResult()) ...
+//   }
 
 #ifndef TANDEM_ENGINE_SESSION_SEQUENCE_DECODER_H_
 #define TANDEM_ENGINE_SESSION_SEQUENCE_DECODER_H_
@@ -18,6 +25,7 @@
 #include "engine/engine.h"
 #include "engine/sampling/gen_options.h"
 #include "engine/sampling/logits_processor.h"
+#include "engine/speculation/verify.h"
 
 namespace tandem {
 
@@ -27,14 +35,16 @@ struct SequenceDecoderOptions {
   std::vector<TokenId> tokens = {};
   // Index of the turn's first generated token, 1 .. tokens.size().
   Position generated_from = 0;
-  // Tokens that the sequence will hold at most, drafts included.
+  // Tokens that the sequence will hold at most, drafts included;
+  // tokens.size() .. the engine's context.
   Position tokens_max = 0;
   GenOptions options = {};  // validated here, with a seed
 };
 
 // What a request came to.
 struct DecodeResult {
-  // Propose: the drafted ids (only .id is set). Verify: the target's own
+  // Propose: the drafted ids (only .id is set), as many as were asked for
+  // unless tokens_max or a stop token ends the draft. Verify: the target's own
   // tokens, 1 to draft.size() + 1, ending at the first that differs.
   std::vector<SampledToken> tokens = {};
 };
@@ -48,14 +58,18 @@ class SequenceDecoder {
       Engine* engine, SequenceDecoderOptions options);
   ~SequenceDecoder();
 
+  SequenceDecoder(const SequenceDecoder&) = delete;
+  SequenceDecoder& operator=(const SequenceDecoder&) = delete;
+
   // Starts a request, complete in itself: the sequence is cut at `position`,
   // `tokens` (at least one) follow, then draft_length tokens are drafted
   // (Propose, 1 .. kDraftLengthLimit) or `draft` is verified. Draft ids out of
   // range and past kDraftLengthLimit or tokens_max are dropped with all after
-  // them. Errors leave the sequence as it was: FAILED_PRECONDITION with
-  // WRONG_STATE (position above the known tokens or below generated_from - 1,
-  // or a request is active), INVALID_ARGUMENT (no tokens, ids out of range,
-  // past tokens_max).
+  // them. Tokens that the sequence has there already are not run again. Errors
+  // leave the sequence as it was: FAILED_PRECONDITION with WRONG_STATE
+  // (position above the known tokens or below generated_from - 1, or a request
+  // is active), INVALID_ARGUMENT (no tokens, ids out of range, past
+  // tokens_max).
   absl::Status BeginPropose(Position position, absl::Span<const TokenId> tokens,
                             int draft_length);
   absl::Status BeginVerify(Position position, absl::Span<const TokenId> tokens,
@@ -63,24 +77,60 @@ class SequenceDecoder {
 
   // True while tokens wait to be run (prefill or a request).
   bool has_work() const;
-  // True while a request is active.
-  bool request_active() const;
+  // True from a Begin until its result is taken.
+  bool request_active() const { return request_ != Request::kNone; }
   // True where the next item is a row that a client waits for, not prefill.
   bool next_is_decode() const;
 
-  // The next piece, of at most rows_max >= 1 rows; only with has_work().
+  // The next piece, of at most rows_max >= 1 rows; only with has_work(). One
+  // at a time: OnStepDone before the next.
   StepItem NextItem(int rows_max);
   // The rows of that item, during the Step.
   void OnRow(size_t row, absl::Span<float> logits);
-  // After the Step; its status (a failed Step fails the active request).
+  // After the Step; its status. A failed Step fails the active request, which
+  // may be asked again; prefill rests until the next request then.
   void OnStepDone(const absl::Status& status);
 
   // The finished request's result, once; nothing while it is under way.
   std::optional<absl::StatusOr<DecodeResult>> TakeResult();
 
  private:
-  SequenceDecoder() = default;
-  // The owner of this class adds the members it needs here.
+  enum class Request { kNone, kPropose, kVerify };
+
+  SequenceDecoder(Engine* engine, SequenceId sequence,
+                  SequenceDecoderOptions options);
+
+  absl::Status CheckRequest(Position position,
+                            absl::Span<const TokenId> tokens) const;
+  // Makes the sequence end with `tokens` at `position`; cached_ is cut where
+  // they differ from what was run.
+  void Replace(Position position, absl::Span<const TokenId> tokens);
+  Position known() const { return static_cast<Position>(tokens_.size()); }
+  // First token whose row the request wants; known() where it wants none.
+  Position first_wanted() const;
+  void FinishRequest(absl::StatusOr<DecodeResult> result);
+  void OnDraftStep();
+
+  Engine* engine_;
+  SequenceId sequence_;
+  SequenceDecoderOptions options_;  // its tokens moved to tokens_
+  LogitsProcessor processor_;
+
+  // The session's tokens, then the draft of the request; the engine's KV holds
+  // the first cached_ of them.
+  std::vector<TokenId> tokens_;
+  Position cached_ = 0;
+  Position item_tokens_ = 0;  // of the item under way
+  bool prefill_rests_ = false;
+
+  Request request_ = Request::kNone;
+  Position request_end_ = 0;  // tokens of the session with the request's
+  int drafts_left_ = 0;       // kPropose
+  std::optional<TokenId> next_draft_;
+  std::vector<TokenId> draft_;  // kVerify: verified; kPropose: made so far
+  std::optional<Verification> verification_;
+  absl::Status row_status_;
+  std::optional<absl::StatusOr<DecodeResult>> result_;
 };
 
 }  // namespace tandem

@@ -62,7 +62,7 @@ std::vector<float> FakeLogits(const FakeModel& model,
                               absl::Span<const TokenId> tokens);
 
 struct FakeEngineOptions {
-  FakeModel model;
+  FakeModel model = {};
   Position context_max = 1000;
   int rows_max = 64;
   int sequences_max = 8;

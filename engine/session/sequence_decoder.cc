@@ -1,0 +1,283 @@
+#include "engine/session/sequence_decoder.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "engine/base/error_reason.h"
+#include "engine/session/turn.h"
+
+namespace tandem {
+namespace {
+
+absl::Status InvalidArgument(const char* reason, absl::string_view message) {
+  return MakeError(absl::StatusCode::kInvalidArgument,
+                   {.reason = reason, .violations = {}}, message);
+}
+
+absl::Status InvalidField(const char* field, std::string description) {
+  const std::string message = absl::StrCat(field, " ", description);
+  return MakeError(
+      absl::StatusCode::kInvalidArgument,
+      {.reason = kReasonInvalidOptions,
+       .violations = {{.field = field, .description = std::move(description)}}},
+      message);
+}
+
+absl::Status WrongState(absl::string_view message) {
+  return MakeError(absl::StatusCode::kFailedPrecondition,
+                   {.reason = kReasonWrongState, .violations = {}}, message);
+}
+
+absl::Status CheckTokens(absl::Span<const TokenId> tokens, int vocab_size) {
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i] >= 0 && tokens[i] < vocab_size) continue;
+    return InvalidArgument(
+        kReasonInvalidToken,
+        absl::StrCat("tokens[", i, "] is ", tokens[i],
+                     ", the vocabulary has ids 0 to ", vocab_size - 1));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckOptions(const SequenceDecoderOptions& options,
+                          int vocab_size) {
+  const Position size = static_cast<Position>(options.tokens.size());
+  if (size == 0) {
+    return InvalidArgument(kReasonEmptyPrompt, "the sequence has no token");
+  }
+  TANDEM_RETURN_IF_ERROR(CheckTokens(options.tokens, vocab_size));
+  TANDEM_RETURN_IF_ERROR(ValidateGenOptions(options.options, vocab_size));
+  if (!options.options.seed.has_value()) {
+    return InvalidField("seed", "must be set");
+  }
+  if (options.generated_from < 1 || options.generated_from > size) {
+    return InvalidField("generated_from",
+                        absl::StrCat("must be in [1, ", size, "], is ",
+                                     options.generated_from));
+  }
+  if (options.tokens_max < size) {
+    return InvalidField(
+        "tokens_max",
+        absl::StrCat("must be at least ", size, ", is ", options.tokens_max));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<SequenceDecoder>> SequenceDecoder::Open(
+    Engine* engine, SequenceDecoderOptions options) {
+  TANDEM_RETURN_IF_ERROR(CheckOptions(options, engine->info().vocab_size));
+  TANDEM_ASSIGN_OR_RETURN(const SequenceId sequence,
+                          engine->Open(options.tokens_max));
+  return absl::WrapUnique(
+      new SequenceDecoder(engine, sequence, std::move(options)));
+}
+
+SequenceDecoder::SequenceDecoder(Engine* engine, SequenceId sequence,
+                                 SequenceDecoderOptions options)
+    : engine_(engine),
+      sequence_(sequence),
+      options_(std::move(options)),
+      processor_(options_.options, engine->info().vocab_size, options_.tokens,
+                 options_.generated_from),
+      tokens_(std::move(options_.tokens)) {}
+
+SequenceDecoder::~SequenceDecoder() { engine_->Close(sequence_); }
+
+absl::Status SequenceDecoder::CheckRequest(
+    Position position, absl::Span<const TokenId> tokens) const {
+  if (request_active()) return WrongState("a request is active");
+  if (position > known() || position < options_.generated_from - 1) {
+    return WrongState(absl::StrCat(
+        "position ", position, " is not between the prompt's end, ",
+        options_.generated_from - 1, ", and the known tokens, ", known()));
+  }
+  if (tokens.empty()) return InvalidField("tokens", "must have an entry");
+  TANDEM_RETURN_IF_ERROR(CheckTokens(tokens, engine_->info().vocab_size));
+  const Position end = position + static_cast<Position>(tokens.size());
+  if (end > options_.tokens_max) {
+    return InvalidArgument(
+        kReasonContextExceeded,
+        absl::StrCat("the tokens end at ", end, ", the sequence holds ",
+                     options_.tokens_max));
+  }
+  return absl::OkStatus();
+}
+
+void SequenceDecoder::Replace(Position position,
+                              absl::Span<const TokenId> tokens) {
+  TANDEM_CHECK(item_tokens_ == 0);
+  TANDEM_CHECK(processor_.length() == known());
+  const auto [first_new, first_old] = std::mismatch(
+      tokens.begin(), tokens.end(), tokens_.begin() + position, tokens_.end());
+  const Position same = first_old - tokens_.begin();
+  tokens_.resize(same);
+  tokens_.insert(tokens_.end(), first_new, tokens.end());
+  processor_.Truncate(same);
+  for (auto token = first_new; token != tokens.end(); ++token) {
+    processor_.Append(*token);
+  }
+  // The last token is run in any case: its row is wanted.
+  cached_ = std::min({cached_, same, known() - 1});
+  request_end_ = known();
+  prefill_rests_ = false;
+  draft_.clear();
+}
+
+absl::Status SequenceDecoder::BeginPropose(Position position,
+                                           absl::Span<const TokenId> tokens,
+                                           int draft_length) {
+  TANDEM_RETURN_IF_ERROR(CheckRequest(position, tokens));
+  if (draft_length < 1 || draft_length > kDraftLengthLimit) {
+    return InvalidField("draft_length",
+                        absl::StrCat("must be in [1, ", kDraftLengthLimit,
+                                     "], is ", draft_length));
+  }
+  Replace(position, tokens);
+  request_ = Request::kPropose;
+  drafts_left_ = static_cast<int>(
+      std::min<Position>(draft_length, options_.tokens_max - known()));
+  return absl::OkStatus();
+}
+
+absl::Status SequenceDecoder::BeginVerify(Position position,
+                                          absl::Span<const TokenId> tokens,
+                                          absl::Span<const TokenId> draft) {
+  TANDEM_RETURN_IF_ERROR(CheckRequest(position, tokens));
+  Replace(position, tokens);
+  request_ = Request::kVerify;
+  const size_t room = static_cast<size_t>(
+      std::min<Position>(kDraftLengthLimit, options_.tokens_max - known()));
+  for (const TokenId id : draft.first(std::min(draft.size(), room))) {
+    if (id < 0 || id >= engine_->info().vocab_size) break;
+    draft_.push_back(id);
+  }
+  tokens_.insert(tokens_.end(), draft_.begin(), draft_.end());
+  verification_.emplace(&processor_, draft_);
+  return absl::OkStatus();
+}
+
+Position SequenceDecoder::first_wanted() const {
+  switch (request_) {
+    case Request::kNone:
+      return known();
+    case Request::kPropose:
+      return drafts_left_ > 0 ? known() - 1 : known();
+    case Request::kVerify:
+      return request_end_ - 1;
+  }
+  return known();
+}
+
+bool SequenceDecoder::has_work() const {
+  if (request_active()) return !result_.has_value();
+  // The last token is left to the first request, which wants its row.
+  return !prefill_rests_ && cached_ < known() - 1;
+}
+
+bool SequenceDecoder::next_is_decode() const {
+  return request_active() && !result_.has_value() &&
+         request_end_ - cached_ <= kDraftLengthLimit + 1;
+}
+
+StepItem SequenceDecoder::NextItem(int rows_max) {
+  TANDEM_CHECK(has_work() && rows_max >= 1 && item_tokens_ == 0);
+  const Position first = first_wanted();
+  Position end = request_active() ? known() : known() - 1;
+  // Several wanted rows go without unwanted ones before them.
+  if (known() - first > 1 && cached_ < first) end = first;
+  end = std::min(end, cached_ + rows_max);
+  item_tokens_ = end - cached_;
+  WantedRows rows = WantedRows::kNone;
+  if (end > first) {
+    rows = item_tokens_ == 1 || cached_ < first ? WantedRows::kLast
+                                                : WantedRows::kAll;
+  }
+  return {.sequence = sequence_,
+          .position = cached_,
+          .tokens = absl::MakeConstSpan(tokens_).subspan(cached_, item_tokens_),
+          .rows = rows};
+}
+
+void SequenceDecoder::OnRow(size_t /*row*/, absl::Span<float> logits) {
+  if (!row_status_.ok()) return;
+  if (request_ == Request::kVerify) {
+    row_status_ = verification_->OnRow(logits);
+    return;
+  }
+  absl::StatusOr<SampledToken> token = processor_.Sample(logits);
+  if (token.ok()) {
+    next_draft_ = token->id;
+  } else {
+    row_status_ = token.status();
+  }
+}
+
+void SequenceDecoder::OnStepDone(const absl::Status& status) {
+  TANDEM_CHECK(item_tokens_ > 0);
+  const Position ran = std::exchange(item_tokens_, 0);
+  if (status.ok()) cached_ += ran;
+  prefill_rests_ = !status.ok();
+  if (!request_active()) return;
+  if (!status.ok() || !row_status_.ok()) {
+    FinishRequest(status.ok() ? row_status_ : status);
+  } else if (request_ == Request::kPropose) {
+    OnDraftStep();
+  } else if (verification_->done()) {
+    FinishRequest(DecodeResult{.tokens = verification_->TakeTokens()});
+  }
+}
+
+void SequenceDecoder::OnDraftStep() {
+  if (next_draft_.has_value()) {
+    const TokenId id = *std::exchange(next_draft_, std::nullopt);
+    draft_.push_back(id);
+    tokens_.push_back(id);
+    processor_.Append(id);
+    --drafts_left_;
+    // The turn would end there, so what follows would not be used.
+    if (IsStopToken(engine_->tokenizer(), options_.options, id)) {
+      drafts_left_ = 0;
+    }
+  } else if (cached_ < known()) {
+    return;  // prefill
+  }
+  if (drafts_left_ > 0) return;
+  DecodeResult result;
+  for (const TokenId id : draft_) result.tokens.push_back({.id = id});
+  FinishRequest(std::move(result));
+}
+
+void SequenceDecoder::FinishRequest(absl::StatusOr<DecodeResult> result) {
+  if (request_ == Request::kVerify || !result.ok()) {
+    // What follows the request's own tokens: nothing, or what was chosen. The
+    // KV holds the accepted drafts; the last chosen token has not been run.
+    tokens_.resize(request_end_);
+    Position valid = request_end_;
+    if (result.ok()) {
+      for (const SampledToken& token : result->tokens) {
+        tokens_.push_back(token.id);
+      }
+      valid = known() - 1;
+    } else {
+      processor_.Truncate(request_end_);
+    }
+    cached_ = std::min(cached_, valid);
+  }
+  verification_.reset();
+  next_draft_.reset();
+  row_status_ = absl::OkStatus();
+  result_ = std::move(result);
+}
+
+std::optional<absl::StatusOr<DecodeResult>> SequenceDecoder::TakeResult() {
+  if (!result_.has_value()) return std::nullopt;
+  request_ = Request::kNone;
+  return std::exchange(result_, std::nullopt);
+}
+
+}  // namespace tandem

@@ -1,0 +1,525 @@
+#include "engine/session/sequence_decoder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "engine/base/error_reason.h"
+#include "tests/engine/session/fake_engine.h"
+
+namespace tandem {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+SequenceDecoderOptions MakeOptions(std::vector<TokenId> tokens = {1, 3, 4, 5}) {
+  SequenceDecoderOptions options;
+  options.generated_from = static_cast<Position>(tokens.size());
+  options.tokens = std::move(tokens);
+  options.tokens_max = 100;
+  options.options.seed = 9;
+  options.options.ignore_eos = true;
+  return options;
+}
+
+std::unique_ptr<SequenceDecoder> MustOpen(Engine* engine,
+                                          SequenceDecoderOptions options) {
+  absl::StatusOr<std::unique_ptr<SequenceDecoder>> decoder =
+      SequenceDecoder::Open(engine, std::move(options));
+  EXPECT_TRUE(decoder.ok()) << decoder.status();
+  return *std::move(decoder);
+}
+
+std::string Reason(const absl::Status& status) {
+  const std::optional<ErrorDetail> detail = GetErrorDetail(status);
+  return detail.has_value() ? detail->reason : "";
+}
+
+std::vector<TokenId> Ids(const DecodeResult& result) {
+  std::vector<TokenId> ids;
+  for (const SampledToken& token : result.tokens) ids.push_back(token.id);
+  return ids;
+}
+
+class Rows : public RowConsumer {
+ public:
+  explicit Rows(SequenceDecoder* decoder) : decoder_(decoder) {}
+  void OnRow(size_t item, size_t row, absl::Span<float> logits) override {
+    EXPECT_EQ(item, 0u);
+    decoder_->OnRow(row, logits);
+  }
+
+ private:
+  SequenceDecoder* decoder_;
+};
+
+absl::Status RunItem(Engine* engine, SequenceDecoder* decoder, int rows_max) {
+  const StepItem item = decoder->NextItem(rows_max);
+  EXPECT_GE(item.tokens.size(), 1u);
+  EXPECT_LE(item.tokens.size(), static_cast<size_t>(rows_max));
+  Rows rows(decoder);
+  const absl::Status status = engine->Step({&item, 1}, &rows);
+  decoder->OnStepDone(status);
+  return status;
+}
+
+absl::StatusOr<DecodeResult> Finish(Engine* engine, SequenceDecoder* decoder,
+                                    int rows_max = 64) {
+  while (true) {
+    EXPECT_TRUE(decoder->has_work());
+    EXPECT_TRUE(decoder->request_active());
+    RunItem(engine, decoder, rows_max).IgnoreError();
+    if (auto result = decoder->TakeResult()) {
+      EXPECT_FALSE(decoder->request_active());
+      return *result;
+    }
+  }
+}
+
+// The model's own tokens after `tokens`, one at a time.
+std::vector<SampledToken> Plain(const FakeModel& model,
+                                const SequenceDecoderOptions& options,
+                                std::vector<TokenId> tokens, size_t count) {
+  std::vector<SampledToken> result;
+  while (result.size() < count) {
+    LogitsProcessor processor(options.options, kFakeVocabSize, tokens,
+                              options.generated_from);
+    std::vector<float> logits = FakeLogits(model, tokens);
+    result.push_back(*processor.Sample(absl::MakeSpan(logits)));
+    tokens.push_back(result.back().id);
+  }
+  return result;
+}
+
+// What verifying `draft` after `tokens` must give.
+std::vector<SampledToken> PlainVerify(const FakeModel& model,
+                                      const SequenceDecoderOptions& options,
+                                      const std::vector<TokenId>& tokens,
+                                      const std::vector<TokenId>& draft) {
+  std::vector<SampledToken> chosen =
+      Plain(model, options, tokens, draft.size() + 1);
+  for (size_t i = 0; i < draft.size(); ++i) {
+    if (chosen[i].id != draft[i]) chosen.resize(i + 1);
+    if (chosen.size() == i + 1) break;
+  }
+  return chosen;
+}
+
+TEST(SequenceDecoderOpenTest, ChecksItsOptions) {
+  FakeEngine engine;
+  const auto reason = [&engine](const SequenceDecoderOptions& options) {
+    const absl::Status status =
+        SequenceDecoder::Open(&engine, options).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    return Reason(status);
+  };
+  SequenceDecoderOptions options = MakeOptions();
+  options.tokens = {};
+  EXPECT_EQ(reason(options), kReasonEmptyPrompt);
+  for (const TokenId id : {-1, kFakeVocabSize, INT32_MIN}) {
+    options = MakeOptions();
+    options.tokens[2] = id;
+    EXPECT_EQ(reason(options), kReasonInvalidToken);
+  }
+  for (const Position from : {Position{0}, Position{-1}, Position{5}}) {
+    options = MakeOptions();
+    options.generated_from = from;
+    EXPECT_EQ(reason(options), kReasonInvalidOptions);
+  }
+  options = MakeOptions();
+  options.tokens_max = 3;
+  EXPECT_EQ(reason(options), kReasonInvalidOptions);
+  options = MakeOptions();
+  options.tokens_max = 1001;
+  EXPECT_EQ(reason(options), kReasonContextExceeded);
+  options = MakeOptions();
+  options.options.seed.reset();
+  EXPECT_EQ(reason(options), kReasonInvalidOptions);
+  options = MakeOptions();
+  options.options.top_k = -1;
+  EXPECT_EQ(reason(options), kReasonInvalidOptions);
+  EXPECT_EQ(engine.open_sequences(), 0);
+}
+
+TEST(SequenceDecoderOpenTest, HoldsOneSequenceForItsLife) {
+  FakeEngine engine({.sequences_max = 1});
+  {
+    const auto decoder = MustOpen(&engine, MakeOptions());
+    EXPECT_EQ(engine.open_sequences(), 1);
+    EXPECT_EQ(Reason(SequenceDecoder::Open(&engine, MakeOptions()).status()),
+              kReasonExhausted);
+  }
+  EXPECT_EQ(engine.open_sequences(), 0);
+}
+
+TEST(SequenceDecoderTest, PrefillLeavesTheLastTokenToTheFirstRequest) {
+  FakeEngine engine;
+  const auto decoder = MustOpen(&engine, MakeOptions({1, 3, 4, 5, 6, 7, 8}));
+  EXPECT_TRUE(decoder->has_work());
+  EXPECT_FALSE(decoder->request_active());
+  EXPECT_FALSE(decoder->next_is_decode());
+  StepItem item = decoder->NextItem(4);
+  EXPECT_EQ(item.position, 0);
+  EXPECT_THAT(item.tokens, ElementsAre(1, 3, 4, 5));
+  EXPECT_EQ(item.rows, WantedRows::kNone);
+  Rows rows(decoder.get());
+  const absl::Status status = engine.Step({&item, 1}, &rows);
+  decoder->OnStepDone(status);
+  item = decoder->NextItem(4);
+  EXPECT_EQ(item.position, 4);
+  EXPECT_THAT(item.tokens, ElementsAre(6, 7));
+  EXPECT_EQ(item.rows, WantedRows::kNone);
+  decoder->OnStepDone(engine.Step({&item, 1}, &rows));
+  EXPECT_FALSE(decoder->has_work());
+
+  ASSERT_TRUE(decoder->BeginVerify(6, {{8}}, {{3, 3}}).ok());
+  EXPECT_TRUE(decoder->has_work());
+  EXPECT_TRUE(decoder->next_is_decode());
+  item = decoder->NextItem(4);
+  EXPECT_EQ(item.position, 6);
+  EXPECT_THAT(item.tokens, ElementsAre(8, 3, 3));
+  EXPECT_EQ(item.rows, WantedRows::kAll);
+  decoder->OnStepDone(engine.Step({&item, 1}, &rows));
+  EXPECT_TRUE(decoder->TakeResult().has_value());
+  EXPECT_FALSE(decoder->TakeResult().has_value());
+}
+
+TEST(SequenceDecoderTest, OneOpeningTokenNeedsNoPrefill) {
+  FakeEngine engine;
+  const auto decoder = MustOpen(&engine, MakeOptions({1}));
+  EXPECT_FALSE(decoder->has_work());
+}
+
+TEST(SequenceDecoderTest, AnItemNeverMixesUnwantedAndSeveralWantedRows) {
+  FakeEngine engine;
+  std::vector<TokenId> opening(40, 3);
+  for (const int draft_length : {0, 1, 3}) {
+    const auto decoder = MustOpen(&engine, MakeOptions(opening));
+    const std::vector<TokenId> draft(draft_length, 4);
+    ASSERT_TRUE(decoder->BeginVerify(39, {{3}}, draft).ok());
+    EXPECT_FALSE(decoder->next_is_decode());
+    const StepItem item = decoder->NextItem(64);
+    if (draft_length == 0) {  // the last alone is wanted
+      EXPECT_EQ(item.tokens.size(), 40u);
+      EXPECT_EQ(item.rows, WantedRows::kLast);
+    } else {
+      EXPECT_EQ(item.tokens.size(), 39u);
+      EXPECT_EQ(item.rows, WantedRows::kNone);
+    }
+    decoder->OnStepDone(absl::CancelledError());
+    EXPECT_FALSE(decoder->TakeResult()->ok());
+  }
+}
+
+TEST(SequenceDecoderTest, ProposeRunsOneTokenAStepAndNotItsLast) {
+  const FakeEngineOptions engine_options;
+  FakeEngine engine(engine_options);
+  const SequenceDecoderOptions options = MakeOptions();
+  const auto decoder = MustOpen(&engine, options);
+  ASSERT_TRUE(decoder->BeginPropose(3, {{5}}, 4).ok());
+  const std::vector<SampledToken> plain =
+      Plain(engine_options.model, options, options.tokens, 4);
+  const absl::StatusOr<DecodeResult> result = Finish(&engine, decoder.get());
+  ASSERT_TRUE(result.ok());
+  EXPECT_EQ(result->tokens, plain);
+  EXPECT_EQ(engine.steps(), 4);
+  EXPECT_EQ(engine.rows_run(), 4 + 3);
+  EXPECT_FALSE(decoder->has_work());
+
+  // All four accepted and one more: the fourth and the new one are run.
+  ASSERT_TRUE(decoder->BeginPropose(7, {{plain[3].id, 6}}, 1).ok());
+  EXPECT_TRUE(decoder->next_is_decode());
+  const StepItem item = decoder->NextItem(64);
+  EXPECT_EQ(item.position, 7);
+  EXPECT_EQ(item.tokens.size(), 2u);
+  EXPECT_EQ(item.rows, WantedRows::kLast);
+  decoder->OnStepDone(absl::OkStatus());
+}
+
+TEST(SequenceDecoderTest, ProposeEndsAtAStopToken) {
+  const FakeEngineOptions engine_options;
+  FakeEngine engine(engine_options);
+  SequenceDecoderOptions options = MakeOptions();
+  const std::vector<SampledToken> plain =
+      Plain(engine_options.model, options, options.tokens, 8);
+  options.options.stop_token_ids = {plain[2].id};
+  const auto decoder = MustOpen(&engine, options);
+  ASSERT_TRUE(decoder->BeginPropose(3, {{5}}, 8).ok());
+  const absl::StatusOr<DecodeResult> result = Finish(&engine, decoder.get());
+  ASSERT_LE(result->tokens.size(), 3u);
+  EXPECT_EQ(result->tokens.back().id, plain[2].id);
+}
+
+TEST(SequenceDecoderTest, RepeatedTokensAreNotRunAgain) {
+  FakeEngine engine;
+  const auto decoder = MustOpen(&engine, MakeOptions());
+  ASSERT_TRUE(decoder->BeginVerify(3, {{5}}, {}).ok());
+  const TokenId first = Finish(&engine, decoder.get())->tokens[0].id;
+  ASSERT_TRUE(decoder->BeginVerify(4, {{first}}, {}).ok());
+  const TokenId second = Finish(&engine, decoder.get())->tokens[0].id;
+  const int64_t rows = engine.rows_run();
+  ASSERT_TRUE(decoder->BeginVerify(3, {{5, first, second}}, {}).ok());
+  Finish(&engine, decoder.get()).IgnoreError();
+  EXPECT_EQ(engine.rows_run(), rows + 1);
+}
+
+TEST(SequenceDecoderTest, DropsDraftsThatCanNotBe) {
+  const FakeEngineOptions engine_options;
+  FakeEngine engine(engine_options);
+  SequenceDecoderOptions options = MakeOptions();
+  std::vector<TokenId> right;
+  for (const SampledToken& token :
+       Plain(engine_options.model, options, options.tokens, 40)) {
+    right.push_back(token.id);
+  }
+  const auto verified = [&](Position tokens_max, std::vector<TokenId> draft) {
+    options.tokens_max = tokens_max;
+    const auto decoder = MustOpen(&engine, options);
+    EXPECT_TRUE(decoder->BeginVerify(3, {{5}}, draft).ok());
+    const std::vector<TokenId> ids = Ids(*Finish(&engine, decoder.get()));
+    EXPECT_EQ(ids,
+              std::vector<TokenId>(right.begin(), right.begin() + ids.size()));
+    return ids.size();
+  };
+  EXPECT_EQ(verified(100, right), kDraftLengthLimit + 1u);
+  std::vector<TokenId> bad = right;
+  bad[5] = kFakeVocabSize;
+  EXPECT_EQ(verified(100, bad), 6u);
+  bad[2] = -1;
+  EXPECT_EQ(verified(100, bad), 3u);
+  EXPECT_EQ(verified(6, right), 3u);  // four opening tokens and two drafts
+  EXPECT_EQ(verified(4, right), 1u);
+
+  options.tokens_max = 6;
+  auto decoder = MustOpen(&engine, options);
+  ASSERT_TRUE(decoder->BeginPropose(3, {{5}}, 8).ok());
+  EXPECT_EQ(Finish(&engine, decoder.get())->tokens.size(), 2u);
+  options.tokens_max = 4;
+  decoder = MustOpen(&engine, options);
+  ASSERT_TRUE(decoder->BeginPropose(3, {{5}}, 8).ok());
+  EXPECT_THAT(Finish(&engine, decoder.get())->tokens, IsEmpty());
+}
+
+TEST(SequenceDecoderTest, RejectedRequestsLeaveItUnchanged) {
+  const FakeEngineOptions engine_options;
+  FakeEngine engine(engine_options);
+  const SequenceDecoderOptions options = MakeOptions();
+  const auto decoder = MustOpen(&engine, options);
+  ASSERT_TRUE(decoder->BeginVerify(3, {{5}}, {}).ok());
+  Finish(&engine, decoder.get()).IgnoreError();  // five tokens are known now
+  const std::vector<TokenId> too_many(97, 3);
+  struct Case {
+    Position position;
+    std::vector<TokenId> tokens;
+    const char* reason;
+  };
+  const std::vector<Case> cases = {
+      {6, {3}, kReasonWrongState},  // above the known tokens
+      {2, {4}, kReasonWrongState},  // below the prompt's last token
+      {-1, {4}, kReasonWrongState},
+      {INT64_MAX, {4}, kReasonWrongState},
+      {4, {}, kReasonInvalidOptions},
+      {4, {-1}, kReasonInvalidToken},
+      {4, {3, kFakeVocabSize}, kReasonInvalidToken},
+      {4, too_many, kReasonContextExceeded},
+  };
+  const auto check = [&](absl::string_view when) {
+    for (const Case& c : cases) {
+      EXPECT_EQ(Reason(decoder->BeginVerify(c.position, c.tokens, {{3}})),
+                c.reason)
+          << when;
+      EXPECT_EQ(Reason(decoder->BeginPropose(c.position, c.tokens, 2)),
+                c.reason)
+          << when;
+    }
+    for (const int length : {0, -1, kDraftLengthLimit + 1, INT32_MIN}) {
+      EXPECT_EQ(Reason(decoder->BeginPropose(4, {{3}}, length)),
+                kReasonInvalidOptions);
+    }
+  };
+  check("idle");
+  EXPECT_FALSE(decoder->has_work());
+  EXPECT_FALSE(decoder->request_active());
+  ASSERT_TRUE(decoder->BeginVerify(4, {{6}}, {{7}}).ok());
+  EXPECT_EQ(Reason(decoder->BeginVerify(4, {{6}}, {})), kReasonWrongState);
+  EXPECT_EQ(Reason(decoder->BeginPropose(4, {{6}}, 1)), kReasonWrongState);
+  std::vector<TokenId> tokens = options.tokens;
+  tokens.push_back(6);
+  EXPECT_EQ(Finish(&engine, decoder.get())->tokens,
+            PlainVerify(engine_options.model, options, tokens, {7}));
+}
+
+TEST(SequenceDecoderTest, AFailedStepFailsTheRequestWhichMayBeAskedAgain) {
+  for (const bool after_rows : {false, true}) {
+    for (int failing = 0; failing < 4; ++failing) {
+      const FakeEngineOptions engine_options;
+      FakeEngine engine(engine_options);
+      if (after_rows) engine.FailAfterRows();
+      const SequenceDecoderOptions options = MakeOptions();
+      const auto decoder = MustOpen(&engine, options);
+      const std::vector<SampledToken> plain =
+          Plain(engine_options.model, options, options.tokens, 4);
+      // Drafts are made a Step each: the failure may come inside.
+      ASSERT_TRUE(decoder->BeginPropose(3, {{5}}, 4).ok());
+      engine.FailStepAfter(failing);
+      EXPECT_EQ(Finish(&engine, decoder.get()).status().code(),
+                absl::StatusCode::kUnavailable);
+      EXPECT_FALSE(decoder->has_work());
+      ASSERT_TRUE(decoder->BeginPropose(3, {{5}}, 4).ok());
+      EXPECT_EQ(Finish(&engine, decoder.get())->tokens, plain);
+
+      ASSERT_TRUE(decoder->BeginVerify(3, {{5}}, {{plain[0].id, 3}}).ok());
+      engine.FailStepAfter(failing % 2);
+      EXPECT_EQ(
+          Finish(&engine, decoder.get(), failing < 2 ? 64 : 1).status().code(),
+          failing % 2 == 1 && failing < 2 ? absl::StatusCode::kOk
+                                          : absl::StatusCode::kUnavailable);
+      engine.FailStepAfter(-1);
+      ASSERT_TRUE(decoder->BeginVerify(3, {{5}}, {{plain[0].id, 3}}).ok());
+      EXPECT_EQ(Finish(&engine, decoder.get())->tokens,
+                PlainVerify(engine_options.model, options, options.tokens,
+                            {plain[0].id, 3}));
+    }
+  }
+}
+
+TEST(SequenceDecoderTest, FailedPrefillRestsUntilTheNextRequest) {
+  FakeEngine engine;
+  const auto decoder = MustOpen(&engine, MakeOptions());
+  engine.FailStepAfter(0);
+  EXPECT_FALSE(RunItem(&engine, decoder.get(), 2).ok());
+  EXPECT_FALSE(decoder->has_work());
+  ASSERT_TRUE(decoder->BeginVerify(3, {{5}}, {}).ok());
+  EXPECT_TRUE(Finish(&engine, decoder.get(), 2).ok());
+}
+
+TEST(SequenceDecoderTest, CorruptLogitsFailTheRequest) {
+  FakeEngine engine;
+  const auto decoder = MustOpen(&engine, MakeOptions());
+  engine.CorruptRowAt(4);
+  ASSERT_TRUE(decoder->BeginVerify(3, {{5}}, {{3}}).ok());
+  EXPECT_EQ(Reason(Finish(&engine, decoder.get()).status()),
+            kReasonNumericCorruption);
+  ASSERT_TRUE(decoder->BeginPropose(3, {{5}}, 2).ok());
+  EXPECT_EQ(Reason(Finish(&engine, decoder.get()).status()),
+            kReasonNumericCorruption);
+  engine.CorruptRowAt(-1);
+  ASSERT_TRUE(decoder->BeginVerify(3, {{5}}, {{3}}).ok());
+  EXPECT_TRUE(Finish(&engine, decoder.get()).ok());
+}
+
+TEST(SequenceDecoderTest, AllBannedFailsTheRequest) {
+  FakeEngine engine;
+  SequenceDecoderOptions options = MakeOptions();
+  for (TokenId id = 0; id < kFakeVocabSize; ++id) {
+    options.options.logit_bias.push_back(
+        {.id = id, .bias = -std::numeric_limits<float>::infinity()});
+  }
+  const auto decoder = MustOpen(&engine, options);
+  ASSERT_TRUE(decoder->BeginVerify(3, {{5}}, {}).ok());
+  EXPECT_EQ(Reason(Finish(&engine, decoder.get()).status()), kReasonNoToken);
+}
+
+TEST(SequenceDecoderTest, LogprobsComeWithVerifiedTokens) {
+  const FakeEngineOptions engine_options;
+  FakeEngine engine(engine_options);
+  SequenceDecoderOptions options = MakeOptions();
+  options.options.logprobs = 2;
+  const auto decoder = MustOpen(&engine, options);
+  ASSERT_TRUE(decoder->BeginVerify(3, {{5}}, {}).ok());
+  const DecodeResult result = *Finish(&engine, decoder.get());
+  EXPECT_EQ(result.tokens,
+            Plain(engine_options.model, options, options.tokens, 1));
+  EXPECT_EQ(result.tokens[0].alternatives.size(), 2u);
+}
+
+// A request as a client that knows `known` tokens of the sequence may send it.
+struct RandomRequest {
+  Position position;
+  std::vector<TokenId> tokens;
+};
+
+RandomRequest MakeRequest(std::mt19937_64* random, Position generated_from,
+                          const std::vector<TokenId>& session) {
+  RandomRequest request;
+  const Position lowest = generated_from - 1;
+  const Position size = static_cast<Position>(session.size());
+  request.position = lowest + (*random)() % (size - lowest);
+  request.tokens.assign(session.begin() + request.position, session.end());
+  // A rollback, other tokens than before, or more of them.
+  if ((*random)() % 4 == 0 && request.tokens.size() > 1) {
+    request.tokens.resize(1 + (*random)() % request.tokens.size());
+  }
+  for (size_t i = request.position < generated_from ? 1 : 0;
+       i < request.tokens.size(); ++i) {
+    if ((*random)() % 8 == 0) request.tokens[i] = 3 + (*random)() % 10;
+  }
+  if ((*random)() % 3 == 0) request.tokens.push_back(3 + (*random)() % 10);
+  return request;
+}
+
+// Random interleavings: prefill in chunks, requests while it is under way,
+// rollbacks, other continuations, rejected requests, failures.
+TEST(SequenceDecoderTest, EqualsTheModelWhateverCameBefore) {
+  std::mt19937_64 random(1);
+  for (int round = 0; round < 400; ++round) {
+    const FakeEngineOptions engine_options = {.model = {.seed = random()}};
+    FakeEngine engine(engine_options);
+    std::vector<TokenId> opening(1 + random() % 30);
+    for (TokenId& id : opening) id = 3 + random() % 10;
+    SequenceDecoderOptions options = MakeOptions(opening);
+    options.generated_from = 1 + random() % opening.size();
+    options.tokens_max = 90;
+    if (random() % 2 == 0) options.options.frequency_penalty = 0.5f;
+    const auto decoder = MustOpen(&engine, options);
+    std::vector<TokenId> session = opening;
+    for (int i = 0; i < 12 && session.size() < 60; ++i) {
+      for (size_t n = random() % 4; n > 0 && decoder->has_work(); --n) {
+        EXPECT_TRUE(RunItem(&engine, decoder.get(), 1 + random() % 8).ok());
+      }
+      const RandomRequest request =
+          MakeRequest(&random, options.generated_from, session);
+      session.resize(request.position);
+      session.insert(session.end(), request.tokens.begin(),
+                     request.tokens.end());
+      if (random() % 4 == 0) {
+        EXPECT_FALSE(
+            decoder->BeginVerify(request.position, {{-1}}, {{3}}).ok());
+      }
+      const int rows_max = 1 + random() % 12;
+      const bool fails = random() % 5 == 0;
+      const size_t count = 1 + random() % 6;
+      std::vector<SampledToken> expected =
+          Plain(engine_options.model, options, session, count);
+      std::vector<TokenId> draft = Ids({.tokens = expected});
+      if (random() % 2 == 0) {
+        ASSERT_TRUE(decoder
+                        ->BeginPropose(request.position, request.tokens,
+                                       static_cast<int>(count))
+                        .ok());
+      } else {
+        if (random() % 2 == 0) draft[random() % count] = 3 + random() % 10;
+        ASSERT_TRUE(
+            decoder->BeginVerify(request.position, request.tokens, draft).ok());
+        expected = PlainVerify(engine_options.model, options, session, draft);
+      }
+      engine.FailStepAfter(fails ? static_cast<int>(random() % 3) : -1);
+      const absl::StatusOr<DecodeResult> result =
+          Finish(&engine, decoder.get(), rows_max);
+      engine.FailStepAfter(-1);
+      if (!result.ok()) {
+        EXPECT_TRUE(fails);
+        continue;
+      }
+      ASSERT_EQ(result->tokens, expected) << "round " << round;
+      // Some of the answer is committed.
+      expected.resize(random() % (expected.size() + 1));
+      for (const SampledToken& token : expected) session.push_back(token.id);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tandem
