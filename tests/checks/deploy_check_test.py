@@ -1,0 +1,152 @@
+import unittest
+
+import check
+import deploy_check
+from sample_tree import SampleTree
+
+WORKER = {"role", "model", "listen", "threads", "tls-cert", "tls-key",
+          "tls-client-ca", "drain-timeout-ms", "log-format"}
+COORDINATOR = {"listen", "target", "draft", "tls-cert", "tls-key",
+               "tls-client-ca", "worker-ca", "worker-cert", "worker-key",
+               "drain-timeout-ms", "log-format"}
+HEALTH = {"service", "tls-ca", "tls-cert", "tls-key"}
+FLAGS = {"tandem-worker": WORKER, "tandem-coordinator": COORDINATOR,
+         "tandem": set(), "tandem health": HEALTH}
+
+
+class ManifestsTest(unittest.TestCase):
+    """The real manifests, each time with one thing wrong."""
+
+    def setUp(self):
+        self.documents = deploy_check.load(check.source_root())
+
+    def get(self, kind, name):
+        return next(d for _, d in self.documents if d["kind"] == kind
+                    and d["metadata"]["name"] == name)
+
+    def pod(self, kind="StatefulSet", name="tandem-target"):
+        return self.get(kind, name)["spec"]["template"]["spec"]
+
+    def container(self, **which):
+        return self.pod(**which)["containers"][0]
+
+    def change(self, container, old, new):
+        container["args"] = [a.replace(old, new) for a in container["args"]]
+
+    def assert_found(self, part):
+        found = deploy_check.manifest_findings(self.documents, FLAGS)
+        self.assertTrue(any(part in f for f in found), found)
+
+    def test_as_they_are(self):
+        self.assertEqual(
+            deploy_check.manifest_findings(self.documents, FLAGS), [])
+
+    def test_unknown_flag(self):
+        self.container()["args"].append("--nonsense=1")
+        self.assert_found("tandem-worker has no flag --nonsense")
+
+    def test_unknown_flag_of_a_probe(self):
+        probe = self.container()["startupProbe"]["exec"]
+        probe["command"].append("--nonsense=1")
+        self.assert_found("tandem health has no flag --nonsense")
+
+    def test_ports_that_differ(self):
+        self.change(self.container(), "0.0.0.0:7071", "0.0.0.0:7099")
+        self.assert_found("listens at 7099")
+        self.setUp()
+        self.container()["ports"][0]["containerPort"] = 7099
+        self.assert_found("goes to grpc")
+        self.setUp()
+        command = self.container()["livenessProbe"]["exec"]["command"]
+        command[2] = "localhost:7099"
+        self.assert_found("not port 7071")
+        self.setUp()
+        policy = self.get("NetworkPolicy", "tandem-target")
+        policy["spec"]["ingress"][0]["ports"][0]["port"] = 7099
+        self.assert_found("opens [7099]")
+
+    def test_probes(self):
+        del self.container()["readinessProbe"]
+        self.assert_found("has no readinessProbe")
+        self.setUp()
+        command = self.container()["startupProbe"]["exec"]["command"]
+        command[3] = "--service=tandem.ready"
+        self.assert_found("startupProbe asks for 'tandem.ready'")
+
+    def test_addresses(self):
+        scaler = self.get("HorizontalPodAutoscaler", "tandem-draft")
+        scaler["spec"]["maxReplicas"] = 5
+        self.assert_found("--draft is")
+        self.setUp()
+        self.change(self.container(kind="Deployment",
+                                   name="tandem-coordinator"),
+                    "tandem-target-3", "tandem-target-7")
+        self.assert_found("--target is")
+
+    def test_autoscaler(self):
+        scaler = self.get("HorizontalPodAutoscaler", "tandem-target")
+        scaler["spec"]["scaleTargetRef"]["name"] = "other"
+        self.assert_found("there is no StatefulSet other")
+        self.setUp()
+        self.get("HorizontalPodAutoscaler",
+                 "tandem-target")["metadata"]["name"] = "other"
+        self.assert_found("has no autoscaler")
+
+    def test_selectors(self):
+        budget = self.get("PodDisruptionBudget", "tandem-draft")
+        budget["spec"]["selector"]["matchLabels"]["app"] = "other"
+        self.assert_found("selects no pods")
+        self.assert_found("no PodDisruptionBudget is for it")
+        self.setUp()
+        self.get("Service", "tandem-draft")["spec"]["selector"]["app"] = "x"
+        self.assert_found("selects no pods")
+        self.setUp()
+        policy = self.get("NetworkPolicy", "default-deny")
+        policy["spec"]["podSelector"] = {"matchLabels": {"app": "tandem-draft"}}
+        self.assert_found("no policy that denies by default")
+
+    def test_security(self):
+        self.container()["securityContext"]["readOnlyRootFilesystem"] = False
+        self.assert_found("readOnlyRootFilesystem is not True")
+        self.setUp()
+        self.pod()["securityContext"]["runAsNonRoot"] = False
+        self.assert_found("runAsNonRoot is not True")
+        self.setUp()
+        del self.pod()["automountServiceAccountToken"]
+        self.assert_found("service account token")
+
+    def test_files_and_volumes(self):
+        self.change(self.container(), "/models/", "/elsewhere/")
+        self.assert_found("is on no mount")
+        self.setUp()
+        del self.pod()["volumes"][1]
+        self.assert_found("mounts models")
+
+    def test_threads_and_time(self):
+        self.change(self.container(), "--threads=4", "--threads=8")
+        self.assert_found("--threads=8 with 4 processors")
+        self.setUp()
+        self.pod()["terminationGracePeriodSeconds"] = 30
+        self.assert_found("drains longer")
+
+    def test_a_file_that_is_not_listed(self):
+        self.documents.append(("extra.yaml", {"kind": "ConfigMap",
+                                              "metadata": {"name": "x"}}))
+        self.assert_found("extra.yaml")
+
+
+class DockerfileTest(SampleTree):
+
+    def test_findings(self):
+        self.write("tools/packages.txt", "# section: build\n")
+        self.write("proto/a.proto")
+        self.write("deploy/Dockerfile", "FROM a AS build\nCOPY proto proto\n"
+                   "COPY gone gone\nRUN sed '/# section: runtime/'\n"
+                   "COPY --from=build /b/tandem \\\n /b/tandem-worker /c/\n")
+        self.assert_findings(deploy_check.dockerfile_findings(self.root),
+                             "COPY gone", "tandem-coordinator",
+                             "numeric user", "section: runtime")
+
+
+if __name__ == "__main__":
+    unittest.main()

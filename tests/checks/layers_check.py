@@ -1,0 +1,108 @@
+"""Includes go down only, and what is banned does not come back."""
+
+import re
+
+import check
+
+TEXT = ("engine/base", "engine/gguf", "engine/sampling", "engine/tokenizer",
+        "engine/speculation")
+ENGINE = TEXT + ("engine/kernels", "engine/model", "engine/session",
+                 "engine/engine.h")
+
+# Folder -> what its files may include of the project; a folder may always
+# include itself. A file that needs a rule of its own stands by its path.
+ALLOWED = {
+    "engine/base": (),
+    "engine/gguf": ("engine/base",),
+    "engine/kernels": ("engine/base",),
+    "engine/sampling": ("engine/base",),
+    "engine/tokenizer": ("engine/base", "engine/gguf", "engine/sampling"),
+    "engine/speculation": ("engine/base", "engine/sampling"),
+    "engine/model": TEXT + ("engine/kernels",),
+    "engine/session": ENGINE,
+    "engine/session/turn.h": TEXT,
+    "engine/session/turn.cc": TEXT + ("engine/session/turn.h",),
+    "engine": ENGINE,
+    "services/common": TEXT + ("engine/session/turn.h", "tandem/v1",
+                               "google/rpc"),
+    "services/worker": ENGINE + ("services/common", "tandem/v1"),
+    "services/coordinator": TEXT + ("engine/session/turn.h", "services/common",
+                                    "tandem/v1"),
+    "tools/tandem": TEXT + ("services/common", "tandem/v1"),
+}
+OURS = re.compile(r"^(engine|services|tools|tests|tandem|google/rpc)/")
+
+# (paths, what is banned in their includes, why)
+BANNED_INCLUDES = (
+    (re.compile(r"^engine/"), re.compile(r"^(grpc|google/|spdlog|CLI/)"),
+     "engine/ has no RPC, no protobuf, no logging, no flags"),
+    (re.compile(r"^(engine|services|tools)/"), re.compile(r"^(gtest|gmock)/"),
+     "test libraries belong in tests/"),
+    # The linker may keep an inline function from a file that was compiled for
+    # AVX; the program then dies on an older processor.
+    (re.compile(r"^engine/kernels/[^/]*(avx|vnni)[^/]*\.cc$"),
+     re.compile(r"^(?!immintrin\.h$|cstdint$|cstddef$|engine/kernels/)"),
+     "files compiled for AVX include intrinsics and kernel headers only"),
+)
+
+# (paths, pattern, why)
+BANNED_TEXT = (
+    (re.compile(r"(CMakeLists\.txt|\.cmake|CMakePresets\.json)$"),
+     re.compile(r"-march=native|-ffast-math"),
+     "binaries run on other machines, and bits must not change"),
+    (re.compile(r"^(engine|services|tools|tests)/.*\.(cc|h)$"),
+     re.compile(r"\b(TODO|FIXME|XXX)\b"),
+     "finish it, or leave it out"),
+)
+
+
+def allowed_for(name):
+    """The rule for a file: its own, or its folder's; None where there is
+    none."""
+    if name in ALLOWED:
+        return ALLOWED[name]
+    folder = name.rsplit("/", 1)[0]
+    if folder not in ALLOWED:
+        return None
+    return ALLOWED[folder] + (folder,)
+
+
+def may_include(name, path):
+    rule = allowed_for(name)
+    return any(path == a or path.startswith(a + "/") for a in rule)
+
+
+def layer_findings(root):
+    found = []
+    for name in check.source_files(root, ("engine", "services", "tools")):
+        if allowed_for(name) is None:
+            found.append(f"{name}: its folder has no rule in layers_check.py")
+            continue
+        for line, path in check.includes(check.read(root, name)):
+            if OURS.match(path) and not may_include(name, path):
+                found.append(f"{name}:{line}: may not include {path}")
+    return found
+
+
+def banned_findings(root):
+    found = []
+    for name in check.tree_files(root):
+        texts = [b for b in BANNED_TEXT if b[0].search(name)]
+        paths = [b for b in BANNED_INCLUDES if b[0].search(name)]
+        if not texts and not paths:
+            continue
+        text = check.read(root, name)
+        for _, pattern, why in texts:
+            for number, line in enumerate(text.splitlines(), 1):
+                if pattern.search(line):
+                    found.append(f"{name}:{number}: {line.strip()}: {why}")
+        for _, pattern, why in paths:
+            for number, path in check.includes(text):
+                if pattern.search(path):
+                    found.append(f"{name}:{number}: includes {path}: {why}")
+    return found
+
+
+if __name__ == "__main__":
+    tree = check.source_root()
+    check.finish(layer_findings(tree) + banned_findings(tree))

@@ -1,0 +1,66 @@
+"""What the project's README shows is run, and is what the tree holds.
+
+Its code stands in three kinds of blocks: `console` (commands after "$ ",
+without it their output), `python` (tools/example_client.py, word for word) and
+`text`. Each command is run by .ci/run, by tests/system/demo_test.py or by
+tests/system/readme_test.py; runner() says by which.
+"""
+
+import re
+
+import check
+
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+CLIENT = "tools/example_client.py"
+
+# What readme_test.py runs against three processes of its own.
+RUN_BY_README_TEST = re.compile(
+    r"^(build/release/bin/tandem |mkdir -p build/stubs$|protoc "
+    r"|PYTHONPATH=build/stubs python3 tools/)")
+
+
+def blocks(root, kind):
+    return [text for name, text in BLOCK.findall(check.read(root, "README.md"))
+            if name == kind]
+
+
+def commands(root):
+    """The commands of the README in order, continued lines joined."""
+    found = []
+    for text in blocks(root, "console"):
+        joined = text.replace("\\\n", " ")
+        found += [" ".join(line[2:].split()) for line in joined.splitlines()
+                  if line.startswith("$ ")]
+    return found
+
+
+def runner(root, command):
+    """Who runs a command, or None."""
+    ci = check.read(root, ".ci/run").splitlines()
+    if command in (line.strip() for line in ci):
+        return ".ci/run"
+    if f'"{command}"' in check.read(root, "tests/system/demo_test.py"):
+        return "demo_test.py"
+    # The line that the demo prints; readme_test.py sets its own.
+    if re.fullmatch(r"export TANDEM_COORDINATOR=127\.0\.0\.1:\d+", command):
+        return "demo_test.py"
+    if RUN_BY_README_TEST.match(command):
+        return "readme_test.py"
+    return None
+
+
+def readme_findings(root):
+    found = [f"README.md: nobody runs: {command}" for command in commands(root)
+             if not runner(root, command)]
+    kinds = {kind for kind, _ in BLOCK.findall(check.read(root, "README.md"))}
+    found += [f"README.md: a block of kind \"{kind}\""
+              for kind in sorted(kinds - {"console", "python", "text"})]
+    if blocks(root, "python") != [check.read(root, CLIENT)]:
+        found.append(f"README.md: its Python is not {CLIENT}")
+    if not commands(root):
+        found.append("README.md: shows no command")
+    return found
+
+
+if __name__ == "__main__":
+    check.finish(readme_findings(check.source_root()))

@@ -1,0 +1,59 @@
+import unittest
+
+import readme_check
+from sample_tree import SampleTree
+
+README = """# A
+```console
+$ ./tools/demo
+Once upon a time
+$ ./tools/demo --serve
+export TANDEM_COORDINATOR=127.0.0.1:4711
+$ export TANDEM_COORDINATOR=127.0.0.1:4711
+$ build/release/bin/tandem generate \\
+    'Once'
+```
+```python
+print()
+```
+"""
+
+
+class ReadmeCheckTest(SampleTree):
+
+    def setUp(self):
+        super().setUp()
+        self.write(".ci/run", "set -e\n./tools/demo\n")
+        self.write("tests/system/demo_test.py",
+                   'COMMAND = "./tools/demo --serve"\n')
+        self.write("tools/example_client.py", "print()\n")
+
+    def test_what_is_run_may_be_shown(self):
+        self.write("README.md", README)
+        self.assertEqual(len(readme_check.commands(self.root)), 4)
+        self.assert_findings(readme_check.readme_findings(self.root))
+
+    def test_what_nobody_runs_is_found(self):
+        self.write("README.md", README.replace("$ ./tools/demo\n",
+                                               "$ ./tools/demo --fast\n"))
+        self.assert_findings(readme_check.readme_findings(self.root),
+                             "nobody runs: ./tools/demo --fast")
+
+    def test_other_blocks_are_found(self):
+        self.write("README.md", README + "```sh\nrm x\n```\n")
+        self.assert_findings(readme_check.readme_findings(self.root),
+                             'kind "sh"')
+
+    def test_other_python_is_found(self):
+        self.write("README.md", README.replace("print()", "exit()"))
+        self.assert_findings(readme_check.readme_findings(self.root),
+                             "its Python is not")
+
+    def test_a_readme_without_commands_is_found(self):
+        self.write("README.md", "```python\nprint()\n```\n")
+        self.assert_findings(readme_check.readme_findings(self.root),
+                             "shows no command")
+
+
+if __name__ == "__main__":
+    unittest.main()
