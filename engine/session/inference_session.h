@@ -1,10 +1,15 @@
 // A conversation with a model in this process, with or without speculation:
 // the library's face. Drives Turn (turn.h) over local SequenceDecoders. One
 // thread at a time.
+//
+// A turn opens its own sequences and frees them when it is over: between turns
+// a session holds token ids only, no KV. So each turn prefills the history
+// anew, and any number of idle sessions share an engine.
 
 #ifndef TANDEM_ENGINE_SESSION_INFERENCE_SESSION_H_
 #define TANDEM_ENGINE_SESSION_INFERENCE_SESSION_H_
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,8 +28,11 @@ namespace tandem {
 enum class SessionState {
   kReady,       // takes a prompt
   kGenerating,  // NextToken has more
-  kComplete,    // the turn ended by its own text, length or context
-  kStopped,     // the turn was cancelled or failed
+  // The turn ended by its own text, length or context, and its last token was
+  // handed out. Takes a prompt.
+  kComplete,
+  // The turn was cancelled or failed. Takes a prompt.
+  kStopped,
 };
 
 class InferenceSession {
@@ -37,8 +45,9 @@ class InferenceSession {
   // Starts a turn: the prompt is put after all tokens of the session so far
   // (BOS first in an empty session where the vocabulary adds one; token ids
   // are taken as they are). A turn still generating is cancelled. Errors: as
-  // Turn::Check, INVALID_TEXT for text that is not UTF-8; the session is as
-  // before then.
+  // Turn::Check (EMPTY_PROMPT where the prompt itself adds no token), as
+  // Engine::Open on the target, INVALID_TEXT for text that is not UTF-8; the
+  // session is as before then.
   absl::Status StartTurn(absl::string_view prompt, const GenOptions& options);
   absl::Status StartTurn(absl::Span<const TokenId> prompt,
                          const GenOptions& options);
@@ -47,7 +56,9 @@ class InferenceSession {
   // the turn is over. Errors end the turn (state kStopped).
   absl::StatusOr<std::optional<SampledToken>> NextToken();
 
-  // Ends the turn after the tokens already handed out or buffered.
+  // Ends the turn after the tokens already handed out or buffered. Buffered
+  // ones belong to the session and can still be taken with NextToken; nothing
+  // more is computed. Nothing if no turn is generating.
   void Cancel();
 
   SessionState state() const { return state_; }
@@ -62,10 +73,27 @@ class InferenceSession {
   std::vector<TokenId> tokens() const;
 
  private:
-  InferenceSession() = default;
-  // The owner of this class adds private functions and members here.
+  InferenceSession(Engine* target, Engine* draft)
+      : target_(target), draft_(draft) {}
+
+  // Performs the request under way.
+  absl::Status RunPending();
+  void Take(std::vector<TurnAction> actions);
+  absl::Status Fail(const absl::Status& status);
+  // The turn is over for the caller: nothing more will come.
+  void Close(SessionState state);
+
+  Engine* target_;
+  Engine* draft_;
   SessionState state_ = SessionState::kReady;
   std::optional<FinishReason> finish_reason_;
+
+  std::unique_ptr<Turn> turn_;  // the last one; null before the first
+  std::unique_ptr<SequenceDecoder> target_decoder_;  // while generating
+  std::unique_ptr<SequenceDecoder> draft_decoder_;   // while it works
+  std::optional<TurnAction> pending_;  // ProposeAction or VerifyAction
+  std::optional<FinishReason> end_;    // the turn's, from its EndAction
+  std::deque<SampledToken> buffer_;
 };
 
 }  // namespace tandem

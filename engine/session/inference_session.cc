@@ -1,0 +1,221 @@
+#include "engine/session/inference_session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "engine/base/check.h"
+#include "engine/base/error_reason.h"
+
+namespace tandem {
+namespace {
+
+class DecoderRows : public RowConsumer {
+ public:
+  explicit DecoderRows(SequenceDecoder* decoder) : decoder_(decoder) {}
+
+  void OnRow(size_t /*item*/, size_t row, absl::Span<float> logits) override {
+    decoder_->OnRow(row, logits);
+  }
+
+ private:
+  SequenceDecoder* decoder_;
+};
+
+// Runs the decoder's request to its end, alone on its engine.
+absl::StatusOr<DecodeResult> RunRequest(Engine* engine,
+                                        SequenceDecoder* decoder) {
+  DecoderRows rows(decoder);
+  while (true) {
+    const StepItem item = decoder->NextItem(engine->info().rows_max);
+    decoder->OnStepDone(engine->Step({&item, 1}, &rows));
+    std::optional<absl::StatusOr<DecodeResult>> result = decoder->TakeResult();
+    if (result.has_value()) return *std::move(result);
+  }
+}
+
+absl::StatusOr<DecodeResult> Propose(Engine* engine, SequenceDecoder* decoder,
+                                     const ProposeAction& action) {
+  TANDEM_RETURN_IF_ERROR(decoder->BeginPropose(action.position, action.tokens,
+                                               action.draft_length));
+  return RunRequest(engine, decoder);
+}
+
+absl::StatusOr<DecodeResult> Verify(Engine* engine, SequenceDecoder* decoder,
+                                    const VerifyAction& action) {
+  TANDEM_RETURN_IF_ERROR(
+      decoder->BeginVerify(action.position, action.tokens, action.draft));
+  return RunRequest(engine, decoder);
+}
+
+absl::StatusOr<std::unique_ptr<SequenceDecoder>> OpenDecoder(
+    Engine* engine, const TurnSpec& spec, GenOptions options) {
+  const Position prompt = static_cast<Position>(spec.prompt.size());
+  return SequenceDecoder::Open(engine, {.tokens = spec.prompt,
+                                        .generated_from = prompt,
+                                        .tokens_max = std::min<Position>(
+                                            engine->info().context_max,
+                                            prompt + spec.options.max_tokens),
+                                        .options = std::move(options)});
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<InferenceSession>> InferenceSession::Create(
+    Engine* target, Engine* draft) {
+  if (draft != nullptr) {
+    TANDEM_RETURN_IF_ERROR(
+        CheckSameVocabulary(draft->tokenizer(), target->tokenizer()));
+  }
+  return absl::WrapUnique(new InferenceSession(target, draft));
+}
+
+absl::Status InferenceSession::StartTurn(absl::string_view prompt,
+                                         const GenOptions& options) {
+  if (!IsUtf8(prompt)) {
+    return MakeError(absl::StatusCode::kInvalidArgument,
+                     {.reason = kReasonInvalidText, .violations = {}},
+                     "the prompt is not UTF-8");
+  }
+  const Tokenizer& tokenizer = target_->tokenizer();
+  const bool add_bos = turn_ == nullptr && tokenizer.adds_bos();
+  return StartTurn(tokenizer.Encode(prompt, add_bos), options);
+}
+
+absl::Status InferenceSession::StartTurn(absl::Span<const TokenId> prompt,
+                                         const GenOptions& options) {
+  if (prompt.empty()) {
+    return MakeError(absl::StatusCode::kInvalidArgument,
+                     {.reason = kReasonEmptyPrompt, .violations = {}},
+                     "the prompt has no token");
+  }
+  TurnSpec spec{.prompt = tokens(),
+                .options = options,
+                .context_max = target_->info().context_max};
+  spec.prompt.insert(spec.prompt.end(), prompt.begin(), prompt.end());
+  if (!spec.options.seed.has_value()) spec.options.seed = DrawSeed();
+  TANDEM_RETURN_IF_ERROR(Turn::Check(target_->tokenizer(), spec));
+  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<SequenceDecoder> target_decoder,
+                          OpenDecoder(target_, spec, spec.options));
+  std::unique_ptr<SequenceDecoder> draft_decoder;
+  if (draft_ != nullptr && options.draft_length > 0) {
+    spec.draft_context_max = draft_->info().context_max;
+    GenOptions draft_options = spec.options;
+    draft_options.logprobs.reset();  // nobody reads them of a draft
+    // A drafter that can not be had (too long a prompt, no free pages) costs
+    // speed only.
+    absl::StatusOr<std::unique_ptr<SequenceDecoder>> opened =
+        OpenDecoder(draft_, spec, std::move(draft_options));
+    if (opened.ok()) draft_decoder = *std::move(opened);
+  }
+
+  // From here on nothing fails.
+  Cancel();
+  buffer_.clear();
+  end_.reset();
+  finish_reason_.reset();
+  turn_ = std::make_unique<Turn>(&target_->tokenizer(), std::move(spec));
+  target_decoder_ = std::move(target_decoder);
+  draft_decoder_ = std::move(draft_decoder);
+  state_ = SessionState::kGenerating;
+  Take(turn_->Start(draft_decoder_ != nullptr));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<SampledToken>> InferenceSession::NextToken() {
+  while (buffer_.empty() && state_ == SessionState::kGenerating) {
+    TANDEM_RETURN_IF_ERROR(RunPending());
+  }
+  if (buffer_.empty()) return std::nullopt;
+  std::optional<SampledToken> token = std::move(buffer_.front());
+  buffer_.pop_front();
+  if (buffer_.empty() && end_.has_value() &&
+      state_ == SessionState::kGenerating) {
+    Close(SessionState::kComplete);
+  }
+  return token;
+}
+
+absl::Status InferenceSession::RunPending() {
+  TANDEM_CHECK(pending_.has_value());
+  const TurnAction action = std::move(*pending_);
+  pending_.reset();
+  if (const auto* propose = std::get_if<ProposeAction>(&action)) {
+    const absl::StatusOr<DecodeResult> result =
+        Propose(draft_, draft_decoder_.get(), *propose);
+    if (!result.ok()) {
+      draft_decoder_.reset();
+      Take(turn_->OnDrafterLost());
+      return absl::OkStatus();
+    }
+    std::vector<TokenId> draft;
+    for (const SampledToken& token : result->tokens) draft.push_back(token.id);
+    Take(turn_->OnProposed(draft));
+    return absl::OkStatus();
+  }
+  const absl::StatusOr<DecodeResult> result =
+      Verify(target_, target_decoder_.get(), std::get<VerifyAction>(action));
+  if (!result.ok()) return Fail(result.status());
+  Take(turn_->OnVerified(result->tokens));
+  TANDEM_CHECK(end_ != FinishReason::kError);  // the decoder's answer is right
+  return absl::OkStatus();
+}
+
+void InferenceSession::Take(std::vector<TurnAction> actions) {
+  for (TurnAction& action : actions) {
+    if (auto* emit = std::get_if<EmitAction>(&action)) {
+      std::move(emit->tokens.begin(), emit->tokens.end(),
+                std::back_inserter(buffer_));
+    } else if (const auto* end = std::get_if<EndAction>(&action)) {
+      end_ = end->reason;
+      pending_.reset();
+      target_decoder_.reset();
+      draft_decoder_.reset();
+    } else {
+      pending_ = std::move(action);
+    }
+  }
+}
+
+absl::Status InferenceSession::Fail(const absl::Status& status) {
+  Take(turn_->OnCancel(FinishReason::kError));
+  Close(SessionState::kStopped);
+  return status;
+}
+
+void InferenceSession::Cancel() {
+  if (state_ != SessionState::kGenerating) return;
+  // A turn that has ended by itself stays so, if its tokens were not all
+  // handed out.
+  const bool ended = turn_->ended();
+  Take(turn_->OnCancel(FinishReason::kCancelled));
+  Close(ended ? SessionState::kComplete : SessionState::kStopped);
+}
+
+void InferenceSession::Close(SessionState state) {
+  state_ = state;
+  finish_reason_ = end_;
+}
+
+const std::string& InferenceSession::text() const {
+  static const std::string* const kNoText = new std::string();
+  return turn_ == nullptr ? *kNoText : turn_->text();
+}
+
+uint64_t InferenceSession::seed() const {
+  return turn_ == nullptr ? 0 : turn_->spec().options.seed.value_or(0);
+}
+
+TurnUsage InferenceSession::usage() const {
+  return turn_ == nullptr ? TurnUsage{} : turn_->usage();
+}
+
+SpeculationCounts InferenceSession::speculation() const {
+  return turn_ == nullptr ? SpeculationCounts{} : turn_->speculation();
+}
+
+std::vector<TokenId> InferenceSession::tokens() const {
+  return turn_ == nullptr ? std::vector<TokenId>{} : turn_->session_tokens();
+}
+
+}  // namespace tandem
