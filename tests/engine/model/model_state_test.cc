@@ -1,0 +1,165 @@
+#include "engine/model/model_state.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/error_reason.h"
+#include "tests/engine/model/tiny_model.h"
+
+namespace tandem {
+namespace {
+
+using ::testing::HasSubstr;
+
+const ModelConfig& TinyConfig() {
+  static const ModelConfig* const config = new ModelConfig(
+      *ModelConfig::FromGguf(**OpenTiny(TinyModel(TinyModelSpec()))));
+  return *config;
+}
+
+constexpr ModelStateOptions kOptions = {.numerics = NumericsMode::kF32,
+                                        .kv_type = KvType::kF32,
+                                        .threads = 2,
+                                        .level = SimdLevel::kScalar,
+                                        .context_max = 200,
+                                        .kv_pages = 10,
+                                        .rows_max = 8,
+                                        .sequences_max = 4};
+
+std::unique_ptr<ModelState> MakeState(
+    const ModelStateOptions& options = kOptions) {
+  absl::StatusOr<std::unique_ptr<ModelState>> state =
+      ModelState::Create(TinyConfig(), options);
+  EXPECT_TRUE(state.ok()) << state.status();
+  return *std::move(state);
+}
+
+// Against libm in double: FixedExp is within 2 ulp and multiplied by up to
+// 199, FixedSinCos within 1e-15, so the double value is within 1e-13; then one
+// rounding to float (2^-25 of at most 1).
+TEST(ModelStateTest, CosSinFollowTheDefinition) {
+  const std::unique_ptr<ModelState> state = MakeState();
+  for (Position position = 0; position < kOptions.context_max; ++position) {
+    const float* row = state->CosSin(position);
+    for (int pair = 0; pair < 8; ++pair) {
+      const double angle =
+          static_cast<double>(position) * std::pow(10000.0, -2.0 * pair / 16.0);
+      EXPECT_NEAR(row[2 * pair], std::cos(angle), 0x1p-24);
+      EXPECT_NEAR(row[2 * pair + 1], std::sin(angle), 0x1p-24);
+    }
+  }
+}
+
+TEST(ModelStateTest, TablesDoNotDependOnTheThreads) {
+  ModelStateOptions options = kOptions;
+  options.threads = 1;
+  const std::unique_ptr<ModelState> one = MakeState(options);
+  options.threads = 3;
+  const std::unique_ptr<ModelState> three = MakeState(options);
+  EXPECT_EQ(std::memcmp(one->CosSin(0), three->CosSin(0),
+                        kOptions.context_max * 16 * sizeof(float)),
+            0);
+}
+
+TEST(ModelStateTest, SaysWhenMemoryIsOut) {
+  ModelStateOptions options = kOptions;
+  options.kv_pages = int64_t{1} << 35;
+  const absl::Status status =
+      ModelState::Create(TinyConfig(), options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+}
+
+class CheckBatchTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    first_ = *state_->kv().Open(20);
+    second_ = *state_->kv().Open(20);
+    state_->kv().SetLength(first_, 5);
+  }
+
+  void ExpectInvalid(const std::vector<StepItem>& batch,
+                     const std::string& reason, const std::string& text) {
+    const absl::Status status = state_->CheckBatch(batch);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    ASSERT_TRUE(GetErrorDetail(status).has_value()) << status;
+    EXPECT_EQ(GetErrorDetail(status)->reason, reason);
+    EXPECT_THAT(std::string(status.message()), HasSubstr(text));
+    // Nothing is left over from a refused batch.
+    EXPECT_EQ(state_->kv().length(first_), 5);
+  }
+
+  StepItem Item(SequenceId sequence, Position position,
+                absl::Span<const TokenId> tokens) const {
+    return {.sequence = sequence,
+            .position = position,
+            .tokens = tokens,
+            .rows = WantedRows::kLast};
+  }
+
+  const std::unique_ptr<ModelState> state_ = MakeState();
+  const std::vector<TokenId> two_ = {3, 299};
+  SequenceId first_ = 0;
+  SequenceId second_ = 0;
+};
+
+TEST_F(CheckBatchTest, TakesGoodBatches) {
+  EXPECT_TRUE(state_->CheckBatch({}).ok());
+  for (const Position position : {0, 3, 5}) {
+    EXPECT_TRUE(
+        state_
+            ->CheckBatch({Item(first_, position, two_), Item(second_, 0, two_)})
+            .ok());
+  }
+}
+
+TEST_F(CheckBatchTest, RefusesUnknownSequences) {
+  ExpectInvalid({Item(second_ + 1, 0, two_)}, kReasonWrongState, "item 0: no");
+  ExpectInvalid({Item(-1, 0, two_)}, kReasonWrongState, "item 0: no");
+  state_->kv().Close(second_);
+  ExpectInvalid({Item(first_, 0, two_), Item(second_, 0, two_)},
+                kReasonWrongState, "item 1: no sequence");
+}
+
+TEST_F(CheckBatchTest, RefusesASequenceTwice) {
+  ExpectInvalid({Item(first_, 0, two_), Item(first_, 2, two_)},
+                kReasonWrongState, "already part");
+}
+
+TEST_F(CheckBatchTest, RefusesPositionsOutsideTheSequence) {
+  ExpectInvalid({Item(first_, 6, two_)}, kReasonWrongState, "position 6");
+  ExpectInvalid({Item(first_, -1, two_)}, kReasonWrongState, "position -1");
+}
+
+TEST_F(CheckBatchTest, RefusesNoTokensAndTooMany) {
+  ExpectInvalid({Item(first_, 0, {})}, kReasonContextExceeded, "0 given");
+  const std::vector<TokenId> many(21, 7);
+  ExpectInvalid({Item(first_, 0, many)}, kReasonContextExceeded, "21 given");
+  const std::vector<TokenId> sixteen(16, 7);
+  ExpectInvalid({Item(first_, 5, sixteen)}, kReasonContextExceeded, "1 to 15");
+}
+
+TEST_F(CheckBatchTest, RefusesUnknownTokens) {
+  for (const TokenId token : {-1, 300, 1 << 30}) {
+    const std::vector<TokenId> tokens = {5, token};
+    ExpectInvalid({Item(first_, 5, tokens)}, kReasonInvalidToken,
+                  absl::StrCat("token id ", token));
+  }
+}
+
+TEST_F(CheckBatchTest, RefusesMoreRowsThanItHolds) {
+  const std::vector<TokenId> five(5, 7);
+  const std::vector<TokenId> three(3, 7);
+  EXPECT_TRUE(
+      state_->CheckBatch({Item(first_, 0, five), Item(second_, 0, three)})
+          .ok());
+  const std::vector<TokenId> four(4, 7);
+  ExpectInvalid({Item(first_, 0, five), Item(second_, 0, four)},
+                kReasonInvalidOptions, "9 asked for");
+}
+
+}  // namespace
+}  // namespace tandem

@@ -1,0 +1,168 @@
+#include "engine/model/model.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/base/cpu_features.h"
+#include "engine/base/error_reason.h"
+#include "engine/engine.h"
+#include "engine/model/model_state.h"
+#include "tests/engine/model/tiny_model.h"
+
+namespace tandem {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::unique_ptr<ModelState> MakeState(const Model& model) {
+  absl::StatusOr<std::unique_ptr<ModelState>> state =
+      ModelState::Create(model.config(), {.numerics = model.numerics(),
+                                          .kv_type = KvType::kF32,
+                                          .threads = 1,
+                                          .level = SimdLevel::kScalar,
+                                          .context_max = 64,
+                                          .kv_pages = 4,
+                                          .rows_max = 16,
+                                          .sequences_max = 2});
+  EXPECT_TRUE(state.ok()) << state.status();
+  return *std::move(state);
+}
+
+TEST(ModelTest, ForwardGivesALogitRowForEveryToken) {
+  const auto model = LoadTiny(TinyModel(TinyModelSpec()));
+  ASSERT_TRUE(model.ok()) << model.status();
+  const std::unique_ptr<ModelState> state = MakeState(**model);
+  const SequenceId id = *state->kv().Open(10);
+  const std::vector<TokenId> tokens = {1, 20, 30, 40};
+  const auto all = (*model)->Forward(tokens, 0, id, state.get());
+  ASSERT_TRUE(all.ok()) << all.status();
+  ASSERT_EQ(all->size(), 4u * 300u);
+  // Going back to position 2 gives the same two rows again.
+  const auto last = (*model)->Forward(absl::MakeConstSpan(tokens).subspan(2), 2,
+                                      id, state.get());
+  ASSERT_TRUE(last.ok()) << last.status();
+  EXPECT_TRUE(std::equal(last->begin(), last->end(), all->begin() + 2 * 300));
+}
+
+TEST(ModelTest, ForwardChecksAsStepDoes) {
+  const auto model = LoadTiny(TinyModel(TinyModelSpec()));
+  ASSERT_TRUE(model.ok()) << model.status();
+  const std::unique_ptr<ModelState> state = MakeState(**model);
+  const SequenceId id = *state->kv().Open(10);
+  const std::vector<TokenId> good = {1};
+  const std::vector<TokenId> bad = {300};
+  EXPECT_EQ((*model)->Forward(good, 1, id, state.get()).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ((*model)->Forward(bad, 0, id, state.get()).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ((*model)->Forward(good, 0, id + 1, state.get()).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST(ModelTest, DescribesItself) {
+  TinyModelSpec spec;
+  spec.type = TensorType::kQ4_0;
+  const auto model = LoadTiny(TinyModel(spec));
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ((*model)->numerics(), NumericsMode::kInt8);
+  EXPECT_EQ((*model)->tokenizer().vocab_size(), 300);
+  EXPECT_GT((*model)->weight_bytes(), 0);
+  EXPECT_EQ((*model)->fingerprint().size(), 64u);
+  // The image that coordinators get has the same vocabulary and no tensors.
+  const auto image =
+      GgufFile::FromBytes((*model)->tokenizer_image(), "tokenizer");
+  ASSERT_TRUE(image.ok()) << image.status();
+  EXPECT_TRUE((*image)->tensors().empty());
+  const auto tokenizer = Tokenizer::FromGguf(**image);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  EXPECT_EQ((*tokenizer)->vocabulary_fingerprint(),
+            (*model)->tokenizer().vocabulary_fingerprint());
+}
+
+std::string FingerprintOf(const TinyModel& tiny,
+                          const ModelOptions& options = {}) {
+  const auto model = LoadTiny(tiny, options);
+  EXPECT_TRUE(model.ok()) << model.status();
+  return model.ok() ? (*model)->fingerprint() : "";
+}
+
+TEST(ModelTest, TheFingerprintFollowsWhatChangesText) {
+  const TinyModel base((TinyModelSpec()));
+  const std::string fingerprint = FingerprintOf(base);
+  EXPECT_EQ(FingerprintOf(base), fingerprint);
+  EXPECT_EQ(FingerprintOf(base, {.threads = 1}), fingerprint);
+
+  TinyModel changed = base;
+  changed.metadata["llama.rope.freq_base"] = 50000.0f;
+  EXPECT_NE(FingerprintOf(changed), fingerprint);
+  changed = base;
+  changed.metadata["llama.attention.layer_norm_rms_epsilon"] = 1e-6f;
+  EXPECT_NE(FingerprintOf(changed), fingerprint);
+  changed = base;
+  changed.metadata["llama.context_length"] = uint32_t{128};
+  EXPECT_NE(FingerprintOf(changed), fingerprint);
+  changed = base;
+  changed.tensor("blk.1.ffn_down.weight").data[100] ^= 1;
+  EXPECT_NE(FingerprintOf(changed), fingerprint);
+  changed = base;
+  changed.pieces[299] = "other";
+  EXPECT_NE(FingerprintOf(changed), fingerprint);
+  changed = base;
+  changed.metadata["tokenizer.ggml.add_bos_token"] = false;
+  EXPECT_NE(FingerprintOf(changed), fingerprint);
+  EXPECT_NE(FingerprintOf(base, {.numerics = NumericsMode::kInt8}),
+            fingerprint);
+}
+
+void ExpectRefused(const TinyModel& tiny, const std::string& reason,
+                   const std::string& text) {
+  const absl::Status status = LoadTiny(tiny).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+  ASSERT_TRUE(GetErrorDetail(status).has_value()) << status;
+  EXPECT_EQ(GetErrorDetail(status)->reason, reason);
+  EXPECT_THAT(std::string(status.message()), HasSubstr(text));
+}
+
+TEST(ModelTest, RefusesABadConfigTokenizerOrTensor) {
+  TinyModel config((TinyModelSpec()));
+  config.metadata["llama.block_count"] = uint32_t{0};
+  ExpectRefused(config, kReasonMalformedFile, "llama.block_count");
+
+  TinyModel tokenizer((TinyModelSpec()));
+  tokenizer.metadata["tokenizer.ggml.model"] = std::string("other");
+  ExpectRefused(tokenizer, kReasonUnsupportedModel, "other");
+
+  TinyModel vocabulary((TinyModelSpec()));
+  vocabulary.pieces.pop_back();
+  ExpectRefused(vocabulary, kReasonMalformedFile, "tokenizer.ggml.tokens");
+
+  TinyModel tensor((TinyModelSpec()));
+  tensor.Erase("blk.0.ffn_up.weight");
+  ExpectRefused(tensor, kReasonMalformedFile, "blk.0.ffn_up.weight");
+}
+
+TEST(ModelTest, RefusesThreadsOutOfRange) {
+  for (const int threads : {-1, 1 << 20}) {
+    const absl::Status status =
+        LoadTiny(TinyModel(TinyModelSpec()), {.threads = threads}).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    ASSERT_TRUE(GetErrorDetail(status).has_value());
+    EXPECT_EQ(GetErrorDetail(status)->violations[0].field, "threads");
+  }
+}
+
+// Every prefix of a file is refused and none ends the process.
+TEST(ModelTest, TruncatedFilesAreRefused) {
+  TinyModelSpec spec;
+  spec.layers = 1;
+  spec.type = TensorType::kQ4_0;
+  const std::string image = TinyModel(spec).Serialize();
+  for (size_t size = 0; size < image.size(); size += 97) {
+    auto file = GgufFile::FromBytes(image.substr(0, size), "cut.gguf");
+    if (!file.ok()) continue;
+    EXPECT_FALSE(Model::Load(*std::move(file), {.threads = 1}).ok()) << size;
+  }
+}
+
+}  // namespace
+}  // namespace tandem

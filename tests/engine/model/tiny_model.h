@@ -1,0 +1,304 @@
+// Small random llama models for tests: the parts of a GGUF image, open to
+// change before it is serialised. The same spec gives the same bytes on any
+// machine. Header only: several test programs use it.
+
+#ifndef TANDEM_TESTS_ENGINE_MODEL_TINY_MODEL_H_
+#define TANDEM_TESTS_ENGINE_MODEL_TINY_MODEL_H_
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <map>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "engine/base/check.h"
+#include "engine/base/tensor_type.h"
+#include "engine/gguf/gguf_writer.h"
+#include "engine/kernels/vector_ops.h"
+#include "engine/model/model.h"
+
+namespace tandem {
+
+struct TinyModelSpec {
+  int64_t layers = 2;
+  int64_t width = 64;
+  int64_t feed_forward_width = 96;
+  int64_t heads = 4;
+  int64_t kv_heads = 2;
+  int64_t head_dim = 16;
+  int64_t rotary_dims = 16;
+  int64_t vocab_size = 300;  // at least 286: bytes and letters come first
+  int64_t context_length = 256;
+  bool tied = true;
+  TensorType type = TensorType::kF32;  // of matrices; norms are F32
+  uint64_t seed = 1;
+};
+
+// splitmix64 (Steele, Lea, Flood 2014).
+class TinyRandom {
+ public:
+  explicit TinyRandom(uint64_t seed) : state_(seed) {}
+
+  uint64_t Next() {
+    uint64_t z = (state_ += 0x9e3779b97f4a7c15);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+  }
+
+  // In [0, count).
+  int64_t Below(int64_t count) {
+    return static_cast<int64_t>(Next() % static_cast<uint64_t>(count));
+  }
+
+  // In [-1, 1), 24 bits.
+  float Uniform() {
+    return static_cast<float>(static_cast<int64_t>(Next() >> 40)) * 0x1p-23f -
+           1.0f;
+  }
+
+ private:
+  uint64_t state_;
+};
+
+struct TinyTensor {
+  std::string name;
+  TensorType type = TensorType::kF32;
+  std::vector<uint64_t> dims;
+  std::vector<uint8_t> data;
+};
+
+// `values` as blocks of `type` (F32, F16, BF16, Q8_0, Q4_0).
+inline std::vector<uint8_t> EncodeTensor(TensorType type,
+                                         const std::vector<float>& values) {
+  std::vector<uint8_t> out;
+  const auto put = [&out](const auto& value) {
+    const auto* bytes = reinterpret_cast<const uint8_t*>(&value);
+    out.insert(out.end(), bytes, bytes + sizeof(value));
+  };
+  const auto largest = [&values](size_t begin) {
+    return *std::max_element(
+        values.begin() + begin, values.begin() + begin + 32,
+        [](float a, float b) { return std::abs(a) < std::abs(b); });
+  };
+  switch (type) {
+    case TensorType::kF32:
+      for (float value : values) put(value);
+      break;
+    case TensorType::kF16:
+      for (float value : values) put(FloatToHalf(value));
+      break;
+    case TensorType::kBF16:
+      for (float value : values) put(FloatToBf16(value));
+      break;
+    case TensorType::kQ8_0:
+      for (size_t begin = 0; begin < values.size(); begin += 32) {
+        const float scale = std::abs(largest(begin)) / 127.0f;
+        put(FloatToHalf(scale));
+        for (size_t i = begin; i < begin + 32; ++i) {
+          const float code = scale == 0.0f ? 0.0f : values[i] / scale;
+          put(static_cast<int8_t>(std::lround(code)));
+        }
+      }
+      break;
+    case TensorType::kQ4_0:
+      // Low nibbles are elements 0 to 15, high ones 16 to 31.
+      for (size_t begin = 0; begin < values.size(); begin += 32) {
+        const float scale = largest(begin) / -8.0f;
+        put(FloatToHalf(scale));
+        const auto code = [&](size_t i) {
+          const float x = scale == 0.0f ? 0.0f : values[begin + i] / scale;
+          return std::clamp<int64_t>(std::lround(x) + 8, 0, 15);
+        };
+        for (size_t i = 0; i < 16; ++i) {
+          put(static_cast<uint8_t>(code(i) | code(i + 16) << 4));
+        }
+      }
+      break;
+    default:
+      TANDEM_CHECK(false);
+  }
+  return out;
+}
+
+class TinyModel {
+ public:
+  using Value =
+      std::variant<uint32_t, int32_t, uint64_t, float, bool, std::string>;
+
+  explicit TinyModel(const TinyModelSpec& spec) {
+    SetMetadata(spec);
+    SetVocabulary(spec.vocab_size);
+    AddTensors(spec);
+  }
+
+  // Free to change before Serialize.
+  std::map<std::string, Value> metadata;
+  std::vector<std::string> pieces;
+  std::vector<TinyTensor> tensors;
+
+  TinyTensor& tensor(const std::string& name) {
+    for (TinyTensor& candidate : tensors) {
+      if (candidate.name == name) return candidate;
+    }
+    TANDEM_CHECK(false);
+  }
+
+  void Erase(const std::string& name) {
+    std::erase_if(tensors, [&](const TinyTensor& t) { return t.name == name; });
+  }
+
+  std::string Serialize() const {
+    GgufWriter writer;
+    for (const auto& [key, value] : metadata) {
+      std::visit([&, &k = key](const auto& v) { Set(k, v, &writer); }, value);
+    }
+    std::vector<float> scores;
+    std::vector<int32_t> kinds;
+    for (size_t i = 0; i < pieces.size(); ++i) {
+      const bool byte = i >= 3 && i < 259;
+      scores.push_back(i < 259 ? 0.0f : -static_cast<float>(i));
+      kinds.push_back(i == 0 ? 2 : i < 3 ? 3 : byte ? 6 : 1);
+    }
+    writer.SetStringArray("tokenizer.ggml.tokens", pieces);
+    writer.SetFloat32Array("tokenizer.ggml.scores", scores);
+    writer.SetInt32Array("tokenizer.ggml.token_type", kinds);
+    for (const TinyTensor& t : tensors) {
+      writer.AddTensor(t.name, t.type, t.dims, t.data);
+    }
+    return writer.Serialize();
+  }
+
+ private:
+  static void Set(const std::string& key, uint32_t value, GgufWriter* out) {
+    out->SetUint32(key, value);
+  }
+  static void Set(const std::string& key, int32_t value, GgufWriter* out) {
+    out->SetInt32(key, value);
+  }
+  static void Set(const std::string& key, uint64_t value, GgufWriter* out) {
+    out->SetUint64(key, value);
+  }
+  static void Set(const std::string& key, float value, GgufWriter* out) {
+    out->SetFloat32(key, value);
+  }
+  static void Set(const std::string& key, bool value, GgufWriter* out) {
+    out->SetBool(key, value);
+  }
+  static void Set(const std::string& key, const std::string& value,
+                  GgufWriter* out) {
+    out->SetString(key, value);
+  }
+
+  void SetMetadata(const TinyModelSpec& spec) {
+    const auto count = [](int64_t n) { return static_cast<uint32_t>(n); };
+    metadata["general.architecture"] = std::string("llama");
+    metadata["general.name"] = std::string("tiny");
+    metadata["llama.block_count"] = count(spec.layers);
+    metadata["llama.embedding_length"] = count(spec.width);
+    metadata["llama.feed_forward_length"] = count(spec.feed_forward_width);
+    metadata["llama.context_length"] = count(spec.context_length);
+    metadata["llama.attention.head_count"] = count(spec.heads);
+    metadata["llama.attention.head_count_kv"] = count(spec.kv_heads);
+    metadata["llama.attention.key_length"] = count(spec.head_dim);
+    metadata["llama.attention.value_length"] = count(spec.head_dim);
+    metadata["llama.attention.layer_norm_rms_epsilon"] = 1e-5f;
+    metadata["llama.rope.dimension_count"] = count(spec.rotary_dims);
+    metadata["llama.rope.freq_base"] = 10000.0f;
+    metadata["llama.vocab_size"] = count(spec.vocab_size);
+    metadata["tokenizer.ggml.model"] = std::string("llama");
+    metadata["tokenizer.ggml.bos_token_id"] = uint32_t{1};
+    metadata["tokenizer.ggml.eos_token_id"] = uint32_t{2};
+    metadata["tokenizer.ggml.unknown_token_id"] = uint32_t{0};
+    metadata["tokenizer.ggml.add_bos_token"] = true;
+  }
+
+  void SetVocabulary(int64_t size) {
+    constexpr char kHex[] = "0123456789ABCDEF";
+    pieces = {"<unk>", "<s>", "</s>"};
+    for (int byte = 0; byte < 256; ++byte) {
+      pieces.push_back(std::string("<0x") + kHex[byte / 16] + kHex[byte % 16] +
+                       ">");
+    }
+    pieces.push_back("\u2581");
+    for (char c = 'a'; c <= 'z'; ++c) pieces.push_back(std::string(1, c));
+    for (int64_t i = 0; static_cast<int64_t>(pieces.size()) < size; ++i) {
+      std::string piece;
+      for (int64_t rest = i + 26; rest > 0; rest /= 26) {
+        piece += static_cast<char>('a' + rest % 26);
+      }
+      pieces.push_back("\u2581" + piece);
+    }
+    TANDEM_CHECK(static_cast<int64_t>(pieces.size()) == size);
+  }
+
+  void AddTensors(const TinyModelSpec& spec) {
+    TinyRandom random(spec.seed);
+    const int64_t query = spec.heads * spec.head_dim;
+    const int64_t kv = spec.kv_heads * spec.head_dim;
+    AddMatrix("token_embd.weight", spec.vocab_size, spec.width, spec, &random);
+    if (!spec.tied) {
+      AddMatrix("output.weight", spec.vocab_size, spec.width, spec, &random);
+    }
+    AddNorm("output_norm.weight", spec.width, &random);
+    for (int64_t i = 0; i < spec.layers; ++i) {
+      const std::string blk = "blk." + std::to_string(i) + ".";
+      AddNorm(blk + "attn_norm.weight", spec.width, &random);
+      AddMatrix(blk + "attn_q.weight", query, spec.width, spec, &random);
+      AddMatrix(blk + "attn_k.weight", kv, spec.width, spec, &random);
+      AddMatrix(blk + "attn_v.weight", kv, spec.width, spec, &random);
+      AddMatrix(blk + "attn_output.weight", spec.width, query, spec, &random);
+      AddNorm(blk + "ffn_norm.weight", spec.width, &random);
+      AddMatrix(blk + "ffn_gate.weight", spec.feed_forward_width, spec.width,
+                spec, &random);
+      AddMatrix(blk + "ffn_up.weight", spec.feed_forward_width, spec.width,
+                spec, &random);
+      AddMatrix(blk + "ffn_down.weight", spec.width, spec.feed_forward_width,
+                spec, &random);
+    }
+  }
+
+  // Uniform with variance 1 / inputs times a gain, so that activations keep
+  // their size from layer to layer.
+  void AddMatrix(const std::string& name, int64_t outputs, int64_t inputs,
+                 const TinyModelSpec& spec, TinyRandom* random) {
+    constexpr float kGain = 2.0f;
+    const float scale = kGain * std::sqrt(3.0f / static_cast<float>(inputs));
+    std::vector<float> values(outputs * inputs);
+    for (float& value : values) value = scale * random->Uniform();
+    tensors.push_back({.name = name,
+                       .type = spec.type,
+                       .dims = {static_cast<uint64_t>(inputs),
+                                static_cast<uint64_t>(outputs)},
+                       .data = EncodeTensor(spec.type, values)});
+  }
+
+  void AddNorm(const std::string& name, int64_t width, TinyRandom* random) {
+    std::vector<float> values(width);
+    for (float& value : values) value = 1.0f + 0.25f * random->Uniform();
+    tensors.push_back({.name = name,
+                       .type = TensorType::kF32,
+                       .dims = {static_cast<uint64_t>(width)},
+                       .data = EncodeTensor(TensorType::kF32, values)});
+  }
+};
+
+inline absl::StatusOr<std::unique_ptr<GgufFile>> OpenTiny(
+    const TinyModel& model) {
+  return GgufFile::FromBytes(model.Serialize(), "tiny.gguf");
+}
+
+inline absl::StatusOr<std::shared_ptr<const Model>> LoadTiny(
+    const TinyModel& model, const ModelOptions& options = {}) {
+  absl::StatusOr<std::unique_ptr<GgufFile>> file = OpenTiny(model);
+  if (!file.ok()) return file.status();
+  return Model::Load(*std::move(file), options);
+}
+
+}  // namespace tandem
+
+#endif  // TANDEM_TESTS_ENGINE_MODEL_TINY_MODEL_H_

@@ -1,0 +1,259 @@
+#include "engine/model/weights.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/cpu_features.h"
+#include "engine/base/error_reason.h"
+#include "tests/engine/model/tiny_model.h"
+
+namespace tandem {
+namespace {
+
+using ::testing::HasSubstr;
+
+absl::StatusOr<std::unique_ptr<ModelWeights>> LoadWeights(
+    const TinyModel& tiny, WeightsOptions options = {}) {
+  ThreadTeam team(2);
+  options.team = &team;
+  absl::StatusOr<std::unique_ptr<GgufFile>> file = OpenTiny(tiny);
+  if (!file.ok()) return file.status();
+  const absl::StatusOr<ModelConfig> config = ModelConfig::FromGguf(**file);
+  if (!config.ok()) return config.status();
+  return ModelWeights::Load(**file, *config, options);
+}
+
+void ExpectError(const TinyModel& tiny, const std::string& reason,
+                 const std::string& text, const WeightsOptions& options = {}) {
+  const absl::Status status = LoadWeights(tiny, options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+  ASSERT_TRUE(GetErrorDetail(status).has_value()) << status;
+  EXPECT_EQ(GetErrorDetail(status)->reason, reason) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr(text));
+}
+
+std::vector<std::string> TensorNames(const TinyModel& tiny) {
+  std::vector<std::string> names;
+  for (const TinyTensor& tensor : tiny.tensors) names.push_back(tensor.name);
+  return names;
+}
+
+TEST(WeightsTest, EveryTensorIsNeeded) {
+  TinyModelSpec spec;
+  spec.tied = false;
+  for (const std::string& name : TensorNames(TinyModel(spec))) {
+    if (name == "output.weight") continue;  // then the embeddings serve
+    TinyModel tiny(spec);
+    tiny.Erase(name);
+    ExpectError(tiny, kReasonMalformedFile, name);
+  }
+}
+
+TEST(WeightsTest, EveryShapeIsChecked) {
+  const TinyModel good((TinyModelSpec()));
+  for (const std::string& name : TensorNames(good)) {
+    if (name == "token_embd.weight") continue;  // below
+    // Transposed, or of one element more.
+    TinyModel tiny = good;
+    TinyTensor& tensor = tiny.tensor(name);
+    if (tensor.dims.size() == 2 && tensor.dims[0] != tensor.dims[1]) {
+      std::swap(tensor.dims[0], tensor.dims[1]);
+    } else {
+      tensor.dims.back() += 1;
+      tensor.data.resize(tensor.data.size() + 4 * tensor.dims[0]);
+      if (tensor.dims.size() == 1) tensor.data.resize(4 * tensor.dims[0]);
+    }
+    ExpectError(tiny, kReasonMalformedFile,
+                absl::StrCat("tensor ", name, " has shape ["));
+  }
+  TinyModel tiny = good;
+  tiny.metadata["llama.embedding_length"] = uint32_t{32};
+  ExpectError(tiny, kReasonMalformedFile, "token_embd.weight has shape");
+}
+
+TEST(WeightsTest, TensorsOfNoUseAreRefused) {
+  for (const char* name :
+       {"rope_freqs.weight", "blk.0.attn_q.bias", "blk.2.attn_norm.weight"}) {
+    TinyModel tiny((TinyModelSpec()));
+    TinyTensor extra = tiny.tensor("output_norm.weight");
+    extra.name = name;
+    tiny.tensors.push_back(extra);
+    ExpectError(tiny, kReasonUnsupportedModel, name);
+  }
+}
+
+TEST(WeightsTest, TypesThatItDoesNotComputeWithAreNamed) {
+  TinyModel tiny((TinyModelSpec()));
+  TinyTensor& tensor = tiny.tensor("blk.1.ffn_up.weight");
+  tensor.type = TensorType::kI32;
+  ExpectError(tiny, kReasonUnsupportedModel,
+              "blk.1.ffn_up.weight has type I32");
+}
+
+TEST(WeightsTest, NormsAreFloats) {
+  TinyModel tiny((TinyModelSpec()));
+  TinyTensor& norm = tiny.tensor("blk.0.attn_norm.weight");
+  norm.type = TensorType::kQ8_0;
+  norm.data = EncodeTensor(TensorType::kQ8_0, std::vector<float>(64, 1.0f));
+  ExpectError(tiny, kReasonUnsupportedModel,
+              "blk.0.attn_norm.weight is a norm");
+  norm.type = TensorType::kBF16;
+  norm.data = EncodeTensor(TensorType::kBF16, std::vector<float>(64, 1.5f));
+  const auto weights = LoadWeights(tiny);
+  ASSERT_TRUE(weights.ok()) << weights.status();
+  EXPECT_EQ((*weights)->layer(0).attention_norm[63], 1.5f);
+}
+
+// Writes `bits` over the word at byte `at` of a tensor.
+template <typename Word>
+void Poison(TinyModel* tiny, const std::string& name, size_t at, Word bits) {
+  TinyTensor& tensor = tiny->tensor(name);
+  ASSERT_LE(at + sizeof(bits), tensor.data.size());
+  std::memcpy(tensor.data.data() + at, &bits, sizeof(bits));
+}
+
+TEST(WeightsTest, NanAndInfinityAreRefusedInEveryTensor) {
+  for (const std::string& name : TensorNames(TinyModel(TinyModelSpec()))) {
+    for (const uint32_t bits : {0x7fc00000u, 0xff800000u, 0x7f800001u}) {
+      TinyModel tiny((TinyModelSpec()));
+      const size_t last = tiny.tensor(name).data.size() - 4;
+      Poison(&tiny, name, last, bits);
+      ExpectError(tiny, kReasonMalformedFile,
+                  absl::StrCat("tensor ", name, " at offset "));
+    }
+  }
+}
+
+struct PoisonCase {
+  TensorType type;
+  size_t stride;  // bytes of a block
+  uint16_t bits;
+};
+
+TEST(WeightsTest, NanAndInfinityAreRefusedInEveryType) {
+  const std::vector<PoisonCase> cases = {
+      {TensorType::kF16, 2, 0x7c00},   {TensorType::kF16, 2, 0xfe00},
+      {TensorType::kBF16, 2, 0x7f80},  {TensorType::kBF16, 2, 0xffc0},
+      {TensorType::kQ8_0, 34, 0x7e00}, {TensorType::kQ8_0, 34, 0xfc00},
+      {TensorType::kQ4_0, 18, 0x7c01}, {TensorType::kQ4_0, 18, 0xfc00},
+  };
+  for (const PoisonCase& poison : cases) {
+    TinyModelSpec spec;
+    spec.type = poison.type;
+    TinyModel tiny(spec);
+    Poison(&tiny, "blk.1.ffn_down.weight", 5 * poison.stride, poison.bits);
+    ExpectError(tiny, kReasonMalformedFile, "blk.1.ffn_down.weight",
+                {.mode = NumericsMode::kF32});
+  }
+}
+
+// Codes of quantised blocks may look like anything.
+TEST(WeightsTest, QuantisedCodesAreNotTakenForNan) {
+  TinyModelSpec spec;
+  spec.type = TensorType::kQ8_0;
+  TinyModel tiny(spec);
+  Poison<uint16_t>(&tiny, "blk.0.attn_q.weight", 2, 0x7c00);
+  EXPECT_TRUE(LoadWeights(tiny).ok());
+}
+
+TEST(WeightsTest, TiedAndSeparateHeads) {
+  TinyModelSpec spec;
+  spec.type = TensorType::kQ8_0;
+  std::vector<float> row(spec.width);
+  for (const NumericsMode mode : {NumericsMode::kInt8, NumericsMode::kF32}) {
+    for (const bool tied : {true, false}) {
+      spec.tied = tied;
+      const TinyModel tiny(spec);
+      const auto weights = LoadWeights(tiny, {.mode = mode});
+      ASSERT_TRUE(weights.ok()) << weights.status();
+      EXPECT_EQ((*weights)->head().outputs(), spec.vocab_size);
+      EXPECT_EQ((*weights)->head().inputs(), spec.width);
+      // Rows of the table are exact: quantised values are kept as they are.
+      std::vector<float> wanted(spec.vocab_size * spec.width);
+      TinyModel copy = tiny;
+      Dequantize(spec.type, copy.tensor("token_embd.weight").data.data(),
+                 static_cast<int64_t>(wanted.size()), wanted.data());
+      for (const TokenId token : {0, 17, 299}) {
+        (*weights)->EmbeddingRow(token, row.data());
+        EXPECT_EQ(std::memcmp(row.data(), wanted.data() + token * spec.width,
+                              row.size() * sizeof(float)),
+                  0)
+            << token;
+      }
+    }
+  }
+}
+
+TEST(WeightsTest, TheHashCoversNamesTypesAndData) {
+  const TinyModel base((TinyModelSpec()));
+  const std::string hash = (*LoadWeights(base))->hash();
+  EXPECT_EQ((*LoadWeights(base))->hash(), hash);
+  // Not the order in the file.
+  TinyModel reversed = base;
+  std::reverse(reversed.tensors.begin(), reversed.tensors.end());
+  EXPECT_EQ((*LoadWeights(reversed))->hash(), hash);
+  for (const std::string& name : TensorNames(base)) {
+    TinyModel changed = base;
+    changed.tensor(name).data[0] ^= 1;
+    EXPECT_NE((*LoadWeights(changed))->hash(), hash) << name;
+  }
+}
+
+TEST(WeightsTest, ReportsProgressUpToOne) {
+  std::vector<double> fractions;
+  const auto weights = LoadWeights(
+      TinyModel(TinyModelSpec()),
+      {.progress = [&](double fraction) { fractions.push_back(fraction); }});
+  ASSERT_TRUE(weights.ok()) << weights.status();
+  ASSERT_FALSE(fractions.empty());
+  EXPECT_TRUE(std::is_sorted(fractions.begin(), fractions.end()));
+  EXPECT_GE(fractions.front(), 0.0);
+  EXPECT_EQ(fractions.back(), 1.0);
+  EXPECT_GT((*weights)->bytes(), 0);
+}
+
+TEST(WeightsTest, NoFileIsRoundedUnasked) {
+  const auto mode_of = [](const TinyModel& tiny) {
+    return DefaultNumericsMode(**OpenTiny(tiny));
+  };
+  TinyModelSpec spec;
+  for (const auto& [type, mode] :
+       {std::pair{TensorType::kF32, NumericsMode::kF32},
+        std::pair{TensorType::kF16, NumericsMode::kF32},
+        std::pair{TensorType::kBF16, CpuHasBf16Matmul() ? NumericsMode::kBf16
+                                                        : NumericsMode::kF32},
+        std::pair{TensorType::kQ8_0, NumericsMode::kInt8},
+        std::pair{TensorType::kQ4_0, NumericsMode::kInt8}}) {
+    spec.type = type;
+    EXPECT_EQ(mode_of(TinyModel(spec)), mode) << GetTensorTypeInfo(type).name;
+  }
+  // One F16 matrix among quantised ones would lose in int8.
+  TinyModel mixed(spec);
+  TinyTensor& tensor = mixed.tensor("blk.0.attn_q.weight");
+  tensor.type = TensorType::kF16;
+  tensor.data = EncodeTensor(TensorType::kF16, std::vector<float>(64 * 64));
+  EXPECT_EQ(mode_of(mixed), NumericsMode::kF32);
+  // A table that is only looked up is kept as it is in any mode.
+  spec.tied = false;
+  TinyModel table(spec);
+  TinyTensor& embeddings = table.tensor("token_embd.weight");
+  embeddings.type = TensorType::kF16;
+  embeddings.data =
+      EncodeTensor(TensorType::kF16, std::vector<float>(300 * 64));
+  EXPECT_EQ(mode_of(table), NumericsMode::kInt8);
+  EXPECT_TRUE(LoadWeights(table, {.mode = NumericsMode::kInt8}).ok());
+}
+
+TEST(WeightsTest, Int8NeedsWholeGroups) {
+  TinyModelSpec spec;
+  spec.feed_forward_width = 80;
+  ExpectError(TinyModel(spec), kReasonUnsupportedModel, "ffn_down",
+              {.mode = NumericsMode::kInt8});
+  EXPECT_TRUE(LoadWeights(TinyModel(spec)).ok());
+}
+
+}  // namespace
+}  // namespace tandem

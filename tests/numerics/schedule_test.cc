@@ -1,0 +1,331 @@
+// The numerics contract on whole models: the logits at a position depend only
+// on the model and on the tokens before it. Random schedules (chunks of the
+// prompt, verifications, rollbacks, other sequences in the same step, thread
+// counts, instruction sets) against a run of one token at a time, bit for bit.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/cpu_features.h"
+#include "engine/engine.h"
+#include "tests/engine/model/tiny_model.h"
+
+namespace tandem {
+namespace {
+
+constexpr int64_t kVocab = 300;
+constexpr Position kTokensMax = 100;  // of one text; four KV pages
+
+// The rows that a text must give: row i after its token i.
+struct Text {
+  std::vector<TokenId> tokens;
+  std::vector<std::vector<float>> rows;
+};
+
+// Keeps each row by item and row number.
+class Rows : public RowConsumer {
+ public:
+  void OnRow(size_t item, size_t row, absl::Span<float> logits) override {
+    rows_[{item, row}].assign(logits.begin(), logits.end());
+  }
+  const std::vector<float>& Get(size_t item, size_t row) {
+    return rows_[{item, row}];
+  }
+
+ private:
+  std::map<std::pair<size_t, size_t>, std::vector<float>> rows_;
+};
+
+std::vector<TokenId> RandomTokens(int64_t count, TinyRandom* random) {
+  std::vector<TokenId> tokens(count);
+  for (TokenId& token : tokens) {
+    token = static_cast<TokenId>(random->Below(kVocab));
+  }
+  return tokens;
+}
+
+std::unique_ptr<Engine> MakeEngine(std::shared_ptr<const Model> model,
+                                   int threads, SimdLevel level,
+                                   std::optional<KvType> kv_type) {
+  setenv("TANDEM_SIMD", std::string(SimdLevelName(level)).c_str(), 1);
+  absl::StatusOr<std::unique_ptr<Engine>> engine =
+      Engine::Load(std::move(model), {.threads = threads,
+                                      .kv_tokens = 16 * 128,
+                                      .kv_type = kv_type,
+                                      .rows_max = 128,
+                                      .sequences_max = 16});
+  unsetenv("TANDEM_SIMD");
+  EXPECT_TRUE(engine.ok()) << engine.status();
+  return *std::move(engine);
+}
+
+// The oracle: one sequence, one token a step, one thread, scalar kernels.
+Text PlainRun(Engine* engine, std::vector<TokenId> tokens) {
+  Text text{.tokens = std::move(tokens), .rows = {}};
+  const SequenceId id = *engine->Open(kTokensMax);
+  for (size_t i = 0; i < text.tokens.size(); ++i) {
+    Rows rows;
+    const StepItem item = {.sequence = id,
+                           .position = static_cast<Position>(i),
+                           .tokens = {&text.tokens[i], 1},
+                           .rows = WantedRows::kLast};
+    EXPECT_TRUE(engine->Step({&item, 1}, &rows).ok());
+    text.rows.push_back(rows.Get(0, 0));
+  }
+  engine->Close(id);
+  return text;
+}
+
+// Runs sequences along known texts in one engine by random steps, and checks
+// every row that comes.
+class Scheduler {
+ public:
+  Scheduler(Engine* engine, const std::vector<Text>& texts, uint64_t seed)
+      : engine_(engine), texts_(texts), random_(seed) {}
+  ~Scheduler() {
+    for (const Runner& runner : runners_) engine_->Close(runner.id);
+  }
+
+  int64_t rows_checked() const { return rows_checked_; }
+
+  void Run(int steps) {
+    for (int i = 0; i < steps; ++i) {
+      if (runners_.empty() || (runners_.size() < 8 && random_.Below(4) == 0)) {
+        runners_.push_back({.id = *engine_->Open(kTokensMax),
+                            .text = random_.Below(texts_.size())});
+      } else if (random_.Below(12) == 0) {
+        const int64_t gone = random_.Below(runners_.size());
+        engine_->Close(runners_[gone].id);
+        runners_.erase(runners_.begin() + gone);
+      }
+      StepOnce();
+      if (::testing::Test::HasFailure()) return;
+    }
+  }
+
+ private:
+  struct Runner {
+    SequenceId id = 0;
+    int64_t text = 0;
+    Position good = 0;  // tokens in the cache that are the text's
+  };
+
+  // What one runner does in a step: `right` tokens of its text from `from`
+  // on, then `wrong` tokens that a later step has to take back.
+  struct Move {
+    size_t runner = 0;
+    Position from = 0;
+    size_t right = 0;
+    std::vector<TokenId> tokens;
+    WantedRows rows = WantedRows::kNone;
+  };
+
+  void StepOnce() {
+    std::vector<Move> moves;
+    int64_t room = engine_->info().rows_max;
+    for (size_t i = 0; i < runners_.size(); ++i) {
+      if (random_.Below(4) == 0) continue;
+      Move move = MakeMove(i, room);
+      if (move.tokens.empty()) continue;
+      room -= static_cast<int64_t>(move.tokens.size());
+      moves.push_back(std::move(move));
+    }
+    // Items stand in any order.
+    for (size_t i = moves.size(); i > 1; --i) {
+      std::swap(moves[i - 1], moves[random_.Below(i)]);
+    }
+    std::vector<StepItem> batch;
+    for (const Move& move : moves) {
+      batch.push_back({.sequence = runners_[move.runner].id,
+                       .position = move.from,
+                       .tokens = move.tokens,
+                       .rows = move.rows});
+    }
+    Rows rows;
+    const absl::Status status = engine_->Step(batch, &rows);
+    ASSERT_TRUE(status.ok()) << status;
+    for (size_t i = 0; i < moves.size(); ++i) Check(i, moves[i], &rows);
+  }
+
+  Move MakeMove(size_t index, int64_t room) {
+    Runner& runner = runners_[index];
+    const Text& text = texts_[runner.text];
+    const Position length = static_cast<Position>(text.tokens.size());
+    // Mostly go on; sometimes go back (1 in 4) and run tokens again.
+    Move move{.runner = index, .from = runner.good, .tokens = {}};
+    if (random_.Below(4) == 0) move.from = random_.Below(runner.good + 1);
+    const int64_t sizes[] = {1, 1, 1, 2, 3, 5, 9, 17, 33, 64};
+    int64_t count = std::min(sizes[random_.Below(10)], room);
+    const int64_t right = std::min<int64_t>(count, length - move.from);
+    int64_t wrong = 0;
+    if (random_.Below(3) == 0) {
+      wrong = std::min<int64_t>(
+          {random_.Below(6), room - right, kTokensMax - move.from - right});
+    }
+    move.right = static_cast<size_t>(right);
+    move.tokens.assign(text.tokens.begin() + move.from,
+                       text.tokens.begin() + move.from + right);
+    for (const TokenId token : RandomTokens(wrong, &random_)) {
+      move.tokens.push_back(token);
+    }
+    const WantedRows kinds[] = {WantedRows::kNone, WantedRows::kLast,
+                                WantedRows::kAll, WantedRows::kAll};
+    move.rows = kinds[random_.Below(4)];
+    if (!move.tokens.empty()) runner.good = move.from + right;
+    return move;
+  }
+
+  void Check(size_t item, const Move& move, Rows* rows) {
+    const Text& text = texts_[runners_[move.runner].text];
+    const size_t count = move.tokens.size();
+    for (size_t t = 0; t < move.right; ++t) {
+      size_t row = t;
+      if (move.rows == WantedRows::kNone) return;
+      if (move.rows == WantedRows::kLast) {
+        if (t + 1 < count) continue;
+        row = 0;
+      }
+      ASSERT_TRUE(rows->Get(item, row) == text.rows[move.from + t])
+          << "row after position " << move.from + static_cast<Position>(t)
+          << ", one of " << count << " tokens of the item";
+      ++rows_checked_;
+    }
+  }
+
+  Engine* engine_;
+  const std::vector<Text>& texts_;
+  TinyRandom random_;
+  std::vector<Runner> runners_;
+  int64_t rows_checked_ = 0;
+};
+
+std::vector<SimdLevel> Levels() {
+  std::vector<SimdLevel> levels;
+  for (const SimdLevel level :
+       {SimdLevel::kScalar, SimdLevel::kAvx2, SimdLevel::kAvx512}) {
+    if (level <= DetectedSimdLevel()) levels.push_back(level);
+  }
+  return levels;
+}
+
+struct ScheduleCase {
+  TinyModelSpec spec;
+  NumericsMode mode = NumericsMode::kF32;
+  int schedules = 0;
+  std::optional<KvType> kv_type = {};
+};
+
+class ScheduleTest : public ::testing::TestWithParam<ScheduleCase> {};
+
+// Schedules are shared out over thread counts 1 to 4 and the machine's levels.
+TEST_P(ScheduleTest, EveryRowHasTheBitsOfThePlainRun) {
+  const ScheduleCase& param = GetParam();
+  if (param.mode == NumericsMode::kBf16 && !CpuHasBf16Matmul()) {
+    GTEST_SKIP() << "this machine has no AVX-512";
+  }
+  const auto model =
+      LoadTiny(TinyModel(param.spec), {.numerics = param.mode, .threads = 1});
+  ASSERT_TRUE(model.ok()) << model.status();
+  TinyRandom random(99);
+  std::vector<Text> texts;
+  const std::unique_ptr<Engine> plain =
+      MakeEngine(*model, 1, SimdLevel::kScalar, param.kv_type);
+  for (int i = 0; i < 6; ++i) {
+    texts.push_back(PlainRun(plain.get(), RandomTokens(20 + 15 * i, &random)));
+  }
+  int left = param.schedules;
+  int64_t rows_checked = 0;
+  const std::vector<SimdLevel> levels = Levels();
+  const int engines = 4 * static_cast<int>(levels.size());
+  for (int threads = 1; threads <= 4; ++threads) {
+    for (const SimdLevel level : levels) {
+      const std::unique_ptr<Engine> engine =
+          MakeEngine(*model, threads, level, param.kv_type);
+      for (int i = 0; i < param.schedules / engines + 1 && left > 0; ++i) {
+        const int seed = left--;
+        Scheduler scheduler(engine.get(), texts, seed);
+        scheduler.Run(8);
+        rows_checked += scheduler.rows_checked();
+        ASSERT_FALSE(HasFailure()) << threads << " threads, "
+                                   << SimdLevelName(level) << ", seed " << seed;
+      }
+      EXPECT_EQ(engine->kv_usage().pages_reserved, 0);
+    }
+  }
+  EXPECT_EQ(left, 0);
+  // The schedules are no empty ones: some 80 rows each.
+  EXPECT_GT(rows_checked, 40 * param.schedules);
+}
+
+std::string CaseName(const ::testing::TestParamInfo<ScheduleCase>& info) {
+  const ScheduleCase& param = info.param;
+  return absl::StrCat(NumericsModeName(param.mode), "_file_",
+                      GetTensorTypeInfo(param.spec.type).name, "_kv_",
+                      param.kv_type ? KvTypeName(*param.kv_type) : "default",
+                      "_seed_", param.spec.seed);
+}
+
+TinyModelSpec Shape(TensorType type, uint64_t seed) {
+  switch (seed) {
+    case 1:
+      return {.type = type, .seed = seed};
+    case 2:  // a head of its own, one KV head, widths unlike heads
+      return {.width = 96,
+              .feed_forward_width = 160,
+              .heads = 3,
+              .kv_heads = 1,
+              .head_dim = 32,
+              .rotary_dims = 20,
+              .tied = false,
+              .type = type,
+              .seed = seed};
+    default:  // as many KV heads as heads
+      return {.layers = 3, .kv_heads = 4, .type = type, .seed = seed};
+  }
+}
+
+// 1,000 schedules in int8, over Q8_0 and Q4_0 files and the float types that
+// it may be asked to round.
+INSTANTIATE_TEST_SUITE_P(
+    Int8, ScheduleTest,
+    ::testing::Values(
+        ScheduleCase{Shape(TensorType::kQ8_0, 1), NumericsMode::kInt8, 250},
+        ScheduleCase{Shape(TensorType::kQ8_0, 2), NumericsMode::kInt8, 150},
+        ScheduleCase{Shape(TensorType::kQ4_0, 1), NumericsMode::kInt8, 250},
+        ScheduleCase{Shape(TensorType::kQ4_0, 2), NumericsMode::kInt8, 150},
+        ScheduleCase{Shape(TensorType::kQ4_0, 3), NumericsMode::kInt8, 100,
+                     KvType::kF32},
+        ScheduleCase{Shape(TensorType::kF32, 3), NumericsMode::kInt8, 50},
+        ScheduleCase{Shape(TensorType::kBF16, 1), NumericsMode::kInt8, 50}),
+    CaseName);
+
+INSTANTIATE_TEST_SUITE_P(
+    F32, ScheduleTest,
+    ::testing::Values(
+        ScheduleCase{Shape(TensorType::kF32, 1), NumericsMode::kF32, 60},
+        ScheduleCase{Shape(TensorType::kF16, 2), NumericsMode::kF32, 40},
+        ScheduleCase{Shape(TensorType::kBF16, 3), NumericsMode::kF32, 40},
+        ScheduleCase{Shape(TensorType::kQ8_0, 1), NumericsMode::kF32, 40,
+                     KvType::kBf16},
+        ScheduleCase{Shape(TensorType::kQ4_0, 2), NumericsMode::kF32, 40}),
+    CaseName);
+
+INSTANTIATE_TEST_SUITE_P(
+    Bf16, ScheduleTest,
+    ::testing::Values(
+        ScheduleCase{Shape(TensorType::kBF16, 1), NumericsMode::kBf16, 60},
+        ScheduleCase{Shape(TensorType::kBF16, 2), NumericsMode::kBf16, 40},
+        ScheduleCase{Shape(TensorType::kF16, 3), NumericsMode::kBf16, 40},
+        ScheduleCase{Shape(TensorType::kQ8_0, 1), NumericsMode::kBf16, 40}),
+    CaseName);
+
+}  // namespace
+}  // namespace tandem
