@@ -1,0 +1,29 @@
+// What a worker tells about its model: plain values, so that the service needs
+// no model to be tested.
+
+#ifndef TANDEM_SERVICES_WORKER_WORKER_MODEL_INFO_H_
+#define TANDEM_SERVICES_WORKER_WORKER_MODEL_INFO_H_
+
+#include <cstdint>
+#include <string>
+
+#include "engine/base/types.h"
+#include "tandem/v1/worker.pb.h"
+
+namespace tandem {
+
+struct WorkerModelInfo {
+  v1::WorkerRole role = v1::WORKER_ROLE_TARGET;
+  std::string model_id;
+  std::string fingerprint;
+  std::string vocabulary_fingerprint;
+  std::string numerics;  // "int8", "bf16", "f32"
+  Position context_max = 0;
+  int vocab_size = 0;
+  // A GGUF that holds the metadata only.
+  std::string tokenizer_image;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_SERVICES_WORKER_WORKER_MODEL_INFO_H_
