@@ -1,1 +1,102 @@
-int main() { return 0; }
+// tandem-coordinator: holds clients' sessions and drives their turns over draft
+// and target workers.
+
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "services/common/bound_address.h"
+#include "services/common/logging.h"
+#include "services/common/server_flags.h"
+#include "services/common/signals.h"
+#include "services/common/version.h"
+#include "services/coordinator/coordinator_server.h"
+
+namespace tandem {
+namespace {
+
+constexpr char kProgram[] = "tandem-coordinator";
+
+struct Flags {
+  ServerFlags server;
+  CoordinatorOptions coordinator;
+  int64_t session_idle_seconds = 3600;
+};
+
+void AddFlags(CLI::App* app, Flags* flags) {
+  CoordinatorOptions& options = flags->coordinator;
+  flags->server.listen = options.listen;
+  app->add_option("--target", options.workers.targets,
+                  "Addresses of target workers, comma separated")
+      ->delimiter(',')
+      ->required();
+  app->add_option("--draft", options.workers.drafts,
+                  "Addresses of draft workers, comma separated")
+      ->delimiter(',');
+  app->add_option("--event-threads", options.event_threads,
+                  "Threads that drive turns")
+      ->check(CLI::Range(1, kEventThreadsMax))
+      ->capture_default_str();
+  app->add_option("--sessions-max", options.sessions.sessions_max,
+                  "Sessions kept at once")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app->add_option("--turns-max", options.turns_max, "Turns running at once")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app->add_option("--session-idle-seconds", flags->session_idle_seconds,
+                  "A session is kept so long after its last turn")
+      ->check(CLI::Range(int64_t{1}, int64_t{365} * 86400))
+      ->capture_default_str();
+  app->add_option("--worker-ca", options.worker_tls.ca,
+                  "Roots for the workers' certificates (PEM); TLS to workers");
+  app->add_option("--worker-cert", options.worker_tls.cert,
+                  "Certificate shown to workers (PEM)");
+  app->add_option("--worker-key", options.worker_tls.key, "Its key (PEM)");
+  AddServerFlags(app, &flags->server);
+}
+
+int Main(int argc, char** argv) {
+  ShutdownSignal shutdown;
+  CLI::App app(
+      "Holds clients' sessions and drives their turns over draft and "
+      "target workers.",
+      kProgram);
+  Flags flags;
+  app.set_version_flag("--version", kTandemVersion);
+  AddFlags(&app, &flags);
+  if (const std::optional<int> code = ParseFlags(&app, argc, argv)) {
+    return *code;
+  }
+  CoordinatorOptions& options = flags.coordinator;
+  absl::Status status =
+      InitLogging(flags.server.log_format, flags.server.log_level);
+  if (status.ok()) status = CheckServerFlags(flags.server);
+  if (!status.ok()) return PrintUsageError(kProgram, status);
+  options.listen = flags.server.listen;
+  options.tls = flags.server.tls;
+  options.reflection = flags.server.reflection;
+  options.sessions.idle = std::chrono::seconds(flags.session_idle_seconds);
+
+  absl::StatusOr<std::unique_ptr<CoordinatorServer>> server =
+      CoordinatorServer::Start(options);
+  if (!server.ok()) {
+    PrintUsageError(kProgram, server.status());
+    return absl::IsInvalidArgument(server.status()) ? kExitUsage : kExitFailed;
+  }
+  if (!flags.server.address_file.empty()) {
+    status = WriteAddressFile(flags.server.address_file, (*server)->address());
+    if (!status.ok()) return PrintUsageError(kProgram, status);
+  }
+  spdlog::info("listening on {}", (*server)->address());
+  shutdown.Wait();
+  (*server)->Stop(std::chrono::milliseconds(flags.server.drain_timeout_ms));
+  spdlog::info("stopped");
+  return kExitOk;
+}
+
+}  // namespace
+}  // namespace tandem
+
+int main(int argc, char** argv) { return tandem::Main(argc, argv); }

@@ -1,0 +1,147 @@
+#include "services/coordinator/coordinator_server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/server_builder.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "services/common/bound_address.h"
+#include "services/common/channel.h"
+
+namespace tandem {
+namespace {
+
+// Long texts that wait to be tokenised: at about 10 ms for 100 KiB the last of
+// them waits some seconds at worst.
+constexpr size_t kBackgroundTasksMax = 256;
+// After the drain, for streams whose client reads no more.
+constexpr std::chrono::seconds kShutdownGrace(1);
+constexpr std::chrono::seconds kWorkerStreamsGrace(5);
+
+constexpr char kHealthStarted[] = "tandem.started";
+constexpr char kHealthReady[] = "tandem.ready";
+
+absl::Status CheckOptions(const CoordinatorOptions& options) {
+  if (options.event_threads < 1 || options.event_threads > kEventThreadsMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--event-threads must be in [1, ", kEventThreadsMax, "]"));
+  }
+  if (options.workers.targets.size() > kWorkersMax ||
+      options.workers.drafts.size() > kWorkersMax) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--target and --draft take at most ", kWorkersMax, " addresses each"));
+  }
+  if (options.sessions.sessions_max < 1 || options.turns_max < 1) {
+    return absl::InvalidArgumentError(
+        "--sessions-max and --turns-max must be at least 1");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
+    const CoordinatorOptions& options) {
+  TANDEM_RETURN_IF_ERROR(CheckOptions(options));
+  TANDEM_ASSIGN_OR_RETURN(
+      std::shared_ptr<grpc::ChannelCredentials> worker_credentials,
+      MakeChannelCredentials(options.worker_tls));
+  // The constructor is private.
+  std::unique_ptr<CoordinatorServer> server(
+      new CoordinatorServer(options, std::move(worker_credentials)));
+  TANDEM_RETURN_IF_ERROR(server->Listen(options));
+  server->pool_.Start();
+  return server;
+}
+
+CoordinatorServer::CoordinatorServer(
+    const CoordinatorOptions& options,
+    std::shared_ptr<grpc::ChannelCredentials> worker_credentials)
+    : loops_(options.event_threads),
+      pool_(options.workers, std::move(worker_credentials), &tokenizers_),
+      router_([this] { return pool_.Workers(); }),
+      sessions_(loops_.loops(), options.sessions),
+      admission_(options.turns_max),
+      background_(std::make_unique<BackgroundThread>(kBackgroundTasksMax)),
+      service_(&services_, &registry_, loops_.loops()) {
+  services_.sessions = &sessions_;
+  services_.router = &router_;
+  services_.background = background_.get();
+  services_.admission = &admission_;
+  services_.turn_limits = options.turn_limits;
+  pool_.SetChangeListener([this] { UpdateReady(); });
+}
+
+CoordinatorServer::~CoordinatorServer() { Stop(std::chrono::milliseconds(0)); }
+
+absl::Status CoordinatorServer::Listen(const CoordinatorOptions& options) {
+  TANDEM_ASSIGN_OR_RETURN(
+      const std::shared_ptr<grpc::ServerCredentials> credentials,
+      MakeServerCredentials(options.tls));
+  grpc::ServerBuilder builder;
+  ConfigureServer(&builder);
+  if (options.reflection) {
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  }
+  int port = 0;
+  builder.AddListeningPort(options.listen, credentials, &port);
+  builder.RegisterService(&service_);
+  server_ = builder.BuildAndStart();
+  if (server_ == nullptr) {
+    return absl::UnavailableError(
+        absl::StrCat("can not listen on ", options.listen,
+                     ": is the port taken? Choose another by --listen"));
+  }
+  address_ = BoundAddress(options.listen, port);
+  server_->GetHealthCheckService()->SetServingStatus(kHealthStarted, true);
+  UpdateReady();
+  return absl::OkStatus();
+}
+
+void CoordinatorServer::UpdateReady() {
+  const std::lock_guard<std::mutex> lock(ready_mutex_);
+  const bool is_ready = !services_.draining.load() && router_.HasTarget();
+  server_->GetHealthCheckService()->SetServingStatus(kHealthReady, is_ready);
+}
+
+void CoordinatorServer::Stop(std::chrono::milliseconds drain_timeout) {
+  if (std::exchange(stopped_, true)) return;
+  services_.draining.store(true);
+  if (server_ != nullptr) {
+    UpdateReady();
+    registry_.PostDrain();
+    spdlog::info("draining: {} streams open", registry_.size());
+    if (!registry_.WaitUntilEmpty(drain_timeout)) {
+      spdlog::warn("drain time is over: {} streams are ended",
+                   registry_.size());
+      registry_.PostStop();
+      registry_.WaitUntilEmpty(kShutdownGrace);
+    }
+    server_->Shutdown(std::chrono::system_clock::now());
+    registry_.WaitUntilEmpty(kWorkerStreamsGrace);
+  }
+  background_.reset();
+  WaitForWorkerStreams();
+  pool_.Stop();
+  loops_.Stop();
+}
+
+// A worker call that was cancelled tells its loop so; then it is gone.
+void CoordinatorServer::WaitForWorkerStreams() {
+  const auto give_up = std::chrono::steady_clock::now() + kWorkerStreamsGrace;
+  const auto any_open = [this] {
+    const std::vector<WorkerInfo> workers = pool_.Workers();
+    return std::any_of(workers.begin(), workers.end(),
+                       [](const WorkerInfo& it) { return it.own_streams > 0; });
+  };
+  while (any_open() && std::chrono::steady_clock::now() < give_up) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+}  // namespace tandem

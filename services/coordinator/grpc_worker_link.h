@@ -1,0 +1,43 @@
+// Worker streams over gRPC: Decode of the internal service. A callback only
+// posts to the turn's loop; requests go through a bounded queue, one write in
+// flight. Owned by the worker pool; Open and the streams belong to the turn's
+// loop.
+
+#ifndef TANDEM_SERVICES_COORDINATOR_GRPC_WORKER_LINK_H_
+#define TANDEM_SERVICES_COORDINATOR_GRPC_WORKER_LINK_H_
+
+#include <grpcpp/channel.h>
+
+#include <atomic>
+#include <memory>
+#include <optional>
+
+#include "services/coordinator/worker_link.h"
+#include "tandem/v1/worker.grpc.pb.h"
+
+namespace tandem {
+
+// Requests of one stream that wait to be written. A turn has two under way at
+// most (open, and one propose or verify), so a full queue is a bug of ours.
+inline constexpr size_t kStreamRequestsMax = 4;
+
+class GrpcWorkerLink : public WorkerLink {
+ public:
+  explicit GrpcWorkerLink(std::shared_ptr<grpc::Channel> channel);
+
+  std::unique_ptr<WorkerStream> Open(
+      OpenRequest request, EventLoop* loop, WorkerStreamEvents* events,
+      std::optional<MonotonicTime> deadline) override;
+
+  // Streams whose call has not ended yet; any thread.
+  int streams() const { return streams_->load(); }
+
+ private:
+  // Shared with the streams' calls, which may end after the link is gone.
+  const std::shared_ptr<v1::WorkerService::Stub> stub_;
+  const std::shared_ptr<std::atomic<int>> streams_;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_SERVICES_COORDINATOR_GRPC_WORKER_LINK_H_

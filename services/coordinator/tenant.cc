@@ -1,0 +1,21 @@
+#include "services/coordinator/tenant.h"
+
+#include <grpc/grpc_security_constants.h>
+
+#include <vector>
+
+namespace tandem {
+
+std::string TenantOf(const grpc::AuthContext* context) {
+  if (context == nullptr || !context->IsPeerAuthenticated()) {
+    return kDefaultTenant;
+  }
+  const std::vector<grpc::string_ref> names =
+      context->FindPropertyValues(GRPC_X509_CN_PROPERTY_NAME);
+  // The prefix keeps a certificate for "default" apart from kDefaultTenant.
+  std::string tenant = "cn:";
+  if (!names.empty()) tenant.append(names[0].data(), names[0].size());
+  return tenant;
+}
+
+}  // namespace tandem

@@ -1,0 +1,75 @@
+#include "services/coordinator/tokenizer_cache.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/error_reason.h"
+#include "engine/gguf/gguf_file.h"
+#include "services/common/status_conversion.h"
+
+namespace tandem {
+namespace {
+
+absl::StatusOr<std::string> Download(const TokenizerSource& source,
+                                     grpc::ClientContext* context) {
+  v1::GetTokenizerRequest request;
+  request.set_model_id(source.model_id);
+  const auto reader = source.stub->GetTokenizer(context, request);
+  std::string file;
+  v1::GetTokenizerResponse response;
+  while (reader->Read(&response)) {
+    if (file.size() + response.chunk().size() > kTokenizerBytesMax) {
+      context->TryCancel();
+      while (reader->Read(&response)) {
+      }
+      (void)reader->Finish();
+      return absl::ResourceExhaustedError(
+          absl::StrCat("the tokenizer of worker ", source.address,
+                       " is larger than ", kTokenizerBytesMax, " bytes"));
+    }
+    file.append(response.chunk());
+  }
+  TANDEM_RETURN_IF_ERROR(FromGrpcStatus(reader->Finish()));
+  return file;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const Tokenizer>> TokenizerCache::Fetch(
+    const TokenizerSource& source, grpc::ClientContext* context) {
+  if (std::shared_ptr<const Tokenizer> found =
+          Find(source.vocabulary_fingerprint)) {
+    return found;
+  }
+  TANDEM_ASSIGN_OR_RETURN(std::string bytes, Download(source, context));
+  TANDEM_ASSIGN_OR_RETURN(
+      const std::unique_ptr<GgufFile> file,
+      GgufFile::FromBytes(std::move(bytes),
+                          absl::StrCat("tokenizer of ", source.address)));
+  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<Tokenizer> parsed,
+                          Tokenizer::FromGguf(*file));
+  std::shared_ptr<const Tokenizer> tokenizer = std::move(parsed);
+  const std::string& fingerprint = tokenizer->vocabulary_fingerprint();
+  if (fingerprint != source.vocabulary_fingerprint) {
+    return MakeError(absl::StatusCode::kFailedPrecondition,
+                     {.reason = kReasonVocabularyMismatch, .violations = {}},
+                     absl::StrCat("worker ", source.address,
+                                  " tells vocabulary fingerprint ",
+                                  source.vocabulary_fingerprint,
+                                  " but its tokenizer has ", fingerprint));
+  }
+  const std::lock_guard<std::mutex> lock(mutex_);
+  std::erase_if(tokenizers_, [](const auto& entry) {
+    return entry.second.use_count() == 1;
+  });
+  return tokenizers_.emplace(fingerprint, std::move(tokenizer)).first->second;
+}
+
+std::shared_ptr<const Tokenizer> TokenizerCache::Find(
+    const std::string& vocabulary_fingerprint) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = tokenizers_.find(vocabulary_fingerprint);
+  return found == tokenizers_.end() ? nullptr : found->second;
+}
+
+}  // namespace tandem

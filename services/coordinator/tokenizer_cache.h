@@ -1,0 +1,53 @@
+// The tokenizers of the vocabularies that workers have, each fetched and parsed
+// once. Owned by the server; any thread may call. Fetch blocks: never on an
+// event loop.
+
+#ifndef TANDEM_SERVICES_COORDINATOR_TOKENIZER_CACHE_H_
+#define TANDEM_SERVICES_COORDINATOR_TOKENIZER_CACHE_H_
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "engine/base/status.h"
+#include "engine/tokenizer/tokenizer.h"
+#include "tandem/v1/worker.grpc.pb.h"
+
+namespace tandem {
+
+// The file that a worker sends is refused beyond this (the largest known
+// vocabularies take about 16 MiB).
+inline constexpr size_t kTokenizerBytesMax = 256u << 20;
+
+// Where to fetch a tokenizer.
+struct TokenizerSource {
+  v1::WorkerService::StubInterface* stub = nullptr;
+  std::string address;  // for messages
+  std::string model_id;
+  std::string vocabulary_fingerprint;  // that the worker told
+};
+
+class TokenizerCache {
+ public:
+  // The tokenizer with the source's vocabulary fingerprint, from the cache or
+  // from the worker. FAILED_PRECONDITION with VOCABULARY_MISMATCH where the
+  // worker's file has another fingerprint than the worker told. `context`: the
+  // call's, so that another thread can cancel it.
+  absl::StatusOr<std::shared_ptr<const Tokenizer>> Fetch(
+      const TokenizerSource& source, grpc::ClientContext* context);
+
+  // Null where none was fetched.
+  std::shared_ptr<const Tokenizer> Find(
+      const std::string& vocabulary_fingerprint) const;
+
+ private:
+  mutable std::mutex mutex_;
+  // Guarded by mutex_. Grows by one for each vocabulary that a worker of the
+  // static lists has had; one that nobody uses goes when another comes.
+  std::map<std::string, std::shared_ptr<const Tokenizer>> tokenizers_;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_SERVICES_COORDINATOR_TOKENIZER_CACHE_H_

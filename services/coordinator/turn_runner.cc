@@ -1,0 +1,416 @@
+#include "services/coordinator/turn_runner.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "engine/base/error_reason.h"
+
+namespace tandem {
+namespace {
+
+int64_t Micros(MonotonicDuration duration) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(duration)
+      .count();
+}
+
+// True where another worker, or the same one later, can not do better: the
+// request itself is at fault, or the model's numbers are.
+bool IsFatal(const absl::Status& status) {
+  if (status.code() == absl::StatusCode::kInvalidArgument) return true;
+  const std::optional<ErrorDetail> detail = GetErrorDetail(status);
+  if (!detail.has_value()) return false;
+  return detail->reason == kReasonNoToken ||
+         detail->reason == kReasonNumericCorruption ||
+         detail->reason == kReasonContextExceeded;
+}
+
+}  // namespace
+
+TurnRunner::TurnRunner(EventLoop* loop, WorkerDirectory* directory,
+                       const TurnLimits& limits, TurnSetup setup)
+    : loop_(loop),
+      directory_(directory),
+      limits_(limits),
+      setup_(std::move(setup)),
+      turn_(std::make_unique<Turn>(setup_.tokenizer.get(), setup_.spec)),
+      next_epoch_(setup_.first_epoch) {}
+
+TurnRunner::~TurnRunner() { Release(); }
+
+void TurnRunner::Start(WorkerChoice target) {
+  model_id_ = target.model_id;
+  fingerprint_ = target.fingerprint;
+  vocabulary_fingerprint_ = target.vocabulary_fingerprint;
+  started_at_ = loop_->Now();
+  Launch(std::move(target));
+  Notify();
+}
+
+void TurnRunner::Resume() {
+  TANDEM_CHECK(state_ == State::kSuspended);
+  status_ = absl::OkStatus();
+  const SpeculationCounts counts = turn_->speculation();
+  earlier_.rounds += counts.rounds;
+  earlier_.drafted += counts.drafted;
+  earlier_.accepted += counts.accepted;
+  const std::vector<SampledToken> committed = turn_->generated();
+  turn_ =
+      std::make_unique<Turn>(setup_.tokenizer.get(), setup_.spec, committed);
+  SetState(State::kRunning);
+  tried_.clear();
+  Launch(directory_->PickTarget(TargetOfTurn()));
+  Notify();
+}
+
+void TurnRunner::Launch(std::optional<WorkerChoice> target) {
+  target_opens_ = 0;
+  lost_at_.reset();
+  if (setup_.timeout.has_value()) {
+    timeout_timer_ = loop_->SetTimer(started_at_ + *setup_.timeout, [this] {
+      Cancel(FinishReason::kDeadline);
+    });
+  }
+  const bool has_drafter = OpenDrafter();
+  if (target.has_value()) OpenTarget(*target);
+  Perform(turn_->Start(has_drafter));
+  if (!target.has_value() && active()) {
+    LoseTarget(MakeError(absl::StatusCode::kUnavailable,
+                         {.reason = kReasonNoWorker, .violations = {}},
+                         "no target worker with the turn's fingerprint"));
+  }
+}
+
+bool TurnRunner::OpenDrafter() {
+  if (setup_.spec.options.draft_length == 0) return false;
+  const std::optional<WorkerChoice> drafter = directory_->PickDrafter(
+      {.vocabulary_fingerprint = vocabulary_fingerprint_,
+       .context_min = static_cast<Position>(turn_->session_tokens().size())});
+  if (!drafter.has_value()) return false;
+  OpenLane(*drafter, /*is_target=*/false, &drafter_);
+  return true;
+}
+
+void TurnRunner::OpenLane(const WorkerChoice& worker, bool is_target,
+                          Lane* lane) {
+  const TurnSpec& spec = setup_.spec;
+  *lane = Lane();
+  lane->tag = {.session_id = setup_.session_id,
+               .epoch = next_epoch_++,
+               .turn = setup_.number};
+  lane->name = worker.name;
+  lane->context_max = worker.context_max;
+  const Position wanted = static_cast<Position>(spec.prompt.size()) +
+                          spec.options.max_tokens + spec.options.draft_length;
+  OpenRequest open{.tag = lane->tag,
+                   .model_id = worker.model_id,
+                   .fingerprint = is_target ? fingerprint_ : "",
+                   .tokens = turn_->session_tokens(),
+                   .generated_from = static_cast<Position>(spec.prompt.size()),
+                   .tokens_max = std::min(worker.context_max, wanted),
+                   .options = spec.options};
+  // A little later than our own timer, which ends the turn in good order.
+  std::optional<MonotonicTime> deadline;
+  if (setup_.timeout.has_value()) {
+    deadline = started_at_ + *setup_.timeout + std::chrono::seconds(1);
+  }
+  lane->stream = worker.link->Open(std::move(open), loop_, this, deadline);
+}
+
+void TurnRunner::Suspend(const absl::Status& status) {
+  if (!active()) return;
+  Release();
+  status_ = status;
+  SetState(State::kSuspended);
+  Notify();
+}
+
+void TurnRunner::Cancel(FinishReason reason) {
+  if (state_ == State::kEnded || state_ == State::kFailed) return;
+  Perform(turn_->OnCancel(reason));
+  Notify();
+}
+
+void TurnRunner::SetTokensRead(int64_t tokens) {
+  tokens_read_ = tokens;
+  if (active()) SendPending();
+}
+
+SpeculationCounts TurnRunner::speculation() const {
+  const SpeculationCounts now = turn_->speculation();
+  return {.rounds = earlier_.rounds + now.rounds,
+          .drafted = earlier_.drafted + now.drafted,
+          .accepted = earlier_.accepted + now.accepted};
+}
+
+TurnRunner::Group TurnRunner::NextGroup(int64_t tokens,
+                                        int64_t tokens_max) const {
+  const auto is_before = [](int64_t count, const Group& group) {
+    return count < group.end;
+  };
+  auto group =
+      std::upper_bound(groups_.begin(), groups_.end(), tokens, is_before);
+  TANDEM_CHECK(group != groups_.end());
+  while (group + 1 != groups_.end() &&
+         (group + 1)->end - tokens <= tokens_max) {
+    ++group;
+  }
+  return *group;
+}
+
+void TurnRunner::Perform(std::vector<TurnAction> actions) {
+  for (TurnAction& action : actions) {
+    std::visit([this](auto& it) { OnAction(std::move(it)); }, action);
+  }
+  if (active()) SendPending();
+}
+
+void TurnRunner::OnAction(ProposeAction propose) {
+  pending_verify_.reset();
+  pending_propose_ = std::move(propose);
+}
+
+void TurnRunner::OnAction(VerifyAction verify) {
+  pending_propose_.reset();
+  pending_verify_ = std::move(verify);
+}
+
+void TurnRunner::OnAction(EmitAction emit) {
+  if (emit.first_token == 0 && !emit.tokens.empty()) {
+    times_.first_token_us = MicrosSinceStart();
+  }
+  decided_bytes_ += emit.text.size();
+  if (emit.tokens.empty()) return;
+  groups_.push_back(
+      {.end = emit.first_token + static_cast<int64_t>(emit.tokens.size()),
+       .text_end = decided_bytes_});
+}
+
+void TurnRunner::OnAction(EndAction end) {
+  Release();
+  finish_reason_ = end.reason;
+  if (end.reason == FinishReason::kError) {
+    status_ = absl::InternalError("a target's answer breaks the protocol");
+    SetState(State::kFailed);
+    return;
+  }
+  SetState(State::kEnded);
+}
+
+void TurnRunner::SendPending() {
+  const int64_t generated = static_cast<int64_t>(turn_->generated().size());
+  if (generated - tokens_read_ >= limits_.unread_tokens_max) return;
+  if (pending_propose_.has_value() && drafter_.stream != nullptr) {
+    ProposeAction propose = *std::move(pending_propose_);
+    pending_propose_.reset();
+    SendPropose(std::move(propose));
+    return;
+  }
+  if (pending_verify_.has_value() && target_.stream != nullptr) {
+    VerifyAction verify = *std::move(pending_verify_);
+    pending_verify_.reset();
+    target_.outstanding = true;
+    target_.expected =
+        verify.position + static_cast<Position>(verify.tokens.size());
+    target_.sent_at = loop_->Now();
+    target_.stream->Verify(std::move(verify));
+  }
+}
+
+void TurnRunner::SendPropose(ProposeAction propose) {
+  const Position end =
+      propose.position + static_cast<Position>(propose.tokens.size());
+  // A drafter with a smaller context only ends drafting.
+  if (end + propose.draft_length > drafter_.context_max) return LoseDrafter();
+  // Where the first request follows `open`, the prompt is run first.
+  const Position prefill = drafter_.opened ? 0 : end;
+  drafter_.outstanding = true;
+  drafter_.expected = end;
+  drafter_.sent_at = loop_->Now();
+  draft_timer_ = loop_->SetTimer(loop_->Now() + limits_.draft_round_deadline +
+                                     prefill * limits_.draft_prefill_per_token,
+                                 [this] {
+                                   LoseDrafter();
+                                   Notify();
+                                 });
+  drafter_.stream->Propose(std::move(propose));
+}
+
+bool TurnRunner::TakeAnswer(Lane* lane, const StreamTag& tag, Position position,
+                            int64_t compute_us) {
+  if (!active() || lane->stream == nullptr || !(tag == lane->tag) ||
+      !lane->outstanding || position != lane->expected) {
+    return false;  // stale, duplicated or unasked
+  }
+  lane->outstanding = false;
+  // A worker's own clock is not trusted beyond the round trip.
+  const int64_t round_trip_us = Micros(loop_->Now() - lane->sent_at);
+  const int64_t computed_us = std::clamp<int64_t>(compute_us, 0, round_trip_us);
+  (lane == &target_ ? times_.verify_us : times_.draft_us) += computed_us;
+  times_.rpc_us += round_trip_us - computed_us;
+  return true;
+}
+
+void TurnRunner::OnOpened(const StreamTag& tag,
+                          const std::string& fingerprint) {
+  if (!active()) return;
+  if (drafter_.stream != nullptr && tag == drafter_.tag) {
+    drafter_.opened = true;
+    return;
+  }
+  if (target_.stream == nullptr || !(tag == target_.tag)) return;
+  if (fingerprint != fingerprint_) {
+    LoseTarget(MakeError(absl::StatusCode::kUnavailable,
+                         {.reason = kReasonNoWorker, .violations = {}},
+                         "the target worker has another fingerprint now"));
+  } else {
+    target_.opened = true;
+    if (state_ == State::kOpening) SetState(State::kRunning);
+  }
+  Notify();
+}
+
+void TurnRunner::OnProposed(const StreamTag& tag, ProposedTokens proposed) {
+  if (!TakeAnswer(&drafter_, tag, proposed.position, proposed.compute_us)) {
+    return;
+  }
+  loop_->CancelTimer(&draft_timer_);
+  Perform(turn_->OnProposed(proposed.tokens));
+  Notify();
+}
+
+void TurnRunner::OnVerified(const StreamTag& tag, VerifiedTokens verified) {
+  if (!target_.opened ||
+      !TakeAnswer(&target_, tag, verified.position, verified.compute_us)) {
+    return;
+  }
+  target_opens_ = 1;
+  tried_ = {target_.name};
+  lost_at_.reset();
+  Perform(turn_->OnVerified(verified.tokens));
+  Notify();
+}
+
+void TurnRunner::OnClosed(const StreamTag& tag, const absl::Status& status) {
+  if (!active()) return;
+  if (drafter_.stream != nullptr && tag == drafter_.tag) {
+    LoseDrafter();
+    Notify();
+    return;
+  }
+  if (target_.stream == nullptr || !(tag == target_.tag)) return;
+  LoseTarget(status.ok() ? absl::UnavailableError("the worker ended the stream")
+                         : status);
+  Notify();
+}
+
+void TurnRunner::LoseDrafter() {
+  loop_->CancelTimer(&draft_timer_);
+  drafter_ = Lane();
+  Perform(turn_->OnDrafterLost());
+}
+
+void TurnRunner::LoseTarget(const absl::Status& status) {
+  target_ = Lane();
+  pending_verify_.reset();  // OnTargetReplaced asks for it again
+  if (IsFatal(status)) {
+    Release();
+    status_ = status;
+    SetState(State::kFailed);
+    return;
+  }
+  lost_status_ = status;
+  if (!lost_at_.has_value()) lost_at_ = loop_->Now();
+  LookForTarget(Wait::kNone);
+}
+
+void TurnRunner::LookForTarget(Wait wait) {
+  const bool opening = state_ == State::kOpening;
+  const MonotonicDuration budget =
+      opening ? limits_.opening_budget : limits_.recovery_budget;
+  if (target_opens_ >= limits_.target_opens_max ||
+      loop_->Now() - *lost_at_ >= budget) {
+    return GiveUp();
+  }
+  const std::optional<WorkerChoice> worker =
+      directory_->PickTarget(TargetOfTurn());
+  const bool is_new =
+      worker.has_value() &&
+      std::find(tried_.begin(), tried_.end(), worker->name) == tried_.end();
+  // Overload is told at once while the client has nothing yet: it may try
+  // elsewhere.
+  if (opening && !is_new &&
+      lost_status_.code() == absl::StatusCode::kResourceExhausted) {
+    return GiveUp();
+  }
+  // A worker that failed just now gets time, another one is asked at once.
+  if (is_new || (worker.has_value() && wait == Wait::kOver)) {
+    OpenTarget(*worker);
+    Perform(turn_->OnTargetReplaced());
+    return;
+  }
+  const int doublings = std::min(target_opens_, 5);
+  recovery_timer_ = loop_->SetTimer(
+      loop_->Now() + limits_.recovery_poll * (1 << doublings), [this] {
+        LookForTarget(Wait::kOver);
+        Notify();
+      });
+}
+
+TargetQuery TurnRunner::TargetOfTurn() const {
+  return {.model_id = model_id_,
+          .fingerprint = fingerprint_,
+          .vocabulary_fingerprint = vocabulary_fingerprint_,
+          .avoid = tried_};
+}
+
+void TurnRunner::OpenTarget(const WorkerChoice& worker) {
+  ++target_opens_;
+  if (std::find(tried_.begin(), tried_.end(), worker.name) == tried_.end()) {
+    tried_.push_back(worker.name);
+  }
+  OpenLane(worker, /*is_target=*/true, &target_);
+}
+
+void TurnRunner::GiveUp() {
+  Release();
+  // What workers say about connections names internal addresses: a client gets
+  // our words, lost_status() has theirs.
+  status_ = lost_status_.code() == absl::StatusCode::kResourceExhausted
+                ? MakeError(absl::StatusCode::kResourceExhausted,
+                            {.reason = kReasonExhausted, .violations = {}},
+                            "the target workers have no room for the turn now")
+                : MakeError(absl::StatusCode::kUnavailable,
+                            {.reason = kReasonNoWorker, .violations = {}},
+                            absl::StrCat("no target worker can serve model ",
+                                         model_id_, " now"));
+  SetState(state_ == State::kOpening ? State::kFailed : State::kSuspended);
+}
+
+void TurnRunner::Release() {
+  target_ = Lane();
+  drafter_ = Lane();
+  pending_propose_.reset();
+  pending_verify_.reset();
+  loop_->CancelTimer(&timeout_timer_);
+  loop_->CancelTimer(&draft_timer_);
+  loop_->CancelTimer(&recovery_timer_);
+}
+
+void TurnRunner::SetState(State state) {
+  state_ = state;
+  if (state == State::kRunning || state == State::kEnded) taken_ = true;
+  if (!active()) times_.total_us = MicrosSinceStart();
+}
+
+void TurnRunner::Notify() {
+  if (listener_ != nullptr) listener_->OnTurnChanged();
+}
+
+int64_t TurnRunner::MicrosSinceStart() const {
+  return Micros(loop_->Now() - started_at_);
+}
+
+}  // namespace tandem

@@ -1,0 +1,125 @@
+// The seam between turns and workers: a link is one worker, a stream is one
+// sequence at it, for one turn. Implemented over gRPC (grpc_worker_link.h) and
+// by fakes in tests.
+//
+// Everything here belongs to the event loop of the turn.
+
+#ifndef TANDEM_SERVICES_COORDINATOR_WORKER_LINK_H_
+#define TANDEM_SERVICES_COORDINATOR_WORKER_LINK_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/base/status.h"
+#include "engine/base/types.h"
+#include "engine/sampling/gen_options.h"
+#include "engine/sampling/logits_processor.h"
+#include "engine/session/turn.h"
+#include "services/coordinator/event_loop.h"
+
+namespace tandem {
+
+// Names the stream that a response belongs to.
+struct StreamTag {
+  std::string session_id;
+  uint64_t epoch = 0;  // another for each stream of a session
+  int64_t turn = 0;
+
+  friend bool operator==(const StreamTag&, const StreamTag&) = default;
+};
+
+struct OpenRequest {
+  StreamTag tag;
+  std::string model_id;
+  std::string fingerprint;  // empty: any
+  std::vector<TokenId> tokens;
+  Position generated_from = 0;
+  Position tokens_max = 0;
+  GenOptions options;
+};
+
+struct ProposedTokens {
+  Position position = 0;
+  std::vector<TokenId> tokens;
+  int64_t compute_us = 0;
+};
+
+struct VerifiedTokens {
+  Position position = 0;
+  std::vector<SampledToken> tokens;
+  int64_t compute_us = 0;
+};
+
+// What a stream tells, on the loop, with the tag that came over the wire (it
+// may be stale). A stream may be destroyed inside these.
+class WorkerStreamEvents {
+ public:
+  virtual ~WorkerStreamEvents() = default;
+  virtual void OnOpened(const StreamTag& tag,
+                        const std::string& fingerprint) = 0;
+  virtual void OnProposed(const StreamTag& tag, ProposedTokens proposed) = 0;
+  virtual void OnVerified(const StreamTag& tag, VerifiedTokens verified) = 0;
+  // The worker or the connection ended the stream (OK counts too); last, with
+  // the stream's own tag.
+  virtual void OnClosed(const StreamTag& tag, const absl::Status& status) = 0;
+};
+
+// One sequence. Destroying it ends the stream, at once, and frees the worker's
+// KV; no event comes after that.
+class WorkerStream {
+ public:
+  virtual ~WorkerStream() = default;
+  virtual void Propose(ProposeAction propose) = 0;
+  virtual void Verify(VerifyAction verify) = 0;
+};
+
+// One worker. Outlives its streams' opening, not the streams.
+class WorkerLink {
+ public:
+  virtual ~WorkerLink() = default;
+  // Opens a sequence; requests may follow at once. `loop` and `events` outlive
+  // the stream. `deadline`: when the worker may give up by itself.
+  virtual std::unique_ptr<WorkerStream> Open(
+      OpenRequest request, EventLoop* loop, WorkerStreamEvents* events,
+      std::optional<MonotonicTime> deadline) = 0;
+};
+
+// A worker that was picked for a turn.
+struct WorkerChoice {
+  std::shared_ptr<WorkerLink> link;
+  std::string name;  // its address
+  std::string model_id;
+  std::string fingerprint;
+  std::string vocabulary_fingerprint;
+  Position context_max = 0;
+};
+
+struct TargetQuery {
+  std::string model_id;
+  std::string fingerprint;             // empty: any
+  std::string vocabulary_fingerprint;  // empty: any
+  // Names of workers to take only if there is no other.
+  std::vector<std::string> avoid;
+};
+
+struct DrafterQuery {
+  std::string vocabulary_fingerprint;
+  Position context_min = 0;  // tokens that its context must exceed
+};
+
+// Where turns get workers from: the router, or a fake. Any thread.
+class WorkerDirectory {
+ public:
+  virtual ~WorkerDirectory() = default;
+  // Nothing where no worker fits now.
+  virtual std::optional<WorkerChoice> PickTarget(const TargetQuery& query) = 0;
+  virtual std::optional<WorkerChoice> PickDrafter(
+      const DrafterQuery& query) = 0;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_SERVICES_COORDINATOR_WORKER_LINK_H_

@@ -1,0 +1,230 @@
+#include "tests/services/coordinator/fake_worker_service.h"
+
+#include <grpcpp/server_builder.h>
+
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "services/common/bound_address.h"
+#include "services/common/channel.h"
+#include "tests/services/coordinator/fake_model.h"
+
+namespace tandem {
+namespace {
+
+// Small, so that the file comes in several pieces.
+constexpr size_t kChunkBytes = 1024;
+
+class TokenizerReactor
+    : public grpc::ServerWriteReactor<v1::GetTokenizerResponse> {
+ public:
+  explicit TokenizerReactor(const std::string* image) : image_(image) {
+    Next();
+  }
+  void OnWriteDone(bool /*ok*/) override { Next(); }
+  void OnDone() override { delete this; }
+
+ private:
+  void Next() {
+    if (sent_ == image_->size()) return Finish(grpc::Status::OK);
+    response_.set_chunk(image_->substr(sent_, kChunkBytes));
+    sent_ += response_.chunk().size();
+    StartWrite(&response_);
+  }
+
+  const std::string* const image_;
+  size_t sent_ = 0;
+  v1::GetTokenizerResponse response_;
+};
+
+// One report, then open until the client or the server ends it.
+class WatchReactor : public grpc::ServerWriteReactor<v1::WatchResponse> {
+ public:
+  explicit WatchReactor(const FakeWorkerService& service) {
+    response_.set_streams_open(service.streams.load());
+    response_.set_draining(service.draining.load());
+    response_.set_kv_pages_free(100);
+    response_.set_kv_pages_total(100);
+    response_.set_kv_page_tokens(16);
+    StartWrite(&response_);
+  }
+  void OnCancel() override { Finish(grpc::Status::CANCELLED); }
+  void OnDone() override { delete this; }
+
+ private:
+  v1::WatchResponse response_;
+};
+
+class DecodeReactor
+    : public grpc::ServerBidiReactor<v1::DecodeRequest, v1::DecodeResponse> {
+ public:
+  explicit DecodeReactor(FakeWorkerService* service) : service_(service) {
+    ++service_->streams;
+    ++service_->opened;
+    if (!service_->options().decode_status.ok()) {
+      finished_ = true;
+      Finish(service_->options().decode_status);
+      return;
+    }
+    StartRead(&request_);
+  }
+
+  void OnReadDone(bool ok) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!ok) return End(grpc::Status::OK);
+    Answer();
+    if (!finished_) StartRead(&request_);
+  }
+  void OnWriteDone(bool /*ok*/) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    answers_.pop_front();
+    if (!answers_.empty() && !finished_) StartWrite(&answers_.front());
+  }
+  void OnCancel() override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    End(grpc::Status::CANCELLED);
+  }
+  void OnDone() override {
+    --service_->streams;
+    delete this;
+  }
+
+ private:
+  void End(const grpc::Status& status) {
+    if (std::exchange(finished_, true)) return;
+    Finish(status);
+  }
+
+  void Answer() {
+    v1::DecodeResponse response;
+    *response.mutable_tag() = request_.tag();
+    if (request_.has_open()) {
+      const v1::OpenSequence& open = request_.open();
+      if (!open.fingerprint().empty() &&
+          open.fingerprint() != service_->options().fingerprint) {
+        return End(grpc::Status(grpc::StatusCode::FAILED_PRECONDITION,
+                                "another fingerprint"));
+      }
+      sequence_.emplace(
+          std::vector<TokenId>(open.tokens().begin(), open.tokens().end()));
+      response.mutable_opened()->set_fingerprint(
+          service_->options().fingerprint);
+    } else if (!sequence_.has_value()) {
+      return End(
+          grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "no open"));
+    } else if (request_.has_propose()) {
+      if (service_->hold) return;
+      const v1::ProposeTokens& propose = request_.propose();
+      if (!Extend(propose)) return;
+      auto& proposed = *response.mutable_proposed();
+      proposed.set_position(static_cast<int64_t>(sequence_->tokens().size()));
+      const std::vector<TokenId> ids =
+          sequence_->Propose(propose.draft_length());
+      proposed.mutable_token_ids()->Add(ids.begin(), ids.end());
+      proposed.set_compute_us(1);
+    } else {
+      if (service_->hold) return;
+      const v1::VerifyTokens& verify = request_.verify();
+      if (!Extend(verify)) return;
+      auto& verified = *response.mutable_verified();
+      const std::vector<TokenId> draft(verify.draft().begin(),
+                                       verify.draft().end());
+      verified.set_position(static_cast<int64_t>(sequence_->tokens().size()));
+      const std::vector<TokenId> ids = sequence_->Verify(draft);
+      verified.mutable_token_ids()->Add(ids.begin(), ids.end());
+      verified.set_compute_us(1);
+    }
+    const int fail_after = service_->fail_after;
+    if (fail_after >= 0 && ++sent_ > fail_after) {
+      return End(grpc::Status(grpc::StatusCode::UNAVAILABLE, "failed"));
+    }
+    answers_.push_back(std::move(response));
+    if (answers_.size() == 1) StartWrite(&answers_.front());
+  }
+
+  template <typename Request>
+  bool Extend(const Request& request) {
+    const std::vector<TokenId> tokens(request.tokens().begin(),
+                                      request.tokens().end());
+    if (sequence_->Extend(request.position(), tokens)) return true;
+    End(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "bad position"));
+    return false;
+  }
+
+  FakeWorkerService* const service_;
+  std::mutex mutex_;
+  v1::DecodeRequest request_;
+  std::optional<FakeSequence> sequence_;
+  std::deque<v1::DecodeResponse> answers_;
+  int sent_ = 0;
+  bool finished_ = false;
+};
+
+}  // namespace
+
+FakeWorkerService::FakeWorkerService(const FakeWorkerOptions& options)
+    : options_(options),
+      image_(FakeTokenizerImage(options.vocabulary_variant)) {
+  const auto file = GgufFile::FromBytes(image_, "fake");
+  TANDEM_CHECK(file.ok());
+  const auto tokenizer = Tokenizer::FromGguf(**file);
+  TANDEM_CHECK(tokenizer.ok());
+  vocabulary_ = (*tokenizer)->vocabulary_fingerprint();
+}
+
+grpc::ServerUnaryReactor* FakeWorkerService::Describe(
+    grpc::CallbackServerContext* context,
+    const v1::DescribeRequest* /*request*/, v1::DescribeResponse* response) {
+  response->set_version("test");
+  response->set_role(options_.role);
+  v1::WorkerModel& model = *response->add_models();
+  model.set_model_id(options_.model_id);
+  model.set_fingerprint(options_.fingerprint);
+  model.set_vocabulary_fingerprint(vocabulary_);
+  model.set_numerics("f32");
+  model.set_context_max(options_.context_max);
+  model.set_vocab_size(FakeTokenizer()->vocab_size());
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  reactor->Finish(grpc::Status::OK);
+  return reactor;
+}
+
+grpc::ServerWriteReactor<v1::GetTokenizerResponse>*
+FakeWorkerService::GetTokenizer(grpc::CallbackServerContext* /*context*/,
+                                const v1::GetTokenizerRequest* /*request*/) {
+  return new TokenizerReactor(&image_);
+}
+
+grpc::ServerWriteReactor<v1::WatchResponse>* FakeWorkerService::Watch(
+    grpc::CallbackServerContext* /*context*/,
+    const v1::WatchRequest* /*request*/) {
+  return new WatchReactor(*this);
+}
+
+grpc::ServerBidiReactor<v1::DecodeRequest, v1::DecodeResponse>*
+FakeWorkerService::Decode(grpc::CallbackServerContext* /*context*/) {
+  return new DecodeReactor(this);
+}
+
+FakeWorker::FakeWorker(const FakeWorkerOptions& options) : service_(options) {
+  grpc::ServerBuilder builder;
+  ConfigureServer(&builder);
+  int port = 0;
+  builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(),
+                           &port);
+  builder.RegisterService(&service_);
+  server_ = builder.BuildAndStart();
+  TANDEM_CHECK(server_ != nullptr);
+  address_ = BoundAddress(options.address, port);
+}
+
+// As a process that dies: calls are cut.
+FakeWorker::~FakeWorker() {
+  server_->Shutdown(std::chrono::system_clock::now());
+}
+
+}  // namespace tandem

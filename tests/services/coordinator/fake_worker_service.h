@@ -1,0 +1,83 @@
+// A worker over gRPC, in process, with the fake model: for tests of the pool
+// and of the whole service. Owned by the test.
+
+#ifndef TANDEM_TESTS_SERVICES_COORDINATOR_FAKE_WORKER_SERVICE_H_
+#define TANDEM_TESTS_SERVICES_COORDINATOR_FAKE_WORKER_SERVICE_H_
+
+#include <grpcpp/server.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "tandem/v1/worker.grpc.pb.h"
+
+namespace tandem {
+
+struct FakeWorkerOptions {
+  v1::WorkerRole role = v1::WORKER_ROLE_TARGET;
+  std::string address = "127.0.0.1:0";
+  std::string model_id = "fake";
+  std::string fingerprint = "fingerprint-1";
+  std::string vocabulary_variant = {};
+  int64_t context_max = 100000;
+  // Decode answers with this, where it is not OK.
+  grpc::Status decode_status = {};
+};
+
+class FakeWorkerService final : public v1::WorkerService::CallbackService {
+ public:
+  explicit FakeWorkerService(const FakeWorkerOptions& options);
+
+  grpc::ServerUnaryReactor* Describe(grpc::CallbackServerContext* context,
+                                     const v1::DescribeRequest* request,
+                                     v1::DescribeResponse* response) override;
+  grpc::ServerWriteReactor<v1::GetTokenizerResponse>* GetTokenizer(
+      grpc::CallbackServerContext* context,
+      const v1::GetTokenizerRequest* request) override;
+  grpc::ServerWriteReactor<v1::WatchResponse>* Watch(
+      grpc::CallbackServerContext* context,
+      const v1::WatchRequest* request) override;
+  grpc::ServerBidiReactor<v1::DecodeRequest, v1::DecodeResponse>* Decode(
+      grpc::CallbackServerContext* context) override;
+
+  const FakeWorkerOptions& options() const { return options_; }
+  const std::string& tokenizer_image() const { return image_; }
+  const std::string& vocabulary_fingerprint() const { return vocabulary_; }
+
+  // Decode streams open now, and opened ever.
+  std::atomic<int> streams{0};
+  std::atomic<int> opened{0};
+  // Requests are not answered while this is set.
+  std::atomic<bool> hold{false};
+  // Streams fail with UNAVAILABLE after so many answers; -1: never.
+  std::atomic<int> fail_after{-1};
+  std::atomic<bool> draining{false};
+
+ private:
+  const FakeWorkerOptions options_;
+  const std::string image_;
+  std::string vocabulary_;
+};
+
+// The service, listening.
+class FakeWorker {
+ public:
+  explicit FakeWorker(const FakeWorkerOptions& options = {});
+  ~FakeWorker();
+
+  FakeWorker(const FakeWorker&) = delete;
+  FakeWorker& operator=(const FakeWorker&) = delete;
+
+  const std::string& address() const { return address_; }
+  FakeWorkerService& service() { return service_; }
+
+ private:
+  FakeWorkerService service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::string address_;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_TESTS_SERVICES_COORDINATOR_FAKE_WORKER_SERVICE_H_
