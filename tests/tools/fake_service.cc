@@ -1,0 +1,150 @@
+#include "tests/tools/fake_service.h"
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "grpcpp/health_check_service_interface.h"
+#include "grpcpp/security/server_credentials.h"
+#include "grpcpp/server_builder.h"
+#include "services/common/channel.h"
+#include "services/common/status_conversion.h"
+
+namespace tandem::cli {
+
+FakeService::FakeService() {
+  grpc::ServerBuilder builder;
+  ConfigureServer(&builder);
+  int port = 0;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                           &port);
+  builder.RegisterService(this);
+  server_ = builder.BuildAndStart();
+  TANDEM_CHECK(server_ != nullptr);
+  address_ = absl::StrCat("127.0.0.1:", port);
+}
+
+FakeService::~FakeService() { server_->Shutdown(); }
+
+void FakeService::SetServing(const std::string& service, bool serving) {
+  server_->GetHealthCheckService()->SetServingStatus(service, serving);
+}
+
+v1::TurnRequest FakeService::last_turn() const {
+  absl::MutexLock lock(&mutex_);
+  return last_turn_;
+}
+
+v1::TokenizeRequest FakeService::last_tokenize() const {
+  absl::MutexLock lock(&mutex_);
+  return last_tokenize_;
+}
+
+v1::DetokenizeRequest FakeService::last_detokenize() const {
+  absl::MutexLock lock(&mutex_);
+  return last_detokenize_;
+}
+
+void FakeService::SendTokens(const v1::TurnRequest& turn, Stream* stream) {
+  for (size_t i = 0; i < texts.size(); ++i) {
+    v1::ConverseResponse response;
+    v1::TokensGenerated* tokens = response.mutable_tokens();
+    tokens->set_first_token(static_cast<int64_t>(i));
+    tokens->add_token_ids(static_cast<int32_t>(100 + i));
+    tokens->set_text(texts[i]);
+    if (turn.options().has_logprobs()) {
+      v1::PositionLogprobs* logprobs = tokens->add_logprobs();
+      logprobs->set_logprob(-0.5);
+      v1::TokenLogprob* best = logprobs->add_alternatives();
+      best->set_token_id(7);
+      best->set_logprob(-0.25);
+    }
+    stream->Write(response);
+  }
+}
+
+grpc::Status FakeService::Converse(grpc::ServerContext* /*context*/,
+                                   Stream* stream) {
+  if (!error.ok()) return ToGrpcStatus(error);
+  v1::ConverseRequest request;
+  if (!stream->Read(&request)) return grpc::Status::OK;
+  {
+    absl::MutexLock lock(&mutex_);
+    last_turn_ = request.start();
+  }
+  v1::ConverseResponse response;
+  v1::TurnStarted* started = response.mutable_started();
+  started->set_session_id("0123456789abcdef0123456789abcdef");
+  started->set_turn(3);
+  started->set_model_id("tales");
+  started->set_fingerprint("f00d");
+  started->set_seed(request.start().options().seed());
+  started->set_prompt_tokens(5);
+  stream->Write(response);
+  SendTokens(request.start(), stream);
+  if (end_early) return grpc::Status::OK;
+  v1::TurnEnded ended;
+  ended.set_finish_reason(v1::FINISH_REASON_LENGTH);
+  if (wait_for_cancel) {
+    while (stream->Read(&request) && !request.has_cancel()) {
+    }
+    ended.set_finish_reason(v1::FINISH_REASON_CANCELLED);
+  }
+  ended.set_text(held_back);
+  ended.mutable_usage()->set_prompt_tokens(5);
+  ended.mutable_usage()->set_generated_tokens(
+      static_cast<int64_t>(texts.size()));
+  v1::SpeculationStats* stats = ended.mutable_speculation();
+  stats->set_rounds(1);
+  stats->set_drafted_tokens(4);
+  stats->set_accepted_tokens(1);
+  stats->set_draft_us(100000);
+  stats->set_verify_us(200000);
+  stats->set_rpc_us(50000);
+  stats->set_first_token_us(120000);
+  stats->set_total_us(500000);
+  *response.mutable_ended() = ended;
+  stream->Write(response);
+  while (stream->Read(&request)) {  // until the client half-closes
+  }
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeService::Tokenize(grpc::ServerContext* /*context*/,
+                                   const v1::TokenizeRequest* request,
+                                   v1::TokenizeResponse* response) {
+  if (!error.ok()) return ToGrpcStatus(error);
+  absl::MutexLock lock(&mutex_);
+  last_tokenize_ = *request;
+  if (request->add_bos()) response->add_token_ids(1);
+  for (const char c : request->text()) response->add_token_ids(c);
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeService::Detokenize(grpc::ServerContext* /*context*/,
+                                     const v1::DetokenizeRequest* request,
+                                     v1::DetokenizeResponse* response) {
+  if (!error.ok()) return ToGrpcStatus(error);
+  absl::MutexLock lock(&mutex_);
+  last_detokenize_ = *request;
+  for (const int32_t id : request->token_ids()) {
+    response->mutable_text()->push_back(static_cast<char>(id));
+  }
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeService::ListModels(grpc::ServerContext* /*context*/,
+                                     const v1::ListModelsRequest* /*request*/,
+                                     v1::ListModelsResponse* response) {
+  if (!error.ok()) return ToGrpcStatus(error);
+  v1::ModelInfo* model = response->add_models();
+  model->set_model_id("tales");
+  model->set_fingerprint("0123456789abcdef0123456789abcdef");
+  model->set_vocabulary_fingerprint("beef");
+  model->set_numerics("int8");
+  model->set_context_max(1024);
+  model->set_vocab_size(4096);
+  model->set_target_workers(2);
+  model->set_draft_workers(1);
+  return grpc::Status::OK;
+}
+
+}  // namespace tandem::cli

@@ -1,0 +1,65 @@
+// A GenerationService that answers by a script, on a port of its own: the
+// command line is tested against it without a model.
+
+#ifndef TANDEM_TESTS_TOOLS_FAKE_SERVICE_H_
+#define TANDEM_TESTS_TOOLS_FAKE_SERVICE_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "grpcpp/server.h"
+#include "tandem/v1/generation.grpc.pb.h"
+
+namespace tandem::cli {
+
+class FakeService final : public v1::GenerationService::Service {
+ public:
+  FakeService();
+  ~FakeService() override;
+
+  // "127.0.0.1:PORT"
+  const std::string& address() const { return address_; }
+  void SetServing(const std::string& service, bool serving);
+
+  // Set before the call that they are for.
+  absl::Status error;                                  // returned where not OK
+  std::vector<std::string> texts = {"Once", " upon"};  // one token each
+  std::string held_back;                               // text of `ended`
+  bool wait_for_cancel = false;                        // after the tokens
+  bool end_early = false;                              // OK without `ended`
+
+  v1::TurnRequest last_turn() const;
+  v1::TokenizeRequest last_tokenize() const;
+  v1::DetokenizeRequest last_detokenize() const;
+
+ private:
+  using Stream =
+      grpc::ServerReaderWriter<v1::ConverseResponse, v1::ConverseRequest>;
+
+  grpc::Status Converse(grpc::ServerContext* context, Stream* stream) override;
+  grpc::Status Tokenize(grpc::ServerContext* context,
+                        const v1::TokenizeRequest* request,
+                        v1::TokenizeResponse* response) override;
+  grpc::Status Detokenize(grpc::ServerContext* context,
+                          const v1::DetokenizeRequest* request,
+                          v1::DetokenizeResponse* response) override;
+  grpc::Status ListModels(grpc::ServerContext* context,
+                          const v1::ListModelsRequest* request,
+                          v1::ListModelsResponse* response) override;
+  void SendTokens(const v1::TurnRequest& turn, Stream* stream);
+
+  std::string address_;
+  std::unique_ptr<grpc::Server> server_;
+  mutable absl::Mutex mutex_;
+  v1::TurnRequest last_turn_ ABSL_GUARDED_BY(mutex_);
+  v1::TokenizeRequest last_tokenize_ ABSL_GUARDED_BY(mutex_);
+  v1::DetokenizeRequest last_detokenize_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace tandem::cli
+
+#endif  // TANDEM_TESTS_TOOLS_FAKE_SERVICE_H_

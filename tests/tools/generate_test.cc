@@ -1,0 +1,177 @@
+#include <unistd.h>
+
+#include <fstream>
+
+#include "engine/base/error_reason.h"
+#include "engine/base/status.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/tools/fake_service.h"
+#include "tests/tools/run_tandem.h"
+
+namespace tandem::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+class GenerateTest : public ::testing::Test {
+ protected:
+  RunResult Run(std::vector<std::string> arguments,
+                const std::string& input = "") {
+    arguments.insert(arguments.begin(),
+                     {"generate", "--coordinator", service_.address()});
+    return RunTandem(arguments, input);
+  }
+
+  FakeService service_;
+};
+
+TEST_F(GenerateTest, PrintsTheTextAndANewline) {
+  service_.held_back = " a";
+  const RunResult result = Run({"Tell"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.out, "Once upon a\n");
+  EXPECT_EQ(result.err, "");
+  EXPECT_EQ(service_.last_turn().text(), "Tell");
+}
+
+TEST_F(GenerateTest, TextThatEndsALineGetsNoSecondNewline) {
+  service_.texts = {"one\n"};
+  EXPECT_EQ(Run({"Tell"}).out, "one\n");
+}
+
+TEST_F(GenerateTest, SendsEveryOptionAndNothingElse) {
+  const RunResult result = Run({"p",
+                                "--max-tokens",
+                                "9",
+                                "--temperature",
+                                "0.5",
+                                "--top-p",
+                                "0.25",
+                                "--top-k",
+                                "3",
+                                "--min-p",
+                                "0.125",
+                                "--repetition-penalty",
+                                "1.5",
+                                "--presence-penalty",
+                                "-1",
+                                "--frequency-penalty",
+                                "2",
+                                "--logit-bias",
+                                "5=-inf",
+                                "--logit-bias",
+                                "6=1.5",
+                                "--seed",
+                                "18446744073709551615",
+                                "--stop-token",
+                                "7",
+                                "--stop-token",
+                                "8",
+                                "--stop",
+                                "END",
+                                "--stop",
+                                "a b",
+                                "--ignore-eos",
+                                "--logprobs",
+                                "2",
+                                "--draft-length",
+                                "0",
+                                "--model",
+                                "m",
+                                "--session",
+                                "s",
+                                "--timeout-ms",
+                                "50",
+                                "--json"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const v1::TurnRequest turn = service_.last_turn();
+  EXPECT_EQ(turn.model_id(), "m");
+  EXPECT_EQ(turn.session_id(), "s");
+  EXPECT_EQ(turn.timeout_ms(), 50);
+  EXPECT_EQ(turn.options().seed(), 18446744073709551615u);
+  EXPECT_EQ(turn.options().stop_strings(1), "a b");
+  EXPECT_EQ(turn.options().presence_penalty(), -1.0f);
+  Run({"p"});
+  EXPECT_EQ(service_.last_turn().options().ByteSizeLong(), 0u)
+      << service_.last_turn().options().ShortDebugString();
+}
+
+TEST_F(GenerateTest, JsonIsOneObject) {
+  const RunResult result =
+      Run({"p", "--json", "--seed", "11", "--logprobs", "1"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const auto json = nlohmann::json::parse(result.out);
+  EXPECT_EQ(json["token_ids"], (std::vector<int>{100, 101}));
+  EXPECT_EQ(json["text"], "Once upon");
+  EXPECT_EQ(json["finish_reason"], "length");
+  EXPECT_EQ(json["seed"], 11);
+  EXPECT_EQ(json["usage"]["generated_tokens"], 2);
+  EXPECT_EQ(json["speculation"]["acceptance_rate"], 0.25);
+  EXPECT_EQ(json["logprobs"].size(), 2u);
+}
+
+TEST_F(GenerateTest, StatsGoToStandardError) {
+  const RunResult result = Run({"p", "--stats"});
+  EXPECT_EQ(result.out, "Once upon\n");
+  EXPECT_THAT(result.err, HasSubstr("1 of 4 drafted tokens accepted (25.0%)"));
+  EXPECT_THAT(result.err, HasSubstr("verify 40% (200 ms)"));
+}
+
+TEST_F(GenerateTest, PromptFromStandardInputOrFile) {
+  Run({"-"}, "from input\n");
+  EXPECT_EQ(service_.last_turn().text(), "from input\n");
+  Run({}, "piped");
+  EXPECT_EQ(service_.last_turn().text(), "piped");
+  const std::string path = ::testing::TempDir() + "/prompt.txt";
+  std::ofstream(path) << "from file";
+  Run({"--prompt-file", path});
+  EXPECT_EQ(service_.last_turn().text(), "from file");
+  unlink(path.c_str());
+}
+
+TEST_F(GenerateTest, WrongUsageNamesTheFlag) {
+  RunResult result = Run({"p", "--temperature", "-1"});
+  EXPECT_EQ(result.code, 2);
+  EXPECT_THAT(result.err, StartsWith("tandem: --temperature: "));
+  result = Run({"p", "--logprobs", "1"});
+  EXPECT_EQ(result.code, 2);
+  EXPECT_THAT(result.err, HasSubstr("add --json"));
+  result = Run({"\xff", "--json"});
+  EXPECT_EQ(result.code, 2);
+  EXPECT_THAT(result.err, HasSubstr("the prompt is not UTF-8 at byte 0"));
+}
+
+TEST_F(GenerateTest, ErrorsOfTheServiceAreShownAsTheyAre) {
+  service_.error = MakeError(absl::StatusCode::kNotFound,
+                             {.reason = kReasonUnknownModel, .violations = {}},
+                             "no model \"m\"; there is \"tales\"");
+  const RunResult result = Run({"p"});
+  EXPECT_EQ(result.code, 1);
+  EXPECT_EQ(result.out, "");
+  EXPECT_EQ(result.err, "tandem: no model \"m\"; there is \"tales\"\n");
+}
+
+TEST_F(GenerateTest, AStreamWithoutEndIsAnError) {
+  service_.end_early = true;
+  const RunResult result = Run({"p"});
+  EXPECT_EQ(result.code, 1);
+  EXPECT_EQ(result.out, "Once upon\n");
+  EXPECT_THAT(result.err, HasSubstr("the stream ended before the turn"));
+}
+
+TEST(GenerateWithoutServiceTest, NamesTheRemedy) {
+  const RunResult result =
+      RunTandem({"generate", "p", "--coordinator", "unix:/nonexistent"});
+  EXPECT_EQ(result.code, 1);
+  EXPECT_THAT(result.err, StartsWith("tandem: cannot reach the coordinator at "
+                                     "unix:/nonexistent: start one with "
+                                     "tandem-coordinator --target ADDRESS"));
+  EXPECT_THAT(result.err.substr(0, result.err.size() - 1),
+              Not(HasSubstr("\n")));
+}
+
+}  // namespace
+}  // namespace tandem::cli

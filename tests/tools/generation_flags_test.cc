@@ -1,0 +1,88 @@
+#include "tools/tandem/generation_flags.h"
+
+#include <cmath>
+#include <limits>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace tandem::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+TEST(GenerationFlagsTest, NothingGivenNothingSet) {
+  const auto options = ToGenerationOptions({});
+  ASSERT_TRUE(options.ok());
+  EXPECT_EQ(options->ByteSizeLong(), 0u);
+}
+
+TEST(GenerationFlagsTest, EveryFieldIsCarriedOver) {
+  const auto options = ToGenerationOptions({.max_tokens = 1,
+                                            .temperature = 0.0f,
+                                            .top_p = 0.5f,
+                                            .top_k = 0,
+                                            .min_p = 1.0f,
+                                            .repetition_penalty = 2.0f,
+                                            .presence_penalty = -10.0f,
+                                            .frequency_penalty = 10.0f,
+                                            .logit_bias = {"3=-inf", "4=-1e1"},
+                                            .seed = "0",
+                                            .stop_token_ids = {5},
+                                            .stop_strings = {"="},
+                                            .ignore_eos = true,
+                                            .logprobs = 0,
+                                            .draft_length = 16});
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->max_tokens(), 1);
+  EXPECT_TRUE(options->has_temperature());
+  EXPECT_EQ(options->top_p(), 0.5f);
+  EXPECT_TRUE(options->has_top_k());
+  EXPECT_EQ(options->min_p(), 1.0f);
+  EXPECT_EQ(options->repetition_penalty(), 2.0f);
+  EXPECT_EQ(options->presence_penalty(), -10.0f);
+  EXPECT_EQ(options->frequency_penalty(), 10.0f);
+  EXPECT_EQ(options->logit_bias(0).token_id(), 3);
+  EXPECT_EQ(options->logit_bias(0).bias(),
+            -std::numeric_limits<float>::infinity());
+  EXPECT_EQ(options->logit_bias(1).bias(), -10.0f);
+  EXPECT_TRUE(options->has_seed());
+  EXPECT_THAT(options->stop_token_ids(), ElementsAre(5));
+  EXPECT_THAT(options->stop_strings(), ElementsAre("="));
+  EXPECT_TRUE(options->ignore_eos());
+  EXPECT_TRUE(options->has_logprobs());
+  EXPECT_EQ(options->draft_length(), 16);
+}
+
+TEST(GenerationFlagsTest, OutOfRangeNamesEachFlag) {
+  const auto options =
+      ToGenerationOptions({.top_p = 0.0f,
+                           .stop_token_ids = {1, -1},
+                           .stop_strings = {std::string(257, 'x')},
+                           .draft_length = 17});
+  const std::string message(options.status().message());
+  EXPECT_THAT(message, HasSubstr("--top-p: "));
+  EXPECT_THAT(message, HasSubstr("--stop-token (number 2): "));
+  EXPECT_THAT(message, HasSubstr("--stop (number 1): "));
+  EXPECT_THAT(message, HasSubstr("--draft-length: "));
+}
+
+TEST(GenerationFlagsTest, MalformedTextIsNamed) {
+  for (const char* bias : {"", "5", "=1", "5=", "5=x", "x=5"}) {
+    const auto options = ToGenerationOptions({.logit_bias = {bias}});
+    EXPECT_THAT(std::string(options.status().message()),
+                HasSubstr("write ID=BIAS"))
+        << bias;
+  }
+  for (const char* seed : {"", "-1", "1.5", "18446744073709551616"}) {
+    const auto options = ToGenerationOptions({.seed = seed});
+    EXPECT_THAT(std::string(options.status().message()), HasSubstr("--seed"))
+        << seed;
+  }
+  const auto options = ToGenerationOptions({.stop_strings = {"\xc3"}});
+  EXPECT_THAT(std::string(options.status().message()), HasSubstr("UTF-8"));
+}
+
+}  // namespace
+}  // namespace tandem::cli

@@ -1,0 +1,88 @@
+#include <unistd.h>
+
+#include <fstream>
+
+#include "engine/gguf/gguf_writer.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/tools/run_tandem.h"
+
+namespace tandem::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class InspectTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    GgufWriter writer;
+    writer.SetString("general.architecture", "llama");
+    writer.SetString("hostile", "a\x1b[2J\nb");
+    writer.SetUint32("number", 7);
+    writer.SetFloat32("epsilon", 0.5f);
+    writer.SetBool("flag", true);
+    writer.SetInt32("negative", -3);
+    writer.SetStringArray("names", std::vector<std::string>{"x", "y"});
+    writer.SetInt32Array("types", std::vector<int32_t>(1000, 6));
+    const std::vector<uint8_t> data(4 * 6);
+    writer.AddTensor("weight", TensorType::kF32, std::vector<uint64_t>{3, 2},
+                     data);
+    Write(writer.Serialize());
+  }
+  void TearDown() override { unlink(path_.c_str()); }
+
+  void Write(const std::string& bytes) {
+    std::ofstream(path_, std::ios::binary) << bytes;
+  }
+
+  const std::string path_ = ::testing::TempDir() + "/inspect_test_" +
+                            std::to_string(getpid()) + ".gguf";
+};
+
+TEST_F(InspectTest, Text) {
+  const RunResult result = RunTandem({"inspect", path_});
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("GGUF version 3"));
+  EXPECT_THAT(result.out, HasSubstr("\"llama\""));
+  EXPECT_THAT(result.out, HasSubstr("[\"x\", \"y\"]"));
+  EXPECT_THAT(result.out,
+              HasSubstr("[6, 6, 6, 6, 6, 6, 6, 6, ... 1000 in all]"));
+  EXPECT_THAT(result.out, HasSubstr("weight"));
+  EXPECT_THAT(result.out, HasSubstr("[3, 2]"));
+  EXPECT_THAT(result.out, HasSubstr("total: 6 parameters, 24 bytes"));
+  EXPECT_THAT(result.out, Not(HasSubstr("\x1b")));
+}
+
+TEST_F(InspectTest, Json) {
+  const RunResult result = RunTandem({"inspect", path_, "--json"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const auto json = nlohmann::json::parse(result.out);
+  EXPECT_EQ(json["version"], 3);
+  EXPECT_EQ(json["parameters"], 6);
+  EXPECT_EQ(json["tensor_bytes"], 24);
+  EXPECT_EQ(json["metadata"][0]["value"], "llama");
+  EXPECT_EQ(json["metadata"][5]["value"], -3);
+  EXPECT_EQ(json["metadata"][7]["type"], "int32[]");
+  EXPECT_EQ(json["metadata"][7]["value"]["count"], 1000);
+  EXPECT_EQ(json["metadata"][7]["value"]["first"].size(), 8u);
+  EXPECT_EQ(json["tensors"][0]["name"], "weight");
+  EXPECT_EQ(json["tensors"][0]["type"], "F32");
+  EXPECT_EQ(json["tensors"][0]["shape"], (std::vector<int>{3, 2}));
+  EXPECT_EQ(json["tensors"][0]["bytes"], 24);
+}
+
+TEST_F(InspectTest, WhatIsNoGgufIsOneLine) {
+  Write("not a model");
+  for (const std::string& path :
+       {path_, std::string("/nonexistent.gguf"), ::testing::TempDir()}) {
+    const RunResult result = RunTandem({"inspect", path});
+    EXPECT_EQ(result.code, 1);
+    EXPECT_EQ(result.out, "");
+    EXPECT_THAT(result.err, HasSubstr("tandem: "));
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1);
+  }
+}
+
+}  // namespace
+}  // namespace tandem::cli

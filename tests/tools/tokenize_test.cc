@@ -1,0 +1,64 @@
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/tools/fake_service.h"
+#include "tests/tools/run_tandem.h"
+
+namespace tandem::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr char kModel[] =
+    TANDEM_SOURCE_DIR "/deploy/models/tales-draft-q8_0.gguf";
+
+TEST(TokenizeTest, ByTheService) {
+  FakeService service;
+  RunResult result =
+      RunTandem({"tokenize", "ab", "--coordinator", service.address()});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.out, "1 97 98\n");
+  result = RunTandem({"tokenize", "--no-bos", "--json", "--model-id", "m",
+                      "--coordinator", service.address()},
+                     "c");
+  EXPECT_EQ(result.out, "{\"token_ids\":[99]}\n");
+  EXPECT_EQ(service.last_tokenize().model_id(), "m");
+}
+
+TEST(TokenizeTest, TheEmptyTextIsAnEmptyList) {
+  FakeService service;
+  for (const std::vector<std::string>& place :
+       {std::vector<std::string>{"--coordinator", service.address()},
+        std::vector<std::string>{"--model", kModel}}) {
+    std::vector<std::string> arguments = {"tokenize", "", "--no-bos", "--json"};
+    arguments.insert(arguments.end(), place.begin(), place.end());
+    const RunResult result = RunTandem(arguments);
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_EQ(result.out, "{\"token_ids\":[]}\n");
+  }
+}
+
+TEST(TokenizeTest, ByAFileWithAndWithoutBos) {
+  const RunResult with = RunTandem({"tokenize", "Hello", "--model", kModel});
+  const RunResult without =
+      RunTandem({"tokenize", "Hello", "--no-bos", "--model", kModel});
+  EXPECT_EQ(with.code, 0) << with.err;
+  EXPECT_EQ(with.out, "1 " + without.out);
+}
+
+TEST(TokenizeTest, BytesThatAreNotUtf8) {
+  EXPECT_EQ(RunTandem({"tokenize", "--model", kModel}, "\xff").code, 0);
+  const RunResult result =
+      RunTandem({"tokenize", "--coordinator", "unix:/nonexistent"}, "\xff");
+  EXPECT_EQ(result.code, 2);
+  EXPECT_THAT(result.err, HasSubstr("the text is not UTF-8 at byte 0"));
+}
+
+TEST(TokenizeTest, AMissingFile) {
+  const RunResult result =
+      RunTandem({"tokenize", "a", "--model", "/nonexistent.gguf"});
+  EXPECT_EQ(result.code, 1);
+  EXPECT_THAT(result.err, HasSubstr("/nonexistent.gguf"));
+}
+
+}  // namespace
+}  // namespace tandem::cli

@@ -1,0 +1,150 @@
+#include "tools/tandem/client.h"
+
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+#include "grpcpp/client_context.h"
+#include "services/common/channel.h"
+#include "services/common/credentials.h"
+#include "services/common/status_conversion.h"
+
+namespace tandem::cli {
+namespace {
+
+// For calls that compute no tokens: a server that takes longer is stuck.
+constexpr std::chrono::seconds kUnaryTimeout{30};
+
+void SetUnaryDeadline(grpc::ClientContext* context) {
+  context->set_deadline(std::chrono::system_clock::now() + kUnaryTimeout);
+}
+
+void WriteCancel(
+    grpc::ClientReaderWriter<v1::ConverseRequest, v1::ConverseResponse>* turn) {
+  v1::ConverseRequest request;
+  request.mutable_cancel();
+  turn->Write(request);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Client>> Client::Make(
+    const ConnectionFlags& flags) {
+  auto credentials = MakeChannelCredentials(flags.tls);
+  if (!credentials.ok()) return UsageError(credentials.status().message());
+  return std::unique_ptr<Client>(new Client(
+      flags.coordinator, MakeChannel(flags.coordinator, *credentials)));
+}
+
+Client::Client(std::string address, std::shared_ptr<grpc::Channel> channel)
+    : address_(std::move(address)),
+      channel_(std::move(channel)),
+      stub_(v1::GenerationService::NewStub(channel_)) {}
+
+absl::Status Client::Explain(const grpc::Status& status) const {
+  absl::Status error = FromGrpcStatus(status);
+  if (GetErrorDetail(error)) return error;  // the service's own words
+  if (absl::IsUnavailable(error)) {
+    return absl::UnavailableError(absl::StrCat(
+        "cannot reach the coordinator at ", address_,
+        ": start one with tandem-coordinator --target ADDRESS, or name another "
+        "with --coordinator (",
+        error.message(), ")"));
+  }
+  if (absl::IsUnimplemented(error)) {
+    return absl::UnimplementedError(absl::StrCat(
+        "the server at ", address_,
+        " is no tandem coordinator: name another with --coordinator"));
+  }
+  return Annotate(error, address_);
+}
+
+absl::StatusOr<v1::TurnEnded> Client::RunTurn(const v1::TurnRequest& turn,
+                                              const TurnListener& listener) {
+  grpc::ClientContext context;
+  const std::unique_ptr<TurnStream> stream = stub_->Converse(&context);
+  v1::ConverseRequest request;
+  *request.mutable_start() = turn;
+  stream->Write(request);  // a failure shows in Finish
+  OpenWrites(stream.get());
+  v1::TurnEnded ended;
+  bool has_ended = false;
+  v1::ConverseResponse response;
+  while (!has_ended && stream->Read(&response)) {
+    switch (response.event_case()) {
+      case v1::ConverseResponse::kStarted:
+        listener.on_started(response.started());
+        break;
+      case v1::ConverseResponse::kTokens:
+        listener.on_tokens(response.tokens());
+        break;
+      case v1::ConverseResponse::kEnded:
+        ended = std::move(*response.mutable_ended());
+        has_ended = true;
+        break;
+      case v1::ConverseResponse::EVENT_NOT_SET:
+        break;  // an event of a later version
+    }
+  }
+  CloseWrites();
+  while (stream->Read(&response)) {  // Finish wants the stream read to its end
+  }
+  const grpc::Status status = stream->Finish();
+  if (!status.ok()) return Explain(status);
+  if (!has_ended) {
+    return absl::InternalError(absl::StrCat(
+        address_, ": the stream ended before the turn; ask again"));
+  }
+  return ended;
+}
+
+void Client::CancelTurn() {
+  absl::MutexLock lock(&mutex_);
+  cancel_asked_ = true;
+  if (turn_ != nullptr) WriteCancel(turn_);
+}
+
+void Client::OpenWrites(TurnStream* turn) {
+  absl::MutexLock lock(&mutex_);
+  turn_ = turn;
+  if (cancel_asked_) WriteCancel(turn_);
+}
+
+void Client::CloseWrites() {
+  absl::MutexLock lock(&mutex_);
+  turn_->WritesDone();
+  turn_ = nullptr;
+  cancel_asked_ = false;
+}
+
+absl::StatusOr<v1::TokenizeResponse> Client::Tokenize(
+    const v1::TokenizeRequest& request) {
+  grpc::ClientContext context;
+  SetUnaryDeadline(&context);
+  v1::TokenizeResponse response;
+  const grpc::Status status = stub_->Tokenize(&context, request, &response);
+  if (!status.ok()) return Explain(status);
+  return response;
+}
+
+absl::StatusOr<v1::DetokenizeResponse> Client::Detokenize(
+    const v1::DetokenizeRequest& request) {
+  grpc::ClientContext context;
+  SetUnaryDeadline(&context);
+  v1::DetokenizeResponse response;
+  const grpc::Status status = stub_->Detokenize(&context, request, &response);
+  if (!status.ok()) return Explain(status);
+  return response;
+}
+
+absl::StatusOr<v1::ListModelsResponse> Client::ListModels() {
+  grpc::ClientContext context;
+  SetUnaryDeadline(&context);
+  v1::ListModelsResponse response;
+  const grpc::Status status = stub_->ListModels(&context, {}, &response);
+  if (!status.ok()) return Explain(status);
+  return response;
+}
+
+}  // namespace tandem::cli

@@ -1,0 +1,109 @@
+// tandem health: asks any of the three servers how it is.
+
+#include <algorithm>
+#include <memory>
+#include <string>
+
+#include "CLI/App.hpp"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "engine/base/status.h"
+#include "services/common/channel.h"
+#include "services/common/credentials.h"
+#include "tools/tandem/command_line.h"
+#include "tools/tandem/health_client.h"
+#include "tools/tandem/json_output.h"
+
+namespace tandem::cli {
+namespace {
+
+// One question: a server that is alive answers within this.
+constexpr absl::Duration kCheckTimeout = absl::Seconds(2);
+constexpr absl::Duration kPollInterval = absl::Milliseconds(100);
+
+struct HealthFlags {
+  std::string address;
+  std::string service = "tandem.ready";
+  int64_t wait_ms = 0;
+  bool json = false;
+};
+
+// The answer, or the error of the last question once the time is over.
+absl::StatusOr<Serving> WaitForHealth(
+    const std::shared_ptr<grpc::Channel>& channel, const HealthFlags& flags) {
+  const absl::Time end = absl::Now() + absl::Milliseconds(flags.wait_ms);
+  while (true) {
+    const absl::StatusOr<Serving> serving =
+        CheckHealth(channel, flags.service, kCheckTimeout);
+    const bool good = serving.ok() && *serving == Serving::kServing;
+    if (good || absl::Now() >= end) return serving;
+    absl::SleepFor(std::min(kPollInterval, end - absl::Now()));
+  }
+}
+
+absl::Status Explain(const absl::Status& status, const HealthFlags& flags) {
+  if (absl::IsNotFound(status)) {
+    return absl::NotFoundError(absl::StrCat(
+        "the server at ", flags.address, " has no health service \"",
+        flags.service, "\": ask for tandem.ready, tandem.started or \"\""));
+  }
+  if (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status)) {
+    return absl::UnavailableError(absl::StrCat(
+        "cannot reach ", flags.address,
+        ": is the server started, and are its address and TLS files right? (",
+        status.message(), ")"));
+  }
+  return Annotate(status, flags.address);
+}
+
+absl::Status RunHealth(HealthFlags flags, const ConnectionFlags& connection,
+                       const Io& io) {
+  if (flags.address.empty()) flags.address = connection.coordinator;
+  const auto credentials = MakeChannelCredentials(connection.tls);
+  if (!credentials.ok()) return UsageError(credentials.status().message());
+  const auto channel = MakeChannel(flags.address, *credentials);
+  const absl::StatusOr<Serving> serving = WaitForHealth(channel, flags);
+  if (!serving.ok()) return Explain(serving.status(), flags);
+  const std::string state(ServingName(*serving));
+  if (flags.json) {
+    PrintJson({{"address", flags.address},
+               {"service", flags.service},
+               {"status", state}},
+              io.out);
+  } else {
+    *io.out << state << "\n";
+  }
+  if (*serving == Serving::kServing) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat(
+      flags.address, " is ", state, " for \"", flags.service,
+      "\": it loads, drains or lacks a worker; its log says which"));
+}
+
+}  // namespace
+
+void AddHealthCommand(CLI::App* app, CommandLine* line) {
+  auto flags = std::make_shared<HealthFlags>();
+  CLI::App* command = app->add_subcommand(
+      "health", "Prints the health of a server; exit code 0 if SERVING.");
+  command->add_option("address", flags->address,
+                      "A coordinator or worker; default: --coordinator");
+  command
+      ->add_option("--service", flags->service,
+                   "tandem.ready: takes work; tandem.started: has loaded; "
+                   "\"\": is alive")
+      ->capture_default_str();
+  command
+      ->add_option("--wait-ms", flags->wait_ms, "Waits this long for SERVING")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command->add_flag("--json", flags->json,
+                    "Prints an object with address, service and status");
+  command->callback([flags, line] {
+    line->run = [flags, line](const Io& io) {
+      return RunHealth(*flags, line->connection, io);
+    };
+  });
+}
+
+}  // namespace tandem::cli

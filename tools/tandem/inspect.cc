@@ -1,0 +1,215 @@
+// tandem inspect: what a GGUF file holds.
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <variant>
+
+#include "CLI/App.hpp"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "engine/base/status.h"
+#include "engine/gguf/gguf_file.h"
+#include "tools/tandem/command_line.h"
+#include "tools/tandem/json_output.h"
+
+namespace tandem::cli {
+namespace {
+
+// A vocabulary has up to a million entries: only its first ones are shown.
+constexpr size_t kElementsShown = 8;
+constexpr size_t kStringBytesShown = 100;
+
+// Printable: a file's text must not drive the terminal.
+std::string ShownString(absl::string_view text) {
+  const std::string quoted = absl::StrCat(
+      "\"", absl::Utf8SafeCEscape(text.substr(0, kStringBytesShown)), "\"");
+  if (text.size() <= kStringBytesShown) return quoted;
+  return absl::StrCat(quoted, "... (", text.size(), " bytes)");
+}
+
+template <typename T>
+std::string ShownScalar(const T& value) {
+  if constexpr (std::is_same_v<T, absl::string_view>) {
+    return ShownString(value);
+  } else if constexpr (std::is_same_v<T, bool>) {
+    return value ? "true" : "false";
+  } else {
+    return absl::StrCat(value);
+  }
+}
+
+std::string ShownArray(const GgufArray& array) {
+  return std::visit(
+      [](const auto& values) {
+        const size_t shown = std::min(values.size(), kElementsShown);
+        const std::string list =
+            absl::StrJoin(values.begin(), values.begin() + shown, ", ",
+                          [](std::string* out, const auto& value) {
+                            absl::StrAppend(out, ShownScalar(value));
+                          });
+        if (shown == values.size()) return absl::StrCat("[", list, "]");
+        return absl::StrCat("[", list, ", ... ", values.size(), " in all]");
+      },
+      array.values);
+}
+
+std::string ShownValue(const GgufEntry& entry) {
+  return std::visit(
+      [](const auto& value) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(value)>,
+                                     GgufArray>) {
+          return ShownArray(value);
+        } else {
+          return ShownScalar(value);
+        }
+      },
+      entry.value);
+}
+
+std::string TypeName(const GgufEntry& entry) {
+  if (const auto* array = std::get_if<GgufArray>(&entry.value)) {
+    return absl::StrCat(GgufValueTypeName(array->element_type), "[]");
+  }
+  return std::string(GgufValueTypeName(entry.type));
+}
+
+std::string Shape(const GgufTensor& tensor) {
+  return absl::StrCat("[", absl::StrJoin(tensor.dims, ", "), "]");
+}
+
+struct Totals {
+  uint64_t elements = 0;
+  uint64_t bytes = 0;
+};
+
+Totals TensorTotals(const GgufFile& file) {
+  Totals totals;
+  for (const GgufTensor& tensor : file.tensors()) {
+    totals.elements += tensor.elements();
+    totals.bytes += tensor.bytes;
+  }
+  return totals;
+}
+
+void PrintText(const GgufFile& file, std::ostream* out) {
+  *out << absl::StrFormat("GGUF version %d, %d bytes, alignment %d\n\n",
+                          file.version(), file.bytes().size(),
+                          file.alignment());
+  *out << "metadata: " << file.entries().size() << "\n";
+  for (const GgufEntry& entry : file.entries()) {
+    *out << absl::StrFormat("  %-40s %-10s %s\n",
+                            absl::Utf8SafeCEscape(entry.key), TypeName(entry),
+                            ShownValue(entry));
+  }
+  *out << "\ntensors: " << file.tensors().size()
+       << " (shape: the contiguous dimension first; offset from the start of "
+          "the file)\n";
+  for (const GgufTensor& tensor : file.tensors()) {
+    *out << absl::StrFormat("  %-32s %-6s %-16s offset %-12d bytes %d\n",
+                            absl::Utf8SafeCEscape(tensor.name),
+                            GetTensorTypeInfo(tensor.type).name, Shape(tensor),
+                            tensor.offset, tensor.bytes);
+  }
+  const Totals totals = TensorTotals(file);
+  *out << absl::StrFormat("total: %d parameters, %d bytes\n", totals.elements,
+                          totals.bytes);
+}
+
+template <typename T>
+Json JsonScalar(const T& value) {
+  if constexpr (std::is_same_v<T, absl::string_view>) {
+    return std::string(value);
+  } else {
+    return value;
+  }
+}
+
+Json JsonArray(const GgufArray& array) {
+  Json first = Json::array();
+  std::visit(
+      [&first](const auto& values) {
+        const size_t shown = std::min(values.size(), kElementsShown);
+        for (size_t i = 0; i < shown; ++i) {
+          first.push_back(JsonScalar(values[i]));
+        }
+      },
+      array.values);
+  return {{"count", array.size()}, {"first", first}};
+}
+
+Json JsonEntry(const GgufEntry& entry) {
+  Json value;
+  std::visit(
+      [&value](const auto& held) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(held)>, GgufArray>) {
+          value = JsonArray(held);
+        } else {
+          value = JsonScalar(held);
+        }
+      },
+      entry.value);
+  return {{"key", entry.key}, {"type", TypeName(entry)}, {"value", value}};
+}
+
+void PrintJsonForm(const GgufFile& file, std::ostream* out) {
+  Json metadata = Json::array();
+  for (const GgufEntry& entry : file.entries()) {
+    metadata.push_back(JsonEntry(entry));
+  }
+  Json tensors = Json::array();
+  for (const GgufTensor& tensor : file.tensors()) {
+    tensors.push_back(
+        {{"name", tensor.name},
+         {"type", std::string(GetTensorTypeInfo(tensor.type).name)},
+         {"shape", tensor.dims},
+         {"offset", tensor.offset},
+         {"bytes", tensor.bytes}});
+  }
+  const Totals totals = TensorTotals(file);
+  PrintJson({{"version", file.version()},
+             {"file_bytes", file.bytes().size()},
+             {"alignment", file.alignment()},
+             {"metadata", metadata},
+             {"tensors", tensors},
+             {"parameters", totals.elements},
+             {"tensor_bytes", totals.bytes}},
+            out);
+}
+
+absl::Status RunInspect(const std::string& path, bool json, const Io& io) {
+  TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file,
+                          GgufFile::Open(path));
+  if (json) {
+    PrintJsonForm(*file, io.out);
+  } else {
+    PrintText(*file, io.out);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddInspectCommand(CLI::App* app, CommandLine* line) {
+  struct InspectFlags {
+    std::string path;
+    bool json = false;
+  };
+  auto flags = std::make_shared<InspectFlags>();
+  CLI::App* command = app->add_subcommand(
+      "inspect", "Prints the metadata and the tensor table of a GGUF file.");
+  command->add_option("file", flags->path, "The GGUF file")->required();
+  command->add_flag("--json", flags->json,
+                    "Prints one object; of an array its count and first "
+                    "elements");
+  command->callback([flags, line] {
+    line->run = [flags](const Io& io) {
+      return RunInspect(flags->path, flags->json, io);
+    };
+  });
+}
+
+}  // namespace tandem::cli

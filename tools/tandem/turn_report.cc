@@ -1,0 +1,120 @@
+#include "tools/tandem/turn_report.h"
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
+
+namespace tandem::cli {
+namespace {
+
+// 0 where nothing was drafted: JSON has no NaN.
+double AcceptanceRate(const v1::SpeculationStats& stats) {
+  if (stats.drafted_tokens() == 0) return 0;
+  return static_cast<double>(stats.accepted_tokens()) /
+         static_cast<double>(stats.drafted_tokens());
+}
+
+Json SpeculationJson(const v1::SpeculationStats& stats) {
+  return {{"rounds", stats.rounds()},
+          {"drafted_tokens", stats.drafted_tokens()},
+          {"accepted_tokens", stats.accepted_tokens()},
+          {"acceptance_rate", AcceptanceRate(stats)},
+          {"draft_us", stats.draft_us()},
+          {"verify_us", stats.verify_us()},
+          {"rpc_us", stats.rpc_us()},
+          {"first_token_us", stats.first_token_us()},
+          {"total_us", stats.total_us()}};
+}
+
+Json LogprobsJson(const v1::TokensGenerated& tokens) {
+  Json positions = Json::array();
+  for (const v1::PositionLogprobs& position : tokens.logprobs()) {
+    Json alternatives = Json::array();
+    for (const v1::TokenLogprob& token : position.alternatives()) {
+      alternatives.push_back(
+          {{"token_id", token.token_id()}, {"logprob", token.logprob()}});
+    }
+    positions.push_back(
+        {{"logprob", position.logprob()}, {"alternatives", alternatives}});
+  }
+  return positions;
+}
+
+// "verify 61% (372 ms)"
+std::string Share(absl::string_view name, int64_t part_us, int64_t total_us) {
+  const double percent = total_us == 0 ? 0
+                                       : 100.0 * static_cast<double>(part_us) /
+                                             static_cast<double>(total_us);
+  return absl::StrFormat("%s %.0f%% (%.0f ms)", name, percent,
+                         static_cast<double>(part_us) / 1000);
+}
+
+}  // namespace
+
+void Append(const v1::TokensGenerated& more, TurnRecord* record) {
+  record->tokens.mutable_token_ids()->MergeFrom(more.token_ids());
+  record->tokens.mutable_text()->append(more.text());
+  record->tokens.mutable_logprobs()->MergeFrom(more.logprobs());
+}
+
+std::string FinishReasonName(v1::FinishReason reason) {
+  const std::string name = v1::FinishReason_Name(reason);
+  if (name.empty()) return absl::StrCat("reason_", static_cast<int>(reason));
+  return absl::AsciiStrToLower(absl::StripPrefix(name, "FINISH_REASON_"));
+}
+
+Json TurnJson(const TurnRecord& record) {
+  const v1::TurnStarted& started = record.started;
+  const v1::TurnEnded& ended = record.ended;
+  Json json = {{"token_ids", record.tokens.token_ids()},
+               {"text", record.tokens.text()},
+               {"finish_reason", FinishReasonName(ended.finish_reason())},
+               {"seed", started.seed()},
+               {"usage",
+                {{"prompt_tokens", ended.usage().prompt_tokens()},
+                 {"generated_tokens", ended.usage().generated_tokens()}}},
+               {"speculation", SpeculationJson(ended.speculation())},
+               {"session_id", started.session_id()},
+               {"turn", started.turn()},
+               {"fingerprint", started.fingerprint()},
+               {"model_id", started.model_id()}};
+  if (record.tokens.logprobs_size() > 0) {
+    json["logprobs"] = LogprobsJson(record.tokens);
+  }
+  return json;
+}
+
+std::string TurnStats(const TurnRecord& record) {
+  const v1::SpeculationStats& stats = record.ended.speculation();
+  const int64_t tokens = record.ended.usage().generated_tokens();
+  const int64_t total_us = stats.total_us();
+  const double seconds = static_cast<double>(total_us) / 1e6;
+  const double rate = seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
+  const double per_round =
+      stats.rounds() == 0
+          ? 0
+          : static_cast<double>(tokens) / static_cast<double>(stats.rounds());
+  const int64_t other_us = std::max<int64_t>(
+      0, total_us - stats.draft_us() - stats.verify_us() - stats.rpc_us());
+  return absl::StrCat(
+      absl::StrFormat("tokens: %d in %.2f s (%.1f/s), the first after %.0f ms; "
+                      "ended by %s; seed %u\n",
+                      tokens, seconds, rate,
+                      static_cast<double>(stats.first_token_us()) / 1000,
+                      FinishReasonName(record.ended.finish_reason()),
+                      record.started.seed()),
+      absl::StrFormat("speculation: %d rounds, %d of %d drafted tokens "
+                      "accepted (%.1f%%), %.2f tokens a round\n",
+                      stats.rounds(), stats.accepted_tokens(),
+                      stats.drafted_tokens(), 100 * AcceptanceRate(stats),
+                      per_round),
+      "time: ", Share("draft", stats.draft_us(), total_us), ", ",
+      Share("verify", stats.verify_us(), total_us), ", ",
+      Share("RPC", stats.rpc_us(), total_us), ", ",
+      Share("other", other_us, total_us), "\n");
+}
+
+}  // namespace tandem::cli

@@ -1,0 +1,37 @@
+// What `tandem generate` tells about a turn: the object of --json and the
+// lines of --stats. Pure functions of the turn's events.
+
+#ifndef TANDEM_TOOLS_TANDEM_TURN_REPORT_H_
+#define TANDEM_TOOLS_TANDEM_TURN_REPORT_H_
+
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "tandem/v1/generation.pb.h"
+#include "tools/tandem/json_output.h"
+
+namespace tandem::cli {
+
+// The events of one turn, collected.
+struct TurnRecord {
+  v1::TurnStarted started;
+  v1::TokensGenerated tokens;  // all of them, joined
+  v1::TurnEnded ended;         // its text is joined to tokens.text
+};
+
+// Joins `more` to the record's tokens.
+void Append(const v1::TokensGenerated& more, TurnRecord* record);
+
+// "stop_token", "length", ...
+std::string FinishReasonName(v1::FinishReason reason);
+
+// token_ids, text, finish_reason, seed, usage, speculation, session_id, turn,
+// fingerprint, model_id; logprobs where they were asked for.
+Json TurnJson(const TurnRecord& record);
+
+// Three lines: speed, speculation, where the time went.
+std::string TurnStats(const TurnRecord& record);
+
+}  // namespace tandem::cli
+
+#endif  // TANDEM_TOOLS_TANDEM_TURN_REPORT_H_
