@@ -28,6 +28,7 @@ ALLOWED = {
     "services/worker": ENGINE + ("services/common", "tandem/v1"),
     "services/coordinator": TEXT + ("engine/session/turn.h", "services/common",
                                     "tandem/v1"),
+    "tools/bench": ENGINE,
     "tools/tandem": TEXT + ("services/common", "tandem/v1"),
 }
 OURS = re.compile(r"^(engine|services|tools|tests|tandem|google/rpc)/")

@@ -1,0 +1,201 @@
+"""The command line against real processes: right and wrong input."""
+
+import json
+import signal
+import subprocess
+import unittest
+
+import processes
+
+PROMPT = "Once upon a time"
+
+
+class CommandLineTest(processes.ClusterTest):
+
+    def run_ok(self, *arguments, **options):
+        result = self.cluster.tandem(*arguments, **options)
+        self.assertEqual(result.returncode, 0, result.stderr.decode())
+        return result
+
+    def run_json(self, *arguments, **options):
+        return json.loads(self.run_ok(*arguments, "--json", **options).stdout)
+
+    def run_wrong(self, code, part, *arguments, **options):
+        result = self.cluster.tandem(*arguments, **options)
+        error = result.stderr.decode()
+        self.assertEqual(result.returncode, code, error)
+        self.assertTrue(error.startswith("tandem: "), error)
+        self.assertEqual(error.count("\n"), 1, error)
+        self.assertIn(part, error)
+
+    def generate(self, *arguments):
+        return self.run_json("generate", PROMPT, "--max-tokens", "32",
+                             "--seed", "7", *arguments)
+
+    def test_generate_text_and_json_agree(self):
+        turn = self.generate()
+        text = self.run_ok("generate", PROMPT, "--max-tokens", "32", "--seed",
+                           "7").stdout.decode()
+        self.assertEqual(text.rstrip("\n"), turn["text"].rstrip("\n"))
+        self.assertEqual(len(turn["token_ids"]), 32)
+        self.assertEqual(turn["finish_reason"], "length")
+        self.assertEqual(turn["seed"], 7)
+        self.assertEqual(turn["usage"]["generated_tokens"], 32)
+        self.assertEqual(len(turn["session_id"]), 32)
+
+    def test_the_draft_length_changes_no_token(self):
+        plain = self.generate("--draft-length", "0")
+        self.assertEqual(plain["speculation"]["drafted_tokens"], 0)
+        for length in ("1", "4", "8"):
+            drafted = self.generate("--draft-length", length)
+            self.assertEqual(drafted["token_ids"], plain["token_ids"])
+            self.assertGreater(drafted["speculation"]["drafted_tokens"], 0)
+            self.assertLess(drafted["speculation"]["rounds"],
+                            plain["speculation"]["rounds"])
+
+    def test_a_drawn_seed_gives_the_turn_again(self):
+        first = self.run_json("generate", PROMPT, "--max-tokens", "16")
+        self.assertLess(first["seed"], 2**53)
+        again = self.run_json("generate", PROMPT, "--max-tokens", "16",
+                              "--seed", str(first["seed"]))
+        self.assertEqual(first["token_ids"], again["token_ids"])
+
+    def test_a_session_goes_on(self):
+        first = self.generate()
+        second = self.run_json("generate", " And then", "--session",
+                               first["session_id"], "--max-tokens", "4")
+        self.assertEqual(second["turn"], first["turn"] + 1)
+        self.assertGreater(
+            second["usage"]["prompt_tokens"],
+            first["usage"]["prompt_tokens"] + len(first["token_ids"]))
+
+    def test_stops(self):
+        plain = self.generate("--draft-length", "0", "--temperature", "0")
+        stop = plain["text"][10:14]
+        cut = self.generate("--temperature", "0", "--stop", stop)
+        self.assertEqual(cut["finish_reason"], "stop_string")
+        self.assertEqual(cut["text"],
+                         plain["text"][:plain["text"].index(stop)])
+        token = plain["token_ids"][5]
+        cut = self.generate("--temperature", "0", "--stop-token", str(token))
+        self.assertEqual(cut["finish_reason"], "stop_token")
+        self.assertEqual(
+            cut["token_ids"],
+            plain["token_ids"][:plain["token_ids"].index(token) + 1])
+
+    def test_logprobs_and_bias(self):
+        turn = self.generate("--logprobs", "2")
+        self.assertEqual(len(turn["logprobs"]), 32)
+        self.assertEqual(len(turn["logprobs"][0]["alternatives"]), 2)
+        banned = turn["token_ids"][0]
+        other = self.generate("--logit-bias", f"{banned}=-inf")
+        self.assertNotIn(banned, other["token_ids"])
+
+    def test_prompts_from_input_and_file(self):
+        expected = self.generate()["token_ids"]
+        flags = ("--max-tokens", "32", "--seed", "7")
+        piped = self.run_json("generate", "-", *flags, input=PROMPT.encode())
+        self.assertEqual(piped["token_ids"], expected)
+        path = self.cluster.folder / "prompt.txt"
+        path.write_text(PROMPT)
+        read = self.run_json("generate", "--prompt-file", path, *flags)
+        self.assertEqual(read["token_ids"], expected)
+
+    def test_stats(self):
+        result = self.run_ok("generate", PROMPT, "--max-tokens", "16",
+                             "--stats")
+        self.assertIn("drafted tokens accepted", result.stderr.decode())
+        self.assertIn("verify", result.stderr.decode())
+
+    def test_timeout_ends_the_turn(self):
+        turn = self.run_json("generate", PROMPT, "--max-tokens", "900",
+                             "--ignore-eos", "--timeout-ms", "1")
+        self.assertEqual(turn["finish_reason"], "deadline")
+
+    def test_interrupt_cancels_and_shows_what_came(self):
+        with subprocess.Popen(
+                [processes.BIN / "tandem", "generate", PROMPT, "--coordinator",
+                 self.cluster.coordinator, "--max-tokens", "1000",
+                 "--ignore-eos", "--draft-length", "0"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE) as process:
+            first = process.stdout.read(1)
+            process.send_signal(signal.SIGINT)
+            rest, errors = process.communicate(
+                timeout=processes.LIMIT_SECONDS)
+        self.assertEqual(process.returncode, 130, errors)
+        self.assertTrue((first + rest).endswith(b"\n"))
+        self.assertEqual(errors, b"")
+
+    def test_wrong_requests(self):
+        for code, part, arguments in (
+                (1, "nonesuch", ("generate", PROMPT, "--model", "nonesuch")),
+                (1, "session", ("generate", PROMPT, "--session", "0" * 32)),
+                (1, "", ("generate", "a " * 5000)),
+                (1, "4096", ("generate", PROMPT, "--stop-token", "4096")),
+                (1, "", ("detokenize", "4096")),
+                (1, "", ("detokenize", "--", "-1")),
+                (2, "--top-p", ("generate", PROMPT, "--top-p", "nan")),
+                (2, "--max-tokens", ("generate", PROMPT, "--max-tokens", "0")),
+                (2, "UTF-8", ("generate", b"\xff\xfe")),
+                (2, "--nonsense", ("generate", PROMPT, "--nonsense"))):
+            with self.subTest(arguments=arguments):
+                self.run_wrong(code, part, *arguments)
+
+    def test_tokenize_by_service_and_by_file(self):
+        for text in ("", "Hello", "a\tb\n", "n\u00e4\u00efve \U0001f600", " x"):
+            for flags in ((), ("--no-bos",)):
+                by_service = self.run_json("tokenize", *flags,
+                                           input=text.encode())
+                by_file = self.run_json("tokenize", "--model",
+                                        processes.TARGET_MODEL, *flags,
+                                        input=text.encode())
+                self.assertEqual(by_service, by_file)
+        self.assertEqual(self.run_json("tokenize", "", "--no-bos"),
+                         {"token_ids": []})
+
+    def test_detokenize_undoes_tokenize(self):
+        text = "The king\u2019s daughter"
+        ids = self.run_ok("tokenize", text).stdout
+        back = self.run_ok("detokenize", input=ids).stdout.decode()
+        self.assertEqual(back, text + "\n")
+
+    def test_models(self):
+        models = self.run_json("models")["models"]
+        self.assertEqual(len(models), 1)
+        self.assertEqual(models[0]["vocab_size"], 4096)
+        self.assertEqual(models[0]["draft_workers"], 1)
+        self.assertIn(models[0]["model_id"],
+                      self.run_ok("models").stdout.decode())
+
+    def test_inspect(self):
+        shown = self.run_json("inspect", processes.DRAFT_MODEL)
+        self.assertEqual(len(shown["tensors"]), 20)
+        end = max(t["offset"] + t["bytes"] for t in shown["tensors"])
+        self.assertLessEqual(end, shown["file_bytes"])
+        self.run_wrong(1, "/nonexistent", "inspect", "/nonexistent")
+        self.run_wrong(1, "README.md", "inspect",
+                       processes.SOURCE_DIR / "README.md")
+
+    def test_health_of_all_three(self):
+        for name in ("coordinator", "target", "draft"):
+            for service in ("", "tandem.started", "tandem.ready"):
+                result = self.run_ok("health", self.cluster.address(name),
+                                     "--service", service)
+                self.assertEqual(result.stdout, b"SERVING\n")
+        self.run_wrong(1, "nonesuch", "health", "--service", "nonesuch")
+
+
+class WithoutCoordinatorTest(unittest.TestCase):
+
+    def test_every_command_names_the_remedy(self):
+        for arguments in (("generate", "a"), ("tokenize", "a"),
+                          ("detokenize", "1"), ("models",)):
+            result = processes.tandem(*arguments, "--coordinator",
+                                      "unix:/nonexistent/socket")
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(b"start one with tandem-coordinator", result.stderr)
+
+
+if __name__ == "__main__":
+    processes.main()

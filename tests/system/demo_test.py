@@ -1,0 +1,90 @@
+"""`./tools/demo --serve` starts, answers, and stops without a trace."""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import tempfile
+import unittest
+
+import processes
+
+COMMAND = "./tools/demo --serve"
+
+
+def processes_of(folder):
+    """Ids of the processes whose command line names `folder`."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue  # it has ended
+            if os.fsencode(folder) in line:
+                found.append(int(entry.name))
+    return found
+
+
+@unittest.skipUnless(
+    processes.BINARY_DIR == processes.SOURCE_DIR / "build/release",
+    "the demo runs build/release: this is another build")
+class DemoTest(unittest.TestCase):
+
+    def serve(self, stop_signal):
+        messages = tempfile.TemporaryFile()
+        self.addCleanup(messages.close)
+        process = subprocess.Popen(
+            COMMAND.split(), cwd=processes.SOURCE_DIR,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=messages, start_new_session=True)
+        try:
+            line = process.stdout.readline().decode()
+            match = re.fullmatch(
+                r"export TANDEM_COORDINATOR=(127\.0\.0\.1:\d+)\n", line)
+            if not match:
+                messages.seek(0)
+                self.fail(f"{line}: {messages.read().decode()}")
+            answer = processes.tandem("generate", "Once", "--max-tokens", "8",
+                                      "--coordinator", match.group(1))
+            self.assertEqual(answer.returncode, 0, answer.stderr.decode())
+            self.assertTrue(answer.stdout.strip())
+            work = self.work_folder(process.pid)
+            self.assertGreaterEqual(len(processes_of(work)), 3)
+            os.kill(process.pid, stop_signal)
+            code = process.wait(processes.LIMIT_SECONDS)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            process.stdout.close()
+        self.assertEqual(processes_of(work), [])
+        self.assertFalse(pathlib.Path(work).exists())
+        return code
+
+    def work_folder(self, pid):
+        """The demo's folder, by the command lines of its children."""
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
+        for child in children.read_text().split():
+            line = pathlib.Path(f"/proc/{child}/cmdline").read_bytes()
+            match = re.search(rb"/tmp/tandem-demo\.[^/\0]+", line)
+            if match:
+                return match.group().decode()
+        raise AssertionError("the demo has no children")
+
+    def test_interrupt_stops_everything(self):
+        self.assertEqual(self.serve(signal.SIGINT), 130)
+
+    def test_termination_stops_everything(self):
+        self.assertEqual(self.serve(signal.SIGTERM), 143)
+
+    def test_help(self):
+        result = subprocess.run(
+            [processes.SOURCE_DIR / "tools/demo", "--help"],
+            stdout=subprocess.PIPE, check=True)
+        self.assertIn(b"--serve", result.stdout)
+
+
+if __name__ == "__main__":
+    processes.main()
