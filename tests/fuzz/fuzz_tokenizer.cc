@@ -1,0 +1,110 @@
+// Fuzz target: tokenizer and stream decoder. Bytes that begin with "GGUF" are
+// a vocabulary to be read; others are a text for a fixed one, the first byte
+// being the length of a stop string that the text begins with.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
+#include "engine/base/check.h"
+#include "engine/gguf/gguf_file.h"
+#include "engine/tokenizer/stream_decoder.h"
+#include "engine/tokenizer/tokenizer.h"
+#include "engine/tokenizer/utf8.h"
+#include "tests/engine/tokenizer/test_vocabulary.h"
+
+namespace tandem {
+namespace {
+
+const Tokenizer& FixedTokenizer() {
+  static const Tokenizer* const tokenizer = [] {
+    TestVocabulary vocabulary = TestVocabulary::WithBytes();
+    float score = 0;
+    for (const char* piece :
+         {"\u2581", "a", "b", "ab", "ba", "aa", "\u2581a", "aba", "\u00e9",
+          "\u00e9a", "<", ">", "s", "<s", "s>"}) {
+      vocabulary.Add(piece, TokenKind::kNormal, score -= 0.5f);
+    }
+    vocabulary.Add("  ", TokenKind::kUserDefined);
+    vocabulary.Add("<x>", TokenKind::kUserDefined);
+    vocabulary.Add("<x>a", TokenKind::kUserDefined);
+    return MakeTokenizer(vocabulary).release();
+  }();
+  return *tokenizer;
+}
+
+bool IsWholeUtf8(absl::string_view text) {
+  while (!text.empty()) {
+    const Utf8Prefix first = FirstUtf8(text);
+    if (first.kind != Utf8Prefix::Kind::kCharacter) return false;
+    text.remove_prefix(first.bytes);
+  }
+  return true;
+}
+
+// Looks at what each token adds, once: linear in the text.
+void TryStream(const Tokenizer& tokenizer, const std::vector<TokenId>& ids,
+               const std::vector<std::string>& stops) {
+  StreamDecoder decoder(&tokenizer, stops);
+  std::string joined;
+  const auto take = [&decoder, &joined] {
+    TANDEM_CHECK(decoder.decided().size() >= joined.size());
+    const std::string added = decoder.decided().substr(joined.size());
+    TANDEM_CHECK(IsWholeUtf8(added));
+    joined += added;
+  };
+  for (const TokenId id : ids) {
+    const bool stopped = decoder.Push(id);
+    take();
+    if (stopped) break;
+  }
+  decoder.Finish();
+  take();
+  TANDEM_CHECK(joined == decoder.decided());
+  for (const std::string& stop : stops) {
+    TANDEM_CHECK(!absl::StrContains(joined, stop));
+  }
+}
+
+void TryText(absl::string_view input) {
+  if (input.empty()) return;
+  const absl::string_view text = input.substr(1);
+  const Tokenizer& tokenizer = FixedTokenizer();
+  const std::vector<TokenId> ids = tokenizer.Encode(text, /*add_bos=*/true);
+  TANDEM_CHECK(tokenizer.Decode(ids, /*skip_special=*/true) == text);
+  TryStream(tokenizer, ids, {});
+  const std::string stop(text.substr(0, static_cast<uint8_t>(input[0])));
+  if (!stop.empty() && IsWholeUtf8(stop)) TryStream(tokenizer, ids, {stop});
+}
+
+void TryVocabulary(absl::string_view bytes) {
+  const auto file = GgufFile::FromBytes(std::string(bytes), "fuzz");
+  if (!file.ok()) return;
+  const auto tokenizer = Tokenizer::FromGguf(**file);
+  if (!tokenizer.ok()) return;
+  const std::vector<TokenId> ids = (*tokenizer)
+                                       ->Encode("a <s> \u00e9\u2581 abab\xff",
+                                                /*add_bos=*/true);
+  for (const TokenId id : ids) {
+    TANDEM_CHECK(id >= 0 && id < (*tokenizer)->vocab_size());
+  }
+  (*tokenizer)->Decode(ids, /*skip_special=*/false);
+  TryStream(**tokenizer, ids, {});
+}
+
+}  // namespace
+}  // namespace tandem
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const absl::string_view input(reinterpret_cast<const char*>(data), size);
+  if (absl::StartsWith(input, "GGUF")) {
+    tandem::TryVocabulary(input);
+  } else {
+    tandem::TryText(input);
+  }
+  return 0;
+}
