@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/error_reason.h"
+#include "engine/gguf/gguf_error.h"
 
 namespace tandem {
 namespace {
@@ -131,15 +132,16 @@ class Reader {
           absl::string_view(entry.key).substr(prefix_.size());
       if (Contains(kKnownKeys, suffix) || IsHarmless(suffix, entry)) continue;
       return UnsupportedModel(
-          file_, absl::StrCat("key ", entry.key, " at offset ", entry.offset,
-                              " asks for what this build does not compute"));
+          file_, absl::StrCat("offset ", entry.offset, ": key ",
+                              QuoteForError(entry.key),
+                              ": asks for what this build does not compute"));
     }
     return absl::OkStatus();
   }
 
  private:
   absl::Status Missing(absl::string_view key) const {
-    return MalformedModel(file_, absl::StrCat("key ", key, " is missing"));
+    return MalformedModel(file_, absl::StrCat("key '", key, "' is missing"));
   }
 
   absl::StatusOr<int64_t> InRange(absl::string_view key, uint64_t value,
@@ -238,7 +240,7 @@ absl::Status ReadVocabSize(const GgufFile& file, const Reader& reader,
   if (table == nullptr || table->dims.size() != 2 || table->dims[1] == 0 ||
       table->dims[1] > kVocabMax) {
     return MalformedModel(
-        file, absl::StrCat("tensor token_embd.weight is missing or is not a "
+        file, absl::StrCat("tensor 'token_embd.weight' is missing or is not a "
                            "matrix of at most ",
                            kVocabMax, " rows"));
   }
@@ -272,14 +274,14 @@ absl::StatusOr<ModelConfig> ModelConfig::FromGguf(const GgufFile& file) {
   const absl::StatusOr<absl::string_view> name =
       file.GetString("general.architecture");
   if (absl::IsNotFound(name.status())) {
-    return MalformedModel(file, "key general.architecture is missing");
+    return MalformedModel(file, "key 'general.architecture' is missing");
   }
   if (!name.ok()) return name.status();
   const Architecture* architecture = FindArchitecture(*name);
   if (architecture == nullptr) {
     return UnsupportedModel(
-        file, absl::StrCat("architecture \"", *name,
-                           "\" is not supported (supported: llama)"));
+        file, absl::StrCat("architecture ", QuoteForError(*name),
+                           " is not supported (supported: llama)"));
   }
   const Reader reader(file, architecture->name);
   TANDEM_RETURN_IF_ERROR(reader.CheckNoUnknownKeys());

@@ -11,6 +11,7 @@
 #include "engine/base/cpu_features.h"
 #include "engine/base/hash.h"
 #include "engine/base/tensor_type.h"
+#include "engine/gguf/gguf_error.h"
 
 namespace tandem {
 namespace {
@@ -50,6 +51,12 @@ bool AnyNotFinite(TensorType type, const uint8_t* data, int64_t blocks) {
     default:  // F16, and the quantised types, which begin with an fp16 scale
       return AnyExponentFull<uint16_t>(data, blocks, stride, kHalfExponent);
   }
+}
+
+// "offset N: tensor 'NAME'", as in all messages about a file.
+std::string Where(const GgufTensor& tensor) {
+  return absl::StrCat("offset ", tensor.offset, ": tensor ",
+                      QuoteForError(tensor.name));
 }
 
 std::string DimsText(const std::vector<uint64_t>& dims) {
@@ -190,7 +197,7 @@ absl::StatusOr<AlignedBuffer<float>> WeightsLoader::LoadNorm(
   TANDEM_ASSIGN_OR_RETURN(const GgufTensor* tensor, Take(name, {width}));
   if (!IsFloat(tensor->type)) {
     return UnsupportedModel(file_,
-                            absl::StrCat("tensor ", name, " is a norm of type ",
+                            absl::StrCat(Where(*tensor), ": is a norm of type ",
                                          GetTensorTypeInfo(tensor->type).name,
                                          "; must be F32, F16 or BF16"));
   }
@@ -224,17 +231,18 @@ absl::StatusOr<const GgufTensor*> WeightsLoader::Take(
     absl::string_view name, const std::vector<uint64_t>& dims) {
   const GgufTensor* tensor = file_.FindTensor(name);
   if (tensor == nullptr) {
-    return MalformedModel(file_, absl::StrCat("tensor ", name, " is missing"));
+    return MalformedModel(file_,
+                          absl::StrCat("tensor '", name, "' is missing"));
   }
   if (tensor->dims != dims) {
     return MalformedModel(
         file_,
-        absl::StrCat("tensor ", name, " has shape ", DimsText(tensor->dims),
+        absl::StrCat(Where(*tensor), ": has shape ", DimsText(tensor->dims),
                      ", the hyper-parameters ask for ", DimsText(dims)));
   }
   if (!IsSupportedWeightType(tensor->type)) {
     return UnsupportedModel(
-        file_, absl::StrCat("tensor ", name, " has type ",
+        file_, absl::StrCat(Where(*tensor), ": has type ",
                             GetTensorTypeInfo(tensor->type).name,
                             ", which this build does not compute with"));
   }
@@ -260,9 +268,8 @@ absl::Status WeightsLoader::CheckFinite(const GgufTensor& tensor) const {
     }
   });
   if (!found) return absl::OkStatus();
-  return MalformedModel(
-      file_, absl::StrCat("tensor ", tensor.name, " at offset ", tensor.offset,
-                          " holds NaN or infinity"));
+  return MalformedModel(file_,
+                        absl::StrCat(Where(tensor), ": holds NaN or infinity"));
 }
 
 // A tensor that nothing reads would be part of what the model computes

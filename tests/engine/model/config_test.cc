@@ -144,7 +144,7 @@ TEST(ConfigTest, NamesMissingKeys) {
     const absl::Status status = Read(model).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
     EXPECT_THAT(std::string(status.message()),
-                HasSubstr(absl::StrCat("key ", key, " is missing")));
+                HasSubstr(absl::StrCat("key '", key, "' is missing")));
   }
 }
 
@@ -166,7 +166,7 @@ void ExpectUnsupported(const TinyModel& model, const std::string& named) {
 TEST(ConfigTest, RefusesOtherArchitecturesByName) {
   TinyModel model(TinyModelSpec{});
   model.metadata["general.architecture"] = std::string("mamba");
-  ExpectUnsupported(model, "\"mamba\"");
+  ExpectUnsupported(model, "'mamba'");
 }
 
 TEST(ConfigTest, RefusesWhatItDoesNotComputeByKey) {
@@ -185,7 +185,7 @@ TEST(ConfigTest, RefusesWhatItDoesNotComputeByKey) {
   for (const BadValue& extra : extras) {
     TinyModel model(TinyModelSpec{});
     model.metadata[extra.key] = extra.value;
-    ExpectUnsupported(model, absl::StrCat("key ", extra.key, " at offset "));
+    ExpectUnsupported(model, absl::StrCat(": key '", extra.key, "': asks"));
   }
 }
 

@@ -67,11 +67,11 @@ TEST(WeightsTest, EveryShapeIsChecked) {
       if (tensor.dims.size() == 1) tensor.data.resize(4 * tensor.dims[0]);
     }
     ExpectError(tiny, kReasonMalformedFile,
-                absl::StrCat("tensor ", name, " has shape ["));
+                absl::StrCat(": tensor '", name, "': has shape ["));
   }
   TinyModel tiny = good;
   tiny.metadata["llama.embedding_length"] = uint32_t{32};
-  ExpectError(tiny, kReasonMalformedFile, "token_embd.weight has shape");
+  ExpectError(tiny, kReasonMalformedFile, "'token_embd.weight': has shape");
 }
 
 TEST(WeightsTest, TensorsOfNoUseAreRefused) {
@@ -90,7 +90,7 @@ TEST(WeightsTest, TypesThatItDoesNotComputeWithAreNamed) {
   TinyTensor& tensor = tiny.tensor("blk.1.ffn_up.weight");
   tensor.type = TensorType::kI32;
   ExpectError(tiny, kReasonUnsupportedModel,
-              "blk.1.ffn_up.weight has type I32");
+              "'blk.1.ffn_up.weight': has type I32");
 }
 
 TEST(WeightsTest, NormsAreFloats) {
@@ -99,7 +99,7 @@ TEST(WeightsTest, NormsAreFloats) {
   norm.type = TensorType::kQ8_0;
   norm.data = EncodeTensor(TensorType::kQ8_0, std::vector<float>(64, 1.0f));
   ExpectError(tiny, kReasonUnsupportedModel,
-              "blk.0.attn_norm.weight is a norm");
+              "'blk.0.attn_norm.weight': is a norm");
   norm.type = TensorType::kBF16;
   norm.data = EncodeTensor(TensorType::kBF16, std::vector<float>(64, 1.5f));
   const auto weights = LoadWeights(tiny);
@@ -122,7 +122,7 @@ TEST(WeightsTest, NanAndInfinityAreRefusedInEveryTensor) {
       const size_t last = tiny.tensor(name).data.size() - 4;
       Poison(&tiny, name, last, bits);
       ExpectError(tiny, kReasonMalformedFile,
-                  absl::StrCat("tensor ", name, " at offset "));
+                  absl::StrCat(": tensor '", name, "': holds NaN"));
     }
   }
 }
