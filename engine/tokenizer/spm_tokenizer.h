@@ -13,6 +13,7 @@
 #define TANDEM_ENGINE_TOKENIZER_SPM_TOKENIZER_H_
 
 #include <array>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>

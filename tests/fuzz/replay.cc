@@ -1,5 +1,6 @@
 // Runs every file of the given folders through a fuzz target once: the corpus
-// as a test, without a fuzzer. Exit code 1 where there is no file to run.
+// as a test, without a fuzzer. Exit code 1 where a folder is missing or no
+// file is there.
 
 #include <cstddef>
 #include <cstdint>
@@ -14,6 +15,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 int main(int argc, char** argv) {
   int files = 0;
   for (int i = 1; i < argc; ++i) {
+    if (!std::filesystem::is_directory(argv[i])) {
+      std::cerr << argv[i] << " is not a folder" << std::endl;
+      return 1;
+    }
     for (const auto& entry :
          std::filesystem::recursive_directory_iterator(argv[i])) {
       if (!entry.is_regular_file()) continue;
