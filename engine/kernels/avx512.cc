@@ -151,17 +151,16 @@ void QuantizeRow(const float* x, int64_t groups, int row,
   }
 }
 
-// What the two packed forms do differently.
+// What the two packed forms do differently: how words 2i and 2i + 1 of a tile's
+// group are had.
 struct Form4 {
   static constexpr int kGroupBytes = kPacked4GroupBytes;
   static constexpr int kCodeBytes = kPacked4CodeBytes;
-  static void Unpack(const uint8_t* group, __m512i* words) {
+  static void LoadWords(const uint8_t* group, int i, __m512i* words) {
     const __m512i nibble = _mm512_set1_epi8(15);
-    for (int i = 0; i < kWords / 2; ++i) {
-      const __m512i bytes = _mm512_loadu_si512(group + 64 * i);
-      words[2 * i] = _mm512_and_si512(bytes, nibble);
-      words[2 * i + 1] = _mm512_and_si512(_mm512_srli_epi16(bytes, 4), nibble);
-    }
+    const __m512i bytes = _mm512_loadu_si512(group + 64 * i);
+    words[0] = _mm512_and_si512(bytes, nibble);
+    words[1] = _mm512_and_si512(_mm512_srli_epi16(bytes, 4), nibble);
   }
   static const int32_t* Start(const ActivationGroup& group) {
     return group.start4;
@@ -171,79 +170,125 @@ struct Form4 {
 struct Form8 {
   static constexpr int kGroupBytes = kPacked8GroupBytes;
   static constexpr int kCodeBytes = kPacked8CodeBytes;
-  static void Unpack(const uint8_t* group, __m512i* words) {
-    for (int i = 0; i < kWords; ++i) {
-      words[i] = _mm512_loadu_si512(group + 64 * i);
-    }
+  static void LoadWords(const uint8_t* group, int i, __m512i* words) {
+    words[0] = _mm512_loadu_si512(group + 128 * i);
+    words[1] = _mm512_loadu_si512(group + 128 * i + 64);
   }
   static const int32_t* Start(const ActivationGroup& group) {
     return group.start8;
   }
 };
 
-// One tile times one block of kRows rows.
-template <typename Form, int kRows>
-void MultiplyTile(const uint8_t* tile, int64_t groups,
-                  const ActivationGroup* input, __m512* sums) {
-  for (int row = 0; row < kRows; ++row) sums[row] = _mm512_setzero_ps();
-  for (int64_t g = 0; g < groups; ++g, tile += Form::kGroupBytes) {
-    for (int at = 0; at < Form::kGroupBytes; at += 64) {
-      _mm_prefetch(reinterpret_cast<const char*>(tile + kPrefetchBytes + at),
-                   _MM_HINT_T0);
+// The group at `group` of kTiles tiles times rows first .. first + kRows - 1 of
+// a block. Two tiles share each broadcast word of x: with one tile the loads,
+// two a cycle, would be what limits it.
+template <typename Form, int kTiles, int kRows>
+inline __attribute__((always_inline)) void MultiplyGroup(
+    const uint8_t* group, int64_t tile_stride, const ActivationGroup& x,
+    int first, __m512 (*sums)[kTiles]) {
+  __m512i dots[kRows][kTiles];
+  for (int row = 0; row < kRows; ++row) {
+    const __m512i start = _mm512_set1_epi32(Form::Start(x)[first + row]);
+    for (int tile = 0; tile < kTiles; ++tile) dots[row][tile] = start;
+  }
+  for (int i = 0; i < kWords / 2; ++i) {
+    __m512i words[kTiles][2];
+    for (int tile = 0; tile < kTiles; ++tile) {
+      Form::LoadWords(group + tile * tile_stride, i, words[tile]);
     }
-    __m512i words[kWords];
-    Form::Unpack(tile, words);
-    const __m512 scales = _mm512_cvtph_ps(_mm256_loadu_si256(
-        reinterpret_cast<const __m256i*>(tile + Form::kCodeBytes)));
-    const ActivationGroup& x = input[g];
     for (int row = 0; row < kRows; ++row) {
-      const int32_t* values = reinterpret_cast<const int32_t*>(x.values[row]);
-      __m512i dot = _mm512_set1_epi32(Form::Start(x)[row]);
-      for (int word = 0; word < kWords; ++word) {
-        dot = _mm512_dpbusd_epi32(dot, words[word],
-                                  _mm512_set1_epi32(values[word]));
+      const int32_t* values =
+          reinterpret_cast<const int32_t*>(x.values[first + row]);
+      for (int word = 0; word < 2; ++word) {
+        const __m512i value = _mm512_set1_epi32(values[2 * i + word]);
+        for (int tile = 0; tile < kTiles; ++tile) {
+          dots[row][tile] =
+              _mm512_dpbusd_epi32(dots[row][tile], words[tile][word], value);
+        }
       }
-      sums[row] = _mm512_fmadd_ps(
-          _mm512_cvtepi32_ps(dot),
-          _mm512_mul_ps(scales, _mm512_set1_ps(x.scales[row])), sums[row]);
+    }
+  }
+  for (int tile = 0; tile < kTiles; ++tile) {
+    const __m512 scales =
+        _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(
+            group + tile * tile_stride + Form::kCodeBytes)));
+    for (int row = 0; row < kRows; ++row) {
+      const __m512 scale =
+          _mm512_mul_ps(scales, _mm512_set1_ps(x.scales[first + row]));
+      sums[first + row][tile] = _mm512_fmadd_ps(
+          _mm512_cvtepi32_ps(dots[row][tile]), scale, sums[first + row][tile]);
     }
   }
 }
 
-template <typename Form, int kRows>
+// Rows whose dot products with two tiles fit the registers beside the sums.
+constexpr int kRowsAtOnce = 4;
+
+// kTiles tiles, `output` the first output of the first, times one block of
+// kRows rows.
+template <typename Form, int kTiles, int kRows>
+void MultiplyTiles(const PackedMatmul& call, const uint8_t* tile,
+                   int64_t first_row, int64_t output) {
+  constexpr int kFirstRows = kRows < kRowsAtOnce ? kRows : kRowsAtOnce;
+  const ActivationGroup* input =
+      call.input + first_row / kRowBlock * call.groups;
+  const int64_t stride = call.tile_stride;
+  __m512 sums[kRows][kTiles];
+  for (int row = 0; row < kRows; ++row) {
+    for (int i = 0; i < kTiles; ++i) sums[row][i] = _mm512_setzero_ps();
+  }
+  for (int64_t g = 0; g < call.groups; ++g) {
+    const uint8_t* group = tile + g * Form::kGroupBytes;
+    for (int i = 0; i < kTiles; ++i) {
+      for (int at = 0; at < Form::kGroupBytes; at += 64) {
+        _mm_prefetch(reinterpret_cast<const char*>(group + i * stride +
+                                                   kPrefetchBytes + at),
+                     _MM_HINT_T0);
+      }
+    }
+    MultiplyGroup<Form, kTiles, kFirstRows>(group, stride, input[g], 0, sums);
+    if constexpr (kRows > kFirstRows) {
+      MultiplyGroup<Form, kTiles, kRows - kFirstRows>(group, stride, input[g],
+                                                      kFirstRows, sums);
+    }
+  }
+  for (int i = 0; i < kTiles; ++i) {
+    const int64_t left = call.outputs - output - i * kTileOutputs;
+    const __mmask16 mask =
+        Vector::Part(left < kTileOutputs ? left : kTileOutputs);
+    float* y = call.y + first_row * call.y_stride + output + i * kTileOutputs;
+    for (int row = 0; row < kRows; ++row, y += call.y_stride) {
+      _mm512_mask_storeu_ps(y, mask, sums[row][i]);
+    }
+  }
+}
+
+template <typename Form, int kTiles>
 void MultiplyRows(const PackedMatmul& call, const uint8_t* tile,
-                  int64_t first_row, int64_t output) {
-  __m512 sums[kRows];
-  MultiplyTile<Form, kRows>(tile, call.groups,
-                            call.input + first_row / kRowBlock * call.groups,
-                            sums);
-  const int64_t left = call.outputs - output;
-  const __mmask16 mask =
-      Vector::Part(left < kTileOutputs ? left : kTileOutputs);
-  float* y = call.y + first_row * call.y_stride + output;
-  for (int row = 0; row < kRows; ++row, y += call.y_stride) {
-    _mm512_mask_storeu_ps(y, mask, sums[row]);
+                  int64_t output) {
+  using Function =
+      void (*)(const PackedMatmul&, const uint8_t*, int64_t, int64_t);
+  static constexpr Function kByRows[kRowBlock] = {
+      MultiplyTiles<Form, kTiles, 1>, MultiplyTiles<Form, kTiles, 2>,
+      MultiplyTiles<Form, kTiles, 3>, MultiplyTiles<Form, kTiles, 4>,
+      MultiplyTiles<Form, kTiles, 5>, MultiplyTiles<Form, kTiles, 6>,
+      MultiplyTiles<Form, kTiles, 7>, MultiplyTiles<Form, kTiles, 8>,
+  };
+  for (int64_t row = 0; row < call.rows; row += kRowBlock) {
+    const int64_t left = call.rows - row;
+    kByRows[(left < kRowBlock ? left : kRowBlock) - 1](call, tile, row, output);
   }
 }
 
 template <typename Form>
 void MultiplyPacked(const PackedMatmul& call) {
-  using Function =
-      void (*)(const PackedMatmul&, const uint8_t*, int64_t, int64_t);
-  static constexpr Function kByRows[kRowBlock] = {
-      MultiplyRows<Form, 1>, MultiplyRows<Form, 2>, MultiplyRows<Form, 3>,
-      MultiplyRows<Form, 4>, MultiplyRows<Form, 5>, MultiplyRows<Form, 6>,
-      MultiplyRows<Form, 7>, MultiplyRows<Form, 8>,
-  };
   const uint8_t* tile = call.tiles;
-  for (int64_t output = 0; output < call.outputs;
-       output += kTileOutputs, tile += call.tile_stride) {
-    for (int64_t row = 0; row < call.rows; row += kRowBlock) {
-      const int64_t left = call.rows - row;
-      kByRows[(left < kRowBlock ? left : kRowBlock) - 1](call, tile, row,
-                                                         output);
-    }
+  int64_t output = 0;
+  for (; output + kTileOutputs < call.outputs; output += 2 * kTileOutputs) {
+    MultiplyRows<Form, 2>(call, tile, output);
+    tile += 2 * call.tile_stride;
   }
+  if (output < call.outputs) MultiplyRows<Form, 1>(call, tile, output);
 }
 
 }  // namespace
