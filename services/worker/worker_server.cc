@@ -113,9 +113,10 @@ absl::Status WorkerServer::Load() {
   parts.info.vocab_size = engine.vocab_size;
   parts.info.tokenizer_image = model->tokenizer_image();
   spdlog::info(
-      "model {} is loaded in {} ms: {}, {} MiB, context {}, fingerprint {}",
+      "model {} is loaded in {} ms: {}, {} KiB of weights, context {}, "
+      "fingerprint {}",
       parts.info.model_id, absl::ToInt64Milliseconds(absl::Now() - began),
-      parts.info.numerics, model->weight_bytes() >> 20, parts.info.context_max,
+      parts.info.numerics, model->weight_bytes() >> 10, parts.info.context_max,
       parts.info.fingerprint);
   Serve(std::move(parts));
   return absl::OkStatus();

@@ -1,0 +1,58 @@
+#include "tests/services/worker/decoder_alone.h"
+
+#include <optional>
+#include <utility>
+
+#include "engine/base/check.h"
+
+namespace tandem {
+namespace {
+
+class Rows : public RowConsumer {
+ public:
+  explicit Rows(SequenceDecoder* decoder) : decoder_(decoder) {}
+  void OnRow(size_t, size_t row, absl::Span<float> logits) override {
+    decoder_->OnRow(row, logits);
+  }
+
+ private:
+  SequenceDecoder* decoder_;
+};
+
+}  // namespace
+
+DecoderAlone::DecoderAlone(std::unique_ptr<Engine> engine,
+                           SequenceDecoderOptions options)
+    : engine_(std::move(engine)) {
+  auto decoder = SequenceDecoder::Open(engine_.get(), std::move(options));
+  TANDEM_CHECK(decoder.ok());
+  decoder_ = std::move(decoder).value();
+}
+
+std::vector<SampledToken> DecoderAlone::Propose(
+    Position position, absl::Span<const TokenId> tokens, int draft_length) {
+  TANDEM_CHECK(decoder_->BeginPropose(position, tokens, draft_length).ok());
+  return Finish();
+}
+
+std::vector<SampledToken> DecoderAlone::Verify(
+    Position position, absl::Span<const TokenId> tokens,
+    absl::Span<const TokenId> draft) {
+  TANDEM_CHECK(decoder_->BeginVerify(position, tokens, draft).ok());
+  return Finish();
+}
+
+std::vector<SampledToken> DecoderAlone::Finish() {
+  Rows rows(decoder_.get());
+  while (true) {
+    if (std::optional<absl::StatusOr<DecodeResult>> result =
+            decoder_->TakeResult()) {
+      TANDEM_CHECK(result->ok());
+      return (*result)->tokens;
+    }
+    const StepItem item = decoder_->NextItem(engine_->info().rows_max);
+    decoder_->OnStepDone(engine_->Step({&item, 1}, &rows));
+  }
+}
+
+}  // namespace tandem

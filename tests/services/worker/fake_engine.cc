@@ -1,0 +1,2 @@
+// The fake engine of the session tests, built into this program too.
+#include "tests/engine/session/fake_engine.cc"

@@ -1,0 +1,30 @@
+#include "services/worker/step_costs.h"
+
+#include <gtest/gtest.h>
+
+namespace tandem {
+namespace {
+
+TEST(StepCostsTest, AveragesByRows) {
+  StepCosts costs;
+  EXPECT_EQ(costs.slowest_us(), 0);
+  costs.Add(1, 100);
+  EXPECT_EQ(costs.averages().at(1), 100);
+  costs.Add(1, 200);
+  EXPECT_DOUBLE_EQ(costs.averages().at(1), 120);  // a fifth of the way
+  costs.Add(8, 50);
+  EXPECT_EQ(costs.averages().size(), 2u);
+  EXPECT_DOUBLE_EQ(costs.slowest_us(), 120);
+}
+
+TEST(StepCostsTest, LargeCountsShareAnEntry) {
+  StepCosts costs;
+  for (int rows = 1; rows <= 4096; ++rows) costs.Add(rows, rows);
+  EXPECT_EQ(costs.averages().size(), 32u + 4096u / 32u - 1u);
+  EXPECT_EQ(costs.averages().count(33), 0u);
+  EXPECT_EQ(costs.averages().count(64), 1u);
+  EXPECT_EQ(costs.averages().rbegin()->first, 4096);
+}
+
+}  // namespace
+}  // namespace tandem
