@@ -1,10 +1,23 @@
 #include "engine/base/cpu_features.h"
 
+#include <cpuid.h>
+
 #include <cstdlib>
 
 #include "absl/strings/str_cat.h"
 
 namespace tandem {
+namespace {
+
+// Half-precision conversions. clang 14 does not know the name "f16c" in
+// __builtin_cpu_supports, which also checks the operating system's part for
+// AVX2.
+bool CpuHasF16c() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+
+}  // namespace
 
 absl::string_view SimdLevelName(SimdLevel level) {
   switch (level) {
@@ -21,7 +34,7 @@ absl::string_view SimdLevelName(SimdLevel level) {
 SimdLevel DetectedSimdLevel() {
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
-      !__builtin_cpu_supports("f16c")) {
+      !CpuHasF16c()) {
     return SimdLevel::kScalar;
   }
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
