@@ -79,6 +79,22 @@ class DemoTest(unittest.TestCase):
     def test_termination_stops_everything(self):
         self.assertEqual(self.serve(signal.SIGTERM), 143)
 
+    def test_interrupt_of_a_story(self):
+        # As a terminal does it: the whole group gets the signal.
+        process = subprocess.Popen(
+            ["./tools/demo", "Once", "--max-tokens", "1000", "--ignore-eos"],
+            cwd=processes.SOURCE_DIR, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            start_new_session=True)
+        story = process.stdout.read(6)
+        work = self.work_folder(process.pid)
+        os.killpg(process.pid, signal.SIGINT)
+        rest, _ = process.communicate(timeout=processes.LIMIT_SECONDS)
+        self.assertEqual(process.returncode, 130)
+        self.assertTrue((story + rest).startswith(b"Once"))
+        self.assertEqual(processes_of(work), [])
+        self.assertFalse(pathlib.Path(work).exists())
+
     def test_help(self):
         result = subprocess.run(
             [processes.SOURCE_DIR / "tools/demo", "--help"],
