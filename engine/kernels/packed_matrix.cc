@@ -10,6 +10,7 @@ namespace tandem {
 namespace {
 
 constexpr int kWordInputs = 4;  // consecutive k of one row in a 32-bit lane
+constexpr int64_t kTileAlignment = 64;  // a cache line
 constexpr int kVectorBytes = kWordInputs * kTileOutputs;
 
 // Byte of element k of row `lane` among a group's codes, and for the 4-bit
@@ -46,11 +47,10 @@ PackedMatrix PackedMatrix::Pack(TensorType type, const uint8_t* data,
   matrix.form_ = format->form;
   matrix.outputs_ = outputs;
   matrix.groups_ = inputs / kGroupInputs;
-  const int64_t alignment = static_cast<int64_t>(kBufferAlignment);
   matrix.tile_stride_ =
-      (matrix.groups_ * matrix.group_bytes() + alignment - 1) / alignment *
-      alignment;
-  matrix.data_ = AlignedBuffer<uint8_t>(matrix.tiles() * matrix.tile_stride_);
+      (matrix.groups_ * matrix.group_bytes() + kTileAlignment - 1) /
+      kTileAlignment * kTileAlignment;
+  matrix.data_ = WeightBuffer(matrix.tiles() * matrix.tile_stride_);
   team->ParallelFor(matrix.tiles(), 1, [&](int64_t begin, int64_t end) {
     for (int64_t tile = begin; tile < end; ++tile) {
       matrix.PackTile(*format, data, tile);
