@@ -19,17 +19,74 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 // keeps are put in order, this many first and then twice as many each time.
 constexpr size_t kSortedFirst = 128;
 
-absl::Status CheckLogits(absl::Span<const float> logits) {
-  // !(x < infinity) is true for NaN and +infinity, and needs no branch.
-  bool corrupt = false;
-  for (const float x : logits) corrupt |= !(x < kInfinity);
-  if (!corrupt) return absl::OkStatus();
+// Rows are read in blocks, which the compiler turns into vector code (16 floats
+// it unrolls into scalar code instead: 12 us for 32,000 logits, not 5).
+constexpr size_t kBlock = 64;
+
+struct RowSummary {
+  float highest = -kInfinity;
+  bool corrupt = false;  // a NaN or +infinity is there
+};
+
+RowSummary Summarise(absl::Span<const float> logits) {
+  float highest[kBlock];
+  uint32_t corrupt[kBlock] = {};
+  std::fill_n(highest, kBlock, -kInfinity);
+  size_t i = 0;
+  for (; i + kBlock <= logits.size(); i += kBlock) {
+    const float* const block = logits.data() + i;
+    for (size_t lane = 0; lane < kBlock; ++lane) {
+      const float x = block[lane];
+      highest[lane] = x > highest[lane] ? x : highest[lane];
+      corrupt[lane] |= x < kInfinity ? 0 : 1;  // false for NaN too
+    }
+  }
+  for (; i < logits.size(); ++i) {
+    highest[0] = std::max(highest[0], logits[i]);
+    corrupt[0] |= logits[i] < kInfinity ? 0 : 1;
+  }
+  RowSummary summary;
+  for (size_t lane = 0; lane < kBlock; ++lane) {
+    summary.highest = std::max(summary.highest, highest[lane]);
+    summary.corrupt |= corrupt[lane] != 0;
+  }
+  return summary;
+}
+
+absl::Status CorruptionError(absl::Span<const float> logits) {
   const auto first = std::find_if(logits.begin(), logits.end(),
                                   [](float x) { return !(x < kInfinity); });
   return MakeError(absl::StatusCode::kInternal,
                    {.reason = kReasonNumericCorruption, .violations = {}},
                    absl::StrCat("the logit of token ", first - logits.begin(),
                                 " is ", *first));
+}
+
+// Calls offer(id, logit) in id order for each logit at or above floor(), which
+// may rise on the way; a few below may come too.
+template <typename Floor, typename Offer>
+void ForEachFrom(absl::Span<const float> logits, Floor floor, Offer offer) {
+  for (size_t begin = 0; begin < logits.size(); begin += kBlock) {
+    const float* const block = logits.data() + begin;
+    const size_t size = std::min(kBlock, logits.size() - begin);
+    if (size == kBlock) {
+      const float lowest_kept = floor();
+      int kept = 0;
+      for (size_t lane = 0; lane < kBlock; ++lane) {
+        kept += block[lane] >= lowest_kept ? 1 : 0;
+      }
+      if (kept == 0) continue;
+    }
+    for (size_t lane = 0; lane < size; ++lane) {
+      offer(static_cast<TokenId>(begin + lane), block[lane]);
+    }
+  }
+}
+
+// The largest float that is not above `x`, or -infinity.
+float RoundDown(double x) {
+  const float rounded = static_cast<float>(x);
+  return rounded > x ? std::nextafter(rounded, -kInfinity) : rounded;
 }
 
 // Log-probabilities of the raw logits.
@@ -138,12 +195,16 @@ void LogitsProcessor::SetAsideAdjusted(absl::Span<float> logits) {
 }
 
 LogitsProcessor::Candidate LogitsProcessor::First(
-    absl::Span<const float> logits) const {
-  const auto highest = std::max_element(logits.begin(), logits.end());
+    absl::Span<const float> logits, float highest) const {
+  const bool set_aside =
+      std::any_of(adjusted_.begin(), adjusted_.end(),
+                  [highest](const Adjusted& a) { return a.raw == highest; });
+  if (set_aside) highest = Summarise(logits).highest;
   Candidate first{.logit = -kInfinity, .id = -1};
-  if (*highest > -kInfinity) {
-    first = {.logit = *highest,
-             .id = static_cast<TokenId>(highest - logits.begin())};
+  if (highest > -kInfinity) {
+    const auto found = std::find(logits.begin(), logits.end(), highest);
+    first = {.logit = highest,
+             .id = static_cast<TokenId>(found - logits.begin())};
   }
   for (const Adjusted& entry : adjusted_) {
     const Candidate candidate{.logit = entry.logit, .id = entry.id};
@@ -153,15 +214,15 @@ LogitsProcessor::Candidate LogitsProcessor::First(
 }
 
 void LogitsProcessor::SelectFrom(absl::Span<const float> logits, double floor) {
-  const auto offer = [this, floor](double logit, TokenId id) {
+  const auto offer = [this, floor](TokenId id, double logit) {
     if (logit >= floor && logit > -kInfinity) {
       candidates_.push_back({.logit = logit, .id = id});
     }
   };
-  for (const Adjusted& entry : adjusted_) offer(entry.logit, entry.id);
-  for (size_t id = 0; id < logits.size(); ++id) {
-    offer(logits[id], static_cast<TokenId>(id));
-  }
+  for (const Adjusted& entry : adjusted_) offer(entry.id, entry.logit);
+  const float row_floor = RoundDown(floor);
+  ForEachFrom(
+      logits, [row_floor] { return row_floor; }, offer);
 }
 
 void LogitsProcessor::OfferTopK(Candidate candidate) {
@@ -170,6 +231,7 @@ void LogitsProcessor::OfferTopK(Candidate candidate) {
   const auto last = candidates_.begin() + (options_.top_k - 1);
   std::nth_element(candidates_.begin(), last, candidates_.end(), Before);
   top_k_floor_ = last->logit;
+  top_k_row_floor_ = RoundDown(top_k_floor_);
   candidates_.resize(options_.top_k);
 }
 
@@ -177,17 +239,15 @@ void LogitsProcessor::SelectTopK(absl::Span<const float> logits, double floor) {
   const size_t kept = static_cast<size_t>(options_.top_k);
   candidates_max_ = 2 * kept + kSortedFirst;
   top_k_floor_ = floor;
-  for (const Adjusted& entry : adjusted_) {
-    if (entry.logit >= top_k_floor_ && entry.logit > -kInfinity) {
-      OfferTopK({.logit = entry.logit, .id = entry.id});
-    }
-  }
-  for (size_t id = 0; id < logits.size(); ++id) {
-    const float logit = logits[id];
+  top_k_row_floor_ = RoundDown(floor);
+  const auto offer = [this](TokenId id, double logit) {
     if (logit >= top_k_floor_ && logit > -kInfinity) {
-      OfferTopK({.logit = logit, .id = static_cast<TokenId>(id)});
+      OfferTopK({.logit = logit, .id = id});
     }
-  }
+  };
+  for (const Adjusted& entry : adjusted_) offer(entry.id, entry.logit);
+  ForEachFrom(
+      logits, [this] { return top_k_row_floor_; }, offer);
   if (candidates_.size() <= kept) return;
   std::nth_element(candidates_.begin(), candidates_.begin() + (kept - 1),
                    candidates_.end(), Before);
@@ -286,9 +346,10 @@ TokenId LogitsProcessor::Choose(absl::Span<const float> logits,
 }
 
 absl::StatusOr<SampledToken> LogitsProcessor::Sample(absl::Span<float> logits) {
-  TANDEM_RETURN_IF_ERROR(CheckLogits(logits));
+  const RowSummary summary = Summarise(logits);
+  if (summary.corrupt) return CorruptionError(logits);
   SetAsideAdjusted(logits);
-  const Candidate first = First(logits);
+  const Candidate first = First(logits, summary.highest);
   if (first.id < 0) {
     return MakeError(
         absl::StatusCode::kFailedPrecondition,

@@ -90,7 +90,8 @@ class LogitsProcessor {
   void SetAsideAdjusted(absl::Span<float> logits);
   double Penalised(TokenId id, double logit) const;
   // The candidate that stands first in the order; id -1 where none does.
-  Candidate First(absl::Span<const float> logits) const;
+  // `highest`: of the logits before adjusted ones were set aside.
+  Candidate First(absl::Span<const float> logits, float highest) const;
   // Candidates at or above `floor`, unordered.
   void SelectFrom(absl::Span<const float> logits, double floor);
   // The options_.top_k first candidates at or above `floor`, unordered.
@@ -114,6 +115,7 @@ class LogitsProcessor {
   std::vector<Candidate> candidates_;
   size_t candidates_max_ = 0;  // where SelectTopK cuts candidates_ to top_k
   double top_k_floor_ = 0;     // logits below can not be among the top k
+  float top_k_row_floor_ = 0;  // the same, not above it
 };
 
 }  // namespace tandem

@@ -6,13 +6,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <random>
 #include <set>
 
 #include "engine/base/error_reason.h"
-#include "engine/base/fixed_math.h"
-#include "engine/sampling/noise.h"
+#include "tests/engine/sampling/reference_sampler.h"
 
 namespace tandem {
 namespace {
@@ -24,111 +22,10 @@ using ::testing::UnorderedElementsAre;
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-// Nothing is cut, penalised or random but the noise.
-GenOptions Plain() {
-  GenOptions options;
-  options.temperature = 1;
-  options.top_p = 1;
-  options.top_k = 0;
-  options.repetition_penalty = 1;
-  options.seed = 7;
-  return options;
-}
-
 GenOptions Greedy() {
-  GenOptions options = Plain();
+  GenOptions options = PlainOptions();
   options.temperature = 0;
   return options;
-}
-
-struct Scored {
-  double logit;
-  TokenId id;
-};
-
-// What the processing must keep, in candidate order: the definition written
-// down plainly, one pass per step over the whole vocabulary.
-std::vector<Scored> ReferenceKept(const GenOptions& options,
-                                  absl::Span<const TokenId> history,
-                                  Position generated_from,
-                                  absl::Span<const float> logits) {
-  std::vector<Scored> kept;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    const TokenId id = static_cast<TokenId>(i);
-    double logit = logits[i];
-    for (const LogitBias& bias : options.logit_bias) {
-      if (bias.id == id) logit += bias.bias;
-    }
-    const auto in_session = std::count(history.begin(), history.end(), id);
-    const auto in_turn =
-        std::count(history.begin() + generated_from, history.end(), id);
-    if (in_session > 0) {
-      const double repetition = options.repetition_penalty;
-      logit = logit > 0 ? logit / repetition : logit * repetition;
-    }
-    if (in_turn > 0) {
-      logit -= options.presence_penalty;
-      logit -= double{options.frequency_penalty} * static_cast<double>(in_turn);
-    }
-    if (logit > -kInf) kept.push_back({.logit = logit, .id = id});
-  }
-  std::sort(kept.begin(), kept.end(), [](const Scored& a, const Scored& b) {
-    return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
-  });
-  if (options.temperature == 0) return kept;
-  const double t = options.temperature;
-  if (options.top_k > 0 && static_cast<size_t>(options.top_k) < kept.size()) {
-    kept.resize(options.top_k);
-  }
-  const auto weight = [&kept, t](const Scored& s) {
-    return FixedExp(s.logit / t - kept[0].logit / t);
-  };
-  if (options.top_p < 1) {
-    double total = 0;
-    for (const Scored& s : kept) total += weight(s);
-    double sum = 0;
-    size_t count = 0;
-    while (count < kept.size()) {
-      sum += weight(kept[count++]);
-      if (sum >= options.top_p * total) break;
-    }
-    kept.resize(count);
-  }
-  size_t count = 0;
-  while (count < kept.size() && weight(kept[count]) >= options.min_p) ++count;
-  kept.resize(count);
-  return kept;
-}
-
-TokenId ReferenceSample(const GenOptions& options,
-                        absl::Span<const TokenId> history,
-                        Position generated_from,
-                        absl::Span<const float> logits) {
-  const std::vector<Scored> kept =
-      ReferenceKept(options, history, generated_from, logits);
-  if (options.temperature == 0) return kept.at(0).id;
-  double best = -kInf;
-  TokenId chosen = -1;
-  for (const Scored& s : kept) {
-    const double score =
-        s.logit / double{options.temperature} +
-        GumbelNoise(*options.seed, static_cast<Position>(history.size()), s.id);
-    if (score > best || (score == best && s.id < chosen)) {
-      best = score;
-      chosen = s.id;
-    }
-  }
-  return chosen;
-}
-
-TokenId SampleId(const GenOptions& options, absl::Span<const TokenId> history,
-                 Position generated_from, std::vector<float> logits) {
-  LogitsProcessor processor(options, static_cast<int>(logits.size()), history,
-                            generated_from);
-  const absl::StatusOr<SampledToken> token =
-      processor.Sample(absl::MakeSpan(logits));
-  EXPECT_TRUE(token.ok()) << token.status();
-  return token.ok() ? token->id : -1;
 }
 
 // All tokens that some seed of the first 2,000 chooses.
@@ -202,7 +99,7 @@ TEST(GreedyTest, StepsComeInTheStatedOrder) {
 }
 
 TEST(CuttingTest, TopK) {
-  GenOptions options = Plain();
+  GenOptions options = PlainOptions();
   options.top_k = 2;
   EXPECT_THAT(Reachable(options, {1, 2, 2, 2, 0}), UnorderedElementsAre(1, 2));
   options.top_k = 1;
@@ -217,7 +114,7 @@ TEST(CuttingTest, TopP) {
   // Probabilities 1/2, 1/4, 1/8, 1/8.
   const float step = std::log(2.0f);
   const std::vector<float> logits = {0, 2 * step, step, 0};
-  GenOptions options = Plain();
+  GenOptions options = PlainOptions();
   options.top_p = 0.4f;
   EXPECT_THAT(Reachable(options, logits), UnorderedElementsAre(1));
   options.top_p = 0.7f;
@@ -232,7 +129,7 @@ TEST(CuttingTest, TopP) {
 
 TEST(CuttingTest, TopPStopsWhereTheSumIsReachedExactly) {
   // Four equal ones: 2 of 4 sum to exactly one half.
-  GenOptions options = Plain();
+  GenOptions options = PlainOptions();
   options.top_p = 0.5f;
   EXPECT_THAT(Reachable(options, {1, 1, 1, 1}), UnorderedElementsAre(0, 1));
 }
@@ -240,7 +137,7 @@ TEST(CuttingTest, TopPStopsWhereTheSumIsReachedExactly) {
 TEST(CuttingTest, TopPCountsOnlyWhatTopKKept) {
   // Of {1/2, 1/4} the first has 2/3 of what is kept; of all it has 1/2.
   const float step = std::log(2.0f);
-  GenOptions options = Plain();
+  GenOptions options = PlainOptions();
   options.top_k = 2;
   options.top_p = 0.6f;
   EXPECT_THAT(Reachable(options, {2 * step, step, 0, 0}),
@@ -253,7 +150,7 @@ TEST(CuttingTest, TopPCountsOnlyWhatTopKKept) {
 TEST(CuttingTest, MinP) {
   const float step = std::log(2.0f);
   const std::vector<float> logits = {0, 2 * step, step, 0};
-  GenOptions options = Plain();
+  GenOptions options = PlainOptions();
   options.min_p = 0.3f;
   EXPECT_THAT(Reachable(options, logits), UnorderedElementsAre(1, 2));
   options.min_p = 0.2f;
@@ -264,7 +161,7 @@ TEST(CuttingTest, MinP) {
 
 TEST(CuttingTest, TemperatureComesFirst) {
   // At temperature 1/2 the probabilities are 4/5 and 1/5.
-  GenOptions options = Plain();
+  GenOptions options = PlainOptions();
   options.temperature = 0.5f;
   options.top_p = 0.75f;
   EXPECT_THAT(Reachable(options, {std::log(2.0f), 0}), UnorderedElementsAre(0));
@@ -274,7 +171,7 @@ TEST(CuttingTest, TemperatureComesFirst) {
 }
 
 TEST(CuttingTest, PenaltiesComeBeforeTheCuts) {
-  GenOptions options = Plain();
+  GenOptions options = PlainOptions();
   options.repetition_penalty = 10;
   options.top_k = 1;
   EXPECT_THAT(Reachable(options, {5, 4, 3}, {{0}}), UnorderedElementsAre(1));
@@ -282,7 +179,7 @@ TEST(CuttingTest, PenaltiesComeBeforeTheCuts) {
 
 TEST(ExtremesTest, TinyTemperaturesAreGreedy) {
   for (const float t : {std::numeric_limits<float>::denorm_min(), 1e-38f}) {
-    GenOptions options = Plain();
+    GenOptions options = PlainOptions();
     options.temperature = t;
     for (const bool cut : {false, true}) {
       if (cut) options.top_p = 0.9f;
@@ -296,7 +193,7 @@ TEST(ExtremesTest, TinyTemperaturesAreGreedy) {
 }
 
 TEST(ExtremesTest, TinyRepetitionPenaltyDoesNotOverflow) {
-  GenOptions options = Plain();
+  GenOptions options = PlainOptions();
   options.repetition_penalty = std::numeric_limits<float>::denorm_min();
   options.temperature = std::numeric_limits<float>::denorm_min();
   EXPECT_THAT(Reachable(options, {3e38f, 3e38f, 2e38f}, {{1, 2}}),
@@ -305,7 +202,7 @@ TEST(ExtremesTest, TinyRepetitionPenaltyDoesNotOverflow) {
 
 TEST(ErrorsTest, NanAndInfinityNameTheToken) {
   for (const float bad : {kNan, -kNan, kInf}) {
-    for (GenOptions options : {Greedy(), Plain(), GenOptions()}) {
+    for (GenOptions options : {Greedy(), PlainOptions(), GenOptions()}) {
       options.logit_bias = {{2, -kInf}};  // banned, but corrupt all the same
       std::vector<float> logits = {1, 2, bad, 3};
       LogitsProcessor processor(options, 4, {}, 0);
@@ -319,7 +216,7 @@ TEST(ErrorsTest, NanAndInfinityNameTheToken) {
 }
 
 TEST(ErrorsTest, AllBanned) {
-  for (GenOptions options : {Greedy(), Plain(), GenOptions()}) {
+  for (GenOptions options : {Greedy(), PlainOptions(), GenOptions()}) {
     options.logit_bias = {{1, -kInf}};
     std::vector<float> logits = {-kInf, 2, -kInf};
     LogitsProcessor processor(options, 3, {{1}}, 0);
@@ -331,9 +228,30 @@ TEST(ErrorsTest, AllBanned) {
 }
 
 TEST(ErrorsTest, BannedTokensNeverCome) {
-  GenOptions options = Plain();
+  GenOptions options = PlainOptions();
   options.logit_bias = {{0, -kInf}};
   EXPECT_THAT(Reachable(options, {9, -kInf, 1}), UnorderedElementsAre(2));
+}
+
+// The bits of the sampler: a change here changes the text of every model, so
+// kNumericsVersion is raised with it.
+TEST(LogitsProcessorTest, GoldenTokens) {
+  GenOptions options;
+  options.seed = 20240229;
+  options.min_p = 0.01f;
+  options.presence_penalty = 0.2f;
+  std::vector<TokenId> history = {1};
+  for (int step = 0; step < 24; ++step) {
+    std::vector<float> logits(1000);
+    for (int id = 0; id < 1000; ++id) {
+      const int hash = (id * 7919 + step * 104729 + history.back() * 31) % 4093;
+      logits[id] = static_cast<float>(hash) / 512.0f - 2.0f;
+    }
+    history.push_back(SampleId(options, history, 1, logits));
+  }
+  EXPECT_THAT(history, ElementsAre(1, 736, 110, 598, 618, 767, 732, 78, 532,
+                                   226, 920, 703, 794, 47, 138, 173, 845, 273,
+                                   660, 331, 731, 541, 283, 369, 296));
 }
 
 // Random rows of several shapes against the plain definition.
@@ -384,7 +302,7 @@ TEST(LogitsProcessorTest, TopPOverLargeVocabulariesEqualsTheDefinition) {
     std::vector<float> logits(vocab_size);
     std::normal_distribution<float> normal(0, 1);
     for (float& x : logits) x = (round % 4) * normal(random);
-    GenOptions options = Plain();
+    GenOptions options = PlainOptions();
     options.seed = random();
     options.top_p =
         std::vector<float>{0.25f, 0.5f, 0.9f, 0.99f, 0.9999999f}[round % 5];
@@ -393,7 +311,7 @@ TEST(LogitsProcessorTest, TopPOverLargeVocabulariesEqualsTheDefinition) {
         << "round " << round;
     // Which tokens are kept at all: only they may come, for any seed.
     std::set<TokenId> kept;
-    for (const Scored& s : ReferenceKept(options, {}, 0, logits)) {
+    for (const ScoredToken& s : ReferenceKept(options, {}, 0, logits)) {
       kept.insert(s.id);
     }
     for (int seed = 0; seed < 10; ++seed) {
@@ -471,7 +389,7 @@ TEST(LogprobsTest, AreThoseOfTheRawLogits) {
 }
 
 TEST(LogprobsTest, CountsAndLimits) {
-  GenOptions options = Plain();
+  GenOptions options = PlainOptions();
   options.logprobs = 0;
   std::vector<float> logits = {0, -kInf};
   LogitsProcessor none(options, 2, {}, 0);
@@ -498,7 +416,7 @@ TEST(LogprobsTest, CountsAndLimits) {
 }
 
 TEST(LogitsProcessorTest, AbsentSeedCountsAsZero) {
-  GenOptions zero = Plain();
+  GenOptions zero = PlainOptions();
   zero.seed = 0;
   GenOptions absent = zero;
   absent.seed.reset();
@@ -506,99 +424,6 @@ TEST(LogitsProcessorTest, AbsentSeedCountsAsZero) {
     const std::vector<TokenId> history(length, 0);
     EXPECT_EQ(SampleId(zero, history, 0, {1, 1, 1, 1}),
               SampleId(absent, history, 0, {1, 1, 1, 1}));
-  }
-}
-
-// Pearson's statistic over `draws` positions against the kept distribution.
-void ExpectFollows(const GenOptions& options, const std::vector<float>& logits,
-                   absl::Span<const TokenId> base) {
-  constexpr int kDraws = 40000;
-  const Position generated_from = static_cast<Position>(base.size());
-  const std::vector<Scored> kept =
-      ReferenceKept(options, base, generated_from, logits);
-  double total = 0;
-  std::map<TokenId, double> expected;
-  for (const Scored& s : kept) {
-    const double w =
-        std::exp((s.logit - kept[0].logit) / double{options.temperature});
-    expected[s.id] = w;
-    total += w;
-  }
-  std::map<TokenId, int> counts;
-  for (int draw = 0; draw < kDraws; ++draw) {
-    GenOptions with_seed = options;
-    with_seed.seed = 1000003u * static_cast<uint64_t>(draw) + 17;
-    ++counts[SampleId(with_seed, base, generated_from, logits)];
-  }
-  double statistic = 0;
-  for (const auto& [id, w] : expected) {
-    const double mean = kDraws * w / total;
-    ASSERT_GT(mean, 5) << "too rare for the chi-square approximation";
-    statistic += (counts[id] - mean) * (counts[id] - mean) / mean;
-    counts.erase(id);
-  }
-  EXPECT_TRUE(counts.empty()) << "a token outside the kept set came";
-  // Wilson-Hilferty: the quantile of chi-square at z = 4 (odds 3e-5).
-  const double degrees = static_cast<double>(expected.size()) - 1;
-  const double base_term =
-      1 - 2 / (9 * degrees) + 4 * std::sqrt(2 / (9 * degrees));
-  EXPECT_LT(statistic, degrees * base_term * base_term * base_term);
-}
-
-TEST(DistributionTest, TokensFollowTheProcessedDistribution) {
-  const std::vector<float> logits = {1.0f, 2.5f, 0.2f,  -1.0f, 2.4f,
-                                     0.0f, 1.7f, -0.5f, 0.9f,  1.1f};
-  GenOptions options = Plain();
-  ExpectFollows(options, logits, {{3}});
-  options.temperature = 0.7f;
-  ExpectFollows(options, logits, {{3}});
-  options.top_k = 5;
-  ExpectFollows(options, logits, {{3}});
-  options.top_k = 0;
-  options.top_p = 0.8f;
-  ExpectFollows(options, logits, {{3}});
-  options.top_p = 1;
-  options.min_p = 0.1f;
-  ExpectFollows(options, logits, {{3}});
-  options = GenOptions();
-  options.logit_bias = {{9, 1.0f}, {0, -kInf}};
-  options.repetition_penalty = 1.5f;
-  ExpectFollows(options, logits, {{1, 4, 4}});
-}
-
-// A draft q and a target p that share the noise choose the same token with
-// probability sum_i 1 / sum_j max(p_j / p_i, q_j / q_i) (Daliri et al., arXiv
-// 2408.07978).
-TEST(DistributionTest, AcceptanceUnderSharedNoiseIsTheTheorys) {
-  const std::vector<std::pair<std::vector<double>, std::vector<double>>> pairs =
-      {{{0.5, 0.5}, {0.5, 0.5}},
-       {{0.5, 0.5}, {0.9, 0.1}},
-       {{0.7, 0.2, 0.1}, {0.1, 0.2, 0.7}},
-       {{0.4, 0.3, 0.2, 0.1}, {0.25, 0.25, 0.25, 0.25}},
-       {{0.05, 0.6, 0.05, 0.1, 0.2}, {0.1, 0.5, 0.1, 0.2, 0.1}}};
-  constexpr int kDraws = 60000;
-  for (const auto& [p, q] : pairs) {
-    double theory = 0;
-    for (size_t i = 0; i < p.size(); ++i) {
-      double sum = 0;
-      for (size_t j = 0; j < p.size(); ++j) {
-        sum += std::max(p[j] / p[i], q[j] / q[i]);
-      }
-      theory += 1 / sum;
-    }
-    std::vector<float> p_logits;
-    std::vector<float> q_logits;
-    for (const double x : p) p_logits.push_back(std::log(x));
-    for (const double x : q) q_logits.push_back(std::log(x));
-    int equal = 0;
-    for (int draw = 0; draw < kDraws; ++draw) {
-      GenOptions options = Plain();
-      options.seed = 7919u * static_cast<uint64_t>(draw) + 1;
-      equal += SampleId(options, {}, 0, p_logits) ==
-               SampleId(options, {}, 0, q_logits);
-    }
-    const double sigma = std::sqrt(theory * (1 - theory) / kDraws);
-    EXPECT_NEAR(static_cast<double>(equal) / kDraws, theory, 3 * sigma + 1e-12);
   }
 }
 

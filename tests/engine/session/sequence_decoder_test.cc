@@ -43,23 +43,21 @@ std::vector<TokenId> Ids(const DecodeResult& result) {
   return ids;
 }
 
-class Rows : public RowConsumer {
- public:
-  explicit Rows(SequenceDecoder* decoder) : decoder_(decoder) {}
+// Item i of the Step is decoders[i]'s.
+struct Rows : public RowConsumer {
+  explicit Rows(std::vector<SequenceDecoder*> list = {})
+      : decoders(std::move(list)) {}
   void OnRow(size_t item, size_t row, absl::Span<float> logits) override {
-    EXPECT_EQ(item, 0u);
-    decoder_->OnRow(row, logits);
+    decoders.at(item)->OnRow(row, logits);
   }
-
- private:
-  SequenceDecoder* decoder_;
+  std::vector<SequenceDecoder*> decoders;
 };
 
 absl::Status RunItem(Engine* engine, SequenceDecoder* decoder, int rows_max) {
   const StepItem item = decoder->NextItem(rows_max);
   EXPECT_GE(item.tokens.size(), 1u);
   EXPECT_LE(item.tokens.size(), static_cast<size_t>(rows_max));
-  Rows rows(decoder);
+  Rows rows({decoder});
   const absl::Status status = engine->Step({&item, 1}, &rows);
   decoder->OnStepDone(status);
   return status;
@@ -164,7 +162,7 @@ TEST(SequenceDecoderTest, PrefillLeavesTheLastTokenToTheFirstRequest) {
   EXPECT_EQ(item.position, 0);
   EXPECT_THAT(item.tokens, ElementsAre(1, 3, 4, 5));
   EXPECT_EQ(item.rows, WantedRows::kNone);
-  Rows rows(decoder.get());
+  Rows rows({decoder.get()});
   const absl::Status status = engine.Step({&item, 1}, &rows);
   decoder->OnStepDone(status);
   item = decoder->NextItem(4);
@@ -433,6 +431,52 @@ TEST(SequenceDecoderTest, LogprobsComeWithVerifiedTokens) {
   EXPECT_EQ(result.tokens,
             Plain(engine_options.model, options, options.tokens, 1));
   EXPECT_EQ(result.tokens[0].alternatives.size(), 2u);
+}
+
+// Many decoders share each Step, as in a worker: each gets what it gets alone.
+TEST(SequenceDecoderTest, SharedStepsChangeNothing) {
+  std::mt19937_64 random(6);
+  const FakeEngineOptions engine_options = {.rows_max = 24};
+  FakeEngine engine(engine_options);
+  std::vector<std::unique_ptr<SequenceDecoder>> decoders;
+  std::vector<std::vector<SampledToken>> expected;
+  for (int i = 0; i < 8; ++i) {
+    std::vector<TokenId> opening(1 + random() % 20);
+    for (TokenId& id : opening) id = 3 + random() % 10;
+    const SequenceDecoderOptions options = MakeOptions(opening);
+    decoders.push_back(MustOpen(&engine, options));
+    expected.push_back(Plain(engine_options.model, options, opening, 5));
+    const Position last = static_cast<Position>(opening.size()) - 1;
+    if (i % 2 == 0) {
+      ASSERT_TRUE(
+          decoders.back()->BeginPropose(last, {{opening.back()}}, 5).ok());
+    } else {
+      std::vector<TokenId> draft = Ids({.tokens = expected.back()});
+      draft.pop_back();
+      ASSERT_TRUE(
+          decoders.back()->BeginVerify(last, {{opening.back()}}, draft).ok());
+    }
+  }
+  size_t finished = 0;
+  while (finished < decoders.size()) {
+    Rows rows;
+    std::vector<StepItem> batch;
+    for (const auto& decoder : decoders) {
+      if (!decoder->has_work() || random() % 3 == 0) continue;
+      batch.push_back(decoder->NextItem(3));
+      rows.decoders.push_back(decoder.get());
+    }
+    if (batch.empty()) continue;
+    const absl::Status status = engine.Step(batch, &rows);
+    ASSERT_TRUE(status.ok()) << status;
+    for (SequenceDecoder* decoder : rows.decoders) decoder->OnStepDone(status);
+    for (size_t i = 0; i < decoders.size(); ++i) {
+      const auto result = decoders[i]->TakeResult();
+      if (!result.has_value()) continue;
+      EXPECT_EQ((*result)->tokens, expected[i]);
+      ++finished;
+    }
+  }
 }
 
 // A request as a client that knows `known` tokens of the sequence may send it.

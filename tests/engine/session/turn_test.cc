@@ -6,20 +6,14 @@
 #include <random>
 
 #include "engine/base/error_reason.h"
-#include "engine/sampling/logits_processor.h"
-#include "engine/speculation/verify.h"
 #include "tests/engine/session/fake_engine.h"
+#include "tests/engine/session/turn_driver.h"
 
 namespace tandem {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-
-const FakeTokenizer& TestTokenizer() {
-  static const FakeTokenizer* const tokenizer = new FakeTokenizer();
-  return *tokenizer;
-}
 
 TurnSpec MakeSpec(GenOptions options = {}) {
   TurnSpec spec;
@@ -41,248 +35,6 @@ std::vector<TokenId> Ids(absl::Span<const SampledToken> tokens) {
   for (const SampledToken& token : tokens) ids.push_back(token.id);
   return ids;
 }
-
-// The tokens that a worker of the turn holds; takes requests as
-// SequenceDecoder does.
-class SimulatedWorker {
- public:
-  SimulatedWorker(const FakeModel& model, const TurnSpec& spec)
-      : model_(model), spec_(spec) {}
-
-  void Open(std::vector<TokenId> tokens) { tokens_ = std::move(tokens); }
-
-  void Apply(Position position, absl::Span<const TokenId> tokens) {
-    ASSERT_FALSE(tokens.empty());
-    ASSERT_LE(position, static_cast<Position>(tokens_.size()));
-    ASSERT_GE(position, static_cast<Position>(spec_.prompt.size()) - 1);
-    tokens_.resize(position);
-    tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
-  }
-
-  std::vector<TokenId> Draft(const ProposeAction& action) {
-    Apply(action.position, action.tokens);
-    LogitsProcessor processor(spec_.options, kFakeVocabSize, tokens_,
-                              static_cast<Position>(spec_.prompt.size()));
-    std::vector<TokenId> draft;
-    for (int i = 0; i < action.draft_length; ++i) {
-      std::vector<float> logits = FakeLogits(model_, tokens_);
-      draft.push_back(processor.Sample(absl::MakeSpan(logits))->id);
-      processor.Append(draft.back());
-      tokens_.push_back(draft.back());
-    }
-    // The last drafted token has not been run.
-    tokens_.pop_back();
-    return draft;
-  }
-
-  std::vector<SampledToken> Verify(const VerifyAction& action) {
-    Apply(action.position, action.tokens);
-    LogitsProcessor processor(spec_.options, kFakeVocabSize, tokens_,
-                              static_cast<Position>(spec_.prompt.size()));
-    Verification verification(&processor, action.draft);
-    std::vector<TokenId> prefix = tokens_;
-    for (size_t row = 0; row <= action.draft.size(); ++row) {
-      std::vector<float> logits = FakeLogits(model_, prefix);
-      EXPECT_TRUE(verification.OnRow(absl::MakeSpan(logits)).ok());
-      if (row < action.draft.size()) prefix.push_back(action.draft[row]);
-    }
-    std::vector<SampledToken> chosen = verification.TakeTokens();
-    for (size_t i = 0; i + 1 < chosen.size(); ++i) {
-      tokens_.push_back(chosen[i].id);
-    }
-    return chosen;
-  }
-
-  const std::vector<TokenId>& tokens() const { return tokens_; }
-
- private:
-  FakeModel model_;
-  TurnSpec spec_;
-  std::vector<TokenId> tokens_;
-};
-
-// What may go wrong while a turn is driven; odds in percent per action.
-struct Faults {
-  int bad_draft = 0;
-  int drafter_lost = 0;
-  int drafter_attached = 0;
-  int target_replaced = 0;
-  int stray_answer = 0;
-  int restart = 0;  // the turn is built again from its committed tokens
-};
-
-// Drives a turn over simulated workers until it ends or has generated
-// `tokens_max` tokens, checking each action on the way.
-class Driver {
- public:
-  Driver(const TurnSpec& spec, const FakeModel& target, const FakeModel& draft,
-         const Faults& faults, uint64_t seed)
-      : spec_(spec),
-        faults_(faults),
-        random_(seed),
-        target_(target, spec),
-        drafter_(draft, spec) {}
-
-  void Run(bool has_drafter, absl::Span<const SampledToken> committed = {},
-           size_t tokens_max = SIZE_MAX) {
-    Build(has_drafter, committed);
-    text_ = turn_->text();
-    while (!turn_->ended() && turn_->generated().size() < tokens_max) {
-      Disturb();
-      if (turn_->ended() || ::testing::Test::HasFatalFailure()) break;
-      ASSERT_TRUE(pending_.has_value());
-      Answer();
-    }
-  }
-
-  void Cancel(FinishReason reason) { Take(turn_->OnCancel(reason)); }
-
-  Turn& turn() { return *turn_; }
-  const std::string& text() const { return text_; }
-  std::optional<FinishReason> reason() const { return reason_; }
-  int restarts() const { return restarts_; }
-
- private:
-  bool Chance(int percent) {
-    return static_cast<int>(random_() % 100) < percent;
-  }
-
-  void Build(bool has_drafter, absl::Span<const SampledToken> committed) {
-    turn_.emplace(&TestTokenizer(), spec_, committed);
-    has_drafter_ = has_drafter;
-    next_token_ = static_cast<int64_t>(committed.size());
-    target_.Open(turn_->session_tokens());
-    drafter_.Open(turn_->session_tokens());
-    reason_.reset();
-    Take(turn_->Start(has_drafter));
-  }
-
-  void Take(std::vector<TurnAction> actions) {
-    for (TurnAction& action : actions) {
-      ASSERT_FALSE(reason_.has_value()) << "an action after the end";
-      if (const auto* emit = std::get_if<EmitAction>(&action)) {
-        ASSERT_EQ(emit->first_token, next_token_);
-        ASSERT_FALSE(emit->tokens.empty());
-        next_token_ += static_cast<int64_t>(emit->tokens.size());
-        text_ += emit->text;
-        // What the end adds is in text() already.
-        ASSERT_EQ(turn_->text().substr(0, text_.size()), text_);
-      } else if (const auto* end = std::get_if<EndAction>(&action)) {
-        text_ += end->text;
-        reason_ = end->reason;
-        pending_.reset();
-      } else {
-        pending_ = std::move(action);
-      }
-    }
-  }
-
-  void Disturb() {
-    if (has_drafter_ && Chance(faults_.drafter_lost)) {
-      has_drafter_ = false;
-      Take(turn_->OnDrafterLost());
-    } else if (!has_drafter_ && Chance(faults_.drafter_attached)) {
-      has_drafter_ = true;
-      // Opened now or at any earlier time of the turn.
-      std::vector<TokenId> tokens = turn_->session_tokens();
-      const size_t prompt = spec_.prompt.size();
-      tokens.resize(prompt + random_() % (tokens.size() - prompt + 1));
-      drafter_.Open(std::move(tokens));
-      turn_->OnDrafterAttached();
-    }
-    if (Chance(faults_.target_replaced)) {
-      target_.Open(turn_->session_tokens());
-      Take(turn_->OnTargetReplaced());
-    }
-    if (Chance(faults_.stray_answer)) {  // of the other kind: no effect
-      const bool proposing = std::holds_alternative<ProposeAction>(*pending_);
-      EXPECT_THAT(proposing ? turn_->OnVerified(Tokens({3})).size()
-                            : turn_->OnProposed({{3}}).size(),
-                  0u);
-      EXPECT_THAT(turn_->Start(true).size(), 0u);
-    }
-    if (!turn_->ended() && Chance(faults_.restart)) {
-      const std::vector<SampledToken> committed = turn_->generated();
-      pending_.reset();
-      Build(has_drafter_, committed);
-      ++restarts_;
-    }
-  }
-
-  void Answer() {
-    const TurnAction action = std::move(*pending_);
-    pending_.reset();
-    if (const auto* propose = std::get_if<ProposeAction>(&action)) {
-      ASSERT_TRUE(has_drafter_);
-      ASSERT_GE(propose->draft_length, 1);
-      ASSERT_LE(propose->draft_length, spec_.options.draft_length);
-      std::vector<TokenId> draft = drafter_.Draft(*propose);
-      if (HasFatal()) return;
-      // A drafter whose answers were changed may itself be wrong for good.
-      if (faults_.bad_draft == 0) {
-        CheckSession(drafter_.tokens(), propose->draft_length - 1);
-      }
-      if (spec_.draft_context_max > 0) {
-        ASSERT_LE(turn_->session_tokens().size() + draft.size(),
-                  static_cast<size_t>(spec_.draft_context_max));
-      }
-      if (Chance(faults_.bad_draft)) Spoil(&draft);
-      Take(turn_->OnProposed(draft));
-    } else {
-      const auto& verify = std::get<VerifyAction>(action);
-      const size_t before = turn_->session_tokens().size();
-      ASSERT_LT(turn_->generated().size() + verify.draft.size(),
-                static_cast<size_t>(spec_.options.max_tokens));
-      ASSERT_LT(before + verify.draft.size(),
-                static_cast<size_t>(spec_.context_max));
-      const std::vector<SampledToken> chosen = target_.Verify(verify);
-      if (HasFatal()) return;
-      CheckSession(target_.tokens(), static_cast<int>(chosen.size()) - 1);
-      Take(turn_->OnVerified(chosen));
-    }
-  }
-
-  // The worker ran exactly the session and then `drafts` more.
-  void CheckSession(std::vector<TokenId> tokens, int drafts) {
-    ASSERT_GE(tokens.size(), static_cast<size_t>(drafts));
-    tokens.resize(tokens.size() - drafts);
-    ASSERT_EQ(tokens, turn_->session_tokens());
-  }
-
-  void Spoil(std::vector<TokenId>* draft) {
-    switch (random_() % 5) {
-      case 0:
-        draft->clear();
-        break;
-      case 1:
-        draft->resize(draft->size() + 40, 3);
-        break;
-      case 2:
-        (*draft)[random_() % draft->size()] = kFakeVocabSize;
-        break;
-      case 3:
-        (*draft)[random_() % draft->size()] = -1;
-        break;
-      default:
-        for (TokenId& id : *draft) id = random_() % kFakeVocabSize;
-    }
-  }
-
-  static bool HasFatal() { return ::testing::Test::HasFatalFailure(); }
-
-  TurnSpec spec_;
-  Faults faults_;
-  std::mt19937_64 random_;
-  SimulatedWorker target_;
-  SimulatedWorker drafter_;
-  std::optional<Turn> turn_;
-  std::optional<TurnAction> pending_;
-  bool has_drafter_ = false;
-  int64_t next_token_ = 0;
-  std::string text_;
-  std::optional<FinishReason> reason_;
-  int restarts_ = 0;
-};
 
 // Options of many kinds, all valid.
 GenOptions RandomOptions(std::mt19937_64* random) {
@@ -322,7 +74,8 @@ TurnSpec RandomSpec(std::mt19937_64* random) {
   return spec;
 }
 
-void ExpectEqualsReference(Driver& driver, const ReferenceTurn& reference) {
+void ExpectEqualsReference(const TurnDriver& driver,
+                           const ReferenceTurn& reference) {
   EXPECT_EQ(driver.turn().generated(), reference.tokens);
   EXPECT_EQ(driver.text(), reference.text);
   EXPECT_EQ(driver.turn().text(), reference.text);
@@ -553,7 +306,8 @@ TEST(TurnTest, EqualsTheReferenceForEveryDraftLength) {
       spec.options.draft_length = k;
       FakeModel draft = target;
       draft.noise = (round % 4) * 0.2;
-      Driver driver(spec, target, draft, {}, random());
+      TurnDriver driver(
+          {.spec = spec, .target = target, .draft = draft, .seed = random()});
       driver.Run(k % 2 == 0 || k > 4);
       ASSERT_FALSE(::testing::Test::HasFatalFailure());
       ExpectEqualsReference(driver, reference);
@@ -571,7 +325,8 @@ TEST(TurnTest, AnEqualDrafterIsAlwaysRight) {
     TurnSpec spec = RandomSpec(&random);
     spec.draft_context_max = 0;
     const FakeModel target = {.seed = random()};
-    Driver driver(spec, target, target, {}, random());
+    TurnDriver driver(
+        {.spec = spec, .target = target, .draft = target, .seed = random()});
     driver.Run(true);
     const SpeculationCounts counts = driver.turn().speculation();
     // Only what a stop string cuts off is lost.
@@ -595,7 +350,11 @@ TEST(TurnTest, EqualsTheReferenceWhateverGoesWrong) {
                            .target_replaced = static_cast<int>(random() % 30),
                            .stray_answer = 20,
                            .restart = static_cast<int>(random() % 20)};
-    Driver driver(spec, target, draft, faults, random());
+    TurnDriver driver({.spec = spec,
+                       .target = target,
+                       .draft = draft,
+                       .faults = faults,
+                       .seed = random()});
     driver.Run(random() % 4 != 0);
     ASSERT_FALSE(::testing::Test::HasFatalFailure()) << "round " << round;
     ExpectEqualsReference(driver, GenerateReference(target, spec));
@@ -614,7 +373,8 @@ TEST(TurnTest, ResumesFromAnyCommittedPrefix) {
     draft.noise = 0.3;
     const ReferenceTurn reference = GenerateReference(target, spec);
     for (size_t count = 0; count <= reference.tokens.size(); ++count) {
-      Driver driver(spec, target, draft, {}, random());
+      TurnDriver driver(
+          {.spec = spec, .target = target, .draft = draft, .seed = random()});
       driver.Run(true, absl::MakeConstSpan(reference.tokens).first(count));
       ASSERT_FALSE(::testing::Test::HasFatalFailure());
       // The text of the committed ones is in text() and not emitted again.
@@ -631,7 +391,8 @@ TEST(TurnTest, CancelKeepsAPrefixThatGoesOnAlike) {
     FakeModel draft = target;
     draft.noise = 0.2;
     const ReferenceTurn reference = GenerateReference(target, spec);
-    Driver driver(spec, target, draft, {}, random());
+    TurnDriver driver(
+        {.spec = spec, .target = target, .draft = draft, .seed = random()});
     driver.Run(true, {}, random() % 20);
     if (!driver.turn().ended()) {
       driver.Cancel(FinishReason::kCancelled);

@@ -1,0 +1,220 @@
+#include "tests/engine/session/turn_driver.h"
+
+#include <gtest/gtest.h>
+
+#include <utility>
+
+#include "engine/sampling/logits_processor.h"
+#include "engine/speculation/verify.h"
+
+namespace tandem {
+namespace {
+
+bool HasFatal() { return ::testing::Test::HasFatalFailure(); }
+
+}  // namespace
+
+const FakeTokenizer& TestTokenizer() {
+  static const FakeTokenizer* const tokenizer = new FakeTokenizer();
+  return *tokenizer;
+}
+
+void SimulatedWorker::Apply(Position position,
+                            absl::Span<const TokenId> tokens) {
+  ASSERT_FALSE(tokens.empty());
+  ASSERT_LE(position, static_cast<Position>(tokens_.size()));
+  ASSERT_GE(position, static_cast<Position>(spec_.prompt.size()) - 1);
+  tokens_.resize(position);
+  tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+}
+
+std::vector<TokenId> SimulatedWorker::Draft(const ProposeAction& action) {
+  Apply(action.position, action.tokens);
+  LogitsProcessor processor(spec_.options, kFakeVocabSize, tokens_,
+                            static_cast<Position>(spec_.prompt.size()));
+  std::vector<TokenId> draft;
+  for (int i = 0; i < action.draft_length; ++i) {
+    std::vector<float> logits = FakeLogits(model_, tokens_);
+    draft.push_back(processor.Sample(absl::MakeSpan(logits))->id);
+    processor.Append(draft.back());
+    tokens_.push_back(draft.back());
+  }
+  // The last drafted token has not been run.
+  tokens_.pop_back();
+  return draft;
+}
+
+std::vector<SampledToken> SimulatedWorker::Verify(const VerifyAction& action) {
+  Apply(action.position, action.tokens);
+  LogitsProcessor processor(spec_.options, kFakeVocabSize, tokens_,
+                            static_cast<Position>(spec_.prompt.size()));
+  Verification verification(&processor, action.draft);
+  std::vector<TokenId> prefix = tokens_;
+  for (size_t row = 0; row <= action.draft.size(); ++row) {
+    std::vector<float> logits = FakeLogits(model_, prefix);
+    EXPECT_TRUE(verification.OnRow(absl::MakeSpan(logits)).ok());
+    if (row < action.draft.size()) prefix.push_back(action.draft[row]);
+  }
+  std::vector<SampledToken> chosen = verification.TakeTokens();
+  for (size_t i = 0; i + 1 < chosen.size(); ++i) {
+    tokens_.push_back(chosen[i].id);
+  }
+  return chosen;
+}
+
+TurnDriver::TurnDriver(const Options& options)
+    : spec_(options.spec),
+      faults_(options.faults),
+      random_(options.seed),
+      target_(options.target, options.spec),
+      drafter_(options.draft, options.spec) {}
+
+void TurnDriver::Run(bool has_drafter, absl::Span<const SampledToken> committed,
+                     size_t tokens_max) {
+  Build(has_drafter, committed);
+  text_ = turn_->text();
+  while (!turn_->ended() && turn_->generated().size() < tokens_max) {
+    Disturb();
+    if (turn_->ended() || HasFatal()) break;
+    ASSERT_TRUE(pending_.has_value());
+    Answer();
+  }
+}
+
+bool TurnDriver::Chance(int percent) {
+  return static_cast<int>(random_() % 100) < percent;
+}
+
+void TurnDriver::Build(bool has_drafter,
+                       absl::Span<const SampledToken> committed) {
+  turn_.emplace(&TestTokenizer(), spec_, committed);
+  has_drafter_ = has_drafter;
+  next_token_ = static_cast<int64_t>(committed.size());
+  target_.Open(turn_->session_tokens());
+  drafter_.Open(turn_->session_tokens());
+  reason_.reset();
+  Take(turn_->Start(has_drafter));
+}
+
+void TurnDriver::Take(std::vector<TurnAction> actions) {
+  for (TurnAction& action : actions) {
+    ASSERT_FALSE(reason_.has_value()) << "an action after the end";
+    if (const auto* emit = std::get_if<EmitAction>(&action)) {
+      ASSERT_EQ(emit->first_token, next_token_);
+      ASSERT_FALSE(emit->tokens.empty());
+      next_token_ += static_cast<int64_t>(emit->tokens.size());
+      text_ += emit->text;
+      // What the end adds is in text() already.
+      ASSERT_EQ(turn_->text().substr(0, text_.size()), text_);
+    } else if (const auto* end = std::get_if<EndAction>(&action)) {
+      text_ += end->text;
+      reason_ = end->reason;
+      pending_.reset();
+    } else {
+      pending_ = std::move(action);
+    }
+  }
+}
+
+void TurnDriver::Disturb() {
+  LoseOrAttachDrafter();
+  if (Chance(faults_.target_replaced)) {
+    target_.Open(turn_->session_tokens());
+    Take(turn_->OnTargetReplaced());
+  }
+  if (Chance(faults_.stray_answer)) {  // of the other kind: no effect
+    if (std::holds_alternative<ProposeAction>(*pending_)) {
+      EXPECT_TRUE(turn_->OnVerified({{{.id = 3}}}).empty());
+    } else {
+      EXPECT_TRUE(turn_->OnProposed({{3}}).empty());
+    }
+    EXPECT_TRUE(turn_->Start(true).empty());
+  }
+  if (Chance(faults_.restart)) {
+    const std::vector<SampledToken> committed = turn_->generated();
+    pending_.reset();
+    Build(has_drafter_, committed);
+    ++restarts_;
+  }
+}
+
+void TurnDriver::LoseOrAttachDrafter() {
+  if (has_drafter_ && Chance(faults_.drafter_lost)) {
+    has_drafter_ = false;
+    Take(turn_->OnDrafterLost());
+  } else if (!has_drafter_ && Chance(faults_.drafter_attached)) {
+    has_drafter_ = true;
+    // Opened now or at any earlier time of the turn.
+    std::vector<TokenId> tokens = turn_->session_tokens();
+    const size_t prompt = spec_.prompt.size();
+    tokens.resize(prompt + random_() % (tokens.size() - prompt + 1));
+    drafter_.Open(std::move(tokens));
+    turn_->OnDrafterAttached();
+  }
+}
+
+void TurnDriver::Answer() {
+  const TurnAction action = std::move(*pending_);
+  pending_.reset();
+  if (const auto* propose = std::get_if<ProposeAction>(&action)) {
+    AnswerPropose(*propose);
+  } else {
+    AnswerVerify(std::get<VerifyAction>(action));
+  }
+}
+
+void TurnDriver::AnswerPropose(const ProposeAction& action) {
+  ASSERT_TRUE(has_drafter_);
+  ASSERT_GE(action.draft_length, 1);
+  ASSERT_LE(action.draft_length, spec_.options.draft_length);
+  std::vector<TokenId> draft = drafter_.Draft(action);
+  if (HasFatal()) return;
+  // A drafter whose answers were changed may itself be wrong for good.
+  if (faults_.bad_draft == 0) {
+    CheckSession(drafter_.tokens(), action.draft_length - 1);
+  }
+  if (spec_.draft_context_max > 0) {
+    ASSERT_LE(turn_->session_tokens().size() + draft.size(),
+              static_cast<size_t>(spec_.draft_context_max));
+  }
+  if (Chance(faults_.bad_draft)) Spoil(&draft);
+  Take(turn_->OnProposed(draft));
+}
+
+void TurnDriver::AnswerVerify(const VerifyAction& action) {
+  ASSERT_LT(turn_->generated().size() + action.draft.size(),
+            static_cast<size_t>(spec_.options.max_tokens));
+  ASSERT_LT(turn_->session_tokens().size() + action.draft.size(),
+            static_cast<size_t>(spec_.context_max));
+  const std::vector<SampledToken> chosen = target_.Verify(action);
+  if (HasFatal()) return;
+  CheckSession(target_.tokens(), static_cast<int>(chosen.size()) - 1);
+  Take(turn_->OnVerified(chosen));
+}
+
+void TurnDriver::CheckSession(std::vector<TokenId> tokens, int drafts) {
+  ASSERT_GE(tokens.size(), static_cast<size_t>(drafts));
+  tokens.resize(tokens.size() - drafts);
+  ASSERT_EQ(tokens, turn_->session_tokens());
+}
+
+void TurnDriver::Spoil(std::vector<TokenId>* draft) {
+  switch (random_() % 5) {
+    case 0:
+      draft->clear();
+      break;
+    case 1:
+      draft->resize(draft->size() + 40, 3);
+      break;
+    case 2:
+      (*draft)[random_() % draft->size()] = kFakeVocabSize;
+      break;
+    case 3:
+      (*draft)[random_() % draft->size()] = -1;
+      break;
+    default:
+      for (TokenId& id : *draft) id = random_() % kFakeVocabSize;
+  }
+}
+
+}  // namespace tandem

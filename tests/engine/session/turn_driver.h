@@ -1,0 +1,102 @@
+// Drives a Turn over simulated workers, checking every action, with whatever
+// may go wrong on the way.
+
+#ifndef TANDEM_TESTS_ENGINE_SESSION_TURN_DRIVER_H_
+#define TANDEM_TESTS_ENGINE_SESSION_TURN_DRIVER_H_
+
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "engine/session/turn.h"
+#include "tests/engine/session/fake_engine.h"
+
+namespace tandem {
+
+// Outlives every test.
+const FakeTokenizer& TestTokenizer();
+
+// The tokens that a worker of the turn holds; takes requests as
+// SequenceDecoder does.
+class SimulatedWorker {
+ public:
+  SimulatedWorker(const FakeModel& model, const TurnSpec& spec)
+      : model_(model), spec_(spec) {}
+
+  void Open(std::vector<TokenId> tokens) { tokens_ = std::move(tokens); }
+  std::vector<TokenId> Draft(const ProposeAction& action);
+  std::vector<SampledToken> Verify(const VerifyAction& action);
+  const std::vector<TokenId>& tokens() const { return tokens_; }
+
+ private:
+  void Apply(Position position, absl::Span<const TokenId> tokens);
+
+  FakeModel model_;
+  TurnSpec spec_;
+  std::vector<TokenId> tokens_;
+};
+
+// What may go wrong while a turn is driven; odds in percent per action.
+struct Faults {
+  int bad_draft = 0;
+  int drafter_lost = 0;
+  int drafter_attached = 0;
+  int target_replaced = 0;
+  int stray_answer = 0;
+  int restart = 0;  // the turn is built again from its committed tokens
+};
+
+class TurnDriver {
+ public:
+  struct Options {
+    TurnSpec spec;
+    FakeModel target;
+    FakeModel draft;
+    Faults faults = {};
+    uint64_t seed = 0;
+  };
+  explicit TurnDriver(const Options& options);
+
+  // Until the turn ends or has generated `tokens_max` tokens.
+  void Run(bool has_drafter, absl::Span<const SampledToken> committed = {},
+           size_t tokens_max = SIZE_MAX);
+  void Cancel(FinishReason reason) { Take(turn_->OnCancel(reason)); }
+
+  const Turn& turn() const { return *turn_; }
+  // What the actions brought, after the text of committed tokens.
+  const std::string& text() const { return text_; }
+  std::optional<FinishReason> reason() const { return reason_; }
+  int restarts() const { return restarts_; }
+
+ private:
+  bool Chance(int percent);
+  void Build(bool has_drafter, absl::Span<const SampledToken> committed);
+  void Take(std::vector<TurnAction> actions);
+  void Disturb();
+  void LoseOrAttachDrafter();
+  void Answer();
+  void AnswerPropose(const ProposeAction& action);
+  void AnswerVerify(const VerifyAction& action);
+  // The worker ran exactly the session and then `drafts` more.
+  void CheckSession(std::vector<TokenId> tokens, int drafts);
+  void Spoil(std::vector<TokenId>* draft);
+
+  TurnSpec spec_;
+  Faults faults_;
+  std::mt19937_64 random_;
+  SimulatedWorker target_;
+  SimulatedWorker drafter_;
+  std::optional<Turn> turn_;
+  std::optional<TurnAction> pending_;
+  bool has_drafter_ = false;
+  int64_t next_token_ = 0;
+  std::string text_;
+  std::optional<FinishReason> reason_;
+  int restarts_ = 0;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_TESTS_ENGINE_SESSION_TURN_DRIVER_H_
