@@ -24,14 +24,22 @@ def blocks(root, kind):
             if name == kind]
 
 
-def commands(root):
-    """The commands of the README in order, continued lines joined."""
+def shown(root):
+    """(command, output that stands below it) in order, continued lines
+    joined."""
     found = []
     for text in blocks(root, "console"):
-        joined = text.replace("\\\n", " ")
-        found += [" ".join(line[2:].split()) for line in joined.splitlines()
-                  if line.startswith("$ ")]
+        for line in text.replace("\\\n", " ").splitlines():
+            if line.startswith("$ "):
+                found.append((" ".join(line[2:].split()), ""))
+            elif found:
+                command, output = found[-1]
+                found[-1] = (command, output + line + "\n")
     return found
+
+
+def commands(root):
+    return [command for command, _ in shown(root)]
 
 
 def runner(root, command):

@@ -31,6 +31,10 @@ class ReadmeCheckTest(SampleTree):
     def test_what_is_run_may_be_shown(self):
         self.write("README.md", README)
         self.assertEqual(len(readme_check.commands(self.root)), 4)
+        self.assertEqual(readme_check.shown(self.root)[0],
+                         ("./tools/demo", "Once upon a time\n"))
+        self.assertEqual(readme_check.shown(self.root)[3],
+                         ("build/release/bin/tandem generate 'Once'", ""))
         self.assert_findings(readme_check.readme_findings(self.root))
 
     def test_what_nobody_runs_is_found(self):

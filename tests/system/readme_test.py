@@ -1,4 +1,7 @@
-"""Runs the commands of README.md that are not run elsewhere, in their order."""
+"""Runs the commands of README.md that are not run elsewhere, in their order.
+
+Where output stands below a command, it is what the command prints.
+"""
 
 import os
 import subprocess
@@ -17,7 +20,7 @@ class ReadmeTest(processes.ClusterTest):
         stubs = tempfile.TemporaryDirectory()
         self.addCleanup(stubs.cleanup)
         count = 0
-        for command in readme_check.commands(processes.SOURCE_DIR):
+        for command, output in readme_check.shown(processes.SOURCE_DIR):
             if readme_check.runner(processes.SOURCE_DIR,
                                    command) != "readme_test.py":
                 continue
@@ -33,6 +36,8 @@ class ReadmeTest(processes.ClusterTest):
                     stderr=subprocess.PIPE, check=False,
                     timeout=processes.LIMIT_SECONDS)
                 self.assertEqual(result.returncode, 0, result.stderr.decode())
+                if output:
+                    self.assertEqual(result.stdout.decode(), output)
         self.assertGreater(count, 0)
 
 
