@@ -1,5 +1,6 @@
 #include "services/common/logging.h"
 
+#include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
@@ -63,6 +64,13 @@ void LogFromGrpc(gpr_log_func_args* arguments) {
   spdlog::log(level, "grpc: {}", arguments->message);
 }
 
+// Says which field of a message is not UTF-8; without us it goes to standard
+// error as it is, between our lines.
+void LogFromProtobuf(google::protobuf::LogLevel, const char*, int,
+                     const std::string& message) {
+  spdlog::debug("protobuf: {}", message);
+}
+
 }  // namespace
 
 absl::Status InitLogging(absl::string_view format, absl::string_view level) {
@@ -83,6 +91,7 @@ absl::Status InitLogging(absl::string_view format, absl::string_view level) {
   logger->flush_on(spdlog::level::debug);
   spdlog::set_default_logger(std::move(logger));
   gpr_set_log_function(LogFromGrpc);
+  google::protobuf::SetLogHandler(LogFromProtobuf);
   return absl::OkStatus();
 }
 

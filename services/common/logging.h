@@ -11,7 +11,8 @@ namespace tandem {
 
 // `format`: "text", or "json" (one object a line: time, level, message).
 // `level`: "debug", "info", "warning" or "error". gRPC's own messages go
-// there too: its errors as warnings, the rest as debug. Once, at the start of
+// there too (its errors as warnings, the rest as debug), and protobuf's (as
+// debug). Once, at the start of
 // main. Errors: INVALID_ARGUMENT.
 absl::Status InitLogging(absl::string_view format, absl::string_view level);
 

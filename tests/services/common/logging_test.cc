@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "tandem/v1/worker.pb.h"
+
 namespace tandem {
 namespace {
 
@@ -51,6 +53,17 @@ TEST(LoggingTest, GrpcMessagesAreTaken) {
   const nlohmann::json line = nlohmann::json::parse(text);
   EXPECT_EQ(line["level"], "warning");
   EXPECT_EQ(line["message"], "grpc: peer 7 broke");
+}
+
+TEST(LoggingTest, ProtobufMessagesAreTaken) {
+  ASSERT_TRUE(InitLogging("json", "debug").ok());
+  ::testing::internal::CaptureStderr();
+  v1::StreamTag tag;
+  // Field 1, one byte that is not UTF-8.
+  EXPECT_FALSE(tag.ParseFromString("\x0a\x01\xff"));
+  const std::string text = ::testing::internal::GetCapturedStderr();
+  EXPECT_THAT(nlohmann::json::parse(text)["message"].get<std::string>(),
+              HasSubstr("session_id"));
 }
 
 TEST(LoggingTest, UnknownNamesAreRefused) {

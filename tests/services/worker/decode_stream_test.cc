@@ -402,7 +402,7 @@ class Garbage {
       options->set_top_p(static_cast<float>(Number()));
       options->set_top_k(static_cast<int>(Number()));
       options->set_logprobs(static_cast<int>(Number()));
-      options->add_stop_strings(std::string(Below(400), '\xff'));
+      options->add_stop_strings(std::string(Below(400), '\n'));
     }
   }
 

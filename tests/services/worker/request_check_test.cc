@@ -15,8 +15,8 @@ constexpr int64_t kHuge = std::numeric_limits<int64_t>::max();
 WorkerModelInfo Model(v1::WorkerRole role) {
   WorkerModelInfo model;
   model.role = role;
-  model.model_id = "m";
-  model.fingerprint = "f";
+  model.model_id = "model";
+  model.fingerprint = "print";
   model.context_max = 100;
   model.vocab_size = 10;
   return model;
@@ -31,7 +31,8 @@ void ExpectError(const absl::Status& status, absl::StatusCode code,
   ASSERT_TRUE(detail.has_value()) << status;
   EXPECT_EQ(detail->reason, reason);
   ASSERT_EQ(detail->violations.empty(), field.empty());
-  if (!field.empty()) EXPECT_EQ(detail->violations[0].field, field);
+  if (field.empty()) return;
+  EXPECT_EQ(detail->violations[0].field, field);
 }
 
 void ExpectInvalid(const absl::Status& status, const std::string& reason,
@@ -49,8 +50,8 @@ TEST(RequestCheckTest, GoodOpenIsTaken) {
   EXPECT_EQ(options->generated_from, 2);
   EXPECT_EQ(options->tokens_max, 50);
   EXPECT_EQ(options->options.seed, 7u);
-  open.set_model_id("m");
-  open.set_fingerprint("f");
+  open.set_model_id("model");
+  open.set_fingerprint("print");
   EXPECT_TRUE(ReadOpen(model, open).ok());
 }
 

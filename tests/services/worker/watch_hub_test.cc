@@ -119,8 +119,8 @@ TEST_F(WatchHubTest, WatchersAreBounded) {
   std::vector<std::unique_ptr<WatchCall>> watches;
   for (size_t i = 0; i < kWatchersMax; ++i) {
     watches.push_back(std::make_unique<WatchCall>(stub_.get()));
-    ASSERT_TRUE(watches.back()->Read().has_value());
   }
+  for (const auto& watch : watches) ASSERT_TRUE(watch->Read().has_value());
   WatchCall late(stub_.get());
   EXPECT_EQ(late.Finish().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
 }

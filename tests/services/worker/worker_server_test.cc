@@ -1,8 +1,7 @@
 #include "services/worker/worker_server.h"
 
 #include <gmock/gmock.h>
-#include <grpcpp/create_channel.h>
-#include <grpcpp/impl/rpc_method.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -11,8 +10,9 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "engine/gguf/gguf_file.h"
-#include "engine/session/sequence_decoder.h"
 #include "services/common/channel.h"
 #include "tests/services/worker/decoder_alone.h"
 #include "tests/services/worker/worker_fixture.h"
@@ -58,10 +58,15 @@ class WorkerServerTest : public ::testing::Test {
     const grpc::ByteBuffer request(&slice, 1);
     grpc::ClientContext context;
     SetTestDeadline(&context);
-    const grpc::internal::RpcMethod method(
-        "/grpc.health.v1.Health/Check", grpc::internal::RpcMethod::NORMAL_RPC);
-    const grpc::Status status = grpc::internal::BlockingUnaryCall(
-        channel_.get(), method, &context, request, &response);
+    grpc::GenericStub stub(channel_);
+    grpc::Status status;
+    absl::Notification done;
+    stub.UnaryCall(&context, "/grpc.health.v1.Health/Check", {}, &request,
+                   &response, [&](const grpc::Status& result) {
+                     status = result;
+                     done.Notify();
+                   });
+    done.WaitForNotification();
     if (!status.ok()) return status.error_message();
     grpc::Slice bytes;
     if (!response.DumpToSingleSlice(&bytes).ok() || bytes.size() != 2) {
