@@ -213,39 +213,57 @@ __m256i LoadBytes(const uint8_t* p) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
 }
 
+// Word `word` of a row's values in every lane.
 __m256i Word(const ActivationGroup& x, int row, int word) {
-  return _mm256_set1_epi32(
-      reinterpret_cast<const int32_t*>(x.values[row])[word]);
+  int32_t value;
+  __builtin_memcpy(&value, x.values[row] + 4 * word, sizeof(value));
+  return _mm256_set1_epi32(value);
 }
 
-// The dot products of 8 lanes (`codes` points at their first byte) with a
-// block's rows. Nothing saturates: codes are at most 15 and values 127, so the
-// 16 products that meet in one 16-bit sum stay below 15 * 127 * 16 = 30480.
+// The dot products of a tile's group (`codes`) with rows first .. first + kRows
+// - 1 of a block. The halves of the tile share each broadcast word of x.
+//
+// Nothing saturates: codes are at most 15 and values 127, so the 16 products
+// that meet in one 16-bit sum stay below 15 * 127 * 16 = 30480.
 struct Form4 {
   static constexpr int kGroupBytes = kPacked4GroupBytes;
   static constexpr int kCodeBytes = kPacked4CodeBytes;
   template <int kRows>
-  static void Dots(const uint8_t* codes, const ActivationGroup& x, int first,
-                   __m256i* dots) {
+  static inline __attribute__((always_inline)) void Dots(
+      const uint8_t* codes, const ActivationGroup& x, int first,
+      __m256i (*dots)[kHalves]) {
     const __m256i nibble = _mm256_set1_epi8(15);
-    __m256i sums[kRows];
-    for (int row = 0; row < kRows; ++row) sums[row] = _mm256_setzero_si256();
+    __m256i sums[kRows][kHalves];
+    for (int row = 0; row < kRows; ++row) {
+      for (int half = 0; half < kHalves; ++half) {
+        sums[row][half] = _mm256_setzero_si256();
+      }
+    }
     for (int i = 0; i < kWords / 2; ++i) {
-      const __m256i bytes = LoadBytes(codes + 64 * i);
-      const __m256i even = _mm256_and_si256(bytes, nibble);
-      const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble);
+      __m256i even[kHalves];
+      __m256i odd[kHalves];
+      for (int half = 0; half < kHalves; ++half) {
+        const __m256i bytes = LoadBytes(codes + 64 * i + 32 * half);
+        even[half] = _mm256_and_si256(bytes, nibble);
+        odd[half] = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble);
+      }
       for (int row = 0; row < kRows; ++row) {
-        sums[row] = _mm256_add_epi16(
-            sums[row], _mm256_maddubs_epi16(even, Word(x, first + row, 2 * i)));
-        sums[row] = _mm256_add_epi16(
-            sums[row],
-            _mm256_maddubs_epi16(odd, Word(x, first + row, 2 * i + 1)));
+        const __m256i a = Word(x, first + row, 2 * i);
+        const __m256i b = Word(x, first + row, 2 * i + 1);
+        for (int half = 0; half < kHalves; ++half) {
+          sums[row][half] = _mm256_add_epi16(
+              sums[row][half], _mm256_maddubs_epi16(even[half], a));
+          sums[row][half] = _mm256_add_epi16(
+              sums[row][half], _mm256_maddubs_epi16(odd[half], b));
+        }
       }
     }
     for (int row = 0; row < kRows; ++row) {
-      dots[row] =
-          _mm256_add_epi32(_mm256_madd_epi16(sums[row], _mm256_set1_epi16(1)),
-                           _mm256_set1_epi32(x.start4[first + row]));
+      const __m256i start = _mm256_set1_epi32(x.start4[first + row]);
+      for (int half = 0; half < kHalves; ++half) {
+        dots[row][half] = _mm256_add_epi32(
+            _mm256_madd_epi16(sums[row][half], _mm256_set1_epi16(1)), start);
+      }
     }
   }
 };
@@ -257,31 +275,43 @@ struct Form8 {
   static constexpr int kGroupBytes = kPacked8GroupBytes;
   static constexpr int kCodeBytes = kPacked8CodeBytes;
   template <int kRows>
-  static void Dots(const uint8_t* codes, const ActivationGroup& x, int first,
-                   __m256i* dots) {
+  static inline __attribute__((always_inline)) void Dots(
+      const uint8_t* codes, const ActivationGroup& x, int first,
+      __m256i (*dots)[kHalves]) {
     const __m256i zero_point = _mm256_set1_epi8(static_cast<char>(0x80));
-    for (int row = 0; row < kRows; ++row) dots[row] = _mm256_setzero_si256();
+    for (int row = 0; row < kRows; ++row) {
+      for (int half = 0; half < kHalves; ++half) {
+        dots[row][half] = _mm256_setzero_si256();
+      }
+    }
     for (int word = 0; word < kWords; ++word) {
-      const __m256i weights =
-          _mm256_xor_si256(LoadBytes(codes + 64 * word), zero_point);
-      const __m256i magnitudes = _mm256_abs_epi8(weights);
+      __m256i weights[kHalves];
+      __m256i magnitudes[kHalves];
+      for (int half = 0; half < kHalves; ++half) {
+        weights[half] = _mm256_xor_si256(
+            LoadBytes(codes + 64 * word + 32 * half), zero_point);
+        magnitudes[half] = _mm256_abs_epi8(weights[half]);
+      }
       for (int row = 0; row < kRows; ++row) {
-        const __m256i pairs = _mm256_maddubs_epi16(
-            magnitudes, _mm256_sign_epi8(Word(x, first + row, word), weights));
-        dots[row] = _mm256_add_epi32(
-            dots[row], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+        const __m256i value = Word(x, first + row, word);
+        for (int half = 0; half < kHalves; ++half) {
+          const __m256i pairs = _mm256_maddubs_epi16(
+              magnitudes[half], _mm256_sign_epi8(value, weights[half]));
+          dots[row][half] = _mm256_add_epi32(
+              dots[row][half], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+        }
       }
     }
   }
 };
 
-// One tile times rows row .. row + kRows - 1 of one block.
+// One tile times rows first .. first + kRows - 1 of one block.
 template <typename Form, int kRows>
 void MultiplyTile(const uint8_t* tile, int64_t groups, int first,
-                  const ActivationGroup* input, __m256 (*sums)[kRows]) {
-  for (int half = 0; half < kHalves; ++half) {
-    for (int row = 0; row < kRows; ++row) {
-      sums[half][row] = _mm256_setzero_ps();
+                  const ActivationGroup* input, __m256 (*sums)[kHalves]) {
+  for (int row = 0; row < kRows; ++row) {
+    for (int half = 0; half < kHalves; ++half) {
+      sums[row][half] = _mm256_setzero_ps();
     }
   }
   for (int64_t g = 0; g < groups; ++g, tile += Form::kGroupBytes) {
@@ -289,17 +319,17 @@ void MultiplyTile(const uint8_t* tile, int64_t groups, int first,
       _mm_prefetch(reinterpret_cast<const char*>(tile + kPrefetchBytes + at),
                    _MM_HINT_T0);
     }
+    __m256i dots[kRows][kHalves];
+    Form::template Dots<kRows>(tile, input[g], first, dots);
     for (int half = 0; half < kHalves; ++half) {
-      __m256i dots[kRows];
-      Form::template Dots<kRows>(tile + 32 * half, input[g], first, dots);
       const __m256 scales =
           _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(
               tile + Form::kCodeBytes + 2 * kHalfLanes * half)));
       for (int row = 0; row < kRows; ++row) {
-        sums[half][row] = _mm256_fmadd_ps(
-            _mm256_cvtepi32_ps(dots[row]),
+        sums[row][half] = _mm256_fmadd_ps(
+            _mm256_cvtepi32_ps(dots[row][half]),
             _mm256_mul_ps(scales, _mm256_set1_ps(input[g].scales[first + row])),
-            sums[half][row]);
+            sums[row][half]);
       }
     }
   }
@@ -308,14 +338,14 @@ void MultiplyTile(const uint8_t* tile, int64_t groups, int first,
 template <typename Form, int kRows>
 void MultiplyRows(const PackedMatmul& call, const uint8_t* tile,
                   int64_t first_row, int64_t output) {
-  __m256 sums[kHalves][kRows];
+  __m256 sums[kRows][kHalves];
   MultiplyTile<Form, kRows>(
       tile, call.groups, static_cast<int>(first_row % kRowBlock),
       call.input + first_row / kRowBlock * call.groups, sums);
   const int64_t left = call.outputs - output;
   float* y = call.y + first_row * call.y_stride + output;
   for (int row = 0; row < kRows; ++row, y += call.y_stride) {
-    const Vector sum = {sums[0][row], sums[1][row]};
+    const Vector sum = {sums[row][0], sums[row][1]};
     if (left >= kTileOutputs) {
       Vector::Store(sum, y);
     } else {

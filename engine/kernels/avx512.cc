@@ -151,6 +151,13 @@ void QuantizeRow(const float* x, int64_t groups, int row,
   }
 }
 
+// Word `word` of a row's values in every lane.
+__m512i Word(const ActivationGroup& x, int row, int word) {
+  int32_t value;
+  __builtin_memcpy(&value, x.values[row] + 4 * word, sizeof(value));
+  return _mm512_set1_epi32(value);
+}
+
 // What the two packed forms do differently: how words 2i and 2i + 1 of a tile's
 // group are had.
 struct Form4 {
@@ -197,10 +204,8 @@ inline __attribute__((always_inline)) void MultiplyGroup(
       Form::LoadWords(group + tile * tile_stride, i, words[tile]);
     }
     for (int row = 0; row < kRows; ++row) {
-      const int32_t* values =
-          reinterpret_cast<const int32_t*>(x.values[first + row]);
       for (int word = 0; word < 2; ++word) {
-        const __m512i value = _mm512_set1_epi32(values[2 * i + word]);
+        const __m512i value = Word(x, first + row, 2 * i + word);
         for (int tile = 0; tile < kTiles; ++tile) {
           dots[row][tile] =
               _mm512_dpbusd_epi32(dots[row][tile], words[tile][word], value);

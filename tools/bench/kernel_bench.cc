@@ -1,0 +1,181 @@
+// Speed of the matmul kernels, beside what the memory can give.
+//
+//   tandem-kernel-bench --benchmark_filter=Q4_0
+//
+// An iteration multiplies M rows by one matrix [outputs, inputs]. "memory" goes
+// round enough matrices to fill kWorkingSetBytes, so that weights come from
+// memory as in a forward pass; "cached" uses one again and again. GB/s counts
+// the weights as they lie in memory, GMAC/s the multiply-adds. Both are of the
+// iteration at the tenth percentile, so that they say what the code does when
+// other processes leave it alone.
+
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/base/aligned_buffer.h"
+#include "engine/base/cpu_features.h"
+#include "engine/base/thread_team.h"
+#include "engine/kernels/linear.h"
+#include "engine/kernels/weight_format.h"
+
+namespace tandem {
+namespace {
+constexpr int64_t kWorkingSetBytes = int64_t{512} << 20;
+
+struct Case {
+  TensorType type;
+  NumericsMode mode;
+  int64_t outputs;
+  int64_t inputs;
+  int64_t rows;
+  SimdLevel level;
+  int threads;
+  int64_t working_set_bytes;
+};
+
+std::vector<Linear> MakeMatrices(const Case& c, ThreadTeam* team) {
+  const int64_t bytes = WeightBytes(c.type, c.outputs * c.inputs);
+  std::vector<uint8_t> data(bytes);
+  uint32_t state = 1;
+  for (uint8_t& byte : data) {
+    state = state * 1664525u + 1013904223u;
+    // 0x00 .. 0x3f keeps every scale a small finite half.
+    byte = static_cast<uint8_t>(state >> 26);
+  }
+  const LinearSource source = {.name = "bench",
+                               .type = c.type,
+                               .data = data,
+                               .outputs = c.outputs,
+                               .inputs = c.inputs};
+  std::vector<Linear> matrices;
+  int64_t held = 0;
+  do {
+    matrices.push_back(Linear::Create(source, c.mode, team).value());
+    held += matrices.back().bytes();
+  } while (held < c.working_set_bytes);
+  return matrices;
+}
+
+// Times `body` as one iteration a call and reports the rates of the iteration
+// at the tenth percentile.
+template <typename Body>
+void Measure(benchmark::State& state, double bytes, double macs,
+             const Body& body) {
+  std::vector<double> seconds;
+  for (auto _ : state) {
+    const auto start = std::chrono::steady_clock::now();
+    body();
+    const std::chrono::duration<double> taken =
+        std::chrono::steady_clock::now() - start;
+    seconds.push_back(taken.count());
+    state.SetIterationTime(taken.count());
+  }
+  const size_t at = seconds.size() / 10;
+  std::nth_element(seconds.begin(), seconds.begin() + at, seconds.end());
+  state.counters["GB/s"] = bytes / seconds[at] * 1e-9;
+  state.counters["GMAC/s"] = macs / seconds[at] * 1e-9;
+  state.counters["us"] = seconds[at] * 1e6;
+}
+
+void MultiplyAll(benchmark::State& state, const Case& c) {
+  ThreadTeam team(c.threads);
+  const std::vector<Linear> matrices = MakeMatrices(c, &team);
+  std::vector<float> x(c.rows * c.inputs);
+  for (size_t i = 0; i < x.size(); ++i) {
+    x[i] = static_cast<float>(i % 97) / 48.0f - 1.0f;
+  }
+  std::vector<float> y(c.rows * c.outputs);
+  MatmulInput input(c.mode, c.rows, c.inputs);
+  size_t next = 0;
+  Measure(state, static_cast<double>(matrices[0].bytes()),
+          static_cast<double>(c.rows * c.outputs * c.inputs), [&] {
+            const MatmulOutput output = {
+                .weight = &matrices[next], .y = y.data(), .stride = c.outputs};
+            input.Set(x.data(), c.rows, c.inputs, c.level, &team);
+            Matmul(input, absl::MakeConstSpan(&output, 1), c.level, &team);
+            next = (next + 1) % matrices.size();
+            benchmark::ClobberMemory();
+          });
+}
+
+// Plain reads of a working set by the same team, a part at a time.
+void ReadMemory(benchmark::State& state, int threads) {
+  constexpr int64_t kPartWords = int64_t{1} << 20;
+  ThreadTeam team(threads);
+  AlignedBuffer<uint64_t> memory(kWorkingSetBytes / 8);
+  std::vector<uint64_t> sums(threads * 8);
+  int64_t part = 0;
+  Measure(state, kPartWords * 8, 0, [&] {
+    const uint64_t* words = memory.data() + part * kPartWords;
+    team.Run([&](int member) {
+      const int64_t begin = kPartWords * member / threads;
+      const int64_t end = kPartWords * (member + 1) / threads;
+      uint64_t sum[8] = {};
+      for (int64_t i = begin; i + 8 <= end; i += 8) {
+        for (int lane = 0; lane < 8; ++lane) sum[lane] += words[i + lane];
+      }
+      for (int lane = 0; lane < 8; ++lane) sums[member * 8 + lane] = sum[lane];
+    });
+    part = (part + 1) % (kWorkingSetBytes / 8 / kPartWords);
+    benchmark::DoNotOptimize(sums.data());
+  });
+}
+
+void Register(const Case& c) {
+  const std::string name = std::string(GetTensorTypeInfo(c.type).name) + "_" +
+                           std::string(NumericsModeName(c.mode)) + "/" +
+                           std::string(SimdLevelName(c.level)) + "/" +
+                           std::to_string(c.outputs) + "x" +
+                           std::to_string(c.inputs) +
+                           (c.working_set_bytes == 0 ? "/cached" : "/memory") +
+                           "/M:" + std::to_string(c.rows);
+  benchmark::RegisterBenchmark(
+      name.c_str(), [c](benchmark::State& state) { MultiplyAll(state, c); })
+      ->UseManualTime()
+      ->Unit(benchmark::kMicrosecond)
+      ->MinTime(0.3);
+}
+
+void RegisterAll(int threads) {
+  benchmark::RegisterBenchmark(
+      "ReadMemory",
+      [threads](benchmark::State& state) { ReadMemory(state, threads); })
+      ->UseManualTime()
+      ->Unit(benchmark::kMicrosecond)
+      ->MinTime(0.3);
+  for (TensorType type : {TensorType::kQ4_0, TensorType::kQ8_0}) {
+    for (SimdLevel level :
+         {SimdLevel::kScalar, SimdLevel::kAvx2, SimdLevel::kAvx512}) {
+      if (level > DetectedSimdLevel()) continue;
+      for (int64_t working_set : {kWorkingSetBytes, int64_t{0}}) {
+        for (int64_t rows : {1, 2, 4, 8, 16, 128}) {
+          if (level == SimdLevel::kScalar && rows > 8) continue;
+          Register({.type = type,
+                    .mode = NumericsMode::kInt8,
+                    .outputs = 2048,
+                    .inputs = 5632,
+                    .rows = rows,
+                    .level = level,
+                    .threads = threads,
+                    .working_set_bytes = working_set});
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tandem
+
+int main(int argc, char** argv) {
+  tandem::RegisterAll(tandem::AvailableCpus());
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
