@@ -74,6 +74,8 @@ class ConverseReactor
         conversation_(std::make_shared<Conversation>(services, loop, this,
                                                      std::move(setup))) {
     registry_->Add(conversation_);
+    // A stream that the drain did not find there.
+    if (services->draining.load()) conversation_->PostDrain();
     StartRead(&read_buffer_);
   }
 

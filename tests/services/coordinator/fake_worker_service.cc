@@ -59,10 +59,12 @@ class WatchReactor : public grpc::ServerWriteReactor<v1::WatchResponse> {
   v1::WatchResponse response_;
 };
 
-class DecodeReactor
+}  // namespace
+
+class FakeDecodeReactor
     : public grpc::ServerBidiReactor<v1::DecodeRequest, v1::DecodeResponse> {
  public:
-  explicit DecodeReactor(FakeWorkerService* service) : service_(service) {
+  explicit FakeDecodeReactor(FakeWorkerService* service) : service_(service) {
     ++service_->streams;
     ++service_->opened;
     if (!service_->options().decode_status.ok()) {
@@ -76,6 +78,7 @@ class DecodeReactor
   void OnReadDone(bool ok) override {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!ok) return End(grpc::Status::OK);
+    if (IsHeld()) return;
     Answer();
     if (!finished_) StartRead(&request_);
   }
@@ -89,11 +92,32 @@ class DecodeReactor
     End(grpc::Status::CANCELLED);
   }
   void OnDone() override {
+    {
+      const std::lock_guard<std::mutex> lock(service_->mutex_);
+      service_->held_.erase(this);
+    }
     --service_->streams;
     delete this;
   }
 
+  void AnswerHeld() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    request_ = std::move(held_request_);
+    Answer();
+    if (!finished_) StartRead(&request_);
+  }
+
  private:
+  // A held request is not read past.
+  bool IsHeld() {
+    if (request_.has_open()) return false;
+    const std::lock_guard<std::mutex> lock(service_->mutex_);
+    if (!service_->hold) return false;
+    held_request_ = request_;
+    service_->held_.insert(this);
+    return true;
+  }
+
   void End(const grpc::Status& status) {
     if (std::exchange(finished_, true)) return;
     Finish(status);
@@ -117,7 +141,6 @@ class DecodeReactor
       return End(
           grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "no open"));
     } else if (request_.has_propose()) {
-      if (service_->hold) return;
       const v1::ProposeTokens& propose = request_.propose();
       if (!Extend(propose)) return;
       auto& proposed = *response.mutable_proposed();
@@ -127,7 +150,6 @@ class DecodeReactor
       proposed.mutable_token_ids()->Add(ids.begin(), ids.end());
       proposed.set_compute_us(1);
     } else {
-      if (service_->hold) return;
       const v1::VerifyTokens& verify = request_.verify();
       if (!Extend(verify)) return;
       auto& verified = *response.mutable_verified();
@@ -158,13 +180,12 @@ class DecodeReactor
   FakeWorkerService* const service_;
   std::mutex mutex_;
   v1::DecodeRequest request_;
+  v1::DecodeRequest held_request_;
   std::optional<FakeSequence> sequence_;
   std::deque<v1::DecodeResponse> answers_;
   int sent_ = 0;
   bool finished_ = false;
 };
-
-}  // namespace
 
 FakeWorkerService::FakeWorkerService(const FakeWorkerOptions& options)
     : options_(options),
@@ -174,6 +195,16 @@ FakeWorkerService::FakeWorkerService(const FakeWorkerOptions& options)
   const auto tokenizer = Tokenizer::FromGguf(**file);
   TANDEM_CHECK(tokenizer.ok());
   vocabulary_ = (*tokenizer)->vocabulary_fingerprint();
+}
+
+void FakeWorkerService::Release() {
+  std::set<FakeDecodeReactor*> held;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    hold = false;
+    held.swap(held_);
+  }
+  for (FakeDecodeReactor* reactor : held) reactor->AnswerHeld();
 }
 
 grpc::ServerUnaryReactor* FakeWorkerService::Describe(
@@ -207,7 +238,7 @@ grpc::ServerWriteReactor<v1::WatchResponse>* FakeWorkerService::Watch(
 
 grpc::ServerBidiReactor<v1::DecodeRequest, v1::DecodeResponse>*
 FakeWorkerService::Decode(grpc::CallbackServerContext* /*context*/) {
-  return new DecodeReactor(this);
+  return new FakeDecodeReactor(this);
 }
 
 FakeWorker::FakeWorker(const FakeWorkerOptions& options) : service_(options) {

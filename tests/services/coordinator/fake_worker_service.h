@@ -8,6 +8,8 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
+#include <set>
 #include <string>
 
 #include "tandem/v1/worker.grpc.pb.h"
@@ -24,6 +26,8 @@ struct FakeWorkerOptions {
   // Decode answers with this, where it is not OK.
   grpc::Status decode_status = {};
 };
+
+class FakeDecodeReactor;
 
 class FakeWorkerService final : public v1::WorkerService::CallbackService {
  public:
@@ -48,8 +52,10 @@ class FakeWorkerService final : public v1::WorkerService::CallbackService {
   // Decode streams open now, and opened ever.
   std::atomic<int> streams{0};
   std::atomic<int> opened{0};
-  // Requests are not answered while this is set.
+  // Requests are not answered while this is set; Release answers them.
   std::atomic<bool> hold{false};
+  // No held stream may end meanwhile.
+  void Release();
   // Streams fail with UNAVAILABLE after so many answers; -1: never.
   std::atomic<int> fail_after{-1};
   std::atomic<bool> draining{false};
@@ -57,7 +63,11 @@ class FakeWorkerService final : public v1::WorkerService::CallbackService {
  private:
   const FakeWorkerOptions options_;
   const std::string image_;
+  friend class FakeDecodeReactor;
+
   std::string vocabulary_;
+  std::mutex mutex_;
+  std::set<FakeDecodeReactor*> held_;  // guarded by mutex_
 };
 
 // The service, listening.

@@ -1,0 +1,152 @@
+#include "tests/services/coordinator/fake_links.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace tandem {
+
+// Answers are posted as timers that find the stream gone once it is destroyed.
+class FakeLinkStream : public WorkerStream {
+ public:
+  FakeLinkStream(FakeLink* link, OpenRequest open, EventLoop* loop,
+                 WorkerStreamEvents* events)
+      : link_(link),
+        loop_(loop),
+        tag_(open.tag),
+        sequence_(open.tokens),
+        state_(std::make_shared<State>()) {
+    state_->events = events;
+    ++link_->streams;
+    ++link_->opened;
+    if (link_->Draw(link_->faults.open_close)) {
+      Close();
+      return;
+    }
+    Deliver([tag = tag_, fingerprint = link_->fingerprint_](
+                WorkerStreamEvents* to) { to->OnOpened(tag, fingerprint); });
+  }
+  ~FakeLinkStream() override {
+    state_->events = nullptr;
+    --link_->streams;
+  }
+
+  void Propose(ProposeAction propose) override {
+    ++link_->proposes;
+    if (link_->silent) return;
+    if (link_->Draw(link_->faults.close)) return Close();
+    if (!sequence_.Extend(propose.position, propose.tokens)) return Close();
+    ProposedTokens proposed;
+    proposed.position = static_cast<Position>(sequence_.tokens().size());
+    proposed.tokens = sequence_.Propose(propose.draft_length);
+    if (link_->Draw(link_->faults.garbage)) {
+      proposed.tokens.resize(link_->random_() % 40);
+      for (TokenId& id : proposed.tokens) {
+        id = static_cast<TokenId>(link_->random_()) - 1000000;
+      }
+    }
+    proposed.compute_us = 10;
+    Answer([proposed](WorkerStreamEvents* to, const StreamTag& tag) {
+      to->OnProposed(tag, proposed);
+    });
+  }
+
+  void Verify(VerifyAction verify) override {
+    ++link_->verifies;
+    if (link_->silent) return;
+    if (link_->Draw(link_->faults.close)) return Close();
+    if (!sequence_.Extend(verify.position, verify.tokens)) return Close();
+    VerifiedTokens verified;
+    verified.position = static_cast<Position>(sequence_.tokens().size());
+    for (const TokenId id : sequence_.Verify(verify.draft)) {
+      verified.tokens.push_back({.id = id, .logprob = 0, .alternatives = {}});
+    }
+    verified.compute_us = 10;
+    Answer([verified](WorkerStreamEvents* to, const StreamTag& tag) {
+      to->OnVerified(tag, verified);
+    });
+  }
+
+ private:
+  struct State {
+    WorkerStreamEvents* events = nullptr;
+    MonotonicTime last;  // of the answers so far: they come in order
+  };
+
+  template <typename Call>
+  void Answer(Call call) {
+    if (link_->Draw(link_->faults.stale)) {
+      StreamTag stale = tag_;
+      --stale.epoch;
+      Deliver([call, stale](WorkerStreamEvents* to) { call(to, stale); });
+    }
+    Deliver([call, tag = tag_](WorkerStreamEvents* to) { call(to, tag); });
+    if (link_->Draw(link_->faults.duplicate)) {
+      Deliver([call, tag = tag_](WorkerStreamEvents* to) { call(to, tag); });
+    }
+  }
+
+  void Close() {
+    Deliver([tag = tag_, status = link_->faults.close_status](
+                WorkerStreamEvents* to) { to->OnClosed(tag, status); });
+  }
+
+  template <typename Call>
+  void Deliver(Call call) {
+    const MonotonicDuration delay(
+        link_->random_() %
+        static_cast<uint64_t>(link_->faults.delay_max.count() + 1));
+    state_->last = std::max(state_->last, loop_->Now() + delay);
+    loop_->SetTimer(state_->last, [state = state_, call] {
+      if (state->events != nullptr) call(state->events);
+    });
+  }
+
+  FakeLink* const link_;
+  EventLoop* const loop_;
+  const StreamTag tag_;
+  FakeSequence sequence_;
+  const std::shared_ptr<State> state_;
+};
+
+std::unique_ptr<WorkerStream> FakeLink::Open(
+    OpenRequest request, EventLoop* loop, WorkerStreamEvents* events,
+    std::optional<MonotonicTime> /*deadline*/) {
+  last_open = request;
+  return std::make_unique<FakeLinkStream>(this, std::move(request), loop,
+                                          events);
+}
+
+std::optional<WorkerChoice> FakeDirectory::PickTarget(
+    const TargetQuery& query) {
+  std::optional<WorkerChoice> choice;
+  for (const auto& [name, entry] : targets) {
+    if (!entry.up || entry.fingerprint != query.fingerprint) continue;
+    const bool avoided = std::find(query.avoid.begin(), query.avoid.end(),
+                                   name) != query.avoid.end();
+    if (choice.has_value() && avoided) continue;
+    choice = WorkerChoice{.link = entry.link,
+                          .name = name,
+                          .model_id = "fake",
+                          .fingerprint = entry.fingerprint,
+                          .vocabulary_fingerprint = "vocabulary",
+                          .context_max = entry.context_max};
+    if (!avoided) return choice;
+  }
+  return choice;
+}
+
+std::optional<WorkerChoice> FakeDirectory::PickDrafter(
+    const DrafterQuery& query) {
+  for (const auto& [name, entry] : drafters) {
+    if (!entry.up || entry.context_max <= query.context_min) continue;
+    return WorkerChoice{.link = entry.link,
+                        .name = name,
+                        .model_id = "fake-draft",
+                        .fingerprint = "draft-fp",
+                        .vocabulary_fingerprint = "vocabulary",
+                        .context_max = entry.context_max};
+  }
+  return std::nullopt;
+}
+
+}  // namespace tandem

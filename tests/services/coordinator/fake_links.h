@@ -1,0 +1,86 @@
+// Worker links with the fake model over an event loop that the test drives by
+// hand: every answer comes after a random time, and faults are drawn from a
+// seeded generator. Owned by the test; one thread.
+
+#ifndef TANDEM_TESTS_SERVICES_COORDINATOR_FAKE_LINKS_H_
+#define TANDEM_TESTS_SERVICES_COORDINATOR_FAKE_LINKS_H_
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "services/coordinator/worker_link.h"
+#include "tests/services/coordinator/fake_model.h"
+
+namespace tandem {
+
+class FakeClock : public Clock {
+ public:
+  MonotonicTime Now() const override { return now_; }
+  void AdvanceTo(MonotonicTime time) { now_ = std::max(now_, time); }
+
+ private:
+  MonotonicTime now_ = MonotonicTime() + std::chrono::hours(1);
+};
+
+// Per mille of answers that a fault hits.
+struct FakeFaults {
+  int close = 0;       // the stream fails instead of answering
+  int duplicate = 0;   // the answer comes twice
+  int stale = 0;       // an answer of an earlier epoch comes before it
+  int garbage = 0;     // a draft of any ids and length
+  int open_close = 0;  // the stream fails at once
+  MonotonicDuration delay_max = std::chrono::milliseconds(2);
+  absl::Status close_status = absl::UnavailableError("fake worker died");
+};
+
+class FakeLink : public WorkerLink {
+ public:
+  FakeLink(uint32_t seed, std::string fingerprint)
+      : random_(seed), fingerprint_(std::move(fingerprint)) {}
+
+  std::unique_ptr<WorkerStream> Open(
+      OpenRequest request, EventLoop* loop, WorkerStreamEvents* events,
+      std::optional<MonotonicTime> deadline) override;
+
+  FakeFaults faults;
+  // Told to the next streams.
+  OpenRequest last_open;
+  int streams = 0;  // open now
+  int opened = 0;   // ever
+  int verifies = 0;
+  int proposes = 0;
+  bool silent = false;  // answers nothing
+
+ private:
+  friend class FakeLinkStream;
+
+  bool Draw(int per_mille) {
+    return static_cast<int>(random_() % 1000) < per_mille;
+  }
+
+  std::minstd_rand random_;
+  const std::string fingerprint_;
+};
+
+class FakeDirectory : public WorkerDirectory {
+ public:
+  std::optional<WorkerChoice> PickTarget(const TargetQuery& query) override;
+  std::optional<WorkerChoice> PickDrafter(const DrafterQuery& query) override;
+
+  struct Entry {
+    std::shared_ptr<FakeLink> link;
+    std::string fingerprint = "fp";
+    bool up = true;
+    Position context_max = 100000;
+  };
+  std::map<std::string, Entry> targets;
+  std::map<std::string, Entry> drafters;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_TESTS_SERVICES_COORDINATOR_FAKE_LINKS_H_

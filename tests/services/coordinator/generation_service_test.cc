@@ -1,0 +1,143 @@
+#include "services/coordinator/generation_service.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "engine/base/error_reason.h"
+#include "services/common/channel.h"
+#include "services/common/status_conversion.h"
+#include "services/common/version.h"
+#include "tests/services/coordinator/service_fixture.h"
+
+namespace tandem {
+namespace {
+
+using ::testing::ElementsAreArray;
+using ::testing::IsEmpty;
+
+class GenerationServiceTest : public ServiceFixture {
+ protected:
+  void SetUp() override { StartAll(); }
+
+  grpc::Status Tokenize(const v1::TokenizeRequest& request,
+                        v1::TokenizeResponse* response) {
+    grpc::ClientContext context;
+    return stub_->Tokenize(&context, request, response);
+  }
+  grpc::Status Detokenize(const v1::DetokenizeRequest& request,
+                          v1::DetokenizeResponse* response) {
+    grpc::ClientContext context;
+    return stub_->Detokenize(&context, request, response);
+  }
+};
+
+TEST_F(GenerationServiceTest, TokenizesShortAndLongTexts) {
+  std::string text = "w1 \xC3\xA4";
+  for (int i = 0; i < 2; ++i) {
+    v1::TokenizeRequest request;
+    request.set_text(text);
+    v1::TokenizeResponse response;
+    ASSERT_TRUE(Tokenize(request, &response).ok());
+    EXPECT_THAT(response.token_ids(), ElementsAreArray(PromptOf(text)));
+    request.set_add_bos(false);
+    ASSERT_TRUE(Tokenize(request, &response).ok());
+    EXPECT_THAT(response.token_ids(),
+                ElementsAreArray(FakeTokenizer()->Encode(text, false)));
+    v1::DetokenizeRequest back;
+    *back.mutable_token_ids() = response.token_ids();
+    v1::DetokenizeResponse again;
+    ASSERT_TRUE(Detokenize(back, &again).ok());
+    EXPECT_EQ(again.text(), text);
+    for (int more = 0; more < 3000; ++more) text += " x";
+  }
+}
+
+TEST_F(GenerationServiceTest, TheEmptyTextHasNoTokens) {
+  v1::TokenizeRequest request;
+  request.set_add_bos(false);
+  v1::TokenizeResponse response;
+  ASSERT_TRUE(Tokenize(request, &response).ok());
+  EXPECT_THAT(response.token_ids(), IsEmpty());
+}
+
+TEST_F(GenerationServiceTest, DetokenizesBytesThatAreNoText) {
+  v1::DetokenizeRequest request;
+  request.add_token_ids(1);        // control: left out
+  request.add_token_ids(3 + 'a');  // bytes
+  request.add_token_ids(3 + 0xFF);
+  v1::DetokenizeResponse response;
+  ASSERT_TRUE(Detokenize(request, &response).ok());
+  EXPECT_EQ(response.text(), "a\xEF\xBF\xBD");
+  request.add_token_ids(-1);
+  const grpc::Status status = Detokenize(request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  const auto detail = GetErrorDetail(FromGrpcStatus(status));
+  EXPECT_EQ(detail->reason, kReasonInvalidToken);
+  EXPECT_EQ(detail->violations[0].field, "token_ids[3]");
+}
+
+TEST_F(GenerationServiceTest, RefusesTextThatIsNotUtf8AndUnknownModels) {
+  v1::TokenizeRequest request;
+  request.set_text("\xC0\x80");
+  v1::TokenizeResponse response;
+  grpc::Status status = Tokenize(request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(GetErrorDetail(FromGrpcStatus(status))->reason, kReasonInvalidText);
+  request.set_text("a");
+  request.set_model_id("unknown");
+  status = Tokenize(request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
+  v1::DetokenizeRequest detokenize;
+  detokenize.set_model_id("unknown");
+  v1::DetokenizeResponse text;
+  status = Detokenize(detokenize, &text);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(GenerationServiceTest, AMalformedMessageOnAStreamIsTold) {
+  const std::unique_ptr<Client> client = Connect();
+  client->Start("", "\xFF", 10);
+  const grpc::Status status = client->Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(GetErrorDetail(FromGrpcStatus(status))->reason, kReasonInvalidText);
+}
+
+TEST_F(GenerationServiceTest, TellsItsModelsAndLimits) {
+  grpc::ClientContext context;
+  v1::ListModelsResponse models;
+  ASSERT_TRUE(
+      stub_->ListModels(&context, v1::ListModelsRequest(), &models).ok());
+  ASSERT_EQ(models.models_size(), 1);
+  EXPECT_EQ(models.models(0).model_id(), "fake");
+  EXPECT_EQ(models.models(0).fingerprint(), "fingerprint-1");
+  EXPECT_EQ(models.models(0).target_workers(), 1);
+  EXPECT_EQ(models.models(0).draft_workers(), 1);
+  EXPECT_EQ(models.models(0).context_max(), 100000);
+  grpc::ClientContext info_context;
+  v1::GetServerInfoResponse info;
+  ASSERT_TRUE(
+      stub_->GetServerInfo(&info_context, v1::GetServerInfoRequest(), &info)
+          .ok());
+  EXPECT_EQ(info.version(), kTandemVersion);
+  EXPECT_EQ(info.limits().message_bytes(), kRequestBytesMax);
+  EXPECT_GT(info.limits().sessions(), 0);
+  EXPECT_GT(info.limits().turns(), 0);
+  EXPECT_EQ(info.limits().session_idle_seconds(), 3600);
+  EXPECT_EQ(info.default_options().max_tokens(), 512);
+}
+
+TEST_F(GenerationServiceTest, LogprobsAndStopStringsReachTheClient) {
+  const Outcome whole = Generate(Request("w1 w2", 60));
+  v1::GenerateRequest request = Request("w1 w2", 60);
+  request.mutable_turn()->mutable_options()->add_stop_strings(
+      whole.text.substr(whole.text.size() / 2, 6));
+  const Outcome cut = Generate(request);
+  EXPECT_EQ(cut.ended.finish_reason(), v1::FINISH_REASON_STOP_STRING);
+  EXPECT_LT(cut.text.size(), whole.text.size());
+  EXPECT_EQ(cut.text, whole.text.substr(0, cut.text.size()));
+}
+
+}  // namespace
+}  // namespace tandem

@@ -1,0 +1,65 @@
+#include "services/coordinator/tokenizer_cache.h"
+
+#include <grpcpp/create_channel.h>
+#include <gtest/gtest.h>
+
+#include "engine/base/error_reason.h"
+#include "tests/services/coordinator/fake_model.h"
+#include "tests/services/coordinator/fake_worker_service.h"
+
+namespace tandem {
+namespace {
+
+class TokenizerCacheTest : public ::testing::Test {
+ protected:
+  TokenizerCacheTest()
+      : stub_(v1::WorkerService::NewStub(grpc::CreateChannel(
+            worker_.address(), grpc::InsecureChannelCredentials()))) {}
+
+  TokenizerSource Source() {
+    return {
+        .stub = stub_.get(),
+        .address = worker_.address(),
+        .model_id = "fake",
+        .vocabulary_fingerprint = worker_.service().vocabulary_fingerprint()};
+  }
+
+  FakeWorker worker_;
+  std::unique_ptr<v1::WorkerService::Stub> stub_;
+  TokenizerCache cache_;
+};
+
+TEST_F(TokenizerCacheTest, JoinsThePiecesAndParsesThemOnce) {
+  EXPECT_EQ(cache_.Find(Source().vocabulary_fingerprint), nullptr);
+  grpc::ClientContext context;
+  const auto tokenizer = cache_.Fetch(Source(), &context);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  EXPECT_TRUE(CheckSameVocabulary(**tokenizer, *FakeTokenizer()).ok());
+  // From the cache: this context would not do for a call.
+  const auto again = cache_.Fetch(Source(), &context);
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(*again, *tokenizer);
+  EXPECT_EQ(cache_.Find(Source().vocabulary_fingerprint), *tokenizer);
+}
+
+TEST_F(TokenizerCacheTest, RefusesAnotherVocabularyThanTheWorkerTold) {
+  TokenizerSource source = Source();
+  source.vocabulary_fingerprint = "something else";
+  grpc::ClientContext context;
+  const absl::Status status = cache_.Fetch(source, &context).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(GetErrorDetail(status)->reason, kReasonVocabularyMismatch);
+}
+
+TEST_F(TokenizerCacheTest, TellsAWorkerThatIsGone) {
+  const auto stub = v1::WorkerService::NewStub(grpc::CreateChannel(
+      "unix:/nonexistent/socket", grpc::InsecureChannelCredentials()));
+  TokenizerSource source = Source();
+  source.stub = stub.get();
+  grpc::ClientContext context;
+  EXPECT_EQ(cache_.Fetch(source, &context).status().code(),
+            absl::StatusCode::kUnavailable);
+}
+
+}  // namespace
+}  // namespace tandem
