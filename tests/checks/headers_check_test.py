@@ -15,6 +15,12 @@ class HeadersCheckTest(SampleTree):
             headers_check.header_findings(self.root, self.root / "build"),
             "engine/base/bad.h: does not compile alone")
 
+    def test_the_build_shows_a_first_include_only(self):
+        self.write("engine/base/a.cc",
+                   '#include "engine/base/a.h"\n#include "engine/base/b.h"\n')
+        self.assertEqual(headers_check.shown_by_build(self.root),
+                         {"engine/base/a.h"})
+
 
 if __name__ == "__main__":
     unittest.main()
