@@ -26,6 +26,15 @@ void PlanOrder(absl::Span<const WorkingStream> streams, const ServedLast& last,
   AppendRound(streams, false, last.prefill, order);
 }
 
+RowBudget DivideRows(int rows_max, int decode_streams, int prefill_streams) {
+  if (prefill_streams == 0) return {.decode = rows_max, .prefill = 0};
+  if (decode_streams == 0) return {.decode = 0, .prefill = rows_max};
+  // A quarter where the whole pass is narrow.
+  const int kept = std::min(kPrefillRowsMin, rows_max / 4);
+  return {.decode = rows_max - kept,
+          .prefill = std::min(rows_max, kPrefillRowsBesideDecode)};
+}
+
 int PrefillShare(int rows_left, int streams_left) {
   const int share = (rows_left + streams_left - 1) / streams_left;
   return std::min(rows_left, std::max(share, kPrefillRowsMin));

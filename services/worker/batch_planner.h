@@ -2,8 +2,9 @@
 //
 // Decode rows come first: clients wait for them. Prompt chunks share what is
 // left. Both go round: a stream that was served is last in line, so none
-// starves. Beside decode rows prompts get at most kPrefillRowsBesideDecode:
-// they would make every waiting client wait for the long pass.
+// starves. Beside decode rows prompts get at most kPrefillRowsBesideDecode,
+// because every waiting client would wait for the long pass, and at least
+// kPrefillRowsMin, however many wait.
 
 #ifndef TANDEM_SERVICES_WORKER_BATCH_PLANNER_H_
 #define TANDEM_SERVICES_WORKER_BATCH_PLANNER_H_
@@ -37,6 +38,14 @@ struct ServedLast {
 // `streams`, which stand in ascending order of id, go to `order`.
 void PlanOrder(absl::Span<const WorkingStream> streams, const ServedLast& last,
                std::vector<size_t>* order);
+
+// Rows that each kind may take at most; together they may be more than
+// rows_max, decode takes its part first.
+struct RowBudget {
+  int decode = 0;
+  int prefill = 0;
+};
+RowBudget DivideRows(int rows_max, int decode_streams, int prefill_streams);
 
 // Rows that the next of `streams_left` prefill streams may take of
 // `rows_left`.

@@ -99,9 +99,12 @@ ComputeLoad ComputeLoop::load() const {
 bool ComputeLoop::IsStalled(absl::Duration limit) const {
   absl::MutexLock lock(&mutex_);
   if (round_began_ == absl::InfinitePast()) return false;
-  const absl::Duration longest =
-      std::max(limit, absl::Microseconds(10 * costs_.slowest_us()));
-  return absl::Now() - round_began_ > longest;
+  const absl::Duration expected =
+      costs_.averages().empty()
+          ? kFirstStepLimit
+          : absl::Microseconds(kStallFactor *
+                               costs_.UpperEstimateUs(round_rows_));
+  return absl::Now() - round_began_ > std::max(limit, expected);
 }
 
 void ComputeLoop::Run() {
@@ -130,6 +133,7 @@ bool ComputeLoop::TakeCommands() {
     mutex_.Await(absl::Condition(&awake));
   }
   round_began_ = absl::Now();
+  round_rows_ = 0;
   commands_.clear();
   commands_.swap(queue_);
   return !stop_;
@@ -236,21 +240,23 @@ void ComputeLoop::BuildBatch() {
   }
   PlanOrder(working_, served_last_, &order_);
 
-  int rows_left = engine_->info().rows_max;
-  bool in_prefill = false;
+  const int rows_max = engine_->info().rows_max;
+  const RowBudget budget =
+      DivideRows(rows_max, static_cast<int>(working_.size()) - prefills_left,
+                 prefills_left);
+  int decode_rows_left = budget.decode;
   for (const size_t index : order_) {
-    if (rows_left == 0) break;
     const WorkingStream& stream = working_[index];
-    if (stream.is_decode) {
-      rows_left -= AddToBatch(stream.id, rows_left);
-      served_last_.decode = stream.id;
-      continue;
-    }
-    if (!in_prefill && !batch_.empty()) {
-      rows_left = std::min(rows_left, kPrefillRowsBesideDecode);
-    }
-    in_prefill = true;
-    rows_left -= AddToBatch(stream.id, PrefillShare(rows_left, prefills_left));
+    if (!stream.is_decode || decode_rows_left == 0) continue;
+    decode_rows_left -= AddToBatch(stream.id, decode_rows_left);
+    served_last_.decode = stream.id;
+  }
+  int prefill_rows_left = std::min(budget.prefill, rows_max - batch_rows_);
+  for (const size_t index : order_) {
+    const WorkingStream& stream = working_[index];
+    if (stream.is_decode || prefill_rows_left == 0) continue;
+    prefill_rows_left -=
+        AddToBatch(stream.id, PrefillShare(prefill_rows_left, prefills_left));
     --prefills_left;
     served_last_.prefill = stream.id;
   }
@@ -268,6 +274,10 @@ int ComputeLoop::AddToBatch(StreamId id, int rows_max) {
 }
 
 void ComputeLoop::RunBatch() {
+  {
+    absl::MutexLock lock(&mutex_);
+    round_rows_ = batch_rows_;
+  }
   double step_us = 0;
   const absl::Status status = StepInTurn(&step_us);
   if (status.ok()) {

@@ -38,6 +38,9 @@ using StreamId = uint64_t;
 // answered; callers keep to it, and the queue's bound follows from it.
 inline constexpr int kStreamRequestsMax = 4;
 
+inline constexpr double kStallFactor = 3;
+inline constexpr absl::Duration kFirstStepLimit = absl::Seconds(60);
+
 struct ComputeRequest {
   enum class Kind { kPropose, kVerify };
   Kind kind = Kind::kPropose;
@@ -108,8 +111,9 @@ class ComputeLoop {
   void Close(StreamId stream);
 
   ComputeLoad load() const;
-  // True where the thread has been in one round for longer than `limit`, or
-  // than ten times its slowest Step.
+  // True where the thread has been in one round for longer than `limit` and
+  // than kStallFactor times what its Step should take at most. Before the first
+  // Step, of which nothing is known, kFirstStepLimit stands for that.
   bool IsStalled(absl::Duration limit) const;
   const EngineInfo& engine_info() const { return engine_->info(); }
 
@@ -161,7 +165,9 @@ class ComputeLoop {
   int streams_open_ ABSL_GUARDED_BY(mutex_) = 0;
   int requests_pending_ ABSL_GUARDED_BY(mutex_) = 0;
   StepCosts costs_ ABSL_GUARDED_BY(mutex_);
-  // When the round under way began; infinite past: asleep.
+  // Rows of the Step under way, and when its round began; infinite past:
+  // asleep.
+  int round_rows_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Time round_began_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
 
   // The compute thread's own.

@@ -12,12 +12,14 @@ void StepCosts::Add(int rows, double step_us) {
   if (!is_new) entry->second += kNewestWeight * (step_us - entry->second);
 }
 
-double StepCosts::slowest_us() const {
-  double slowest = 0;
-  for (const auto& [rows, step_us] : averages_) {
-    slowest = std::max(slowest, step_us);
+double StepCosts::UpperEstimateUs(int rows) const {
+  double slowest_us = 0;
+  double row_us = 0;
+  for (const auto& [step_rows, step_us] : averages_) {
+    slowest_us = std::max(slowest_us, step_us);
+    row_us = std::max(row_us, step_us / step_rows);
   }
-  return slowest;
+  return std::max(slowest_us, row_us * rows);
 }
 
 }  // namespace tandem

@@ -21,8 +21,10 @@ class StepCosts {
 
   // Rows (ascending) -> microseconds.
   const std::map<int, double>& averages() const { return averages_; }
-  // The largest average; 0 before the first Step.
-  double slowest_us() const;
+  // What a Step of `rows` takes at most, by what was seen: the slowest average,
+  // or the dearest row times `rows` (a pass of many rows is not dearer than
+  // many passes of one). 0 before the first Step.
+  double UpperEstimateUs(int rows) const;
 
  private:
   std::map<int, double> averages_;

@@ -28,8 +28,8 @@ namespace tandem {
 inline constexpr char kHealthStarted[] = "tandem.started";
 inline constexpr char kHealthReady[] = "tandem.ready";
 
-// A round of the compute thread that takes longer than this (and than ten
-// times the slowest Step so far) makes the worker not ready until it is over.
+// A round of the compute thread that takes longer than this, and than its Step
+// should (ComputeLoop::IsStalled), makes the worker not ready until it is over.
 inline constexpr absl::Duration kStallLimit = absl::Seconds(4);
 inline constexpr absl::Duration kStallCheckInterval = absl::Milliseconds(500);
 // Streams that outlive the drain time are cancelled; this long for that.

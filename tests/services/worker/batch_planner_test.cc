@@ -25,6 +25,20 @@ TEST(BatchPlannerTest, DecodeFirstThenRoundFromTheLast) {
   EXPECT_TRUE(order.empty());
 }
 
+TEST(BatchPlannerTest, NeitherKindStarves) {
+  EXPECT_EQ(DivideRows(256, 5, 0).decode, 256);
+  EXPECT_EQ(DivideRows(256, 0, 5).prefill, 256);
+  const RowBudget both = DivideRows(256, 1000, 1);
+  EXPECT_EQ(both.decode, 256 - kPrefillRowsMin);
+  EXPECT_EQ(both.prefill, kPrefillRowsBesideDecode);
+  for (int rows_max = 1; rows_max <= 64; ++rows_max) {
+    const RowBudget budget = DivideRows(rows_max, 1, 1);
+    EXPECT_GE(budget.decode, 1);
+    EXPECT_GE(budget.prefill, 1);
+    EXPECT_LE(budget.prefill, rows_max);
+  }
+}
+
 TEST(BatchPlannerTest, PrefillSharesWhatIsLeft) {
   EXPECT_EQ(PrefillShare(256, 1), 256);
   EXPECT_EQ(PrefillShare(256, 2), 128);

@@ -261,6 +261,41 @@ TEST_F(ComputeLoopTest, LongPromptsShareRowsAndLetDecodersThrough) {
   CloseAndWait(decoding, &decoder);
 }
 
+TEST_F(ComputeLoopTest, ManyDecodersLetAPromptThrough) {
+  Start({.rows_max = 32, .sequences_max = 64});
+  // Twice the rows of a pass, always.
+  constexpr int kDecoders = 63;
+  std::vector<Client> decoders(kDecoders);
+  std::vector<StreamId> ids;
+  for (Client& decoder : decoders) {
+    ids.push_back(MustOpen(&decoder, OpenOptions({1, 3, 4})));
+    ASSERT_TRUE(loop_->Submit(ids.back(), Propose(2, {4}, 1)).ok());
+    ASSERT_TRUE(decoder.WaitResult().ok());
+  }
+  engine_->ShutGate();
+  ASSERT_TRUE(loop_->Submit(ids[0], Propose(2, {4}, 1)).ok());
+  engine_->WaitForStep();
+  for (int i = 1; i < kDecoders; ++i) {
+    ASSERT_TRUE(loop_->Submit(ids[i], Propose(2, {4}, 16)).ok());
+  }
+  Client prompt;
+  const StreamId prompt_id =
+      MustOpen(&prompt, OpenOptions(std::vector<TokenId>(40, 3)));
+  const size_t from = engine_->batches().size();
+  engine_->OpenGate();
+  for (Client& decoder : decoders) ASSERT_TRUE(decoder.WaitResult().ok());
+  const std::vector<std::vector<SeenItem>> batches = engine_->batches();
+  int passes_with_prompt = 0;
+  for (size_t i = from; i < from + 5; ++i) {
+    for (const SeenItem& item : batches[i]) {
+      passes_with_prompt += item.rows > 1 ? 1 : 0;
+    }
+  }
+  EXPECT_EQ(passes_with_prompt, 5) << "40 tokens, 8 rows kept in each pass";
+  for (int i = 0; i < kDecoders; ++i) CloseAndWait(ids[i], &decoders[i]);
+  CloseAndWait(prompt_id, &prompt);
+}
+
 TEST_F(ComputeLoopTest, CloseFreesBetweenStepsAndBeforeOpens) {
   Start({.sequences_max = 1});
   Client first;
@@ -403,8 +438,17 @@ TEST_F(ComputeLoopTest, TellsOfLoadChangesAndStalls) {
   const StreamId id = MustOpen(&client, OpenOptions({1, 3, 4}));
   engine_->WaitForStep();
   EXPECT_GE(changes, 1);
-  absl::SleepFor(absl::Milliseconds(1));  // the clock moves
-  EXPECT_TRUE(loop_->IsStalled(absl::ZeroDuration()));
+  // Of the first Step nothing is known.
+  EXPECT_FALSE(loop_->IsStalled(absl::ZeroDuration()));
+  engine_->OpenGate();
+  ASSERT_TRUE(loop_->Submit(id, Propose(2, {4}, 1)).ok());
+  ASSERT_TRUE(client.WaitResult().ok());
+  engine_->ShutGate();
+  ASSERT_TRUE(loop_->Submit(id, Propose(2, {4}, 1)).ok());
+  engine_->WaitForStep();
+  while (!loop_->IsStalled(absl::ZeroDuration())) {
+    absl::SleepFor(absl::Milliseconds(1));
+  }
   EXPECT_FALSE(loop_->IsStalled(absl::Hours(1)));
   engine_->OpenGate();
   CloseAndWait(id, &client);

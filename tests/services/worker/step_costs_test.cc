@@ -7,14 +7,17 @@ namespace {
 
 TEST(StepCostsTest, AveragesByRows) {
   StepCosts costs;
-  EXPECT_EQ(costs.slowest_us(), 0);
+  EXPECT_EQ(costs.UpperEstimateUs(100), 0);
   costs.Add(1, 100);
   EXPECT_EQ(costs.averages().at(1), 100);
   costs.Add(1, 200);
   EXPECT_DOUBLE_EQ(costs.averages().at(1), 120);  // a fifth of the way
   costs.Add(8, 50);
   EXPECT_EQ(costs.averages().size(), 2u);
-  EXPECT_DOUBLE_EQ(costs.slowest_us(), 120);
+  EXPECT_DOUBLE_EQ(costs.UpperEstimateUs(1), 120);
+  EXPECT_DOUBLE_EQ(costs.UpperEstimateUs(3), 360);
+  costs.Add(8, 10000);
+  EXPECT_DOUBLE_EQ(costs.UpperEstimateUs(1), 50 + 0.2 * (10000 - 50));
 }
 
 TEST(StepCostsTest, LargeCountsShareAnEntry) {

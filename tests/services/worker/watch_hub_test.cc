@@ -19,7 +19,7 @@ v1::WatchResponse Report(int streams, std::vector<int64_t> costs_us) {
   return report;
 }
 
-TEST(WatchNewsTest, FiguresAndCosts) {
+TEST(WatchHubNewsTest, FiguresAndCosts) {
   EXPECT_FALSE(IsNews(Report(1, {100}), Report(1, {100})));
   EXPECT_FALSE(IsNews(Report(1, {100}), Report(1, {119})));
   EXPECT_TRUE(IsNews(Report(1, {100}), Report(1, {121})));
@@ -41,7 +41,7 @@ TEST(WatchNewsTest, FiguresAndCosts) {
   EXPECT_TRUE(IsNews(Report(1, {}), changed));
 }
 
-using WatchHubTest = WorkerFixture;
+using WatchStreamTest = WorkerFixture;
 
 class WatchCall {
  public:
@@ -71,7 +71,7 @@ class WatchCall {
   std::optional<grpc::Status> status_;
 };
 
-TEST_F(WatchHubTest, FirstReportThenChanges) {
+TEST_F(WatchStreamTest, FirstReportThenChanges) {
   Start(v1::WORKER_ROLE_DRAFT);
   WatchCall watch(stub_.get());
   const auto first = watch.Read();
@@ -98,13 +98,13 @@ TEST_F(WatchHubTest, FirstReportThenChanges) {
   }
 }
 
-TEST_F(WatchHubTest, ReportsComeWithoutChanges) {
+TEST_F(WatchStreamTest, ReportsComeWithoutChanges) {
   Start(v1::WORKER_ROLE_DRAFT);
   WatchCall watch(stub_.get());
   for (int i = 0; i < 2; ++i) EXPECT_TRUE(watch.Read().has_value());
 }
 
-TEST_F(WatchHubTest, ShutdownEndsTheStreams) {
+TEST_F(WatchStreamTest, ShutdownEndsTheStreams) {
   Start(v1::WORKER_ROLE_DRAFT);
   WatchCall watch(stub_.get());
   ASSERT_TRUE(watch.Read().has_value());
@@ -114,7 +114,7 @@ TEST_F(WatchHubTest, ShutdownEndsTheStreams) {
   EXPECT_EQ(late.Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
 }
 
-TEST_F(WatchHubTest, WatchersAreBounded) {
+TEST_F(WatchStreamTest, WatchersAreBounded) {
   Start(v1::WORKER_ROLE_DRAFT);
   std::vector<std::unique_ptr<WatchCall>> watches;
   for (size_t i = 0; i < kWatchersMax; ++i) {

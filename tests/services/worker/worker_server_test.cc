@@ -257,8 +257,12 @@ TEST_F(WorkerServerTest, StalledComputeIsNotReady) {
   server_->Serve(std::move(parts));
   EXPECT_EQ(Health("tandem.ready"), "SERVING");
   DecodeCall call(stub_.get());
-  gated->ShutGate();
   ASSERT_TRUE(call.Write(OpenRequest({1, 3, 4})));
+  ASSERT_TRUE(call.Write(VerifyRequest(2, {4}, {})));
+  ASSERT_TRUE(call.Read().has_value());
+  ASSERT_TRUE(call.Read().has_value());
+  gated->ShutGate();
+  ASSERT_TRUE(call.Write(VerifyRequest(2, {4}, {})));
   while (Health("tandem.ready") != "NOT_SERVING") {
     absl::SleepFor(absl::Milliseconds(50));
   }
