@@ -72,7 +72,8 @@ TEST_F(WorkerPoolTest, LearnsWhatItsWorkersAre) {
   EXPECT_EQ(info.tokenizer->vocab_size(), info.vocab_size);
   EXPECT_NE(info.link, nullptr);
   EXPECT_EQ(Worker(1).role, WorkerRole::kDraft);
-  EXPECT_GT(changes_, 0);
+  // Told after the worker is there to be seen.
+  WaitFor([this] { return changes_ > 0; });
 }
 
 TEST_F(WorkerPoolTest, UsesAWorkerThatComesLateAndThatComesBackAsAnother) {
