@@ -10,9 +10,18 @@
 namespace tandem {
 namespace {
 
-// About 20 us: longer than the gap between two regions of one forward pass,
+// About 50 us: longer than the gap between two regions of one forward pass,
 // shorter than anything that counts as idle.
-constexpr int kSpinIterations = 400;
+constexpr int kSpinIterations = 1500;
+
+constexpr int kSizeMax = 1024;
+// Of the count of chunks and of the next chunk in a region's word.
+constexpr int kCountBits = 16;
+constexpr uint64_t kCountMask = (uint64_t{1} << kCountBits) - 1;
+static_assert(ThreadTeam::kChunksMax + 2 * kSizeMax <= kCountMask);
+
+// More slices than members, so that one that is held up leaves work to others.
+constexpr int kSlicesAMember = 4;
 
 // Round to nearest, all exceptions masked, no flush to zero, no
 // denormals-are-zero.
@@ -40,7 +49,7 @@ void WaitWhileEqual(const std::atomic<uint32_t>& word, uint32_t value) {
 }  // namespace
 
 ThreadTeam::ThreadTeam(int size) {
-  TANDEM_CHECK(size >= 1);
+  TANDEM_CHECK(size >= 1 && size <= kSizeMax);
   threads_.reserve(size - 1);
   for (int member = 1; member < size; ++member) {
     threads_.emplace_back([this, member] { MemberLoop(member); });
@@ -54,34 +63,53 @@ ThreadTeam::~ThreadTeam() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void ThreadTeam::Run(const std::function<void(int)>& body) {
+void ThreadTeam::Run(int chunks, Body body) {
+  TANDEM_CHECK(chunks >= 0 && chunks <= kChunksMax);
   const ScopedMxcsr mxcsr;
-  if (threads_.empty()) {
-    body(0);
+  if (threads_.empty() || chunks <= 1) {
+    for (int chunk = 0; chunk < chunks; ++chunk) body(0, chunk);
     return;
   }
+  const uint32_t wanted = static_cast<uint32_t>(chunks);
   body_ = &body;
-  running_.store(static_cast<uint32_t>(threads_.size()),
-                 std::memory_order_relaxed);
+  done_.store(0, std::memory_order_relaxed);
+  const uint64_t region =
+      generation_.load(std::memory_order_relaxed) + uint64_t{1};
+  work_.store(region << 32 | uint64_t{wanted} << kCountBits,
+              std::memory_order_release);
   generation_.fetch_add(1, std::memory_order_release);
   generation_.notify_all();
-  body(0);
-  for (uint32_t left = running_.load(std::memory_order_acquire); left != 0;
-       left = running_.load(std::memory_order_acquire)) {
-    WaitWhileEqual(running_, left);
+  TakeChunks(0);
+  for (uint32_t done = done_.load(std::memory_order_acquire); done != wanted;
+       done = done_.load(std::memory_order_acquire)) {
+    WaitWhileEqual(done_, done);
   }
 }
 
-void ThreadTeam::ParallelFor(
-    int64_t count, int64_t grain,
-    const std::function<void(int64_t, int64_t)>& body) {
+void ThreadTeam::TakeChunks(int member) {
+  while (true) {
+    // Attempts that find no chunk also count up: at most two a member and
+    // region, so the 16 bits hold kChunksMax and them.
+    const uint64_t work = work_.fetch_add(1, std::memory_order_acq_rel);
+    const uint32_t next = work & kCountMask;
+    const uint32_t chunks = (work >> kCountBits) & kCountMask;
+    if (next >= chunks) return;
+    (*body_)(member, static_cast<int>(next));
+    if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 == chunks) {
+      done_.notify_one();
+    }
+  }
+}
+
+void ThreadTeam::ParallelFor(int64_t count, int64_t grain,
+                             absl::FunctionRef<void(int64_t, int64_t)> body) {
   TANDEM_CHECK(grain >= 1);
   const int64_t grains = (count + grain - 1) / grain;
-  const int64_t members = size();
-  Run([&](int member) {
-    const int64_t begin = grains * member / members * grain;
-    const int64_t end =
-        std::min(count, grains * (member + 1) / members * grain);
+  const int64_t chunks = std::min<int64_t>(
+      grains, std::min<int64_t>(kChunksMax, int64_t{size()} * kSlicesAMember));
+  Run(static_cast<int>(chunks), [&](int /*member*/, int chunk) {
+    const int64_t begin = grains * chunk / chunks * grain;
+    const int64_t end = std::min(count, grains * (chunk + 1) / chunks * grain);
     if (begin < end) body(begin, end);
   });
 }
@@ -91,15 +119,9 @@ void ThreadTeam::MemberLoop(int member) {
   uint32_t seen = 0;
   while (true) {
     WaitWhileEqual(generation_, seen);
-    // Run publishes body_ before it raises generation_, and raises it again
-    // only after every member has counted itself out, so exactly one region
-    // lies between two values.
-    ++seen;
+    seen = generation_.load(std::memory_order_acquire);
     if (stop_.load(std::memory_order_relaxed)) return;
-    (*body_)(member);
-    if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-      running_.notify_one();
-    }
+    TakeChunks(member);
   }
 }
 

@@ -1,6 +1,11 @@
-// A fixed team of threads that runs one function at a time, for the engine's
-// parallel regions. Owned by one engine (or by a loader); Run is called from
-// one thread at a time, and that thread takes part as member 0.
+// A fixed team of threads that shares out the chunks of one parallel region at
+// a time, for the engine. Owned by one engine (or by a loader); regions are
+// started from one thread at a time, and that thread takes part as member 0.
+//
+// Chunks go to whoever is free, so a member that the system has taken off its
+// core costs at most the chunk that it holds, not the region; and a region is
+// over when its chunks are, whether or not every member has woken up. A chunk's
+// result may not depend on which member computes it.
 //
 // Idle members sleep on a futex after a short spin, so an idle team burns no
 // CPU. Every member has the same MXCSR (round to nearest, no flush to zero):
@@ -11,15 +16,19 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <thread>
 #include <vector>
+
+#include "absl/functional/function_ref.h"
 
 namespace tandem {
 
 class ThreadTeam {
  public:
-  // `size` members in all, the caller included; at least 1.
+  // Chunks of one region at most.
+  static constexpr int kChunksMax = 1 << 12;
+
+  // `size` members in all, the caller included; 1 .. 1024.
   explicit ThreadTeam(int size);
   ~ThreadTeam();
 
@@ -28,23 +37,33 @@ class ThreadTeam {
 
   int size() const { return static_cast<int>(threads_.size()) + 1; }
 
-  // Runs body(member) once on every member, 0 .. size() - 1, and returns when
-  // all are done. Not reentrant.
-  void Run(const std::function<void(int member)>& body);
+  // Runs body(member, chunk) once for every chunk 0 .. chunks - 1 and returns
+  // when all are done. `member`, 0 .. size() - 1, names the thread, for its
+  // scratch. Not reentrant. Allocates nothing.
+  void Run(int chunks, absl::FunctionRef<void(int member, int chunk)> body);
 
   // Runs body(begin, end) over slices of [0, count), each a multiple of
-  // `grain` long but for the last, one slice a member. Splits outputs only:
-  // the caller's result may not depend on where the slices lie.
+  // `grain` long but for the last. Splits outputs only: the result may not
+  // depend on where the slices lie.
   void ParallelFor(int64_t count, int64_t grain,
-                   const std::function<void(int64_t begin, int64_t end)>& body);
+                   absl::FunctionRef<void(int64_t begin, int64_t end)> body);
 
  private:
+  using Body = absl::FunctionRef<void(int, int)>;
+
   void MemberLoop(int member);
+  // Runs chunks of the region under way until none is left to begin.
+  void TakeChunks(int member);
 
   std::vector<std::thread> threads_;
-  const std::function<void(int)>* body_ = nullptr;
-  std::atomic<uint32_t> generation_{0};
-  std::atomic<uint32_t> running_{0};
+  // Written before work_, read by whoever has a chunk of it.
+  const Body* body_ = nullptr;
+  // The region: number of it (32 bits), chunks (16), next chunk (16). One word,
+  // so a member that comes late takes a chunk of the region that is under way
+  // or none.
+  std::atomic<uint64_t> work_{0};
+  std::atomic<uint32_t> done_{0};        // chunks of the region
+  std::atomic<uint32_t> generation_{0};  // what idle members wait on
   std::atomic<bool> stop_{false};
 };
 

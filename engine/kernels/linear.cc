@@ -180,18 +180,32 @@ void Linear::DequantizeRow(int64_t index, float* out) const {
 
 namespace {
 
-// One Matmul: its units are numbered through all outputs, and each team member
-// takes one run of them.
+// One Matmul: its units are numbered through all outputs, and each chunk is one
+// run of them.
 struct MatmulJob {
   const MatmulInput::Storage* input;
   absl::Span<const MatmulOutput> outputs;
   const KernelTable* kernels;
   int64_t units;
-  int members;
+  int64_t bytes;  // of the weights
 
-  void RunMember(int member) const {
-    const int64_t begin = units * member / members;
-    const int64_t end = units * (member + 1) / members;
+  // A chunk reads at least kChunkBytes of weights, so that what a chunk costs
+  // itself does not count, and a member has at most kChunksAMember of them, so
+  // that the last one is short. Little work stays on the calling thread.
+  int Chunks(int members) const {
+    constexpr int64_t kChunkBytes = int64_t{128} << 10;
+    constexpr int64_t kChunksAMember = 16;
+    constexpr int64_t kInlineBytes = int64_t{64} << 10;  // of weights, a row
+    if (bytes * input->rows < kInlineBytes) return 1;
+    const int64_t chunks = std::clamp<int64_t>(bytes / kChunkBytes, members,
+                                               members * kChunksAMember);
+    return static_cast<int>(
+        std::min<int64_t>({chunks, units, ThreadTeam::kChunksMax}));
+  }
+
+  void RunChunk(int member, int chunk, int chunks) const {
+    const int64_t begin = units * chunk / chunks;
+    const int64_t end = units * (chunk + 1) / chunks;
     int64_t first = 0;
     for (const MatmulOutput& output : outputs) {
       const int64_t count = output.weight->storage().units();
@@ -229,17 +243,20 @@ void Matmul(const MatmulInput& input, absl::Span<const MatmulOutput> outputs,
                    .outputs = outputs,
                    .kernels = &KernelsFor(level),
                    .units = 0,
-                   .members = team->size()};
+                   .bytes = 0};
   for (const MatmulOutput& output : outputs) {
     const Linear::Storage& weight = output.weight->storage();
     TANDEM_CHECK(weight.inputs == storage.inputs);
     TANDEM_CHECK(std::holds_alternative<PackedMatrix>(weight.matrix) ==
                  (storage.mode == NumericsMode::kInt8));
     job.units += weight.units();
+    job.bytes += output.weight->bytes();
   }
   if (storage.rows == 0) return;
-  // One reference fits std::function without an allocation.
-  team->Run([&job](int member) { job.RunMember(member); });
+  const int chunks = job.Chunks(team->size());
+  team->Run(chunks, [&job, chunks](int member, int chunk) {
+    job.RunChunk(member, chunk, chunks);
+  });
 }
 
 }  // namespace tandem

@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <cstring>
-#include <functional>
 
 #include "engine/base/check.h"
 #include "engine/kernels/vector_ops.h"
@@ -15,6 +14,7 @@ namespace {
 // A region of the team costs a few microseconds, the time of about this many
 // floats of elementwise work.
 constexpr int64_t kInlineElements = 1 << 13;
+constexpr int64_t kChunksAMember = 8;
 
 // Matmuls of one input at most (query, key, value).
 constexpr size_t kProductsMax = 3;
@@ -241,13 +241,12 @@ void ForwardPass::Split(int64_t count, int64_t elements, const Body& body) {
     body(0, 0, count);
     return;
   }
-  const auto slice = [&](int member) {
-    const int64_t begin = count * member / members;
-    const int64_t end = count * (member + 1) / members;
-    if (begin < end) body(member, begin, end);
-  };
-  // By reference: a std::function of the closure itself would be allocated.
-  state_.team().Run(std::cref(slice));
+  const int64_t chunks = std::min<int64_t>(
+      {count, members * kChunksAMember,
+       std::max(members, elements / kInlineElements), ThreadTeam::kChunksMax});
+  state_.team().Run(static_cast<int>(chunks), [&](int member, int chunk) {
+    body(member, count * chunk / chunks, count * (chunk + 1) / chunks);
+  });
 }
 
 }  // namespace tandem

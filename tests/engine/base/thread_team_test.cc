@@ -15,30 +15,79 @@
 namespace tandem {
 namespace {
 
-TEST(ThreadTeamTest, EveryMemberRunsOnceARegion) {
+TEST(ThreadTeamTest, EveryChunkRunsOnceARegion) {
   for (const int size : {1, 2, 3, 5}) {
     ThreadTeam team(size);
     ASSERT_EQ(team.size(), size);
-    std::vector<int> runs(size, 0);  // one writer each
-    for (int region = 0; region < 2000; ++region) {
-      team.Run([&](int member) { ++runs[member]; });
+    for (const int chunks : {0, 1, 2, 7, 64}) {
+      std::vector<int> runs(chunks, 0);
+      for (int region = 0; region < 500; ++region) {
+        team.Run(chunks, [&](int member, int chunk) {
+          ASSERT_GE(member, 0);
+          ASSERT_LT(member, size);
+          ++runs[chunk];
+        });
+      }
+      for (const int count : runs) EXPECT_EQ(count, 500);
     }
-    for (const int count : runs) EXPECT_EQ(count, 2000);
   }
+}
+
+TEST(ThreadTeamTest, TakesAsManyChunksAsItSays) {
+  ThreadTeam team(3);
+  std::vector<int> runs(ThreadTeam::kChunksMax, 0);
+  team.Run(ThreadTeam::kChunksMax, [&](int, int chunk) { ++runs[chunk]; });
+  EXPECT_EQ(std::count(runs.begin(), runs.end(), 1), ThreadTeam::kChunksMax);
 }
 
 TEST(ThreadTeamTest, RunReturnsAfterAllAreDone) {
   ThreadTeam team(3);
   for (int region = 0; region < 50; ++region) {
     std::atomic<int> done{0};
-    team.Run([&](int member) {
+    team.Run(6, [&](int member, int) {
       if (member != 0) {
         std::this_thread::sleep_for(std::chrono::microseconds(200));
       }
       done.fetch_add(1);
     });
-    ASSERT_EQ(done.load(), 3);
+    ASSERT_EQ(done.load(), 6);
   }
+}
+
+// A member that holds one chunk leaves the others to the rest of the team.
+TEST(ThreadTeamTest, OthersTakeTheChunksOfOneThatIsHeldUp) {
+  ThreadTeam team(2);
+  std::atomic<int> held_by{-1};
+  std::atomic<int> others{0};
+  team.Run(8, [&](int member, int chunk) {
+    if (chunk == 0) {
+      held_by = member;
+      // Until all the others are done, by someone else.
+      while (others.load() < 7) std::this_thread::yield();
+      return;
+    }
+    while (held_by.load() < 0) std::this_thread::yield();
+    EXPECT_NE(member, held_by.load());
+    others.fetch_add(1);
+  });
+  EXPECT_EQ(others.load(), 7);
+}
+
+TEST(ThreadTeamTest, SleepsWhileIdle) {
+  ThreadTeam team(4);
+  team.Run(4, [](int, int) {});
+  // Long past any spin: the members sleep by now.
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  timespec before;
+  timespec after;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+  const double used =
+      static_cast<double>(after.tv_sec - before.tv_sec) +
+      1e-9 * static_cast<double>(after.tv_nsec - before.tv_nsec);
+  // Three spinning members would use 0.4 s and more.
+  EXPECT_LT(used, 0.1);
 }
 
 TEST(ThreadTeamTest, ParallelForCoversEachIndexOnceInGrains) {
@@ -66,7 +115,13 @@ TEST(ThreadTeamTest, MembersKeepSubnormals) {
   const unsigned saved = _mm_getcsr();
   _mm_setcsr(flushing);
   std::vector<unsigned> control(2);
-  team.Run([&](int member) { control[member] = _mm_getcsr(); });
+  std::atomic<int> begun{0};
+  team.Run(2, [&](int member, int) {
+    control[member] = _mm_getcsr();
+    // Neither takes both.
+    begun.fetch_add(1);
+    while (begun.load() < 2) std::this_thread::yield();
+  });
   const unsigned after = _mm_getcsr();
   _mm_setcsr(saved);
   EXPECT_EQ(control[0] & 0xffc0u, 0x1f80u);
