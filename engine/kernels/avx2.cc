@@ -13,11 +13,16 @@ namespace tandem {
 namespace {
 
 constexpr int kWords = kGroupInputs / 4;  // 32-bit words of one row's group
-constexpr int kHalves = 2;                // registers of 8 lanes in a tile
-constexpr int kHalfLanes = kTileOutputs / kHalves;
-// Bytes ahead of the group in work that are fetched: past the 4 KiB page at
-// which the hardware's prefetcher stops.
-constexpr int64_t kPrefetchBytes = 4096;
+// A tile is multiplied in parts of 16 outputs, of two registers each: more dot
+// products at a time do not fit the 16 registers.
+constexpr int kHalves = 2;
+constexpr int kHalfLanes = 8;
+constexpr int kPartOutputs = kHalves * kHalfLanes;
+constexpr int kParts = kTileOutputs / kPartOutputs;
+constexpr int kWordBytes = 4 * kTileOutputs;  // one word of every lane
+// Bytes ahead of the group in work that are fetched into the second-level
+// cache, which has more misses under way than the first-level one.
+constexpr int64_t kPrefetchBytes = 8192;
 
 struct Vector {
   __m256 low;
@@ -220,8 +225,9 @@ __m256i Word(const ActivationGroup& x, int row, int word) {
   return _mm256_set1_epi32(value);
 }
 
-// The dot products of a tile's group (`codes`) with rows first .. first + kRows
-// - 1 of a block. The halves of the tile share each broadcast word of x.
+// The dot products of one part of a tile's group (`codes`) with rows first ..
+// first + kRows
+// - 1 of a block. The halves of the part share each broadcast word of x.
 //
 // Nothing saturates: codes are at most 15 and values 127, so the 16 products
 // that meet in one 16-bit sum stay below 15 * 127 * 16 = 30480.
@@ -243,7 +249,7 @@ struct Form4 {
       __m256i even[kHalves];
       __m256i odd[kHalves];
       for (int half = 0; half < kHalves; ++half) {
-        const __m256i bytes = LoadBytes(codes + 64 * i + 32 * half);
+        const __m256i bytes = LoadBytes(codes + kWordBytes * i + 32 * half);
         even[half] = _mm256_and_si256(bytes, nibble);
         odd[half] = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble);
       }
@@ -289,7 +295,7 @@ struct Form8 {
       __m256i magnitudes[kHalves];
       for (int half = 0; half < kHalves; ++half) {
         weights[half] = _mm256_xor_si256(
-            LoadBytes(codes + 64 * word + 32 * half), zero_point);
+            LoadBytes(codes + kWordBytes * word + 32 * half), zero_point);
         magnitudes[half] = _mm256_abs_epi8(weights[half]);
       }
       for (int row = 0; row < kRows; ++row) {
@@ -305,32 +311,41 @@ struct Form8 {
   }
 };
 
+// Sums of a tile: [row][part][half].
+template <int kRows>
+using TileSums = __m256[kRows][kParts][kHalves];
+
+// Part `part` of the group at `group` times rows first .. first + kRows - 1.
+template <typename Form, int kRows>
+inline __attribute__((always_inline)) void MultiplyPart(
+    const uint8_t* group, int part, const ActivationGroup& x, int first,
+    TileSums<kRows>& sums) {
+  __m256i dots[kRows][kHalves];
+  Form::template Dots<kRows>(group + 4 * kPartOutputs * part, x, first, dots);
+  const uint8_t* halves = group + Form::kCodeBytes + 2 * kPartOutputs * part;
+  for (int half = 0; half < kHalves; ++half) {
+    const __m256 scales = _mm256_cvtph_ps(_mm_load_si128(
+        reinterpret_cast<const __m128i*>(halves + 2 * kHalfLanes * half)));
+    for (int row = 0; row < kRows; ++row) {
+      sums[row][part][half] = _mm256_fmadd_ps(
+          _mm256_cvtepi32_ps(dots[row][half]),
+          _mm256_mul_ps(scales, _mm256_set1_ps(x.scales[first + row])),
+          sums[row][part][half]);
+    }
+  }
+}
+
 // One tile times rows first .. first + kRows - 1 of one block.
 template <typename Form, int kRows>
 void MultiplyTile(const uint8_t* tile, int64_t groups, int first,
-                  const ActivationGroup* input, __m256 (*sums)[kHalves]) {
-  for (int row = 0; row < kRows; ++row) {
-    for (int half = 0; half < kHalves; ++half) {
-      sums[row][half] = _mm256_setzero_ps();
-    }
-  }
+                  const ActivationGroup* input, TileSums<kRows>& sums) {
   for (int64_t g = 0; g < groups; ++g, tile += Form::kGroupBytes) {
     for (int at = 0; at < Form::kGroupBytes; at += 64) {
       _mm_prefetch(reinterpret_cast<const char*>(tile + kPrefetchBytes + at),
-                   _MM_HINT_T0);
+                   _MM_HINT_T1);
     }
-    __m256i dots[kRows][kHalves];
-    Form::template Dots<kRows>(tile, input[g], first, dots);
-    for (int half = 0; half < kHalves; ++half) {
-      const __m256 scales =
-          _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(
-              tile + Form::kCodeBytes + 2 * kHalfLanes * half)));
-      for (int row = 0; row < kRows; ++row) {
-        sums[row][half] = _mm256_fmadd_ps(
-            _mm256_cvtepi32_ps(dots[row][half]),
-            _mm256_mul_ps(scales, _mm256_set1_ps(input[g].scales[first + row])),
-            sums[row][half]);
-      }
+    for (int part = 0; part < kParts; ++part) {
+      MultiplyPart<Form, kRows>(tile, part, input[g], first, sums);
     }
   }
 }
@@ -338,18 +353,25 @@ void MultiplyTile(const uint8_t* tile, int64_t groups, int first,
 template <typename Form, int kRows>
 void MultiplyRows(const PackedMatmul& call, const uint8_t* tile,
                   int64_t first_row, int64_t output) {
-  __m256 sums[kRows][kHalves];
+  TileSums<kRows> sums;
+  for (int row = 0; row < kRows; ++row) {
+    for (int part = 0; part < kParts; ++part) {
+      for (__m256& sum : sums[row][part]) sum = _mm256_setzero_ps();
+    }
+  }
   MultiplyTile<Form, kRows>(
       tile, call.groups, static_cast<int>(first_row % kRowBlock),
       call.input + first_row / kRowBlock * call.groups, sums);
-  const int64_t left = call.outputs - output;
   float* y = call.y + first_row * call.y_stride + output;
   for (int row = 0; row < kRows; ++row, y += call.y_stride) {
-    const Vector sum = {sums[row][0], sums[row][1]};
-    if (left >= kTileOutputs) {
-      Vector::Store(sum, y);
-    } else {
-      Vector::StorePart(sum, left, y);
+    for (int part = 0; part < kParts; ++part) {
+      const int64_t left = call.outputs - output - part * kPartOutputs;
+      const Vector sum = {sums[row][part][0], sums[row][part][1]};
+      if (left >= kPartOutputs) {
+        Vector::Store(sum, y + part * kPartOutputs);
+      } else if (left > 0) {
+        Vector::StorePart(sum, left, y + part * kPartOutputs);
+      }
     }
   }
 }

@@ -14,12 +14,13 @@ namespace tandem {
 
 // Elements of K that share one weight scale and one activation scale.
 inline constexpr int kGroupInputs = 32;
-// Output rows of one packed tile: one per 32-bit SIMD lane.
-inline constexpr int kTileOutputs = 16;
+// Output rows of one packed tile, one per 32-bit SIMD lane: two vectors of the
+// widest level, whose groups make one stream of whole cache lines.
+inline constexpr int kTileOutputs = 32;
 // Rows of x whose quantised groups lie side by side.
 inline constexpr int kRowBlock = 8;
 
-// Bytes of one group of one tile: codes, then 16 fp16 scales.
+// Bytes of one group of one tile: codes, then 32 fp16 scales.
 inline constexpr int kScaleBytes = 2 * kTileOutputs;
 inline constexpr int kPacked4CodeBytes = kGroupInputs * kTileOutputs / 2;
 inline constexpr int kPacked8CodeBytes = kGroupInputs * kTileOutputs;

@@ -1,4 +1,4 @@
-// A quantised weight matrix in tiles of 16 output rows (README.md has the
+// A quantised weight matrix in tiles of 32 output rows (README.md has the
 // layout), and its product with quantised activations. Immutable after Pack;
 // owned by a Linear.
 

@@ -12,7 +12,7 @@ class PackedMatrixTest : public ::testing::TestWithParam<TensorType> {};
 
 TEST_P(PackedMatrixTest, LosesNothing) {
   ThreadTeam team(2);
-  for (int64_t outputs : {1, 15, 16, 17, 50}) {
+  for (int64_t outputs : {1, 15, 16, 17, 31, 32, 33, 50}) {
     const int64_t inputs = 96;
     const TestMatrix matrix(GetParam(), outputs, inputs, 7);
     const PackedMatrix packed = PackedMatrix::Pack(
@@ -48,15 +48,15 @@ TEST(PackedMatrixLayoutTest, HoldsFourInputsOfARowInOneWord) {
   q8[5 * 34 + 2 + 9] = 3;  // row 5, k = 9: word 2, lane 5, byte 1
   const PackedMatrix eight =
       PackedMatrix::Pack(TensorType::kQ8_0, q8.data(), 16, 32, &team);
-  EXPECT_EQ(eight.bytes(), 576);  // 544 rounded up to whole cache lines
+  EXPECT_EQ(eight.bytes(), 1024 + 64);  // codes and scales of a tile
   EXPECT_EQ(eight.Group(5, 0).codes[9], 3 + kPacked8Zero);
   EXPECT_EQ(eight.Group(5, 0).codes[8], kPacked8Zero);
   EXPECT_EQ(eight.Group(4, 0).codes[9], kPacked8Zero);
-  std::vector<uint8_t> q4(17 * 18, 0x88);
+  std::vector<uint8_t> q4(33 * 18, 0x88);
   const PackedMatrix four =
-      PackedMatrix::Pack(TensorType::kQ4_0, q4.data(), 17, 32, &team);
+      PackedMatrix::Pack(TensorType::kQ4_0, q4.data(), 33, 32, &team);
   EXPECT_EQ(four.tiles(), 2);
-  EXPECT_EQ(four.bytes(), 2 * 320);
+  EXPECT_EQ(four.bytes(), 2 * (512 + 64));
 }
 
 // One output by hand: dot is an integer, the rest two roundings.
