@@ -162,19 +162,27 @@ void GgufWriter::CopyEntry(const GgufEntry& entry) {
 void GgufWriter::AddTensor(absl::string_view name, TensorType type,
                            absl::Span<const uint64_t> dims,
                            absl::Span<const uint8_t> data) {
+  DeclareTensor(name, type, dims);
+  Tensor& tensor = tensors_.back();
+  TANDEM_CHECK(data.size() == tensor.bytes);
+  tensor.data.assign(data.begin(), data.end());
+}
+
+void GgufWriter::DeclareTensor(absl::string_view name, TensorType type,
+                               absl::Span<const uint64_t> dims) {
   const TensorTypeInfo info = GetTensorTypeInfo(type);
   uint64_t elements = 1;
   for (const uint64_t dim : dims) elements *= dim;
   TANDEM_CHECK(elements % info.block_elements == 0);
-  TANDEM_CHECK(data.size() ==
-               elements / info.block_elements * info.block_bytes);
-  tensors_.push_back({.name = std::string(name),
-                      .type = type,
-                      .dims = {dims.begin(), dims.end()},
-                      .data = std::string(data.begin(), data.end())});
+  tensors_.push_back(
+      {.name = std::string(name),
+       .type = type,
+       .dims = {dims.begin(), dims.end()},
+       .bytes = elements / info.block_elements * info.block_bytes,
+       .data = {}});
 }
 
-std::string GgufWriter::Serialize() const {
+std::string GgufWriter::SerializeHeader() const {
   std::string image = "GGUF";
   AppendNumber(kVersion, &image);
   AppendNumber<uint64_t>(tensors_.size(), &image);
@@ -187,13 +195,19 @@ std::string GgufWriter::Serialize() const {
     for (const uint64_t dim : tensor.dims) AppendNumber(dim, &image);
     AppendNumber(static_cast<uint32_t>(tensor.type), &image);
     AppendNumber(offset, &image);
-    offset += (tensor.data.size() + alignment_ - 1) / alignment_ * alignment_;
-  }
-  for (const Tensor& tensor : tensors_) {
-    PadTo(alignment_, &image);
-    image += tensor.data;
+    offset += (tensor.bytes + alignment_ - 1) / alignment_ * alignment_;
   }
   PadTo(alignment_, &image);
+  return image;
+}
+
+std::string GgufWriter::Serialize() const {
+  std::string image = SerializeHeader();
+  for (const Tensor& tensor : tensors_) {
+    TANDEM_CHECK(tensor.data.size() == tensor.bytes);
+    image += tensor.data;
+    PadTo(alignment_, &image);
+  }
   return image;
 }
 

@@ -36,15 +36,25 @@ class GgufWriter {
                  absl::Span<const uint64_t> dims,
                  absl::Span<const uint8_t> data);
 
-  // The whole file image.
+  // The same without the data, for files that are too large for memory: the
+  // caller writes SerializeHeader and then each tensor's data, in the order in
+  // which they were declared, padded with zeros to alignment().
+  void DeclareTensor(absl::string_view name, TensorType type,
+                     absl::Span<const uint64_t> dims);
+
+  // The whole file image. No tensor is without data.
   std::string Serialize() const;
+  // What stands before the tensor data.
+  std::string SerializeHeader() const;
+  uint64_t alignment() const { return alignment_; }
 
  private:
   struct Tensor {
     std::string name;
     TensorType type;
     std::vector<uint64_t> dims;
-    std::string data;
+    uint64_t bytes;
+    std::string data;  // empty where only declared
   };
 
   void AppendKey(absl::string_view key, GgufValueType type);

@@ -94,6 +94,12 @@ absl::StatusOr<std::vector<float>> Model::Forward(
 
 int64_t Model::weight_bytes() const { return weights_->bytes(); }
 
+int64_t Model::weight_bytes_per_pass() const {
+  return weights_->matrix_bytes();
+}
+
+int64_t Model::macs_per_token() const { return weights_->matrix_macs(); }
+
 std::string Model::ComputeFingerprint() const {
   Sha256 hash;
   hash.AddString(weights_->hash());

@@ -60,8 +60,12 @@ class Model {
   const ModelConfig& config() const { return config_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   NumericsMode numerics() const { return numerics_; }
-  // Bytes of packed weights; a pass of few rows reads each about once.
+  // Memory of all weights, in bytes.
   int64_t weight_bytes() const;
+  // What a pass of few rows reads of them, each once, and the multiply-adds of
+  // one row with all matrices.
+  int64_t weight_bytes_per_pass() const;
+  int64_t macs_per_token() const;
   // SHA-256 of weights, tokenizer, numerics mode and version, RoPE settings
   // and, for oneDNN modes, its version and instruction set.
   const std::string& fingerprint() const { return fingerprint_; }

@@ -115,6 +115,8 @@ class WeightsLoader {
   uint64_t bytes_total_ = 0;
   uint64_t bytes_done_ = 0;
   int64_t bytes_held_ = 0;
+  int64_t matrix_bytes_ = 0;
+  int64_t matrix_macs_ = 0;
 };
 
 absl::StatusOr<std::unique_ptr<ModelWeights>> WeightsLoader::Load() {
@@ -129,6 +131,8 @@ absl::StatusOr<std::unique_ptr<ModelWeights>> WeightsLoader::Load() {
   }
   TANDEM_RETURN_IF_ERROR(CheckAllTaken());
   weights->bytes_ = bytes_held_;
+  weights->matrix_bytes_ = matrix_bytes_;
+  weights->matrix_macs_ = matrix_macs_;
   weights->hash_ = hash_.HexDigest();
   return weights;
 }
@@ -223,6 +227,8 @@ absl::StatusOr<Linear> WeightsLoader::LoadLinear(absl::string_view name,
                      options_.mode, options_.team);
   if (!linear.ok()) return Annotate(linear.status(), file_.name());
   bytes_held_ += linear->bytes();
+  matrix_bytes_ += linear->bytes();
+  matrix_macs_ += outputs * inputs;
   Report(*tensor);
   return linear;
 }

@@ -66,6 +66,10 @@ class ModelWeights {
 
   // Memory of the packed matrices and of a separate embedding table.
   int64_t bytes() const { return bytes_; }
+  // Of the matrices that a pass multiplies: memory, and multiply-adds for one
+  // row.
+  int64_t matrix_bytes() const { return matrix_bytes_; }
+  int64_t matrix_macs() const { return matrix_macs_; }
 
   // SHA-256 over name, type, dims and data of every tensor.
   const std::string& hash() const { return hash_; }
@@ -85,6 +89,8 @@ class ModelWeights {
   int64_t embedding_row_bytes_ = 0;
   int64_t width_ = 0;
   int64_t bytes_ = 0;
+  int64_t matrix_bytes_ = 0;
+  int64_t matrix_macs_ = 0;
   std::string hash_;
 };
 

@@ -30,6 +30,9 @@ ALLOWED = {
                                     "tandem/v1"),
     "tools/bench": ENGINE,
     "tools/tandem": TEXT + ("services/common", "tandem/v1"),
+    # The benchmarks run in the command's own process.
+    "tools/tandem/bench.cc": TEXT + ("engine/kernels", "tools/bench",
+                                     "tools/tandem"),
 }
 OURS = re.compile(r"^(engine|services|tools|tests|tandem|google/rpc)/")
 

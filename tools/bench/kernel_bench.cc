@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@
 #include "engine/base/thread_team.h"
 #include "engine/kernels/linear.h"
 #include "engine/kernels/weight_format.h"
+#include "tools/bench/machine_limits.h"
 
 namespace tandem {
 namespace {
@@ -103,27 +105,25 @@ void MultiplyAll(benchmark::State& state, const Case& c) {
           });
 }
 
-// Plain reads of a working set by the same team, a part at a time.
+// What the machine gives, in the same units.
 void ReadMemory(benchmark::State& state, int threads) {
-  constexpr int64_t kPartWords = int64_t{1} << 20;
   ThreadTeam team(threads);
-  AlignedBuffer<uint64_t> memory(kWorkingSetBytes / 8);
-  std::vector<uint64_t> sums(threads * 8);
-  int64_t part = 0;
-  Measure(state, kPartWords * 8, 0, [&] {
-    const uint64_t* words = memory.data() + part * kPartWords;
-    team.Run([&](int member) {
-      const int64_t begin = kPartWords * member / threads;
-      const int64_t end = kPartWords * (member + 1) / threads;
-      uint64_t sum[8] = {};
-      for (int64_t i = begin; i + 8 <= end; i += 8) {
-        for (int lane = 0; lane < 8; ++lane) sum[lane] += words[i + lane];
-      }
-      for (int lane = 0; lane < 8; ++lane) sums[member * 8 + lane] = sum[lane];
-    });
-    part = (part + 1) % (kWorkingSetBytes / 8 / kPartWords);
-    benchmark::DoNotOptimize(sums.data());
-  });
+  const bench::ReadBandwidth reader;
+  std::vector<double> samples;
+  for (auto _ : state) samples.push_back(reader.Measure(&team));
+  const size_t at = samples.size() / 10;
+  std::nth_element(samples.begin(), samples.begin() + at, samples.end(),
+                   std::greater<>());
+  state.counters["GB/s"] = samples[at] * 1e-9;
+}
+
+void MultiplyRegisters(benchmark::State& state, int threads) {
+  ThreadTeam team(threads);
+  double best = 0;
+  for (auto _ : state) {
+    best = std::max(best, bench::Int8Peak(DetectedSimdLevel(), &team));
+  }
+  state.counters["GMAC/s"] = best * 1e-9;
 }
 
 void Register(const Case& c) {
@@ -142,12 +142,9 @@ void Register(const Case& c) {
 }
 
 void RegisterAll(int threads) {
-  benchmark::RegisterBenchmark(
-      "ReadMemory",
-      [threads](benchmark::State& state) { ReadMemory(state, threads); })
-      ->UseManualTime()
-      ->Unit(benchmark::kMicrosecond)
-      ->MinTime(0.3);
+  benchmark::RegisterBenchmark("ReadMemory", ReadMemory, threads)->MinTime(0.5);
+  benchmark::RegisterBenchmark("Int8Peak", MultiplyRegisters, threads)
+      ->MinTime(0.5);
   for (TensorType type : {TensorType::kQ4_0, TensorType::kQ8_0}) {
     for (SimdLevel level :
          {SimdLevel::kScalar, SimdLevel::kAvx2, SimdLevel::kAvx512}) {

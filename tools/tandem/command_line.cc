@@ -36,8 +36,12 @@ void AddConnectionFlags(CLI::App* app, ConnectionFlags* flags) {
 
 // The deepest subcommand that the arguments named.
 const CLI::App* ChosenCommand(const CLI::App& app) {
-  const auto chosen = app.get_subcommands();
-  return chosen.empty() ? &app : chosen.front();
+  const CLI::App* command = &app;
+  while (true) {
+    const auto chosen = command->get_subcommands();
+    if (chosen.empty()) return command;
+    command = chosen.front();
+  }
 }
 
 int PrintParseError(const CLI::App& app, const CLI::ParseError& error,
@@ -51,8 +55,12 @@ int PrintParseError(const CLI::App& app, const CLI::ParseError& error,
     *io.out << "tandem " << kTandemVersion << "\n";
     return kExitOk;
   }
-  const std::string name =
-      command == &app ? "tandem" : absl::StrCat("tandem ", command->get_name());
+  std::string name = "tandem";
+  if (command != &app) {
+    const CLI::App* parent = command->get_parent();
+    if (parent != &app) absl::StrAppend(&name, " ", parent->get_name());
+    absl::StrAppend(&name, " ", command->get_name());
+  }
   std::string what = error.what();
   if (command == &app && !app.remaining().empty()) {
     what =
@@ -107,6 +115,7 @@ int RunCommandLine(int argc, const char* const* argv, const Io& io) {
   AddModelsCommand(&app, &line);
   AddInspectCommand(&app, &line);
   AddHealthCommand(&app, &line);
+  AddBenchCommand(&app, &line);
   try {  // CLI11 reports by exceptions; they end here.
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

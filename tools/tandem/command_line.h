@@ -54,6 +54,7 @@ void AddDetokenizeCommand(CLI::App* app, CommandLine* line);
 void AddModelsCommand(CLI::App* app, CommandLine* line);
 void AddInspectCommand(CLI::App* app, CommandLine* line);
 void AddHealthCommand(CLI::App* app, CommandLine* line);
+void AddBenchCommand(CLI::App* app, CommandLine* line);
 
 // Parses, runs, prints an error as one line on io.err; the exit code.
 int RunCommandLine(int argc, const char* const* argv, const Io& io);
