@@ -148,6 +148,18 @@ absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::FromBytes(
   return file;
 }
 
+void GgufFile::ReleaseTensorData(const GgufTensor& tensor) const {
+  if (mapping_ == nullptr) return;
+  // Whole pages only: their neighbours may still be in use.
+  const uint64_t page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  const uint64_t begin = (tensor.offset + page - 1) / page * page;
+  const uint64_t end = (tensor.offset + tensor.bytes) / page * page;
+  if (begin >= end) return;
+  // Advice: where it is refused, the pages stay until the file is closed.
+  (void)madvise(static_cast<uint8_t*>(mapping_) + begin, end - begin,
+                MADV_DONTNEED);
+}
+
 GgufFile::~GgufFile() {
   if (mapping_ != nullptr) munmap(mapping_, bytes_.size());
 }

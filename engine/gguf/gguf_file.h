@@ -104,6 +104,10 @@ class GgufFile {
   // multiple of 8 in memory.
   absl::Span<const uint8_t> TensorData(const GgufTensor& tensor) const;
 
+  // The tensor's data is not needed any more: a mapped file's pages leave the
+  // process's memory. What is read later is mapped again.
+  void ReleaseTensorData(const GgufTensor& tensor) const;
+
   // Typed reads. NOT_FOUND where the key is absent; INVALID_ARGUMENT
   // (MALFORMED_FILE, key and offset) where it has another type or does not
   // fit. Any unsigned or signed integer type is taken for an integer, any

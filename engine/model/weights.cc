@@ -105,7 +105,8 @@ class WeightsLoader {
                                          const std::vector<uint64_t>& dims);
   absl::Status CheckFinite(const GgufTensor& tensor) const;
   absl::Status CheckAllTaken() const;
-  void Report(const GgufTensor& tensor);
+  // The tensor has been taken over.
+  void FinishTensor(const GgufTensor& tensor);
 
   const GgufFile& file_;
   const ModelConfig& config_;
@@ -155,7 +156,7 @@ absl::Status WeightsLoader::LoadHead(ModelWeights* weights) {
   weights->embeddings_type_ = table->type;
   weights->embedding_row_bytes_ = static_cast<int64_t>(data.size() / vocab);
   bytes_held_ += static_cast<int64_t>(data.size());
-  Report(*table);
+  FinishTensor(*table);
   return absl::OkStatus();
 }
 
@@ -208,7 +209,7 @@ absl::StatusOr<AlignedBuffer<float>> WeightsLoader::LoadNorm(
   AlignedBuffer<float> norm(width);
   Dequantize(tensor->type, file_.TensorData(*tensor).data(), config_.width,
              norm.data());
-  Report(*tensor);
+  FinishTensor(*tensor);
   return norm;
 }
 
@@ -229,7 +230,7 @@ absl::StatusOr<Linear> WeightsLoader::LoadLinear(absl::string_view name,
   bytes_held_ += linear->bytes();
   matrix_bytes_ += linear->bytes();
   matrix_macs_ += outputs * inputs;
-  Report(*tensor);
+  FinishTensor(*tensor);
   return linear;
 }
 
@@ -292,7 +293,8 @@ absl::Status WeightsLoader::CheckAllTaken() const {
   return absl::OkStatus();
 }
 
-void WeightsLoader::Report(const GgufTensor& tensor) {
+void WeightsLoader::FinishTensor(const GgufTensor& tensor) {
+  file_.ReleaseTensorData(tensor);
   bytes_done_ += tensor.bytes;
   if (!options_.progress || bytes_total_ == 0) return;
   options_.progress(static_cast<double>(bytes_done_) /

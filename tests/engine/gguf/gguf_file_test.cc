@@ -80,6 +80,29 @@ TEST(GgufFileTest, MapsTheDemoModel) {
   EXPECT_EQ(*(*file)->GetUint("llama.block_count"), 6u);
 }
 
+// Kilobytes of mapped files that the process holds in memory.
+int64_t MappedFileKb() {
+  std::ifstream status("/proc/self/status");
+  std::string line;
+  while (std::getline(status, line)) {
+    if (absl::StartsWith(line, "RssFile:")) return std::stoll(line.substr(8));
+  }
+  return -1;
+}
+
+TEST(GgufFileTest, ReleasedTensorsLeaveMemoryAndCanBeReadAgain) {
+  const auto file = *GgufFile::Open(kTargetModel);
+  const GgufTensor* tensor = file->FindTensor("token_embd.weight");
+  ASSERT_NE(tensor, nullptr);
+  const absl::Span<const uint8_t> data = file->TensorData(*tensor);
+  const std::vector<uint8_t> copy(data.begin(), data.end());
+  const int64_t before = MappedFileKb();
+  file->ReleaseTensorData(*tensor);
+  EXPECT_LT(MappedFileKb(),
+            before - static_cast<int64_t>(data.size() / 1024 * 3 / 4));
+  EXPECT_TRUE(data == absl::MakeConstSpan(copy));
+}
+
 TEST(GgufFileTest, ReadsEveryValueType) {
   const auto file = GgufFile::FromBytes(FileOfAllTypes(), "all");
   ASSERT_TRUE(file.ok()) << file.status();
