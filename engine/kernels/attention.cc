@@ -1,15 +1,44 @@
 #include "engine/kernels/attention.h"
 
+#include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "engine/base/check.h"
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/vector_ops.h"
 
 namespace tandem {
+namespace {
 
-void StoreKv(SimdLevel level, KvType type, const float* x, int64_t count,
-             void* out) {
+// Dimensions of a key that are converted at a time.
+constexpr int64_t kKeyPart = 128;
+
+template <typename T>
+void ScatterKey(const T* x, int64_t count, int64_t position, T* keys) {
+  for (int64_t i = 0; i < count; ++i) keys[i * kKvPageTokens + position] = x[i];
+}
+
+}  // namespace
+
+void StoreKey(SimdLevel level, KvType type, const float* x, int64_t count,
+              int64_t position, void* block_keys) {
+  TANDEM_CHECK(position >= 0 && position < kKvPageTokens);
+  if (type == KvType::kF32) {
+    ScatterKey(x, count, position, static_cast<float*>(block_keys));
+    return;
+  }
+  uint16_t part[kKeyPart];
+  for (int64_t i = 0; i < count; i += kKeyPart) {
+    const int64_t size = std::min(kKeyPart, count - i);
+    KernelsFor(level).float_to_bf16(x + i, size, part);
+    ScatterKey(part, size, position,
+               static_cast<uint16_t*>(block_keys) + i * kKvPageTokens);
+  }
+}
+
+void StoreValue(SimdLevel level, KvType type, const float* x, int64_t count,
+                void* out) {
   if (type == KvType::kF32) {
     std::memcpy(out, x, count * sizeof(float));
     return;
@@ -17,28 +46,22 @@ void StoreKv(SimdLevel level, KvType type, const float* x, int64_t count,
   KernelsFor(level).float_to_bf16(x, count, static_cast<uint16_t*>(out));
 }
 
-void AttendBlock(SimdLevel level, KvType type, const float* query,
-                 const AttentionBlock& block, int64_t head_dim, float scale,
-                 AttentionPartial* out) {
-  TANDEM_CHECK(block.count >= 1 && block.count <= kKvPageTokens);
-  AttentionCall call = {
-      .query = query,
-      .keys = block.keys,
-      .values = block.values,
-      .count = block.count,
-      .head_dim = head_dim,
-      .scale = scale,
-      .values_out = out->values,
-  };
-  const KernelTable& kernels = KernelsFor(level);
-  (type == KvType::kBf16 ? kernels.attend_block_bf16
-                         : kernels.attend_block_f32)(&call);
-  out->maximum = call.maximum;
-  out->sum = call.sum;
+void BeginAttention(int64_t head_dim, AttentionQuery* query) {
+  query->maximum = -std::numeric_limits<float>::infinity();
+  query->sum = 0;
+  std::fill_n(query->values, head_dim, 0.0f);
 }
 
-void MergePartial(SimdLevel level, const AttentionPartial& next,
-                  int64_t head_dim, AttentionPartial* into) {
+void AttendBlock(SimdLevel level, KvType type, const AttentionCall& call) {
+  TANDEM_CHECK(call.begin >= 0 && call.begin < call.end &&
+               call.end <= kKvPageTokens);
+  const KernelTable& kernels = KernelsFor(level);
+  (type == KvType::kBf16 ? kernels.attend_block_bf16
+                         : kernels.attend_block_f32)(call);
+}
+
+void MergeAttention(SimdLevel level, const AttentionQuery& next,
+                    int64_t head_dim, AttentionQuery* into) {
   const float maximum =
       next.maximum > into->maximum ? next.maximum : into->maximum;
   const float next_factor = FixedExpFloat(next.maximum - maximum);
@@ -49,9 +72,9 @@ void MergePartial(SimdLevel level, const AttentionPartial& next,
                                  head_dim, into->values);
 }
 
-void FinishAttention(SimdLevel level, const AttentionPartial& partial,
+void FinishAttention(SimdLevel level, const AttentionQuery& query,
                      int64_t head_dim, float* out) {
-  KernelsFor(level).divide(partial.values, partial.sum, head_dim, out);
+  KernelsFor(level).divide(query.values, query.sum, head_dim, out);
 }
 
 }  // namespace tandem

@@ -1,10 +1,12 @@
-// Attention of one query row over the pages of one KV head, flash style:
-// memory does not grow with the context.
+// Attention of queries over the blocks of one KV head, flash style: memory does
+// not grow with the context.
 //
-// Keys and values are read only as stored. A block of keys is one page,
-// aligned to position 0; results per block (maximum, sum, weighted values) may
-// come from any thread and are merged in ascending order, so the bits do not
-// depend on how blocks were split.
+// Keys and values are read only as stored. A block is one page, aligned to
+// position 0; keys lie in it dimension by dimension, so that a SIMD lane is a
+// position, and queries that see the same positions share each load. A query
+// goes through the blocks of a span in ascending order; what spans give may
+// come from any thread and is merged in ascending order. So the bits depend on
+// the positions alone.
 
 #ifndef TANDEM_ENGINE_KERNELS_ATTENTION_H_
 #define TANDEM_ENGINE_KERNELS_ATTENTION_H_
@@ -12,42 +14,37 @@
 #include <cstdint>
 
 #include "engine/base/cpu_features.h"
+#include "engine/kernels/kernel_table.h"
 #include "engine/kernels/numerics_mode.h"
 
 namespace tandem {
 
-// Positions of one KV page; also attention's block.
-inline constexpr int kKvPageTokens = 32;
+// Positions that a query takes in one go; a whole number of blocks, aligned to
+// position 0. Long contexts are cut here for the threads, and short ones too,
+// since the cut shows in the bits.
+inline constexpr int kAttentionSpanTokens = 512;
+static_assert(kAttentionSpanTokens % kKvPageTokens == 0);
 
-// Stores count floats as `type` at `out` (bf16: rounded to nearest even).
-void StoreKv(SimdLevel level, KvType type, const float* x, int64_t count,
-             void* out);
+// Stores the key of position `position` (0 .. kKvPageTokens - 1) of a block,
+// count floats as `type` (bf16: rounded to nearest even).
+void StoreKey(SimdLevel level, KvType type, const float* x, int64_t count,
+              int64_t position, void* block_keys);
+// Stores count floats of a value at `out`.
+void StoreValue(SimdLevel level, KvType type, const float* x, int64_t count,
+                void* out);
 
-// What one block of keys gives one query: softmax numerator, not normalised.
-struct AttentionPartial {
-  float maximum = 0;        // of the scores
-  float sum = 0;            // of exp(score - maximum)
-  float* values = nullptr;  // [head_dim]: sum of exp(score - maximum) * v
-};
+// A query that has seen nothing: sets all but `query` and `values`.
+void BeginAttention(int64_t head_dim, AttentionQuery* query);
 
-struct AttentionBlock {
-  const void* keys = nullptr;    // [count, head_dim] of KvType
-  const void* values = nullptr;  // [count, head_dim] of KvType
-  int64_t count = 0;             // 1 .. kKvPageTokens
-};
+// Each query sees one more block: scores = scale * dot(query, key).
+void AttendBlock(SimdLevel level, KvType type, const AttentionCall& call);
 
-// scores = scale * dot(query, key). Fills `out` (out->values is scratch of the
-// caller).
-void AttendBlock(SimdLevel level, KvType type, const float* query,
-                 const AttentionBlock& block, int64_t head_dim, float scale,
-                 AttentionPartial* out);
+// Merges `next`, which has seen the following span, into `into`.
+void MergeAttention(SimdLevel level, const AttentionQuery& next,
+                    int64_t head_dim, AttentionQuery* into);
 
-// Merges `next`, the following block, into `into`.
-void MergePartial(SimdLevel level, const AttentionPartial& next,
-                  int64_t head_dim, AttentionPartial* into);
-
-// out[i] = partial.values[i] / partial.sum.
-void FinishAttention(SimdLevel level, const AttentionPartial& partial,
+// out[i] = values[i] / sum.
+void FinishAttention(SimdLevel level, const AttentionQuery& query,
                      int64_t head_dim, float* out);
 
 }  // namespace tandem

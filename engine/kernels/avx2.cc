@@ -25,6 +25,9 @@ constexpr int kWordBytes = 4 * kTileOutputs;  // one word of every lane
 constexpr int64_t kPrefetchBytes = 8192;
 
 struct Vector {
+  // Two registers for each query, two for what they share.
+  static constexpr int kQueriesAtOnce = 4;
+
   __m256 low;
   __m256 high;
 
@@ -87,6 +90,11 @@ struct Vector {
   }
   static Vector Mul(Vector a, Vector b) {
     return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)};
+  }
+  // a * b + c, rounded once.
+  static Vector Fma(Vector a, Vector b, Vector c) {
+    return {_mm256_fmadd_ps(a.low, b.low, c.low),
+            _mm256_fmadd_ps(a.high, b.high, c.high)};
   }
   static Vector Div(Vector a, Vector b) {
     return {_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)};

@@ -24,6 +24,8 @@ constexpr int kWordBytes = 4 * kTileOutputs;  // one word of every lane
 constexpr int64_t kPrefetchBytes = 8192;
 
 struct Vector {
+  static constexpr int kQueriesAtOnce = 8;
+
   __m512 v;
 
   static __mmask16 Part(int64_t count) {
@@ -67,6 +69,10 @@ struct Vector {
   static Vector Add(Vector a, Vector b) { return {_mm512_add_ps(a.v, b.v)}; }
   static Vector Sub(Vector a, Vector b) { return {_mm512_sub_ps(a.v, b.v)}; }
   static Vector Mul(Vector a, Vector b) { return {_mm512_mul_ps(a.v, b.v)}; }
+  // a * b + c, rounded once.
+  static Vector Fma(Vector a, Vector b, Vector c) {
+    return {_mm512_fmadd_ps(a.v, b.v, c.v)};
+  }
   static Vector Div(Vector a, Vector b) { return {_mm512_div_ps(a.v, b.v)}; }
   // a > b ? a : b.
   static Vector Max(Vector a, Vector b) { return {_mm512_max_ps(a.v, b.v)}; }

@@ -53,18 +53,32 @@ struct PackedMatmul {
   int64_t y_stride = 0;
 };
 
-// One block of keys and values for one query; `values_out` [head_dim],
-// `maximum` and `sum` are the results.
-struct AttentionCall {
+// Positions of one KV page; also attention's block.
+inline constexpr int kKvPageTokens = 32;
+
+// One query and what it has gathered from the positions before: with the
+// largest score so far as the maximum, the sum of e^(score - maximum), and that
+// of e^(score - maximum) * value.
+struct AttentionQuery {
   const float* query = nullptr;  // [head_dim]
-  const void* keys = nullptr;    // [count, head_dim]
-  const void* values = nullptr;  // [count, head_dim]
-  int64_t count = 0;
-  int64_t head_dim = 0;
-  float scale = 0;
+  float* values = nullptr;       // [head_dim]
   float maximum = 0;
   float sum = 0;
-  float* values_out = nullptr;
+};
+
+// One block of keys and values of one KV head for the queries that see the same
+// positions of it.
+struct AttentionCall {
+  const void* keys = nullptr;    // [head_dim, kKvPageTokens]
+  const void* values = nullptr;  // [kKvPageTokens, head_dim]
+  // Positions of the block that the queries see, begin .. end - 1; at least
+  // one. Nothing is said about the others.
+  int64_t begin = 0;
+  int64_t end = 0;
+  int64_t head_dim = 0;
+  float scale = 0;
+  AttentionQuery* queries = nullptr;  // [query_count]
+  int64_t query_count = 0;
 };
 
 struct KernelTable {
@@ -83,8 +97,8 @@ struct KernelTable {
   void (*add_in_place)(float* x, const float* y, int64_t count);
   void (*float_to_bf16)(const float* x, int64_t count, uint16_t* out);
 
-  void (*attend_block_bf16)(AttentionCall* call);
-  void (*attend_block_f32)(AttentionCall* call);
+  void (*attend_block_bf16)(const AttentionCall& call);
+  void (*attend_block_f32)(const AttentionCall& call);
   // into = into * into_factor + next * next_factor.
   void (*merge_values)(const float* next, float next_factor, float into_factor,
                        int64_t count, float* into);

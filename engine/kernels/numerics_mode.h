@@ -23,7 +23,7 @@ enum class KvType {
 
 // Raised with any change of the bits of logits or of sampled tokens; part of
 // every fingerprint. tests/numerics holds the golden bits.
-inline constexpr int kNumericsVersion = 1;
+inline constexpr int kNumericsVersion = 2;
 
 // "int8", "bf16", "f32".
 absl::string_view NumericsModeName(NumericsMode mode);

@@ -211,34 +211,56 @@ void FloatToBf16Scalar(const float* x, int64_t count, uint16_t* out) {
 float LoadKv(uint16_t value) { return Bf16ToFloat(value); }
 float LoadKv(float value) { return value; }
 
+// scores[begin .. end - 1] of one query.
 template <typename T>
-void AttendBlockScalar(AttentionCall* call) {
-  const T* keys = static_cast<const T*>(call->keys);
-  const T* values = static_cast<const T*>(call->values);
-  constexpr int kCountMax = 2 * kReductionLanes;
-  float scores[kCountMax];
+void ScoreKeys(const AttentionCall& call, const float* query, float* scores) {
+  const T* keys = static_cast<const T*>(call.keys);
+  for (int64_t t = call.begin; t < call.end; ++t) {
+    float dot = 0;
+    for (int64_t i = 0; i < call.head_dim; ++i) {
+      dot =
+          FusedMultiplyAdd(query[i], LoadKv(keys[i * kKvPageTokens + t]), dot);
+    }
+    scores[t] = dot * call.scale;
+  }
+}
+
+template <typename T>
+void AttendQuery(const AttentionCall& call, AttentionQuery* query) {
+  const T* values = static_cast<const T*>(call.values);
+  float weights[kKvPageTokens];  // scores first
+  ScoreKeys<T>(call, query->query, weights);
   float lanes[kReductionLanes];
   std::fill_n(lanes, kReductionLanes, -std::numeric_limits<float>::infinity());
-  for (int64_t t = 0; t < call->count; ++t, keys += call->head_dim) {
-    float dot[kReductionLanes] = {};
-    for (int64_t i = 0; i < call->head_dim; ++i) {
-      dot[i % kReductionLanes] += call->query[i] * LoadKv(keys[i]);
-    }
-    scores[t] = SumLanes(dot) * call->scale;
+  for (int64_t t = call.begin; t < call.end; ++t) {
     float& lane = lanes[t % kReductionLanes];
-    lane = scores[t] > lane ? scores[t] : lane;
+    lane = weights[t] > lane ? weights[t] : lane;
   }
-  call->maximum = MaxLanes(lanes);
+  const float highest = MaxLanes(lanes);
+  const float maximum = highest > query->maximum ? highest : query->maximum;
+  const float factor = FixedExpFloat(query->maximum - maximum);
   std::fill_n(lanes, kReductionLanes, 0.0f);
-  std::fill_n(call->values_out, call->head_dim, 0.0f);
-  for (int64_t t = 0; t < call->count; ++t, values += call->head_dim) {
-    const float weight = FixedExpFloat(scores[t] - call->maximum);
-    lanes[t % kReductionLanes] += weight;
-    for (int64_t i = 0; i < call->head_dim; ++i) {
-      call->values_out[i] += weight * LoadKv(values[i]);
-    }
+  for (int64_t t = call.begin; t < call.end; ++t) {
+    weights[t] = FixedExpFloat(weights[t] - maximum);
+    lanes[t % kReductionLanes] += weights[t];
   }
-  call->sum = SumLanes(lanes);
+  query->maximum = maximum;
+  query->sum = query->sum * factor + SumLanes(lanes);
+  for (int64_t i = 0; i < call.head_dim; ++i) {
+    float value = query->values[i] * factor;
+    for (int64_t t = call.begin; t < call.end; ++t) {
+      value = FusedMultiplyAdd(weights[t],
+                               LoadKv(values[t * call.head_dim + i]), value);
+    }
+    query->values[i] = value;
+  }
+}
+
+template <typename T>
+void AttendBlockScalar(const AttentionCall& call) {
+  for (int64_t i = 0; i < call.query_count; ++i) {
+    AttendQuery<T>(call, call.queries + i);
+  }
 }
 
 void MergeValues(const float* next, float next_factor, float into_factor,

@@ -156,82 +156,122 @@ void DivideVector(const float* values, float sum, int64_t count, float* out) {
   }
 }
 
-// dot(query, key), 16 lanes and the tree. Lanes past the end add +0 to a lane
-// that is never -0, so they change nothing.
-template <typename V, typename T>
-float Dot(const float* query, const T* key, int64_t head_dim) {
-  V sum = V::Splat(0.0f);
-  int64_t i = 0;
-  for (; i + kLanes <= head_dim; i += kLanes) {
-    sum = V::Add(sum, V::Mul(V::Load(query + i), V::Load(key + i)));
-  }
-  if (i < head_dim) {
-    const int64_t left = head_dim - i;
-    sum = V::Add(
-        sum, V::Mul(V::LoadPart(query + i, left), V::LoadPart(key + i, left)));
-  }
-  return V::ReduceAdd(sum);
-}
+constexpr int kPageVectors = kKvPageTokens / kLanes;
 
-// out[kVectors * 16] = sum over tokens, in ascending order, of weight * value.
-template <typename V, int kVectors, typename T>
-void AccumulateValues(const AttentionCall& call, const float* weights,
-                      const T* values, float* out) {
-  V sums[kVectors];
-  for (int i = 0; i < kVectors; ++i) sums[i] = V::Splat(0.0f);
-  for (int64_t t = 0; t < call.count; ++t, values += call.head_dim) {
-    const V weight = V::Splat(weights[t]);
-    for (int i = 0; i < kVectors; ++i) {
-      sums[i] = V::Add(sums[i], V::Mul(weight, V::Load(values + i * kLanes)));
+// Scores of all positions of a block for kQueries queries, which share each
+// load of keys. A lane is a position.
+template <typename V, int kQueries, typename T>
+void ScoreKeys(const AttentionCall& call, const AttentionQuery* queries,
+               float (*scores)[kKvPageTokens]) {
+  const V scale = V::Splat(call.scale);
+  for (int part = 0; part < kPageVectors; ++part) {
+    const T* keys = static_cast<const T*>(call.keys) + part * kLanes;
+    V sums[kQueries];
+    for (int q = 0; q < kQueries; ++q) sums[q] = V::Splat(0.0f);
+    for (int64_t i = 0; i < call.head_dim; ++i, keys += kKvPageTokens) {
+      const V key = V::Load(keys);
+      for (int q = 0; q < kQueries; ++q) {
+        sums[q] = V::Fma(V::Splat(queries[q].query[i]), key, sums[q]);
+      }
+    }
+    for (int q = 0; q < kQueries; ++q) {
+      V::Store(V::Mul(sums[q], scale), scores[q] + part * kLanes);
     }
   }
-  for (int i = 0; i < kVectors; ++i) V::Store(sums[i], out + i * kLanes);
 }
 
-template <typename V, typename T>
-void AccumulateValuesPart(const AttentionCall& call, const float* weights,
-                          const T* values, int64_t width, float* out) {
-  V sum = V::Splat(0.0f);
-  for (int64_t t = 0; t < call.count; ++t, values += call.head_dim) {
-    sum = V::Add(sum, V::Mul(V::Splat(weights[t]), V::LoadPart(values, width)));
+// Scores to weights, and the query's maximum and sum with them; the factor for
+// what the query has gathered so far.
+template <typename V>
+float WeighScores(const AttentionCall& call, AttentionQuery* query,
+                  float* scores) {
+  // Positions that are not seen: never the maximum, and of weight 0.
+  for (int64_t t = 0; t < call.begin; ++t) scores[t] = -__builtin_inff();
+  for (int64_t t = call.end; t < kKvPageTokens; ++t) {
+    scores[t] = -__builtin_inff();
   }
-  V::StorePart(sum, width, out);
-}
-
-template <typename V, typename T>
-void AttendBlockVector(AttentionCall* call) {
-  const T* keys = static_cast<const T*>(call->keys);
-  const T* values = static_cast<const T*>(call->values);
-  // Tokens past the count have the score -infinity: they are never the
-  // maximum, and their weight is 0.
-  float scores[2 * kLanes];
-  for (float& score : scores) score = -__builtin_inff();
-  for (int64_t t = 0; t < call->count; ++t) {
-    scores[t] = Dot<V>(call->query, keys + t * call->head_dim, call->head_dim) *
-                call->scale;
-  }
-  const V minus_infinity = V::Splat(-__builtin_inff());
   const V first = V::Load(scores);
   const V second = V::Load(scores + kLanes);
-  call->maximum = V::ReduceMax(V::Max(second, V::Max(first, minus_infinity)));
-  const V maximum = V::Splat(call->maximum);
-  float weights[2 * kLanes];
-  V::Store(Exp(V::Sub(first, maximum)), weights);
-  V::Store(Exp(V::Sub(second, maximum)), weights + kLanes);
-  // Past the count it may be -infinity - -infinity = NaN.
-  for (int64_t t = call->count; t < 2 * kLanes; ++t) weights[t] = 0.0f;
-  call->sum = V::ReduceAdd(V::Add(V::Load(weights), V::Load(weights + kLanes)));
-  int64_t i = 0;
-  for (; i + 4 * kLanes <= call->head_dim; i += 4 * kLanes) {
-    AccumulateValues<V, 4>(*call, weights, values + i, call->values_out + i);
+  const float highest =
+      V::ReduceMax(V::Max(second, V::Max(first, V::Splat(-__builtin_inff()))));
+  const float maximum = highest > query->maximum ? highest : query->maximum;
+  float factors[kLanes];
+  V::Store(Exp(V::Splat(query->maximum - maximum)), factors);
+  V::Store(Exp(V::Sub(first, V::Splat(maximum))), scores);
+  V::Store(Exp(V::Sub(second, V::Splat(maximum))), scores + kLanes);
+  // -infinity - -infinity is NaN.
+  for (int64_t t = 0; t < call.begin; ++t) scores[t] = 0.0f;
+  for (int64_t t = call.end; t < kKvPageTokens; ++t) scores[t] = 0.0f;
+  query->maximum = maximum;
+  query->sum = query->sum * factors[0] +
+               V::ReduceAdd(V::Add(V::Load(scores), V::Load(scores + kLanes)));
+  return factors[0];
+}
+
+// values[at .. at + width - 1] = those * factor + the sum, in ascending order
+// of positions, of weight * value; width is at most kLanes. The queries share
+// each load of values.
+template <typename V, int kQueries, typename T>
+void AddValues(const AttentionCall& call, AttentionQuery* queries,
+               const float (*weights)[kKvPageTokens], const float* factors,
+               int64_t at, int64_t width) {
+  const bool whole = width == kLanes;
+  V sums[kQueries];
+  for (int q = 0; q < kQueries; ++q) {
+    const float* values = queries[q].values + at;
+    sums[q] = V::Mul(whole ? V::Load(values) : V::LoadPart(values, width),
+                     V::Splat(factors[q]));
   }
-  for (; i + kLanes <= call->head_dim; i += kLanes) {
-    AccumulateValues<V, 1>(*call, weights, values + i, call->values_out + i);
+  const T* values =
+      static_cast<const T*>(call.values) + call.begin * call.head_dim + at;
+  for (int64_t t = call.begin; t < call.end; ++t, values += call.head_dim) {
+    const V value = whole ? V::Load(values) : V::LoadPart(values, width);
+    for (int q = 0; q < kQueries; ++q) {
+      sums[q] = V::Fma(V::Splat(weights[q][t]), value, sums[q]);
+    }
   }
-  if (i < call->head_dim) {
-    AccumulateValuesPart<V>(*call, weights, values + i, call->head_dim - i,
-                            call->values_out + i);
+  for (int q = 0; q < kQueries; ++q) {
+    float* out = queries[q].values + at;
+    if (whole) {
+      V::Store(sums[q], out);
+    } else {
+      V::StorePart(sums[q], width, out);
+    }
   }
+}
+
+template <typename V, typename T, int kQueries>
+void AttendQueries(const AttentionCall& call, AttentionQuery* queries) {
+  float weights[kQueries][kKvPageTokens];
+  float factors[kQueries];
+  ScoreKeys<V, kQueries, T>(call, queries, weights);
+  for (int q = 0; q < kQueries; ++q) {
+    factors[q] = WeighScores<V>(call, queries + q, weights[q]);
+  }
+  for (int64_t at = 0; at < call.head_dim; at += kLanes) {
+    const int64_t left = call.head_dim - at;
+    AddValues<V, kQueries, T>(call, queries, weights, factors, at,
+                              left < kLanes ? left : kLanes);
+  }
+}
+
+// 8, 4, 2 or 1 queries at a time, as many as V has registers for.
+template <typename V, typename T>
+void AttendBlockVector(const AttentionCall& call) {
+  AttentionQuery* query = call.queries;
+  int64_t left = call.query_count;
+  if constexpr (V::kQueriesAtOnce >= 8) {
+    for (; left >= 8; left -= 8, query += 8) {
+      AttendQueries<V, T, 8>(call, query);
+    }
+  }
+  for (; left >= 4; left -= 4, query += 4) AttendQueries<V, T, 4>(call, query);
+  if (left >= 2) {
+    AttendQueries<V, T, 2>(call, query);
+    left -= 2;
+    query += 2;
+  }
+  if (left == 1) AttendQueries<V, T, 1>(call, query);
 }
 
 }  // namespace

@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstring>
 
 #include "engine/base/check.h"
+#include "engine/kernels/attention.h"
 #include "engine/kernels/vector_ops.h"
+#include "engine/model/attention_pass.h"
 
 namespace tandem {
 namespace {
@@ -44,6 +45,7 @@ void ForwardPass::Run(absl::Span<const StepItem> batch, RowConsumer* consumer) {
 void ForwardPass::PlaceRows(absl::Span<const StepItem> batch) {
   scratch_.rows.clear();
   scratch_.wanted.clear();
+  scratch_.groups.clear();
   for (size_t i = 0; i < batch.size(); ++i) {
     const StepItem& item = batch[i];
     const size_t count = item.tokens.size();
@@ -62,11 +64,22 @@ void ForwardPass::PlaceRows(absl::Span<const StepItem> batch) {
            .position = item.position + static_cast<Position>(t),
            .token = item.tokens[t]});
     }
+    PlaceGroups(static_cast<int64_t>(scratch_.rows.size() - count),
+                static_cast<int64_t>(count));
     state_.kv().SetLength(item.sequence,
                           item.position + static_cast<Position>(count));
   }
   rows_ = static_cast<int64_t>(scratch_.rows.size());
   TANDEM_CHECK(rows_ <= state_.options().rows_max);
+}
+
+void ForwardPass::PlaceGroups(int64_t begin, int64_t count) {
+  const int64_t rows =
+      scratch_.group_queries / (config_.heads / config_.kv_heads);
+  for (int64_t at = 0; at < count; at += rows) {
+    scratch_.groups.push_back(
+        {.begin = begin + at, .count = std::min(rows, count - at)});
+  }
 }
 
 void ForwardPass::Embed() {
@@ -86,7 +99,7 @@ void ForwardPass::AddAttention(const LayerWeights& layer, int64_t index) {
             {layer.key, scratch_.key.data()},
             {layer.value, scratch_.value.data()}});
   RotateAndStore(index);
-  Attend(index);
+  AttentionPass(config_, &state_).Run(index);
   Multiply(scratch_.attended.data(), rows_, config_.query_width(),
            {{layer.attention_output, scratch_.delta.data()}});
   AddDelta();
@@ -160,55 +173,12 @@ void ForwardPass::RotateAndStore(int64_t layer) {
       for (int64_t head = 0; head < config_.kv_heads; ++head) {
         const KvCache::Slot slot =
             state_.kv().At(place.sequence, layer, head, place.position);
-        StoreKv(level_, type, key + head * head_dim, head_dim, slot.key);
-        StoreKv(level_, type, value + head * head_dim, head_dim, slot.value);
+        StoreKey(level_, type, key + head * head_dim, head_dim,
+                 slot.position_in_block, slot.block_keys);
+        StoreValue(level_, type, value + head * head_dim, head_dim, slot.value);
       }
     }
   });
-}
-
-// Pairs of (head, row) are split head first: the members' shares then have
-// the same mix of rows, whose contexts may differ much in length.
-void ForwardPass::Attend(int64_t layer) {
-  const int64_t pairs = config_.heads * rows_;
-  int64_t keys = 0;
-  for (const PassRow& row : scratch_.rows) keys += row.position + 1;
-  const int64_t elements = 2 * keys * config_.query_width();
-  Split(pairs, elements, [&](int member, int64_t begin, int64_t end) {
-    for (int64_t pair = begin; pair < end; ++pair) {
-      AttendHead(layer, pair / rows_, pair % rows_, member);
-    }
-  });
-}
-
-void ForwardPass::AttendHead(int64_t layer, int64_t head, int64_t row,
-                             int member) {
-  const PassRow& place = scratch_.rows[row];
-  const KvCache& kv = state_.kv();
-  const KvType type = state_.options().kv_type;
-  const int64_t head_dim = config_.head_dim;
-  const int64_t kv_head = head / (config_.heads / config_.kv_heads);
-  const float scale =
-      static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim)));
-  const int64_t offset = row * config_.query_width() + head * head_dim;
-  const float* query = scratch_.query.data() + offset;
-  float* values = scratch_.partials.data() + member * 2 * head_dim;
-  AttentionPartial total = {.values = values};
-  AttentionPartial next = {.values = values + head_dim};
-
-  const int64_t tokens = place.position + 1;  // causal: up to this row's own
-  for (int64_t first = 0; first < tokens; first += kKvPageTokens) {
-    const AttentionBlock block =
-        kv.Block(place.sequence, layer, kv_head, first / kKvPageTokens,
-                 std::min<int64_t>(kKvPageTokens, tokens - first));
-    if (first == 0) {
-      AttendBlock(level_, type, query, block, head_dim, scale, &total);
-    } else {
-      AttendBlock(level_, type, query, block, head_dim, scale, &next);
-      MergePartial(level_, next, head_dim, &total);
-    }
-  }
-  FinishAttention(level_, total, head_dim, scratch_.attended.data() + offset);
 }
 
 void ForwardPass::AddDelta() {

@@ -15,7 +15,6 @@
 
 #include "absl/types/span.h"
 #include "engine/base/aligned_buffer.h"
-#include "engine/kernels/attention.h"
 #include "engine/kernels/linear.h"
 #include "engine/model/config.h"
 #include "engine/model/model_state.h"
@@ -36,6 +35,8 @@ class ForwardPass {
  private:
   // Lists rows and wanted rows of the batch and sets the sequences' lengths.
   void PlaceRows(absl::Span<const StepItem> batch);
+  // Cuts the rows of one item, `count` from `begin` on, into row groups.
+  void PlaceGroups(int64_t begin, int64_t count);
   // residual = the embeddings of the rows' tokens.
   void Embed();
   // residual += attention(norm(residual)), for layer number `index`.
@@ -49,9 +50,6 @@ class ForwardPass {
   void Norm(const AlignedBuffer<float>& weight);
   // Rotates query and key by the rows' positions and stores key and value.
   void RotateAndStore(int64_t layer);
-  // attended = attention of every query over the stored keys and values.
-  void Attend(int64_t layer);
-  void AttendHead(int64_t layer, int64_t head, int64_t row, int member);
   // residual += delta.
   void AddDelta();
 

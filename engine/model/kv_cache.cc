@@ -165,19 +165,19 @@ bool KvCache::MarkInBatch(SequenceId sequence, uint64_t batch) {
 
 KvCache::Slot KvCache::At(SequenceId sequence, int64_t layer, int64_t kv_head,
                           Position position) {
-  uint8_t* keys =
-      pool_.data() +
-      BlockOffset(sequence, layer, kv_head, position / kKvPageTokens) +
-      position % kKvPageTokens * row_bytes_;
-  return {.key = keys, .value = keys + block_bytes_};
+  uint8_t* keys = pool_.data() + BlockOffset(sequence, layer, kv_head,
+                                             position / kKvPageTokens);
+  const int64_t in_block = position % kKvPageTokens;
+  return {.block_keys = keys,
+          .position_in_block = in_block,
+          .value = keys + block_bytes_ + in_block * row_bytes_};
 }
 
-AttentionBlock KvCache::Block(SequenceId sequence, int64_t layer,
-                              int64_t kv_head, int64_t block,
-                              int64_t count) const {
+KvCache::Block KvCache::BlockAt(SequenceId sequence, int64_t layer,
+                                int64_t kv_head, int64_t block) const {
   const uint8_t* keys =
       pool_.data() + BlockOffset(sequence, layer, kv_head, block);
-  return {.keys = keys, .values = keys + block_bytes_, .count = count};
+  return {.keys = keys, .values = keys + block_bytes_};
 }
 
 const KvCache::Sequence& KvCache::Get(SequenceId sequence) const {

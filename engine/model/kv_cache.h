@@ -62,19 +62,23 @@ class KvCache {
   // where it already is.
   bool MarkInBatch(SequenceId sequence, uint64_t batch);
 
-  // Where the key and the value of one position are stored: head_dim values of
-  // the options' type each. `position` is below tokens_max.
+  // Where the key and the value of one position are stored, as the options'
+  // type. `position` is below tokens_max.
   struct Slot {
-    void* key = nullptr;
-    void* value = nullptr;
+    void* block_keys = nullptr;     // [head_dim, kKvPageTokens]
+    int64_t position_in_block = 0;  // its column there
+    void* value = nullptr;          // [head_dim]
   };
   Slot At(SequenceId sequence, int64_t layer, int64_t kv_head,
           Position position);
 
-  // Block number `block` (positions from block * kKvPageTokens on) of one
-  // head, `count` positions of it.
-  AttentionBlock Block(SequenceId sequence, int64_t layer, int64_t kv_head,
-                       int64_t block, int64_t count) const;
+  // Block number `block` (positions from block * kKvPageTokens on) of one head.
+  struct Block {
+    const void* keys = nullptr;    // [head_dim, kKvPageTokens]
+    const void* values = nullptr;  // [kKvPageTokens, head_dim]
+  };
+  Block BlockAt(SequenceId sequence, int64_t layer, int64_t kv_head,
+                int64_t block) const;
 
   const KvCacheOptions& options() const { return options_; }
   int64_t pages_reserved() const {

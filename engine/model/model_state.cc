@@ -11,8 +11,40 @@
 namespace tandem {
 namespace {
 
-Activations MakeActivations(const ModelConfig& config, int64_t rows,
-                            int64_t threads) {
+// Queries of a row group at most, but for models with more heads a KV head.
+// They share each key and value that is read: past some dozens nothing is
+// gained any more, and prompts have fewer groups to share out.
+constexpr int64_t kGroupQueries = 32;
+
+// Points each query at its own [head_dim] of `values`.
+std::vector<AttentionQuery> MakeQueries(int64_t count, int64_t head_dim,
+                                        AlignedBuffer<float>* values) {
+  *values = AlignedBuffer<float>(count * head_dim);
+  std::vector<AttentionQuery> queries(count);
+  for (int64_t i = 0; i < count; ++i) {
+    queries[i].values = values->data() + i * head_dim;
+  }
+  return queries;
+}
+
+void MakeAttention(const ModelConfig& config, const ModelStateOptions& options,
+                   Activations* activations) {
+  activations->groups.reserve(options.rows_max);
+  activations->group_queries =
+      std::max(kGroupQueries, config.heads / config.kv_heads);
+  activations->member_queries =
+      MakeQueries(options.threads * 2 * activations->group_queries,
+                  config.head_dim, &activations->member_values);
+  activations->spans_max =
+      (options.context_max + kAttentionSpanTokens - 1) / kAttentionSpanTokens;
+  activations->span_queries =
+      MakeQueries(activations->spans_max * kSpanRowsMax * config.heads,
+                  config.head_dim, &activations->span_values);
+}
+
+Activations MakeActivations(const ModelConfig& config,
+                            const ModelStateOptions& options) {
+  const int64_t rows = options.rows_max;
   Activations activations;
   activations.rows.reserve(rows);
   activations.wanted.reserve(rows);
@@ -27,7 +59,7 @@ Activations MakeActivations(const ModelConfig& config, int64_t rows,
   activations.up = AlignedBuffer<float>(rows * config.feed_forward_width);
   activations.logits = AlignedBuffer<float>(
       std::min<int64_t>(rows, kHeadTileRows) * config.vocab_size);
-  activations.partials = AlignedBuffer<float>(threads * 2 * config.head_dim);
+  MakeAttention(config, options, &activations);
   return activations;
 }
 
@@ -67,11 +99,11 @@ ModelState::ModelState(const ModelConfig& config,
     : options_(options),
       vocab_size_(config.vocab_size),
       rotary_dims_(config.rotary_dims),
-      team_(options.threads),
+      team_(options.threads, options.pinning),
       matmul_input_(options.numerics, options.rows_max,
                     std::max({config.width, config.query_width(),
                               config.feed_forward_width})),
-      activations_(MakeActivations(config, options.rows_max, options.threads)),
+      activations_(MakeActivations(config, options)),
       cos_sin_(options.context_max * config.rotary_dims) {
   FillCosSin(config.rope_base);
 }

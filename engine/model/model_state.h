@@ -31,6 +31,7 @@ struct ModelStateOptions {
   NumericsMode numerics = NumericsMode::kF32;
   KvType kv_type = KvType::kF32;
   int threads = 1;
+  Pinning pinning = Pinning::kNone;
   SimdLevel level = SimdLevel::kScalar;
   Position context_max = 0;  // at most the config's context_length
   int64_t kv_pages = 0;
@@ -53,10 +54,22 @@ struct WantedRow {
   size_t row = 0;
 };
 
+// Rows of a pass that attention takes together: consecutive positions of one
+// sequence.
+struct RowGroup {
+  int64_t begin = 0;
+  int64_t count = 0;
+};
+
+// Rows that a pass may have where the spans of one row are shared out among
+// the team; more rows are shared out themselves.
+inline constexpr int64_t kSpanRowsMax = 16;
+
 // Scratch of a pass. All matrices are row-major, rows_max rows.
 struct Activations {
   std::vector<PassRow> rows;      // of this pass; capacity rows_max
   std::vector<WantedRow> wanted;  // of this pass; capacity rows_max
+  std::vector<RowGroup> groups;   // of this pass; capacity rows_max
   AlignedBuffer<float> residual;  // [rows, width]
   AlignedBuffer<float> normed;    // [rows, width]
   AlignedBuffer<float> query;     // [rows, query_width]
@@ -67,8 +80,18 @@ struct Activations {
   AlignedBuffer<float> gate;      // [rows, feed_forward_width]
   AlignedBuffer<float> up;        // [rows, feed_forward_width]
   AlignedBuffer<float> logits;    // [kHeadTileRows, vocab_size]
-  // Two attention partials of each team member.
-  AlignedBuffer<float> partials;  // [threads, 2, head_dim]
+  // Of each team member: the queries of one row group and KV head, and the same
+  // again for the span in work.
+  int64_t group_queries = 0;  // of a row group and KV head, at most
+  std::vector<AttentionQuery> member_queries;  // [threads, 2, group_queries]
+  // [threads, 2, group_queries, head_dim]
+  AlignedBuffer<float> member_values;
+  // What the spans of each row and head give, where spans are shared out.
+  int64_t spans_max = 0;  // of a whole context
+  // [spans_max, kv_heads, kSpanRowsMax, heads of a KV head]
+  std::vector<AttentionQuery> span_queries;
+  // [spans_max, kv_heads, kSpanRowsMax, heads of a KV head, head_dim]
+  AlignedBuffer<float> span_values;
 };
 
 class ModelState {

@@ -2,38 +2,45 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <vector>
 
-#include "engine/base/thread_team.h"
 #include "engine/kernels/vector_ops.h"
 #include "tests/engine/kernels/kernel_test_util.h"
 
 namespace tandem {
 namespace {
 
-// One head's cache and a query.
+// One head's cache and queries.
 struct Head {
   Head(KvType kv_type, int64_t tokens, int64_t dims, uint32_t seed)
       : type(kv_type), count(tokens), head_dim(dims) {
-    query = RandomFloats(head_dim, seed);
+    for (uint32_t i = 0; i < kQueries; ++i) {
+      queries.push_back(RandomFloats(head_dim, seed + 100 * i));
+    }
     const std::vector<float> k = RandomFloats(count * head_dim, seed + 1);
     const std::vector<float> v = RandomFloats(count * head_dim, seed + 2);
-    keys.resize(k.size() * Bytes());
-    values.resize(v.size() * Bytes());
-    StoreKv(SimdLevel::kScalar, type, k.data(), k.size(), keys.data());
-    StoreKv(SimdLevel::kScalar, type, v.data(), v.size(), values.data());
+    // What lies past the count is never part of a result.
+    keys.resize(blocks() * BlockBytes(), 0xff);
+    values.resize(blocks() * BlockBytes(), 0xff);
+    for (int64_t t = 0; t < count; ++t) {
+      Store(t, k.data() + t * head_dim, v.data() + t * head_dim);
+    }
   }
 
-  int64_t Bytes() const { return type == KvType::kBf16 ? 2 : 4; }
-  int64_t blocks() const { return (count + kKvPageTokens - 1) / kKvPageTokens; }
-  AttentionBlock Block(int64_t block) const {
-    const int64_t first = block * kKvPageTokens;
-    return {.keys = keys.data() + first * head_dim * Bytes(),
-            .values = values.data() + first * head_dim * Bytes(),
-            .count = std::min<int64_t>(kKvPageTokens, count - first)};
+  void Store(int64_t t, const float* key, const float* value) {
+    StoreKey(SimdLevel::kScalar, type, key, head_dim, t % kKvPageTokens,
+             keys.data() + t / kKvPageTokens * BlockBytes());
+    StoreValue(SimdLevel::kScalar, type, value, head_dim,
+               values.data() + t * head_dim * Bytes());
   }
-  float Stored(const std::vector<uint8_t>& data, int64_t index) const {
+  int64_t Bytes() const { return type == KvType::kBf16 ? 2 : 4; }
+  int64_t BlockBytes() const { return kKvPageTokens * head_dim * Bytes(); }
+  int64_t blocks() const { return (count + kKvPageTokens - 1) / kKvPageTokens; }
+  float Element(const std::vector<uint8_t>& data, int64_t index) const {
     if (type == KvType::kF32) {
       float value;
       std::memcpy(&value, data.data() + 4 * index, sizeof(value));
@@ -43,89 +50,148 @@ struct Head {
     std::memcpy(&bits, data.data() + 2 * index, sizeof(bits));
     return Bf16ToFloat(bits);
   }
+  float Key(int64_t t, int64_t i) const {
+    const int64_t block = t / kKvPageTokens * kKvPageTokens * head_dim;
+    return Element(keys, block + i * kKvPageTokens + t % kKvPageTokens);
+  }
+  float Value(int64_t t, int64_t i) const {
+    return Element(values, t * head_dim + i);
+  }
 
+  static constexpr uint32_t kQueries = 13;  // 8 + 4 + 1
   KvType type;
   int64_t count;
   int64_t head_dim;
-  std::vector<float> query;
+  std::vector<std::vector<float>> queries;
   std::vector<uint8_t> keys;
   std::vector<uint8_t> values;
 };
 
-// The blocks are computed by `threads` members in any order, then merged.
-std::vector<float> Attend(const Head& head, SimdLevel level, float scale,
-                          int threads) {
-  std::vector<std::vector<float>> scratch(head.blocks());
-  std::vector<AttentionPartial> partials(head.blocks());
-  ThreadTeam team(threads);
-  team.ParallelFor(head.blocks(), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t block = end - 1; block >= begin; --block) {
-      scratch[block].assign(head.head_dim, -9.0f);
-      partials[block].values = scratch[block].data();
-      AttendBlock(level, head.type, head.query.data(), head.Block(block),
-                  head.head_dim, scale, &partials[block]);
+// The first `queries` of them over positions [begin, count), `at_once` together
+// and, where `cut` is not 0, in parts that begin at 0 and `cut` and are merged:
+// [queries, head_dim].
+struct How {
+  SimdLevel level = SimdLevel::kScalar;
+  float scale = 1;
+  uint32_t queries = 1;
+  uint32_t at_once = Head::kQueries;
+  int64_t begin = 0;
+  int64_t cut = 0;
+};
+
+void See(const Head& head, const How& how, int64_t first, int64_t last,
+         std::vector<AttentionQuery>* queries) {
+  for (uint32_t q = 0; q < how.queries; q += how.at_once) {
+    for (int64_t at = first / kKvPageTokens * kKvPageTokens; at < last;
+         at += kKvPageTokens) {
+      AttendBlock(
+          how.level, head.type,
+          {.keys = head.keys.data() + at / kKvPageTokens * head.BlockBytes(),
+           .values =
+               head.values.data() + at / kKvPageTokens * head.BlockBytes(),
+           .begin = std::max<int64_t>(0, first - at),
+           .end = std::min<int64_t>(kKvPageTokens, last - at),
+           .head_dim = head.head_dim,
+           .scale = how.scale,
+           .queries = queries->data() + q,
+           .query_count = std::min(how.at_once, how.queries - q)});
     }
-  });
-  for (int64_t block = 1; block < head.blocks(); ++block) {
-    MergePartial(level, partials[block], head.head_dim, &partials[0]);
   }
-  std::vector<float> out(head.head_dim);
-  FinishAttention(level, partials[0], head.head_dim, out.data());
+}
+
+std::vector<float> Attend(const Head& head, const How& how) {
+  std::vector<std::vector<float>> storage;
+  std::vector<AttentionQuery> whole(how.queries);
+  std::vector<AttentionQuery> next(how.queries);
+  for (uint32_t q = 0; q < how.queries; ++q) {
+    for (AttentionQuery* query : {&whole[q], &next[q]}) {
+      storage.emplace_back(head.head_dim, -9.0f);
+      query->query = head.queries[q].data();
+      query->values = storage.back().data();
+      BeginAttention(head.head_dim, query);
+    }
+  }
+  See(head, how, how.begin, how.cut == 0 ? head.count : how.cut, &whole);
+  if (how.cut != 0) See(head, how, how.cut, head.count, &next);
+  std::vector<float> out(how.queries * head.head_dim);
+  for (uint32_t q = 0; q < how.queries; ++q) {
+    if (how.cut != 0) {
+      MergeAttention(how.level, next[q], head.head_dim, &whole[q]);
+    }
+    FinishAttention(how.level, whole[q], head.head_dim,
+                    out.data() + q * head.head_dim);
+  }
   return out;
 }
 
 class AttentionTest : public ::testing::TestWithParam<KvType> {};
 
+void ExpectNearSoftmax(const Head& head, const How& how) {
+  std::vector<double> scores(head.count);
+  double maximum = -1e30;
+  for (int64_t t = how.begin; t < head.count; ++t) {
+    for (int64_t i = 0; i < head.head_dim; ++i) {
+      scores[t] +=
+          static_cast<double>(head.queries[0][i]) * head.Key(t, i) * how.scale;
+    }
+    maximum = std::max(maximum, scores[t]);
+  }
+  const std::vector<float> out = Attend(head, how);
+  for (int64_t i = 0; i < head.head_dim; ++i) {
+    double sum = 0;
+    double weighted = 0;
+    double magnitude = 0;
+    for (int64_t t = how.begin; t < head.count; ++t) {
+      const double p = std::exp(scores[t] - maximum);
+      sum += p;
+      weighted += p * head.Value(t, i);
+      magnitude += p * std::abs(head.Value(t, i));
+    }
+    // A score is off by at most head_dim + 1 roundings of its magnitudes, which
+    // stay below 8 here; the exponential turns that into a relative error of
+    // p; 2 ulp of the exponential, one rounding a token and two for each
+    // rescaling come on top.
+    const double bound =
+        ((head.head_dim + 1) * 8 + 4 + 3 * head.count + 8) * 0x1p-24;
+    EXPECT_NEAR(out[i], weighted / sum, magnitude / sum * bound);
+  }
+}
+
 TEST_P(AttentionTest, IsNearTheSoftmaxInDouble) {
   for (int64_t count : {1, 2, 31, 32, 33, 100}) {
     for (int64_t head_dim : {8, 48, 64}) {
       const Head head(GetParam(), count, head_dim, 91);
-      const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
-      std::vector<double> scores(count);
-      double maximum = -1e30;
-      for (int64_t t = 0; t < count; ++t) {
-        for (int64_t i = 0; i < head_dim; ++i) {
-          scores[t] += static_cast<double>(head.query[i]) *
-                       head.Stored(head.keys, t * head_dim + i) * scale;
-        }
-        maximum = std::max(maximum, scores[t]);
-      }
-      const std::vector<float> out = Attend(head, SimdLevel::kScalar, scale, 1);
-      for (int64_t i = 0; i < head_dim; ++i) {
-        double sum = 0;
-        double weighted = 0;
-        double magnitude = 0;
-        for (int64_t t = 0; t < count; ++t) {
-          const double p = std::exp(scores[t] - maximum);
-          const double v = head.Stored(head.values, t * head_dim + i);
-          sum += p;
-          weighted += p * v;
-          magnitude += p * std::abs(v);
-        }
-        // A score is off by at most (head_dim / 16 + 7) roundings of its
-        // magnitudes, which stay below 16 here; the exponential turns that
-        // into a relative error of p; 2 ulp of the exponential and one
-        // rounding a token come on top.
-        const double bound =
-            ((head_dim / 16 + 7) * 16 + 4 + count + 8) * 0x1p-23;
-        EXPECT_NEAR(out[i], weighted / sum, magnitude / sum * bound);
-      }
+      How how = {.scale = 1.0f / std::sqrt(static_cast<float>(head_dim))};
+      ExpectNearSoftmax(head, how);
+      how.cut = count / 2 / kKvPageTokens * kKvPageTokens;
+      ExpectNearSoftmax(head, how);
+      how.cut = 0;
+      how.begin = count / 3;
+      ExpectNearSoftmax(head, how);
     }
   }
 }
 
-TEST_P(AttentionTest, ThreadsAndLevelsGiveTheSameBits) {
+TEST_P(AttentionTest, CompanyAndLevelsGiveTheSameBits) {
   for (int64_t count : {1, 17, 32, 50, 300}) {
     for (int64_t head_dim : {4, 24, 64, 128}) {
       const Head head(GetParam(), count, head_dim, 95);
-      const std::vector<float> expected =
-          Attend(head, SimdLevel::kScalar, 0.125f, 1);
-      for (SimdLevel level : MachineLevels()) {
-        for (int threads = 1; threads <= 4; ++threads) {
-          const std::vector<float> out = Attend(head, level, 0.125f, threads);
-          ASSERT_TRUE(SameBits(out.data(), expected.data(), head_dim))
-              << count << " tokens, " << head_dim << " wide, "
-              << SimdLevelName(level);
+      for (int64_t begin : {int64_t{0}, count / 2}) {
+        const How alone = {.scale = 0.125f,
+                           .queries = Head::kQueries,
+                           .at_once = 1,
+                           .begin = begin};
+        const std::vector<float> expected = Attend(head, alone);
+        for (SimdLevel level : MachineLevels()) {
+          for (uint32_t at_once : {1u, 2u, 3u, 7u, Head::kQueries}) {
+            How how = alone;
+            how.level = level;
+            how.at_once = at_once;
+            const std::vector<float> out = Attend(head, how);
+            ASSERT_TRUE(SameBits(out.data(), expected.data(), out.size()))
+                << count << " tokens, " << head_dim << " wide, " << at_once
+                << " queries, " << SimdLevelName(level);
+          }
         }
       }
     }
@@ -134,20 +200,20 @@ TEST_P(AttentionTest, ThreadsAndLevelsGiveTheSameBits) {
 
 TEST_P(AttentionTest, LargeScoresDoNotOverflow) {
   Head head(GetParam(), 40, 16, 97);
-  for (float& q : head.query) q *= 1000;
-  for (float v : Attend(head, SimdLevel::kScalar, 1.0f, 1)) {
-    EXPECT_TRUE(std::isfinite(v));
-  }
+  for (float& q : head.queries[0]) q *= 1000;
+  for (float v : Attend(head, {})) EXPECT_TRUE(std::isfinite(v));
 }
 
 TEST_P(AttentionTest, PoisonInAnyBlockReachesTheResult) {
   for (int64_t token : {0, 40, 69}) {
     Head head(GetParam(), 70, 16, 98);
-    const float poison = std::numeric_limits<float>::quiet_NaN();
-    StoreKv(SimdLevel::kScalar, GetParam(), &poison, 1,
-            head.keys.data() + token * 16 * head.Bytes());
+    std::vector<float> key(16, 1.0f);
+    key[3] = std::numeric_limits<float>::quiet_NaN();
+    head.Store(token, key.data(), key.data());
     for (SimdLevel level : MachineLevels()) {
-      for (float v : Attend(head, level, 1.0f, 1)) EXPECT_TRUE(std::isnan(v));
+      for (float v : Attend(head, {.level = level})) {
+        EXPECT_TRUE(std::isnan(v));
+      }
     }
   }
 }
@@ -155,14 +221,27 @@ TEST_P(AttentionTest, PoisonInAnyBlockReachesTheResult) {
 INSTANTIATE_TEST_SUITE_P(KvTypes, AttentionTest,
                          ::testing::Values(KvType::kBf16, KvType::kF32));
 
-TEST(StoreKvTest, RoundsToNearestEven) {
+TEST(StoreValueTest, RoundsToNearestEven) {
   const float x[] = {1.0f, 1.00390625f, 1.01171875f, -0.0f};
   uint16_t out[4];
-  StoreKv(SimdLevel::kScalar, KvType::kBf16, x, 4, out);
+  StoreValue(SimdLevel::kScalar, KvType::kBf16, x, 4, out);
   EXPECT_EQ(out[0], 0x3f80);
   EXPECT_EQ(out[1], 0x3f80);  // half-way: down to even
   EXPECT_EQ(out[2], 0x3f82);  // half-way: up to even
   EXPECT_EQ(out[3], 0x8000);
+}
+
+TEST(StoreKeyTest, FillsOneColumn) {
+  const int64_t head_dim = 300;  // more than is converted at a time
+  const std::vector<float> x = RandomFloats(head_dim, 4);
+  std::vector<uint16_t> row(head_dim);
+  StoreValue(SimdLevel::kScalar, KvType::kBf16, x.data(), head_dim, row.data());
+  std::vector<uint16_t> keys(head_dim * kKvPageTokens, 7);
+  StoreKey(SimdLevel::kScalar, KvType::kBf16, x.data(), head_dim, 31,
+           keys.data());
+  for (int64_t i = 0; i < head_dim * kKvPageTokens; ++i) {
+    ASSERT_EQ(keys[i], i % kKvPageTokens == 31 ? row[i / kKvPageTokens] : 7);
+  }
 }
 
 }  // namespace

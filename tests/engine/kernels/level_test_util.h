@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -237,17 +238,45 @@ inline void TestFloatToBf16(const KernelTable& kernels) {
   }
 }
 
+// What `queries` have gathered after one block, the values of all first.
+inline std::vector<float> SeeBlock(void (*attend)(const AttentionCall&),
+                                   AttentionCall call,
+                                   const std::vector<float>& query_data,
+                                   const std::vector<float>& gathered) {
+  std::vector<float> values = gathered;
+  std::vector<AttentionQuery> queries(call.query_count);
+  for (int64_t q = 0; q < call.query_count; ++q) {
+    // The first query has seen nothing yet.
+    queries[q] = {.query = query_data.data() + q * call.head_dim,
+                  .values = values.data() + q * call.head_dim,
+                  .maximum = q == 0 ? -std::numeric_limits<float>::infinity()
+                                    : 0.25f * static_cast<float>(q),
+                  .sum = static_cast<float>(q)};
+  }
+  call.queries = queries.data();
+  attend(call);
+  for (const AttentionQuery& query : queries) {
+    values.push_back(query.maximum);
+    values.push_back(query.sum);
+  }
+  return values;
+}
+
 template <typename T>
-void TestAttendBlock(void (*attend)(AttentionCall*),
-                     void (*oracle)(AttentionCall*)) {
+void TestAttendBlock(void (*attend)(const AttentionCall&),
+                     void (*oracle)(const AttentionCall&)) {
   std::mt19937 engine(19);
-  for (int64_t count = 1; count <= 2 * 16; ++count) {
+  for (int round = 0; round < 4 * kKvPageTokens; ++round) {
+    const int64_t end = round % kKvPageTokens + 1;
+    const int64_t begin = round < kKvPageTokens ? 0 : engine() % end;
     const int64_t head_dim = 1 + engine() % 140;
-    std::vector<float> floats = RandomFloats(count * head_dim * 2, engine());
+    const int64_t queries = 1 + engine() % 20;
+    std::vector<float> floats =
+        RandomFloats(kKvPageTokens * head_dim * 2, engine());
     // Now and then a key or a value is an infinity or a NaN.
-    if (count % 4 == 0) {
+    if (round % 4 == 0) {
       floats[engine() % floats.size()] =
-          count % 8 == 0 ? std::numeric_limits<float>::quiet_NaN()
+          round % 8 == 0 ? std::numeric_limits<float>::quiet_NaN()
                          : -std::numeric_limits<float>::infinity();
     }
     std::vector<T> stored(floats.size());
@@ -258,24 +287,21 @@ void TestAttendBlock(void (*attend)(AttentionCall*),
         stored[i] = floats[i];
       }
     }
-    const std::vector<float> query = RandomFloats(head_dim, engine());
-    std::vector<float> expected(head_dim);
-    std::vector<float> actual(head_dim);
-    AttentionCall call = {.query = query.data(),
-                          .keys = stored.data(),
-                          .values = stored.data() + count * head_dim,
-                          .count = count,
-                          .head_dim = head_dim,
-                          .scale = 0.3f,
-                          .values_out = expected.data()};
-    oracle(&call);
-    expected.push_back(call.maximum);
-    expected.push_back(call.sum);
-    call.values_out = actual.data();
-    attend(&call);
-    actual.push_back(call.maximum);
-    actual.push_back(call.sum);
-    ASSERT_TRUE(SameFloats(actual, expected)) << count << " x " << head_dim;
+    const std::vector<float> query = RandomFloats(queries * head_dim, engine());
+    std::vector<float> gathered = RandomFloats(queries * head_dim, engine());
+    std::fill_n(gathered.begin(), head_dim, 0.0f);
+    const AttentionCall call = {
+        .keys = stored.data(),
+        .values = stored.data() + kKvPageTokens * head_dim,
+        .begin = begin,
+        .end = end,
+        .head_dim = head_dim,
+        .scale = 0.3f,
+        .queries = nullptr,
+        .query_count = queries};
+    ASSERT_TRUE(SameFloats(SeeBlock(attend, call, query, gathered),
+                           SeeBlock(oracle, call, query, gathered)))
+        << begin << " .. " << end << " x " << head_dim << ", " << queries;
   }
 }
 

@@ -118,8 +118,9 @@ TEST(KvCacheTest, Bf16TakesHalfTheBytes) {
   options.type = KvType::kBf16;
   const std::unique_ptr<KvCache> cache = MakeCache(options);
   const SequenceId id = *cache->Open(2);
-  const auto* first = static_cast<const uint8_t*>(cache->At(id, 0, 0, 0).key);
-  const auto* second = static_cast<const uint8_t*>(cache->At(id, 0, 0, 1).key);
+  const auto* first = static_cast<const uint8_t*>(cache->At(id, 0, 0, 0).value);
+  const auto* second =
+      static_cast<const uint8_t*>(cache->At(id, 0, 0, 1).value);
   EXPECT_EQ(second - first, 2 * options.head_dim);
 }
 
@@ -137,7 +138,9 @@ void Write(KvCache* cache, SequenceId id, Position position, float* next,
       const KvCache::Slot slot = cache->At(id, layer, head, position);
       *next += 1.0f;
       for (int64_t i = 0; i < kOptions.head_dim; ++i) {
-        static_cast<float*>(slot.key)[i] = *next;
+        static_cast<float*>(
+            slot.block_keys)[i * kKvPageTokens + slot.position_in_block] =
+            *next;
         static_cast<float*>(slot.value)[i] = -*next;
       }
       plain->keys[{layer, head, position}] = *next;
@@ -153,15 +156,17 @@ void ExpectEqual(const KvCache& cache, SequenceId id,
     for (int64_t head = 0; head < kOptions.kv_heads; ++head) {
       for (Position first = 0; first < length; first += kKvPageTokens) {
         const int64_t count = std::min<int64_t>(kKvPageTokens, length - first);
-        const AttentionBlock block =
-            cache.Block(id, layer, head, first / kKvPageTokens, count);
-        ASSERT_EQ(block.count, count);
+        const KvCache::Block block =
+            cache.BlockAt(id, layer, head, first / kKvPageTokens);
         for (int64_t t = 0; t < count; ++t) {
           const float wanted = plain.keys.at({layer, head, first + t});
           for (int64_t i = 0; i < kOptions.head_dim; ++i) {
-            const int64_t at = t * kOptions.head_dim + i;
-            ASSERT_EQ(static_cast<const float*>(block.keys)[at], wanted);
-            ASSERT_EQ(static_cast<const float*>(block.values)[at], -wanted);
+            ASSERT_EQ(
+                static_cast<const float*>(block.keys)[i * kKvPageTokens + t],
+                wanted);
+            ASSERT_EQ(static_cast<const float*>(
+                          block.values)[t * kOptions.head_dim + i],
+                      -wanted);
           }
         }
       }
