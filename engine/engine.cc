@@ -8,7 +8,6 @@
 #include "engine/base/cpu_features.h"
 #include "engine/base/error_reason.h"
 #include "engine/base/hash.h"
-#include "engine/base/thread_team.h"
 #include "engine/kernels/attention.h"
 #include "engine/model/model_state.h"
 
@@ -60,6 +59,7 @@ absl::StatusOr<ModelStateOptions> Resolve(const Model& model,
       .numerics = model.numerics(),
       .kv_type = options.kv_type.value_or(default_type),
       .threads = options.threads == 0 ? AvailableCpus() : options.threads,
+      .pinning = options.pinning,
       .level = level,
       .context_max = context_max,
       .kv_pages = (kv_tokens + kKvPageTokens - 1) / kKvPageTokens,

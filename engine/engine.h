@@ -17,6 +17,7 @@
 
 #include "absl/types/span.h"
 #include "engine/base/status.h"
+#include "engine/base/thread_team.h"
 #include "engine/base/types.h"
 #include "engine/model/model.h"
 #include "engine/model/step.h"
@@ -27,6 +28,7 @@ namespace tandem {
 struct EngineOptions {
   // Members of the thread team, the caller included; 0: one per CPU.
   int threads = 0;
+  Pinning pinning = Pinning::kNone;
   // Tokens of one sequence at most; 0: what the model allows.
   Position context_max = 0;
   // Tokens of all open sequences together; 0: four full contexts. Rounded up

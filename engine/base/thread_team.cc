@@ -46,10 +46,28 @@ void WaitWhileEqual(const std::atomic<uint32_t>& word, uint32_t value) {
   word.wait(value, std::memory_order_acquire);
 }
 
+// The CPUs that the process may use, as they were at the first call: a thread
+// that is pinned later, and those that it starts, may use fewer.
+const std::vector<int>& ProcessCpus() {
+  static const std::vector<int>* const cpus = [] {
+    auto* found = new std::vector<int>();
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+      for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+        if (CPU_ISSET(cpu, &set)) found->push_back(cpu);
+      }
+    }
+    if (found->empty()) found->push_back(0);
+    return found;
+  }();
+  return *cpus;
+}
+
 }  // namespace
 
-ThreadTeam::ThreadTeam(int size) {
+ThreadTeam::ThreadTeam(int size, Pinning pinning) : pinning_(pinning) {
   TANDEM_CHECK(size >= 1 && size <= kSizeMax);
+  (void)ProcessCpus();  // before any thread is pinned
   threads_.reserve(size - 1);
   for (int member = 1; member < size; ++member) {
     threads_.emplace_back([this, member] { MemberLoop(member); });
@@ -66,6 +84,10 @@ ThreadTeam::~ThreadTeam() {
 void ThreadTeam::Run(int chunks, Body body) {
   TANDEM_CHECK(chunks >= 0 && chunks <= kChunksMax);
   const ScopedMxcsr mxcsr;
+  if (pinned_caller_ != std::this_thread::get_id()) {
+    pinned_caller_ = std::this_thread::get_id();
+    Pin(0);
+  }
   if (threads_.empty() || chunks <= 1) {
     for (int chunk = 0; chunk < chunks; ++chunk) body(0, chunk);
     return;
@@ -114,7 +136,18 @@ void ThreadTeam::ParallelFor(int64_t count, int64_t grain,
   });
 }
 
+void ThreadTeam::Pin(int member) const {
+  if (pinning_ == Pinning::kNone) return;
+  const std::vector<int>& cpus = ProcessCpus();
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(cpus[static_cast<size_t>(member) % cpus.size()], &one);
+  // A wish: where the system refuses it, the thread runs where it may.
+  (void)sched_setaffinity(0, sizeof(one), &one);
+}
+
 void ThreadTeam::MemberLoop(int member) {
+  Pin(member);
   const ScopedMxcsr mxcsr;
   uint32_t seen = 0;
   while (true) {
@@ -125,10 +158,6 @@ void ThreadTeam::MemberLoop(int member) {
   }
 }
 
-int AvailableCpus() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
-}
+int AvailableCpus() { return static_cast<int>(ProcessCpus().size()); }
 
 }  // namespace tandem

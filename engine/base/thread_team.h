@@ -23,13 +23,23 @@
 
 namespace tandem {
 
+// Whether each member stays on one CPU.
+enum class Pinning {
+  kNone,
+  // Member i on the i-th CPU, round, of those that the process may use. Good
+  // where nothing else runs on them, and for whoever has divided the CPUs of a
+  // machine among processes; elsewhere the system places threads better.
+  kOneCpuEach,
+};
+
 class ThreadTeam {
  public:
   // Chunks of one region at most.
   static constexpr int kChunksMax = 1 << 12;
 
-  // `size` members in all, the caller included; 1 .. 1024.
-  explicit ThreadTeam(int size);
+  // `size` members in all, the caller included; 1 .. 1024. The caller is
+  // pinned, if at all, when it first runs a region.
+  explicit ThreadTeam(int size, Pinning pinning = Pinning::kNone);
   ~ThreadTeam();
 
   ThreadTeam(const ThreadTeam&) = delete;
@@ -52,9 +62,13 @@ class ThreadTeam {
   using Body = absl::FunctionRef<void(int, int)>;
 
   void MemberLoop(int member);
+  // Puts the calling thread on the CPU of `member`, where that is wanted.
+  void Pin(int member) const;
   // Runs chunks of the region under way until none is left to begin.
   void TakeChunks(int member);
 
+  const Pinning pinning_;
+  std::thread::id pinned_caller_;  // by whom Run was called last
   std::vector<std::thread> threads_;
   // Written before work_, read by whoever has a chunk of it.
   const Body* body_ = nullptr;

@@ -37,6 +37,11 @@ void AddEngineFlags(CLI::App* app, WorkerOptions* options) {
                   "Computing threads; 0: one per CPU")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
+  app->add_flag_callback(
+      "--pin-threads",
+      [options] { options->engine.pinning = Pinning::kOneCpuEach; },
+      "Keeps each computing thread on one CPU of those that the process may "
+      "use; for CPUs that nothing else uses");
   app->add_option("--context-max", options->engine.context_max,
                   "Tokens of one sequence at most; 0: what the model allows")
       ->check(CLI::Range(0, 1 << 30))

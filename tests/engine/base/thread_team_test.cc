@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 #include <immintrin.h>
+#include <sched.h>
+#include <time.h>
 
 #include <algorithm>
 #include <atomic>
@@ -71,6 +73,28 @@ TEST(ThreadTeamTest, OthersTakeTheChunksOfOneThatIsHeldUp) {
     others.fetch_add(1);
   });
   EXPECT_EQ(others.load(), 7);
+}
+
+TEST(ThreadTeamTest, PinnedMembersStayOnOneCpuEach) {
+  const int cpus = AvailableCpus();
+  cpu_set_t before;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(before), &before), 0);
+  {
+    ThreadTeam team(2, Pinning::kOneCpuEach);
+    std::vector<cpu_set_t> sets(2);
+    std::atomic<int> begun{0};
+    team.Run(2, [&](int member, int) {
+      EXPECT_EQ(sched_getaffinity(0, sizeof(cpu_set_t), &sets[member]), 0);
+      // Neither takes both.
+      begun.fetch_add(1);
+      while (begun.load() < 2) std::this_thread::yield();
+    });
+    EXPECT_EQ(CPU_COUNT(&sets[0]), 1);
+    EXPECT_EQ(CPU_COUNT(&sets[1]), 1);
+    EXPECT_EQ(CPU_EQUAL(&sets[0], &sets[1]) != 0, cpus == 1);
+  }
+  EXPECT_EQ(AvailableCpus(), cpus);
+  ASSERT_EQ(sched_setaffinity(0, sizeof(before), &before), 0);
 }
 
 TEST(ThreadTeamTest, SleepsWhileIdle) {

@@ -41,11 +41,12 @@ TEST_F(WorkerFlagsTest, Defaults) {
 }
 
 TEST_F(WorkerFlagsTest, Everything) {
-  EXPECT_EQ(Parse({"--role=target", "--model=m", "--model-id=id", "--threads=3",
-                   "--numerics=bf16", "--kv-type=f32", "--context-max=100",
-                   "--kv-tokens=1000", "--rows-max=64", "--sequences-max=5",
-                   "--compute-turn=t", "--listen=localhost:0"}),
-            std::nullopt);
+  EXPECT_EQ(
+      Parse({"--role=target", "--model=m", "--model-id=id", "--threads=3",
+             "--numerics=bf16", "--kv-type=f32", "--context-max=100",
+             "--kv-tokens=1000", "--rows-max=64", "--sequences-max=5",
+             "--compute-turn=t", "--pin-threads", "--listen=localhost:0"}),
+      std::nullopt);
   EXPECT_EQ(options_.role, v1::WORKER_ROLE_TARGET);
   EXPECT_EQ(options_.model_id, "id");
   EXPECT_EQ(options_.engine.threads, 3);
@@ -56,6 +57,7 @@ TEST_F(WorkerFlagsTest, Everything) {
   EXPECT_EQ(options_.engine.kv_tokens, 1000);
   EXPECT_EQ(options_.engine.rows_max, 64);
   EXPECT_EQ(options_.engine.sequences_max, 5);
+  EXPECT_EQ(options_.engine.pinning, Pinning::kOneCpuEach);
   EXPECT_EQ(options_.compute_turn, "t");
   EXPECT_EQ(options_.server.listen, "localhost:0");
 }
