@@ -7,7 +7,8 @@
 // memory as in a forward pass; "cached" uses one again and again. GB/s counts
 // the weights as they lie in memory, GMAC/s the multiply-adds. Both are of the
 // iteration at the tenth percentile, so that they say what the code does when
-// other processes leave it alone.
+// other processes leave it alone. "Sample" chooses the tokens of a
+// verification's rows from logits of a large vocabulary.
 
 #include <benchmark/benchmark.h>
 
@@ -15,6 +16,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -23,6 +25,7 @@
 #include "engine/base/thread_team.h"
 #include "engine/kernels/linear.h"
 #include "engine/kernels/weight_format.h"
+#include "engine/sampling/logits_processor.h"
 #include "tools/bench/machine_limits.h"
 
 namespace tandem {
@@ -126,6 +129,56 @@ void MultiplyRegisters(benchmark::State& state, int threads) {
   state.counters["GMAC/s"] = best * 1e-9;
 }
 
+// Logits as a model's: normally distributed, with a few that stand out.
+std::vector<float> RandomLogits(int64_t count) {
+  std::mt19937 engine(1);
+  std::normal_distribution<float> normal(0.0f, 2.0f);
+  std::vector<float> logits(count);
+  for (float& logit : logits) logit = normal(engine);
+  for (int64_t i = 0; i < count; i += count / 16) logits[i] += 8.0f;
+  return logits;
+}
+
+void Sample(benchmark::State& state, const GenOptions& options) {
+  constexpr int kRows = 8;
+  constexpr int kVocab = 1 << 17;
+  const std::vector<float> logits = RandomLogits(kVocab);
+  std::vector<TokenId> history(512);
+  for (size_t i = 0; i < history.size(); ++i) {
+    history[i] = static_cast<TokenId>(i * 131 % kVocab);
+  }
+  std::vector<float> rows(kRows * logits.size());
+  std::vector<double> seconds;
+  for (auto _ : state) {
+    for (int row = 0; row < kRows; ++row) {
+      std::copy(logits.begin(), logits.end(),
+                rows.begin() + row * logits.size());
+    }
+    LogitsProcessor processor(options, kVocab, history, 256);
+    const auto start = std::chrono::steady_clock::now();
+    for (int row = 0; row < kRows; ++row) {
+      const auto token = processor.Sample(
+          absl::MakeSpan(rows).subspan(row * logits.size(), logits.size()));
+      processor.Append(token.value().id);
+    }
+    const std::chrono::duration<double> taken =
+        std::chrono::steady_clock::now() - start;
+    seconds.push_back(taken.count());
+    state.SetIterationTime(taken.count());
+  }
+  const size_t at = seconds.size() / 10;
+  std::nth_element(seconds.begin(), seconds.begin() + at, seconds.end());
+  state.counters["us"] = seconds[at] * 1e6;
+}
+
+void RegisterSample(const char* name, const GenOptions& options) {
+  benchmark::RegisterBenchmark(
+      name, [options](benchmark::State& state) { Sample(state, options); })
+      ->UseManualTime()
+      ->Unit(benchmark::kMicrosecond)
+      ->MinTime(0.3);
+}
+
 void Register(const Case& c) {
   const std::string name = std::string(GetTensorTypeInfo(c.type).name) + "_" +
                            std::string(NumericsModeName(c.mode)) + "/" +
@@ -145,6 +198,9 @@ void RegisterAll(int threads) {
   benchmark::RegisterBenchmark("ReadMemory", ReadMemory, threads)->MinTime(0.5);
   benchmark::RegisterBenchmark("Int8Peak", MultiplyRegisters, threads)
       ->MinTime(0.5);
+  RegisterSample("Sample/8x131072/defaults", {.seed = 1});
+  RegisterSample("Sample/8x131072/no_top_k", {.top_k = 0, .seed = 1});
+  RegisterSample("Sample/8x131072/greedy", {.temperature = 0, .seed = 1});
   for (TensorType type : {TensorType::kQ4_0, TensorType::kQ8_0}) {
     for (SimdLevel level :
          {SimdLevel::kScalar, SimdLevel::kAvx2, SimdLevel::kAvx512}) {
