@@ -27,8 +27,8 @@ class ReadBandwidth {
 };
 
 // 8-bit multiply-adds per second of all members together, at the level's
-// widest instruction (vpdpbusd on 512 bits; vpmaddubsw, vpmaddwd and vpaddd on
-// 256), from registers. 0 for the scalar level.
+// widest instruction (vpdpbusd on 512 bits; vpmaddubsw and vpaddw on 256), from
+// registers. 0 for the scalar level.
 double Int8Peak(SimdLevel level, ThreadTeam* team);
 
 }  // namespace tandem::bench
