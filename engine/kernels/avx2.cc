@@ -27,9 +27,14 @@ struct Vector {
   __m256 low;
   __m256 high;
 
-  static __m256 Widen(__m128i bf16) {
-    return _mm256_castsi256_ps(
-        _mm256_slli_epi32(_mm256_cvtepu16_epi32(bf16), 16));
+  // Eight bf16 values, each in the upper half of its lane. One shuffle; a
+  // widening move and a shift take three times as long on Zen 1.
+  static __m256 Widen(const __m128i* bf16) {
+    const __m256i order = _mm256_setr_epi8(
+        -1, -1, 0, 1, -1, -1, 2, 3, -1, -1, 4, 5, -1, -1, 6, 7,  //
+        -1, -1, 8, 9, -1, -1, 10, 11, -1, -1, 12, 13, -1, -1, 14, 15);
+    return _mm256_castsi256_ps(_mm256_shuffle_epi8(
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(bf16)), order));
   }
   // Rounded to bf16, in the low half of each lane.
   static __m256i Narrow(__m256 a) {
@@ -53,8 +58,7 @@ struct Vector {
   }
   static Vector Load(const uint16_t* p) {
     const __m128i* vectors = reinterpret_cast<const __m128i*>(p);
-    return {Widen(_mm_loadu_si128(vectors)),
-            Widen(_mm_loadu_si128(vectors + 1))};
+    return {Widen(vectors), Widen(vectors + 1)};
   }
   template <typename T>
   static Vector LoadPart(const T* p, int64_t count) {
