@@ -1,6 +1,7 @@
 #include "engine/sampling/logits_processor.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -87,6 +88,51 @@ void ForEachFrom(absl::Span<const float> logits, Floor floor, Offer offer) {
 float RoundDown(double x) {
   const float rounded = static_cast<float>(x);
   return rounded > x ? std::nextafter(rounded, -kInfinity) : rounded;
+}
+
+// Quotients logit / temperature that RoughSum takes at most.
+constexpr double kRoughScaleMax = 0x1p20;
+// How far RoughSum may be from the sum of weights in candidate order, relative
+// to it. The polynomial errs by 6e-9; a quotient below 2^21 by 2^-31, which
+// goes to the power's exponent; the additions of 2^20 terms by 2^-33.
+constexpr double kRoughError = 1e-7;
+
+// The sum of e^((logit - highest) / temperature) over a row, in code that the
+// compiler turns into vectors.
+double RoughSum(absl::Span<const float> logits, double highest,
+                double temperature) {
+  constexpr double kRoundShift = 0x1.8p52;  // x + it: integer in the low bits
+  constexpr double kInverseLn2 = 1.4426950408889634;
+  constexpr double kLn2 = 0.6931471805599453;
+  const double inverse = 1 / temperature;
+  const double scaled_highest = highest / temperature;
+  double sums[kBlock] = {};
+  const auto add = [&](float logit, double* sum) {
+    double x = logit * inverse - scaled_highest;
+    x = x < -700.0 ? -700.0 : x;  // -infinity too; no sum shows it
+    const double shifted = x * kInverseLn2 + kRoundShift;
+    const double z = x - (shifted - kRoundShift) * kLn2;  // |z| <= 0.347
+    double p = 1.0 / 5040;
+    p = p * z + 1.0 / 720;
+    p = p * z + 1.0 / 120;
+    p = p * z + 1.0 / 24;
+    p = p * z + 1.0 / 6;
+    p = p * z + 0.5;
+    p = p * z + 1.0;
+    p = p * z + 1.0;
+    // The integer goes to the power's exponent.
+    *sum += std::bit_cast<double>(std::bit_cast<uint64_t>(p) +
+                                  (std::bit_cast<uint64_t>(shifted) << 52));
+  };
+  size_t i = 0;
+  for (; i + kBlock <= logits.size(); i += kBlock) {
+    const float* const block = logits.data() + i;
+    for (size_t lane = 0; lane < kBlock; ++lane) add(block[lane], sums + lane);
+  }
+  for (; i < logits.size(); ++i) add(logits[i], sums);
+  double total = 0;
+  for (const double sum : sums) total += sum;
+  return total;
 }
 
 // Log-probabilities of the raw logits.
@@ -273,19 +319,10 @@ size_t LogitsProcessor::CountTopPExactly(double logit_max) {
   return candidates_.size();
 }
 
-void LogitsProcessor::CutTopP(double logit_max) {
+LogitsProcessor::Cut LogitsProcessor::CutWhereSure(double logit_max,
+                                                   double total, double band) {
   const size_t size = candidates_.size();
-  if (size <= kSortedFirst) {
-    candidates_.resize(CountTopPExactly(logit_max));
-    return;
-  }
-  // The sum in any order decides wherever it is not too close to call: n
-  // additions of positive numbers err by less than n * 2^-53 of their sum, in
-  // this total and in the one in candidate order.
-  double total = 0;
-  for (const Candidate& c : candidates_) total += Weight(c.logit, logit_max);
   const double wanted = options_.top_p * total;
-  const double band = static_cast<double>(size) * 0x1p-50 * total;
   double sum = 0;
   size_t ordered = 0;
   for (size_t i = 0; i < size; ++i) {
@@ -301,10 +338,47 @@ void LogitsProcessor::CutTopP(double logit_max) {
     }
     sum += Weight(candidates_[i].logit, logit_max);
     if (sum < wanted - band) continue;
-    candidates_.resize(sum > wanted + band ? i + 1
-                                           : CountTopPExactly(logit_max));
-    return;
+    if (sum <= wanted + band) return Cut::kTooClose;
+    candidates_.resize(i + 1);
+    return Cut::kDone;
   }
+  return Cut::kTooFew;
+}
+
+void LogitsProcessor::CutTopP(double logit_max) {
+  if (candidates_.size() > kSortedFirst) {
+    // The sum in any order decides wherever it is not too close to call: n
+    // additions of positive numbers err by less than n * 2^-53 of their sum, in
+    // this total and in the one in candidate order.
+    double total = 0;
+    for (const Candidate& c : candidates_) total += Weight(c.logit, logit_max);
+    const double band =
+        static_cast<double>(candidates_.size()) * 0x1p-50 * total;
+    if (CutWhereSure(logit_max, total, band) != Cut::kTooClose) return;
+  }
+  candidates_.resize(CountTopPExactly(logit_max));
+}
+
+// Without top-k the candidates of a large vocabulary are too many to weigh and
+// order all: a rough sum over the row tells how far down the cut lies.
+void LogitsProcessor::SelectTopP(absl::Span<const float> logits,
+                                 double logit_max) {
+  if (std::fabs(logit_max / temperature_) <= kRoughScaleMax) {
+    double total = RoughSum(logits, logit_max, temperature_);
+    for (const Adjusted& entry : adjusted_) {
+      total += Weight(entry.logit, logit_max);
+    }
+    for (const double reach : {8.0, 24.0}) {  // in powers of e
+      candidates_.clear();
+      SelectFrom(logits, logit_max - reach * temperature_);
+      const Cut cut = CutWhereSure(logit_max, total, kRoughError * total);
+      if (cut == Cut::kDone) return;
+      if (cut == Cut::kTooClose) break;
+    }
+  }
+  candidates_.clear();
+  SelectFrom(logits, -kInfinity);
+  CutTopP(logit_max);
 }
 
 TokenId LogitsProcessor::Choose(absl::Span<const float> logits,
@@ -318,14 +392,16 @@ TokenId LogitsProcessor::Choose(absl::Span<const float> logits,
   const double reach =
       (kGumbelNoiseMax - kGumbelNoiseMin) * temperature_ * (1 + 0x1p-20) +
       std::fabs(first.logit) * 0x1p-40;
-  const double floor = cuts_top_p ? -kInfinity : first.logit - reach;
+  const double floor = first.logit - reach;
   if (options_.top_k > 0 &&
       static_cast<size_t>(options_.top_k) < logits.size()) {
-    SelectTopK(logits, floor);
+    SelectTopK(logits, cuts_top_p ? -kInfinity : floor);
+    if (cuts_top_p) CutTopP(first.logit);
+  } else if (cuts_top_p) {
+    SelectTopP(logits, first.logit);
   } else {
     SelectFrom(logits, floor);
   }
-  if (cuts_top_p) CutTopP(first.logit);
 
   const uint64_t seed = options_.seed.value_or(0);
   TokenId chosen = first.id;

@@ -97,8 +97,18 @@ class LogitsProcessor {
   // The options_.top_k first candidates at or above `floor`, unordered.
   void SelectTopK(absl::Span<const float> logits, double floor);
   void OfferTopK(Candidate candidate);
+  // Candidates whose probabilities sum to top_p, of all tokens.
+  void SelectTopP(absl::Span<const float> logits, double logit_max);
   // Cuts candidates_ to the first whose probabilities sum to top_p.
   void CutTopP(double logit_max);
+  enum class Cut {
+    kDone,
+    kTooFew,    // the cut lies below all of candidates_
+    kTooClose,  // the sum is within the band of the wanted one: not known
+  };
+  // The same where `total` is within `band` / 2 of the sum of all weights in
+  // candidate order, and candidates_ are the first of all.
+  Cut CutWhereSure(double logit_max, double total, double band);
   // The same by the sum in candidate order over all of candidates_.
   size_t CountTopPExactly(double logit_max);
   double Weight(double logit, double logit_max) const;
