@@ -95,7 +95,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> SpmTokenizer::FromGguf(
   tokenizer->ApplyDefaultIds();
   TANDEM_RETURN_IF_ERROR(tokenizer->IndexTokens(file));
   TANDEM_RETURN_IF_ERROR(tokenizer->CheckEveryByteHasToken(file));
-  tokenizer->ComputeFingerprint();
+  tokenizer->FinishTokens();
   return tokenizer;
 }
 
@@ -153,23 +153,12 @@ absl::Status SpmTokenizer::IndexTokens(const GgufFile& file) {
   for (TokenId id = 0; id < vocabulary_.size(); ++id) {
     if (!is_special_[id]) TANDEM_RETURN_IF_ERROR(IndexText(file, id));
   }
-  std::sort(user_defined_.begin(), user_defined_.end());
-  for (size_t i = 1; i < user_defined_.size(); ++i) {
-    if (user_defined_[i].first == user_defined_[i - 1].first) {
-      return DuplicateToken(file, user_defined_[i - 1].second,
-                            user_defined_[i].second);
-    }
+  if (const auto twice = user_defined_.Build()) {
+    return DuplicateToken(file, vocabulary_, twice->first, twice->second);
   }
   has_all_bytes_ =
       std::find(byte_ids_.begin(), byte_ids_.end(), kNone) == byte_ids_.end();
   return absl::OkStatus();
-}
-
-absl::Status SpmTokenizer::DuplicateToken(const GgufFile& file, TokenId first,
-                                          TokenId second) const {
-  return file.MalformedEntry(
-      kTokensKey, absl::StrCat("tokens ", first, " and ", second, " are both ",
-                               QuoteForError(vocabulary_.pieces[second])));
 }
 
 absl::Status SpmTokenizer::IndexByte(const GgufFile& file, TokenId id) {
@@ -181,7 +170,7 @@ absl::Status SpmTokenizer::IndexByte(const GgufFile& file, TokenId id) {
                                  QuoteForError(piece), " is not '<0xHH>'"));
   }
   if (byte_ids_[*byte] != kNone) {
-    return DuplicateToken(file, byte_ids_[*byte], id);
+    return DuplicateToken(file, vocabulary_, byte_ids_[*byte], id);
   }
   byte_ids_[*byte] = id;
   texts_.emplace_back(1, static_cast<char>(*byte));
@@ -193,11 +182,11 @@ absl::Status SpmTokenizer::IndexText(const GgufFile& file, TokenId id) {
   const TokenKind kind = vocabulary_.kinds[id];
   if (piece.empty()) return absl::OkStatus();
   if (kind == TokenKind::kUserDefined) {
-    user_defined_.emplace_back(texts_[id], id);
+    user_defined_.Add(texts_[id], id);
   }
   if (kind != TokenKind::kNormal) return absl::OkStatus();
   const auto [found, is_new] = mergeable_.emplace(piece, id);
-  if (!is_new) return DuplicateToken(file, found->second, id);
+  if (!is_new) return DuplicateToken(file, vocabulary_, found->second, id);
   mergeable_bytes_max_ = std::max(mergeable_bytes_max_, piece.size());
   return absl::OkStatus();
 }
@@ -230,22 +219,22 @@ absl::string_view SpmTokenizer::TokenText(TokenId id, bool skip_special) const {
   return texts_[id];
 }
 
-std::vector<TokenId> SpmTokenizer::Encode(absl::string_view text,
-                                          bool add_bos) const {
-  std::vector<TokenId> ids;
-  if (add_bos && special().bos.has_value()) ids.push_back(*special().bos);
-  if (text.empty()) return ids;
-  std::string run = adds_space_prefix_ ? kEscapedSpace : "";
+void SpmTokenizer::EncodePlain(absl::string_view text, SpacePrefix prefix,
+                               std::vector<TokenId>* ids) const {
+  std::string run;
+  if (adds_space_prefix_ && prefix == SpacePrefix::kAsVocabularySays) {
+    run = kEscapedSpace;
+  }
   const auto flush = [&] {
-    MergeRun(run, &ids);
+    MergeRun(run, ids);
     run.clear();
   };
   while (!text.empty()) {
-    const TokenId user_defined = MatchUserDefined(text);
-    if (user_defined != kNone) {
+    const std::optional<TokenId> user_defined = user_defined_.Longest(text);
+    if (user_defined.has_value()) {
       flush();
-      ids.push_back(user_defined);
-      text.remove_prefix(texts_[user_defined].size());
+      ids->push_back(*user_defined);
+      text.remove_prefix(texts_[*user_defined].size());
       continue;
     }
     const Utf8Prefix first = FirstUtf8(text);
@@ -254,35 +243,13 @@ std::vector<TokenId> SpmTokenizer::Encode(absl::string_view text,
     text.remove_prefix(character.size());
     if (character == kEscapedSpace && has_all_bytes_) {
       flush();
-      AppendBytes(character, &ids);
+      AppendBytes(character, ids);
       continue;
     }
     absl::StrAppend(&run, character == " " ? kEscapedSpace : character);
     if (run.size() >= kRunBytesMax) flush();
   }
   flush();
-  return ids;
-}
-
-TokenId SpmTokenizer::MatchUserDefined(absl::string_view text) const {
-  auto begin = user_defined_.begin();
-  auto end = user_defined_.end();
-  TokenId longest = kNone;
-  // [begin, end): those that begin with the first `depth` bytes of `text`.
-  for (size_t depth = 0; begin != end; ++depth) {
-    if (begin->first.size() == depth) longest = (begin++)->second;
-    if (depth == text.size()) break;
-    const auto byte_of = [depth](const auto& entry) {
-      return static_cast<uint8_t>(entry.first[depth]);
-    };
-    const auto wanted = static_cast<uint8_t>(text[depth]);
-    begin = std::partition_point(
-        begin, end, [&](const auto& entry) { return byte_of(entry) < wanted; });
-    end = std::partition_point(begin, end, [&](const auto& entry) {
-      return byte_of(entry) == wanted;
-    });
-  }
-  return longest;
 }
 
 void SpmTokenizer::MergeRun(absl::string_view run,

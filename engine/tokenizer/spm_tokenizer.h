@@ -16,7 +16,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -24,6 +23,7 @@
 #include "engine/base/status.h"
 #include "engine/base/types.h"
 #include "engine/gguf/gguf_file.h"
+#include "engine/tokenizer/token_matcher.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "engine/tokenizer/vocabulary.h"
 
@@ -34,8 +34,6 @@ class SpmTokenizer final : public Tokenizer {
   static absl::StatusOr<std::unique_ptr<Tokenizer>> FromGguf(
       const GgufFile& file);
 
-  std::vector<TokenId> Encode(absl::string_view text,
-                              bool add_bos) const override;
   absl::string_view TokenText(TokenId id, bool skip_special) const override;
   bool adds_bos() const override { return adds_bos_; }
   int vocab_size() const override { return vocabulary_.size(); }
@@ -44,6 +42,8 @@ class SpmTokenizer final : public Tokenizer {
   const SpecialTokens& special() const override { return vocabulary_.special; }
 
  protected:
+  void EncodePlain(absl::string_view text, SpacePrefix prefix,
+                   std::vector<TokenId>* ids) const override;
   bool adds_space_prefix() const override { return adds_space_prefix_; }
 
  private:
@@ -57,12 +57,8 @@ class SpmTokenizer final : public Tokenizer {
   absl::Status IndexTokens(const GgufFile& file);
   absl::Status IndexByte(const GgufFile& file, TokenId id);
   absl::Status IndexText(const GgufFile& file, TokenId id);
-  absl::Status DuplicateToken(const GgufFile& file, TokenId first,
-                              TokenId second) const;
   absl::Status CheckEveryByteHasToken(const GgufFile& file) const;
 
-  // The longest user-defined token that `text` begins with, or kNone.
-  TokenId MatchUserDefined(absl::string_view text) const;
   // Appends the ids of `run`: text with its spaces escaped.
   void MergeRun(absl::string_view run, std::vector<TokenId>* ids) const;
   // Appends the ids of a part of a run that merges no further.
@@ -76,8 +72,7 @@ class SpmTokenizer final : public Tokenizer {
   // Normal tokens by piece; the keys point into vocabulary_.
   absl::flat_hash_map<absl::string_view, TokenId> mergeable_;
   size_t mergeable_bytes_max_ = 0;
-  // User-defined tokens by text, sorted.
-  std::vector<std::pair<absl::string_view, TokenId>> user_defined_;
+  TokenMatcher user_defined_;
   std::array<TokenId, 256> byte_ids_;
   bool has_all_bytes_ = false;
   bool adds_bos_ = true;

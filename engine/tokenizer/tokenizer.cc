@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "engine/base/error_reason.h"
 #include "engine/base/hash.h"
 #include "engine/gguf/gguf_error.h"
+#include "engine/tokenizer/bpe_tokenizer.h"
 #include "engine/tokenizer/spm_tokenizer.h"
 #include "engine/tokenizer/vocabulary.h"
 
@@ -58,13 +60,108 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::FromGguf(
   }
   TANDEM_ASSIGN_OR_RETURN(const absl::string_view model,
                           file.GetString(kModelKey));
-  if (model == "llama") return SpmTokenizer::FromGguf(file);
-  return MakeError(
-      absl::StatusCode::kInvalidArgument,
-      {.reason = kReasonUnsupportedModel, .violations = {}},
-      absl::StrCat(file.name(), ": key '", kModelKey, "': tokenizer model ",
-                   QuoteForError(model),
-                   " is not supported; 'llama' (SentencePiece) is"));
+  ChatTemplate chat_template;
+  if (file.FindEntry(kChatTemplateKey) != nullptr) {
+    TANDEM_ASSIGN_OR_RETURN(const absl::string_view source,
+                            file.GetString(kChatTemplateKey));
+    chat_template = ChatTemplate::Recognize(source);
+  }
+  std::unique_ptr<Tokenizer> tokenizer;
+  if (model == "llama") {
+    TANDEM_ASSIGN_OR_RETURN(tokenizer, SpmTokenizer::FromGguf(file));
+  } else if (model == "gpt2") {
+    TANDEM_ASSIGN_OR_RETURN(tokenizer, BpeTokenizer::FromGguf(file));
+  } else {
+    return MakeError(
+        absl::StatusCode::kInvalidArgument,
+        {.reason = kReasonUnsupportedModel, .violations = {}},
+        absl::StrCat(file.name(), ": key '", kModelKey, "': tokenizer model ",
+                     QuoteForError(model),
+                     " is not supported; 'llama' (SentencePiece) and 'gpt2' "
+                     "(byte-level BPE) are"));
+  }
+  tokenizer->chat_template_ = chat_template;
+  return tokenizer;
+}
+
+std::vector<TokenId> Tokenizer::Encode(absl::string_view text,
+                                       const EncodeOptions& options) const {
+  std::vector<TokenId> ids;
+  if (options.add_bos && special().bos.has_value()) {
+    ids.push_back(*special().bos);
+  }
+  while (!text.empty()) {
+    const size_t plain = options.parse_special
+                             ? special_tokens_.NextStart(text, 0)
+                             : text.size();
+    if (plain > 0) {
+      EncodePlain(text.substr(0, plain), SpacePrefix::kAsVocabularySays, &ids);
+    }
+    text.remove_prefix(plain);
+    if (text.empty()) break;
+    const TokenId id = *special_tokens_.Longest(text);
+    ids.push_back(id);
+    text.remove_prefix(TokenText(id, /*skip_special=*/false).size());
+  }
+  return ids;
+}
+
+// The families' own names for BOS and EOS stand for those of the vocabulary.
+std::optional<TokenId> Tokenizer::FindMarker(absl::string_view text) const {
+  const std::optional<TokenId> found = special_tokens_.Find(text);
+  if (found.has_value()) return found;
+  if (text == "<s>") return special().bos;
+  if (text == "</s>" || text == "<｜end▁of▁sentence｜>") return special().eos;
+  return std::nullopt;
+}
+
+void Tokenizer::EncodeChatText(absl::string_view text, bool after_special,
+                               std::vector<TokenId>* ids) const {
+  if (after_special && chat_template_.strips_after_special()) {
+    text = absl::StripLeadingAsciiWhitespace(text);
+  }
+  if (text.empty()) return;
+  // Formats write the space before a text where the family has one, so it is
+  // not put there twice.
+  const bool add_space = after_special && text[0] != ' ';
+  EncodePlain(text,
+              add_space ? SpacePrefix::kAsVocabularySays : SpacePrefix::kNone,
+              ids);
+}
+
+std::vector<TokenId> Tokenizer::EncodeSegments(
+    absl::Span<const ChatSegment> segments, bool after_special) const {
+  std::vector<TokenId> ids;
+  std::string plain;
+  for (const ChatSegment& segment : segments) {
+    const std::optional<TokenId> marker =
+        segment.is_special ? FindMarker(segment.text) : std::nullopt;
+    if (!marker.has_value()) {
+      absl::StrAppend(&plain, segment.text);
+      continue;
+    }
+    EncodeChatText(plain, after_special, &ids);
+    plain.clear();
+    ids.push_back(*marker);
+    after_special = true;
+  }
+  EncodeChatText(plain, after_special, &ids);
+  return ids;
+}
+
+std::vector<TokenId> Tokenizer::EncodeChat(
+    absl::Span<const ChatSegment> segments) const {
+  return EncodeSegments(segments, /*after_special=*/true);
+}
+
+std::vector<TokenId> Tokenizer::EncodeChatAfter(
+    TokenId last, absl::Span<const ChatSegment> segments) const {
+  for (size_t i = 0; i < segments.size(); ++i) {
+    if (!segments[i].is_special) continue;
+    if (FindMarker(segments[i].text) != last && !IsEndOfGeneration(last)) break;
+    return EncodeSegments(segments.subspan(i + 1), /*after_special=*/true);
+  }
+  return EncodeSegments(segments, /*after_special=*/false);
 }
 
 std::string Tokenizer::Decode(absl::Span<const TokenId> ids,
@@ -83,7 +180,24 @@ std::string Tokenizer::Decode(absl::Span<const TokenId> ids,
 }
 
 bool Tokenizer::IsEndOfGeneration(TokenId id) const {
-  return special().eos == id || special().eot == id;
+  return std::find(end_tokens_.begin(), end_tokens_.end(), id) !=
+         end_tokens_.end();
+}
+
+void Tokenizer::FinishTokens() {
+  if (special().eos.has_value()) end_tokens_.push_back(*special().eos);
+  if (special().eot.has_value()) end_tokens_.push_back(*special().eot);
+  for (TokenId id = 0; id < vocab_size(); ++id) {
+    const absl::string_view text = TokenText(id, /*skip_special=*/false);
+    const bool is_special = TokenText(id, /*skip_special=*/true).empty();
+    if (text.empty() || !is_special) continue;
+    special_tokens_.Add(text, id);
+    if (IsEndOfReplyName(text) && !IsEndOfGeneration(id)) {
+      end_tokens_.push_back(id);
+    }
+  }
+  special_tokens_.Build();
+  ComputeFingerprint();
 }
 
 void Tokenizer::ComputeFingerprint() {

@@ -13,43 +13,50 @@
 #include "engine/base/status.h"
 #include "engine/base/types.h"
 #include "engine/gguf/gguf_file.h"
+#include "engine/tokenizer/chat_template.h"
+#include "engine/tokenizer/token_matcher.h"
+#include "engine/tokenizer/vocabulary.h"
 
 namespace tandem {
 
-// tokenizer.ggml.token_type of a GGUF.
-enum class TokenKind : uint8_t {
-  kNormal = 1,
-  kUnknown = 2,
-  kControl = 3,      // never text: BOS, EOS
-  kUserDefined = 4,  // found in text before merging
-  kUnused = 5,
-  kByte = 6,  // "<0x0A>": one byte
-};
-
-// Ids of the special tokens; nothing where the file names none.
-struct SpecialTokens {
-  std::optional<TokenId> bos;
-  std::optional<TokenId> eos;
-  std::optional<TokenId> eot;  // end of turn
-  std::optional<TokenId> unknown;
-  std::optional<TokenId> padding;
+struct EncodeOptions {
+  // BOS first, where the vocabulary has one.
+  bool add_bos = false;
+  // The texts of special tokens become these tokens; else they are plain text.
+  bool parse_special = false;
 };
 
 class Tokenizer {
  public:
-  // From tokenizer.ggml.* (model "llama", SentencePiece). Errors:
-  // INVALID_ARGUMENT with MALFORMED_FILE (arrays of unlike length, ids out of
-  // range, bad byte tokens, no tokens, duplicate pieces where they would be
-  // ambiguous) or UNSUPPORTED_MODEL (another tokenizer model, by name).
+  // From tokenizer.* (model "llama", SentencePiece, or "gpt2", byte-level BPE).
+  // Errors: INVALID_ARGUMENT with MALFORMED_FILE (arrays of unlike length, ids
+  // out of range, bad byte tokens, no tokens, merges of unknown pieces,
+  // duplicates where they would be ambiguous) or UNSUPPORTED_MODEL (another
+  // tokenizer model or pre-tokeniser, by name).
   static absl::StatusOr<std::unique_ptr<Tokenizer>> FromGguf(
       const GgufFile& file);
   virtual ~Tokenizer() = default;
 
-  // The ids of `text`, BOS first if `add_bos` and the vocabulary has one. The
-  // text of special tokens is plain text. Bytes that are not UTF-8 go through
-  // byte tokens. Near-linear time in the length of text.
-  virtual std::vector<TokenId> Encode(absl::string_view text,
-                                      bool add_bos) const = 0;
+  // The ids of `text`. Bytes that are not UTF-8 go through byte tokens.
+  // Near-linear time in the length of text.
+  std::vector<TokenId> Encode(absl::string_view text,
+                              const EncodeOptions& options) const;
+  // The same with the text of special tokens plain.
+  std::vector<TokenId> Encode(absl::string_view text, bool add_bos) const {
+    return Encode(text, EncodeOptions{.add_bos = add_bos});
+  }
+
+  // The file's chat template; unknown where it has none.
+  const ChatTemplate& chat_template() const { return chat_template_; }
+  // The ids of a rendered prompt, without BOS: special segments are the tokens
+  // of that name (plain text where the vocabulary has none), all others plain
+  // text that no special token comes from.
+  std::vector<TokenId> EncodeChat(absl::Span<const ChatSegment> segments) const;
+  // The ids of the prompt that goes on from a reply which ended with token
+  // `last`: without the beginning of `segments` (ChatPlace::kAfterReply) up to
+  // the marker that ends a reply, if `last` is that already.
+  std::vector<TokenId> EncodeChatAfter(
+      TokenId last, absl::Span<const ChatSegment> segments) const;
 
   // The text of `ids`; control tokens are left out if `skip_special`, else
   // their names stand there. Decode(Encode(x, b), true) == x for UTF-8 x. May
@@ -70,7 +77,8 @@ class Tokenizer {
   virtual absl::string_view piece(TokenId id) const = 0;
   virtual const SpecialTokens& special() const = 0;
 
-  // True for tokens that end a generation unless ignored (EOS, EOT).
+  // True for tokens that end a generation unless ignored: EOS, EOT, and special
+  // tokens with the name of one that ends a reply (IsEndOfReplyName).
   bool IsEndOfGeneration(TokenId id) const;
 
   // SHA-256 of token bytes, types and special ids, in hexadecimal. A draft and
@@ -78,12 +86,32 @@ class Tokenizer {
   const std::string& vocabulary_fingerprint() const { return fingerprint_; }
 
  protected:
+  // Whether a space goes before a plain text.
+  enum class SpacePrefix { kNone, kAsVocabularySays };
+
+  // Appends the ids of plain text: user-defined tokens are found in it, special
+  // ones are not.
+  virtual void EncodePlain(absl::string_view text, SpacePrefix prefix,
+                           std::vector<TokenId>* ids) const = 0;
   // True where Encode puts a space before the text that Decode takes away.
   virtual bool adds_space_prefix() const = 0;
-  void ComputeFingerprint();
+  // Last step of making a tokenizer: what depends on all tokens.
+  void FinishTokens();
 
  private:
+  void ComputeFingerprint();
+  std::optional<TokenId> FindMarker(absl::string_view text) const;
+  // `after_special`: a special token, or nothing, is before the segments.
+  std::vector<TokenId> EncodeSegments(absl::Span<const ChatSegment> segments,
+                                      bool after_special) const;
+  // Appends the plain text between two markers.
+  void EncodeChatText(absl::string_view text, bool after_special,
+                      std::vector<TokenId>* ids) const;
+
   std::string fingerprint_;
+  ChatTemplate chat_template_;
+  TokenMatcher special_tokens_;      // by text
+  std::vector<TokenId> end_tokens_;  // of a generation
 };
 
 // OK where the vocabularies are equal, else FAILED_PRECONDITION with

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/gguf/gguf_error.h"
+#include "engine/tokenizer/chat_template.h"
 
 namespace tandem {
 namespace {
@@ -95,7 +96,8 @@ absl::Status ReadSpecialId(const GgufFile& file, absl::string_view name,
 bool Vocabulary::IsSpecial(TokenId id) const {
   return kinds[id] == TokenKind::kControl || kinds[id] == TokenKind::kUnknown ||
          special.bos == id || special.eos == id || special.eot == id ||
-         special.padding == id;
+         special.padding == id ||
+         (kinds[id] == TokenKind::kUserDefined && IsChatMarker(pieces[id]));
 }
 
 absl::string_view TokenKindName(TokenKind kind) {
@@ -114,6 +116,13 @@ absl::string_view TokenKindName(TokenKind kind) {
       return "byte";
   }
   return "invalid";
+}
+
+absl::Status DuplicateToken(const GgufFile& file, const Vocabulary& vocabulary,
+                            TokenId first, TokenId second) {
+  return file.MalformedEntry(
+      kTokensKey, absl::StrCat("tokens ", first, " and ", second, " are both ",
+                               QuoteForError(vocabulary.pieces[second])));
 }
 
 absl::StatusOr<const GgufArray*> GetRequiredArray(const GgufFile& file,

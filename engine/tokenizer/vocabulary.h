@@ -4,15 +4,36 @@
 #ifndef TANDEM_ENGINE_TOKENIZER_VOCABULARY_H_
 #define TANDEM_ENGINE_TOKENIZER_VOCABULARY_H_
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
 #include "engine/base/status.h"
+#include "engine/base/types.h"
 #include "engine/gguf/gguf_file.h"
-#include "engine/tokenizer/tokenizer.h"
 
 namespace tandem {
+
+// tokenizer.ggml.token_type of a GGUF.
+enum class TokenKind : uint8_t {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,      // never text: BOS, EOS
+  kUserDefined = 4,  // found in text before merging
+  kUnused = 5,
+  kByte = 6,  // "<0x0A>": one byte
+};
+
+// Ids of the special tokens; nothing where the file names none.
+struct SpecialTokens {
+  std::optional<TokenId> bos;
+  std::optional<TokenId> eos;
+  std::optional<TokenId> eot;  // end of turn
+  std::optional<TokenId> unknown;
+  std::optional<TokenId> padding;
+};
 
 inline constexpr char kTokensKey[] = "tokenizer.ggml.tokens";
 inline constexpr char kTokenTypeKey[] = "tokenizer.ggml.token_type";
@@ -26,8 +47,9 @@ struct Vocabulary {
   SpecialTokens special;
 
   int size() const { return static_cast<int>(pieces.size()); }
-  // True for tokens that never come from text: control and unknown ones, and
-  // those that the file names as BOS, EOS, EOT or padding.
+  // True for tokens that never come from text: control and unknown ones, those
+  // that the file names as BOS, EOS, EOT or padding, and user-defined ones that
+  // are spelt like the marker of a chat template.
   bool IsSpecial(TokenId id) const;
 };
 
@@ -37,6 +59,10 @@ absl::string_view TokenKindName(TokenKind kind);
 // Reads tokens, token_type (all normal where absent) and the *_token_id
 // entries. Errors: INVALID_ARGUMENT with MALFORMED_FILE.
 absl::StatusOr<Vocabulary> ReadVocabulary(const GgufFile& file);
+
+// MALFORMED_FILE: two tokens that must differ are spelt alike.
+absl::Status DuplicateToken(const GgufFile& file, const Vocabulary& vocabulary,
+                            TokenId first, TokenId second);
 
 // The value under a key that must be there: an absent one is MALFORMED_FILE.
 absl::StatusOr<const GgufArray*> GetRequiredArray(const GgufFile& file,

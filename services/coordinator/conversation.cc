@@ -9,6 +9,7 @@
 #include "engine/base/check.h"
 #include "engine/base/error_reason.h"
 #include "services/common/options_conversion.h"
+#include "services/coordinator/prompt.h"
 #include "services/coordinator/request_checks.h"
 
 namespace tandem {
@@ -218,6 +219,7 @@ absl::Status Conversation::Prepare(v1::TurnRequest turn) {
   // Before any work on the text.
   TANDEM_RETURN_IF_ERROR(
       ParseOptions(turn.options(), model.vocab_size).status());
+  TANDEM_RETURN_IF_ERROR(CheckPrompt(turn, *model.tokenizer));
   state_ = State::kPreparing;
   session_ = session;
   if (session_ != nullptr) session_->Hold(this);
@@ -231,16 +233,17 @@ absl::Status Conversation::Prepare(v1::TurnRequest turn) {
     OnPrepared(turn, std::move(model), {ids.begin(), ids.end()});
     return absl::OkStatus();
   }
-  const bool add_bos = session_ == nullptr && model.tokenizer->adds_bos();
-  if (turn.text().size() <= kInlineTextBytes) {
-    std::vector<TokenId> prompt = model.tokenizer->Encode(turn.text(), add_bos);
+  const std::optional<TokenId> last =
+      session_ == nullptr ? std::nullopt : session_->LastToken();
+  if (PromptTextBytes(turn) <= kInlineTextBytes) {
+    std::vector<TokenId> prompt = EncodePrompt(turn, *model.tokenizer, last);
     OnPrepared(std::move(turn), std::move(model), std::move(prompt));
     return absl::OkStatus();
   }
-  return services_->background->Run([self = shared_from_this(), add_bos,
+  return services_->background->Run([self = shared_from_this(), last,
                                      turn = std::move(turn),
                                      model = std::move(model)]() mutable {
-    std::vector<TokenId> prompt = model.tokenizer->Encode(turn.text(), add_bos);
+    std::vector<TokenId> prompt = EncodePrompt(turn, *model.tokenizer, last);
     Conversation* const conversation = self.get();
     conversation->PostToSelf([conversation, turn = std::move(turn),
                               model = std::move(model),

@@ -266,19 +266,20 @@ grpc::ServerUnaryReactor* GenerationService::Tokenize(
       services_->router->FindModel(parsed.model_id());
   if (!model.ok()) return Answer(context, model.status());
   const bool is_short = parsed.text().size() <= kInlineTextBytes;
-  return AnswerWith(context, services_->background, is_short,
-                    [response, parsed = std::move(parsed),
-                     tokenizer = std::move(model->tokenizer)] {
-                      const bool add_bos =
-                          (!parsed.has_add_bos() || parsed.add_bos()) &&
-                          tokenizer->adds_bos();
-                      const std::vector<TokenId> ids =
-                          tokenizer->Encode(parsed.text(), add_bos);
-                      v1::TokenizeResponse message;
-                      message.mutable_token_ids()->Add(ids.begin(), ids.end());
-                      *response = Serialize(message);
-                      return absl::OkStatus();
-                    });
+  return AnswerWith(
+      context, services_->background, is_short,
+      [response, parsed = std::move(parsed),
+       tokenizer = std::move(model->tokenizer)] {
+        const bool add_bos = (!parsed.has_add_bos() || parsed.add_bos()) &&
+                             tokenizer->adds_bos();
+        const std::vector<TokenId> ids = tokenizer->Encode(
+            parsed.text(),
+            {.add_bos = add_bos, .parse_special = parsed.parse_special()});
+        v1::TokenizeResponse message;
+        message.mutable_token_ids()->Add(ids.begin(), ids.end());
+        *response = Serialize(message);
+        return absl::OkStatus();
+      });
 }
 
 grpc::ServerUnaryReactor* GenerationService::Detokenize(
@@ -317,6 +318,8 @@ grpc::ServerUnaryReactor* GenerationService::ListModels(
     info.set_vocab_size(model.vocab_size);
     info.set_target_workers(model.target_workers);
     info.set_draft_workers(model.draft_workers);
+    info.set_chat_template(
+        std::string(model.tokenizer->chat_template().name()));
   }
   return Answer(context, absl::OkStatus());
 }

@@ -4,6 +4,7 @@
 #include "absl/types/span.h"
 #include "engine/base/error_reason.h"
 #include "services/common/options_conversion.h"
+#include "services/coordinator/prompt.h"
 
 namespace tandem {
 
@@ -33,9 +34,15 @@ absl::Status CheckTurnRequest(const v1::TurnRequest& turn) {
                                      turn.timeout_ms()));
   }
   if (turn.prompt_case() == v1::TurnRequest::PROMPT_NOT_SET) {
-    return InvalidField(kReasonEmptyPrompt, "text",
-                        "or tokens must be set: a turn needs a prompt");
+    return InvalidField(
+        kReasonEmptyPrompt, "text",
+        "or tokens or messages must be set: a turn needs a prompt");
   }
+  if (turn.parse_special() && !turn.has_text()) {
+    return InvalidField(kReasonInvalidOptions, "parse_special",
+                        "goes with text only");
+  }
+  if (turn.has_messages()) return ParseMessages(turn.messages()).status();
   return absl::OkStatus();
 }
 

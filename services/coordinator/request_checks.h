@@ -28,8 +28,8 @@ absl::Status InvalidField(const char* reason, const std::string& field,
 // `status` with `prefix` before each of its fields.
 absl::Status PrefixFields(const absl::Status& status, absl::string_view prefix);
 
-// What can be said of a turn without its session and model: timeout_ms, and
-// that there is a prompt.
+// What can be said of a turn without its session and model: timeout_ms, that
+// there is a prompt, and whose its messages are.
 absl::Status CheckTurnRequest(const v1::TurnRequest& turn);
 
 // The options with a seed, or INVALID_OPTIONS with "options.*" fields.

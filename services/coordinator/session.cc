@@ -28,6 +28,12 @@ std::vector<TokenId> Session::History() const {
   return turn_->turn().session_tokens();
 }
 
+std::optional<TokenId> Session::LastToken() const {
+  const std::vector<TokenId> history = History();
+  if (history.empty()) return std::nullopt;
+  return history.back();
+}
+
 void Session::LetGo(MonotonicTime now) {
   holder_ = nullptr;
   idle_since_ = now;

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,6 +45,7 @@ class Session {
 
   // All tokens so far.
   std::vector<TokenId> History() const;
+  std::optional<TokenId> LastToken() const;
   // Number of the last taken turn; 0: none yet.
   int64_t turns() const { return turns_; }
   // The last taken turn; null before the first.

@@ -33,14 +33,15 @@ absl::StatusOr<std::string> Download(const TokenizerSource& source,
   return file;
 }
 
+std::string KeyOf(const TokenizerSource& source) {
+  return absl::StrCat(source.vocabulary_fingerprint, " ", source.fingerprint);
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const Tokenizer>> TokenizerCache::Fetch(
     const TokenizerSource& source, grpc::ClientContext* context) {
-  if (std::shared_ptr<const Tokenizer> found =
-          Find(source.vocabulary_fingerprint)) {
-    return found;
-  }
+  if (std::shared_ptr<const Tokenizer> found = Find(source)) return found;
   TANDEM_ASSIGN_OR_RETURN(std::string bytes, Download(source, context));
   TANDEM_ASSIGN_OR_RETURN(
       const std::unique_ptr<GgufFile> file,
@@ -62,13 +63,13 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> TokenizerCache::Fetch(
   std::erase_if(tokenizers_, [](const auto& entry) {
     return entry.second.use_count() == 1;
   });
-  return tokenizers_.emplace(fingerprint, std::move(tokenizer)).first->second;
+  return tokenizers_.emplace(KeyOf(source), std::move(tokenizer)).first->second;
 }
 
 std::shared_ptr<const Tokenizer> TokenizerCache::Find(
-    const std::string& vocabulary_fingerprint) const {
+    const TokenizerSource& source) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  const auto found = tokenizers_.find(vocabulary_fingerprint);
+  const auto found = tokenizers_.find(KeyOf(source));
   return found == tokenizers_.end() ? nullptr : found->second;
 }
 

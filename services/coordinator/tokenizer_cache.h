@@ -1,6 +1,6 @@
-// The tokenizers of the vocabularies that workers have, each fetched and parsed
-// once. Owned by the server; any thread may call. Fetch blocks: never on an
-// event loop.
+// The tokenizers of the models that workers have, each fetched and parsed once.
+// Owned by the server; any thread may call. Fetch blocks: never on an event
+// loop.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_TOKENIZER_CACHE_H_
 #define TANDEM_SERVICES_COORDINATOR_TOKENIZER_CACHE_H_
@@ -25,12 +25,15 @@ struct TokenizerSource {
   v1::WorkerService::StubInterface* stub = nullptr;
   std::string address;  // for messages
   std::string model_id;
-  std::string vocabulary_fingerprint;  // that the worker told
+  // That the worker told. Models with one vocabulary may cut texts and
+  // format messages in different ways.
+  std::string fingerprint;
+  std::string vocabulary_fingerprint;
 };
 
 class TokenizerCache {
  public:
-  // The tokenizer with the source's vocabulary fingerprint, from the cache or
+  // The tokenizer with the source's fingerprints, from the cache or
   // from the worker. FAILED_PRECONDITION with VOCABULARY_MISMATCH where the
   // worker's file has another fingerprint than the worker told. `context`: the
   // call's, so that another thread can cancel it.
@@ -38,13 +41,13 @@ class TokenizerCache {
       const TokenizerSource& source, grpc::ClientContext* context);
 
   // Null where none was fetched.
-  std::shared_ptr<const Tokenizer> Find(
-      const std::string& vocabulary_fingerprint) const;
+  std::shared_ptr<const Tokenizer> Find(const TokenizerSource& source) const;
 
  private:
   mutable std::mutex mutex_;
-  // Guarded by mutex_. Grows by one for each vocabulary that a worker of the
-  // static lists has had; one that nobody uses goes when another comes.
+  // By both fingerprints; guarded by mutex_. Grows by one for each model that a
+  // worker of the static lists has had; one that nobody uses goes when another
+  // comes.
   std::map<std::string, std::shared_ptr<const Tokenizer>> tokenizers_;
 };
 

@@ -202,6 +202,7 @@ absl::StatusOr<WorkerInfo> WorkerPool::Describe(Slot* slot) {
         info.tokenizer, tokenizers_->Fetch({.stub = slot->stub.get(),
                                             .address = slot->address,
                                             .model_id = info.model_id,
+                                            .fingerprint = info.fingerprint,
                                             .vocabulary_fingerprint =
                                                 info.vocabulary_fingerprint},
                                            call.context()));
@@ -291,10 +292,12 @@ void WorkerPool::ReportMismatch(Slot* slot, Slot* draft,
   TokenizerSource source{.stub = draft->stub.get(),
                          .address = draft->address,
                          .model_id = "",
+                         .fingerprint = "",
                          .vocabulary_fingerprint = ""};
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     source.model_id = draft->info.model_id;
+    source.fingerprint = draft->info.fingerprint;
     source.vocabulary_fingerprint = draft->info.vocabulary_fingerprint;
   }
   CallScope call(this, slot);

@@ -1,24 +1,64 @@
-// Fuzz target: tokenizer and stream decoder. Bytes that begin with "GGUF" are
-// a vocabulary to be read; others are a text for a fixed one, the first byte
-// being the length of a stop string that the text begins with.
+// Fuzz target: tokenizers and stream decoder. Bytes that begin with "GGUF" are
+// a vocabulary to be read; others are a text for fixed ones (SentencePiece, and
+// byte-level BPE with each pre-tokeniser), the first byte being the length of a
+// stop string that the text begins with.
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/check.h"
 #include "engine/gguf/gguf_file.h"
+#include "engine/tokenizer/pre_tokenizer.h"
 #include "engine/tokenizer/stream_decoder.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "engine/tokenizer/utf8.h"
+#include "tests/engine/tokenizer/bpe_vocabulary.h"
 #include "tests/engine/tokenizer/test_vocabulary.h"
 
 namespace tandem {
 namespace {
+
+std::vector<std::unique_ptr<Tokenizer>> MakeBpeTokenizers() {
+  std::vector<std::unique_ptr<Tokenizer>> tokenizers;
+  for (const absl::string_view pre :
+       absl::StrSplit(PreTokenizer::Names(), ", ")) {
+    BpeVocabulary vocabulary = BpeVocabulary::WithBytes();
+    vocabulary.pre = std::string(pre);
+    for (const auto& [left, right] : {std::pair("a", "b"),
+                                      {"b", "a"},
+                                      {"ab", "a"},
+                                      {" ", "a"},
+                                      {"\xc3", "\xa9"},
+                                      {"<", "s"},
+                                      {"1", "2"},
+                                      {"12", "3"},
+                                      {" ", " "},
+                                      {"  ", "  "},
+                                      {"\n", "\n"},
+                                      {"'", "s"}}) {
+      vocabulary.Merge(left, right);
+    }
+    vocabulary.Add("<s>", TokenKind::kControl);
+    vocabulary.Add("<x>", TokenKind::kUserDefined);
+    vocabulary.Add("   ", TokenKind::kUserDefined);
+    tokenizers.push_back(std::move(MakeTokenizer(vocabulary.Writer()).value()));
+  }
+  return tokenizers;
+}
+
+// All of them, made once.
+const std::vector<std::unique_ptr<Tokenizer>>& BpeTokenizers() {
+  static const auto* const tokenizers =
+      new std::vector<std::unique_ptr<Tokenizer>>(MakeBpeTokenizers());
+  return *tokenizers;
+}
 
 const Tokenizer& FixedTokenizer() {
   static const Tokenizer* const tokenizer = [] {
@@ -70,10 +110,31 @@ void TryStream(const Tokenizer& tokenizer, const std::vector<TokenId>& ids,
   }
 }
 
+// Special tokens come from text only where they were asked for, and then the
+// text is the same with their names.
+void TrySpecial(const Tokenizer& tokenizer, absl::string_view text) {
+  for (const TokenId id : tokenizer.Encode(text, /*add_bos=*/false)) {
+    TANDEM_CHECK(!tokenizer.TokenText(id, /*skip_special=*/true).empty());
+  }
+  const std::vector<TokenId> ids =
+      tokenizer.Encode(text, EncodeOptions{.parse_special = true});
+  for (const TokenId id : ids) {
+    TANDEM_CHECK(id >= 0 && id < tokenizer.vocab_size());
+  }
+}
+
 void TryText(absl::string_view input) {
   if (input.empty()) return;
   const absl::string_view text = input.substr(1);
+  for (const std::unique_ptr<Tokenizer>& bpe : BpeTokenizers()) {
+    const std::vector<TokenId> ids = bpe->Encode(text, /*add_bos=*/true);
+    TANDEM_CHECK(bpe->Decode(ids, /*skip_special=*/true) == text);
+    TrySpecial(*bpe, text);
+    TANDEM_CHECK(bpe->Decode(bpe->Encode(text, {.parse_special = true}),
+                             /*skip_special=*/false) == text);
+  }
   const Tokenizer& tokenizer = FixedTokenizer();
+  TrySpecial(tokenizer, text);
   const std::vector<TokenId> ids = tokenizer.Encode(text, /*add_bos=*/true);
   TANDEM_CHECK(tokenizer.Decode(ids, /*skip_special=*/true) == text);
   TryStream(tokenizer, ids, {});
@@ -93,6 +154,7 @@ void TryVocabulary(absl::string_view bytes) {
     TANDEM_CHECK(id >= 0 && id < (*tokenizer)->vocab_size());
   }
   (*tokenizer)->Decode(ids, /*skip_special=*/false);
+  TrySpecial(**tokenizer, "a <s> \u00e9\u2581 abab\xff");
   TryStream(**tokenizer, ids, {});
 }
 

@@ -99,6 +99,33 @@ TEST_F(GenerateTest, SendsEveryOptionAndNothingElse) {
       << service_.last_turn().options().ShortDebugString();
 }
 
+TEST_F(GenerateTest, ChatSendsMessages) {
+  ASSERT_EQ(Run({"Hello", "--chat"}).code, 0);
+  v1::TurnRequest turn = service_.last_turn();
+  EXPECT_FALSE(turn.has_text());
+  ASSERT_EQ(turn.messages().messages_size(), 1);
+  EXPECT_EQ(turn.messages().messages(0).role(), v1::CHAT_ROLE_USER);
+  EXPECT_EQ(turn.messages().messages(0).content(), "Hello");
+  // --system implies it.
+  ASSERT_EQ(Run({"--system", "Be brief."}, "Hi").code, 0);
+  turn = service_.last_turn();
+  ASSERT_EQ(turn.messages().messages_size(), 2);
+  EXPECT_EQ(turn.messages().messages(0).role(), v1::CHAT_ROLE_SYSTEM);
+  EXPECT_EQ(turn.messages().messages(0).content(), "Be brief.");
+  EXPECT_EQ(turn.messages().messages(1).content(), "Hi");
+  EXPECT_EQ(Run({"a", "--system", "\xff"}).code, 2);
+}
+
+TEST_F(GenerateTest, SpecialTokensInThePromptAreAskedFor) {
+  ASSERT_EQ(Run({"<s>a"}).code, 0);
+  EXPECT_FALSE(service_.last_turn().parse_special());
+  ASSERT_EQ(Run({"<s>a", "--special"}).code, 0);
+  EXPECT_TRUE(service_.last_turn().parse_special());
+  const RunResult both = Run({"a", "--special", "--chat"});
+  EXPECT_EQ(both.code, 2);
+  EXPECT_THAT(both.err, HasSubstr("--special"));
+}
+
 TEST_F(GenerateTest, JsonIsOneObject) {
   const RunResult result =
       Run({"p", "--json", "--seed", "11", "--logprobs", "1"});

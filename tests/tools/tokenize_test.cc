@@ -45,6 +45,18 @@ TEST(TokenizeTest, ByAFileWithAndWithoutBos) {
   EXPECT_EQ(with.out, "1 " + without.out);
 }
 
+TEST(TokenizeTest, SpecialTokensWhereAskedFor) {
+  const std::vector<std::string> plain = {"tokenize", "</s>", "--no-bos",
+                                          "--model", kModel};
+  std::vector<std::string> special = plain;
+  special.push_back("--special");
+  EXPECT_NE(RunTandem(plain).out, "2\n");
+  EXPECT_EQ(RunTandem(special).out, "2\n");
+  FakeService service;
+  RunTandem({"tokenize", "a", "--special", "--coordinator", service.address()});
+  EXPECT_TRUE(service.last_tokenize().parse_special());
+}
+
 TEST(TokenizeTest, BytesThatAreNotUtf8) {
   EXPECT_EQ(RunTandem({"tokenize", "--model", kModel}, "\xff").code, 0);
   const RunResult result =

@@ -22,12 +22,21 @@ namespace {
 struct GenerateFlags {
   TextSource prompt;
   GenerationFlags generation;
+  bool chat = false;
+  std::optional<std::string> system;
+  bool special = false;
   std::string model_id;
   std::string session_id;
   int64_t timeout_ms = 0;
   bool json = false;
   bool stats = false;
 };
+
+void AddMessage(v1::ChatRole role, std::string content, v1::TurnRequest* turn) {
+  v1::ChatMessage* message = turn->mutable_messages()->add_messages();
+  message->set_role(role);
+  message->set_content(std::move(content));
+}
 
 absl::StatusOr<v1::TurnRequest> MakeTurn(const GenerateFlags& flags,
                                          const Io& io) {
@@ -42,7 +51,16 @@ absl::StatusOr<v1::TurnRequest> MakeTurn(const GenerateFlags& flags,
       ReadText(flags.prompt, {.what = "prompt", .file_flag = "--prompt-file"},
                io));
   TANDEM_RETURN_IF_ERROR(CheckUtf8(prompt, "prompt"));
-  turn.set_text(std::move(prompt));
+  if (flags.system.has_value()) {
+    TANDEM_RETURN_IF_ERROR(CheckUtf8(*flags.system, "text of --system"));
+    AddMessage(v1::CHAT_ROLE_SYSTEM, *flags.system, &turn);
+  }
+  if (flags.chat || flags.system.has_value()) {
+    AddMessage(v1::CHAT_ROLE_USER, std::move(prompt), &turn);
+  } else {
+    turn.set_text(std::move(prompt));
+    turn.set_parse_special(flags.special);
+  }
   turn.set_model_id(flags.model_id);
   turn.set_session_id(flags.session_id);
   turn.set_timeout_ms(flags.timeout_ms);
@@ -121,6 +139,19 @@ void AddGenerateCommand(CLI::App* app, CommandLine* line) {
                       "byte");
   command->add_option("--prompt-file", flags->prompt.file,
                       "Reads the prompt from a file, byte for byte");
+  CLI::Option* special = command->add_flag(
+      "--special", flags->special,
+      "Names of special tokens in the prompt become these tokens");
+  command
+      ->add_flag("--chat", flags->chat,
+                 "Sends the prompt as a user's message, formatted by the "
+                 "model's chat template")
+      ->excludes(special);
+  command
+      ->add_option("--system", flags->system,
+                   "With --chat, which it implies: the system's message")
+      ->take_last()
+      ->excludes(special);
   command
       ->add_option("--model", flags->model_id,
                    "Id of the model; may be absent where there is one")

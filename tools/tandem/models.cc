@@ -21,7 +21,8 @@ Json ModelJson(const v1::ModelInfo& model) {
           {"context_max", model.context_max()},
           {"vocab_size", model.vocab_size()},
           {"target_workers", model.target_workers()},
-          {"draft_workers", model.draft_workers()}};
+          {"draft_workers", model.draft_workers()},
+          {"chat_template", model.chat_template()}};
 }
 
 void PrintTable(const v1::ListModelsResponse& response, std::ostream* out) {

@@ -23,6 +23,7 @@ struct TokenizeFlags {
   std::string model_file;
   std::string model_id;
   bool no_bos = false;
+  bool special = false;
   bool json = false;
 };
 
@@ -32,7 +33,9 @@ absl::StatusOr<std::vector<TokenId>> EncodeByFile(const TokenizeFlags& flags,
                           GgufFile::Open(flags.model_file));
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer,
                           Tokenizer::FromGguf(*file));
-  return tokenizer->Encode(text, !flags.no_bos && tokenizer->adds_bos());
+  return tokenizer->Encode(text,
+                           {.add_bos = !flags.no_bos && tokenizer->adds_bos(),
+                            .parse_special = flags.special});
 }
 
 absl::StatusOr<std::vector<TokenId>> EncodeByService(
@@ -43,6 +46,7 @@ absl::StatusOr<std::vector<TokenId>> EncodeByService(
   request.set_model_id(flags.model_id);
   request.set_text(text);
   request.set_add_bos(!flags.no_bos);
+  request.set_parse_special(flags.special);
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Client> client,
                           Client::Make(connection));
   TANDEM_ASSIGN_OR_RETURN(const v1::TokenizeResponse response,
@@ -86,6 +90,8 @@ void AddTokenizeCommand(CLI::App* app, CommandLine* line) {
       ->excludes(file);
   command->add_flag("--no-bos", flags->no_bos,
                     "Leaves out the token that begins a text");
+  command->add_flag("--special", flags->special,
+                    "Names of special tokens in the text become these tokens");
   command->add_flag("--json", flags->json, "Prints {\"token_ids\": [...]}");
   command->callback([flags, line] {
     line->run = [flags, line](const Io& io) {

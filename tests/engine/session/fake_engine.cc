@@ -34,21 +34,18 @@ FakeTokenizer::FakeTokenizer(absl::string_view changed)
   special_.unknown = 0;
   special_.bos = kFakeBos;
   special_.eos = kFakeEos;
-  ComputeFingerprint();
+  FinishTokens();
 }
 
-std::vector<TokenId> FakeTokenizer::Encode(absl::string_view text,
-                                           bool add_bos) const {
-  std::vector<TokenId> ids;
-  if (add_bos) ids.push_back(kFakeBos);
+void FakeTokenizer::EncodePlain(absl::string_view text, SpacePrefix /*prefix*/,
+                                std::vector<TokenId>* ids) const {
   for (const char letter : text) {
     TokenId id = 0;
     for (TokenId i = 3; i < kFakeVocabSize; ++i) {
       if (pieces_[i] == absl::string_view(&letter, 1)) id = i;
     }
-    ids.push_back(id);
+    ids->push_back(id);
   }
-  return ids;
 }
 
 absl::string_view FakeTokenizer::TokenText(TokenId id,

@@ -31,9 +31,6 @@ class FakeTokenizer : public Tokenizer {
   // `changed`: a vocabulary that differs in one piece.
   explicit FakeTokenizer(absl::string_view changed = "");
 
-  // One token per letter; other bytes are the unknown token.
-  std::vector<TokenId> Encode(absl::string_view text,
-                              bool add_bos) const override;
   absl::string_view TokenText(TokenId id, bool skip_special) const override;
   bool adds_bos() const override { return true; }
   int vocab_size() const override { return kFakeVocabSize; }
@@ -42,6 +39,9 @@ class FakeTokenizer : public Tokenizer {
   const SpecialTokens& special() const override { return special_; }
 
  protected:
+  // One token per letter; other bytes are the unknown token.
+  void EncodePlain(absl::string_view text, SpacePrefix prefix,
+                   std::vector<TokenId>* ids) const override;
   bool adds_space_prefix() const override { return false; }
 
  private:

@@ -1,23 +1,19 @@
 #include "engine/tokenizer/spm_tokenizer.h"
 
 #include <gtest/gtest.h>
-#include <utf8proc.h>
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "engine/base/error_reason.h"
 #include "engine/gguf/gguf_file.h"
+#include "tests/engine/tokenizer/known_texts.h"
 #include "tests/engine/tokenizer/test_vocabulary.h"
 
 namespace tandem {
@@ -26,59 +22,25 @@ namespace {
 constexpr char kTargetModel[] =
     TANDEM_SOURCE_DIR "/deploy/models/tales-target-q8_0.gguf";
 constexpr char kGolden[] = TANDEM_SOURCE_DIR "/tests/data/golden.json";
-constexpr char kVocabs[] = TANDEM_SOURCE_DIR "/../shared/vocabs/";
-
-std::string ReadFile(const std::string& path) {
-  std::ifstream stream(path, std::ios::binary);
-  std::stringstream content;
-  content << stream.rdbuf();
-  return content.str();
-}
-
-void AppendUtf8(uint32_t point, std::string* text) {
-  utf8proc_uint8_t bytes[4];
-  const utf8proc_ssize_t length =
-      utf8proc_encode_char(static_cast<utf8proc_int32_t>(point), bytes);
-  text->append(reinterpret_cast<const char*>(bytes), length);
-}
-
-std::unique_ptr<Tokenizer> TokenizerOfFile(const std::string& path) {
-  const auto file = GgufFile::Open(path);
-  if (!file.ok()) return nullptr;
-  auto tokenizer = Tokenizer::FromGguf(**file);
-  EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
-  return tokenizer.ok() ? std::move(*tokenizer) : nullptr;
-}
 
 TEST(SpmTokenizerTest, EncodesTheLlamaVocabularyAsTheOriginalDoes) {
-  const auto tokenizer =
-      TokenizerOfFile(absl::StrCat(kVocabs, "llama-spm.gguf"));
-  if (tokenizer == nullptr) GTEST_SKIP() << kVocabs << " is not there";
-  const std::vector<std::string> texts =
-      absl::StrSplit(ReadFile(absl::StrCat(kVocabs, "llama-spm.inp")),
-                     "\n__ggml_vocab_test__\n");
-  const std::vector<std::string> lines =
-      absl::StrSplit(ReadFile(absl::StrCat(kVocabs, "llama-spm.out")), '\n');
-  ASSERT_GE(texts.size(), 46u);
-  for (size_t i = 0; i < 46; ++i) {
-    std::vector<TokenId> expected;
-    for (const absl::string_view number :
-         absl::StrSplit(lines[i], ' ', absl::SkipEmpty())) {
-      TokenId id = 0;
-      ASSERT_TRUE(absl::SimpleAtoi(number, &id));
-      expected.push_back(id);
-    }
+  const KnownEncodings known = ReadKnownEncodings("llama-spm");
+  if (known.tokenizer == nullptr) {
+    GTEST_SKIP() << KnownEncodingsFolder() << " is not there";
+  }
+  for (size_t i = 0; i < known.texts.size(); ++i) {
     const std::vector<TokenId> ids =
-        tokenizer->Encode(texts[i], /*add_bos=*/false);
-    EXPECT_EQ(ids, expected) << "text " << i << ": " << texts[i];
-    EXPECT_EQ(tokenizer->Decode(ids, /*skip_special=*/true), texts[i]);
+        known.tokenizer->Encode(known.texts[i], /*add_bos=*/false);
+    EXPECT_EQ(ids, known.ids[i]) << "text " << i << ": " << known.texts[i];
+    EXPECT_EQ(known.tokenizer->Decode(ids, /*skip_special=*/true),
+              known.texts[i]);
   }
 }
 
 TEST(SpmTokenizerTest, EncodesTheGoldenPrompts) {
   const auto tokenizer = TokenizerOfFile(kTargetModel);
   ASSERT_NE(tokenizer, nullptr);
-  const nlohmann::json golden = nlohmann::json::parse(ReadFile(kGolden));
+  const nlohmann::json golden = nlohmann::json::parse(ReadWholeFile(kGolden));
   int prompts = 0;
   for (const nlohmann::json& entry : golden["cases"]) {
     const std::string prompt = entry["prompt"];
@@ -250,56 +212,9 @@ TEST(SpmTokenizerTest, FindsUserDefinedTokensFirst) {
   }
 }
 
-// Text of all kinds of characters, many of them spaces.
-std::string RandomText(std::mt19937_64* random, const std::string& words) {
-  const auto pick = [random](uint32_t low, uint32_t high) {
-    return low + static_cast<uint32_t>((*random)() % (high - low + 1));
-  };
-  std::string text;
-  for (uint32_t parts = pick(0, 24); parts > 0; --parts) {
-    uint32_t point = 0;
-    switch (pick(0, 10)) {
-      case 0:
-        text += std::string(pick(1, 5), ' ');
-        continue;
-      case 1: {
-        const size_t at = (*random)() % (words.size() - 40);
-        const std::string piece = words.substr(at, pick(1, 40));
-        text += piece;
-        continue;
-      }
-      case 2:
-        text += kSpace;
-        continue;
-      case 3:
-        point = pick(0, 0x1F);  // control characters, NUL among them
-        break;
-      case 4:
-        point = pick(0x300, 0x36F);  // combining
-        break;
-      case 5:
-        point = pick(0x4E00, 0x9FFF);  // CJK
-        break;
-      case 6:
-        point = pick(0x1F300, 0x1FAFF);  // emoji
-        break;
-      case 7:
-        point = pick(0x590, 0x6FF);  // Hebrew and Arabic
-        break;
-      case 8:
-        point = pick(0x2000, 0x206F);  // spaces, joiners, directions
-        break;
-      default:
-        point = pick(0x20, 0x7E);
-    }
-    AppendUtf8(point, &text);
-  }
-  return text;
-}
-
 TEST(SpmTokenizerTest, DecodesWhatItEncoded) {
   const std::string words =
-      ReadFile(TANDEM_SOURCE_DIR "/tests/data/heldout.txt");
+      ReadWholeFile(TANDEM_SOURCE_DIR "/tests/data/heldout.txt");
   ASSERT_GT(words.size(), 1000u);
   const auto tokenizer = TokenizerOfFile(kTargetModel);
   ASSERT_NE(tokenizer, nullptr);

@@ -7,6 +7,7 @@
 
 #include "absl/strings/match.h"
 #include "engine/base/error_reason.h"
+#include "tests/engine/tokenizer/bpe_vocabulary.h"
 #include "tests/engine/tokenizer/test_vocabulary.h"
 
 namespace tandem {
@@ -15,7 +16,7 @@ namespace {
 constexpr char kModels[] = TANDEM_SOURCE_DIR "/deploy/models/";
 
 TEST(TokenizerTest, RefusesOtherModelsByName) {
-  for (const std::string model : {"gpt2", "bert", ""}) {
+  for (const std::string model : {"bert", "rwkv", ""}) {
     GgufWriter writer;
     writer.SetString("tokenizer.ggml.model", model);
     const absl::Status status = MakeTokenizer(writer).status();
@@ -36,6 +37,80 @@ TEST(TokenizerTest, RefusesAFileWithoutModel) {
   const absl::Status status = MakeTokenizer(number).status();
   EXPECT_EQ(GetErrorDetail(status)->reason, kReasonMalformedFile);
   EXPECT_TRUE(absl::StrContains(status.message(), "must be a string"));
+}
+
+TEST(TokenizerTest, ParsesSpecialTokensWhereAskedTo) {
+  TestVocabulary vocabulary = TestVocabulary::WithBytes();
+  const TokenId a = vocabulary.Add("a");
+  const TokenId space = vocabulary.Add("\u2581");
+  const TokenId user_defined = vocabulary.Add("<u>", TokenKind::kUserDefined);
+  const auto tokenizer = MakeTokenizer(vocabulary);
+  using Ids = std::vector<TokenId>;
+  const EncodeOptions parsed = {.parse_special = true};
+  // Each text after a special token begins as a text does.
+  EXPECT_EQ(tokenizer->Encode("a<s></s>a<u>", parsed),
+            (Ids{space, a, 1, 2, space, a, user_defined}));
+  EXPECT_EQ(tokenizer->Encode("<s>", {.add_bos = true, .parse_special = true}),
+            (Ids{1, 1}));
+  EXPECT_EQ(tokenizer->Encode("<s", parsed), (Ids{space, 3 + '<', 3 + 's'}));
+  // Byte tokens have no name in a text.
+  EXPECT_EQ(tokenizer->Encode("<0x41>", parsed).size(), 7u);
+  EXPECT_EQ(tokenizer->Encode("", parsed), Ids{});
+}
+
+TEST(TokenizerTest, ReadsTheChatTemplate) {
+  const GgufWriter plain = TestVocabulary::WithBytes().Writer();
+  EXPECT_FALSE((*MakeTokenizer(plain))->chat_template().is_known());
+  GgufWriter writer = plain;
+  writer.SetString("tokenizer.chat_template", "<|im_start|>");
+  EXPECT_EQ((*MakeTokenizer(writer))->chat_template().name(), "chatml");
+  GgufWriter unknown = plain;
+  unknown.SetString("tokenizer.chat_template", std::string(10 << 20, '{'));
+  EXPECT_FALSE((*MakeTokenizer(unknown))->chat_template().is_known());
+  GgufWriter number = plain;
+  number.SetUint32("tokenizer.chat_template", 1);
+  EXPECT_EQ(GetErrorDetail(MakeTokenizer(number).status())->reason,
+            kReasonMalformedFile);
+}
+
+// A worker hands merges, pre-tokeniser and template on with the rest.
+TEST(TokenizerTest, TheImageOfAByteLevelVocabularyIsWhole) {
+  BpeVocabulary vocabulary = BpeVocabulary::WithBytes();
+  vocabulary.pre = "llama-bpe";
+  const TokenId merged = vocabulary.Merge("a", "b");
+  GgufWriter writer = vocabulary.Writer();
+  writer.SetString("tokenizer.chat_template", "<|im_start|>");
+  const auto file = GgufFile::FromBytes(writer.Serialize(), "file");
+  ASSERT_TRUE(file.ok()) << file.status();
+  const auto image = GgufFile::FromBytes(TokenizerImage(**file), "image");
+  ASSERT_TRUE(image.ok()) << image.status();
+  const auto tokenizer = Tokenizer::FromGguf(**image);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  EXPECT_EQ((*tokenizer)->Encode("abab", false),
+            (std::vector<TokenId>{merged, merged}));
+  EXPECT_EQ((*tokenizer)->chat_template().name(), "chatml");
+  EXPECT_TRUE((*tokenizer)->adds_bos());
+}
+
+// The largest known vocabularies have 262,144 tokens and twice as many merges.
+TEST(TokenizerTest, TakesManyMerges) {
+  BpeVocabulary vocabulary = BpeVocabulary::WithBytes();
+  // All pairs of 512 tokens.
+  std::vector<std::string> tokens;
+  for (char a = 'a'; a < 'a' + 16; ++a) {
+    for (char b = 'A'; b < 'A' + 16; ++b) {
+      tokens.push_back({a, b});
+      vocabulary.Merge(tokens.back().substr(0, 1), tokens.back().substr(1));
+    }
+  }
+  for (const std::string& left : tokens) {
+    for (const std::string& right : tokens) vocabulary.Merge(left, right);
+  }
+  const auto tokenizer = MakeTokenizer(vocabulary.Writer());
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  EXPECT_EQ((*tokenizer)->vocab_size(), 256 + 256 + 65536);
+  EXPECT_EQ((*tokenizer)->Encode("pPaA", false),
+            (std::vector<TokenId>{256 + 256 + 255 * 256}));
 }
 
 TEST(TokenizerTest, DecodesWithAndWithoutSpecialTokens) {
@@ -64,6 +139,18 @@ TEST(TokenizerTest, EndOfGenerationIsEosAndEot) {
   const std::vector<bool> expected = {false, false, true, true, false};
   for (TokenId id = 0; id < 5; ++id) {
     EXPECT_EQ((*tokenizer)->IsEndOfGeneration(id), expected[id]) << id;
+  }
+}
+
+TEST(TokenizerTest, EndOfGenerationIsAlsoTheEndOfAReply) {
+  TestVocabulary vocabulary = TestVocabulary::WithSpecials();
+  vocabulary.Add("<end_of_turn>", TokenKind::kControl);
+  vocabulary.Add("<|eot_id|>", TokenKind::kUserDefined);
+  vocabulary.Add("<|im_end|>");  // a text like any other
+  const auto tokenizer = MakeTokenizer(vocabulary);
+  const std::vector<bool> expected = {false, false, true, true, true, false};
+  for (TokenId id = 0; id < 6; ++id) {
+    EXPECT_EQ(tokenizer->IsEndOfGeneration(id), expected[id]) << id;
   }
 }
 

@@ -58,6 +58,19 @@ TEST(VocabularyTest, ReadsPiecesKindsAndIds) {
   }
 }
 
+TEST(VocabularyTest, MarkersOfChatTemplatesAreSpecial) {
+  TestVocabulary tokens;
+  tokens.Add("<|im_start|>", TokenKind::kUserDefined);
+  tokens.Add("<tool>", TokenKind::kUserDefined);
+  tokens.Add("<|im_end|>");
+  const auto vocabulary = Read(tokens.Writer());
+  ASSERT_TRUE(vocabulary.ok()) << vocabulary.status();
+  EXPECT_TRUE(vocabulary->IsSpecial(0));
+  EXPECT_FALSE(vocabulary->IsSpecial(1));
+  EXPECT_FALSE(vocabulary->IsSpecial(2));
+  EXPECT_EQ(vocabulary->kinds[0], TokenKind::kUserDefined);
+}
+
 TEST(VocabularyTest, TakesAllForNormalWithoutTypes) {
   GgufWriter writer;
   writer.SetStringArray("tokenizer.ggml.tokens", {"a", "b"});

@@ -34,6 +34,8 @@ std::string FakeTokenizerImage(const std::string& variant) {
   }
   vocabulary.Add("last" + variant);
   GgufWriter writer = vocabulary.Writer();
+  writer.SetString(kChatTemplateKey,
+                   "'<|user|>\\n' + message['content'] + eos_token");
   writer.SetUint32("tokenizer.ggml.bos_token_id", 1);
   writer.SetUint32("tokenizer.ggml.eos_token_id", kEndOfText);
   writer.SetUint32("tokenizer.ggml.unknown_token_id", 0);

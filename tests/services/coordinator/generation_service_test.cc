@@ -9,6 +9,8 @@
 #include "services/common/channel.h"
 #include "services/common/status_conversion.h"
 #include "services/common/version.h"
+#include "services/coordinator/conversation.h"
+#include "services/coordinator/prompt.h"
 #include "tests/services/coordinator/service_fixture.h"
 
 namespace tandem {
@@ -115,6 +117,7 @@ TEST_F(GenerationServiceTest, TellsItsModelsAndLimits) {
   EXPECT_EQ(models.models(0).target_workers(), 1);
   EXPECT_EQ(models.models(0).draft_workers(), 1);
   EXPECT_EQ(models.models(0).context_max(), 100000);
+  EXPECT_EQ(models.models(0).chat_template(), "zephyr");
   grpc::ClientContext info_context;
   v1::GetServerInfoResponse info;
   ASSERT_TRUE(
@@ -126,6 +129,59 @@ TEST_F(GenerationServiceTest, TellsItsModelsAndLimits) {
   EXPECT_GT(info.limits().turns(), 0);
   EXPECT_EQ(info.limits().session_idle_seconds(), 3600);
   EXPECT_EQ(info.default_options().max_tokens(), 512);
+}
+
+v1::TurnRequest ChatTurn(const std::string& content, int max_tokens) {
+  v1::TurnRequest turn;
+  v1::ChatMessage* message = turn.mutable_messages()->add_messages();
+  message->set_role(v1::CHAT_ROLE_USER);
+  message->set_content(content);
+  turn.mutable_options()->set_max_tokens(max_tokens);
+  return turn;
+}
+
+// The second turn sends its own message only; the text is that of all tokens.
+TEST_F(GenerationServiceTest, MessagesBecomeAPromptTurnByTurn) {
+  v1::GenerateRequest request = Request("", 12);
+  v1::TurnRequest turn = ChatTurn("w1 </s> w2", 12);
+  *turn.mutable_options() = request.turn().options();
+  const auto client = Connect();
+  v1::ConverseRequest start;
+  *start.mutable_start() = turn;
+  ASSERT_TRUE(client->stream->Write(start));
+  Outcome first;
+  client->Read(&first);
+  const std::vector<TokenId> prompt =
+      EncodePrompt(turn, *FakeTokenizer(), std::nullopt);
+  ExpectPlain(first, prompt, 12);
+  // A long one goes through the background thread.
+  turn = ChatTurn(std::string(3 * kInlineTextBytes, 'a'), 12);
+  *turn.mutable_options() = request.turn().options();
+  turn.set_session_id(first.started.session_id());
+  *start.mutable_start() = turn;
+  ASSERT_TRUE(client->stream->Write(start));
+  Outcome second;
+  client->Read(&second);
+  std::vector<TokenId> history = prompt;
+  history.insert(history.end(), first.tokens.begin(), first.tokens.end());
+  const std::vector<TokenId> more =
+      EncodePrompt(turn, *FakeTokenizer(), history.back());
+  history.insert(history.end(), more.begin(), more.end());
+  ExpectPlain(second, history, 12);
+  EXPECT_TRUE(client->Finish().ok());
+}
+
+TEST_F(GenerationServiceTest, NamesTheMessageThatIsWrong) {
+  v1::GenerateRequest request;
+  *request.mutable_turn() = ChatTurn("a", 4);
+  request.mutable_turn()->mutable_messages()->mutable_messages(0)->set_role(
+      v1::CHAT_ROLE_ASSISTANT);
+  const absl::Status status = FromGrpcStatus(Generate(request).status);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  ASSERT_TRUE(GetErrorDetail(status).has_value());
+  ASSERT_EQ(GetErrorDetail(status)->violations.size(), 1u);
+  EXPECT_EQ(GetErrorDetail(status)->violations[0].field,
+            "turn.messages.messages[0].role");
 }
 
 TEST_F(GenerationServiceTest, LogprobsAndStopStringsReachTheClient) {

@@ -50,6 +50,7 @@ TEST_F(SessionTest, BeginsEmpty) {
   EXPECT_EQ(session_.turns(), 0);
   EXPECT_EQ(session_.turn(), nullptr);
   EXPECT_TRUE(session_.History().empty());
+  EXPECT_FALSE(session_.LastToken().has_value());
   EXPECT_EQ(session_.model_id(), "");
   EXPECT_EQ(session_.vocabulary_fingerprint(), "");
   EXPECT_EQ(session_.next_epoch(), 1u);
@@ -73,6 +74,7 @@ TEST_F(SessionTest, AnAbandonedTurnLeavesTheSessionAsItWas) {
   Run(session_.OpenTurn(MakeTurn({1, 270})));
   session_.CommitTurn();
   const std::vector<TokenId> history = session_.History();
+  EXPECT_EQ(session_.LastToken(), history.back());
   const uint64_t epoch = session_.next_epoch();
   Run(session_.OpenTurn(MakeTurn({1, 270, 280})));
   session_.AbandonTurn();

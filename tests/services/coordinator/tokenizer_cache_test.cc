@@ -21,6 +21,7 @@ class TokenizerCacheTest : public ::testing::Test {
         .stub = stub_.get(),
         .address = worker_.address(),
         .model_id = "fake",
+        .fingerprint = worker_.service().options().fingerprint,
         .vocabulary_fingerprint = worker_.service().vocabulary_fingerprint()};
   }
 
@@ -30,7 +31,7 @@ class TokenizerCacheTest : public ::testing::Test {
 };
 
 TEST_F(TokenizerCacheTest, JoinsThePiecesAndParsesThemOnce) {
-  EXPECT_EQ(cache_.Find(Source().vocabulary_fingerprint), nullptr);
+  EXPECT_EQ(cache_.Find(Source()), nullptr);
   grpc::ClientContext context;
   const auto tokenizer = cache_.Fetch(Source(), &context);
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
@@ -39,7 +40,23 @@ TEST_F(TokenizerCacheTest, JoinsThePiecesAndParsesThemOnce) {
   const auto again = cache_.Fetch(Source(), &context);
   ASSERT_TRUE(again.ok());
   EXPECT_EQ(*again, *tokenizer);
-  EXPECT_EQ(cache_.Find(Source().vocabulary_fingerprint), *tokenizer);
+  EXPECT_EQ(cache_.Find(Source()), *tokenizer);
+}
+
+// A fine-tuned model has its base's vocabulary, and a chat template.
+TEST_F(TokenizerCacheTest, KeepsModelsWithOneVocabularyApart) {
+  grpc::ClientContext context;
+  const auto first = cache_.Fetch(Source(), &context);
+  ASSERT_TRUE(first.ok()) << first.status();
+  TokenizerSource other = Source();
+  other.fingerprint = "fingerprint-2";
+  EXPECT_EQ(cache_.Find(other), nullptr);
+  grpc::ClientContext other_context;
+  const auto second = cache_.Fetch(other, &other_context);
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_NE(*first, *second);
+  EXPECT_EQ(cache_.Find(Source()), *first);
+  EXPECT_EQ(cache_.Find(other), *second);
 }
 
 TEST_F(TokenizerCacheTest, RefusesAnotherVocabularyThanTheWorkerTold) {
