@@ -513,6 +513,15 @@ v1::ConverseResponse Conversation::EndedEvent() const {
   stats.set_rpc_us(times.rpc_us);
   stats.set_first_token_us(times.first_token_us);
   stats.set_total_us(times.total_us);
+  for (const DraftCounts& position : counts.positions) {
+    if (position.drafted == 0) break;
+    stats.add_drafted_by_position(position.drafted);
+    stats.add_accepted_by_position(position.accepted);
+  }
+  stats.set_lookup_drafted_tokens(counts.lookup.drafted);
+  stats.set_lookup_accepted_tokens(counts.lookup.accepted);
+  stats.set_wait_us(times.wait_us);
+  stats.set_late_drafts(counts.late);
   return event;
 }
 
