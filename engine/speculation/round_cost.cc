@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 namespace tandem {
 namespace {
@@ -70,9 +71,8 @@ void RoundCost::OnVerified(int drafted, double us) {
 void RoundCost::OnProposed(int length, int rows, double us) {
   if (length < 1) return;
   if (has_draft_passes_) {
-    draft_beyond_us_ =
-        MedianWith(us - length * draft_pass_us_ -
-                   std::max(rows - 1, 0) * draft_row_us_);
+    draft_beyond_us_ = MedianWith(us - length * draft_pass_us_ -
+                                  std::max(rows - 1, 0) * draft_row_us_);
   } else if (rows <= 2) {
     // Two tokens follow a draft that was right to its end; more would say
     // little of a token's cost.
@@ -83,11 +83,12 @@ void RoundCost::OnProposed(int length, int rows, double us) {
 
 double RoundCost::MedianWith(double us) {
   draft_times_[draft_times_seen_++ % kDraftTimes] = us;
-  std::array<double, kDraftTimes> sorted = draft_times_;
-  const auto end =
-      sorted.begin() + std::min<int>(draft_times_seen_, kDraftTimes);
-  std::sort(sorted.begin(), end);
-  return sorted[(end - sorted.begin()) / 2];
+  std::vector<double> times(
+      draft_times_.begin(),
+      draft_times_.begin() + std::min(draft_times_seen_, kDraftTimes));
+  const auto middle = times.begin() + times.size() / 2;
+  std::nth_element(times.begin(), middle, times.end());
+  return *middle;
 }
 
 double RoundCost::DraftUs(int length) const {

@@ -302,6 +302,9 @@ absl::Status Conversation::OpenTurn(const v1::TurnRequest& turn,
   setup.session_id = session_->id();
   setup.number = session_->turns() + 1;
   setup.first_epoch = session_->next_epoch();
+  setup.controller = session_->turn() != nullptr
+                         ? session_->turn()->controller()
+                         : services_->draft_priors.Get(target->fingerprint);
   runner_ = session_->OpenTurn(std::make_unique<TurnRunner>(
       loop, services_->router, services_->turn_limits, std::move(setup)));
   state_ = State::kTurn;
@@ -433,6 +436,8 @@ void Conversation::Pump() {
   switch (runner_->state()) {
     case TurnRunner::State::kEnded: {
       v1::ConverseResponse ended = EndedEvent();
+      services_->draft_priors.Put(runner_->fingerprint(),
+                                  runner_->controller());
       // The client may start its next turn as soon as it has this.
       LeaveTurn();
       state_ = State::kIdle;

@@ -73,8 +73,7 @@ void TurnRunner::Launch(std::optional<WorkerChoice> target) {
   }
   const bool has_drafter = OpenDrafter();
   if (target.has_value()) OpenTarget(*target);
-  speculator_ =
-      std::make_unique<Speculator>(&controller_, setup_.spec.options);
+  speculator_ = std::make_unique<Speculator>(&controller_, setup_.spec.options);
   TakeCosts();
   Perform(turn_->Start(has_drafter, speculator_.get()));
   if (!target.has_value() && active()) {
@@ -351,9 +350,9 @@ void TurnRunner::OnProposed(const StreamTag& tag, ProposedTokens proposed) {
         static_cast<double>(Micros(loop_->Now() - drafter_.sent_at)));
     return;
   }
-  const std::optional<double> us =
-      TakeAnswer(&drafter_, {.compute_us = proposed.compute_us,
-                             .served_us = proposed.served_us});
+  const std::optional<double> us = TakeAnswer(
+      &drafter_,
+      {.compute_us = proposed.compute_us, .served_us = proposed.served_us});
   if (us.has_value()) {
     speculator_->OnProposed(static_cast<int>(proposed.tokens.size()),
                             drafter_.rows, *us);
@@ -364,9 +363,9 @@ void TurnRunner::OnProposed(const StreamTag& tag, ProposedTokens proposed) {
 
 void TurnRunner::OnVerified(const StreamTag& tag, VerifiedTokens verified) {
   if (!target_.opened || !IsAnswer(target_, tag, verified.position)) return;
-  const std::optional<double> us =
-      TakeAnswer(&target_, {.compute_us = verified.compute_us,
-                            .served_us = verified.served_us});
+  const std::optional<double> us = TakeAnswer(
+      &target_,
+      {.compute_us = verified.compute_us, .served_us = verified.served_us});
   TakeCosts();
   if (us.has_value()) speculator_->OnVerified(target_.draft_length, *us);
   target_opens_ = 1;

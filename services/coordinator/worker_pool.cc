@@ -38,8 +38,8 @@ std::shared_ptr<const WorkerCosts> ReadCosts(const v1::WatchResponse& load) {
   for (const v1::StepCost& cost : load.step_costs()) {
     const int rows_before = costs.empty() ? 0 : costs.back().rows;
     if (cost.rows() <= rows_before || cost.step_us() < 0) continue;
-    costs.push_back({.rows = cost.rows(),
-                     .us = static_cast<double>(cost.step_us())});
+    costs.push_back(
+        {.rows = cost.rows(), .us = static_cast<double>(cost.step_us())});
   }
   // Written so that a NaN is 1 too.
   const double sequences =

@@ -289,8 +289,9 @@ void ComputeLoop::RunBatch() {
       sequences_per_step_ =
           sequences_per_step_ == 0
               ? batch_decodes_
-              : sequences_per_step_ + StepCosts::kNewestWeight *
-                                          (batch_decodes_ - sequences_per_step_);
+              : sequences_per_step_ +
+                    StepCosts::kNewestWeight *
+                        (batch_decodes_ - sequences_per_step_);
     }
   } else {
     spdlog::error("a pass of {} rows failed: {}", batch_rows_,

@@ -74,12 +74,11 @@ std::string Drafts(const v1::SpeculationStats& stats) {
   }
   return absl::StrCat(
       line,
-      absl::StrFormat(
-          "; model %d of %d, lookup %d of %d; %d came too late\n",
-          stats.accepted_tokens() - stats.lookup_accepted_tokens(),
-          stats.drafted_tokens() - stats.lookup_drafted_tokens(),
-          stats.lookup_accepted_tokens(), stats.lookup_drafted_tokens(),
-          stats.late_drafts()));
+      absl::StrFormat("; model %d of %d, lookup %d of %d; %d came too late\n",
+                      stats.accepted_tokens() - stats.lookup_accepted_tokens(),
+                      stats.drafted_tokens() - stats.lookup_drafted_tokens(),
+                      stats.lookup_accepted_tokens(),
+                      stats.lookup_drafted_tokens(), stats.late_drafts()));
 }
 
 // The mean of a round; "" where there was none.
@@ -154,8 +153,7 @@ std::string TurnStats(const TurnRecord& record) {
                       stats.rounds(), stats.accepted_tokens(),
                       stats.drafted_tokens(), 100 * AcceptanceRate(stats),
                       per_round),
-      Drafts(stats), "time: ",
-      Share("draft", stats.draft_us(), total_us), ", ",
+      Drafts(stats), "time: ", Share("draft", stats.draft_us(), total_us), ", ",
       Share("verify", stats.verify_us(), total_us), ", ",
       Share("RPC", stats.rpc_us(), total_us), ", ",
       Share("other", other_us, total_us), "\n", MeanRound(stats));

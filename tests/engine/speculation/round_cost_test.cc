@@ -8,8 +8,9 @@ namespace tandem {
 namespace {
 
 CostCurve Passes(double first_us, double row_us) {
-  return CostCurve({{{.rows = 1, .us = first_us},
-                     {.rows = 17, .us = first_us + 16 * row_us}}});
+  const std::vector<StepCost> costs = {
+      {.rows = 1, .us = first_us}, {.rows = 17, .us = first_us + 16 * row_us}};
+  return CostCurve(costs);
 }
 
 TEST(RoundCostTest, KnowsNothingAtFirst) {

@@ -25,6 +25,7 @@ class TurnRunnerTest : public ::testing::Test, public TurnListener {
     spec_.prompt = {1, 300 - 30, 280};
     spec_.options.max_tokens = 120;
     spec_.options.seed = 7;
+    spec_.options.draft_length = 4;
     spec_.context_max = 100000;
   }
 
@@ -144,6 +145,8 @@ TEST_F(TurnRunnerTest, GivesThePlainTextAndFreesTheWorkers) {
     EXPECT_EQ(runner_->speculation().drafted > 0, draft_length > 0);
     EXPECT_GT(runner_->times().verify_us, 0);
     EXPECT_GT(runner_->times().rpc_us, 0);
+    EXPECT_GT(runner_->times().wait_us, 0);
+    EXPECT_LE(runner_->times().wait_us, runner_->times().rpc_us);
     EXPECT_GT(runner_->times().first_token_us, 0);
     EXPECT_GE(runner_->times().total_us, runner_->times().first_token_us);
   }
@@ -187,7 +190,10 @@ TEST_F(TurnRunnerTest, RandomFaultsNeverChangeTheText) {
         .stale = 200,
         .garbage = static_cast<int>(random() % 500),
         .delay_max = milliseconds(random() % 5 == 0 ? 3000 : 2)};
-    spec_.options.draft_length = 1 + static_cast<int>(random() % 16);
+    spec_.options.draft_length.reset();
+    if (seed % 2 == 0) {
+      spec_.options.draft_length = 1 + static_cast<int>(random() % 16);
+    }
     spec_.prompt[1] = 260 + static_cast<TokenId>(random() % 30);
     limits_.target_opens_max = 1000;
     Start();
@@ -230,7 +236,150 @@ TEST_F(TurnRunnerTest, DropsADrafterThatIsSlow) {
   EXPECT_EQ(drafter_->proposes, 1);
 }
 
+// The drafter was fast and is not any more: rounds go on without it, its
+// answers are dropped when they come, and it is not asked twice at a time.
+TEST_F(TurnRunnerTest, ASlowDraftIsNotWaitedFor) {
+  Start();
+  RunUntil([this] { return tokens_.size() >= 10; });
+  drafter_->propose_delay = milliseconds(500);
+  const int proposes = drafter_->proposes;
+  const MonotonicTime began = clock_.Now();
+  RunToEnd();
+  ExpectPlain();
+  EXPECT_GE(runner_->speculation().late, 1);
+  // One wait, then about 110 rounds of 2 ms each; a drafter that is waited for
+  // would take 25 times half a second.
+  EXPECT_LT(clock_.Now() - began, milliseconds(700));
+  EXPECT_LE(drafter_->proposes - proposes, 3);
+  EXPECT_EQ(drafter_->opened, 1);
+}
+
+TEST_F(TurnRunnerTest, ALateDrafterIsAskedAgainWhenItHasAnswered) {
+  spec_.options.max_tokens = 400;
+  spec_.options.ignore_eos = true;
+  Start();
+  RunUntil([this] { return tokens_.size() >= 10; });
+  drafter_->propose_delay = milliseconds(100);
+  RunUntil([this] { return runner_->speculation().late > 0; });
+  drafter_->propose_delay = {};
+  const int proposes = drafter_->proposes;
+  const int64_t drafted = runner_->speculation().drafted;
+  RunToEnd();
+  ExpectPlain();
+  EXPECT_GT(drafter_->proposes, proposes + 20);
+  EXPECT_GT(runner_->speculation().drafted, drafted + 60);
+}
+
+TEST_F(TurnRunnerTest, ADrafterThatFallsSilentIsLostInTheEnd) {
+  spec_.options.max_tokens = 3000;
+  spec_.options.ignore_eos = true;
+  Start();
+  RunUntil([this] { return tokens_.size() >= 10; });
+  drafter_->silent = true;
+  RunUntil([this] { return runner_->speculation().late > 0; });
+  const MonotonicTime late = clock_.Now();
+  const size_t tokens = tokens_.size();
+  RunUntil([this] { return drafter_->streams == 0; });
+  EXPECT_GE(clock_.Now() - late, limits_.draft_round_deadline / 2);
+  EXPECT_LE(clock_.Now() - late, limits_.draft_round_deadline);
+  EXPECT_GT(tokens_.size(), tokens + 500);  // it went on meanwhile
+  RunToEnd();
+  ExpectPlain();
+  EXPECT_EQ(runner_->speculation().late, 1);
+}
+
+TEST_F(TurnRunnerTest, ARepeatingTextNeedsNoDrafter) {
+  directory_.drafters.clear();
+  spec_.prompt = {kFakeRepeat, 270, 271, 272, 273, 274, 275};
+  for (const bool automatic : {false, true}) {
+    tokens_.clear();
+    spec_.options.draft_length.reset();
+    if (!automatic) spec_.options.draft_length = 4;
+    Start();
+    RunToEnd();
+    ExpectPlain();
+    const SpeculationCounts counts = runner_->speculation();
+    EXPECT_EQ(counts.drafted, counts.lookup.drafted);
+    EXPECT_GT(counts.lookup.accepted, 80);
+    EXPECT_LT(counts.rounds, 40);
+  }
+}
+
+TEST_F(TurnRunnerTest, LookupGoesOnWhereTheDrafterIsLost) {
+  spec_.prompt = {kFakeRepeat, 270, 271, 272, 273, 274, 275};
+  Start();
+  RunUntil([this] { return tokens_.size() >= 20; });
+  EXPECT_EQ(runner_->speculation().lookup.drafted, 0);
+  drafter_->faults.close = 1000;
+  RunToEnd();
+  ExpectPlain();
+  EXPECT_GT(runner_->speculation().lookup.accepted, 60);
+}
+
+TEST_F(TurnRunnerTest, SourcesThatAreNotAskedForAreNotUsed) {
+  spec_.prompt = {kFakeRepeat, 270, 271, 272, 273, 274, 275};
+  spec_.options.draft_length.reset();
+  spec_.options.draft_sources = DraftSources::kLookup;
+  Start();
+  EXPECT_EQ(drafter_->opened, 0);
+  RunToEnd();
+  ExpectPlain();
+  spec_.options.draft_sources = DraftSources::kModel;
+  tokens_.clear();
+  Start();
+  RunToEnd();
+  ExpectPlain();
+  EXPECT_EQ(runner_->speculation().lookup.drafted, 0);
+}
+
+std::shared_ptr<const WorkerCosts> Costs(double first_us, double row_us) {
+  const std::vector<StepCost> costs = {
+      {.rows = 1, .us = first_us}, {.rows = 17, .us = first_us + 16 * row_us}};
+  return std::make_shared<const WorkerCosts>(
+      WorkerCosts{.passes = CostCurve(costs), .sequences = 1});
+}
+
+// What workers report decides.
+TEST_F(TurnRunnerTest, AutomaticLengthsGoByReportedCosts) {
+  spec_.options.draft_length.reset();
+  spec_.options.draft_sources = DraftSources::kModel;
+  spec_.options.max_tokens = 400;
+  spec_.options.ignore_eos = true;
+  target()->reported = Costs(1000, 1);
+  drafter_->reported = Costs(1000000, 0);
+  Start();
+  RunToEnd();
+  ExpectPlain();
+  const int64_t dear = runner_->speculation().drafted;
+  tokens_.clear();
+  drafter_->reported = Costs(1, 0);
+  Start();
+  RunToEnd();
+  ExpectPlain();
+  EXPECT_LT(dear, 40);
+  EXPECT_GT(runner_->speculation().drafted, 100);
+}
+
+TEST_F(TurnRunnerTest, WhatWasLearnedGoesToTheNextTurn) {
+  spec_.options.draft_length.reset();
+  Start();
+  RunToEnd();
+  const DraftController learned = runner_->controller();
+  EXPECT_GT(learned.total_us(), 0);
+  runner_ = std::make_unique<TurnRunner>(
+      &loop_, &directory_, limits_,
+      TurnSetup{.session_id = "session",
+                .number = 4,
+                .first_epoch = runner_->next_epoch(),
+                .tokenizer = FakeTokenizer(),
+                .spec = spec_,
+                .timeout = {},
+                .controller = learned});
+  EXPECT_EQ(runner_->controller().total_us(), learned.total_us());
+}
+
 TEST_F(TurnRunnerTest, DraftsOnlyInsideTheDraftersContext) {
+  spec_.options.draft_sources = DraftSources::kModel;
   directory_.drafters["d1"].context_max = 40;
   Start();
   RunToEnd();
