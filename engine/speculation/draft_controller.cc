@@ -155,6 +155,7 @@ void DraftController::OnRound(const Round& round) {
     }
   }
   total_us_ += round.us;
+  opening_credit_us_ += kProbeShare * round.us;
   credit_us_ = std::min(credit_us_ + kProbeShare * round.us,
                         kProbeCreditRounds * cost_.VerifyUs(0));
   if (probing_) {
@@ -163,6 +164,13 @@ void DraftController::OnRound(const Round& round) {
     credit_us_ -= spent_us;
     probing_ = false;
   }
+}
+
+bool DraftController::TakeOpening(double prompt_us) {
+  if (length_ > 0) return true;
+  if (opening_credit_us_ < prompt_us) return false;
+  opening_credit_us_ -= prompt_us;
+  return true;
 }
 
 DraftController DraftController::Softened() const {

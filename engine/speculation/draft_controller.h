@@ -31,8 +31,8 @@ class DraftController {
   // Rounds without a draft count as so much faster than they are: what is about
   // as fast is left alone, because estimates err.
   static constexpr double kPlainAdvantage = 1.015;
-  // Of the time, for probes, counted as if what they try brought nothing. Half
-  // of the 2% that are promised.
+  // Of the time, for probes, counted as if what they try brought nothing; as
+  // much again to open drafters for them. Together the 2% that are promised.
   static constexpr double kProbeShare = 0.01;
   // Time for probes is saved up for at most so many plain rounds.
   static constexpr double kProbeCreditRounds = 4;
@@ -74,8 +74,17 @@ class DraftController {
   Choice Choose(const Room& room);
   void OnRound(const Round& round);
 
+  // Whether a drafter that has no sequence of the session yet should get one,
+  // which takes `prompt_us` to run the prompt there: yes where its drafts are
+  // used; else, as a probe, out of another kProbeShare of the time, which it
+  // then spends.
+  bool TakeOpening(double prompt_us);
+  // What is saved for that, to go to another session or to come from one.
+  double opening_credit_us() const { return opening_credit_us_; }
+  void AddOpeningCredit(double us) { opening_credit_us_ += us; }
+
   // What was learned goes to another session, or over a long time: it weighs no
-  // more than a few rounds, and nothing of times is kept.
+  // more than a few rounds, and nothing of times is kept, nor of credit.
   DraftController Softened() const;
 
   // Tokens per microsecond.
@@ -118,6 +127,7 @@ class DraftController {
   double total_us_ = 0;
   double probe_us_ = 0;
   double credit_us_ = 0;
+  double opening_credit_us_ = 0;
   // Of the round under way, if it is a probe: the time that what it brings in
   // any case would take otherwise.
   bool probing_ = false;

@@ -302,9 +302,12 @@ absl::Status Conversation::OpenTurn(const v1::TurnRequest& turn,
   setup.session_id = session_->id();
   setup.number = session_->turns() + 1;
   setup.first_epoch = session_->next_epoch();
-  setup.controller = session_->turn() != nullptr
-                         ? session_->turn()->controller()
-                         : services_->draft_priors.Get(target->fingerprint);
+  setup.controller = services_->draft_priors.Get(target->fingerprint);
+  if (session_->turn() != nullptr) {
+    const double credit_us = setup.controller.opening_credit_us();
+    setup.controller = session_->turn()->TakeController();
+    setup.controller.AddOpeningCredit(credit_us);
+  }
   runner_ = session_->OpenTurn(std::make_unique<TurnRunner>(
       loop, services_->router, services_->turn_limits, std::move(setup)));
   state_ = State::kTurn;
@@ -437,7 +440,7 @@ void Conversation::Pump() {
     case TurnRunner::State::kEnded: {
       v1::ConverseResponse ended = EndedEvent();
       services_->draft_priors.Put(runner_->fingerprint(),
-                                  runner_->controller());
+                                  runner_->TakeController());
       // The client may start its next turn as soon as it has this.
       LeaveTurn();
       state_ = State::kIdle;

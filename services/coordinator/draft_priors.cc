@@ -2,18 +2,24 @@
 
 namespace tandem {
 
-DraftController DraftPriors::Get(const std::string& fingerprint) const {
+DraftController DraftPriors::Get(const std::string& fingerprint) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = priors_.find(fingerprint);
-  return found == priors_.end() ? DraftController() : found->second;
+  if (found == priors_.end()) return DraftController();
+  DraftController& prior = found->second;
+  const DraftController given = prior;
+  prior.AddOpeningCredit(-prior.opening_credit_us());
+  return given;
 }
 
 void DraftPriors::Put(const std::string& fingerprint,
                       const DraftController& controller) {
-  const DraftController softened = controller.Softened();
+  DraftController softened = controller.Softened();
+  softened.AddOpeningCredit(controller.opening_credit_us());
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = priors_.find(fingerprint);
   if (found != priors_.end()) {
+    softened.AddOpeningCredit(found->second.opening_credit_us());
     found->second = softened;
   } else if (priors_.size() < kFingerprintsMax) {
     priors_.emplace(fingerprint, softened);

@@ -18,14 +18,16 @@ class DraftPriors {
   // Fingerprints that are kept; beyond, new ones are not.
   static constexpr size_t kFingerprintsMax = 256;
 
-  // What the last turn on this target model ended with, as little weight as a
-  // few rounds; a new controller where there was none.
-  DraftController Get(const std::string& fingerprint) const;
+  // What the last turn on this target model ended with, at the weight of a few
+  // rounds; a new controller where there was none. It takes along what turns
+  // have saved to open drafters that do not pay, so that where all turns are
+  // short one of them finds out now and then.
+  DraftController Get(const std::string& fingerprint);
   void Put(const std::string& fingerprint, const DraftController& controller);
 
  private:
   // std::mutex: ThreadSanitizer does not see into Abseil's.
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::map<std::string, DraftController> priors_;  // guarded by mutex_
 };
 

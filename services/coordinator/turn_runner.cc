@@ -11,6 +11,11 @@
 namespace tandem {
 namespace {
 
+// A pass of so many rows tells what a prompt's token costs.
+constexpr double kPromptRows = 64;
+// Rounds between looks at whether a deferred drafter can be afforded.
+constexpr int kOpeningEveryRounds = 16;
+
 int64_t Micros(MonotonicDuration duration) {
   return std::chrono::duration_cast<std::chrono::microseconds>(duration)
       .count();
@@ -88,9 +93,34 @@ bool TurnRunner::OpenDrafter() {
   const std::optional<WorkerChoice> drafter = directory_->PickDrafter(
       {.vocabulary_fingerprint = vocabulary_fingerprint_,
        .context_min = static_cast<Position>(turn_->session_tokens().size())});
+  drafter_deferred_ = false;
   if (!drafter.has_value()) return false;
+  // A fixed length is wanted whether it pays or not, and what is not known is
+  // found out.
+  const std::shared_ptr<const WorkerCosts> costs = drafter->link->costs();
+  if (!setup_.spec.options.draft_length.has_value() && costs != nullptr) {
+    const double prompt_us =
+        costs->passes.At(kPromptRows) / kPromptRows *
+        static_cast<double>(turn_->session_tokens().size());
+    if (!controller_.TakeOpening(prompt_us)) {
+      drafter_deferred_ = true;
+      return false;
+    }
+  }
   OpenLane(*drafter, /*is_target=*/false, &drafter_);
   return true;
+}
+
+void TurnRunner::OpenDeferredDrafter() {
+  if (--rounds_to_opening_ > 0) return;
+  rounds_to_opening_ = kOpeningEveryRounds;
+  if (drafter_deferred_ && OpenDrafter()) turn_->OnDrafterAttached();
+}
+
+DraftController TurnRunner::TakeController() {
+  DraftController taken = controller_;
+  controller_.AddOpeningCredit(-controller_.opening_credit_us());
+  return taken;
 }
 
 void TurnRunner::OpenLane(const WorkerChoice& worker, bool is_target,
@@ -368,6 +398,7 @@ void TurnRunner::OnVerified(const StreamTag& tag, VerifiedTokens verified) {
       {.compute_us = verified.compute_us, .served_us = verified.served_us});
   TakeCosts();
   if (us.has_value()) speculator_->OnVerified(target_.draft_length, *us);
+  OpenDeferredDrafter();
   target_opens_ = 1;
   tried_ = {target_.name};
   lost_at_.reset();

@@ -133,8 +133,10 @@ class TurnRunner : private WorkerStreamEvents {
 
   SpeculationCounts speculation() const;
   const TurnTimes& times() const { return times_; }
-  // With what was learned in this turn.
+  // With what was learned in this turn. Taken, it leaves its credit with the
+  // taker.
   const DraftController& controller() const { return controller_; }
+  DraftController TakeController();
 
   // A group of tokens [first, end) and where their text ends in turn().text().
   struct Group {
@@ -182,7 +184,10 @@ class TurnRunner : private WorkerStreamEvents {
   // Start and Resume from the turn's committed tokens.
   void Launch(std::optional<WorkerChoice> target);
   void OpenLane(const WorkerChoice& worker, bool is_target, Lane* lane);
+  // Opens a drafter if there is one and, at the turn's beginning, if that may
+  // pay; one that may not is deferred until there is credit for it.
   bool OpenDrafter();
+  void OpenDeferredDrafter();
   void Perform(std::vector<TurnAction> actions);
   void OnAction(ProposeAction propose);
   void OnAction(VerifyAction verify);
@@ -234,6 +239,8 @@ class TurnRunner : private WorkerStreamEvents {
 
   Lane target_;
   Lane drafter_;
+  bool drafter_deferred_ = false;
+  int rounds_to_opening_ = 1;
   // The request to send next; held while its worker is missing or the reader
   // lags.
   std::optional<ProposeAction> pending_propose_;

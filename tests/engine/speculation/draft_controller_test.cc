@@ -261,6 +261,24 @@ TEST(DraftControllerTest, OthersInThePassMakeRowsDearer) {
             crowded.Choose({.model_max = 16}).length);
 }
 
+TEST(DraftControllerTest, ADrafterThatDoesNotPayIsOpenedOnCredit) {
+  DraftController controller = After(40, 4, 10);
+  controller.Choose({.model_max = 16});
+  EXPECT_TRUE(controller.TakeOpening(1e9));
+  for (int i = 0; i < 20; ++i) controller.cost().OnProposed(4, 1, 100000);
+  controller.Choose({.model_max = 16});
+  ASSERT_EQ(controller.steady_length(), 0);
+  EXPECT_TRUE(controller.TakeOpening(controller.opening_credit_us()));
+  EXPECT_FALSE(controller.TakeOpening(100));
+  // A hundredth of the time.
+  controller.OnRound({.source = DraftSource::kNone, .us = 9999});
+  EXPECT_FALSE(controller.TakeOpening(100));
+  controller.OnRound({.source = DraftSource::kNone, .us = 2});
+  EXPECT_TRUE(controller.TakeOpening(100));
+  controller.AddOpeningCredit(500);
+  EXPECT_TRUE(controller.TakeOpening(500));
+}
+
 TEST(DraftControllerTest, SoftenedKeepsWhatIsRightAndForgetsTimes) {
   DraftController controller = After(200, 8, 10);
   for (int i = 0; i < 200; ++i) {

@@ -52,6 +52,16 @@ TEST(DraftPriorsTest, ItsOwnDraftsSoonOutweighThePrior) {
   EXPECT_LT(Rate(controller), Rate(DraftController()));
 }
 
+TEST(DraftPriorsTest, CreditIsHandedOutOnce) {
+  DraftPriors priors;
+  DraftController controller;
+  controller.AddOpeningCredit(100);
+  priors.Put("fp", controller);
+  priors.Put("fp", controller);
+  EXPECT_EQ(priors.Get("fp").opening_credit_us(), 200);
+  EXPECT_EQ(priors.Get("fp").opening_credit_us(), 0);
+}
+
 TEST(DraftPriorsTest, KeepsAFewHundredModels) {
   DraftPriors priors;
   for (size_t i = 0; i < 2 * DraftPriors::kFingerprintsMax; ++i) {

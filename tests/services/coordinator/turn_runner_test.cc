@@ -49,7 +49,8 @@ class TurnRunnerTest : public ::testing::Test, public TurnListener {
                                                .first_epoch = 10,
                                                .tokenizer = FakeTokenizer(),
                                                .spec = spec_,
-                                               .timeout = timeout_});
+                                               .timeout = timeout_,
+                                               .controller = learned_});
     runner_->SetListener(this);
   }
   void Start() {
@@ -129,6 +130,7 @@ class TurnRunnerTest : public ::testing::Test, public TurnListener {
   TurnLimits limits_;
   TurnSpec spec_;
   std::optional<MonotonicDuration> timeout_;
+  DraftController learned_;
   std::unique_ptr<TurnRunner> runner_;
   bool reads_ = true;
   std::vector<TokenId> tokens_;
@@ -358,6 +360,49 @@ TEST_F(TurnRunnerTest, AutomaticLengthsGoByReportedCosts) {
   ExpectPlain();
   EXPECT_LT(dear, 40);
   EXPECT_GT(runner_->speculation().drafted, 100);
+}
+
+// Running the prompt in a drafter that does not pay is a probe too.
+TEST_F(TurnRunnerTest, ADrafterThatDoesNotPayIsOpenedOnCredit) {
+  spec_.options.draft_length.reset();
+  spec_.options.draft_sources = DraftSources::kModel;
+  spec_.options.max_tokens = 400;
+  spec_.options.ignore_eos = true;
+  target()->reported = Costs(1000, 1);
+  drafter_->reported = Costs(1000000, 0);
+  Start();
+  EXPECT_EQ(drafter_->opened, 1);
+  RunToEnd();
+  DraftController learned = runner_->TakeController();
+  EXPECT_EQ(runner_->controller().opening_credit_us(), 0);
+  ASSERT_EQ(learned.steady_length(), 0);
+  learned.AddOpeningCredit(-learned.opening_credit_us());
+
+  // Three tokens of a prompt cost 3/64 of a pass here.
+  for (const double credit_us : {0.0, 60000.0}) {
+    learned.AddOpeningCredit(credit_us);
+    learned_ = learned;
+    tokens_.clear();
+    drafter_->opened = 0;
+    Start();
+    RunToEnd();
+    ExpectPlain();
+    EXPECT_EQ(drafter_->opened, credit_us > 0 ? 1 : 0);
+  }
+
+  // One that has become cheap is opened in the middle and used.
+  learned.AddOpeningCredit(-learned.opening_credit_us());
+  learned_ = learned;
+  tokens_.clear();
+  drafter_->opened = 0;
+  drafter_->reported = Costs(10, 0);
+  spec_.options.max_tokens = 4000;
+  Start();
+  EXPECT_EQ(drafter_->opened, 0);
+  RunToEnd();
+  ExpectPlain();
+  EXPECT_EQ(drafter_->opened, 1);
+  EXPECT_GT(runner_->speculation().accepted, 100);
 }
 
 TEST_F(TurnRunnerTest, WhatWasLearnedGoesToTheNextTurn) {
