@@ -162,7 +162,11 @@ absl::Status ValidateGenOptions(const GenOptions& options, int vocab_size) {
   if (options.logprobs.has_value()) {
     violations.CheckInteger("logprobs", *options.logprobs, 0, kLogprobsLimit);
   }
-  violations.CheckInteger("draft_length", options.draft_length, 0,
+  if (options.draft_length.has_value()) {
+    violations.CheckInteger("draft_length", *options.draft_length, 0,
+                            kDraftLengthLimit);
+  }
+  violations.CheckInteger("draft_length_max", options.draft_length_max, 0,
                           kDraftLengthLimit);
   return std::move(violations).ToStatus();
 }

@@ -22,11 +22,20 @@ inline constexpr int kStopStringBytesLimit = 256;
 inline constexpr int kLogitBiasLimit = 1024;
 inline constexpr int kLogprobsLimit = 20;
 inline constexpr int kDraftLengthLimit = 16;
+// A fixed length where nobody measures.
+inline constexpr int kDraftLengthDefault = 4;
 
 // Added to the raw logit of `id`. -infinity bans the token.
 struct LogitBias {
   TokenId id = 0;
   float bias = 0;  // finite in [-1000, 1000], or -infinity
+};
+
+// Where drafts may come from.
+enum class DraftSources {
+  kAny,     // whatever is expected to be faster
+  kModel,   // a draft model only
+  kLookup,  // prompt lookup only: what followed in the session's own text
 };
 
 struct GenOptions {
@@ -64,9 +73,13 @@ struct GenOptions {
   // Log-probabilities of each token and of this many alternatives,
   // 0 .. kLogprobsLimit; absent: none at all.
   std::optional<int32_t> logprobs = {};
-  // Tokens drafted per round, 0 (no speculation) .. kDraftLengthLimit. Never
-  // changes the text.
-  int32_t draft_length = 4;
+  // These three never change the text. Tokens drafted per round, 0 (no
+  // speculation) .. kDraftLengthLimit; absent: picked anew for each round, for
+  // the most tokens per second, 0 .. draft_length_max.
+  std::optional<int32_t> draft_length = {};
+  // 0 (no speculation) .. kDraftLengthLimit; only where draft_length is absent.
+  int32_t draft_length_max = kDraftLengthLimit;
+  DraftSources draft_sources = DraftSources::kAny;
 };
 
 // OK, or INVALID_ARGUMENT with INVALID_OPTIONS and one violation per wrong

@@ -1,6 +1,7 @@
 #include "engine/session/inference_session.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "absl/memory/memory.h"
@@ -22,30 +23,51 @@ class DecoderRows : public RowConsumer {
   SequenceDecoder* decoder_;
 };
 
-// Runs the decoder's request to its end, alone on its engine.
-absl::StatusOr<DecodeResult> RunRequest(Engine* engine,
-                                        SequenceDecoder* decoder) {
-  DecoderRows rows(decoder);
+double MicrosSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double, std::micro>(
+             std::chrono::steady_clock::now() - start)
+      .count();
+}
+
+// Whose request it is.
+struct Request {
+  Engine* engine = nullptr;
+  SequenceDecoder* decoder = nullptr;
+  CostCurve* costs = nullptr;  // of the engine's passes
+};
+
+// Runs the decoder's request to its end.
+absl::StatusOr<DecodeResult> Run(const Request& request, double* us) {
+  DecoderRows rows(request.decoder);
+  *us = 0;
   while (true) {
-    const StepItem item = decoder->NextItem(engine->info().rows_max);
-    decoder->OnStepDone(engine->Step({&item, 1}, &rows));
-    std::optional<absl::StatusOr<DecodeResult>> result = decoder->TakeResult();
+    const StepItem item =
+        request.decoder->NextItem(request.engine->info().rows_max);
+    const int item_rows = static_cast<int>(item.tokens.size());
+    const auto start = std::chrono::steady_clock::now();
+    const absl::Status status = request.engine->Step({&item, 1}, &rows);
+    const double step_us = MicrosSince(start);
+    if (status.ok()) request.costs->Add(item_rows, step_us);
+    *us += step_us;
+    request.decoder->OnStepDone(status);
+    std::optional<absl::StatusOr<DecodeResult>> result =
+        request.decoder->TakeResult();
     if (result.has_value()) return *std::move(result);
   }
 }
 
-absl::StatusOr<DecodeResult> Propose(Engine* engine, SequenceDecoder* decoder,
-                                     const ProposeAction& action) {
-  TANDEM_RETURN_IF_ERROR(decoder->BeginPropose(action.position, action.tokens,
-                                               action.draft_length));
-  return RunRequest(engine, decoder);
+absl::StatusOr<DecodeResult> Propose(const Request& request,
+                                     const ProposeAction& action, double* us) {
+  TANDEM_RETURN_IF_ERROR(request.decoder->BeginPropose(
+      action.position, action.tokens, action.draft_length));
+  return Run(request, us);
 }
 
-absl::StatusOr<DecodeResult> Verify(Engine* engine, SequenceDecoder* decoder,
-                                    const VerifyAction& action) {
-  TANDEM_RETURN_IF_ERROR(
-      decoder->BeginVerify(action.position, action.tokens, action.draft));
-  return RunRequest(engine, decoder);
+absl::StatusOr<DecodeResult> Verify(const Request& request,
+                                    const VerifyAction& action, double* us) {
+  TANDEM_RETURN_IF_ERROR(request.decoder->BeginVerify(
+      action.position, action.tokens, action.draft));
+  return Run(request, us);
 }
 
 absl::StatusOr<std::unique_ptr<SequenceDecoder>> OpenDecoder(
@@ -98,7 +120,7 @@ absl::Status InferenceSession::StartTurn(absl::Span<const TokenId> prompt,
   TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<SequenceDecoder> target_decoder,
                           OpenDecoder(target_, spec, spec.options));
   std::unique_ptr<SequenceDecoder> draft_decoder;
-  if (draft_ != nullptr && options.draft_length > 0) {
+  if (draft_ != nullptr && MayUseModel(options)) {
     spec.draft_context_max = draft_->info().context_max;
     GenOptions draft_options = spec.options;
     draft_options.logprobs.reset();  // nobody reads them of a draft
@@ -114,11 +136,14 @@ absl::Status InferenceSession::StartTurn(absl::Span<const TokenId> prompt,
   buffer_.clear();
   end_.reset();
   finish_reason_.reset();
+  speculator_ = std::make_unique<Speculator>(&controller_, spec.options);
   turn_ = std::make_unique<Turn>(&target_->tokenizer(), std::move(spec));
   target_decoder_ = std::move(target_decoder);
   draft_decoder_ = std::move(draft_decoder);
   state_ = SessionState::kGenerating;
-  Take(turn_->Start(draft_decoder_ != nullptr));
+  target_ran_prompt_ = false;
+  draft_ran_prompt_ = false;
+  Take(turn_->Start(draft_decoder_ != nullptr, speculator_.get()));
   return absl::OkStatus();
 }
 
@@ -141,24 +166,48 @@ absl::Status InferenceSession::RunPending() {
   const TurnAction action = std::move(*pending_);
   pending_.reset();
   if (const auto* propose = std::get_if<ProposeAction>(&action)) {
-    const absl::StatusOr<DecodeResult> result =
-        Propose(draft_, draft_decoder_.get(), *propose);
-    if (!result.ok()) {
-      draft_decoder_.reset();
-      Take(turn_->OnDrafterLost());
-      return absl::OkStatus();
-    }
-    std::vector<TokenId> draft;
-    for (const SampledToken& token : result->tokens) draft.push_back(token.id);
-    Take(turn_->OnProposed(draft));
+    RunPropose(*propose);
     return absl::OkStatus();
   }
+  double us = 0;
+  const auto& verify = std::get<VerifyAction>(action);
   const absl::StatusOr<DecodeResult> result =
-      Verify(target_, target_decoder_.get(), std::get<VerifyAction>(action));
+      Verify({.engine = target_,
+              .decoder = target_decoder_.get(),
+              .costs = &target_costs_},
+             verify, &us);
   if (!result.ok()) return Fail(result.status());
+  controller_.cost().SetTarget(target_costs_, /*sequences=*/1);
+  if (target_ran_prompt_) {
+    speculator_->OnVerified(static_cast<int>(verify.draft.size()), us);
+  }
+  target_ran_prompt_ = true;
   Take(turn_->OnVerified(result->tokens));
   TANDEM_CHECK(end_ != FinishReason::kError);  // the decoder's answer is right
   return absl::OkStatus();
+}
+
+void InferenceSession::RunPropose(const ProposeAction& propose) {
+  double us = 0;
+  const absl::StatusOr<DecodeResult> result =
+      Propose({.engine = draft_,
+               .decoder = draft_decoder_.get(),
+               .costs = &draft_costs_},
+              propose, &us);
+  if (!result.ok()) {
+    draft_decoder_.reset();
+    Take(turn_->OnDrafterLost());
+    return;
+  }
+  controller_.cost().SetDraft(draft_costs_, /*sequences=*/1);
+  std::vector<TokenId> draft;
+  for (const SampledToken& token : result->tokens) draft.push_back(token.id);
+  if (draft_ran_prompt_) {
+    speculator_->OnProposed(static_cast<int>(draft.size()),
+                            static_cast<int>(propose.tokens.size()), us);
+  }
+  draft_ran_prompt_ = true;
+  Take(turn_->OnProposed(draft));
 }
 
 void InferenceSession::Take(std::vector<TurnAction> actions) {
@@ -171,6 +220,7 @@ void InferenceSession::Take(std::vector<TurnAction> actions) {
       pending_.reset();
       target_decoder_.reset();
       draft_decoder_.reset();
+      speculator_.reset();
     } else {
       pending_ = std::move(action);
     }

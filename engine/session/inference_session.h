@@ -22,6 +22,9 @@
 #include "engine/sampling/gen_options.h"
 #include "engine/session/sequence_decoder.h"
 #include "engine/session/turn.h"
+#include "engine/speculation/cost_curve.h"
+#include "engine/speculation/draft_controller.h"
+#include "engine/speculation/speculator.h"
 
 namespace tandem {
 
@@ -78,6 +81,7 @@ class InferenceSession {
 
   // Performs the request under way.
   absl::Status RunPending();
+  void RunPropose(const ProposeAction& propose);
   void Take(std::vector<TurnAction> actions);
   absl::Status Fail(const absl::Status& status);
   // The turn is over for the caller: nothing more will come.
@@ -91,6 +95,16 @@ class InferenceSession {
   std::unique_ptr<Turn> turn_;  // the last one; null before the first
   std::unique_ptr<SequenceDecoder> target_decoder_;  // while generating
   std::unique_ptr<SequenceDecoder> draft_decoder_;   // while it works
+  // What drafting brings and costs here, over all turns, and the plans of the
+  // turn's rounds. Times do not change the text.
+  DraftController controller_;
+  CostCurve target_costs_;
+  CostCurve draft_costs_;
+  std::unique_ptr<Speculator> speculator_;  // while generating
+  // A turn's first requests run its prompt too and tell nothing of rounds.
+  bool target_ran_prompt_ = false;
+  bool draft_ran_prompt_ = false;
+
   std::optional<TurnAction> pending_;  // ProposeAction or VerifyAction
   std::optional<FinishReason> end_;    // the turn's, from its EndAction
   std::deque<SampledToken> buffer_;

@@ -41,6 +41,19 @@ absl::string_view FinishReasonName(FinishReason reason) {
   return "";
 }
 
+void SpeculationCounts::Add(const SpeculationCounts& more) {
+  rounds += more.rounds;
+  drafted += more.drafted;
+  accepted += more.accepted;
+  lookup.drafted += more.lookup.drafted;
+  lookup.accepted += more.lookup.accepted;
+  for (size_t i = 0; i < positions.size(); ++i) {
+    positions[i].drafted += more.positions[i].drafted;
+    positions[i].accepted += more.positions[i].accepted;
+  }
+  late += more.late;
+}
+
 bool IsStopToken(const Tokenizer& tokenizer, const GenOptions& options,
                  TokenId id) {
   if (!options.ignore_eos && tokenizer.IsEndOfGeneration(id)) return true;
@@ -86,8 +99,9 @@ Turn::Turn(const Tokenizer* tokenizer, TurnSpec spec,
   drafter_has_ = length();
 }
 
-std::vector<TurnAction> Turn::Start(bool has_drafter) {
+std::vector<TurnAction> Turn::Start(bool has_drafter, Speculator* speculator) {
   if (phase_ != Phase::kCreated) return {};
+  speculator_ = speculator;
   has_drafter_ = has_drafter;
   if (finish_.has_value()) return {End(*finish_)};
   return {BeginRound()};
@@ -96,14 +110,24 @@ std::vector<TurnAction> Turn::Start(bool has_drafter) {
 std::vector<TurnAction> Turn::OnProposed(absl::Span<const TokenId> draft) {
   if (phase_ != Phase::kProposing) return {};
   drafter_proposed_ = true;
+  TakeDraft(draft, draft_length_);
+  return {BeginVerify()};
+}
+
+std::vector<TurnAction> Turn::OnDraftLate() {
+  if (phase_ != Phase::kProposing) return {};
+  ++speculation_.late;
+  return OnProposed({});
+}
+
+void Turn::TakeDraft(absl::Span<const TokenId> draft, int length_max) {
   for (const TokenId id : draft) {
-    if (static_cast<int>(draft_.size()) == draft_length_) break;
+    if (static_cast<int>(draft_.size()) == length_max) break;
     if (!InVocabulary(*tokenizer_, id)) break;
     draft_.push_back(id);
     // Nothing is committed after a stop token, so nothing is verified there.
     if (IsStopToken(*tokenizer_, spec_.options, id)) break;
   }
-  return {BeginVerify()};
 }
 
 std::vector<TurnAction> Turn::OnVerified(
@@ -125,9 +149,7 @@ std::vector<TurnAction> Turn::OnVerified(
     if (Commit(tokens[i])) break;
   }
   emit.text = TakeText();
-  ++speculation_.rounds;
-  speculation_.drafted += static_cast<int64_t>(draft_.size());
-  speculation_.accepted += accepted;
+  CountRound(accepted);
 
   // The target chose the last token but has not run it.
   target_has_ = length() - 1;
@@ -137,10 +159,31 @@ std::vector<TurnAction> Turn::OnVerified(
         std::max<int64_t>(static_cast<int64_t>(draft_.size()) - 1, 0);
     drafter_has_ = start + std::min(accepted, ran);
   }
+  // A draft that the turn's end cut tells nothing of the drafter.
+  if (speculator_ != nullptr && !finish_.has_value()) {
+    speculator_->OnRound(static_cast<int>(draft_.size()),
+                         static_cast<int>(accepted));
+  }
   std::vector<TurnAction> actions;
   actions.push_back(std::move(emit));
   actions.push_back(finish_.has_value() ? End(*finish_) : BeginRound());
   return actions;
+}
+
+void Turn::CountRound(int64_t accepted) {
+  const DraftCounts counts = {.drafted = static_cast<int64_t>(draft_.size()),
+                              .accepted = accepted};
+  ++speculation_.rounds;
+  speculation_.drafted += counts.drafted;
+  speculation_.accepted += counts.accepted;
+  if (source_ == DraftSource::kLookup) {
+    speculation_.lookup.drafted += counts.drafted;
+    speculation_.lookup.accepted += counts.accepted;
+  }
+  for (int64_t i = 0; i < counts.drafted; ++i) {
+    ++speculation_.positions[i].drafted;
+    if (i < accepted) ++speculation_.positions[i].accepted;
+  }
 }
 
 std::vector<TurnAction> Turn::OnDrafterLost() {
@@ -220,18 +263,36 @@ std::string Turn::TakeText() {
 TurnAction Turn::BeginRound() {
   draft_.clear();
   drafter_proposed_ = false;
-  int64_t limit =
-      std::min<int64_t>(spec_.options.draft_length, Remaining() - 1);
-  if (spec_.draft_context_max > 0) {
-    limit = std::min<int64_t>(limit, spec_.draft_context_max - length());
-  }
-  if (!has_drafter_ || limit < 1) return BeginVerify();
-  draft_length_ = static_cast<int>(limit);
+  const int length_max =
+      static_cast<int>(std::min<int64_t>(kDraftLengthLimit, Remaining() - 1));
+  const DraftPlan plan = PlanRound(length_max);
+  source_ = plan.source;
+  if (source_ == DraftSource::kLookup) TakeDraft(plan.draft, length_max);
+  if (source_ != DraftSource::kModel) return BeginVerify();
+  draft_length_ = plan.length;
   phase_ = Phase::kProposing;
   const Position position = std::min(drafter_has_, length() - 1);
   return ProposeAction{.position = position,
                        .tokens = TokensFrom(position),
                        .draft_length = draft_length_};
+}
+
+DraftPlan Turn::PlanRound(int length_max) {
+  int64_t model_max = has_drafter_ ? length_max : 0;
+  if (spec_.draft_context_max > 0) {
+    model_max =
+        std::clamp<int64_t>(spec_.draft_context_max - length(), 0, model_max);
+  }
+  if (speculator_ != nullptr) {
+    return speculator_->PlanRound({.prompt = spec_.prompt,
+                                   .generated = generated_,
+                                   .length_max = length_max,
+                                   .model_max = static_cast<int>(model_max)});
+  }
+  const int length = static_cast<int>(std::min<int64_t>(
+      model_max, spec_.options.draft_length.value_or(kDraftLengthDefault)));
+  if (length < 1) return {};
+  return {.source = DraftSource::kModel, .length = length};
 }
 
 TurnAction Turn::BeginVerify() {

@@ -6,10 +6,13 @@
 // Text is a function of (prompt, options, seed): a Turn built again with the
 // tokens that were committed before goes on with the same text, which is how a
 // turn survives the loss of a worker, of a client connection or of a process.
+//
+// A Speculator (engine/speculation) plans what each round drafts with.
 
 #ifndef TANDEM_ENGINE_SESSION_TURN_H_
 #define TANDEM_ENGINE_SESSION_TURN_H_
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -22,6 +25,7 @@
 #include "engine/base/types.h"
 #include "engine/sampling/gen_options.h"
 #include "engine/sampling/logits_processor.h"
+#include "engine/speculation/speculator.h"
 #include "engine/tokenizer/stream_decoder.h"
 #include "engine/tokenizer/tokenizer.h"
 
@@ -62,10 +66,23 @@ struct TurnUsage {
   int64_t generated_tokens = 0;
 };
 
+// Draft tokens that were verified, and those of them that were equal to the
+// target's own and committed.
+struct DraftCounts {
+  int64_t drafted = 0;
+  int64_t accepted = 0;
+};
+
 struct SpeculationCounts {
-  int64_t rounds = 0;    // verifications
-  int64_t drafted = 0;   // draft tokens that were verified
-  int64_t accepted = 0;  // of those, equal to the target's own and committed
+  int64_t rounds = 0;  // verifications
+  int64_t drafted = 0;
+  int64_t accepted = 0;
+  DraftCounts lookup = {};  // of those, from prompt lookup
+  // Of those, by position in the draft.
+  std::array<DraftCounts, kDraftLengthLimit> positions = {};
+  int64_t late = 0;  // rounds that went on without a late draft
+
+  void Add(const SpeculationCounts& more);
 };
 
 // Draft `draft_length` tokens after `tokens`, which stand from `position` on:
@@ -113,12 +130,20 @@ class Turn {
   Turn(const Tokenizer* tokenizer, TurnSpec spec,
        absl::Span<const SampledToken> committed = {});
 
-  // The first actions; once. `has_drafter` false: verifies without drafts.
-  std::vector<TurnAction> Start(bool has_drafter);
+  // The first actions; once. `has_drafter` false: no draft model is there.
+  // `speculator` plans the rounds and outlives them; null: each round drafts
+  // options.draft_length tokens, or kDraftLengthDefault where that is absent.
+  std::vector<TurnAction> Start(bool has_drafter,
+                                Speculator* speculator = nullptr);
 
   // The drafter's answer to the ProposeAction under way; any ids, any number
   // (empty: none).
   std::vector<TurnAction> OnProposed(absl::Span<const TokenId> draft);
+
+  // The drafter is too slow: the round goes on without its answer, which must
+  // not be given to OnProposed any more. The drafter stays and gets requests
+  // again; it takes them in order.
+  std::vector<TurnAction> OnDraftLate();
 
   // The target's answer to the VerifyAction under way: 1 .. draft + 1 tokens
   // in range, all but the last equal to the draft, else the turn ends with
@@ -167,6 +192,10 @@ class Turn {
   std::vector<TokenId> TokensFrom(Position position) const;
   // Decided text that no action has had.
   std::string TakeText();
+  DraftPlan PlanRound(int length_max);
+  // Takes what may be verified of a proposed draft.
+  void TakeDraft(absl::Span<const TokenId> draft, int length_max);
+  void CountRound(int64_t accepted);
   TurnAction BeginRound();
   TurnAction BeginVerify();
   TurnAction End(FinishReason reason);
@@ -184,7 +213,9 @@ class Turn {
   Position target_has_;
   Position drafter_has_;
   bool has_drafter_ = false;
+  Speculator* speculator_ = nullptr;
   // Of the round under way.
+  DraftSource source_ = DraftSource::kNone;
   bool drafter_proposed_ = false;
   int draft_length_ = 0;
   std::vector<TokenId> draft_;

@@ -1,6 +1,33 @@
 #include "services/common/options_conversion.h"
 
 namespace tandem {
+namespace {
+
+// A value of a newer version is any: it changes the speed only.
+DraftSources FromProto(v1::DraftSources sources) {
+  switch (sources) {
+    case v1::DRAFT_SOURCES_MODEL:
+      return DraftSources::kModel;
+    case v1::DRAFT_SOURCES_LOOKUP:
+      return DraftSources::kLookup;
+    default:
+      return DraftSources::kAny;
+  }
+}
+
+v1::DraftSources ToProto(DraftSources sources) {
+  switch (sources) {
+    case DraftSources::kAny:
+      return v1::DRAFT_SOURCES_UNSPECIFIED;
+    case DraftSources::kModel:
+      return v1::DRAFT_SOURCES_MODEL;
+    case DraftSources::kLookup:
+      return v1::DRAFT_SOURCES_LOOKUP;
+  }
+  return v1::DRAFT_SOURCES_UNSPECIFIED;
+}
+
+}  // namespace
 
 GenOptions FromProto(const v1::GenerationOptions& options) {
   GenOptions result;
@@ -29,6 +56,10 @@ GenOptions FromProto(const v1::GenerationOptions& options) {
   if (options.has_ignore_eos()) result.ignore_eos = options.ignore_eos();
   if (options.has_logprobs()) result.logprobs = options.logprobs();
   if (options.has_draft_length()) result.draft_length = options.draft_length();
+  if (options.has_draft_length_max()) {
+    result.draft_length_max = options.draft_length_max();
+  }
+  result.draft_sources = FromProto(options.draft_sources());
   return result;
 }
 
@@ -54,7 +85,11 @@ v1::GenerationOptions ToProto(const GenOptions& options) {
                                      options.stop_strings.end());
   result.set_ignore_eos(options.ignore_eos);
   if (options.logprobs.has_value()) result.set_logprobs(*options.logprobs);
-  result.set_draft_length(options.draft_length);
+  if (options.draft_length.has_value()) {
+    result.set_draft_length(*options.draft_length);
+  }
+  result.set_draft_length_max(options.draft_length_max);
+  result.set_draft_sources(ToProto(options.draft_sources));
   return result;
 }
 

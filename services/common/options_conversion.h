@@ -13,7 +13,8 @@ namespace tandem {
 
 // Fields that are not set get GenOptions' defaults.
 GenOptions FromProto(const v1::GenerationOptions& options);
-// Every field is set, but seed and logprobs only where they have a value.
+// Every field is set, but seed, logprobs and draft_length only where they have
+// a value.
 v1::GenerationOptions ToProto(const GenOptions& options);
 
 // The log-probabilities of a sampled token, and the token made of its two

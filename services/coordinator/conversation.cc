@@ -305,6 +305,12 @@ absl::Status Conversation::OpenTurn(const v1::TurnRequest& turn,
   setup.session_id = session_->id();
   setup.number = session_->turns() + 1;
   setup.first_epoch = session_->next_epoch();
+  setup.controller = services_->draft_priors.Get(target->fingerprint);
+  if (session_->turn() != nullptr) {
+    const double credit_us = setup.controller.opening_credit_us();
+    setup.controller = session_->turn()->TakeController();
+    setup.controller.AddOpeningCredit(credit_us);
+  }
   runner_ = session_->OpenTurn(std::make_unique<TurnRunner>(
       loop, services_->router, services_->turn_limits, std::move(setup)));
   state_ = State::kTurn;
@@ -436,6 +442,8 @@ void Conversation::Pump() {
   switch (runner_->state()) {
     case TurnRunner::State::kEnded: {
       v1::ConverseResponse ended = EndedEvent();
+      services_->draft_priors.Put(runner_->fingerprint(),
+                                  runner_->TakeController());
       // The client may start its next turn as soon as it has this.
       LeaveTurn();
       state_ = State::kIdle;
@@ -516,6 +524,15 @@ v1::ConverseResponse Conversation::EndedEvent() const {
   stats.set_rpc_us(times.rpc_us);
   stats.set_first_token_us(times.first_token_us);
   stats.set_total_us(times.total_us);
+  for (const DraftCounts& position : counts.positions) {
+    if (position.drafted == 0) break;
+    stats.add_drafted_by_position(position.drafted);
+    stats.add_accepted_by_position(position.accepted);
+  }
+  stats.set_lookup_drafted_tokens(counts.lookup.drafted);
+  stats.set_lookup_accepted_tokens(counts.lookup.accepted);
+  stats.set_wait_us(times.wait_us);
+  stats.set_late_drafts(counts.late);
   return event;
 }
 

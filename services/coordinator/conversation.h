@@ -19,6 +19,7 @@
 
 #include "engine/base/status.h"
 #include "services/coordinator/background_thread.h"
+#include "services/coordinator/draft_priors.h"
 #include "services/coordinator/event_loop.h"
 #include "services/coordinator/router.h"
 #include "services/coordinator/session.h"
@@ -56,6 +57,7 @@ struct ConversationServices {
   BackgroundThread* background = nullptr;
   TurnAdmission* admission = nullptr;
   TurnLimits turn_limits;
+  DraftPriors draft_priors;
   std::atomic<bool> draining{false};
 };
 

@@ -31,7 +31,8 @@ StreamTag FromProto(const v1::StreamTag& proto) {
 VerifiedTokens FromProto(const v1::TokensVerified& proto) {
   VerifiedTokens verified{.position = proto.position(),
                           .tokens = {},
-                          .compute_us = proto.compute_us()};
+                          .compute_us = proto.compute_us(),
+                          .served_us = proto.served_us()};
   for (int i = 0; i < proto.token_ids_size(); ++i) {
     if (i < proto.logprobs_size()) {
       verified.tokens.push_back(
@@ -151,7 +152,8 @@ class DecodeCall
                                    {.position = proposed.position(),
                                     .tokens = {proposed.token_ids().begin(),
                                                proposed.token_ids().end()},
-                                    .compute_us = proposed.compute_us()});
+                                    .compute_us = proposed.compute_us(),
+                                    .served_us = proposed.served_us()});
       }
       case v1::DecodeResponse::kVerified:
         return events_->OnVerified(tag, FromProto(response_.verified()));
@@ -217,6 +219,16 @@ class GrpcWorkerStream : public WorkerStream {
 GrpcWorkerLink::GrpcWorkerLink(std::shared_ptr<grpc::Channel> channel)
     : stub_(v1::WorkerService::NewStub(channel)),
       streams_(std::make_shared<std::atomic<int>>(0)) {}
+
+std::shared_ptr<const WorkerCosts> GrpcWorkerLink::costs() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return costs_;
+}
+
+void GrpcWorkerLink::SetCosts(std::shared_ptr<const WorkerCosts> costs) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  costs_ = std::move(costs);
+}
 
 std::unique_ptr<WorkerStream> GrpcWorkerLink::Open(
     OpenRequest request, EventLoop* loop, WorkerStreamEvents* events,

@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <optional>
 
 #include "services/coordinator/worker_link.h"
@@ -29,6 +30,10 @@ class GrpcWorkerLink : public WorkerLink {
       OpenRequest request, EventLoop* loop, WorkerStreamEvents* events,
       std::optional<MonotonicTime> deadline) override;
 
+  std::shared_ptr<const WorkerCosts> costs() const override;
+  // Any thread.
+  void SetCosts(std::shared_ptr<const WorkerCosts> costs);
+
   // Streams whose call has not ended yet; any thread.
   int streams() const { return streams_->load(); }
 
@@ -36,6 +41,8 @@ class GrpcWorkerLink : public WorkerLink {
   // Shared with the streams' calls, which may end after the link is gone.
   const std::shared_ptr<v1::WorkerService::Stub> stub_;
   const std::shared_ptr<std::atomic<int>> streams_;
+  mutable std::mutex mutex_;
+  std::shared_ptr<const WorkerCosts> costs_;  // guarded by mutex_
 };
 
 }  // namespace tandem

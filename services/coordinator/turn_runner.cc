@@ -11,6 +11,11 @@
 namespace tandem {
 namespace {
 
+// A pass of so many rows tells what a prompt's token costs.
+constexpr double kPromptRows = 64;
+// Rounds between looks at whether a deferred drafter can be afforded.
+constexpr int kOpeningEveryRounds = 16;
+
 int64_t Micros(MonotonicDuration duration) {
   return std::chrono::duration_cast<std::chrono::microseconds>(duration)
       .count();
@@ -35,6 +40,7 @@ TurnRunner::TurnRunner(EventLoop* loop, WorkerDirectory* directory,
       directory_(directory),
       limits_(limits),
       setup_(std::move(setup)),
+      controller_(setup_.controller),
       turn_(std::make_unique<Turn>(setup_.tokenizer.get(), setup_.spec)),
       next_epoch_(setup_.first_epoch) {}
 
@@ -52,10 +58,7 @@ void TurnRunner::Start(WorkerChoice target) {
 void TurnRunner::Resume() {
   TANDEM_CHECK(state_ == State::kSuspended);
   status_ = absl::OkStatus();
-  const SpeculationCounts counts = turn_->speculation();
-  earlier_.rounds += counts.rounds;
-  earlier_.drafted += counts.drafted;
-  earlier_.accepted += counts.accepted;
+  earlier_.Add(turn_->speculation());
   const std::vector<SampledToken> committed = turn_->generated();
   turn_ =
       std::make_unique<Turn>(setup_.tokenizer.get(), setup_.spec, committed);
@@ -75,7 +78,9 @@ void TurnRunner::Launch(std::optional<WorkerChoice> target) {
   }
   const bool has_drafter = OpenDrafter();
   if (target.has_value()) OpenTarget(*target);
-  Perform(turn_->Start(has_drafter));
+  speculator_ = std::make_unique<Speculator>(&controller_, setup_.spec.options);
+  TakeCosts();
+  Perform(turn_->Start(has_drafter, speculator_.get()));
   if (!target.has_value() && active()) {
     LoseTarget(MakeError(absl::StatusCode::kUnavailable,
                          {.reason = kReasonNoWorker, .violations = {}},
@@ -84,13 +89,38 @@ void TurnRunner::Launch(std::optional<WorkerChoice> target) {
 }
 
 bool TurnRunner::OpenDrafter() {
-  if (setup_.spec.options.draft_length == 0) return false;
+  if (!MayUseModel(setup_.spec.options)) return false;
   const std::optional<WorkerChoice> drafter = directory_->PickDrafter(
       {.vocabulary_fingerprint = vocabulary_fingerprint_,
        .context_min = static_cast<Position>(turn_->session_tokens().size())});
+  drafter_deferred_ = false;
   if (!drafter.has_value()) return false;
+  // A fixed length is wanted whether it pays or not, and what is not known is
+  // found out.
+  const std::shared_ptr<const WorkerCosts> costs = drafter->link->costs();
+  if (!setup_.spec.options.draft_length.has_value() && costs != nullptr) {
+    const double prompt_us =
+        costs->passes.At(kPromptRows) / kPromptRows *
+        static_cast<double>(turn_->session_tokens().size());
+    if (!controller_.TakeOpening(prompt_us)) {
+      drafter_deferred_ = true;
+      return false;
+    }
+  }
   OpenLane(*drafter, /*is_target=*/false, &drafter_);
   return true;
+}
+
+void TurnRunner::OpenDeferredDrafter() {
+  if (--rounds_to_opening_ > 0) return;
+  rounds_to_opening_ = kOpeningEveryRounds;
+  if (drafter_deferred_ && OpenDrafter()) turn_->OnDrafterAttached();
+}
+
+DraftController TurnRunner::TakeController() {
+  DraftController taken = controller_;
+  controller_.AddOpeningCredit(-controller_.opening_credit_us());
+  return taken;
 }
 
 void TurnRunner::OpenLane(const WorkerChoice& worker, bool is_target,
@@ -100,10 +130,12 @@ void TurnRunner::OpenLane(const WorkerChoice& worker, bool is_target,
   lane->tag = {.session_id = setup_.session_id,
                .epoch = next_epoch_++,
                .turn = setup_.number};
+  lane->link = worker.link;
   lane->name = worker.name;
   lane->context_max = worker.context_max;
   const Position wanted = static_cast<Position>(spec.prompt.size()) +
-                          spec.options.max_tokens + spec.options.draft_length;
+                          spec.options.max_tokens +
+                          DraftLengthMax(spec.options);
   OpenRequest open{.tag = lane->tag,
                    .model_id = worker.model_id,
                    .fingerprint = is_target ? fingerprint_ : "",
@@ -139,10 +171,9 @@ void TurnRunner::SetTokensRead(int64_t tokens) {
 }
 
 SpeculationCounts TurnRunner::speculation() const {
-  const SpeculationCounts now = turn_->speculation();
-  return {.rounds = earlier_.rounds + now.rounds,
-          .drafted = earlier_.drafted + now.drafted,
-          .accepted = earlier_.accepted + now.accepted};
+  SpeculationCounts counts = earlier_;
+  counts.Add(turn_->speculation());
+  return counts;
 }
 
 TurnRunner::Group TurnRunner::NextGroup(int64_t tokens,
@@ -215,6 +246,7 @@ void TurnRunner::SendPending() {
     target_.expected =
         verify.position + static_cast<Position>(verify.tokens.size());
     target_.sent_at = loop_->Now();
+    target_.draft_length = static_cast<int>(verify.draft.size());
     target_.stream->Verify(std::move(verify));
   }
 }
@@ -223,34 +255,99 @@ void TurnRunner::SendPropose(ProposeAction propose) {
   const Position end =
       propose.position + static_cast<Position>(propose.tokens.size());
   // A drafter with a smaller context only ends drafting.
-  if (end + propose.draft_length > drafter_.context_max) return LoseDrafter();
+  const Position room = drafter_.context_max - end;
+  if (room < 1) return LoseDrafter();
+  propose.draft_length =
+      static_cast<int>(std::min<Position>(propose.draft_length, room));
   // Where the first request follows `open`, the prompt is run first.
   const Position prefill = drafter_.opened ? 0 : end;
   drafter_.outstanding = true;
   drafter_.expected = end;
   drafter_.sent_at = loop_->Now();
-  draft_timer_ = loop_->SetTimer(loop_->Now() + limits_.draft_round_deadline +
-                                     prefill * limits_.draft_prefill_per_token,
-                                 [this] {
-                                   LoseDrafter();
-                                   Notify();
-                                 });
+  drafter_.rows = static_cast<int>(propose.tokens.size());
+  drafter_.draft_length = propose.draft_length;
+  if (drafter_.ran_prompt && controller_.cost().draft_known()) {
+    const auto expected = std::chrono::duration_cast<MonotonicDuration>(
+        std::chrono::duration<double, std::micro>(
+            controller_.cost().DraftUs(propose.draft_length)));
+    SetDraftTimer(std::max(limits_.draft_patience * expected,
+                           expected + limits_.draft_patience_min),
+                  &TurnRunner::OnDraftLate);
+  } else {
+    SetDraftTimer(limits_.draft_round_deadline +
+                      prefill * limits_.draft_prefill_per_token,
+                  &TurnRunner::LoseDrafter);
+  }
   drafter_.stream->Propose(std::move(propose));
 }
 
-bool TurnRunner::TakeAnswer(Lane* lane, const StreamTag& tag, Position position,
-                            int64_t compute_us) {
-  if (!active() || lane->stream == nullptr || !(tag == lane->tag) ||
-      !lane->outstanding || position != lane->expected) {
-    return false;  // stale, duplicated or unasked
+void TurnRunner::SetDraftTimer(MonotonicDuration since_sent,
+                               void (TurnRunner::*then)()) {
+  draft_timer_ = loop_->SetTimer(drafter_.sent_at + since_sent, [this, then] {
+    (this->*then)();
+    Notify();
+  });
+}
+
+// The answer may still come: it is dropped by its position, and only then the
+// drafter is asked again. So a slow drafter never has more than one request.
+void TurnRunner::OnDraftLate() {
+  drafter_.late = true;
+  const int64_t waited_us = Micros(loop_->Now() - drafter_.sent_at);
+  times_.rpc_us += waited_us;
+  times_.wait_us += waited_us;
+  speculator_->SetModelBusy(true);
+  speculator_->OnDraftLate(drafter_.draft_length, drafter_.rows,
+                           static_cast<double>(waited_us));
+  if (limits_.draft_round_deadline > loop_->Now() - drafter_.sent_at) {
+    SetDraftTimer(limits_.draft_round_deadline, &TurnRunner::LoseDrafter);
+    Perform(turn_->OnDraftLate());
+  } else {
+    LoseDrafter();
   }
+}
+
+bool TurnRunner::IsAnswer(const Lane& lane, const StreamTag& tag,
+                          Position position) const {
+  // Else it is stale, duplicated or unasked.
+  return active() && lane.stream != nullptr && tag == lane.tag &&
+         lane.outstanding && position == lane.expected;
+}
+
+std::optional<double> TurnRunner::TakeAnswer(Lane* lane,
+                                             const AnswerTimes& times) {
   lane->outstanding = false;
   // A worker's own clock is not trusted beyond the round trip.
   const int64_t round_trip_us = Micros(loop_->Now() - lane->sent_at);
-  const int64_t computed_us = std::clamp<int64_t>(compute_us, 0, round_trip_us);
+  const int64_t computed_us =
+      std::clamp<int64_t>(times.compute_us, 0, round_trip_us);
+  const int64_t served_us =
+      times.served_us <= 0
+          ? computed_us
+          : std::clamp(times.served_us, computed_us, round_trip_us);
   (lane == &target_ ? times_.verify_us : times_.draft_us) += computed_us;
   times_.rpc_us += round_trip_us - computed_us;
-  return true;
+  times_.wait_us += served_us - computed_us;
+  if (!std::exchange(lane->ran_prompt, true)) return std::nullopt;
+  return static_cast<double>(round_trip_us);
+}
+
+void TurnRunner::TakeCosts() {
+  const auto is_new = [](Lane* lane) {
+    if (lane->link == nullptr) return false;
+    std::shared_ptr<const WorkerCosts> costs = lane->link->costs();
+    if (costs == nullptr || costs == lane->costs) return false;
+    lane->costs = std::move(costs);
+    return true;
+  };
+  if (is_new(&target_)) {
+    controller_.cost().SetTarget(target_.costs->passes,
+                                 target_.costs->sequences);
+  }
+  if (is_new(&drafter_)) {
+    controller_.cost().SetDraft(drafter_.costs->passes,
+                                drafter_.costs->sequences);
+  }
 }
 
 void TurnRunner::OnOpened(const StreamTag& tag,
@@ -273,19 +370,35 @@ void TurnRunner::OnOpened(const StreamTag& tag,
 }
 
 void TurnRunner::OnProposed(const StreamTag& tag, ProposedTokens proposed) {
-  if (!TakeAnswer(&drafter_, tag, proposed.position, proposed.compute_us)) {
+  if (!IsAnswer(drafter_, tag, proposed.position)) return;
+  loop_->CancelTimer(&draft_timer_);
+  if (std::exchange(drafter_.late, false)) {
+    drafter_.outstanding = false;
+    speculator_->SetModelBusy(false);
+    controller_.cost().OnProposed(
+        drafter_.draft_length, drafter_.rows,
+        static_cast<double>(Micros(loop_->Now() - drafter_.sent_at)));
     return;
   }
-  loop_->CancelTimer(&draft_timer_);
+  const std::optional<double> us = TakeAnswer(
+      &drafter_,
+      {.compute_us = proposed.compute_us, .served_us = proposed.served_us});
+  if (us.has_value()) {
+    speculator_->OnProposed(static_cast<int>(proposed.tokens.size()),
+                            drafter_.rows, *us);
+  }
   Perform(turn_->OnProposed(proposed.tokens));
   Notify();
 }
 
 void TurnRunner::OnVerified(const StreamTag& tag, VerifiedTokens verified) {
-  if (!target_.opened ||
-      !TakeAnswer(&target_, tag, verified.position, verified.compute_us)) {
-    return;
-  }
+  if (!target_.opened || !IsAnswer(target_, tag, verified.position)) return;
+  const std::optional<double> us = TakeAnswer(
+      &target_,
+      {.compute_us = verified.compute_us, .served_us = verified.served_us});
+  TakeCosts();
+  if (us.has_value()) speculator_->OnVerified(target_.draft_length, *us);
+  OpenDeferredDrafter();
   target_opens_ = 1;
   tried_ = {target_.name};
   lost_at_.reset();
@@ -309,6 +422,7 @@ void TurnRunner::OnClosed(const StreamTag& tag, const absl::Status& status) {
 void TurnRunner::LoseDrafter() {
   loop_->CancelTimer(&draft_timer_);
   drafter_ = Lane();
+  speculator_->SetModelBusy(false);
   Perform(turn_->OnDrafterLost());
 }
 
@@ -394,6 +508,7 @@ void TurnRunner::Release() {
   drafter_ = Lane();
   pending_propose_.reset();
   pending_verify_.reset();
+  speculator_.reset();
   loop_->CancelTimer(&timeout_timer_);
   loop_->CancelTimer(&draft_timer_);
   loop_->CancelTimer(&recovery_timer_);

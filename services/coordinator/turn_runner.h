@@ -20,6 +20,8 @@
 #include "absl/types/span.h"
 #include "engine/base/status.h"
 #include "engine/session/turn.h"
+#include "engine/speculation/draft_controller.h"
+#include "engine/speculation/speculator.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "services/coordinator/event_loop.h"
 #include "services/coordinator/worker_link.h"
@@ -36,6 +38,10 @@ struct TurnLimits {
   int target_opens_max = 6;
   // Between looking for a target again; doubled with each stream that failed.
   MonotonicDuration recovery_poll = std::chrono::milliseconds(100);
+  // A round waits for its draft so many times as long as drafting should take,
+  // and at least so much longer; then it goes on without.
+  int draft_patience = 4;
+  MonotonicDuration draft_patience_min = std::chrono::milliseconds(20);
   // A drafter that needs longer for one round is dropped for the turn.
   MonotonicDuration draft_round_deadline = std::chrono::seconds(2);
   // Added in the first round, for each token of the prompt.
@@ -52,6 +58,8 @@ struct TurnSetup {
   TurnSpec spec;  // has passed Turn::Check
   // From Start; then the turn ends with kDeadline.
   std::optional<MonotonicDuration> timeout;
+  // What was learned of drafting before.
+  DraftController controller = {};
 };
 
 // What the turn's rounds took, in microseconds.
@@ -59,6 +67,7 @@ struct TurnTimes {
   int64_t draft_us = 0;   // draft workers computing
   int64_t verify_us = 0;  // target workers computing
   int64_t rpc_us = 0;     // the rest of the round trips
+  int64_t wait_us = 0;    // of that, waiting in workers
   int64_t first_token_us = 0;
   int64_t total_us = 0;
 };
@@ -124,6 +133,10 @@ class TurnRunner : private WorkerStreamEvents {
 
   SpeculationCounts speculation() const;
   const TurnTimes& times() const { return times_; }
+  // With what was learned in this turn. Taken, it leaves its credit with the
+  // taker.
+  const DraftController& controller() const { return controller_; }
+  DraftController TakeController();
 
   // A group of tokens [first, end) and where their text ends in turn().text().
   struct Group {
@@ -141,6 +154,8 @@ class TurnRunner : private WorkerStreamEvents {
   // A worker's stream and the request under way on it.
   struct Lane {
     std::unique_ptr<WorkerStream> stream;
+    std::shared_ptr<WorkerLink> link;
+    std::shared_ptr<const WorkerCosts> costs;  // that the controller has
     StreamTag tag;
     std::string name;
     Position context_max = 0;
@@ -148,6 +163,17 @@ class TurnRunner : private WorkerStreamEvents {
     bool outstanding = false;
     Position expected = 0;  // position of the answer
     MonotonicTime sent_at;
+    // The first request runs the prompt too and tells nothing of rounds.
+    bool ran_prompt = false;
+    // Of the request under way: tokens that the worker may lack, and the
+    // draft.
+    int rows = 0;
+    int draft_length = 0;
+    bool late = false;  // a drafter's: the round went on without it
+  };
+  struct AnswerTimes {
+    int64_t compute_us = 0;
+    int64_t served_us = 0;
   };
 
   void OnOpened(const StreamTag& tag, const std::string& fingerprint) override;
@@ -158,7 +184,10 @@ class TurnRunner : private WorkerStreamEvents {
   // Start and Resume from the turn's committed tokens.
   void Launch(std::optional<WorkerChoice> target);
   void OpenLane(const WorkerChoice& worker, bool is_target, Lane* lane);
+  // Opens a drafter if there is one and, at the turn's beginning, if that may
+  // pay; one that may not is deferred until there is credit for it.
   bool OpenDrafter();
+  void OpenDeferredDrafter();
   void Perform(std::vector<TurnAction> actions);
   void OnAction(ProposeAction propose);
   void OnAction(VerifyAction verify);
@@ -166,9 +195,17 @@ class TurnRunner : private WorkerStreamEvents {
   void OnAction(EndAction end);
   void SendPending();
   void SendPropose(ProposeAction propose);
-  bool TakeAnswer(Lane* lane, const StreamTag& tag, Position position,
-                  int64_t compute_us);
+  bool IsAnswer(const Lane& lane, const StreamTag& tag,
+                Position position) const;
+  // Counts the times of the lane's answer, which is there; gives its round
+  // trip, or nothing where that says little of rounds.
+  std::optional<double> TakeAnswer(Lane* lane, const AnswerTimes& times);
+  // Gives the controller what the workers have reported since.
+  void TakeCosts();
 
+  // Calls `then` so long after the proposal was sent.
+  void SetDraftTimer(MonotonicDuration since_sent, void (TurnRunner::*then)());
+  void OnDraftLate();
   void LoseDrafter();
   void LoseTarget(const absl::Status& status);
   enum class Wait { kNone, kOver };
@@ -192,6 +229,8 @@ class TurnRunner : private WorkerStreamEvents {
   bool taken_ = false;
   absl::Status status_;
   FinishReason finish_reason_ = FinishReason::kError;
+  DraftController controller_;
+  std::unique_ptr<Speculator> speculator_;  // while active
   std::unique_ptr<Turn> turn_;
   std::string model_id_;
   std::string fingerprint_;
@@ -200,6 +239,8 @@ class TurnRunner : private WorkerStreamEvents {
 
   Lane target_;
   Lane drafter_;
+  bool drafter_deferred_ = false;
+  int rounds_to_opening_ = 1;
   // The request to send next; held while its worker is missing or the reader
   // lags.
   std::optional<ProposeAction> pending_propose_;

@@ -18,6 +18,7 @@
 #include "engine/sampling/gen_options.h"
 #include "engine/sampling/logits_processor.h"
 #include "engine/session/turn.h"
+#include "engine/speculation/cost_curve.h"
 #include "services/coordinator/event_loop.h"
 
 namespace tandem {
@@ -45,12 +46,14 @@ struct ProposedTokens {
   Position position = 0;
   std::vector<TokenId> tokens;
   int64_t compute_us = 0;
+  int64_t served_us = 0;  // at the worker, with waiting; 0: not told
 };
 
 struct VerifiedTokens {
   Position position = 0;
   std::vector<SampledToken> tokens;
   int64_t compute_us = 0;
+  int64_t served_us = 0;
 };
 
 // What a stream tells, on the loop, with the tag that came over the wire (it
@@ -76,10 +79,18 @@ class WorkerStream {
   virtual void Verify(VerifyAction verify) = 0;
 };
 
+// What a worker's passes cost lately, as it told. Immutable.
+struct WorkerCosts {
+  CostCurve passes;
+  double sequences = 1;  // that share a pass
+};
+
 // One worker. Outlives its streams' opening, not the streams.
 class WorkerLink {
  public:
   virtual ~WorkerLink() = default;
+  // The newest report; null: none yet. Any thread.
+  virtual std::shared_ptr<const WorkerCosts> costs() const = 0;
   // Opens a sequence; requests may follow at once. `loop` and `events` outlive
   // the stream. `deadline`: when the worker may give up by itself.
   virtual std::unique_ptr<WorkerStream> Open(

@@ -19,6 +19,8 @@ namespace {
 // A worker answers Describe at once or is hung.
 constexpr std::chrono::seconds kDescribeDeadline(5);
 constexpr std::chrono::seconds kTokenizerDeadline(60);
+// In one pass; more than any worker has.
+constexpr double kSequencesMax = 1 << 16;
 
 const char* RoleName(WorkerRole role) {
   return role == WorkerRole::kTarget ? "target" : "draft";
@@ -27,6 +29,25 @@ const char* RoleName(WorkerRole role) {
 v1::WorkerRole ToProto(WorkerRole role) {
   return role == WorkerRole::kTarget ? v1::WORKER_ROLE_TARGET
                                      : v1::WORKER_ROLE_DRAFT;
+}
+
+// A worker says what it likes: rows that do not ascend and times below zero are
+// left out.
+std::shared_ptr<const WorkerCosts> ReadCosts(const v1::WatchResponse& load) {
+  std::vector<StepCost> costs;
+  for (const v1::StepCost& cost : load.step_costs()) {
+    const int rows_before = costs.empty() ? 0 : costs.back().rows;
+    if (cost.rows() <= rows_before || cost.step_us() < 0) continue;
+    costs.push_back(
+        {.rows = cost.rows(), .us = static_cast<double>(cost.step_us())});
+  }
+  // Written so that a NaN is 1 too.
+  const double sequences =
+      load.sequences_per_step() >= 1
+          ? std::min(load.sequences_per_step(), kSequencesMax)
+          : 1;
+  return std::make_shared<const WorkerCosts>(
+      WorkerCosts{.passes = CostCurve(costs), .sequences = sequences});
 }
 
 // From half to one and a half times, so that coordinators do not come at the
@@ -227,6 +248,7 @@ absl::Status WorkerPool::Watch(Slot* slot) {
     info.draining = load.draining();
     info.streams_open = load.streams_open();
     info.requests_pending = load.requests_pending();
+    slot->link->SetCosts(ReadCosts(load));
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       slot->info = info;

@@ -93,6 +93,7 @@ ComputeLoad ComputeLoop::load() const {
   load.streams_open = streams_open_;
   load.requests_pending = requests_pending_;
   load.step_costs_us = costs_.averages();
+  load.sequences_per_step = sequences_per_step_;
   return load;
 }
 
@@ -251,6 +252,7 @@ void ComputeLoop::BuildBatch() {
     decode_rows_left -= AddToBatch(stream.id, decode_rows_left);
     served_last_.decode = stream.id;
   }
+  batch_decodes_ = static_cast<int>(batch_.size());
   int prefill_rows_left = std::min(budget.prefill, rows_max - batch_rows_);
   for (const size_t index : order_) {
     const WorkingStream& stream = working_[index];
@@ -283,6 +285,14 @@ void ComputeLoop::RunBatch() {
   if (status.ok()) {
     absl::MutexLock lock(&mutex_);
     costs_.Add(batch_rows_, step_us);
+    if (batch_decodes_ > 0) {
+      sequences_per_step_ =
+          sequences_per_step_ == 0
+              ? batch_decodes_
+              : sequences_per_step_ +
+                    StepCosts::kNewestWeight *
+                        (batch_decodes_ - sequences_per_step_);
+    }
   } else {
     spdlog::error("a pass of {} rows failed: {}", batch_rows_,
                   absl::StatusCodeToString(status.code()));

@@ -87,6 +87,9 @@ struct ComputeLoad {
   int requests_pending = 0;
   KvUsage kv;
   std::map<int, double> step_costs_us;  // by rows
+  // Of the passes that had any: requests that clients wait for in one pass,
+  // moving average; 0: none yet.
+  double sequences_per_step = 0;
 };
 
 class ComputeLoop {
@@ -165,6 +168,7 @@ class ComputeLoop {
   int streams_open_ ABSL_GUARDED_BY(mutex_) = 0;
   int requests_pending_ ABSL_GUARDED_BY(mutex_) = 0;
   StepCosts costs_ ABSL_GUARDED_BY(mutex_);
+  double sequences_per_step_ ABSL_GUARDED_BY(mutex_) = 0;
   // Rows of the Step under way, and when its round began; infinite past:
   // asleep.
   int round_rows_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -179,6 +183,7 @@ class ComputeLoop {
   std::vector<StepItem> batch_;
   std::vector<Stream*> batch_streams_;
   int batch_rows_ = 0;
+  int batch_decodes_ = 0;  // items that clients wait for
   bool turn_failed_ = false;
 
   std::thread thread_;

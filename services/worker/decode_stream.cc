@@ -89,12 +89,17 @@ void DecodeStream::OnResult(absl::StatusOr<ComputeResult> result) {
   TANDEM_CHECK(!pending_.empty());
   const Pending pending = std::move(pending_.front());
   pending_.pop_front();
+  const int64_t served_us =
+      std::chrono::duration_cast<std::chrono::microseconds>(
+          std::chrono::steady_clock::now() - pending.arrived)
+          .count();
   v1::DecodeResponse response;
   *response.mutable_tag() = pending.tag;
   if (pending.kind == v1::DecodeRequest::kPropose) {
     v1::TokensProposed* proposed = response.mutable_proposed();
     proposed->set_position(pending.first_position);
     proposed->set_compute_us(result->compute_us);
+    proposed->set_served_us(served_us);
     for (const SampledToken& token : result->decoded.tokens) {
       proposed->add_token_ids(token.id);
     }
@@ -102,6 +107,7 @@ void DecodeStream::OnResult(absl::StatusOr<ComputeResult> result) {
     v1::TokensVerified* verified = response.mutable_verified();
     verified->set_position(pending.first_position);
     verified->set_compute_us(result->compute_us);
+    verified->set_served_us(served_us);
     for (const SampledToken& token : result->decoded.tokens) {
       verified->add_token_ids(token.id);
       if (wants_logprobs_) *verified->add_logprobs() = LogprobsToProto(token);

@@ -14,6 +14,7 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <atomic>
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <optional>
@@ -57,6 +58,8 @@ class DecodeStream final
     v1::StreamTag tag;
     v1::DecodeRequest::RequestCase kind = v1::DecodeRequest::REQUEST_NOT_SET;
     Position first_position = 0;  // of the answer's ids
+    std::chrono::steady_clock::time_point arrived =
+        std::chrono::steady_clock::now();
   };
 
   ~DecodeStream() override = default;

@@ -29,6 +29,10 @@ bool IsNews(const v1::WatchResponse& last, const v1::WatchResponse& now) {
       last.step_costs_size() != now.step_costs_size()) {
     return true;
   }
+  if (std::abs(now.sequences_per_step() - last.sequences_per_step()) >
+      kStepCostNews * last.sequences_per_step()) {
+    return true;
+  }
   for (int i = 0; i < now.step_costs_size(); ++i) {
     const double was = static_cast<double>(last.step_costs(i).step_us());
     const double is = static_cast<double>(now.step_costs(i).step_us());

@@ -24,11 +24,12 @@ namespace tandem {
 inline constexpr absl::Duration kWatchIntervalMin = absl::Milliseconds(100);
 inline constexpr absl::Duration kWatchIntervalMax = absl::Seconds(5);
 inline constexpr size_t kWatchersMax = 256;
-// A step cost that moved by less than this part is not news.
+// A step cost, or the sequences of a step, that moved by less than this part is
+// not news.
 inline constexpr double kStepCostNews = 0.2;
 
 // True where a watcher that has `last` should get `now`: any figure differs,
-// or a step cost is new or moved by kStepCostNews.
+// or a step cost is new or moved by kStepCostNews, or the sequences did.
 bool IsNews(const v1::WatchResponse& last, const v1::WatchResponse& now);
 
 class WatchHub {

@@ -147,6 +147,7 @@ v1::WatchResponse WorkerService::Report() const {
   report.set_kv_pages_free(load.kv.pages_total - load.kv.pages_reserved);
   report.set_kv_pages_total(load.kv.pages_total);
   report.set_kv_page_tokens(load.kv.page_tokens);
+  report.set_sequences_per_step(load.sequences_per_step);
   for (const auto& [rows, step_us] : load.step_costs_us) {
     v1::StepCost* cost = report.add_step_costs();
     cost->set_rows(rows);

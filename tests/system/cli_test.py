@@ -53,6 +53,19 @@ class CommandLineTest(processes.ClusterTest):
             self.assertLess(drafted["speculation"]["rounds"],
                             plain["speculation"]["rounds"])
 
+    def test_automatic_drafting_changes_no_token(self):
+        plain = self.generate("--draft-length", "0")
+        for flags in (["--draft-length", "auto"], [],
+                      ["--draft-length-max", "2"],
+                      ["--draft-sources", "lookup"]):
+            drafted = self.generate(*flags)
+            self.assertEqual(drafted["token_ids"], plain["token_ids"])
+            counts = drafted["speculation"]
+            self.assertEqual(sum(counts["drafted_by_position"]),
+                             counts["drafted_tokens"])
+            self.assertEqual(sum(counts["accepted_by_position"]),
+                             counts["accepted_tokens"])
+
     def test_a_drawn_seed_gives_the_turn_again(self):
         first = self.run_json("generate", PROMPT, "--max-tokens", "16")
         self.assertLess(first["seed"], 2**53)
@@ -106,6 +119,7 @@ class CommandLineTest(processes.ClusterTest):
                              "--stats")
         self.assertIn("drafted tokens accepted", result.stderr.decode())
         self.assertIn("verify", result.stderr.decode())
+        self.assertIn("a round: draft", result.stderr.decode())
 
     def test_timeout_ends_the_turn(self):
         turn = self.run_json("generate", PROMPT, "--max-tokens", "900",

@@ -21,6 +21,9 @@ namespace {
 
 constexpr int kPrompts = 20;
 constexpr int kDraftLengths[] = {0, 1, 4, 8};
+// In place of a length.
+constexpr int kAutomatic = -1;
+constexpr int kLookupOnly = -2;
 constexpr int kNeighbours = 8;
 
 const char* const kTexts[kPrompts] = {
@@ -71,7 +74,10 @@ v1::TurnRequest MakeTurn(int prompt, const OptionSet& set, int draft_length) {
   *turn.mutable_options() = set.options;
   turn.mutable_options()->set_seed(1000 + prompt);
   turn.mutable_options()->set_max_tokens(24 + prompt);
-  turn.mutable_options()->set_draft_length(draft_length);
+  if (draft_length >= 0) turn.mutable_options()->set_draft_length(draft_length);
+  if (draft_length == kLookupOnly) {
+    turn.mutable_options()->set_draft_sources(v1::DRAFT_SOURCES_LOOKUP);
+  }
   return turn;
 }
 
@@ -157,6 +163,38 @@ TEST_F(InvarianceTest, EveryDraftLengthGivesTheInProcessTokens) {
   EXPECT_GT(accepted, 0);
 }
 
+TEST_F(InvarianceTest, AutomaticLengthsAndLookupGiveTheInProcessTokens) {
+  int64_t model = 0;
+  int64_t looked_up = 0;
+  for (const OptionSet& set : OptionSets()) {
+    for (int prompt = 0; prompt < kPrompts; ++prompt) {
+      std::string text;
+      v1::TurnRequest turn = MakeTurn(prompt, set, 0);
+      turn.mutable_options()->set_max_tokens(60);
+      const std::vector<int32_t> ids = InProcess(turn, &text);
+      for (const int choice : {kAutomatic, kLookupOnly}) {
+        SCOPED_TRACE(std::string(set.name) + ", prompt " +
+                     std::to_string(prompt) + ", choice " +
+                     std::to_string(choice));
+        turn = MakeTurn(prompt, set, choice);
+        turn.mutable_options()->set_max_tokens(60);
+        const TurnResult result = cluster_->Generate(turn);
+        ExpectSame(result, ids, text);
+        const v1::SpeculationStats& stats = result.end.speculation();
+        looked_up += stats.lookup_accepted_tokens();
+        const int64_t by_model =
+            stats.drafted_tokens() - stats.lookup_drafted_tokens();
+        model += by_model;
+        if (choice == kLookupOnly) {
+          EXPECT_EQ(by_model, 0);
+        }
+      }
+    }
+  }
+  EXPECT_GT(model, 0);
+  EXPECT_GT(looked_up, 0);
+}
+
 TEST_F(InvarianceTest, EightSessionsBesideChangeNothing) {
   const std::vector<OptionSet> sets = OptionSets();
   std::atomic<bool> stop{false};
@@ -165,8 +203,9 @@ TEST_F(InvarianceTest, EightSessionsBesideChangeNothing) {
   for (int i = 0; i < kNeighbours; ++i) {
     neighbours.emplace_back([&, i] {
       for (int round = 0; !stop.load(); ++round) {
-        v1::TurnRequest turn = MakeTurn((i + round) % kPrompts,
-                                        sets[(i + round) % 3], (i * 3) % 9);
+        v1::TurnRequest turn =
+            MakeTurn((i + round) % kPrompts, sets[(i + round) % 3],
+                     i % 2 == 0 ? kAutomatic : (i * 3) % 9);
         turn.mutable_options()->set_seed(7 * i + round);
         const TurnResult result = cluster_->Generate(turn);
         EXPECT_TRUE(result.status.ok()) << result.status.error_message();
@@ -179,7 +218,8 @@ TEST_F(InvarianceTest, EightSessionsBesideChangeNothing) {
       std::string text;
       const std::vector<int32_t> ids =
           InProcess(MakeTurn(prompt, set, 0), &text);
-      const int draft_length = kDraftLengths[prompt % 4];
+      const int choices[] = {0, 1, 4, 8, kAutomatic, kLookupOnly};
+      const int draft_length = choices[prompt % 6];
       SCOPED_TRACE(std::string(set.name) + ", prompt " +
                    std::to_string(prompt));
       ExpectSame(cluster_->Generate(MakeTurn(prompt, set, draft_length)), ids,

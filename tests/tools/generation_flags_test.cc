@@ -33,7 +33,9 @@ TEST(GenerationFlagsTest, EveryFieldIsCarriedOver) {
                                             .stop_strings = {"="},
                                             .ignore_eos = true,
                                             .logprobs = 0,
-                                            .draft_length = 16});
+                                            .draft_length = "16",
+                                            .draft_length_max = 7,
+                                            .draft_sources = "lookup"});
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->max_tokens(), 1);
   EXPECT_TRUE(options->has_temperature());
@@ -53,6 +55,8 @@ TEST(GenerationFlagsTest, EveryFieldIsCarriedOver) {
   EXPECT_TRUE(options->ignore_eos());
   EXPECT_TRUE(options->has_logprobs());
   EXPECT_EQ(options->draft_length(), 16);
+  EXPECT_EQ(options->draft_length_max(), 7);
+  EXPECT_EQ(options->draft_sources(), v1::DRAFT_SOURCES_LOOKUP);
 }
 
 TEST(GenerationFlagsTest, OutOfRangeNamesEachFlag) {
@@ -60,12 +64,23 @@ TEST(GenerationFlagsTest, OutOfRangeNamesEachFlag) {
       ToGenerationOptions({.top_p = 0.0f,
                            .stop_token_ids = {1, -1},
                            .stop_strings = {std::string(257, 'x')},
-                           .draft_length = 17});
+                           .draft_length = "17",
+                           .draft_length_max = -1});
   const std::string message(options.status().message());
   EXPECT_THAT(message, HasSubstr("--top-p: "));
   EXPECT_THAT(message, HasSubstr("--stop-token (number 2): "));
   EXPECT_THAT(message, HasSubstr("--stop (number 1): "));
   EXPECT_THAT(message, HasSubstr("--draft-length: "));
+  EXPECT_THAT(message, HasSubstr("--draft-length-max: "));
+}
+
+TEST(GenerationFlagsTest, AutoIsTheDefault) {
+  const auto options =
+      ToGenerationOptions({.draft_length = "auto", .draft_sources = "any"});
+  ASSERT_TRUE(options.ok());
+  EXPECT_EQ(options->ByteSizeLong(), 0u);
+  EXPECT_EQ(ToGenerationOptions({.draft_sources = "model"})->draft_sources(),
+            v1::DRAFT_SOURCES_MODEL);
 }
 
 TEST(GenerationFlagsTest, MalformedTextIsNamed) {
@@ -80,6 +95,16 @@ TEST(GenerationFlagsTest, MalformedTextIsNamed) {
     EXPECT_THAT(std::string(options.status().message()), HasSubstr("--seed"))
         << seed;
   }
+  for (const char* length : {"", "Auto", "4x", "99999999999"}) {
+    const auto options = ToGenerationOptions({.draft_length = length});
+    EXPECT_THAT(std::string(options.status().message()),
+                HasSubstr("--draft-length"))
+        << length;
+  }
+  EXPECT_THAT(
+      std::string(
+          ToGenerationOptions({.draft_sources = "both"}).status().message()),
+      HasSubstr("--draft-sources both"));
   const auto options = ToGenerationOptions({.stop_strings = {"\xc3"}});
   EXPECT_THAT(std::string(options.status().message()), HasSubstr("UTF-8"));
 }

@@ -8,6 +8,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST(TurnReportTest, AppendJoins) {
   TurnRecord record;
@@ -50,7 +51,9 @@ TEST(TurnReportTest, JsonHasEveryKeyInOrder) {
   EXPECT_THAT(figures,
               ElementsAre("rounds", "drafted_tokens", "accepted_tokens",
                           "acceptance_rate", "draft_us", "verify_us", "rpc_us",
-                          "first_token_us", "total_us"));
+                          "first_token_us", "total_us", "drafted_by_position",
+                          "accepted_by_position", "lookup_drafted_tokens",
+                          "lookup_accepted_tokens", "wait_us", "late_drafts"));
 }
 
 TEST(TurnReportTest, NothingDividesByZero) {
@@ -69,6 +72,35 @@ TEST(TurnReportTest, StatsSplitTheTime) {
   EXPECT_THAT(TurnStats(record),
               HasSubstr("time: draft 10% (100 ms), verify 60% (600 ms), RPC "
                         "10% (100 ms), other 20% (200 ms)\n"));
+}
+
+TEST(TurnReportTest, StatsTellDraftsAndTheMeanRound) {
+  TurnRecord record;
+  EXPECT_THAT(TurnStats(record), Not(HasSubstr("drafts:")));
+  EXPECT_THAT(TurnStats(record), Not(HasSubstr("a round:")));
+  v1::SpeculationStats* stats = record.ended.mutable_speculation();
+  stats->set_rounds(10);
+  stats->set_drafted_tokens(18);
+  stats->set_accepted_tokens(11);
+  stats->add_drafted_by_position(10);
+  stats->add_drafted_by_position(8);
+  stats->add_accepted_by_position(9);
+  stats->add_accepted_by_position(2);
+  stats->set_lookup_drafted_tokens(6);
+  stats->set_lookup_accepted_tokens(5);
+  stats->set_late_drafts(3);
+  stats->set_draft_us(20000);
+  stats->set_verify_us(100000);
+  stats->set_rpc_us(8000);
+  stats->set_wait_us(5000);
+  EXPECT_THAT(TurnStats(record),
+              HasSubstr("drafts: accepted by position 90% 25%; model 6 of 12, "
+                        "lookup 5 of 6; 3 came too late\n"));
+  EXPECT_THAT(TurnStats(record),
+              HasSubstr("a round: draft 2.00 ms, verify 10.00 ms, RPC 0.30 ms, "
+                        "waiting in workers 0.50 ms\n"));
+  EXPECT_EQ(TurnJson(record)["speculation"]["accepted_by_position"].dump(),
+            "[9,2]");
 }
 
 }  // namespace

@@ -53,9 +53,9 @@ struct DepthFigure {
 struct SpeculativeFigure {
   double plain_tokens_per_second = 0;
   double speculative_tokens_per_second = 0;
-  double speedup = 0;          // median of the runs' own ratios
-  double acceptance_rate = 0;  // accepted / drafted
-  int draft_length = 0;
+  double speedup = 0;                    // median of the runs' own ratios
+  double acceptance_rate = 0;            // accepted / drafted
+  std::optional<int> draft_length = {};  // absent: automatic
   int distinct_tokens = 0;  // of the text; a loop of few says little
 };
 

@@ -45,7 +45,9 @@ Json SpeculativeJson(const SpeculativeFigure& figure) {
       {"speculative_tokens_per_second", figure.speculative_tokens_per_second},
       {"speedup", figure.speedup},
       {"acceptance_rate", figure.acceptance_rate},
-      {"draft_length", figure.draft_length},
+      {"draft_length", figure.draft_length.has_value()
+                           ? Json(*figure.draft_length)
+                           : Json("auto")},
       {"distinct_tokens", figure.distinct_tokens}};
 }
 
@@ -97,10 +99,12 @@ void PrintFigure(const ModelBenchReport& report, absl::string_view name,
 void PrintSpeculative(absl::string_view name, const SpeculativeFigure& figure,
                       std::ostream* out) {
   *out << absl::StreamFormat(
-      "%s: %.1f tokens/s plain, %.1f speculative: %.2fx at draft length %d, "
+      "%s: %.1f tokens/s plain, %.1f speculative: %.2fx at draft length %s, "
       "acceptance %.2f, %d distinct tokens\n",
       name, figure.plain_tokens_per_second,
-      figure.speculative_tokens_per_second, figure.speedup, figure.draft_length,
+      figure.speculative_tokens_per_second, figure.speedup,
+      figure.draft_length.has_value() ? absl::StrCat(*figure.draft_length)
+                                      : "auto",
       figure.acceptance_rate, figure.distinct_tokens);
 }
 

@@ -98,6 +98,33 @@ void SetSampling(const GenerationFlags& flags, v1::GenerationOptions* options) {
   }
 }
 
+absl::Status SetDrafting(const GenerationFlags& flags,
+                         v1::GenerationOptions* options) {
+  if (flags.draft_length && *flags.draft_length != "auto") {
+    int32_t length = 0;
+    if (!absl::SimpleAtoi(*flags.draft_length, &length)) {
+      return UsageError(absl::StrCat("--draft-length ", *flags.draft_length,
+                                     ": write auto or a number, 0 .. 16"));
+    }
+    options->set_draft_length(length);
+  }
+  if (flags.draft_length_max) {
+    options->set_draft_length_max(*flags.draft_length_max);
+  }
+  if (!flags.draft_sources || *flags.draft_sources == "any") {
+    return absl::OkStatus();
+  }
+  if (*flags.draft_sources == "model") {
+    options->set_draft_sources(v1::DRAFT_SOURCES_MODEL);
+  } else if (*flags.draft_sources == "lookup") {
+    options->set_draft_sources(v1::DRAFT_SOURCES_LOOKUP);
+  } else {
+    return UsageError(absl::StrCat("--draft-sources ", *flags.draft_sources,
+                                   ": write any, model or lookup"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 void AddGenerationFlags(CLI::App* command, GenerationFlags* flags) {
@@ -138,8 +165,13 @@ void AddGenerationFlags(CLI::App* command, GenerationFlags* flags) {
             "With --json: log-probabilities of each token and of this many "
             "alternatives, 0 .. 20");
   AddScalar(command, "--draft-length", &flags->draft_length,
-            "Tokens drafted per round, 0 (no speculation) .. 16; never "
-            "changes the text; default 4");
+            "Tokens drafted per round, 0 (no speculation) .. 16, or auto: as "
+            "many as are fastest; never changes the text; default auto");
+  AddScalar(command, "--draft-length-max", &flags->draft_length_max,
+            "The most that auto drafts: 0 .. 16; default 16");
+  AddScalar(command, "--draft-sources", &flags->draft_sources,
+            "Where drafts come from: model (a draft worker), lookup (the "
+            "session's own text) or any; default any");
 }
 
 absl::StatusOr<v1::GenerationOptions> ToGenerationOptions(
@@ -165,7 +197,7 @@ absl::StatusOr<v1::GenerationOptions> ToGenerationOptions(
   }
   if (flags.ignore_eos) options.set_ignore_eos(true);
   if (flags.logprobs) options.set_logprobs(*flags.logprobs);
-  if (flags.draft_length) options.set_draft_length(*flags.draft_length);
+  TANDEM_RETURN_IF_ERROR(SetDrafting(flags, &options));
   TANDEM_RETURN_IF_ERROR(CheckRanges(options));
   return options;
 }

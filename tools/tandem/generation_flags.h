@@ -30,7 +30,9 @@ struct GenerationFlags {
   std::vector<std::string> stop_strings = {};
   bool ignore_eos = false;
   std::optional<int32_t> logprobs = {};
-  std::optional<int32_t> draft_length = {};
+  std::optional<std::string> draft_length = {};  // "auto" or a number
+  std::optional<int32_t> draft_length_max = {};
+  std::optional<std::string> draft_sources = {};  // "any", "model", "lookup"
 };
 
 // `flags` outlives `command`. A scalar flag given twice: the last one holds.

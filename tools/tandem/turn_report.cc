@@ -26,7 +26,13 @@ Json SpeculationJson(const v1::SpeculationStats& stats) {
           {"verify_us", stats.verify_us()},
           {"rpc_us", stats.rpc_us()},
           {"first_token_us", stats.first_token_us()},
-          {"total_us", stats.total_us()}};
+          {"total_us", stats.total_us()},
+          {"drafted_by_position", stats.drafted_by_position()},
+          {"accepted_by_position", stats.accepted_by_position()},
+          {"lookup_drafted_tokens", stats.lookup_drafted_tokens()},
+          {"lookup_accepted_tokens", stats.lookup_accepted_tokens()},
+          {"wait_us", stats.wait_us()},
+          {"late_drafts", stats.late_drafts()}};
 }
 
 Json LogprobsJson(const v1::TokensGenerated& tokens) {
@@ -50,6 +56,42 @@ std::string Share(absl::string_view name, int64_t part_us, int64_t total_us) {
                                              static_cast<double>(total_us);
   return absl::StrFormat("%s %.0f%% (%.0f ms)", name, percent,
                          static_cast<double>(part_us) / 1000);
+}
+
+// "by position: 85% 74% 60%", and where drafts came from; "" where there was
+// none.
+std::string Drafts(const v1::SpeculationStats& stats) {
+  if (stats.drafted_tokens() == 0) return "";
+  std::string line = "drafts: accepted by position";
+  const int positions = std::min(stats.drafted_by_position_size(),
+                                 stats.accepted_by_position_size());
+  for (int i = 0; i < positions; ++i) {
+    absl::StrAppendFormat(
+        &line, " %.0f%%",
+        100.0 * static_cast<double>(stats.accepted_by_position(i)) /
+            static_cast<double>(
+                std::max<int64_t>(1, stats.drafted_by_position(i))));
+  }
+  return absl::StrCat(
+      line,
+      absl::StrFormat("; model %d of %d, lookup %d of %d; %d came too late\n",
+                      stats.accepted_tokens() - stats.lookup_accepted_tokens(),
+                      stats.drafted_tokens() - stats.lookup_drafted_tokens(),
+                      stats.lookup_accepted_tokens(),
+                      stats.lookup_drafted_tokens(), stats.late_drafts()));
+}
+
+// The mean of a round; "" where there was none.
+std::string MeanRound(const v1::SpeculationStats& stats) {
+  if (stats.rounds() == 0) return "";
+  const double rounds_ms = 1000.0 * static_cast<double>(stats.rounds());
+  return absl::StrFormat(
+      "a round: draft %.2f ms, verify %.2f ms, RPC %.2f ms, waiting in workers "
+      "%.2f ms\n",
+      static_cast<double>(stats.draft_us()) / rounds_ms,
+      static_cast<double>(stats.verify_us()) / rounds_ms,
+      static_cast<double>(stats.rpc_us() - stats.wait_us()) / rounds_ms,
+      static_cast<double>(stats.wait_us()) / rounds_ms);
 }
 
 }  // namespace
@@ -111,10 +153,10 @@ std::string TurnStats(const TurnRecord& record) {
                       stats.rounds(), stats.accepted_tokens(),
                       stats.drafted_tokens(), 100 * AcceptanceRate(stats),
                       per_round),
-      "time: ", Share("draft", stats.draft_us(), total_us), ", ",
+      Drafts(stats), "time: ", Share("draft", stats.draft_us(), total_us), ", ",
       Share("verify", stats.verify_us(), total_us), ", ",
       Share("RPC", stats.rpc_us(), total_us), ", ",
-      Share("other", other_us, total_us), "\n");
+      Share("other", other_us, total_us), "\n", MeanRound(stats));
 }
 
 }  // namespace tandem::cli

@@ -29,7 +29,7 @@ std::string FinishReasonName(v1::FinishReason reason);
 // fingerprint, model_id; logprobs where they were asked for.
 Json TurnJson(const TurnRecord& record);
 
-// Three lines: speed, speculation, where the time went.
+// Lines: speed, speculation, its drafts, where the time went, the mean round.
 std::string TurnStats(const TurnRecord& record);
 
 }  // namespace tandem::cli

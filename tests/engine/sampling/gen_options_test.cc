@@ -43,7 +43,9 @@ TEST(GenOptionsTest, DefaultsAreTheServices) {
   EXPECT_EQ(options.top_p, 0.9f);
   EXPECT_EQ(options.top_k, 40);
   EXPECT_EQ(options.repetition_penalty, 1.1f);
-  EXPECT_EQ(options.draft_length, 4);
+  EXPECT_FALSE(options.draft_length.has_value());
+  EXPECT_EQ(options.draft_length_max, kDraftLengthLimit);
+  EXPECT_EQ(options.draft_sources, DraftSources::kAny);
   EXPECT_THAT(WrongFields(options), IsEmpty());
 }
 
@@ -104,8 +106,8 @@ TEST(GenOptionsTest, EveryInteger) {
        {1, kMaxTokensLimit},
        {0, -1, kMaxTokensLimit + 1, INT32_MAX, INT32_MIN}},
       {"top_k", &GenOptions::top_k, {0, 1, INT32_MAX}, {-1, INT32_MIN}},
-      {"draft_length",
-       &GenOptions::draft_length,
+      {"draft_length_max",
+       &GenOptions::draft_length_max,
        {0, kDraftLengthLimit},
        {-1, kDraftLengthLimit + 1, 1000000, INT32_MIN}},
   };
@@ -120,6 +122,13 @@ TEST(GenOptionsTest, EveryInteger) {
       options.*c.member = value;
       EXPECT_THAT(WrongFields(options), ElementsAre(c.field)) << value;
     }
+  }
+  for (const int32_t value : {0, kDraftLengthLimit}) {
+    EXPECT_THAT(WrongFields({.draft_length = value}), IsEmpty());
+  }
+  for (const int32_t value : {-1, kDraftLengthLimit + 1, 1000000, INT32_MIN}) {
+    EXPECT_THAT(WrongFields({.draft_length = value}),
+                ElementsAre("draft_length"));
   }
   for (const int32_t value : {0, kLogprobsLimit}) {
     EXPECT_THAT(WrongFields({.logprobs = value}), IsEmpty());
@@ -195,12 +204,13 @@ TEST(GenOptionsTest, AllWrongFieldsInOneStatus) {
   options.stop_strings = {""};
   options.logprobs = -1;
   options.draft_length = -1;
+  options.draft_length_max = 17;
   EXPECT_THAT(
       WrongFields(options),
       ElementsAre("max_tokens", "temperature", "top_p", "top_k", "min_p",
                   "repetition_penalty", "presence_penalty", "frequency_penalty",
                   "logit_bias[0]", "stop_token_ids[0]", "stop_strings[0]",
-                  "logprobs", "draft_length"));
+                  "logprobs", "draft_length", "draft_length_max"));
 }
 
 TEST(IsUtf8Test, WellFormedOnly) {

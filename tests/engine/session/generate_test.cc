@@ -120,10 +120,11 @@ TEST(GenerateTest, TheDemoPairAgreesAsMeasuredElsewhere) {
   }
 }
 
-// The service's defaults: drafts of 4, which end at the first error, under
-// the repetition penalty.
+// Drafts of 4, which end at the first error, under the default repetition
+// penalty.
 TEST(GenerateTest, TheDemoPairAcceptsDraftsUnderTheDefaults) {
   GenOptions options;
+  options.draft_length = 4;
   options.seed = 7;
   options.max_tokens = 128;
   EXPECT_GT(Share(CountDrafts(options)), 0.3);

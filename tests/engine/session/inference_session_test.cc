@@ -96,6 +96,62 @@ TEST(InferenceSessionTest, EveryDraftLengthGivesTheReference) {
   }
 }
 
+// Times decide what is drafted, and they differ from run to run; the text does
+// not.
+TEST(InferenceSessionTest, SourcesAndAutomaticLengthsGiveTheReference) {
+  int64_t looked_up = 0;
+  for (GenOptions options : OptionSets()) {
+    const TurnSpec spec = {
+        .prompt = {kFakeBos, 3, 4, 5}, .options = options, .context_max = 1000};
+    const ReferenceTurn reference = GenerateReference({}, spec);
+    for (const int round : {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}) {
+      const bool has_draft = round % 2 == 0;
+      options.draft_sources = static_cast<DraftSources>(round / 4);
+      options.draft_length.reset();
+      if (round % 4 < 2) options.draft_length = 4;
+      FakeEngine target;
+      FakeEngine draft(DraftOptions());
+      const auto session = MustCreate(&target, has_draft ? &draft : nullptr);
+      ASSERT_TRUE(session->StartTurn("abc", options).ok());
+      EXPECT_EQ(draft.open_sequences() > 0,
+                has_draft && options.draft_sources != DraftSources::kLookup);
+      EXPECT_EQ(TakeTokens(session.get()), reference.tokens);
+      EXPECT_EQ(session->text(), reference.text);
+      EXPECT_EQ(session->finish_reason(), reference.reason);
+      const SpeculationCounts counts = session->speculation();
+      looked_up += counts.lookup.drafted;
+      if (options.draft_sources == DraftSources::kModel) {
+        EXPECT_EQ(counts.lookup.drafted, 0);
+      }
+      if (options.draft_sources == DraftSources::kLookup || !has_draft) {
+        EXPECT_EQ(counts.drafted, counts.lookup.drafted);
+      }
+    }
+  }
+  EXPECT_GT(looked_up, 0);
+}
+
+TEST(InferenceSessionTest, LookupTakesARepeatedTextInFewRounds) {
+  // The target says 3 and nothing else.
+  GenOptions options;
+  options.temperature = 0;
+  options.repetition_penalty = 1;
+  options.seed = 1;
+  options.max_tokens = 100;
+  options.ignore_eos = true;
+  options.logit_bias = {{.id = 3, .bias = 900}};
+  options.draft_sources = DraftSources::kLookup;
+  options.draft_length = 4;
+  FakeEngine target;
+  const auto session = MustCreate(&target, nullptr);
+  ASSERT_TRUE(session->StartTurn("ab", options).ok());
+  TakeTokens(session.get());
+  const SpeculationCounts counts = session->speculation();
+  EXPECT_EQ(session->usage().generated_tokens, 100);
+  EXPECT_GT(counts.lookup.accepted, 70);
+  EXPECT_LT(counts.rounds, 30);
+}
+
 TEST(InferenceSessionTest, StatesAndBuffer) {
   FakeEngine target;
   FakeEngine draft;  // equal: everything is accepted
@@ -304,6 +360,8 @@ TEST(InferenceSessionTest, AbsentSeedIsDrawnAndTold) {
 
 TEST(InferenceSessionTest, AFailingDrafterCostsOnlyTime) {
   GenOptions options;
+  options.draft_length = 4;
+  options.draft_sources = DraftSources::kModel;
   options.seed = 5;
   options.max_tokens = 40;
   options.ignore_eos = true;

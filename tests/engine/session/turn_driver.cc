@@ -67,7 +67,8 @@ TurnDriver::TurnDriver(const Options& options)
       faults_(options.faults),
       random_(options.seed),
       target_(options.target, options.spec),
-      drafter_(options.draft, options.spec) {}
+      drafter_(options.draft, options.spec),
+      speculates_(options.speculates) {}
 
 void TurnDriver::Run(bool has_drafter, absl::Span<const SampledToken> committed,
                      size_t tokens_max) {
@@ -93,7 +94,8 @@ void TurnDriver::Build(bool has_drafter,
   target_.Open(turn_->session_tokens());
   drafter_.Open(turn_->session_tokens());
   reason_.reset();
-  Take(turn_->Start(has_drafter));
+  if (speculates_) speculator_.emplace(&controller_, spec_.options);
+  Take(turn_->Start(has_drafter, speculates_ ? &*speculator_ : nullptr));
 }
 
 void TurnDriver::Take(std::vector<TurnAction> actions) {
@@ -166,7 +168,7 @@ void TurnDriver::Answer() {
 void TurnDriver::AnswerPropose(const ProposeAction& action) {
   ASSERT_TRUE(has_drafter_);
   ASSERT_GE(action.draft_length, 1);
-  ASSERT_LE(action.draft_length, spec_.options.draft_length);
+  ASSERT_LE(action.draft_length, DraftLengthMax(spec_.options));
   std::vector<TokenId> draft = drafter_.Draft(action);
   if (HasFatal()) return;
   // A drafter whose answers were changed may itself be wrong for good.
@@ -177,7 +179,14 @@ void TurnDriver::AnswerPropose(const ProposeAction& action) {
     ASSERT_LE(turn_->session_tokens().size() + draft.size(),
               static_cast<size_t>(spec_.draft_context_max));
   }
+  // The drafter did its work all the same.
+  if (Chance(faults_.draft_late)) return Take(turn_->OnDraftLate());
   if (Chance(faults_.bad_draft)) Spoil(&draft);
+  if (speculates_) {
+    speculator_->OnProposed(action.draft_length,
+                            static_cast<int>(action.tokens.size()),
+                            static_cast<double>(random_() % 1000));
+  }
   Take(turn_->OnProposed(draft));
 }
 
@@ -189,6 +198,10 @@ void TurnDriver::AnswerVerify(const VerifyAction& action) {
   const std::vector<SampledToken> chosen = target_.Verify(action);
   if (HasFatal()) return;
   CheckSession(target_.tokens(), static_cast<int>(chosen.size()) - 1);
+  if (speculates_) {
+    speculator_->OnVerified(static_cast<int>(action.draft.size()),
+                            static_cast<double>(random_() % 1000));
+  }
   Take(turn_->OnVerified(chosen));
 }
 

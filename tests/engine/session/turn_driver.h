@@ -45,7 +45,8 @@ struct Faults {
   int drafter_attached = 0;
   int target_replaced = 0;
   int stray_answer = 0;
-  int restart = 0;  // the turn is built again from its committed tokens
+  int restart = 0;     // the turn is built again from its committed tokens
+  int draft_late = 0;  // the drafter's answer is not waited for
 };
 
 class TurnDriver {
@@ -56,6 +57,8 @@ class TurnDriver {
     FakeModel draft;
     Faults faults = {};
     uint64_t seed = 0;
+    // Rounds are planned by a Speculator that is told random times.
+    bool speculates = false;
   };
   explicit TurnDriver(const Options& options);
 
@@ -88,6 +91,9 @@ class TurnDriver {
   std::mt19937_64 random_;
   SimulatedWorker target_;
   SimulatedWorker drafter_;
+  const bool speculates_;
+  DraftController controller_;
+  std::optional<Speculator> speculator_;
   std::optional<Turn> turn_;
   std::optional<TurnAction> pending_;
   bool has_drafter_ = false;

@@ -167,8 +167,114 @@ TEST(TurnTest, RequestsSayWhatTheWorkersLack) {
   EXPECT_EQ(turn.speculation().rounds, 2);
   EXPECT_EQ(turn.speculation().drafted, 8);
   EXPECT_EQ(turn.speculation().accepted, 5);
+  const std::vector<DraftCounts> positions(
+      turn.speculation().positions.begin(),
+      turn.speculation().positions.begin() + 5);
+  const std::vector<int64_t> accepted = {2, 1, 1, 1, 0};
+  for (size_t i = 0; i < positions.size(); ++i) {
+    EXPECT_EQ(positions[i].drafted, i < 4 ? 2 : 0);
+    EXPECT_EQ(positions[i].accepted, accepted[i]);
+  }
+  EXPECT_EQ(turn.speculation().lookup.drafted, 0);
   EXPECT_EQ(turn.usage().prompt_tokens, 3);
   EXPECT_EQ(turn.usage().generated_tokens, 7);
+}
+
+TEST(TurnTest, ALateDraftIsLeftOutAndTheDrafterStays) {
+  Turn turn(&TestTokenizer(), MakeSpec());
+  turn.Start(true);
+  std::vector<TurnAction> actions = turn.OnDraftLate();
+  ASSERT_EQ(actions.size(), 1u);
+  EXPECT_THAT(std::get<VerifyAction>(actions[0]).draft, IsEmpty());
+  EXPECT_THAT(turn.OnDraftLate(), IsEmpty());
+  // It has what that request told, so the next one begins there.
+  actions = turn.OnVerified(Tokens({5}));
+  const ProposeAction next = std::get<ProposeAction>(actions[1]);
+  EXPECT_EQ(next.position, 3);
+  EXPECT_THAT(next.tokens, ElementsAre(5));
+  EXPECT_EQ(turn.speculation().late, 1);
+  EXPECT_EQ(turn.speculation().drafted, 0);
+}
+
+// A text that repeats is drafted without any drafter, in the same rounds.
+TEST(TurnTest, LookupDraftsAreVerifiedAtOnce) {
+  GenOptions options;
+  options.draft_length = 3;
+  TurnSpec spec = MakeSpec(options);
+  spec.prompt = {kFakeBos, 5, 6, 7, 8, 5, 6};
+  DraftController controller;
+  Speculator speculator(&controller, options);
+  Turn turn(&TestTokenizer(), spec);
+  std::vector<TurnAction> actions = turn.Start(false, &speculator);
+  ASSERT_EQ(actions.size(), 1u);
+  EXPECT_THAT(std::get<VerifyAction>(actions[0]).draft, ElementsAre(7, 8, 5));
+  actions = turn.OnVerified(Tokens({7, 8, 9}));
+  EXPECT_EQ(turn.speculation().lookup.drafted, 3);
+  EXPECT_EQ(turn.speculation().lookup.accepted, 2);
+  EXPECT_EQ(turn.speculation().drafted, 3);
+  EXPECT_EQ(turn.speculation().accepted, 2);
+  // 8 9 is new: nothing to draft.
+  EXPECT_THAT(std::get<VerifyAction>(actions[1]).draft, IsEmpty());
+}
+
+TEST(TurnTest, LookupNeverDraftsPastTheEndOrAStopToken) {
+  GenOptions options;
+  options.draft_length = 5;
+  options.max_tokens = 3;
+  options.stop_token_ids = {8};
+  TurnSpec spec = MakeSpec(options);
+  DraftController controller;
+  for (const TokenId stop_at : {8, 9}) {
+    spec.prompt = {kFakeBos, 5, 6, stop_at, 7, 7, 5, 6};
+    Speculator speculator(&controller, options);
+    Turn turn(&TestTokenizer(), spec);
+    const std::vector<TurnAction> actions = turn.Start(false, &speculator);
+    EXPECT_THAT(std::get<VerifyAction>(actions[0]).draft.size(),
+                stop_at == 8 ? 1 : 2);
+  }
+}
+
+TEST(TurnTest, AutomaticLengthsGiveTheReferenceWhateverGoesWrong) {
+  std::mt19937_64 random(6);
+  SpeculationCounts counts;
+  for (int round = 0; round < 1000; ++round) {
+    TurnSpec spec = RandomSpec(&random);
+    if (round % 3 > 0) spec.options.draft_length.reset();
+    spec.options.draft_length_max = static_cast<int32_t>(random() % 17);
+    spec.options.draft_sources = static_cast<DraftSources>(random() % 3);
+    const FakeModel target = {.seed = random()};
+    FakeModel draft = target;
+    draft.noise = (random() % 3) * 0.3;
+    const Faults faults = {.bad_draft = static_cast<int>(random() % 3) * 25,
+                           .drafter_lost = static_cast<int>(random() % 30),
+                           .drafter_attached = static_cast<int>(random() % 60),
+                           .target_replaced = static_cast<int>(random() % 30),
+                           .stray_answer = 20,
+                           .restart = static_cast<int>(random() % 20),
+                           .draft_late = static_cast<int>(random() % 3) * 20};
+    TurnDriver driver({.spec = spec,
+                       .target = target,
+                       .draft = draft,
+                       .faults = faults,
+                       .seed = random(),
+                       .speculates = true});
+    driver.Run(random() % 4 != 0);
+    ASSERT_FALSE(::testing::Test::HasFatalFailure()) << "round " << round;
+    ExpectEqualsReference(driver, GenerateReference(target, spec));
+    ASSERT_FALSE(::testing::Test::HasFailure()) << "round " << round;
+    counts.Add(driver.turn().speculation());
+  }
+  EXPECT_GT(counts.lookup.drafted, 100);
+  EXPECT_GT(counts.drafted - counts.lookup.drafted, 100);
+  EXPECT_GT(counts.late, 100);
+  int64_t drafted = 0;
+  int64_t accepted = 0;
+  for (const DraftCounts& position : counts.positions) {
+    drafted += position.drafted;
+    accepted += position.accepted;
+  }
+  EXPECT_EQ(drafted, counts.drafted);
+  EXPECT_EQ(accepted, counts.accepted);
 }
 
 TEST(TurnTest, DraftsAreLimitedByWhatMayBeGenerated) {

@@ -25,6 +25,8 @@ TEST(OptionsConversionTest, NothingSetIsTheDefaults) {
   EXPECT_FALSE(converted.ignore_eos);
   EXPECT_FALSE(converted.logprobs.has_value());
   EXPECT_EQ(converted.draft_length, defaults.draft_length);
+  EXPECT_EQ(converted.draft_length_max, defaults.draft_length_max);
+  EXPECT_EQ(converted.draft_sources, defaults.draft_sources);
 }
 
 TEST(OptionsConversionTest, EveryFieldSurvivesTheRoundTrip) {
@@ -46,6 +48,8 @@ TEST(OptionsConversionTest, EveryFieldSurvivesTheRoundTrip) {
   options.ignore_eos = true;
   options.logprobs = 0;
   options.draft_length = 0;
+  options.draft_length_max = 9;
+  options.draft_sources = DraftSources::kLookup;
 
   const GenOptions back = FromProto(ToProto(options));
   EXPECT_EQ(back.max_tokens, 7);
@@ -66,10 +70,24 @@ TEST(OptionsConversionTest, EveryFieldSurvivesTheRoundTrip) {
   EXPECT_TRUE(back.ignore_eos);
   EXPECT_EQ(back.logprobs, 0);
   EXPECT_EQ(back.draft_length, 0);
+  EXPECT_EQ(back.draft_length_max, 9);
+  EXPECT_EQ(back.draft_sources, DraftSources::kLookup);
 }
 
-TEST(OptionsConversionTest, AbsentSeedAndLogprobsStayAbsent) {
+TEST(OptionsConversionTest, ASourceOfANewerVersionIsAny) {
+  v1::GenerationOptions options;
+  options.set_draft_sources(static_cast<v1::DraftSources>(77));
+  EXPECT_EQ(FromProto(options).draft_sources, DraftSources::kAny);
+  for (const DraftSources sources :
+       {DraftSources::kAny, DraftSources::kModel, DraftSources::kLookup}) {
+    EXPECT_EQ(FromProto(ToProto({.draft_sources = sources})).draft_sources,
+              sources);
+  }
+}
+
+TEST(OptionsConversionTest, WhatIsAbsentStaysAbsent) {
   const v1::GenerationOptions options = ToProto(GenOptions());
+  EXPECT_FALSE(options.has_draft_length());
   EXPECT_FALSE(options.has_seed());
   EXPECT_FALSE(options.has_logprobs());
 }

@@ -45,6 +45,8 @@ class FakeLinkStream : public WorkerStream {
       }
     }
     proposed.compute_us = 10;
+    proposed.served_us = 30;
+    state_->last = std::max(state_->last, loop_->Now()) + link_->propose_delay;
     Answer([proposed](WorkerStreamEvents* to, const StreamTag& tag) {
       to->OnProposed(tag, proposed);
     });
@@ -61,6 +63,7 @@ class FakeLinkStream : public WorkerStream {
       verified.tokens.push_back({.id = id, .logprob = 0, .alternatives = {}});
     }
     verified.compute_us = 10;
+    verified.served_us = 30;
     Answer([verified](WorkerStreamEvents* to, const StreamTag& tag) {
       to->OnVerified(tag, verified);
     });

@@ -46,7 +46,12 @@ class FakeLink : public WorkerLink {
       OpenRequest request, EventLoop* loop, WorkerStreamEvents* events,
       std::optional<MonotonicTime> deadline) override;
 
+  std::shared_ptr<const WorkerCosts> costs() const override { return reported; }
+
   FakeFaults faults;
+  std::shared_ptr<const WorkerCosts> reported;
+  // Every answer to a proposal takes so much longer.
+  MonotonicDuration propose_delay = {};
   // Told to the next streams.
   OpenRequest last_open;
   int streams = 0;  // open now

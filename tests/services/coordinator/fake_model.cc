@@ -52,6 +52,9 @@ std::shared_ptr<const Tokenizer> FakeTokenizer() {
 }
 
 TokenId FakeTargetToken(absl::Span<const TokenId> prefix) {
+  if (prefix.size() > kFakePeriod && prefix[0] == kFakeRepeat) {
+    return prefix[prefix.size() - kFakePeriod];
+  }
   const uint64_t hash = Hash(prefix, 0);
   if (hash % 300 == 0) return kEndOfText;
   // Bytes make unfinished and malformed characters on the way.

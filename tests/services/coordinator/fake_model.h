@@ -22,6 +22,11 @@ std::string FakeTokenizerImage(const std::string& variant = "");
 // The tokenizer of the image without variant; made once.
 std::shared_ptr<const Tokenizer> FakeTokenizer();
 
+// A text that begins with this token repeats its last kFakePeriod tokens for
+// ever.
+inline constexpr TokenId kFakeRepeat = 0;
+inline constexpr size_t kFakePeriod = 6;
+
 // What the target chooses after `prefix`; </s> about once in 300.
 TokenId FakeTargetToken(absl::Span<const TokenId> prefix);
 // What the drafter guesses: the same, seven times in ten.

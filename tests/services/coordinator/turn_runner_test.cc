@@ -7,7 +7,7 @@
 #include <random>
 
 #include "engine/base/error_reason.h"
-#include "tests/services/coordinator/fake_links.h"
+#include "tests/services/coordinator/turn_runner_fixture.h"
 
 namespace tandem {
 namespace {
@@ -16,123 +16,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using State = TurnRunner::State;
 
-// A runner over fake workers, and a reader that takes what there is.
-class TurnRunnerTest : public ::testing::Test, public TurnListener {
- protected:
-  TurnRunnerTest() : loop_(&clock_) {
-    AddTarget("t1");
-    drafter_ = AddDrafter("d1");
-    spec_.prompt = {1, 300 - 30, 280};
-    spec_.options.max_tokens = 120;
-    spec_.options.seed = 7;
-    spec_.context_max = 100000;
-  }
-
-  FakeLink* AddTarget(const std::string& name) {
-    auto link = std::make_shared<FakeLink>(seed_++, "fp");
-    directory_.targets[name] = {.link = link};
-    return link.get();
-  }
-  FakeLink* AddDrafter(const std::string& name) {
-    auto link = std::make_shared<FakeLink>(seed_++, "draft-fp");
-    directory_.drafters[name] = {.link = link};
-    return link.get();
-  }
-  FakeLink* target() { return directory_.targets["t1"].link.get(); }
-
-  void Make() {
-    runner_ =
-        std::make_unique<TurnRunner>(&loop_, &directory_, limits_,
-                                     TurnSetup{.session_id = "session",
-                                               .number = 3,
-                                               .first_epoch = 10,
-                                               .tokenizer = FakeTokenizer(),
-                                               .spec = spec_,
-                                               .timeout = timeout_});
-    runner_->SetListener(this);
-  }
-  void Start() {
-    Make();
-    runner_->Start(*directory_.PickTarget({.model_id = "fake",
-                                           .fingerprint = "fp",
-                                           .vocabulary_fingerprint = "",
-                                           .avoid = {}}));
-  }
-
-  void OnTurnChanged() override {
-    if (reads_) Read();
-  }
-
-  void Read() {
-    const int64_t generated =
-        static_cast<int64_t>(runner_->turn().generated().size());
-    while (static_cast<int64_t>(tokens_.size()) < generated) {
-      const TurnRunner::Group group =
-          runner_->NextGroup(static_cast<int64_t>(tokens_.size()), 8);
-      ASSERT_GT(group.end, static_cast<int64_t>(tokens_.size()));
-      for (int64_t i = static_cast<int64_t>(tokens_.size()); i < group.end;
-           ++i) {
-        tokens_.push_back(runner_->turn().generated()[i].id);
-      }
-      text_ = runner_->turn().text().substr(0, group.text_end);
-    }
-    if (runner_->state() == State::kEnded) text_ = runner_->turn().text();
-    runner_->SetTokensRead(static_cast<int64_t>(tokens_.size()));
-  }
-
-  // One step of the simulation; false when nothing will ever happen again.
-  bool Step() {
-    if (loop_.RunReady()) return true;
-    const std::optional<MonotonicTime> next = loop_.NextTimer();
-    if (!next.has_value()) return false;
-    clock_.AdvanceTo(*next);
-    return true;
-  }
-  void RunUntil(const std::function<bool()>& done) {
-    for (int i = 0; i < 200000 && !done(); ++i) {
-      if (!Step()) break;
-    }
-  }
-  void RunToEnd() {
-    RunUntil([this] { return !runner_->active(); });
-  }
-
-  void ExpectPrefixOfPlain() {
-    const PlainResult plain = PlainRun(spec_);
-    ASSERT_LE(tokens_.size(), plain.tokens.size());
-    EXPECT_TRUE(
-        std::equal(tokens_.begin(), tokens_.end(), plain.tokens.begin()));
-  }
-  void ExpectPlain() {
-    const PlainResult plain = PlainRun(spec_);
-    ASSERT_EQ(runner_->state(), State::kEnded) << runner_->status();
-    EXPECT_EQ(tokens_, plain.tokens);
-    EXPECT_EQ(text_, plain.text);
-    EXPECT_EQ(runner_->finish_reason(), plain.reason);
-    ExpectReleased();
-  }
-  void ExpectReleased() {
-    for (const auto& [name, entry] : directory_.targets) {
-      EXPECT_EQ(entry.link->streams, 0) << name;
-    }
-    for (const auto& [name, entry] : directory_.drafters) {
-      EXPECT_EQ(entry.link->streams, 0) << name;
-    }
-  }
-
-  uint32_t seed_ = 1;
-  FakeClock clock_;
-  EventLoop loop_;
-  FakeDirectory directory_;
-  FakeLink* drafter_ = nullptr;
-  TurnLimits limits_;
-  TurnSpec spec_;
-  std::optional<MonotonicDuration> timeout_;
-  std::unique_ptr<TurnRunner> runner_;
-  bool reads_ = true;
-  std::vector<TokenId> tokens_;
-  std::string text_;
-};
+using TurnRunnerTest = TurnRunnerFixture;
 
 TEST_F(TurnRunnerTest, GivesThePlainTextAndFreesTheWorkers) {
   for (const int draft_length : {0, 1, 4, 16}) {
@@ -144,6 +28,8 @@ TEST_F(TurnRunnerTest, GivesThePlainTextAndFreesTheWorkers) {
     EXPECT_EQ(runner_->speculation().drafted > 0, draft_length > 0);
     EXPECT_GT(runner_->times().verify_us, 0);
     EXPECT_GT(runner_->times().rpc_us, 0);
+    EXPECT_GT(runner_->times().wait_us, 0);
+    EXPECT_LE(runner_->times().wait_us, runner_->times().rpc_us);
     EXPECT_GT(runner_->times().first_token_us, 0);
     EXPECT_GE(runner_->times().total_us, runner_->times().first_token_us);
   }
@@ -187,7 +73,10 @@ TEST_F(TurnRunnerTest, RandomFaultsNeverChangeTheText) {
         .stale = 200,
         .garbage = static_cast<int>(random() % 500),
         .delay_max = milliseconds(random() % 5 == 0 ? 3000 : 2)};
-    spec_.options.draft_length = 1 + static_cast<int>(random() % 16);
+    spec_.options.draft_length.reset();
+    if (seed % 2 == 0) {
+      spec_.options.draft_length = 1 + static_cast<int>(random() % 16);
+    }
     spec_.prompt[1] = 260 + static_cast<TokenId>(random() % 30);
     limits_.target_opens_max = 1000;
     Start();
@@ -231,6 +120,7 @@ TEST_F(TurnRunnerTest, DropsADrafterThatIsSlow) {
 }
 
 TEST_F(TurnRunnerTest, DraftsOnlyInsideTheDraftersContext) {
+  spec_.options.draft_sources = DraftSources::kModel;
   directory_.drafters["d1"].context_max = 40;
   Start();
   RunToEnd();

@@ -70,7 +70,13 @@ TEST_F(WorkerPoolTest, LearnsWhatItsWorkersAre) {
             target.service().vocabulary_fingerprint());
   ASSERT_NE(info.tokenizer, nullptr);
   EXPECT_EQ(info.tokenizer->vocab_size(), info.vocab_size);
-  EXPECT_NE(info.link, nullptr);
+  ASSERT_NE(info.link, nullptr);
+  WaitFor([&info] { return info.link->costs() != nullptr; });
+  const std::shared_ptr<const WorkerCosts> costs = info.link->costs();
+  ASSERT_EQ(costs->passes.costs().size(), 3u);
+  EXPECT_EQ(costs->passes.costs()[2].rows, 8);
+  EXPECT_EQ(costs->passes.costs()[2].us, 800);
+  EXPECT_EQ(costs->sequences, 2.5);
   EXPECT_EQ(Worker(1).role, WorkerRole::kDraft);
   // Told after the worker is there to be seen.
   WaitFor([this] { return changes_ > 0; });

@@ -168,6 +168,7 @@ TEST_F(ComputeLoopTest, AnswersAsTheDecoderAlone) {
   EXPECT_EQ(load.streams_open, 0);
   EXPECT_EQ(load.requests_pending, 0);
   EXPECT_FALSE(load.step_costs_us.empty());
+  EXPECT_EQ(load.sequences_per_step, 1);
 }
 
 TEST_F(ComputeLoopTest, RequestsOfOneStreamAreAnsweredInOrder) {

@@ -39,6 +39,14 @@ TEST(WatchHubNewsTest, FiguresAndCosts) {
   changed = Report(1, {});
   changed.set_requests_pending(3);
   EXPECT_TRUE(IsNews(Report(1, {}), changed));
+  v1::WatchResponse shared = Report(1, {});
+  shared.set_sequences_per_step(4);
+  EXPECT_TRUE(IsNews(Report(1, {}), shared));
+  changed = shared;
+  changed.set_sequences_per_step(4.7);
+  EXPECT_FALSE(IsNews(shared, changed));
+  changed.set_sequences_per_step(5);
+  EXPECT_TRUE(IsNews(shared, changed));
 }
 
 using WatchStreamTest = WorkerFixture;

@@ -1,0 +1,72 @@
+#include "engine/speculation/cost_curve.h"
+
+#include <algorithm>
+
+namespace tandem {
+namespace {
+
+// What stands for the part of a pass that does not depend on its rows, below
+// the least row count seen.
+constexpr double kFixedShare = 0.5;
+// Of the mean cost of a row, above the only row count seen. Too low an estimate
+// is tried and measured, too high a one would never be.
+constexpr double kLoneSlope = 0.25;
+
+bool HasFewerRows(const StepCost& cost, double rows) {
+  return cost.rows < rows;
+}
+
+}  // namespace
+
+CostCurve::CostCurve(absl::Span<const StepCost> costs)
+    : seen_(costs.begin(), costs.end()) {
+  Draw();
+}
+
+void CostCurve::Add(int rows, double us) {
+  const int counted = rows <= kExactRowsMax ? rows
+                                            : (rows + kExactRowsMax - 1) /
+                                                  kExactRowsMax * kExactRowsMax;
+  const auto it =
+      std::lower_bound(seen_.begin(), seen_.end(), counted, HasFewerRows);
+  if (it != seen_.end() && it->rows == counted) {
+    it->us += kNewestWeight * (us - it->us);
+  } else {
+    seen_.insert(it, {.rows = counted, .us = us});
+  }
+  Draw();
+}
+
+void CostCurve::Draw() {
+  curve_ = seen_;
+  for (size_t i = curve_.size(); i-- > 1;) {
+    curve_[i - 1].us = std::min(curve_[i - 1].us, curve_[i].us);
+  }
+}
+
+double CostCurve::At(double rows) const {
+  if (curve_.empty()) return 0;
+  const StepCost& first = curve_.front();
+  const StepCost& last = curve_.back();
+  if (rows <= first.rows) {
+    return first.us * (kFixedShare + (1 - kFixedShare) * rows / first.rows);
+  }
+  if (rows >= last.rows) {
+    double slope = kLoneSlope * last.us / last.rows;
+    if (curve_.size() > 1) {
+      // A wide base, so that the noise of two neighbours is no slope.
+      auto base = std::lower_bound(curve_.begin(), curve_.end(),
+                                   last.rows / 2.0, HasFewerRows);
+      if (base + 1 == curve_.end()) --base;
+      slope = (last.us - base->us) / (last.rows - base->rows);
+    }
+    return last.us + slope * (rows - last.rows);
+  }
+  const auto above =
+      std::lower_bound(curve_.begin(), curve_.end(), rows, HasFewerRows);
+  const auto below = above - 1;
+  const double part = (rows - below->rows) / (above->rows - below->rows);
+  return below->us + part * (above->us - below->us);
+}
+
+}  // namespace tandem

@@ -1,0 +1,57 @@
+// What a pass of so many rows costs, made of what was measured: monotone, with
+// an answer for every row count. Owned by whoever measures; one thread.
+
+#ifndef TANDEM_ENGINE_SPECULATION_COST_CURVE_H_
+#define TANDEM_ENGINE_SPECULATION_COST_CURVE_H_
+
+#include <vector>
+
+#include "absl/types/span.h"
+
+namespace tandem {
+
+// A pass of `rows` took `us` microseconds.
+struct StepCost {
+  int rows = 0;
+  double us = 0;
+};
+
+class CostCurve {
+ public:
+  // Weight of the newest pass in the average of its row count.
+  static constexpr double kNewestWeight = 0.2;
+  // Row counts up to this stand for themselves; larger ones count as the next
+  // multiple of it.
+  static constexpr int kExactRowsMax = 32;
+
+  CostCurve() = default;
+  // Averages of row counts; rows at least 1, ascending.
+  explicit CostCurve(absl::Span<const StepCost> costs);
+
+  // A pass of `rows` >= 1 took `us`.
+  void Add(int rows, double us);
+
+  bool empty() const { return seen_.empty(); }
+  // By row count, ascending; what the constructor takes.
+  const std::vector<StepCost>& costs() const { return seen_; }
+
+  // Microseconds of a pass of `rows`, 0 where nothing was seen. Never falls
+  // with the row count: of two measurements that say otherwise the cheaper one
+  // holds, since a pass is slowed down by accident and never sped up. Between
+  // measurements it is a line. Below the least row count, down to half the cost
+  // at no row: reading the weights costs the same, and the rest is by the row.
+  // Above the greatest it goes on with the slope of the upper half, or, with
+  // one measurement alone, with a quarter of its cost a row.
+  double At(double rows) const;
+
+ private:
+  // Makes curve_ of seen_.
+  void Draw();
+
+  std::vector<StepCost> seen_;
+  std::vector<StepCost> curve_;  // monotone
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_ENGINE_SPECULATION_COST_CURVE_H_

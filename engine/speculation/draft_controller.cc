@@ -1,0 +1,186 @@
+#include "engine/speculation/draft_controller.h"
+
+#include <algorithm>
+
+namespace tandem {
+
+int DraftController::MatchClass(int lookup_match) {
+  if (lookup_match <= 2) return 0;
+  if (lookup_match == 3) return 1;
+  return lookup_match < 8 ? 2 : 3;
+}
+
+const Acceptance& DraftController::Of(DraftSource source,
+                                      int lookup_match) const {
+  return source == DraftSource::kLookup ? lookup_[MatchClass(lookup_match)]
+                                        : model_;
+}
+
+double DraftController::RoundUs(DraftSource source, int length) const {
+  const double draft_us =
+      source == DraftSource::kModel ? cost_.DraftUs(length) : 0;
+  return draft_us + cost_.VerifyUs(length);
+}
+
+double DraftController::Rate(DraftSource source, int length,
+                             int lookup_match) const {
+  const double tokens = 1 + Of(source, lookup_match).Expected(length);
+  // Costs of zero are possible where clocks are coarse.
+  return tokens / std::max(RoundUs(source, length), 1e-3);
+}
+
+double DraftController::SteadyRate(int length) const {
+  return Rate(DraftSource::kModel, length, 0) *
+         (length == 0 ? kPlainAdvantage : 1);
+}
+
+int DraftController::SteadyLength(int model_max) {
+  const int current = std::min(length_, model_max);
+  int best = 0;
+  double best_rate = 0;
+  for (int length = 0; length <= model_max; ++length) {
+    const double rate = SteadyRate(length);
+    if (rate > best_rate) {
+      best = length;
+      best_rate = rate;
+    }
+  }
+  if (best_rate <= (1 + kHysteresis) * SteadyRate(current)) return current;
+  length_ = best;
+  return best;
+}
+
+DraftController::Choice DraftController::Choose(const Room& room) {
+  probing_ = false;
+  Choice choice;
+  const bool model_known = cost_.known() && cost_.draft_known();
+  choice.length = model_known || room.model_max == 0
+                      ? SteadyLength(room.model_max)
+                      : std::min(kFirstLength, room.model_max);
+  if (choice.length > 0) choice.source = DraftSource::kModel;
+  if (!cost_.known()) {
+    if (choice.length > 0 || room.lookup_max == 0) return choice;
+    return {.source = DraftSource::kLookup,
+            .length = std::min(kFirstLength, room.lookup_max),
+            .is_probe = false};
+  }
+  if (room.model_max > 0 && !model_known) return choice;
+
+  double best_rate = SteadyRate(choice.length);
+  for (int length = 1; length <= room.lookup_max; ++length) {
+    const double rate = Rate(DraftSource::kLookup, length, room.lookup_match);
+    if (rate <= best_rate) continue;
+    best_rate = rate;
+    choice = {
+        .source = DraftSource::kLookup, .length = length, .is_probe = false};
+  }
+  Probe(room, Rate(choice.source, choice.length, room.lookup_match), &choice);
+  return choice;
+}
+
+// Whether the source could be better than `rate` if most of its drafts were
+// right.
+bool DraftController::MayPay(DraftSource source, int length_max,
+                             double rate) const {
+  double tokens = 1;
+  double all_right = 1;
+  for (int length = 1; length <= length_max; ++length) {
+    all_right *= kHopefulChance;
+    tokens += all_right;
+    if (tokens / RoundUs(source, length) > rate) return true;
+  }
+  return false;
+}
+
+void DraftController::Probe(const Room& room, double rate, Choice* choice) {
+  // Any round brings one token.
+  const double token_us = 1 / rate;
+  double worth_us = token_us;
+  Choice probe;
+  int64_t longest_unseen = 0;
+  const auto consider = [&](DraftSource source, int length,
+                            int64_t rounds_unseen) {
+    if (rounds_unseen <= longest_unseen) return;
+    longest_unseen = rounds_unseen;
+    probe = {.source = source, .length = length, .is_probe = true};
+  };
+  if (choice->source != DraftSource::kModel && room.model_max > 0 &&
+      MayPay(DraftSource::kModel, room.model_max, rate)) {
+    consider(DraftSource::kModel, std::min(kProbeLength, room.model_max),
+             rounds_ - model_seen_);
+  }
+  if (choice->source != DraftSource::kLookup && room.lookup_max > 0 &&
+      MayPay(DraftSource::kLookup, room.lookup_max, rate)) {
+    consider(DraftSource::kLookup, std::min(kProbeLength, room.lookup_max),
+             rounds_ - lookup_seen_[MatchClass(room.lookup_match)]);
+  }
+  if (choice->source != DraftSource::kNone &&
+      rounds_ - plain_seen_ >= kPlainEveryRounds) {
+    consider(DraftSource::kNone, 0, rounds_ - plain_seen_);
+  }
+  if (choice->source == DraftSource::kModel &&
+      room.model_max > choice->length &&
+      rounds_ - longer_seen_ >= kLongerEveryRounds) {
+    consider(DraftSource::kModel, choice->length + 1, rounds_ - longer_seen_);
+    // It brings all that the usual length does.
+    if (probe.length > choice->length) {
+      worth_us = RoundUs(DraftSource::kModel, choice->length);
+    }
+  }
+  if (!probe.is_probe) return;
+  if (RoundUs(probe.source, probe.length) - worth_us > credit_us_) return;
+  *choice = probe;
+  probing_ = true;
+  worth_us_ = worth_us;
+}
+
+void DraftController::OnRound(const Round& round) {
+  ++rounds_;
+  model_.Age();
+  for (Acceptance& lookup : lookup_) lookup.Age();
+  switch (round.source) {
+    case DraftSource::kNone:
+      plain_seen_ = rounds_;
+      break;
+    case DraftSource::kModel:
+      model_seen_ = rounds_;
+      if (round.drafted > length_) longer_seen_ = rounds_;
+      model_.Add(round.drafted, round.accepted);
+      break;
+    case DraftSource::kLookup: {
+      const int match_class = MatchClass(round.lookup_match);
+      lookup_seen_[match_class] = rounds_;
+      lookup_[match_class].Add(round.drafted, round.accepted);
+      break;
+    }
+  }
+  total_us_ += round.us;
+  opening_credit_us_ += kProbeShare * round.us;
+  credit_us_ = std::min(credit_us_ + kProbeShare * round.us,
+                        kProbeCreditRounds * cost_.VerifyUs(0));
+  if (probing_) {
+    const double spent_us = std::max(round.us - worth_us_, 0.0);
+    probe_us_ += spent_us;
+    credit_us_ -= spent_us;
+    probing_ = false;
+  }
+}
+
+bool DraftController::TakeOpening(double prompt_us) {
+  if (length_ > 0) return true;
+  if (opening_credit_us_ < prompt_us) return false;
+  opening_credit_us_ -= prompt_us;
+  return true;
+}
+
+DraftController DraftController::Softened() const {
+  DraftController softened;
+  softened.model_ = model_;
+  softened.model_.Soften();
+  softened.lookup_ = lookup_;
+  for (Acceptance& lookup : softened.lookup_) lookup.Soften();
+  softened.length_ = length_;
+  return softened;
+}
+
+}  // namespace tandem

@@ -1,0 +1,123 @@
+#include "engine/speculation/round_cost.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace tandem {
+namespace {
+
+// Weight of the newest time; of the first few, one over their number.
+constexpr double kNewestWeight = 0.1;
+// A time further from what is expected than by this factor is an accident of
+// the machine and counts as this far.
+constexpr double kSurprise = 4;
+// The weight of a length's times falls by this share a round, up to the most.
+constexpr double kAgeing = 1.0 / 128;
+constexpr double kWeightMax = 20;
+// Lengths at this distance tell 1/e of what the length itself does.
+constexpr double kReach = 3;
+// Whatever is measured, a round takes this share of its passes.
+constexpr double kLeastShare = 0.1;
+
+double NewestWeight(double samples) {
+  return std::max(kNewestWeight, 1 / (samples + 1));
+}
+
+double Tame(double us, double expected_us) {
+  return std::clamp(us, expected_us / kSurprise, expected_us * kSurprise);
+}
+
+}  // namespace
+
+void RoundCost::SetTarget(const CostCurve& passes, double sequences) {
+  if (passes.empty()) return;
+  for (int length = 0; length < kLengths; ++length) {
+    passes_us_[length] = passes.At(std::max(sequences, 1.0) * (length + 1));
+  }
+  has_passes_ = true;
+  known_ = true;
+  Draw();
+}
+
+void RoundCost::SetDraft(const CostCurve& passes, double sequences) {
+  if (passes.empty()) return;
+  const double rows = std::max(sequences, 1.0);
+  draft_pass_us_ = passes.At(rows);
+  draft_row_us_ = passes.At(rows + 1) - draft_pass_us_;
+  // What was seen without reports is of another kind.
+  if (!has_draft_passes_) draft_times_seen_ = 0;
+  has_draft_passes_ = true;
+  draft_known_ = true;
+}
+
+void RoundCost::OnVerified(int drafted, double us) {
+  for (Beyond& beyond : beyond_) beyond.weight *= 1 - kAgeing;
+  if (has_passes_) {
+    Beyond& beyond = beyond_[drafted];
+    // The first time is taken as it is: waiting may be most of it.
+    const double tamed =
+        beyond.weight > 0.5 ? Tame(us, verify_us_[drafted]) : us;
+    beyond.us +=
+        NewestWeight(beyond.weight) * (tamed - passes_us_[drafted] - beyond.us);
+    beyond.weight = std::min(beyond.weight + 1, kWeightMax);
+  } else {
+    seen_.Add(drafted + 1, us);
+  }
+  known_ = true;
+  Draw();
+}
+
+void RoundCost::OnProposed(int length, int rows, double us) {
+  if (length < 1) return;
+  if (has_draft_passes_) {
+    draft_beyond_us_ = MedianWith(us - length * draft_pass_us_ -
+                                  std::max(rows - 1, 0) * draft_row_us_);
+  } else if (rows <= 2) {
+    // Two tokens follow a draft that was right to its end; more would say
+    // little of a token's cost.
+    draft_token_us_ = MedianWith(us / length);
+    draft_known_ = true;
+  }
+}
+
+double RoundCost::MedianWith(double us) {
+  draft_times_[draft_times_seen_++ % kDraftTimes] = us;
+  std::vector<double> times(
+      draft_times_.begin(),
+      draft_times_.begin() + std::min(draft_times_seen_, kDraftTimes));
+  const auto middle = times.begin() + times.size() / 2;
+  std::nth_element(times.begin(), middle, times.end());
+  return *middle;
+}
+
+double RoundCost::DraftUs(int length) const {
+  if (length == 0) return 0;
+  if (!has_draft_passes_) return length * draft_token_us_;
+  const double passes_us = length * draft_pass_us_;
+  return std::max(passes_us + draft_beyond_us_, kLeastShare * passes_us);
+}
+
+void RoundCost::Draw() {
+  double least_us = 0;
+  for (int length = 0; length < kLengths; ++length) {
+    double us = seen_.At(length + 1);
+    if (has_passes_) {
+      double sum = 0;
+      double weights = 0;
+      for (int other = 0; other < kLengths; ++other) {
+        if (beyond_[other].weight == 0) continue;
+        const double weight = beyond_[other].weight *
+                              std::exp(-std::abs(length - other) / kReach);
+        sum += weight * beyond_[other].us;
+        weights += weight;
+      }
+      us = passes_us_[length] + (weights > 0 ? sum / weights : 0);
+      us = std::max(us, kLeastShare * passes_us_[length]);
+    }
+    least_us = std::max(least_us, us);
+    verify_us_[length] = least_us;
+  }
+}
+
+}  // namespace tandem

@@ -1,0 +1,29 @@
+#include "services/coordinator/draft_priors.h"
+
+namespace tandem {
+
+DraftController DraftPriors::Get(const std::string& fingerprint) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = priors_.find(fingerprint);
+  if (found == priors_.end()) return DraftController();
+  DraftController& prior = found->second;
+  const DraftController given = prior;
+  prior.AddOpeningCredit(-prior.opening_credit_us());
+  return given;
+}
+
+void DraftPriors::Put(const std::string& fingerprint,
+                      const DraftController& controller) {
+  DraftController softened = controller.Softened();
+  softened.AddOpeningCredit(controller.opening_credit_us());
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = priors_.find(fingerprint);
+  if (found != priors_.end()) {
+    softened.AddOpeningCredit(found->second.opening_credit_us());
+    found->second = softened;
+  } else if (priors_.size() < kFingerprintsMax) {
+    priors_.emplace(fingerprint, softened);
+  }
+}
+
+}  // namespace tandem

@@ -1,0 +1,74 @@
+#include "engine/speculation/cost_curve.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace tandem {
+namespace {
+
+CostCurve Make(const std::vector<StepCost>& costs) { return CostCurve(costs); }
+
+TEST(CostCurveTest, AnEmptyOneCostsNothing) {
+  EXPECT_TRUE(CostCurve().empty());
+  EXPECT_EQ(CostCurve().At(4), 0);
+}
+
+TEST(CostCurveTest, LinesJoinWhatWasMeasured) {
+  const CostCurve curve =
+      Make({{.rows = 1, .us = 100}, {.rows = 5, .us = 180}});
+  EXPECT_DOUBLE_EQ(curve.At(1), 100);
+  EXPECT_DOUBLE_EQ(curve.At(3), 140);
+  EXPECT_DOUBLE_EQ(curve.At(5), 180);
+}
+
+TEST(CostCurveTest, GoesOnBeyondWhatWasMeasured) {
+  // Half of the cost is fixed, below the least.
+  EXPECT_DOUBLE_EQ(Make({{.rows = 8, .us = 160}}).At(4), 120);
+  // A quarter of the mean cost a row, above the only one.
+  EXPECT_DOUBLE_EQ(Make({{.rows = 2, .us = 200}}).At(4), 250);
+  // The slope of the upper half: from 8 to 16, not from 15 to 16.
+  const CostCurve curve = Make({{.rows = 1, .us = 100},
+                                {.rows = 8, .us = 100},
+                                {.rows = 15, .us = 100},
+                                {.rows = 16, .us = 180}});
+  EXPECT_DOUBLE_EQ(curve.At(18), 200);
+}
+
+TEST(CostCurveTest, ADearPassAmongCheapOnesIsAnAccident) {
+  const CostCurve curve = Make(
+      {{.rows = 1, .us = 100}, {.rows = 2, .us = 900}, {.rows = 3, .us = 120}});
+  EXPECT_DOUBLE_EQ(curve.At(2), 120);
+}
+
+TEST(CostCurveTest, AveragesPassesAndBoundsTheirNumber) {
+  CostCurve curve;
+  curve.Add(4, 100);
+  curve.Add(4, 200);
+  EXPECT_DOUBLE_EQ(curve.At(4), 120);
+  curve.Add(33, 1000);
+  curve.Add(64, 1000);
+  curve.Add(1, 50);
+  ASSERT_EQ(curve.costs().size(), 3u);
+  EXPECT_EQ(curve.costs()[0].rows, 1);
+  EXPECT_EQ(curve.costs()[2].rows, 64);
+}
+
+TEST(CostCurveTest, IsMonotoneWhateverWasMeasured) {
+  std::mt19937 random(1);
+  for (int round = 0; round < 500; ++round) {
+    CostCurve curve;
+    for (int i = 0; i < 1 + round % 40; ++i) {
+      curve.Add(1 + static_cast<int>(random() % 100), 1 + random() % 10000);
+    }
+    double last = 0;
+    for (double rows = 1; rows < 200; rows += 0.5) {
+      ASSERT_GE(curve.At(rows), last - 1e-9) << rows;
+      last = curve.At(rows);
+    }
+    EXPECT_GT(last, 0);
+  }
+}
+
+}  // namespace
+}  // namespace tandem

@@ -1,0 +1,115 @@
+#include "engine/speculation/round_cost.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace tandem {
+namespace {
+
+CostCurve Passes(double first_us, double row_us) {
+  const std::vector<StepCost> costs = {
+      {.rows = 1, .us = first_us}, {.rows = 17, .us = first_us + 16 * row_us}};
+  return CostCurve(costs);
+}
+
+TEST(RoundCostTest, KnowsNothingAtFirst) {
+  RoundCost cost;
+  EXPECT_FALSE(cost.known());
+  EXPECT_FALSE(cost.draft_known());
+  cost.SetTarget(CostCurve(), 4);
+  cost.SetDraft(CostCurve(), 4);
+  EXPECT_FALSE(cost.known());
+  EXPECT_FALSE(cost.draft_known());
+  EXPECT_EQ(cost.DraftUs(0), 0);
+}
+
+TEST(RoundCostTest, PassesAloneGiveTheCosts) {
+  RoundCost cost;
+  cost.SetTarget(Passes(1000, 10), 1);
+  cost.SetDraft(Passes(100, 1), 1);
+  EXPECT_DOUBLE_EQ(cost.VerifyUs(0), 1000);
+  EXPECT_DOUBLE_EQ(cost.VerifyUs(4), 1040);
+  EXPECT_DOUBLE_EQ(cost.DraftUs(3), 300);
+  EXPECT_DOUBLE_EQ(cost.DraftUs(0), 0);
+}
+
+TEST(RoundCostTest, EverySequenceOfAPassCounts) {
+  RoundCost cost;
+  cost.SetTarget(Passes(1000, 10), 4);
+  cost.SetDraft(Passes(100, 1), 4);
+  EXPECT_DOUBLE_EQ(cost.VerifyUs(0), 1030);
+  EXPECT_DOUBLE_EQ(cost.VerifyUs(2), 1110);
+  EXPECT_DOUBLE_EQ(cost.DraftUs(2), 206);
+}
+
+TEST(RoundCostTest, WhatTheSessionSeesComesOnTop) {
+  RoundCost cost;
+  cost.SetTarget(Passes(1000, 10), 1);
+  cost.SetDraft(Passes(100, 1), 1);
+  for (int i = 0; i < 100; ++i) {
+    cost.OnVerified(4, 1540);    // 500 more
+    cost.OnProposed(4, 1, 600);  // 200 more
+  }
+  EXPECT_NEAR(cost.VerifyUs(4), 1540, 1);
+  // Of the other lengths nothing else is known.
+  EXPECT_NEAR(cost.VerifyUs(0), 1500, 1);
+  EXPECT_NEAR(cost.DraftUs(4), 600, 1);
+  EXPECT_NEAR(cost.DraftUs(1), 300, 1);
+  // Until it is: passes of one row are not what was reported.
+  for (int i = 0; i < 100; ++i) cost.OnVerified(0, 800);
+  EXPECT_LT(cost.VerifyUs(0), 1050);
+}
+
+TEST(RoundCostTest, TokensThatTheDrafterLackedAreNotItsDraft) {
+  RoundCost cost;
+  cost.SetDraft(Passes(100, 10), 1);
+  for (int i = 0; i < 50; ++i) cost.OnProposed(2, 11, 300);
+  EXPECT_NEAR(cost.DraftUs(2), 200, 1);
+}
+
+TEST(RoundCostTest, OneAccidentChangesLittle) {
+  RoundCost cost;
+  cost.SetTarget(Passes(1000, 10), 1);
+  cost.SetDraft(Passes(100, 1), 1);
+  for (int i = 0; i < 20; ++i) {
+    cost.OnVerified(4, 1040);
+    cost.OnProposed(4, 1, 400);
+  }
+  cost.OnVerified(4, 1e6);
+  cost.OnProposed(4, 1, 1e6);
+  EXPECT_LT(cost.VerifyUs(4), 1.4 * 1040);
+  EXPECT_LT(cost.DraftUs(4), 1.4 * 400);
+}
+
+TEST(RoundCostTest, WithoutReportsTheSessionsOwnTimesServe) {
+  RoundCost cost;
+  for (int i = 0; i < 50; ++i) {
+    cost.OnVerified(0, 1000);
+    cost.OnVerified(4, 1400);
+    cost.OnProposed(4, 1, 400);
+  }
+  EXPECT_TRUE(cost.known());
+  EXPECT_TRUE(cost.draft_known());
+  EXPECT_NEAR(cost.VerifyUs(2), 1200, 1);
+  EXPECT_NEAR(cost.DraftUs(1), 100, 1);
+}
+
+TEST(RoundCostTest, NeverFallsWithTheLengthAndStaysAboveZero) {
+  std::mt19937 random(1);
+  for (int round = 0; round < 300; ++round) {
+    RoundCost cost;
+    if (round % 3 > 0) cost.SetTarget(Passes(1 + random() % 1000, 3), 2);
+    for (int i = 0; i < 30; ++i) {
+      cost.OnVerified(static_cast<int>(random() % 17), random() % 3000);
+    }
+    double last = 0;
+    for (int length = 0; length <= kDraftLengthLimit; ++length) {
+      ASSERT_GE(cost.VerifyUs(length), last);
+      last = cost.VerifyUs(length);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tandem

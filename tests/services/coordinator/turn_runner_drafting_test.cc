@@ -1,0 +1,199 @@
+// What a TurnRunner drafts with: lengths, sources, slow drafters.
+
+#include <gtest/gtest.h>
+
+#include "tests/services/coordinator/turn_runner_fixture.h"
+
+namespace tandem {
+namespace {
+
+using std::chrono::milliseconds;
+using TurnRunnerDraftingTest = TurnRunnerFixture;
+
+// The drafter was fast and is not any more: rounds go on without it, its
+// answers are dropped when they come, and it is not asked twice at a time.
+TEST_F(TurnRunnerDraftingTest, ASlowDraftIsNotWaitedFor) {
+  Start();
+  RunUntil([this] { return tokens_.size() >= 10; });
+  drafter_->propose_delay = milliseconds(500);
+  const int proposes = drafter_->proposes;
+  const MonotonicTime began = clock_.Now();
+  RunToEnd();
+  ExpectPlain();
+  EXPECT_GE(runner_->speculation().late, 1);
+  // One wait, then about 110 rounds of 2 ms each; a drafter that is waited for
+  // would take 25 times half a second.
+  EXPECT_LT(clock_.Now() - began, milliseconds(700));
+  EXPECT_LE(drafter_->proposes - proposes, 3);
+  EXPECT_EQ(drafter_->opened, 1);
+}
+
+TEST_F(TurnRunnerDraftingTest, ALateDrafterIsAskedAgainWhenItHasAnswered) {
+  spec_.options.max_tokens = 400;
+  spec_.options.ignore_eos = true;
+  Start();
+  RunUntil([this] { return tokens_.size() >= 10; });
+  drafter_->propose_delay = milliseconds(100);
+  RunUntil([this] { return runner_->speculation().late > 0; });
+  drafter_->propose_delay = {};
+  const int proposes = drafter_->proposes;
+  const int64_t drafted = runner_->speculation().drafted;
+  RunToEnd();
+  ExpectPlain();
+  EXPECT_GT(drafter_->proposes, proposes + 20);
+  EXPECT_GT(runner_->speculation().drafted, drafted + 60);
+}
+
+TEST_F(TurnRunnerDraftingTest, ADrafterThatFallsSilentIsLostInTheEnd) {
+  spec_.options.max_tokens = 3000;
+  spec_.options.ignore_eos = true;
+  Start();
+  RunUntil([this] { return tokens_.size() >= 10; });
+  drafter_->silent = true;
+  RunUntil([this] { return runner_->speculation().late > 0; });
+  const MonotonicTime late = clock_.Now();
+  const size_t tokens = tokens_.size();
+  RunUntil([this] { return drafter_->streams == 0; });
+  EXPECT_GE(clock_.Now() - late, limits_.draft_round_deadline / 2);
+  EXPECT_LE(clock_.Now() - late, limits_.draft_round_deadline);
+  EXPECT_GT(tokens_.size(), tokens + 500);  // it went on meanwhile
+  RunToEnd();
+  ExpectPlain();
+  EXPECT_EQ(runner_->speculation().late, 1);
+}
+
+TEST_F(TurnRunnerDraftingTest, ARepeatingTextNeedsNoDrafter) {
+  directory_.drafters.clear();
+  spec_.prompt = {kFakeRepeat, 270, 271, 272, 273, 274, 275};
+  for (const bool automatic : {false, true}) {
+    tokens_.clear();
+    spec_.options.draft_length.reset();
+    if (!automatic) spec_.options.draft_length = 4;
+    Start();
+    RunToEnd();
+    ExpectPlain();
+    const SpeculationCounts counts = runner_->speculation();
+    EXPECT_EQ(counts.drafted, counts.lookup.drafted);
+    EXPECT_GT(counts.lookup.accepted, 80);
+    EXPECT_LT(counts.rounds, 40);
+  }
+}
+
+TEST_F(TurnRunnerDraftingTest, LookupGoesOnWhereTheDrafterIsLost) {
+  spec_.prompt = {kFakeRepeat, 270, 271, 272, 273, 274, 275};
+  Start();
+  RunUntil([this] { return tokens_.size() >= 20; });
+  EXPECT_EQ(runner_->speculation().lookup.drafted, 0);
+  drafter_->faults.close = 1000;
+  RunToEnd();
+  ExpectPlain();
+  EXPECT_GT(runner_->speculation().lookup.accepted, 60);
+}
+
+TEST_F(TurnRunnerDraftingTest, SourcesThatAreNotAskedForAreNotUsed) {
+  spec_.prompt = {kFakeRepeat, 270, 271, 272, 273, 274, 275};
+  spec_.options.draft_length.reset();
+  spec_.options.draft_sources = DraftSources::kLookup;
+  Start();
+  EXPECT_EQ(drafter_->opened, 0);
+  RunToEnd();
+  ExpectPlain();
+  spec_.options.draft_sources = DraftSources::kModel;
+  tokens_.clear();
+  Start();
+  RunToEnd();
+  ExpectPlain();
+  EXPECT_EQ(runner_->speculation().lookup.drafted, 0);
+}
+
+std::shared_ptr<const WorkerCosts> Costs(double first_us, double row_us) {
+  const std::vector<StepCost> costs = {
+      {.rows = 1, .us = first_us}, {.rows = 17, .us = first_us + 16 * row_us}};
+  return std::make_shared<const WorkerCosts>(
+      WorkerCosts{.passes = CostCurve(costs), .sequences = 1});
+}
+
+// What workers report decides.
+TEST_F(TurnRunnerDraftingTest, AutomaticLengthsGoByReportedCosts) {
+  spec_.options.draft_length.reset();
+  spec_.options.draft_sources = DraftSources::kModel;
+  spec_.options.max_tokens = 400;
+  spec_.options.ignore_eos = true;
+  target()->reported = Costs(1000, 1);
+  drafter_->reported = Costs(1000000, 0);
+  Start();
+  RunToEnd();
+  ExpectPlain();
+  const int64_t dear = runner_->speculation().drafted;
+  tokens_.clear();
+  drafter_->reported = Costs(1, 0);
+  Start();
+  RunToEnd();
+  ExpectPlain();
+  EXPECT_LT(dear, 40);
+  EXPECT_GT(runner_->speculation().drafted, 100);
+}
+
+// Running the prompt in a drafter that does not pay is a probe too.
+TEST_F(TurnRunnerDraftingTest, ADrafterThatDoesNotPayIsOpenedOnCredit) {
+  spec_.options.draft_length.reset();
+  spec_.options.draft_sources = DraftSources::kModel;
+  spec_.options.max_tokens = 400;
+  spec_.options.ignore_eos = true;
+  target()->reported = Costs(1000, 1);
+  drafter_->reported = Costs(1000000, 0);
+  Start();
+  EXPECT_EQ(drafter_->opened, 1);
+  RunToEnd();
+  DraftController learned = runner_->TakeController();
+  EXPECT_EQ(runner_->controller().opening_credit_us(), 0);
+  ASSERT_EQ(learned.steady_length(), 0);
+  learned.AddOpeningCredit(-learned.opening_credit_us());
+
+  // Three tokens of a prompt cost 3/64 of a pass here.
+  for (const double credit_us : {0.0, 60000.0}) {
+    learned.AddOpeningCredit(credit_us);
+    learned_ = learned;
+    tokens_.clear();
+    drafter_->opened = 0;
+    Start();
+    RunToEnd();
+    ExpectPlain();
+    EXPECT_EQ(drafter_->opened, credit_us > 0 ? 1 : 0);
+  }
+
+  // One that has become cheap is opened in the middle and used.
+  learned.AddOpeningCredit(-learned.opening_credit_us());
+  learned_ = learned;
+  tokens_.clear();
+  drafter_->opened = 0;
+  drafter_->reported = Costs(10, 0);
+  spec_.options.max_tokens = 4000;
+  Start();
+  EXPECT_EQ(drafter_->opened, 0);
+  RunToEnd();
+  ExpectPlain();
+  EXPECT_EQ(drafter_->opened, 1);
+  EXPECT_GT(runner_->speculation().accepted, 100);
+}
+
+TEST_F(TurnRunnerDraftingTest, WhatWasLearnedGoesToTheNextTurn) {
+  spec_.options.draft_length.reset();
+  Start();
+  RunToEnd();
+  const DraftController learned = runner_->controller();
+  EXPECT_GT(learned.total_us(), 0);
+  runner_ = std::make_unique<TurnRunner>(
+      &loop_, &directory_, limits_,
+      TurnSetup{.session_id = "session",
+                .number = 4,
+                .first_epoch = runner_->next_epoch(),
+                .tokenizer = FakeTokenizer(),
+                .spec = spec_,
+                .timeout = {},
+                .controller = learned});
+  EXPECT_EQ(runner_->controller().total_us(), learned.total_us());
+}
+
+}  // namespace
+}  // namespace tandem
