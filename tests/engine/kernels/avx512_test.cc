@@ -1,42 +1,67 @@
+// The AVX-512 kernels against the oracle, twice: as the program has them, where
+// the machine can run them, and compiled over emulated/immintrin.h for any
+// machine.
+
 #include <gtest/gtest.h>
 
 #include "tests/engine/kernels/level_test_util.h"
 
 namespace tandem {
+
+// engine/kernels/avx512*.cc over emulated intrinsics (tests/CMakeLists.txt).
+extern const KernelTable kEmulatedAvx512Kernels;
+
 namespace {
 
-class Avx512Test : public ::testing::Test {
+enum class Intrinsics { kNative, kEmulated };
+
+class Avx512Test : public ::testing::TestWithParam<Intrinsics> {
  protected:
   void SetUp() override {
-    if (DetectedSimdLevel() < SimdLevel::kAvx512) GTEST_SKIP() << "no avx512";
+    if (GetParam() == Intrinsics::kNative &&
+        DetectedSimdLevel() < SimdLevel::kAvx512) {
+      GTEST_SKIP() << "no avx512";
+    }
+  }
+
+  static const KernelTable& Kernels() {
+    return GetParam() == Intrinsics::kNative ? kAvx512Kernels
+                                             : kEmulatedAvx512Kernels;
   }
 };
 
-TEST_F(Avx512Test, QuantizeRow) { TestQuantizeRow(kAvx512Kernels); }
+TEST_P(Avx512Test, QuantizeRow) { TestQuantizeRow(Kernels()); }
 
-TEST_F(Avx512Test, MatmulQ4_0) {
-  TestMatmulPacked(kAvx512Kernels, TensorType::kQ4_0);
-  TestMatmulExtremes(kAvx512Kernels, TensorType::kQ4_0);
+TEST_P(Avx512Test, MatmulQ4_0) {
+  TestMatmulPacked(Kernels(), TensorType::kQ4_0);
+  TestMatmulExtremes(Kernels(), TensorType::kQ4_0);
 }
 
-TEST_F(Avx512Test, MatmulQ8_0) {
-  TestMatmulPacked(kAvx512Kernels, TensorType::kQ8_0);
-  TestMatmulExtremes(kAvx512Kernels, TensorType::kQ8_0);
+TEST_P(Avx512Test, MatmulQ8_0) {
+  TestMatmulPacked(Kernels(), TensorType::kQ8_0);
+  TestMatmulExtremes(Kernels(), TensorType::kQ8_0);
 }
 
-TEST_F(Avx512Test, RmsNorm) { TestRmsNorm(kAvx512Kernels); }
+TEST_P(Avx512Test, RmsNorm) { TestRmsNorm(Kernels()); }
 
-TEST_F(Avx512Test, Rope) { TestRope(kAvx512Kernels); }
+TEST_P(Avx512Test, Rope) { TestRope(Kernels()); }
 
-TEST_F(Avx512Test, SiluAndAdd) { TestSiluAndAdd(kAvx512Kernels); }
+TEST_P(Avx512Test, SiluAndAdd) { TestSiluAndAdd(Kernels()); }
 
-TEST_F(Avx512Test, ExponentialRange) { TestExponentialRange(kAvx512Kernels); }
+TEST_P(Avx512Test, ExponentialRange) { TestExponentialRange(Kernels()); }
 
-TEST_F(Avx512Test, FloatToBf16) { TestFloatToBf16(kAvx512Kernels); }
+TEST_P(Avx512Test, FloatToBf16) { TestFloatToBf16(Kernels()); }
 
-TEST_F(Avx512Test, Attention) { TestAttention(kAvx512Kernels); }
+TEST_P(Avx512Test, Attention) { TestAttention(Kernels()); }
 
-TEST_F(Avx512Test, MergeAndDivide) { TestMergeAndDivide(kAvx512Kernels); }
+TEST_P(Avx512Test, MergeAndDivide) { TestMergeAndDivide(Kernels()); }
+
+INSTANTIATE_TEST_SUITE_P(
+    Intrinsics, Avx512Test,
+    ::testing::Values(Intrinsics::kNative, Intrinsics::kEmulated),
+    [](const ::testing::TestParamInfo<Intrinsics>& tested) {
+      return tested.param == Intrinsics::kNative ? "Native" : "Emulated";
+    });
 
 }  // namespace
 }  // namespace tandem
