@@ -145,7 +145,8 @@ void RegisterAll(int threads) {
   benchmark::RegisterBenchmark("ReadMemory", ReadMemory, threads)->MinTime(0.5);
   benchmark::RegisterBenchmark("Int8Peak", MultiplyRegisters, threads)
       ->MinTime(0.5);
-  for (TensorType type : {TensorType::kQ4_0, TensorType::kQ8_0}) {
+  for (TensorType type : {TensorType::kQ4_0, TensorType::kQ8_0,
+                          TensorType::kQ4_K, TensorType::kQ6_K}) {
     for (SimdLevel level :
          {SimdLevel::kScalar, SimdLevel::kAvx2, SimdLevel::kAvx512}) {
       if (level > DetectedSimdLevel()) continue;
