@@ -46,8 +46,9 @@ void QuantizeBlock(const float* x, int row, ActivationSuperBlock* out) {
     out->sums16[row][g] = static_cast<int16_t>(sum);
   }
   for (int g = 0; g < kSuperGroups / 2; ++g) {
-    out->sums32[row][g] = static_cast<int16_t>(out->sums16[row][2 * g] +
-                                               out->sums16[row][2 * g + 1]);
+    const int sum = out->sums16[row][2 * g] + out->sums16[row][2 * g + 1];
+    out->sums32[row][g] = static_cast<int16_t>(sum);
+    out->starts32[row][g] = -8 * sum;
   }
 }
 

@@ -55,6 +55,9 @@ struct alignas(64) ActivationSuperBlock {
   // kernels.
   int16_t sums16[kRowBlock][kSuperGroups];
   int16_t sums32[kRowBlock][kSuperGroups / 2];
+  // -8 * sums32: a dot product of 32 4-bit codes that starts here is that of
+  // the codes less 8 and fits 16 bits (8 * 127 * 32 = 32512).
+  int32_t starts32[kRowBlock][kSuperGroups / 2];
   float scales[kRowBlock];
 };
 

@@ -84,7 +84,9 @@ TEST(ScalarSuperTest, QuantizesToTheNearestStep) {
   }
   for (int g = 0; g < kSuperGroups; ++g) {
     EXPECT_EQ(block.sums16[5][g], sums[g]);
-    EXPECT_EQ(block.sums32[5][g / 2], sums[g / 2 * 2] + sums[g / 2 * 2 + 1]);
+    const int both = sums[g / 2 * 2] + sums[g / 2 * 2 + 1];
+    EXPECT_EQ(block.sums32[5][g / 2], both);
+    EXPECT_EQ(block.starts32[5][g / 2], -8 * both);
   }
   x[77] = std::numeric_limits<float>::infinity();
   kScalarSuperKernels.quantize_row(x.data(), 1, 5, &block);

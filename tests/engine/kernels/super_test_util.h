@@ -50,6 +50,7 @@ inline void TestQuantizeSuperRow(const SuperKernels& kernels) {
         ASSERT_EQ(std::memcmp(a.values, e.values, sizeof(a.values)), 0);
         ASSERT_EQ(std::memcmp(a.sums16, e.sums16, sizeof(a.sums16)), 0);
         ASSERT_EQ(std::memcmp(a.sums32, e.sums32, sizeof(a.sums32)), 0);
+        ASSERT_EQ(std::memcmp(a.starts32, e.starts32, sizeof(a.starts32)), 0);
         ASSERT_TRUE(SameFloats({a.scales[row]}, {e.scales[row]}));
       }
     }

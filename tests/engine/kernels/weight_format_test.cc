@@ -38,6 +38,10 @@ TEST(WeightFormatTest, DequantizesAQ8_0Block) {
   for (int i = 0; i < 32; ++i) EXPECT_EQ(out[i], -0.25f * (i * 8 - 128));
 }
 
+void Append(const std::vector<uint8_t>& bytes, std::vector<uint8_t>* block) {
+  for (uint8_t byte : bytes) block->push_back(byte);
+}
+
 // 16 bytes whose low nibbles count 0 .. 15 and whose high ones 15 .. 0.
 void AppendNibbles(std::vector<uint8_t>* block) {
   for (int i = 0; i < 16; ++i) {
@@ -72,7 +76,7 @@ int FifthBit(int i) { return i < 8 || (i >= 16 && i < 20) || i >= 28 ? 16 : 0; }
 // Scale 0x3400 = 0.25.
 TEST(WeightFormatTest, DequantizesAQ5_0Block) {
   std::vector<uint8_t> block = {0x00, 0x34};
-  block.insert(block.end(), kFifthBits.begin(), kFifthBits.end());
+  Append(kFifthBits, &block);
   AppendNibbles(&block);
   const std::vector<float> out = Dequantized(TensorType::kQ5_0, block);
   for (int i = 0; i < 32; ++i) {
@@ -83,7 +87,7 @@ TEST(WeightFormatTest, DequantizesAQ5_0Block) {
 // Scale 0x3400 = 0.25, minimum 0x4200 = 3.
 TEST(WeightFormatTest, DequantizesAQ5_1Block) {
   std::vector<uint8_t> block = {0x00, 0x34, 0x00, 0x42};
-  block.insert(block.end(), kFifthBits.begin(), kFifthBits.end());
+  Append(kFifthBits, &block);
   AppendNibbles(&block);
   const std::vector<float> out = Dequantized(TensorType::kQ5_1, block);
   for (int i = 0; i < 32; ++i) {
@@ -112,7 +116,7 @@ TEST(WeightFormatTest, DequantizesAQ2_KBlock) {
     block.push_back(static_cast<uint8_t>(g | ((15 - g) << 4)));
   }
   block.insert(block.end(), 64, 0xe4);
-  block.insert(block.end(), {0x00, 0x38, 0x00, 0x34});
+  Append({0x00, 0x38, 0x00, 0x34}, &block);
   const std::vector<float> out = Dequantized(TensorType::kQ2_K, block);
   for (int e = 0; e < 256; ++e) {
     const int g = e / 16;
@@ -135,7 +139,7 @@ TEST(WeightFormatTest, DequantizesAQ3_KBlock) {
     block.push_back(static_cast<uint8_t>((8 + i) | (i << 4)));
   }
   block.insert(block.end(), 4, 0xa5);
-  block.insert(block.end(), {0x00, 0xb8});
+  Append({0x00, 0xb8}, &block);
   const std::vector<float> out = Dequantized(TensorType::kQ3_K, block);
   for (int e = 0; e < 256; ++e) {
     const int value = e % 128 / 32 - (e < 128 ? 0 : 4);
@@ -163,7 +167,7 @@ int SuperNibble(int e) { return e / 32 % 2 == 0 ? e % 16 : 15 - e % 16; }
 // Scale 0x3800 = 0.5, minimum 0x3000 = 0.125.
 TEST(WeightFormatTest, DequantizesAQ4_KBlock) {
   std::vector<uint8_t> block = {0x00, 0x38, 0x00, 0x30};
-  block.insert(block.end(), kSixBitScales.begin(), kSixBitScales.end());
+  Append(kSixBitScales, &block);
   AppendSuperNibbles(&block);
   const std::vector<float> out = Dequantized(TensorType::kQ4_K, block);
   for (int e = 0; e < 256; ++e) {
@@ -177,7 +181,7 @@ TEST(WeightFormatTest, DequantizesAQ4_KBlock) {
 // groups for l < 16, 0xaa the odd ones for the rest.
 TEST(WeightFormatTest, DequantizesAQ5_KBlock) {
   std::vector<uint8_t> block = {0x00, 0x38, 0x00, 0x30};
-  block.insert(block.end(), kSixBitScales.begin(), kSixBitScales.end());
+  Append(kSixBitScales, &block);
   block.insert(block.end(), 16, 0x55);
   block.insert(block.end(), 16, 0xaa);
   AppendSuperNibbles(&block);
@@ -200,7 +204,7 @@ TEST(WeightFormatTest, DequantizesAQ6_KBlock) {
   for (int g = 0; g < 16; ++g) {
     block.push_back(static_cast<uint8_t>(8 * g - 64));
   }
-  block.insert(block.end(), {0x00, 0x34});
+  Append({0x00, 0x34}, &block);
   const std::vector<float> out = Dequantized(TensorType::kQ6_K, block);
   for (int e = 0; e < 256; ++e) {
     const int low = e % 128 < 64 ? e % 16 : 15 - e % 16;
