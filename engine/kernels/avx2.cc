@@ -7,6 +7,7 @@
 
 #include "engine/kernels/kernel_table.h"
 #include "engine/kernels/quantize_constants.h"
+#include "engine/kernels/super_kernels.h"
 #include "engine/kernels/vector_kernels.h"
 
 namespace tandem {
@@ -434,6 +435,7 @@ const KernelTable kAvx2Kernels = {
     .quantize_row = QuantizeRow,
     .matmul_packed4 = MultiplyPacked<Form4>,
     .matmul_packed8 = MultiplyPacked<Form8>,
+    .super = &kAvx2SuperKernels,
     .rms_norm = RmsNormVector<Vector>,
     .rope_interleaved = RopeVector<Vector>,
     .silu_multiply = SiluMultiplyVector<Vector>,

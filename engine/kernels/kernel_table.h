@@ -26,6 +26,9 @@ inline constexpr int kPacked4CodeBytes = kGroupInputs * kTileOutputs / 2;
 inline constexpr int kPacked8CodeBytes = kGroupInputs * kTileOutputs;
 inline constexpr int kPacked4GroupBytes = kPacked4CodeBytes + kScaleBytes;
 inline constexpr int kPacked8GroupBytes = kPacked8CodeBytes + kScaleBytes;
+// With 32 fp16 minimums after the scales.
+inline constexpr int kPacked8MinimumGroupBytes =
+    kPacked8CodeBytes + 2 * kScaleBytes;
 
 // A code minus its zero is the integer weight.
 inline constexpr int kPacked4Zero = 8;
@@ -81,12 +84,15 @@ struct AttentionCall {
   int64_t query_count = 0;
 };
 
+struct SuperKernels;  // super_kernels.h
+
 struct KernelTable {
   // Quantises x[groups * kGroupInputs] into row `row` of `out[groups]`.
   void (*quantize_row)(const float* x, int64_t groups, int row,
                        ActivationGroup* out);
   void (*matmul_packed4)(const PackedMatmul& call);
   void (*matmul_packed8)(const PackedMatmul& call);
+  const SuperKernels* super;
 
   void (*rms_norm)(const float* x, const float* weight, int64_t count,
                    float epsilon, float* out);

@@ -13,6 +13,7 @@
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/matmul_onednn.h"
 #include "engine/kernels/packed_matrix.h"
+#include "engine/kernels/super_matrix.h"
 #include "engine/kernels/weight_format.h"
 
 namespace tandem {
@@ -67,29 +68,66 @@ struct MatmulInput::Storage {
   NumericsMode mode;
   int64_t rows_max;
   int64_t inputs_max;
+  const float* x = nullptr;  // [rows, inputs]
   int64_t rows = 0;
   int64_t inputs = 0;
-  AlignedBuffer<ActivationGroup> groups;  // int8 mode, [row blocks][groups]
+  // int8 mode: [row blocks][groups] and [row blocks][super-blocks] of x.
+  AlignedBuffer<ActivationGroup> groups;
+  AlignedBuffer<ActivationSuperBlock> blocks;
+  bool groups_ready = false;
+  bool blocks_ready = false;
   // Float modes. Its thread contexts change during a matmul, each by its own
   // thread only.
   std::unique_ptr<OnednnInput> floats;
+
+  void QuantizeGroups(const KernelTable& kernels, ThreadTeam* team) {
+    if (groups_ready) return;
+    groups_ready = true;
+    Quantize(kernels.quantize_row, kGroupInputs, groups.data(), team);
+  }
+  void QuantizeBlocks(const KernelTable& kernels, ThreadTeam* team) {
+    if (blocks_ready) return;
+    blocks_ready = true;
+    Quantize(kernels.super->quantize_row, kSuperInputs, blocks.data(), team);
+  }
+
+ private:
+  // Rows of x in units of `unit_inputs`, each unit of a row block one T.
+  template <typename T>
+  void Quantize(void (*quantize_row)(const float*, int64_t, int, T*),
+                int64_t unit_inputs, T* out, ThreadTeam* team) {
+    const int64_t units = inputs / unit_inputs;
+    const auto quantize = [&](int64_t begin, int64_t end) {
+      for (int64_t row = 0; row < rows; ++row) {
+        quantize_row(x + row * inputs + begin * unit_inputs, end - begin,
+                     static_cast<int>(row % kRowBlock),
+                     out + row / kRowBlock * units + begin);
+      }
+    };
+    if (rows * inputs < kParallelQuantizeElements) {
+      quantize(0, units);
+    } else {
+      team->ParallelFor(units, 1, quantize);
+    }
+  }
 };
 
 MatmulInput::MatmulInput(NumericsMode mode, int64_t rows_max,
                          int64_t inputs_max)
-    : storage_(new Storage{.mode = mode,
-                           .rows_max = rows_max,
-                           .inputs_max = inputs_max,
-                           .groups = {},
-                           .floats = nullptr}) {
+    : storage_(new Storage()) {
+  storage_->mode = mode;
+  storage_->rows_max = rows_max;
+  storage_->inputs_max = inputs_max;
   if (mode != NumericsMode::kInt8) {
     storage_->floats =
         std::make_unique<OnednnInput>(mode, rows_max, inputs_max);
     return;
   }
   const int64_t row_blocks = (rows_max + kRowBlock - 1) / kRowBlock;
-  const int64_t groups = (inputs_max + kGroupInputs - 1) / kGroupInputs;
-  storage_->groups = AlignedBuffer<ActivationGroup>(row_blocks * groups);
+  storage_->groups = AlignedBuffer<ActivationGroup>(
+      row_blocks * ((inputs_max + kGroupInputs - 1) / kGroupInputs));
+  storage_->blocks = AlignedBuffer<ActivationSuperBlock>(
+      row_blocks * ((inputs_max + kSuperInputs - 1) / kSuperInputs));
 }
 
 MatmulInput::~MatmulInput() = default;
@@ -99,39 +137,28 @@ void MatmulInput::Set(const float* x, int64_t rows, int64_t inputs,
   Storage& storage = *storage_;
   TANDEM_CHECK(rows >= 0 && rows <= storage.rows_max);
   TANDEM_CHECK(inputs >= 1 && inputs <= storage.inputs_max);
+  storage.x = x;
   storage.rows = rows;
   storage.inputs = inputs;
-  const KernelTable& kernels = KernelsFor(level);
+  storage.groups_ready = false;
+  storage.blocks_ready = false;
   if (storage.floats != nullptr) {
-    storage.floats->Set(x, rows, inputs, kernels, team);
-    return;
-  }
-  TANDEM_CHECK(inputs % kGroupInputs == 0);
-  const int64_t groups = inputs / kGroupInputs;
-  const auto quantize = [&](int64_t begin, int64_t end) {
-    for (int64_t row = 0; row < rows; ++row) {
-      kernels.quantize_row(
-          x + row * inputs + begin * kGroupInputs, end - begin,
-          static_cast<int>(row % kRowBlock),
-          storage.groups.data() + row / kRowBlock * groups + begin);
-    }
-  };
-  if (rows * inputs < kParallelQuantizeElements) {
-    quantize(0, groups);
-  } else {
-    team->ParallelFor(groups, 1, quantize);
+    storage.floats->Set(x, rows, inputs, KernelsFor(level), team);
   }
 }
 
 struct Linear::Storage {
   int64_t outputs = 0;
   int64_t inputs = 0;
-  std::variant<PackedMatrix, OnednnMatrix> matrix;
+  std::variant<PackedMatrix, SuperMatrix, OnednnMatrix> matrix;
 
   // Units that threads share out: tiles or slices.
   int64_t units() const {
     if (const auto* packed = std::get_if<PackedMatrix>(&matrix)) {
       return packed->tiles();
+    }
+    if (const auto* super = std::get_if<SuperMatrix>(&matrix)) {
+      return super->tiles();
     }
     return std::get<OnednnMatrix>(matrix).slices();
   }
@@ -150,8 +177,14 @@ absl::StatusOr<Linear> Linear::Create(const LinearSource& source,
   storage->outputs = source.outputs;
   storage->inputs = source.inputs;
   if (mode == NumericsMode::kInt8) {
-    storage->matrix = PackedMatrix::Pack(source.type, source.data.data(),
-                                         source.outputs, source.inputs, team);
+    const uint8_t* data = source.data.data();
+    if (IsSuperForm(FindWeightFormat(source.type)->form)) {
+      storage->matrix = SuperMatrix::Pack(source.type, data, source.outputs,
+                                          source.inputs, team);
+    } else {
+      storage->matrix = PackedMatrix::Pack(source.type, data, source.outputs,
+                                           source.inputs, team);
+    }
     return Linear(std::move(storage));
   }
   absl::StatusOr<OnednnMatrix> matrix =
@@ -227,6 +260,14 @@ struct MatmulJob {
                              .y_stride = output.stride});
       return;
     }
+    if (const auto* super = std::get_if<SuperMatrix>(&matrix)) {
+      super->MultiplyTiles(*kernels, begin, end,
+                           {.input = input->blocks.data(),
+                            .rows = input->rows,
+                            .y = output.y,
+                            .y_stride = output.stride});
+      return;
+    }
     input->floats->Multiply(
         std::get<OnednnMatrix>(matrix),
         {.begin = begin, .end = end, .y = output.y, .y_stride = output.stride},
@@ -238,25 +279,41 @@ struct MatmulJob {
 
 void Matmul(const MatmulInput& input, absl::Span<const MatmulOutput> outputs,
             SimdLevel level, ThreadTeam* team) {
-  const MatmulInput::Storage& storage = input.storage();
+  MatmulInput::Storage& storage = *input.storage_;
+  const KernelTable& kernels = KernelsFor(level);
   MatmulJob job = {.input = &storage,
                    .outputs = outputs,
-                   .kernels = &KernelsFor(level),
+                   .kernels = &kernels,
                    .units = 0,
                    .bytes = 0};
   for (const MatmulOutput& output : outputs) {
     const Linear::Storage& weight = output.weight->storage();
     TANDEM_CHECK(weight.inputs == storage.inputs);
-    TANDEM_CHECK(std::holds_alternative<PackedMatrix>(weight.matrix) ==
-                 (storage.mode == NumericsMode::kInt8));
+    TANDEM_CHECK(std::holds_alternative<OnednnMatrix>(weight.matrix) ==
+                 (storage.mode != NumericsMode::kInt8));
     job.units += weight.units();
     job.bytes += output.weight->bytes();
+    if (std::holds_alternative<PackedMatrix>(weight.matrix)) {
+      storage.QuantizeGroups(kernels, team);
+    } else if (std::holds_alternative<SuperMatrix>(weight.matrix)) {
+      storage.QuantizeBlocks(kernels, team);
+    }
   }
   if (storage.rows == 0) return;
   const int chunks = job.Chunks(team->size());
   team->Run(chunks, [&job, chunks](int member, int chunk) {
     job.RunChunk(member, chunk, chunks);
   });
+}
+
+std::optional<int64_t> PackedWeightBytes(TensorType type, int64_t outputs,
+                                         int64_t inputs) {
+  const WeightFormat* format = FindWeightFormat(type);
+  if (format == nullptr) return std::nullopt;
+  const bool super = IsSuperForm(format->form);
+  if (inputs % (super ? kSuperInputs : kGroupInputs) != 0) return std::nullopt;
+  return super ? SuperMatrix::PackedBytes(type, outputs, inputs)
+               : PackedMatrix::PackedBytes(type, outputs, inputs);
 }
 
 }  // namespace tandem

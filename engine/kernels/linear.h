@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/types/span.h"
@@ -22,6 +23,16 @@
 
 namespace tandem {
 
+class Linear;
+
+// One output of a parallel region: y[rows, weight->outputs()], `stride` floats
+// from row to row.
+struct MatmulOutput {
+  const Linear* weight = nullptr;
+  float* y = nullptr;
+  int64_t stride = 0;
+};
+
 // The matrix as the file holds it: [outputs, inputs], rows contiguous.
 struct LinearSource {
   std::string name;  // for messages
@@ -32,14 +43,14 @@ struct LinearSource {
 };
 
 // The input of matmuls, made ready once for all matrices that share it: the
-// float rows and, in int8 mode, their quantised form. Scratch: sized at load,
-// never grows. One per engine.
+// float rows and, in int8 mode, each quantised form that one of the matrices
+// takes. Scratch: sized at load, never grows. One per engine.
 class MatmulInput {
  public:
   MatmulInput(NumericsMode mode, int64_t rows_max, int64_t inputs_max);
   ~MatmulInput();
 
-  // Takes x[rows, inputs] (row-major, alive until the next Set).
+  // Takes x[rows, inputs] (row-major, unchanged until the last Matmul with it).
   void Set(const float* x, int64_t rows, int64_t inputs, SimdLevel level,
            ThreadTeam* team);
 
@@ -47,6 +58,10 @@ class MatmulInput {
   const Storage& storage() const { return *storage_; }
 
  private:
+  friend void Matmul(const MatmulInput& input,
+                     absl::Span<const MatmulOutput> outputs, SimdLevel level,
+                     ThreadTeam* team);
+
   std::unique_ptr<Storage> storage_;
 };
 
@@ -80,16 +95,10 @@ class Linear {
   std::unique_ptr<Storage> storage_;
 };
 
-// One output of a parallel region: y[rows, weight->outputs()], `stride` floats
-// from row to row.
-struct MatmulOutput {
-  const Linear* weight = nullptr;
-  float* y = nullptr;
-  int64_t stride = 0;
-};
-
 // All `outputs` from the same input in one parallel region (q, k, v; gate,
-// up). rows are those of the last Set. Allocates nothing.
+// up). rows are those of the last Set. In int8 mode the first Matmul after Set
+// that needs a quantised form of the input makes it; called by one thread at a
+// time. Allocates nothing.
 void Matmul(const MatmulInput& input, absl::Span<const MatmulOutput> outputs,
             SimdLevel level, ThreadTeam* team);
 
@@ -100,6 +109,11 @@ void Dequantize(TensorType type, const uint8_t* data, int64_t count,
 
 // True for the types that Create and Dequantize take.
 bool IsSupportedWeightType(TensorType type);
+
+// Bytes that Create takes for [outputs, inputs] of `type` in int8 mode; nothing
+// where it would refuse.
+std::optional<int64_t> PackedWeightBytes(TensorType type, int64_t outputs,
+                                         int64_t inputs);
 
 // A text that changes where oneDNN's bits may: its version and the effective
 // instruction set. Part of the fingerprint of float modes.

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "engine/base/check.h"
-#include "engine/kernels/vector_ops.h"
+#include "engine/kernels/super_kernels.h"
 
 namespace tandem {
 namespace {
@@ -24,6 +24,15 @@ int CodeOffset4(int lane, int k) {
 }
 int CodeNibble4(int k) { return k / kWordInputs % 2; }
 
+int64_t CodeBytes(PackedForm form) {
+  return form == PackedForm::k4Bit ? kPacked4CodeBytes : kPacked8CodeBytes;
+}
+
+int64_t GroupBytes(PackedForm form) {
+  const int halves = form == PackedForm::k8BitMinimum ? 2 : 1;
+  return CodeBytes(form) + halves * kScaleBytes;
+}
+
 void StoreCodes(PackedForm form, const WeightGroup& group, int lane,
                 uint8_t* codes) {
   for (int k = 0; k < kGroupInputs; ++k) {
@@ -38,19 +47,28 @@ void StoreCodes(PackedForm form, const WeightGroup& group, int lane,
 
 }  // namespace
 
+int64_t PackedMatrix::PackedBytes(TensorType type, int64_t outputs,
+                                  int64_t inputs) {
+  const WeightFormat* format = FindWeightFormat(type);
+  TANDEM_CHECK(format != nullptr && !IsSuperForm(format->form) &&
+               inputs % kGroupInputs == 0);
+  const int64_t tile_bytes = inputs / kGroupInputs * GroupBytes(format->form);
+  static_assert(kPacked4GroupBytes % kTileAlignment == 0 &&
+                kPacked8GroupBytes % kTileAlignment == 0 &&
+                kPacked8MinimumGroupBytes % kTileAlignment == 0);
+  return (outputs + kTileOutputs - 1) / kTileOutputs * tile_bytes;
+}
+
 PackedMatrix PackedMatrix::Pack(TensorType type, const uint8_t* data,
                                 int64_t outputs, int64_t inputs,
                                 ThreadTeam* team) {
   const WeightFormat* format = FindWeightFormat(type);
-  TANDEM_CHECK(format != nullptr && inputs % kGroupInputs == 0);
   PackedMatrix matrix;
+  matrix.data_ = WeightBuffer(PackedBytes(type, outputs, inputs));
   matrix.form_ = format->form;
   matrix.outputs_ = outputs;
   matrix.groups_ = inputs / kGroupInputs;
-  matrix.tile_stride_ =
-      (matrix.groups_ * matrix.group_bytes() + kTileAlignment - 1) /
-      kTileAlignment * kTileAlignment;
-  matrix.data_ = WeightBuffer(matrix.tiles() * matrix.tile_stride_);
+  matrix.tile_stride_ = matrix.groups_ * GroupBytes(format->form);
   team->ParallelFor(matrix.tiles(), 1, [&](int64_t begin, int64_t end) {
     for (int64_t tile = begin; tile < end; ++tile) {
       matrix.PackTile(*format, data, tile);
@@ -73,9 +91,13 @@ void PackedMatrix::PackTile(const WeightFormat& format, const uint8_t* data,
       WeightGroup group;
       format.pack_group(source, &group);
       StoreCodes(form_, group, static_cast<int>(lane), target);
-      std::memcpy(target + code_bytes() + 2 * lane, &group.scale, 2);
+      uint8_t* halves = target + CodeBytes(form_) + 2 * lane;
+      std::memcpy(halves, &group.scale, 2);
+      if (form_ == PackedForm::k8BitMinimum) {
+        std::memcpy(halves + kScaleBytes, &group.minimum, 2);
+      }
       source += source_bytes;
-      target += group_bytes();
+      target += GroupBytes(form_);
     }
   }
 }
@@ -84,27 +106,26 @@ WeightGroup PackedMatrix::Group(int64_t output, int64_t group) const {
   TANDEM_CHECK(output >= 0 && output < outputs_ && group >= 0 &&
                group < groups_);
   const uint8_t* codes = data_.data() + output / kTileOutputs * tile_stride_ +
-                         group * group_bytes();
+                         group * GroupBytes(form_);
   const int lane = static_cast<int>(output % kTileOutputs);
-  WeightGroup result;
+  WeightGroup result = {};
   for (int k = 0; k < kGroupInputs; ++k) {
     result.codes[k] =
         form_ == PackedForm::k4Bit
             ? (codes[CodeOffset4(lane, k)] >> (4 * CodeNibble4(k))) & 15
             : codes[CodeOffset8(lane, k)];
   }
-  std::memcpy(&result.scale, codes + code_bytes() + 2 * lane, 2);
+  const uint8_t* halves = codes + CodeBytes(form_) + 2 * lane;
+  std::memcpy(&result.scale, halves, 2);
+  if (form_ == PackedForm::k8BitMinimum) {
+    std::memcpy(&result.minimum, halves + kScaleBytes, 2);
+  }
   return result;
 }
 
 void PackedMatrix::DequantizeRow(int64_t output, float* out) const {
-  const int zero = form_ == PackedForm::k4Bit ? kPacked4Zero : kPacked8Zero;
   for (int64_t g = 0; g < groups_; ++g) {
-    const WeightGroup group = Group(output, g);
-    const float scale = HalfToFloat(group.scale);
-    for (int k = 0; k < kGroupInputs; ++k) {
-      *out++ = static_cast<float>(group.codes[k] - zero) * scale;
-    }
+    GroupValues(form_, Group(output, g), out + g * kGroupInputs);
   }
 }
 
@@ -121,8 +142,17 @@ void PackedMatrix::MultiplyTiles(const KernelTable& kernels, int64_t tile_begin,
       .y = rows.y + first,
       .y_stride = rows.y_stride,
   };
-  (form_ == PackedForm::k4Bit ? kernels.matmul_packed4
-                              : kernels.matmul_packed8)(call);
+  switch (form_) {
+    case PackedForm::k4Bit:
+      kernels.matmul_packed4(call);
+      return;
+    case PackedForm::k8Bit:
+      kernels.matmul_packed8(call);
+      return;
+    default:
+      TANDEM_CHECK(form_ == PackedForm::k8BitMinimum);
+      kernels.super->matmul_packed8_minimum(call);
+  }
 }
 
 }  // namespace tandem

@@ -1,6 +1,6 @@
-// A quantised weight matrix in tiles of 32 output rows (README.md has the
-// layout), and its product with quantised activations. Immutable after Pack;
-// owned by a Linear.
+// A weight matrix quantised in groups of 32 inputs, in tiles of 32 output rows
+// (README.md has the layout), and its product with quantised activations.
+// Immutable after Pack; owned by a Linear.
 
 #ifndef TANDEM_ENGINE_KERNELS_PACKED_MATRIX_H_
 #define TANDEM_ENGINE_KERNELS_PACKED_MATRIX_H_
@@ -18,10 +18,12 @@ class PackedMatrix {
  public:
   PackedMatrix() = default;
 
-  // Packs [outputs, inputs] elements of a supported type; inputs is a multiple
-  // of kGroupInputs. Tiles are packed in parallel.
+  // Packs [outputs, inputs] elements of a type that takes a form of groups;
+  // inputs is a multiple of kGroupInputs. Tiles are packed in parallel.
   static PackedMatrix Pack(TensorType type, const uint8_t* data,
                            int64_t outputs, int64_t inputs, ThreadTeam* team);
+  // Bytes that Pack takes.
+  static int64_t PackedBytes(TensorType type, int64_t outputs, int64_t inputs);
 
   int64_t outputs() const { return outputs_; }
   int64_t inputs() const { return groups_ * kGroupInputs; }
@@ -47,10 +49,6 @@ class PackedMatrix {
                      int64_t tile_end, const Rows& rows) const;
 
  private:
-  int64_t code_bytes() const {
-    return form_ == PackedForm::k4Bit ? kPacked4CodeBytes : kPacked8CodeBytes;
-  }
-  int64_t group_bytes() const { return code_bytes() + kScaleBytes; }
   void PackTile(const WeightFormat& format, const uint8_t* data, int64_t tile);
 
   PackedForm form_ = PackedForm::k8Bit;

@@ -1,11 +1,12 @@
 // How activations are rounded to int8; the one place where it is stated.
 //
-// Per row and group of 32: m = the largest magnitude, scale = m / 127,
-// value = round(x * (127 / m)), ties to even, clamped to -127 .. 127; divisions
-// and products are rounded floats. A group whose m is below kQuantizeMin is all
-// zero with scale 0: 127 / m would overflow. A group with a NaN or an infinity
-// has values 0 and scale NaN, so that every output of the row is NaN: poison
-// reaches the logits, where it is reported, and nothing is undefined.
+// Per row and group (of 32, or a super-block of 256): m = the largest
+// magnitude, scale = m / 127, value = round(x * (127 / m)), ties to even,
+// clamped to -127 .. 127; divisions and products are rounded floats. A group
+// whose m is below kQuantizeMin is all zero with scale 0: 127 / m would
+// overflow. A group with a NaN or an infinity has values 0 and scale NaN, so
+// that every output of the row is NaN: poison reaches the logits, where it is
+// reported, and nothing is undefined.
 //
 // m is found as an integer: the bits of |x| order like its value, and put
 // infinity and then NaN above every number.

@@ -12,6 +12,7 @@
 #include "engine/kernels/fused_multiply_add.h"
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/quantize_constants.h"
+#include "engine/kernels/super_kernels.h"
 #include "engine/kernels/vector_ops.h"
 
 namespace tandem {
@@ -280,6 +281,7 @@ const KernelTable kScalarKernels = {
     .quantize_row = QuantizeRow,
     .matmul_packed4 = MatmulPacked4,
     .matmul_packed8 = MatmulPacked8,
+    .super = &kScalarSuperKernels,
     .rms_norm = RmsNormScalar,
     .rope_interleaved = RopeScalar,
     .silu_multiply = SiluMultiplyScalar,

@@ -37,6 +37,7 @@ void DequantizeBf16(const uint8_t* data, int64_t count, float* out) {
 // fp16, values = round(x / (largest / 127)). A group with a NaN or an infinity
 // gets the scale NaN, so that every output it touches is NaN.
 void PackFloats(const float* x, WeightGroup* out) {
+  out->minimum = 0;
   uint32_t magnitude = 0;
   for (int i = 0; i < kGroupInputs; ++i) {
     magnitude =
@@ -66,52 +67,328 @@ void PackFloatGroup(const uint8_t* data, WeightGroup* out) {
   PackFloats(x, out);
 }
 
+constexpr int kHalfGroup = kGroupInputs / 2;
+
+// 16 bytes: byte i holds the low four bits of element i in its low nibble and
+// those of element i + 16 in its high one.
+void UnpackNibbles(const uint8_t* bytes, uint8_t* codes) {
+  for (int i = 0; i < kHalfGroup; ++i) {
+    codes[i] = bytes[i] & 15;
+    codes[i + kHalfGroup] = bytes[i] >> 4;
+  }
+}
+
+// The fifth bits of 32 elements: bit i of 4 little-endian bytes.
+void AddFifthBits(const uint8_t* bytes, uint8_t* codes) {
+  for (int i = 0; i < kGroupInputs; ++i) {
+    codes[i] |= static_cast<uint8_t>((bytes[i / 8] >> (i % 8) & 1) << 4);
+  }
+}
+
+// Integers as codes of the 8-bit form.
+uint8_t Code8(int value) { return static_cast<uint8_t>(value + kPacked8Zero); }
+
 // Q8_0: fp16 scale, 32 signed bytes.
 void PackQ8_0(const uint8_t* data, WeightGroup* out) {
-  out->scale = LoadHalf(data);
+  *out = {.codes = {}, .scale = LoadHalf(data), .minimum = 0};
   for (int i = 0; i < kGroupInputs; ++i) {
-    out->codes[i] =
-        static_cast<uint8_t>(static_cast<int8_t>(data[2 + i]) + kPacked8Zero);
+    out->codes[i] = Code8(static_cast<int8_t>(data[2 + i]));
   }
 }
 
-// Q4_0: fp16 scale, 16 bytes; byte i holds element i in its low nibble and
-// element i + 16 in its high one, each plus 8.
+// Q4_0: fp16 scale, nibbles of value + 8.
 void PackQ4_0(const uint8_t* data, WeightGroup* out) {
-  out->scale = LoadHalf(data);
-  for (int i = 0; i < kGroupInputs / 2; ++i) {
-    out->codes[i] = data[2 + i] & 15;
-    out->codes[i + kGroupInputs / 2] = data[2 + i] >> 4;
-  }
+  *out = {.codes = {}, .scale = LoadHalf(data), .minimum = 0};
+  UnpackNibbles(data + 2, out->codes);
 }
 
-template <void (*kPack)(const uint8_t*, WeightGroup*), int kBlockBytes,
-          int kZero>
-void DequantizeGroups(const uint8_t* data, int64_t count, float* out) {
-  for (int64_t i = 0; i < count; i += kGroupInputs, data += kBlockBytes) {
-    WeightGroup group;
-    kPack(data, &group);
-    const float scale = HalfToFloat(group.scale);
-    for (int k = 0; k < kGroupInputs; ++k) {
-      out[i + k] = static_cast<float>(group.codes[k] - kZero) * scale;
+// Q4_1: fp16 scale, fp16 minimum, nibbles.
+void PackQ4_1(const uint8_t* data, WeightGroup* out) {
+  *out = {.codes = {}, .scale = LoadHalf(data), .minimum = LoadHalf(data + 2)};
+  UnpackNibbles(data + 4, out->codes);
+}
+
+// Q5_0: fp16 scale, fifth bits, nibbles of value + 16.
+void PackQ5_0(const uint8_t* data, WeightGroup* out) {
+  *out = {.codes = {}, .scale = LoadHalf(data), .minimum = 0};
+  UnpackNibbles(data + 6, out->codes);
+  AddFifthBits(data + 2, out->codes);
+  for (uint8_t& code : out->codes) code = Code8(code - 16);
+}
+
+// Q5_1: fp16 scale, fp16 minimum, fifth bits, nibbles.
+void PackQ5_1(const uint8_t* data, WeightGroup* out) {
+  *out = {.codes = {}, .scale = LoadHalf(data), .minimum = LoadHalf(data + 2)};
+  UnpackNibbles(data + 8, out->codes);
+  AddFifthBits(data + 4, out->codes);
+}
+
+// IQ4_NL: fp16 scale, nibbles into a table of 16 values.
+void PackIQ4_NL(const uint8_t* data, WeightGroup* out) {
+  *out = {.codes = {}, .scale = LoadHalf(data), .minimum = 0};
+  UnpackNibbles(data + 2, out->codes);
+  for (uint8_t& code : out->codes) code = Code8(kSuper4Values[code]);
+}
+
+// The super-block types. Elements are counted through a block: e = 128 * n +
+// 32 * j + l with l below 32, and g = e / 16.
+
+// Two bits an element, 64 bytes: byte 32 * n + l holds those of j = 0 .. 3 from
+// its low end.
+int TwoBits(const uint8_t* bytes, int e) {
+  return bytes[e / 128 * 32 + e % 32] >> (e % 128 / 32 * 2) & 3;
+}
+
+// Four bits an element, 128 bytes: of each 64 elements the low nibbles of 32
+// bytes hold the first 32 and the high ones the others.
+int FourBits(const uint8_t* bytes, int e) {
+  return bytes[e / 64 * 32 + e % 32] >> (e % 64 / 32 * 4) & 15;
+}
+
+// One bit an element, 32 bytes: byte l holds those of e / 32 = 0 .. 7 from its
+// low end.
+int OneBit(const uint8_t* bytes, int e) {
+  return bytes[e % 32] >> (e / 32) & 1;
+}
+
+// The 6-bit scales and minimums of 8 groups of 32 in 12 bytes: those of groups
+// 0 .. 3 lie in the low six bits of bytes 0 .. 3 and 4 .. 7; those of groups
+// 4 .. 7 have their low four bits in the nibbles of bytes 8 .. 11 (scale: low
+// nibble) and their high two in the top of bytes 0 .. 3 and 4 .. 7.
+void UnpackSixBitScales(const uint8_t* bytes, WeightSuperBlock* out) {
+  for (int g = 0; g < kSuperGroups; ++g) {
+    const int pair = g / 2;
+    const int low = pair % 4;
+    if (pair < 4) {
+      out->scales[g] = static_cast<int8_t>(bytes[low] & 63);
+      out->minimums[g] = bytes[4 + low] & 63;
+    } else {
+      out->scales[g] =
+          static_cast<int8_t>((bytes[8 + low] & 15) | (bytes[low] >> 6 << 4));
+      out->minimums[g] = static_cast<uint8_t>((bytes[8 + low] >> 4) |
+                                              (bytes[4 + low] >> 6 << 4));
     }
   }
 }
 
+// Q2_K: 16 bytes of scale (low nibble) and minimum (high), two bits an element,
+// fp16 scale, fp16 minimum.
+void PackQ2_K(const uint8_t* data, WeightSuperBlock* out) {
+  for (int g = 0; g < kSuperGroups; ++g) {
+    out->scales[g] = static_cast<int8_t>(data[g] & 15);
+    out->minimums[g] = data[g] >> 4;
+  }
+  for (int e = 0; e < kSuperInputs; ++e) {
+    out->codes[e] = static_cast<uint8_t>(TwoBits(data + 16, e));
+  }
+  out->scale = LoadHalf(data + 80);
+  out->minimum = LoadHalf(data + 82);
+}
+
+// Q3_K: the third bits (value + 4), two bits an element, 16 scales of six bits
+// plus 32 in 12 bytes, fp16 scale. Scale g has its low four bits in nibble
+// g / 8 of byte g % 8 and its high two in bits 2 * (g / 4) of byte 8 + g % 4.
+void PackQ3_K(const uint8_t* data, WeightSuperBlock* out) {
+  const uint8_t* scales = data + 96;
+  for (int g = 0; g < kSuperGroups; ++g) {
+    const int low = scales[g % 8] >> (g / 8 * 4) & 15;
+    const int high = scales[8 + g % 4] >> (g / 4 * 2) & 3;
+    out->scales[g] = static_cast<int8_t>((low | high << 4) - 32);
+    out->minimums[g] = 0;
+  }
+  for (int e = 0; e < kSuperInputs; ++e) {
+    const int value = TwoBits(data + 32, e) + 4 * OneBit(data, e) - 4;
+    out->codes[e] = static_cast<uint8_t>(value + kSuper8ZeroPoint);
+  }
+  out->scale = LoadHalf(data + 108);
+  out->minimum = 0;
+}
+
+// Q4_K: fp16 scale, fp16 minimum, scales, four bits an element.
+void PackQ4_K(const uint8_t* data, WeightSuperBlock* out) {
+  out->scale = LoadHalf(data);
+  out->minimum = LoadHalf(data + 2);
+  UnpackSixBitScales(data + 4, out);
+  for (int e = 0; e < kSuperInputs; ++e) {
+    out->codes[e] = static_cast<uint8_t>(FourBits(data + 16, e));
+  }
+}
+
+// Q5_K: fp16 scale, fp16 minimum, scales, the fifth bits, four bits an element.
+void PackQ5_K(const uint8_t* data, WeightSuperBlock* out) {
+  out->scale = LoadHalf(data);
+  out->minimum = LoadHalf(data + 2);
+  UnpackSixBitScales(data + 4, out);
+  for (int e = 0; e < kSuperInputs; ++e) {
+    out->codes[e] = static_cast<uint8_t>(FourBits(data + 48, e) |
+                                         OneBit(data + 16, e) << 4);
+  }
+}
+
+// Q6_K: the low four bits (value + 32), the high two bits, 16 signed scales,
+// fp16 scale. The low bits of each 128 elements are 64 bytes: low nibbles hold
+// the first 64, high ones the others.
+void PackQ6_K(const uint8_t* data, WeightSuperBlock* out) {
+  for (int e = 0; e < kSuperInputs; ++e) {
+    const int low = data[e / 128 * 64 + e % 64] >> (e % 128 / 64 * 4) & 15;
+    out->codes[e] = static_cast<uint8_t>(low | TwoBits(data + 128, e) << 4);
+  }
+  for (int g = 0; g < kSuperGroups; ++g) {
+    out->scales[g] = static_cast<int8_t>(data[192 + g]);
+    out->minimums[g] = 0;
+  }
+  out->scale = LoadHalf(data + 208);
+  out->minimum = 0;
+}
+
+// IQ4_XS: fp16 scale, the high two bits of 8 scales (plus 32) in 16 bits, their
+// low four in 4 bytes, and per 32 elements 16 bytes of nibbles into the table.
+void PackIQ4_XS(const uint8_t* data, WeightSuperBlock* out) {
+  out->scale = LoadHalf(data);
+  out->minimum = 0;
+  const uint16_t high = LoadHalf(data + 2);
+  for (int g = 0; g < kSuperGroups; ++g) {
+    const int pair = g / 2;
+    const int low = data[4 + pair / 2] >> (pair % 2 * 4) & 15;
+    out->scales[g] =
+        static_cast<int8_t>((low | (high >> (2 * pair) & 3) << 4) - 32);
+    out->minimums[g] = 0;
+  }
+  for (int pair = 0; pair < kSuperGroups / 2; ++pair) {
+    UnpackNibbles(data + 8 + pair * kHalfGroup,
+                  out->codes + pair * kGroupInputs);
+  }
+}
+
+template <PackedForm kForm, void (*kPack)(const uint8_t*, WeightGroup*),
+          int kBlockBytes>
+void DequantizeGroups(const uint8_t* data, int64_t count, float* out) {
+  for (int64_t i = 0; i < count; i += kGroupInputs, data += kBlockBytes) {
+    WeightGroup group;
+    kPack(data, &group);
+    GroupValues(kForm, group, out + i);
+  }
+}
+
+template <PackedForm kForm, void (*kPack)(const uint8_t*, WeightSuperBlock*),
+          int kBlockBytes>
+void DequantizeSuperBlocks(const uint8_t* data, int64_t count, float* out) {
+  for (int64_t i = 0; i < count; i += kSuperInputs, data += kBlockBytes) {
+    WeightSuperBlock block;
+    kPack(data, &block);
+    SuperBlockValues(kForm, block, out + i);
+  }
+}
+
+struct Halves {
+  int offset = 0;
+  int count = 0;
+};
+
+template <void (*kDequantize)(const uint8_t*, int64_t, float*)>
+constexpr WeightFormat FloatFormat(TensorType type, Halves halves) {
+  return {.type = type,
+          .dequantize = kDequantize,
+          .form = PackedForm::k8Bit,
+          .pack_group = PackFloatGroup<kDequantize>,
+          .pack_super = nullptr,
+          .halves_offset = halves.offset,
+          .halves = halves.count};
+}
+
+template <PackedForm kForm, int kBlockBytes,
+          void (*kPack)(const uint8_t*, WeightGroup*)>
+constexpr WeightFormat GroupFormat(TensorType type, Halves halves) {
+  return {.type = type,
+          .dequantize = DequantizeGroups<kForm, kPack, kBlockBytes>,
+          .form = kForm,
+          .pack_group = kPack,
+          .pack_super = nullptr,
+          .halves_offset = halves.offset,
+          .halves = halves.count};
+}
+
+template <PackedForm kForm, int kBlockBytes,
+          void (*kPack)(const uint8_t*, WeightSuperBlock*)>
+constexpr WeightFormat SuperFormat(TensorType type, Halves halves) {
+  return {.type = type,
+          .dequantize = DequantizeSuperBlocks<kForm, kPack, kBlockBytes>,
+          .form = kForm,
+          .pack_group = nullptr,
+          .pack_super = kPack,
+          .halves_offset = halves.offset,
+          .halves = halves.count};
+}
+
+using enum PackedForm;
+
 constexpr WeightFormat kFormats[] = {
-    {TensorType::kF32, DequantizeF32, PackedForm::k8Bit,
-     PackFloatGroup<DequantizeF32>},
-    {TensorType::kF16, DequantizeF16, PackedForm::k8Bit,
-     PackFloatGroup<DequantizeF16>},
-    {TensorType::kBF16, DequantizeBf16, PackedForm::k8Bit,
-     PackFloatGroup<DequantizeBf16>},
-    {TensorType::kQ8_0, DequantizeGroups<PackQ8_0, 34, kPacked8Zero>,
-     PackedForm::k8Bit, PackQ8_0},
-    {TensorType::kQ4_0, DequantizeGroups<PackQ4_0, 18, kPacked4Zero>,
-     PackedForm::k4Bit, PackQ4_0},
+    FloatFormat<DequantizeF32>(TensorType::kF32, {0, 0}),
+    FloatFormat<DequantizeF16>(TensorType::kF16, {0, 1}),
+    FloatFormat<DequantizeBf16>(TensorType::kBF16, {0, 0}),
+    GroupFormat<k4Bit, 18, PackQ4_0>(TensorType::kQ4_0, {0, 1}),
+    GroupFormat<k8BitMinimum, 20, PackQ4_1>(TensorType::kQ4_1, {0, 2}),
+    GroupFormat<k8Bit, 22, PackQ5_0>(TensorType::kQ5_0, {0, 1}),
+    GroupFormat<k8BitMinimum, 24, PackQ5_1>(TensorType::kQ5_1, {0, 2}),
+    GroupFormat<k8Bit, 34, PackQ8_0>(TensorType::kQ8_0, {0, 1}),
+    GroupFormat<k8Bit, 18, PackIQ4_NL>(TensorType::kIQ4_NL, {0, 1}),
+    SuperFormat<kSuper8, 84, PackQ2_K>(TensorType::kQ2_K, {80, 2}),
+    SuperFormat<kSuper8Zero, 110, PackQ3_K>(TensorType::kQ3_K, {108, 1}),
+    SuperFormat<kSuper4, 144, PackQ4_K>(TensorType::kQ4_K, {0, 2}),
+    SuperFormat<kSuper8, 176, PackQ5_K>(TensorType::kQ5_K, {0, 2}),
+    SuperFormat<kSuper8Zero, 210, PackQ6_K>(TensorType::kQ6_K, {208, 1}),
+    SuperFormat<kSuper4Table, 136, PackIQ4_XS>(TensorType::kIQ4_XS, {0, 1}),
 };
 
 }  // namespace
+
+bool IsSuperForm(PackedForm form) {
+  return form == kSuper4 || form == kSuper4Table || form == kSuper8 ||
+         form == kSuper8Zero;
+}
+
+int CodeValue(PackedForm form, uint8_t code) {
+  switch (form) {
+    case k4Bit:
+      return code - kPacked4Zero;
+    case k8Bit:
+      return code - kPacked8Zero;
+    case kSuper4Table:
+      return kSuper4Values[code];
+    case kSuper8Zero:
+      return code - kSuper8ZeroPoint;
+    case k8BitMinimum:
+    case kSuper4:
+    case kSuper8:
+      break;
+  }
+  return code;
+}
+
+void GroupValues(PackedForm form, const WeightGroup& group, float* out) {
+  const float scale = HalfToFloat(group.scale);
+  for (int k = 0; k < kGroupInputs; ++k) {
+    out[k] = static_cast<float>(CodeValue(form, group.codes[k])) * scale;
+  }
+  if (form != k8BitMinimum) return;
+  const float minimum = HalfToFloat(group.minimum);
+  for (int k = 0; k < kGroupInputs; ++k) out[k] += minimum;
+}
+
+// Products are exact, as an fp16 has 11 significant bits, a scale 7 and a code
+// 7; only the difference is rounded, and without a minimum it takes off +0,
+// which changes nothing.
+void SuperBlockValues(PackedForm form, const WeightSuperBlock& block,
+                      float* out) {
+  const float scale = HalfToFloat(block.scale);
+  const float minimum = HalfToFloat(block.minimum);
+  for (int e = 0; e < kSuperInputs; ++e) {
+    const int g = e / kSuperGroupInputs;
+    out[e] = scale * static_cast<float>(block.scales[g]) *
+                 static_cast<float>(CodeValue(form, block.codes[e])) -
+             minimum * static_cast<float>(block.minimums[g]);
+  }
+}
 
 const WeightFormat* FindWeightFormat(TensorType type) {
   for (const WeightFormat& format : kFormats) {

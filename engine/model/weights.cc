@@ -12,6 +12,7 @@
 #include "engine/base/hash.h"
 #include "engine/base/tensor_type.h"
 #include "engine/gguf/gguf_error.h"
+#include "engine/kernels/weight_format.h"
 
 namespace tandem {
 namespace {
@@ -38,19 +39,24 @@ bool AnyExponentFull(const uint8_t* data, int64_t count, int64_t stride,
   return found;
 }
 
-// Whether any of `blocks` blocks of a float type, or the fp16 scale at the
-// start of any quantised block, is NaN or infinity.
+// Whether any of `blocks` blocks of a float type, or any fp16 number of a
+// quantised block, is NaN or infinity.
 bool AnyNotFinite(TensorType type, const uint8_t* data, int64_t blocks) {
-  constexpr uint16_t kHalfExponent = 0x7c00;
   const int64_t stride = GetTensorTypeInfo(type).block_bytes;
-  switch (type) {
-    case TensorType::kF32:
-      return AnyExponentFull<uint32_t>(data, blocks, stride, 0x7f800000);
-    case TensorType::kBF16:
-      return AnyExponentFull<uint16_t>(data, blocks, stride, 0x7f80);
-    default:  // F16, and the quantised types, which begin with an fp16 scale
-      return AnyExponentFull<uint16_t>(data, blocks, stride, kHalfExponent);
+  if (type == TensorType::kF32) {
+    return AnyExponentFull<uint32_t>(data, blocks, stride, 0x7f800000);
   }
+  if (type == TensorType::kBF16) {
+    return AnyExponentFull<uint16_t>(data, blocks, stride, 0x7f80);
+  }
+  constexpr uint16_t kHalfExponent = 0x7c00;
+  const WeightFormat& format = *FindWeightFormat(type);
+  bool found = false;
+  for (int i = 0; i < format.halves; ++i) {
+    found |= AnyExponentFull<uint16_t>(data + format.halves_offset + 2 * i,
+                                       blocks, stride, kHalfExponent);
+  }
+  return found;
 }
 
 // "offset N: tensor 'NAME'", as in all messages about a file.

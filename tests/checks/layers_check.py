@@ -30,7 +30,11 @@ ALLOWED = {
                                     "tandem/v1"),
     "tools/bench": ENGINE,
     "tools/tandem": TEXT + ("services/common", "tandem/v1"),
-    # The benchmarks run in the command's own process.
+    # What a tensor takes in memory; and the quantiser, which runs in the
+    # command's own process, as the benchmarks do.
+    "tools/tandem/inspect.cc": TEXT + ("engine/kernels", "services/common",
+                                       "tools/tandem"),
+    "tools/tandem/quantize.cc": TEXT + ("engine/model", "tools/tandem"),
     "tools/tandem/bench.cc": TEXT + ("engine/kernels", "tools/bench",
                                      "tools/tandem"),
 }

@@ -30,6 +30,14 @@ std::vector<ModeCase> AllCases() {
       cases.push_back({type, mode});
     }
   }
+  // The other types are multiplied packed, or as the floats that they are.
+  for (const TensorType type :
+       {TensorType::kQ4_1, TensorType::kQ5_0, TensorType::kQ5_1,
+        TensorType::kQ2_K, TensorType::kQ3_K, TensorType::kQ4_K,
+        TensorType::kQ5_K, TensorType::kQ6_K, TensorType::kIQ4_NL,
+        TensorType::kIQ4_XS}) {
+    cases.push_back({type, NumericsMode::kInt8});
+  }
   return cases;
 }
 
@@ -48,9 +56,8 @@ class RowCountTest : public ::testing::TestWithParam<ModeCase> {
     if (GetParam().mode == NumericsMode::kBf16 && !CpuHasBf16Matmul()) {
       GTEST_SKIP() << "this machine has no AVX-512";
     }
-    TinyModelSpec spec;
+    TinyModelSpec spec = TinySpecFor(GetParam().type);
     spec.layers = 1;
-    spec.type = GetParam().type;
     spec.context_length = 512;
     const auto model =
         LoadTiny(TinyModel(spec), {.numerics = GetParam().mode, .threads = 1});

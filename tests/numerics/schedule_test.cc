@@ -268,7 +268,9 @@ TEST_P(ScheduleTest, EveryRowHasTheBitsOfThePlainRun) {
 std::string CaseName(const ::testing::TestParamInfo<ScheduleCase>& info) {
   const ScheduleCase& param = info.param;
   return absl::StrCat(NumericsModeName(param.mode), "_file_",
-                      GetTensorTypeInfo(param.spec.type).name, "_kv_",
+                      GetTensorTypeInfo(param.spec.type).name,
+                      param.spec.second_type.has_value() ? "_mixed" : "",
+                      "_kv_",
                       param.kv_type ? KvTypeName(*param.kv_type) : "default",
                       "_seed_", param.spec.seed);
 }
@@ -305,6 +307,31 @@ INSTANTIATE_TEST_SUITE_P(
                      KvType::kF32},
         ScheduleCase{Shape(TensorType::kF32, 3), NumericsMode::kInt8, 50},
         ScheduleCase{Shape(TensorType::kBF16, 1), NumericsMode::kInt8, 50}),
+    CaseName);
+
+// The types of the other packed forms, and files that mix them: matrices of
+// several forms share one input.
+ScheduleCase PackedCase(TensorType type,
+                        std::optional<TensorType> second = std::nullopt) {
+  TinyModelSpec spec = TinySpecFor(second.value_or(type));
+  spec.layers = 1;
+  spec.type = type;
+  spec.second_type = second;
+  spec.tied = second.has_value();
+  return {.spec = spec, .mode = NumericsMode::kInt8, .schedules = 16};
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Packed, ScheduleTest,
+    ::testing::Values(
+        PackedCase(TensorType::kQ4_1), PackedCase(TensorType::kQ5_0),
+        PackedCase(TensorType::kQ5_1), PackedCase(TensorType::kQ2_K),
+        PackedCase(TensorType::kQ3_K), PackedCase(TensorType::kQ4_K),
+        PackedCase(TensorType::kQ5_K), PackedCase(TensorType::kQ6_K),
+        PackedCase(TensorType::kIQ4_NL), PackedCase(TensorType::kIQ4_XS),
+        PackedCase(TensorType::kQ4_K, TensorType::kQ6_K),
+        PackedCase(TensorType::kQ4_0, TensorType::kQ6_K),
+        PackedCase(TensorType::kQ5_1, TensorType::kQ4_K)),
     CaseName);
 
 INSTANTIATE_TEST_SUITE_P(

@@ -50,7 +50,7 @@ TEST_F(InspectTest, Text) {
               HasSubstr("[6, 6, 6, 6, 6, 6, 6, 6, ... 1000 in all]"));
   EXPECT_THAT(result.out, HasSubstr("weight"));
   EXPECT_THAT(result.out, HasSubstr("[3, 2]"));
-  EXPECT_THAT(result.out, HasSubstr("total: 6 parameters, 24 bytes"));
+  EXPECT_THAT(result.out, HasSubstr("total: 6 parameters, 24 bytes, 0 packed"));
   EXPECT_THAT(result.out, Not(HasSubstr("\x1b")));
 }
 
@@ -70,6 +70,37 @@ TEST_F(InspectTest, Json) {
   EXPECT_EQ(json["tensors"][0]["type"], "F32");
   EXPECT_EQ(json["tensors"][0]["shape"], (std::vector<int>{3, 2}));
   EXPECT_EQ(json["tensors"][0]["bytes"], 24);
+}
+
+// [33, 256]: two tiles of 32 outputs. Q4_0: 8 groups of 512 bytes of codes and
+// 64 of scales. Q6_K: one super-block of 128 + 512 + 8,192. Q5_K needs another
+// 512 for minimums.
+TEST_F(InspectTest, SaysWhatAMatrixTakesInMemory) {
+  GgufWriter writer;
+  const auto add = [&](const char* name, TensorType type,
+                       std::vector<uint64_t> dims) {
+    const TensorTypeInfo info = GetTensorTypeInfo(type);
+    uint64_t bytes = info.block_bytes;
+    for (uint64_t dim : dims) bytes *= dim;
+    writer.AddTensor(name, type, dims,
+                     std::vector<uint8_t>(bytes / info.block_elements));
+  };
+  add("a", TensorType::kQ4_0, {256, 33});
+  add("b", TensorType::kQ6_K, {256, 33});
+  add("c", TensorType::kQ5_K, {256, 33});
+  add("d", TensorType::kF32, {256});
+  add("e", TensorType::kQ8_1, {32, 2});
+  Write(writer.Serialize());
+  const RunResult result = RunTandem({"inspect", path_, "--json"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const auto json = nlohmann::json::parse(result.out);
+  EXPECT_EQ(json["tensors"][0]["packed_bytes"], 2 * 8 * 576);
+  EXPECT_EQ(json["tensors"][1]["packed_bytes"], 2 * 8832);
+  EXPECT_EQ(json["tensors"][2]["packed_bytes"], 2 * 9344);
+  EXPECT_FALSE(json["tensors"][3].contains("packed_bytes"));
+  EXPECT_FALSE(json["tensors"][4].contains("packed_bytes"));
+  EXPECT_EQ(json["packed_bytes"], 2 * (8 * 576 + 8832 + 9344));
+  EXPECT_THAT(RunTandem({"inspect", path_}).out, HasSubstr("packed 17664\n"));
 }
 
 TEST_F(InspectTest, WhatIsNoGgufIsOneLine) {

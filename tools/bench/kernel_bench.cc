@@ -200,7 +200,8 @@ void RegisterAll(int threads) {
   RegisterSample("Sample/8x131072/defaults", {.seed = 1});
   RegisterSample("Sample/8x131072/no_top_k", {.top_k = 0, .seed = 1});
   RegisterSample("Sample/8x131072/greedy", {.temperature = 0, .seed = 1});
-  for (TensorType type : {TensorType::kQ4_0, TensorType::kQ8_0}) {
+  for (TensorType type : {TensorType::kQ4_0, TensorType::kQ8_0,
+                          TensorType::kQ4_K, TensorType::kQ6_K}) {
     for (SimdLevel level :
          {SimdLevel::kScalar, SimdLevel::kAvx2, SimdLevel::kAvx512}) {
       if (level > DetectedSimdLevel()) continue;

@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
 #include <limits>
 #include <memory>
@@ -12,10 +10,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/thread_team.h"
+#include "engine/gguf/gguf_output.h"
 #include "engine/gguf/gguf_writer.h"
 #include "engine/kernels/linear.h"
 #include "engine/kernels/vector_ops.h"
 #include "engine/kernels/weight_format.h"
+#include "engine/kernels/weight_quantizer.h"
+#include "engine/model/quantize_file.h"
 
 namespace tandem::bench {
 namespace {
@@ -116,6 +117,10 @@ class Filler {
         return FillQ4(begin, end, out);
       case TensorType::kQ8_0:
         return FillQ8(begin, end, out);
+      case TensorType::kQ4_K:
+        return FillQ4_K(begin, end, out);
+      case TensorType::kQ6_K:
+        return FillQ6_K(begin, end, out);
       default:
         return FillFloats(begin, end, out);
     }
@@ -159,6 +164,45 @@ class Filler {
     }
   }
 
+  // All scales and minimums are 63, and the fp16 minimum is 8 times the fp16
+  // scale: weights are (code - 8) steps.
+  void FillQ4_K(int64_t begin, int64_t end, uint8_t* out) const {
+    static const std::array<int8_t, 256> levels = LevelTable(7);
+    const float scale = HalfToFloat(
+        FloatToHalf(static_cast<float>(deviation_ * kQuantileMax / 7 / 63)));
+    for (int64_t at = begin; at < end; at += 256, out += 144) {
+      StoreHalf(FloatToHalf(scale), out);
+      StoreHalf(FloatToHalf(8 * scale), out + 2);
+      std::memset(out + 4, 0xff, 12);
+      uint8_t random[256];
+      for (int i = 0; i < 256; i += 32) RandomBlock(at + i, random + i);
+      for (int i = 0; i < 128; ++i) {
+        const int low = levels[random[i]] + 8;
+        const int high = levels[random[i + 128]] + 8;
+        out[16 + i] = static_cast<uint8_t>(low | (high << 4));
+      }
+    }
+  }
+
+  // All scales are 64.
+  void FillQ6_K(int64_t begin, int64_t end, uint8_t* out) const {
+    static const std::array<int8_t, 256> levels = LevelTable(31);
+    const uint16_t scale =
+        FloatToHalf(static_cast<float>(deviation_ * kQuantileMax / 31 / 64));
+    for (int64_t at = begin; at < end; at += 256, out += 210) {
+      uint8_t random[256];
+      for (int i = 0; i < 256; i += 32) RandomBlock(at + i, random + i);
+      std::memset(out, 0, 192);
+      for (int i = 0; i < 256; ++i) {
+        const int code = levels[random[i]] + 32;
+        out[i % 128] |= static_cast<uint8_t>((code & 15) << (i / 128 * 4));
+        out[128 + i % 64] |= static_cast<uint8_t>(code >> 4 << (i / 64 * 2));
+      }
+      std::memset(out + 192, 64, 16);
+      StoreHalf(scale, out + 208);
+    }
+  }
+
   void FillFloats(int64_t begin, int64_t end, uint8_t* out) const {
     for (int64_t at = begin; at < end; ++at) {
       float value = 1;
@@ -197,13 +241,19 @@ std::vector<Tensor> TensorsOf(const SynthesizeOptions& options) {
   const uint64_t ffn = shape.feed_forward;
   const uint64_t vocab = shape.vocab;
   std::vector<Tensor> tensors;
+  const auto type_of = [&](const std::string& name, size_t dims) {
+    if (dims == 1) return TensorType::kF32;
+    if (options.type != TensorType::kQ4_K) return options.type;
+    return Q4KMediumType(
+        name, options.mix_layers > 0 ? options.mix_layers : shape.layers,
+        /*tied=*/false);
+  };
   const auto add = [&](const std::string& name, std::vector<uint64_t> dims,
                        double deviation) {
-    tensors.push_back(
-        {.name = name + ".weight",
-         .type = dims.size() == 1 ? TensorType::kF32 : options.type,
-         .dims = std::move(dims),
-         .deviation = deviation});
+    tensors.push_back({.name = name + ".weight",
+                       .type = type_of(name + ".weight", dims.size()),
+                       .dims = std::move(dims),
+                       .deviation = deviation});
   };
   // Deviations keep what each block adds to the residual stream near 1: the
   // product of SiLU(gate) and up has a deviation of about 0.4 to 0.5.
@@ -282,21 +332,23 @@ absl::Status CheckOptions(const SynthesizeOptions& options) {
     return absl::InvalidArgumentError(absl::StrCat("the shape ", what));
   };
   const ModelShape& shape = options.shape;
-  if (!IsSupportedWeightType(options.type)) {
+  if (!IsQuantizerType(options.type)) {
     return absl::InvalidArgumentError(
-        "the type is not F32, F16, BF16, Q8_0 "
-        "or Q4_0");
+        "the type is not F32, F16, BF16, Q8_0, Q4_0, Q4_K or Q6_K");
   }
   if (shape.layers < 1 || shape.layers > 4096) {
     return wrong("has no 1 to 4,096 layers");
   }
-  const auto block = [](int64_t n) {
-    return n >= 32 && n <= (1 << 20) && n % 32 == 0;
+  const int64_t block =
+      std::max<int64_t>(GetTensorTypeInfo(options.type).block_elements, 32);
+  const auto whole = [&](int64_t n) {
+    return n >= block && n <= (1 << 20) && n % block == 0;
   };
-  if (!block(shape.width) || !block(shape.feed_forward)) {
+  if (!whole(shape.width) || !whole(shape.feed_forward)) {
     return wrong(
-        "needs a width and a feed-forward width that are multiples "
-        "of 32, to 1,048,576");
+        absl::StrCat("needs a width and a feed-forward width that are "
+                     "multiples of ",
+                     block, ", to 1,048,576"));
   }
   if (shape.heads < 1 || shape.width % shape.heads != 0 ||
       shape.width / shape.heads % 2 != 0) {
@@ -318,56 +370,11 @@ absl::Status CheckOptions(const SynthesizeOptions& options) {
   return absl::OkStatus();
 }
 
-// The file under way: closed and removed unless Finish is reached.
-class OutputFile {
- public:
-  explicit OutputFile(const std::string& path)
-      : path_(path), part_(path + ".part"), file_(fopen(part_.c_str(), "wb")) {}
-  ~OutputFile() {
-    if (file_ == nullptr) return;
-    (void)fclose(file_);
-    (void)remove(part_.c_str());
-  }
-  OutputFile(const OutputFile&) = delete;
-  OutputFile& operator=(const OutputFile&) = delete;
-
-  absl::Status Write(const void* data, size_t size) {
-    if (file_ != nullptr && fwrite(data, 1, size, file_) == size) {
-      return absl::OkStatus();
-    }
-    return Failed();
-  }
-
-  absl::Status Finish() {
-    FILE* const file = std::exchange(file_, nullptr);
-    if (fclose(file) == 0 && rename(part_.c_str(), path_.c_str()) == 0) {
-      return absl::OkStatus();
-    }
-    const absl::Status status = Failed();
-    (void)remove(part_.c_str());
-    return status;
-  }
-
- private:
-  absl::Status Failed() const {
-    return absl::UnavailableError(
-        absl::StrCat(path_, ": cannot be written: ", strerror(errno)));
-  }
-
-  std::string path_;
-  std::string part_;
-  FILE* file_;
-};
-
 // Writes tensors one after the other, each chunk made by the whole team.
 class TensorWriter {
  public:
-  TensorWriter(const SynthesizeOptions& options, uint64_t alignment,
-               OutputFile* file)
-      : options_(options),
-        alignment_(alignment),
-        file_(file),
-        team_(AvailableCpus()) {}
+  TensorWriter(const SynthesizeOptions& options, GgufOutput* file)
+      : options_(options), file_(file), team_(AvailableCpus()) {}
 
   absl::Status Write(const std::vector<Tensor>& tensors) {
     int64_t total = 0;
@@ -384,7 +391,7 @@ class TensorWriter {
                             static_cast<double>(total));
         }
       }
-      TANDEM_RETURN_IF_ERROR(Pad(WeightBytes(tensor.type, elements)));
+      TANDEM_RETURN_IF_ERROR(file_->EndTensor());
     }
     return absl::OkStatus();
   }
@@ -398,18 +405,11 @@ class TensorWriter {
       filler.Fill(begin + from, begin + to,
                   chunk_.data() + WeightBytes(tensor.type, from));
     });
-    return file_->Write(chunk_.data(), chunk_.size());
-  }
-
-  absl::Status Pad(int64_t bytes) {
-    const std::string zeros((alignment_ - bytes % alignment_) % alignment_,
-                            '\0');
-    return file_->Write(zeros.data(), zeros.size());
+    return file_->Append(chunk_);
   }
 
   const SynthesizeOptions& options_;
-  uint64_t alignment_;
-  OutputFile* file_;
+  GgufOutput* file_;
   ThreadTeam team_;
   std::vector<uint8_t> chunk_;
 };
@@ -446,12 +446,10 @@ absl::Status SynthesizeModel(const SynthesizeOptions& options,
   for (const Tensor& tensor : tensors) {
     writer.DeclareTensor(tensor.name, tensor.type, tensor.dims);
   }
-  const std::string header = writer.SerializeHeader();
-  OutputFile file(path);
-  TANDEM_RETURN_IF_ERROR(file.Write(header.data(), header.size()));
-  TANDEM_RETURN_IF_ERROR(
-      TensorWriter(options, writer.alignment(), &file).Write(tensors));
-  return file.Finish();
+  TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<GgufOutput> file,
+                          GgufOutput::Create(path, writer));
+  TANDEM_RETURN_IF_ERROR(TensorWriter(options, file.get()).Write(tensors));
+  return file->Finish();
 }
 
 }  // namespace tandem::bench

@@ -38,8 +38,12 @@ std::optional<ModelShape> FindShape(absl::string_view name);
 
 struct SynthesizeOptions {
   ModelShape shape = {};
-  // Of the matrices: F32, F16, BF16, Q8_0 or Q4_0; norms are F32.
+  // Of the matrices: F32, F16, BF16, Q8_0, Q4_0, Q6_K, or Q4_K, which stands
+  // for the mix Q4_K_M (Q4KMediumType); norms are F32.
   TensorType type = TensorType::kQ4_0;
+  // Layers of the model whose mix is taken, so that a draft has its layers in
+  // the target's types; 0: the shape's.
+  int64_t mix_layers = 0;
   uint64_t seed = 1;
   // Layers that count in full. What the later ones add to the residual stream
   // is scaled by tail_scale, so a model of the first `full_layers` layers

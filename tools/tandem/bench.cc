@@ -176,7 +176,8 @@ absl::StatusOr<TensorType> TypeNamed(absl::string_view name) {
         TensorType::kQ8_0, TensorType::kQ4_0}) {
     if (absl::EqualsIgnoreCase(GetTensorTypeInfo(type).name, name)) return type;
   }
-  return UsageError("--type must be f32, f16, bf16, q8_0 or q4_0");
+  if (absl::EqualsIgnoreCase(name, "q4_k_m")) return TensorType::kQ4_K;
+  return UsageError("--type must be f32, f16, bf16, q8_0, q4_0 or q4_k_m");
 }
 
 std::string ShapeNames() {
@@ -228,6 +229,7 @@ absl::Status RunSynthesize(SynthesizeFlags flags, const Io& io) {
   }
   flags.options.full_layers =
       flags.draft_layers > 0 ? flags.draft_layers : flags.options.shape.layers;
+  flags.options.mix_layers = flags.options.shape.layers;
   TANDEM_RETURN_IF_ERROR(WriteModel(flags.options, flags.out, io));
   if (flags.draft_out.empty()) return absl::OkStatus();
   flags.options.shape.layers = flags.draft_layers;
@@ -297,7 +299,9 @@ void AddSynthesizeCommand(CLI::App* app, CommandLine* line) {
   command->add_option("DRAFT_OUT", flags->draft_out,
                       "The draft's file, with --draft-layers");
   command->add_option("--shape", flags->shape, ShapeNames())->required();
-  command->add_option("--type", flags->type, "f32, f16, bf16, q8_0 or q4_0")
+  command
+      ->add_option("--type", flags->type,
+                   "f32, f16, bf16, q8_0, q4_0 or q4_k_m")
       ->capture_default_str();
   command
       ->add_option("--draft-layers", flags->draft_layers,

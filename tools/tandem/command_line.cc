@@ -114,6 +114,7 @@ int RunCommandLine(int argc, const char* const* argv, const Io& io) {
   AddDetokenizeCommand(&app, &line);
   AddModelsCommand(&app, &line);
   AddInspectCommand(&app, &line);
+  AddQuantizeCommand(&app, &line);
   AddHealthCommand(&app, &line);
   AddBenchCommand(&app, &line);
   try {  // CLI11 reports by exceptions; they end here.

@@ -53,6 +53,7 @@ void AddTokenizeCommand(CLI::App* app, CommandLine* line);
 void AddDetokenizeCommand(CLI::App* app, CommandLine* line);
 void AddModelsCommand(CLI::App* app, CommandLine* line);
 void AddInspectCommand(CLI::App* app, CommandLine* line);
+void AddQuantizeCommand(CLI::App* app, CommandLine* line);
 void AddHealthCommand(CLI::App* app, CommandLine* line);
 void AddBenchCommand(CLI::App* app, CommandLine* line);
 

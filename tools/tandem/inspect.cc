@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <variant>
@@ -13,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "engine/base/status.h"
 #include "engine/gguf/gguf_file.h"
+#include "engine/kernels/linear.h"
 #include "tools/tandem/command_line.h"
 #include "tools/tandem/json_output.h"
 
@@ -81,9 +83,18 @@ std::string Shape(const GgufTensor& tensor) {
   return absl::StrCat("[", absl::StrJoin(tensor.dims, ", "), "]");
 }
 
+// What the tensor takes in memory in int8 mode, where that is known: a matrix
+// of a type that is packed. Vectors are few and small.
+std::optional<int64_t> PackedBytes(const GgufTensor& tensor) {
+  if (tensor.dims.size() != 2) return std::nullopt;
+  return PackedWeightBytes(tensor.type, static_cast<int64_t>(tensor.dims[1]),
+                           static_cast<int64_t>(tensor.dims[0]));
+}
+
 struct Totals {
   uint64_t elements = 0;
   uint64_t bytes = 0;
+  int64_t packed_bytes = 0;
 };
 
 Totals TensorTotals(const GgufFile& file) {
@@ -91,6 +102,7 @@ Totals TensorTotals(const GgufFile& file) {
   for (const GgufTensor& tensor : file.tensors()) {
     totals.elements += tensor.elements();
     totals.bytes += tensor.bytes;
+    totals.packed_bytes += PackedBytes(tensor).value_or(0);
   }
   return totals;
 }
@@ -107,16 +119,18 @@ void PrintText(const GgufFile& file, std::ostream* out) {
   }
   *out << "\ntensors: " << file.tensors().size()
        << " (shape: the contiguous dimension first; offset from the start of "
-          "the file)\n";
+          "the file; packed: bytes in memory in int8 mode)\n";
   for (const GgufTensor& tensor : file.tensors()) {
-    *out << absl::StrFormat("  %-32s %-6s %-16s offset %-12d bytes %d\n",
-                            absl::Utf8SafeCEscape(tensor.name),
-                            GetTensorTypeInfo(tensor.type).name, Shape(tensor),
-                            tensor.offset, tensor.bytes);
+    const std::optional<int64_t> packed = PackedBytes(tensor);
+    *out << absl::StrFormat(
+        "  %-32s %-6s %-16s offset %-12d bytes %-12d packed %s\n",
+        absl::Utf8SafeCEscape(tensor.name), GetTensorTypeInfo(tensor.type).name,
+        Shape(tensor), tensor.offset, tensor.bytes,
+        packed.has_value() ? absl::StrCat(*packed) : "-");
   }
   const Totals totals = TensorTotals(file);
-  *out << absl::StrFormat("total: %d parameters, %d bytes\n", totals.elements,
-                          totals.bytes);
+  *out << absl::StrFormat("total: %d parameters, %d bytes, %d packed\n",
+                          totals.elements, totals.bytes, totals.packed_bytes);
 }
 
 template <typename T>
@@ -168,6 +182,8 @@ void PrintJsonForm(const GgufFile& file, std::ostream* out) {
          {"shape", tensor.dims},
          {"offset", tensor.offset},
          {"bytes", tensor.bytes}});
+    const std::optional<int64_t> packed = PackedBytes(tensor);
+    if (packed.has_value()) tensors.back()["packed_bytes"] = *packed;
   }
   const Totals totals = TensorTotals(file);
   PrintJson({{"version", file.version()},
@@ -176,7 +192,8 @@ void PrintJsonForm(const GgufFile& file, std::ostream* out) {
              {"metadata", metadata},
              {"tensors", tensors},
              {"parameters", totals.elements},
-             {"tensor_bytes", totals.bytes}},
+             {"tensor_bytes", totals.bytes},
+             {"packed_bytes", totals.packed_bytes}},
             out);
 }
 

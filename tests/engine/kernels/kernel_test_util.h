@@ -33,31 +33,46 @@ inline std::vector<float> RandomFloats(int64_t count, uint32_t seed) {
   return values;
 }
 
-// The bytes of `count` random elements of `type`.
+// The bytes of `count` random elements of `type`: any codes and integer scales,
+// small fp16 scales and minimums.
 inline std::vector<uint8_t> RandomWeights(TensorType type, int64_t count,
                                           uint32_t seed) {
   std::mt19937 engine(seed);
   std::normal_distribution<float> normal(0.0f, 0.1f);
   std::vector<uint8_t> data(WeightBytes(type, count));
   const TensorTypeInfo info = GetTensorTypeInfo(type);
+  const WeightFormat& format = *FindWeightFormat(type);
   for (size_t at = 0; at < data.size(); at += info.block_bytes) {
     if (type == TensorType::kF32) {
       const float value = normal(engine);
       std::memcpy(data.data() + at, &value, sizeof(value));
-    } else if (info.block_elements == 1) {
-      const uint16_t bits = type == TensorType::kF16
-                                ? FloatToHalf(normal(engine))
-                                : FloatToBf16(normal(engine));
+      continue;
+    }
+    for (uint32_t i = 0; i < info.block_bytes; ++i) {
+      data[at + i] = static_cast<uint8_t>(engine());
+    }
+    if (type == TensorType::kBF16) {
+      const uint16_t bits = FloatToBf16(normal(engine));
       std::memcpy(data.data() + at, &bits, sizeof(bits));
-    } else {
-      const uint16_t scale = FloatToHalf(normal(engine));
-      std::memcpy(data.data() + at, &scale, sizeof(scale));
-      for (uint32_t i = 2; i < info.block_bytes; ++i) {
-        data[at + i] = static_cast<uint8_t>(engine());
-      }
+    }
+    for (int i = 0; i < format.halves; ++i) {
+      const uint16_t bits = FloatToHalf(normal(engine));
+      std::memcpy(data.data() + at + format.halves_offset + 2 * i, &bits,
+                  sizeof(bits));
     }
   }
   return data;
+}
+
+// Sets all bytes of quantised blocks but the fp16 numbers.
+inline void FillCodes(TensorType type, uint8_t byte,
+                      std::vector<uint8_t>* data) {
+  const int block = static_cast<int>(GetTensorTypeInfo(type).block_bytes);
+  const WeightFormat& format = *FindWeightFormat(type);
+  for (size_t i = 0; i < data->size(); ++i) {
+    const int at = static_cast<int>(i) % block - format.halves_offset;
+    if (at < 0 || at >= 2 * format.halves) (*data)[i] = byte;
+  }
 }
 
 struct TestMatrix {

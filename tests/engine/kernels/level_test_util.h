@@ -147,10 +147,7 @@ inline void TestMatmulExtremes(const KernelTable& kernels, TensorType type) {
   const int64_t outputs = 16;
   for (uint8_t byte : {0x00, 0xff, 0x80, 0x7f, 0x81}) {
     std::vector<uint8_t> data = RandomWeights(type, outputs * inputs, 3);
-    const uint32_t block = GetTensorTypeInfo(type).block_bytes;
-    for (size_t i = 0; i < data.size(); ++i) {
-      if (i % block >= 2) data[i] = byte;
-    }
+    FillCodes(type, byte, &data);
     const PackedMatrix packed =
         PackedMatrix::Pack(type, data.data(), outputs, inputs, &team);
     for (float sign : {1.0f, -1.0f}) {

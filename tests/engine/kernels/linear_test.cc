@@ -16,6 +16,12 @@ struct Form {
   NumericsMode mode;
 };
 
+// About `wanted` inputs: whole blocks.
+int64_t WholeBlocks(TensorType type, int64_t wanted) {
+  const int64_t block = GetTensorTypeInfo(type).block_elements;
+  return (wanted + block - 1) / block * block;
+}
+
 class LinearTest : public ::testing::TestWithParam<Form> {
  protected:
   void SetUp() override {
@@ -29,22 +35,24 @@ class LinearTest : public ::testing::TestWithParam<Form> {
 };
 
 // |y - exact| against a bound made of what the form rounds: int8 rounds x to
-// half a step of its group (and float types the weights likewise), bf16 both
-// to 2^-9 relative; then K roundings of 2^-24 of the running sum, which is at
-// most the sum of magnitudes.
+// half a step of its group or super-block (and float types the weights
+// likewise), bf16 both to 2^-9 relative; then K roundings of 2^-24 of the
+// running sum, which is at most the sum of magnitudes.
 double Bound(const Form& form, const float* x, const float* w, int64_t k) {
   const bool rounds_weights = form.mode == NumericsMode::kInt8 &&
                               GetTensorTypeInfo(form.type).block_elements == 1;
   double bound = 0;
   double magnitudes = 0;
-  for (int64_t g = 0; g < k; g += kGroupInputs) {
+  const int64_t group =
+      std::max<int64_t>(GetTensorTypeInfo(form.type).block_elements, 32);
+  for (int64_t g = 0; g < k; g += group) {
     double x_max = 0;
     double w_max = 0;
-    for (int64_t i = g; i < std::min<int64_t>(k, g + kGroupInputs); ++i) {
+    for (int64_t i = g; i < std::min<int64_t>(k, g + group); ++i) {
       x_max = std::max<double>(x_max, std::abs(x[i]));
       w_max = std::max<double>(w_max, std::abs(w[i]));
     }
-    for (int64_t i = g; i < std::min<int64_t>(k, g + kGroupInputs); ++i) {
+    for (int64_t i = g; i < std::min<int64_t>(k, g + group); ++i) {
       const double x_abs = std::abs(x[i]);
       const double w_abs = std::abs(w[i]);
       double x_error = 0;
@@ -66,7 +74,7 @@ double Bound(const Form& form, const float* x, const float* w, int64_t k) {
 TEST_P(LinearTest, IsNearTheDoubleProduct) {
   ThreadTeam team(2);
   for (int64_t outputs : {1, 40, 130}) {
-    const int64_t inputs = 288;
+    const int64_t inputs = WholeBlocks(GetParam().type, 288);
     const int64_t rows = 5;
     const TestMatrix matrix(GetParam().type, outputs, inputs, 31);
     const Linear linear = Make(matrix, &team);
@@ -90,7 +98,7 @@ TEST_P(LinearTest, IsNearTheDoubleProduct) {
 
 TEST_P(LinearTest, ARowHasTheSameBitsInAnyCompany) {
   const int64_t outputs = 100;
-  const int64_t inputs = 160;
+  const int64_t inputs = WholeBlocks(GetParam().type, 160);
   const int64_t rows_max = 64;
   ThreadTeam one(1);
   const TestMatrix matrix(GetParam().type, outputs, inputs, 41);
@@ -125,7 +133,7 @@ TEST_P(LinearTest, ARowHasTheSameBitsInAnyCompany) {
 TEST_P(LinearTest, RowsPastOneCallKeepTheirBits) {
   if (GetParam().mode == NumericsMode::kInt8) return;
   ThreadTeam team(2);
-  const int64_t inputs = 64;
+  const int64_t inputs = WholeBlocks(GetParam().type, 64);
   const int64_t rows = 300;  // two calls of oneDNN
   const TestMatrix matrix(GetParam().type, 64, inputs, 51);
   const Linear linear = Make(matrix, &team);
@@ -143,7 +151,7 @@ TEST_P(LinearTest, RowsPastOneCallKeepTheirBits) {
 
 TEST_P(LinearTest, NanReachesItsRowOnly) {
   ThreadTeam team(2);
-  const int64_t inputs = 64;
+  const int64_t inputs = WholeBlocks(GetParam().type, 64);
   const TestMatrix matrix(GetParam().type, 33, inputs, 61);
   const Linear linear = Make(matrix, &team);
   std::vector<float> x = RandomFloats(3 * inputs, 62);
@@ -161,12 +169,15 @@ TEST_P(LinearTest, NanReachesItsRowOnly) {
 
 TEST_P(LinearTest, DequantizesItsRows) {
   ThreadTeam team(1);
-  const int64_t inputs = 96;
+  const int64_t inputs = WholeBlocks(GetParam().type, 96);
   const TestMatrix matrix(GetParam().type, 70, inputs, 71);
   const Linear linear = Make(matrix, &team);
   EXPECT_EQ(linear.outputs(), 70);
   EXPECT_EQ(linear.inputs(), inputs);
   EXPECT_GT(linear.bytes(), 0);
+  if (GetParam().mode == NumericsMode::kInt8) {
+    EXPECT_EQ(PackedWeightBytes(GetParam().type, 70, inputs), linear.bytes());
+  }
   std::vector<float> row(inputs);
   for (int64_t n : {0, 1, 63, 64, 69}) {
     linear.DequantizeRow(n, row.data());
@@ -198,6 +209,14 @@ INSTANTIATE_TEST_SUITE_P(
     Forms, LinearTest,
     ::testing::Values(Form{TensorType::kQ4_0, NumericsMode::kInt8},
                       Form{TensorType::kQ8_0, NumericsMode::kInt8},
+                      Form{TensorType::kQ5_1, NumericsMode::kInt8},
+                      Form{TensorType::kIQ4_NL, NumericsMode::kInt8},
+                      Form{TensorType::kQ2_K, NumericsMode::kInt8},
+                      Form{TensorType::kQ3_K, NumericsMode::kInt8},
+                      Form{TensorType::kQ4_K, NumericsMode::kInt8},
+                      Form{TensorType::kQ6_K, NumericsMode::kInt8},
+                      Form{TensorType::kIQ4_XS, NumericsMode::kInt8},
+                      Form{TensorType::kQ4_K, NumericsMode::kF32},
                       Form{TensorType::kF32, NumericsMode::kInt8},
                       Form{TensorType::kF32, NumericsMode::kF32},
                       Form{TensorType::kF16, NumericsMode::kF32},
@@ -239,6 +258,40 @@ TEST(MatmulTest, SeveralOutputsOfOneInput) {
       const float* actual = y[i].data() + row * (n + 5);
       EXPECT_TRUE(SameBits(actual, expected.data() + row * n, n));
       for (int gap = 0; gap < 5; ++gap) EXPECT_EQ(actual[n + gap], 77.0f);
+    }
+  }
+}
+
+// Matrices of several packed forms take the same input (q, k, v of a Q4_K_M
+// file), each in its own quantised form, also after the next Set.
+TEST(MatmulTest, OneInputServesEveryForm) {
+  ThreadTeam team(2);
+  const NumericsMode mode = NumericsMode::kInt8;
+  const int64_t inputs = 512;
+  const int64_t rows = 40;  // enough for the team to quantise
+  std::vector<Linear> linears;
+  for (TensorType type : {TensorType::kQ4_K, TensorType::kQ6_K,
+                          TensorType::kQ4_0, TensorType::kQ5_1}) {
+    const TestMatrix matrix(type, 40, inputs, 8);
+    linears.push_back(Linear::Create(matrix.source, mode, &team).value());
+  }
+  MatmulInput input(mode, rows, inputs);
+  for (uint32_t seed : {1u, 2u}) {
+    const std::vector<float> x = RandomFloats(rows * inputs, seed);
+    input.Set(x.data(), rows, inputs, SimdLevel::kScalar, &team);
+    std::vector<std::vector<float>> y(4, std::vector<float>(rows * 40));
+    std::vector<MatmulOutput> outputs;
+    for (int i = 0; i < 4; ++i) {
+      outputs.push_back(
+          {.weight = &linears[i], .y = y[i].data(), .stride = 40});
+    }
+    Matmul(input, absl::MakeConstSpan(outputs).first(1), SimdLevel::kScalar,
+           &team);
+    Matmul(input, absl::MakeConstSpan(outputs).subspan(1), SimdLevel::kScalar,
+           &team);
+    for (int i = 0; i < 4; ++i) {
+      EXPECT_EQ(y[i],
+                Product(linears[i], mode, x, rows, SimdLevel::kScalar, &team));
     }
   }
 }
@@ -291,6 +344,10 @@ TEST(LinearErrorTest, RefusesWhatItCanNotHold) {
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(ReasonOf(status), kReasonUnsupportedModel);
   EXPECT_TRUE(Linear::Create(source, NumericsMode::kF32, &team).ok());
+
+  EXPECT_FALSE(PackedWeightBytes(TensorType::kF32, 2, 48).has_value());
+  EXPECT_FALSE(PackedWeightBytes(TensorType::kQ6_K, 2, 32).has_value());
+  EXPECT_FALSE(PackedWeightBytes(TensorType::kI32, 2, 32).has_value());
 
   source.type = TensorType::kQ8_0;
   status = Linear::Create(source, NumericsMode::kF32, &team).status();

@@ -28,6 +28,7 @@ TEST_P(PackedMatrixTest, LosesNothing) {
         source += group_bytes;
         const WeightGroup actual = packed.Group(output, g);
         EXPECT_EQ(actual.scale, expected.scale);
+        EXPECT_EQ(actual.minimum, expected.minimum);
         EXPECT_EQ(std::memcmp(actual.codes, expected.codes, kGroupInputs), 0);
       }
       packed.DequantizeRow(output, row.data());
@@ -38,8 +39,10 @@ TEST_P(PackedMatrixTest, LosesNothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(QuantisedTypes, PackedMatrixTest,
-                         ::testing::Values(TensorType::kQ4_0,
-                                           TensorType::kQ8_0));
+                         ::testing::Values(TensorType::kQ4_0, TensorType::kQ4_1,
+                                           TensorType::kQ5_0, TensorType::kQ5_1,
+                                           TensorType::kQ8_0,
+                                           TensorType::kIQ4_NL));
 
 // The byte order of README.md, by hand.
 TEST(PackedMatrixLayoutTest, HoldsFourInputsOfARowInOneWord) {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -18,7 +19,9 @@
 #include "engine/base/check.h"
 #include "engine/base/tensor_type.h"
 #include "engine/gguf/gguf_writer.h"
+#include "engine/kernels/linear.h"
 #include "engine/kernels/vector_ops.h"
+#include "engine/kernels/weight_format.h"
 #include "engine/model/model.h"
 
 namespace tandem {
@@ -35,6 +38,8 @@ struct TinyModelSpec {
   int64_t context_length = 256;
   bool tied = true;
   TensorType type = TensorType::kF32;  // of matrices; norms are F32
+  // Of the head, attn_v and ffn_down, where files of mixed types differ.
+  std::optional<TensorType> second_type = {};
   uint64_t seed = 1;
 };
 
@@ -72,7 +77,61 @@ struct TinyTensor {
   std::vector<uint8_t> data;
 };
 
-// `values` as blocks of `type` (F32, F16, BF16, Q8_0, Q4_0).
+// The smallest shape whose matrices can have `type`.
+inline TinyModelSpec TinySpecFor(TensorType type) {
+  TinyModelSpec spec;
+  spec.type = type;
+  if (GetTensorTypeInfo(type).block_elements > 32) {
+    spec.width = 256;
+    spec.feed_forward_width = 256;
+    spec.head_dim = 64;
+    spec.rotary_dims = 64;
+  }
+  return spec;
+}
+
+// Random blocks of `type`, any codes and integer scales, about as large as
+// `values`: for types that have no encoder here.
+inline std::vector<uint8_t> RandomBlocks(TensorType type,
+                                         const std::vector<float>& values) {
+  const WeightFormat& format = *FindWeightFormat(type);
+  const TensorTypeInfo info = GetTensorTypeInfo(type);
+  const auto rms = [](const std::vector<float>& x) {
+    double sum = 0;
+    for (float value : x) sum += static_cast<double>(value) * value;
+    return std::sqrt(sum / static_cast<double>(x.size()));
+  };
+  uint64_t seed = values.size();
+  for (float value : values) {
+    seed =
+        31 * seed + static_cast<uint64_t>(static_cast<int64_t>(value * 1e6f));
+  }
+  TinyRandom random(seed);
+  std::vector<uint8_t> data(values.size() / info.block_elements *
+                            info.block_bytes);
+  for (uint8_t& byte : data) byte = static_cast<uint8_t>(random.Next());
+  const auto set_halves = [&](float scale, float minimum) {
+    for (size_t at = 0; at < data.size(); at += info.block_bytes) {
+      for (int i = 0; i < format.halves; ++i) {
+        const uint16_t bits = FloatToHalf(i == 0 ? scale : minimum);
+        std::memcpy(data.data() + at + format.halves_offset + 2 * i, &bits, 2);
+      }
+    }
+  };
+  // Q4_1 and Q5_1 add their minimum, the super-blocks take theirs off.
+  const bool adds = info.block_elements == 32;
+  const float minimum = adds ? -8.0f : 1.0f;
+  set_halves(1.0f, minimum);
+  std::vector<float> unscaled(values.size());
+  Dequantize(type, data.data(), static_cast<int64_t>(values.size()),
+             unscaled.data());
+  const float scale = static_cast<float>(rms(values) / rms(unscaled));
+  set_halves(scale, minimum * scale);
+  return data;
+}
+
+// `values` as blocks of `type`: rounded for F32, F16, BF16, Q8_0 and Q4_0, else
+// random ones.
 inline std::vector<uint8_t> EncodeTensor(TensorType type,
                                          const std::vector<float>& values) {
   std::vector<uint8_t> out;
@@ -120,7 +179,7 @@ inline std::vector<uint8_t> EncodeTensor(TensorType type,
       }
       break;
     default:
-      TANDEM_CHECK(false);
+      return RandomBlocks(type, values);
   }
   return out;
 }
@@ -270,11 +329,17 @@ class TinyModel {
     const float scale = kGain * std::sqrt(3.0f / static_cast<float>(inputs));
     std::vector<float> values(outputs * inputs);
     for (float& value : values) value = scale * random->Uniform();
+    const char* head = spec.tied ? "token_embd" : "output";
+    const bool second = name.starts_with(head) ||
+                        name.find("attn_v") != std::string::npos ||
+                        name.find("ffn_down") != std::string::npos;
+    const TensorType type =
+        second ? spec.second_type.value_or(spec.type) : spec.type;
     tensors.push_back({.name = name,
-                       .type = spec.type,
+                       .type = type,
                        .dims = {static_cast<uint64_t>(inputs),
                                 static_cast<uint64_t>(outputs)},
-                       .data = EncodeTensor(spec.type, values)});
+                       .data = EncodeTensor(type, values)});
   }
 
   void AddNorm(const std::string& name, int64_t width, TinyRandom* random) {

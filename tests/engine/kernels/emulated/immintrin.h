@@ -164,10 +164,6 @@ inline uint32_t Largest(simde__m512i a) {
 #undef _mm512_fmadd_ps
 #define _mm512_fmadd_ps(a, b, c) tandem_emulated::FusedMultiplyAdd(a, b, c)
 
-// SIMDe 0.7.4 gives this name to a macro of four arguments.
-#undef _mm512_madd_epi16
-#define _mm512_madd_epi16(a, b) simde_mm512_madd_epi16(a, b)
-
 // What SIMDe 0.7.4 has not. A later SIMDe's own is passed over, so that every
 // machine runs the same.
 #undef _mm512_cvtps_epi32

@@ -1,0 +1,68 @@
+#include <unistd.h>
+
+#include <fstream>
+
+#include "engine/base/tensor_type.h"
+#include "engine/gguf/gguf_file.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/engine/model/tiny_model.h"
+#include "tests/tools/run_tandem.h"
+
+namespace tandem::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+class QuantizeTest : public ::testing::Test {
+ protected:
+  void SetUp() override { Write(TinyModel(TinyModelSpec()).Serialize()); }
+  void TearDown() override {
+    unlink(in_.c_str());
+    unlink(out_.c_str());
+  }
+  void Write(const std::string& bytes) {
+    std::ofstream(in_, std::ios::binary) << bytes;
+  }
+
+  const std::string in_ = ::testing::TempDir() + "/quantize_test_" +
+                          std::to_string(getpid()) + ".gguf";
+  const std::string out_ = in_ + ".out.gguf";
+};
+
+TEST_F(QuantizeTest, WritesAFileAndSaysHowFarItIs) {
+  const RunResult result =
+      RunTandem({"quantize", in_, out_, "q8_0", "--threads", "2"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("quantize: " + out_ + " 100%\n"));
+  EXPECT_EQ(result.out, "");
+  const auto file = GgufFile::Open(out_);
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ((*file)->FindTensor("token_embd.weight")->type, TensorType::kQ8_0);
+  EXPECT_EQ((*file)->FindTensor("output_norm.weight")->type, TensorType::kF32);
+}
+
+TEST_F(QuantizeTest, SaysWhatIsWrong) {
+  const struct {
+    std::vector<std::string> arguments;
+    int code;
+    std::string text;
+  } cases[] = {
+      {{in_, out_, "q5_k"}, 2, "TYPE must be Q8_0, Q4_0 or Q4_K"},
+      {{in_, in_, "q8_0"}, 2, "IN and OUT are the same file"},
+      {{"/nonexistent.gguf", out_, "q8_0"}, 1, "/nonexistent.gguf"},
+      {{in_, "/nonexistent/out.gguf", "q8_0"}, 1, "cannot be written"},
+      {{in_, out_, "q4_k"}, 1, "tensor 'token_embd.weight': has rows of 64"},
+  };
+  for (const auto& [arguments, code, text] : cases) {
+    std::vector<std::string> all = {"quantize"};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    const RunResult result = RunTandem(all);
+    EXPECT_EQ(result.code, code) << result.err;
+    EXPECT_THAT(result.err, HasSubstr(text));
+    EXPECT_NE(access(out_.c_str(), F_OK), 0);
+  }
+}
+
+}  // namespace
+}  // namespace tandem::cli

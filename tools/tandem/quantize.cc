@@ -1,0 +1,75 @@
+// tandem quantize: a quantised model file of a float one.
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <system_error>
+
+#include "CLI/App.hpp"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+#include "engine/base/thread_team.h"
+#include "engine/gguf/gguf_file.h"
+#include "engine/model/quantize_file.h"
+#include "tools/tandem/command_line.h"
+
+namespace tandem::cli {
+namespace {
+
+struct QuantizeFlags {
+  std::string in;
+  std::string out;
+  std::string type;
+  int threads = 0;
+};
+
+absl::StatusOr<TensorType> QuantizedType(absl::string_view name) {
+  for (const TensorType type :
+       {TensorType::kQ8_0, TensorType::kQ4_0, TensorType::kQ4_K}) {
+    if (absl::EqualsIgnoreCase(GetTensorTypeInfo(type).name, name)) return type;
+  }
+  return UsageError("TYPE must be Q8_0, Q4_0 or Q4_K");
+}
+
+absl::Status RunQuantize(const QuantizeFlags& flags, const Io& io) {
+  QuantizeOptions options;
+  TANDEM_ASSIGN_OR_RETURN(options.type, QuantizedType(flags.type));
+  std::error_code ignored;  // a file that is not there yet is no other file
+  if (std::filesystem::equivalent(flags.in, flags.out, ignored)) {
+    return UsageError("IN and OUT are the same file");
+  }
+  TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file,
+                          GgufFile::Open(flags.in));
+  ThreadTeam team(flags.threads > 0 ? flags.threads : AvailableCpus());
+  options.team = &team;
+  int shown = -1;
+  options.progress = [&](double fraction) {
+    const int tenth = static_cast<int>(fraction * 10);
+    if (tenth == shown) return;
+    shown = tenth;
+    *io.err << "quantize: " << flags.out << " " << tenth * 10 << "%\n";
+  };
+  return QuantizeFile(*file, flags.out, options);
+}
+
+}  // namespace
+
+void AddQuantizeCommand(CLI::App* app, CommandLine* line) {
+  auto flags = std::make_shared<QuantizeFlags>();
+  CLI::App* command = app->add_subcommand(
+      "quantize",
+      "Writes a model of F32, F16 or BF16 as one of smaller types. Q4_K is the "
+      "usual mix Q4_K_M: Q6_K for the matrices that lose most.");
+  command->add_option("IN", flags->in, "A GGUF file of floats")->required();
+  command->add_option("OUT", flags->out, "The file to write")->required();
+  command->add_option("TYPE", flags->type, "Q8_0, Q4_0 or Q4_K")->required();
+  command->add_option("--threads", flags->threads, "Threads; 0: one per CPU")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  command->callback([flags, line] {
+    line->run = [flags](const Io& io) { return RunQuantize(*flags, io); };
+  });
+}
+
+}  // namespace tandem::cli
