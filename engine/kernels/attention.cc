@@ -19,7 +19,7 @@ void StoreKv(SimdLevel level, KvType type, const float* x, int64_t count,
 
 void AttendBlock(SimdLevel level, KvType type, const float* query,
                  const AttentionBlock& block, int64_t head_dim, float scale,
-                 AttentionPartial* out) {
+                 AttentionPartial* out, float soft_cap) {
   TANDEM_CHECK(block.count >= 1 && block.count <= kKvPageTokens);
   AttentionCall call = {
       .query = query,
@@ -28,6 +28,7 @@ void AttendBlock(SimdLevel level, KvType type, const float* query,
       .count = block.count,
       .head_dim = head_dim,
       .scale = scale,
+      .soft_cap = soft_cap,
       .values_out = out->values,
   };
   const KernelTable& kernels = KernelsFor(level);

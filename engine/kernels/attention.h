@@ -36,11 +36,11 @@ struct AttentionBlock {
   int64_t count = 0;             // 1 .. kKvPageTokens
 };
 
-// scores = scale * dot(query, key). Fills `out` (out->values is scratch of the
-// caller).
+// scores = scale * dot(query, key), then, where soft_cap is not 0, soft_cap *
+// tanh(score / soft_cap). Fills `out` (out->values is scratch of the caller).
 void AttendBlock(SimdLevel level, KvType type, const float* query,
                  const AttentionBlock& block, int64_t head_dim, float scale,
-                 AttentionPartial* out);
+                 AttentionPartial* out, float soft_cap = 0);
 
 // Merges `next`, the following block, into `into`.
 void MergePartial(SimdLevel level, const AttentionPartial& next,

@@ -28,7 +28,7 @@ TEST_F(Avx512Test, RmsNorm) { TestRmsNorm(kAvx512Kernels); }
 
 TEST_F(Avx512Test, Rope) { TestRope(kAvx512Kernels); }
 
-TEST_F(Avx512Test, SiluAndAdd) { TestSiluAndAdd(kAvx512Kernels); }
+TEST_F(Avx512Test, Elementwise) { TestElementwise(kAvx512Kernels); }
 
 TEST_F(Avx512Test, ExponentialRange) { TestExponentialRange(kAvx512Kernels); }
 
