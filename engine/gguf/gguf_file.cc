@@ -14,6 +14,7 @@
 #include "engine/base/error_reason.h"
 #include "engine/gguf/gguf_error.h"
 #include "engine/gguf/gguf_parser.h"
+#include "engine/gguf/gguf_split.h"
 
 namespace tandem {
 namespace {
@@ -110,6 +111,13 @@ uint64_t GgufTensor::elements() const {
 
 absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::Open(
     const std::string& path) {
+  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file, OpenOne(path));
+  TANDEM_RETURN_IF_ERROR(GgufSplit::AddShards(file.get()));
+  return file;
+}
+
+absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::OpenOne(
+    const std::string& path) {
   if (path.find('\0') != std::string::npos) {
     return absl::InvalidArgumentError("the path of a GGUF file holds a NUL");
   }
@@ -145,6 +153,7 @@ absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::FromBytes(
       absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(file->owned_.data()),
                           file->owned_.size());
   TANDEM_RETURN_IF_ERROR(GgufParser::Parse(file.get()));
+  TANDEM_RETURN_IF_ERROR(GgufSplit::CheckWhole(*file));
   return file;
 }
 
@@ -163,9 +172,11 @@ const GgufTensor* GgufFile::FindTensor(absl::string_view name) const {
 }
 
 absl::Span<const uint8_t> GgufFile::TensorData(const GgufTensor& tensor) const {
-  TANDEM_CHECK(tensor.offset <= bytes_.size() &&
-               tensor.bytes <= bytes_.size() - tensor.offset);
-  return bytes_.subspan(tensor.offset, tensor.bytes);
+  TANDEM_CHECK(tensor.shard < shards());
+  const absl::Span<const uint8_t> bytes = shard_bytes(tensor.shard);
+  TANDEM_CHECK(tensor.offset <= bytes.size() &&
+               tensor.bytes <= bytes.size() - tensor.offset);
+  return bytes.subspan(tensor.offset, tensor.bytes);
 }
 
 absl::Status GgufFile::MalformedEntry(absl::string_view key,

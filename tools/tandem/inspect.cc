@@ -95,10 +95,17 @@ Totals TensorTotals(const GgufFile& file) {
   return totals;
 }
 
+// Of all files of the model.
+uint64_t FileBytes(const GgufFile& file) {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < file.shards(); ++i)
+    bytes += file.shard_bytes(i).size();
+  return bytes;
+}
+
 void PrintText(const GgufFile& file, std::ostream* out) {
   *out << absl::StrFormat("GGUF version %d, %d bytes, alignment %d\n\n",
-                          file.version(), file.bytes().size(),
-                          file.alignment());
+                          file.version(), FileBytes(file), file.alignment());
   *out << "metadata: " << file.entries().size() << "\n";
   for (const GgufEntry& entry : file.entries()) {
     *out << absl::StrFormat("  %-40s %-10s %s\n",
@@ -107,7 +114,7 @@ void PrintText(const GgufFile& file, std::ostream* out) {
   }
   *out << "\ntensors: " << file.tensors().size()
        << " (shape: the contiguous dimension first; offset from the start of "
-          "the file)\n";
+          "its file)\n";
   for (const GgufTensor& tensor : file.tensors()) {
     *out << absl::StrFormat("  %-32s %-6s %-16s offset %-12d bytes %d\n",
                             absl::Utf8SafeCEscape(tensor.name),
@@ -171,7 +178,7 @@ void PrintJsonForm(const GgufFile& file, std::ostream* out) {
   }
   const Totals totals = TensorTotals(file);
   PrintJson({{"version", file.version()},
-             {"file_bytes", file.bytes().size()},
+             {"file_bytes", FileBytes(file)},
              {"alignment", file.alignment()},
              {"metadata", metadata},
              {"tensors", tensors},
