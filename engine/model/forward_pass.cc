@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstring>
 
 #include "engine/base/check.h"
@@ -73,8 +72,11 @@ void ForwardPass::Embed() {
   const int64_t width = config_.width;
   Split(rows_, rows_ * width, [&](int, int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      weights_.EmbeddingRow(scratch_.rows[row].token,
-                            scratch_.residual.data() + row * width);
+      float* out = scratch_.residual.data() + row * width;
+      weights_.EmbeddingRow(scratch_.rows[row].token, out);
+      if (config_.embedding_scale != 1) {
+        Scale(level_, out, width, config_.embedding_scale);
+      }
     }
   });
 }
@@ -85,11 +87,11 @@ void ForwardPass::AddAttention(const LayerWeights& layer, int64_t index) {
            {{layer.query, scratch_.query.data()},
             {layer.key, scratch_.key.data()},
             {layer.value, scratch_.value.data()}});
-  RotateAndStore(index);
+  RotateAndStore(layer, index);
   Attend(index);
   Multiply(scratch_.attended.data(), rows_, config_.query_width(),
            {{layer.attention_output, scratch_.delta.data()}});
-  AddDelta();
+  AddDelta(layer.post_attention_norm);
 }
 
 void ForwardPass::AddFeedForward(const LayerWeights& layer) {
@@ -100,11 +102,14 @@ void ForwardPass::AddFeedForward(const LayerWeights& layer) {
       {{layer.gate, scratch_.gate.data()}, {layer.up, scratch_.up.data()}});
   float* gate = scratch_.gate.data();
   const float* up = scratch_.up.data();
+  const auto activate = config_.features.activation == Activation::kSilu
+                            ? SiluMultiply
+                            : GeluMultiply;
   Split(rows_ * ffn, rows_ * ffn, [&](int, int64_t begin, int64_t end) {
-    SiluMultiply(level_, gate + begin, up + begin, end - begin, gate + begin);
+    activate(level_, gate + begin, up + begin, end - begin, gate + begin);
   });
   Multiply(gate, rows_, ffn, {{layer.down, scratch_.delta.data()}});
-  AddDelta();
+  AddDelta(layer.post_feed_forward_norm);
 }
 
 void ForwardPass::RunHead(RowConsumer* consumer) {
@@ -123,6 +128,7 @@ void ForwardPass::RunHead(RowConsumer* consumer) {
     }
     Multiply(scratch_.normed.data(), static_cast<int64_t>(tile.size()), width,
              {{weights_.head(), scratch_.logits.data()}});
+    FinishLogits(static_cast<int64_t>(tile.size()));
     for (size_t i = 0; i < tile.size(); ++i) {
       consumer->OnRow(
           tile[i].item, tile[i].row,
@@ -142,21 +148,26 @@ void ForwardPass::Norm(const AlignedBuffer<float>& weight) {
   });
 }
 
-void ForwardPass::RotateAndStore(int64_t layer) {
+void ForwardPass::RotateAndStore(const LayerWeights& weights, int64_t layer) {
   const int64_t head_dim = config_.head_dim;
+  const int64_t kv_width = config_.kv_width();
   const KvType type = state_.options().kv_type;
-  const int64_t touched = config_.query_width() + 2 * config_.kv_width();
+  const RopeTable& rope = state_.rope(layer);
+  const int64_t touched = config_.query_width() + 2 * kv_width;
   Split(rows_, rows_ * touched, [&](int, int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const PassRow& place = scratch_.rows[row];
-      const float* cos_sin = state_.CosSin(place.position);
+      const float* cos_sin = rope.At(place.position);
       float* query = scratch_.query.data() + row * config_.query_width();
-      float* key = scratch_.key.data() + row * config_.kv_width();
-      const float* value = scratch_.value.data() + row * config_.kv_width();
-      RopeInterleaved(level_, query, config_.heads, head_dim, cos_sin,
-                      config_.rotary_dims);
-      RopeInterleaved(level_, key, config_.kv_heads, head_dim, cos_sin,
-                      config_.rotary_dims);
+      float* key = scratch_.key.data() + row * kv_width;
+      float* value = scratch_.value.data() + row * kv_width;
+      FinishHeads(query, config_.heads, weights.query_bias, weights.query_norm,
+                  cos_sin);
+      FinishHeads(key, config_.kv_heads, weights.key_bias, weights.key_norm,
+                  cos_sin);
+      if (weights.value_bias.size() != 0) {
+        AddInPlace(level_, value, weights.value_bias.data(), kv_width);
+      }
       for (int64_t head = 0; head < config_.kv_heads; ++head) {
         const KvCache::Slot slot =
             state_.kv().At(place.sequence, layer, head, place.position);
@@ -167,12 +178,31 @@ void ForwardPass::RotateAndStore(int64_t layer) {
   });
 }
 
+void ForwardPass::FinishHeads(float* x, int64_t heads,
+                              const AlignedBuffer<float>& bias,
+                              const AlignedBuffer<float>& norm,
+                              const float* cos_sin) const {
+  const int64_t head_dim = config_.head_dim;
+  if (bias.size() != 0) AddInPlace(level_, x, bias.data(), heads * head_dim);
+  if (norm.size() != 0) {
+    for (float* head = x; head < x + heads * head_dim; head += head_dim) {
+      RmsNorm(level_, head, norm.data(), head_dim, config_.norm_epsilon, head);
+    }
+  }
+  const auto rotate = config_.rope.pairs == RopePairs::kInterleaved
+                          ? RopeInterleaved
+                          : RopeHalfSplit;
+  rotate(level_, x, heads, head_dim, cos_sin, config_.rope.dims);
+}
+
 // Pairs of (head, row) are split head first: the members' shares then have
 // the same mix of rows, whose contexts may differ much in length.
 void ForwardPass::Attend(int64_t layer) {
   const int64_t pairs = config_.heads * rows_;
   int64_t keys = 0;
-  for (const PassRow& row : scratch_.rows) keys += row.position + 1;
+  for (const PassRow& row : scratch_.rows) {
+    keys += row.position + 1 - config_.FirstSeen(layer, row.position);
+  }
   const int64_t elements = 2 * keys * config_.query_width();
   Split(pairs, elements, [&](int member, int64_t begin, int64_t end) {
     for (int64_t pair = begin; pair < end; ++pair) {
@@ -188,34 +218,59 @@ void ForwardPass::AttendHead(int64_t layer, int64_t head, int64_t row,
   const KvType type = state_.options().kv_type;
   const int64_t head_dim = config_.head_dim;
   const int64_t kv_head = head / (config_.heads / config_.kv_heads);
-  const float scale =
-      static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim)));
+  const float scale = config_.attention_scale;
+  const float soft_cap = config_.attention_soft_cap;
   const int64_t offset = row * config_.query_width() + head * head_dim;
   const float* query = scratch_.query.data() + offset;
   float* values = scratch_.partials.data() + member * 2 * head_dim;
   AttentionPartial total = {.values = values};
   AttentionPartial next = {.values = values + head_dim};
 
-  const int64_t tokens = place.position + 1;  // causal: up to this row's own
-  for (int64_t first = 0; first < tokens; first += kKvPageTokens) {
+  // Causal: up to this row's own; a window leaves out what is too far back.
+  // Either bound depends on the row's position alone.
+  const Position end = place.position + 1;
+  const Position begin = config_.FirstSeen(layer, place.position);
+  for (Position first = begin; first < end;) {
+    const int64_t number = first / kKvPageTokens;
+    const Position stop = std::min<Position>((number + 1) * kKvPageTokens, end);
     const AttentionBlock block =
-        kv.Block(place.sequence, layer, kv_head, first / kKvPageTokens,
-                 std::min<int64_t>(kKvPageTokens, tokens - first));
-    if (first == 0) {
-      AttendBlock(level_, type, query, block, head_dim, scale, &total);
-    } else {
-      AttendBlock(level_, type, query, block, head_dim, scale, &next);
-      MergePartial(level_, next, head_dim, &total);
-    }
+        kv.Block(place.sequence, layer, kv_head, number, stop - first,
+                 first % kKvPageTokens);
+    AttentionPartial* partial = first == begin ? &total : &next;
+    AttendBlock(level_, type, query, block, head_dim, scale, partial, soft_cap);
+    if (first != begin) MergePartial(level_, next, head_dim, &total);
+    first = stop;
   }
   FinishAttention(level_, total, head_dim, scratch_.attended.data() + offset);
 }
 
-void ForwardPass::AddDelta() {
-  const int64_t count = rows_ * config_.width;
+void ForwardPass::AddDelta(const AlignedBuffer<float>& norm) {
+  const int64_t width = config_.width;
+  Split(rows_, rows_ * width, [&](int, int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      float* delta = scratch_.delta.data() + row * width;
+      if (norm.size() != 0) {
+        RmsNorm(level_, delta, norm.data(), width, config_.norm_epsilon, delta);
+      }
+      if (config_.residual_scale != 1) {
+        Scale(level_, delta, width, config_.residual_scale);
+      }
+      AddInPlace(level_, scratch_.residual.data() + row * width, delta, width);
+    }
+  });
+}
+
+void ForwardPass::FinishLogits(int64_t rows) {
+  if (config_.logit_scale == 1 && config_.logit_soft_cap == 0) return;
+  const int64_t count = rows * config_.vocab_size;
   Split(count, count, [&](int, int64_t begin, int64_t end) {
-    AddInPlace(level_, scratch_.residual.data() + begin,
-               scratch_.delta.data() + begin, end - begin);
+    float* logits = scratch_.logits.data() + begin;
+    if (config_.logit_scale != 1) {
+      Scale(level_, logits, end - begin, config_.logit_scale);
+    }
+    if (config_.logit_soft_cap != 0) {
+      SoftCap(level_, logits, end - begin, config_.logit_soft_cap);
+    }
   });
 }
 

@@ -173,10 +173,12 @@ KvCache::Slot KvCache::At(SequenceId sequence, int64_t layer, int64_t kv_head,
 }
 
 AttentionBlock KvCache::Block(SequenceId sequence, int64_t layer,
-                              int64_t kv_head, int64_t block,
-                              int64_t count) const {
-  const uint8_t* keys =
-      pool_.data() + BlockOffset(sequence, layer, kv_head, block);
+                              int64_t kv_head, int64_t block, int64_t count,
+                              int64_t skipped) const {
+  TANDEM_CHECK(skipped >= 0 && skipped + count <= kKvPageTokens);
+  const uint8_t* keys = pool_.data() +
+                        BlockOffset(sequence, layer, kv_head, block) +
+                        skipped * row_bytes_;
   return {.keys = keys, .values = keys + block_bytes_, .count = count};
 }
 

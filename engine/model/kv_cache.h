@@ -72,9 +72,9 @@ class KvCache {
           Position position);
 
   // Block number `block` (positions from block * kKvPageTokens on) of one
-  // head, `count` positions of it.
+  // head, `count` positions of it after the first `skipped`.
   AttentionBlock Block(SequenceId sequence, int64_t layer, int64_t kv_head,
-                       int64_t block, int64_t count) const;
+                       int64_t block, int64_t count, int64_t skipped = 0) const;
 
   const KvCacheOptions& options() const { return options_; }
   int64_t pages_reserved() const {

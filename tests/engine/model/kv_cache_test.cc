@@ -156,6 +156,13 @@ void ExpectEqual(const KvCache& cache, SequenceId id,
         const AttentionBlock block =
             cache.Block(id, layer, head, first / kKvPageTokens, count);
         ASSERT_EQ(block.count, count);
+        // The same, without its first positions.
+        const AttentionBlock rest =
+            cache.Block(id, layer, head, first / kKvPageTokens, 1, count - 1);
+        ASSERT_EQ(*static_cast<const float*>(rest.keys),
+                  plain.keys.at({layer, head, first + count - 1}));
+        ASSERT_EQ(*static_cast<const float*>(rest.values),
+                  -plain.keys.at({layer, head, first + count - 1}));
         for (int64_t t = 0; t < count; ++t) {
           const float wanted = plain.keys.at({layer, head, first + t});
           for (int64_t i = 0; i < kOptions.head_dim; ++i) {
