@@ -235,7 +235,7 @@ TEST_P(ScheduleTest, EveryRowHasTheBitsOfThePlainRun) {
   }
   TinyModel tiny(param.spec);
   for (const auto& [key, value] : param.keys) {
-    tiny.metadata[param.spec.architecture + "." + key] = value;
+    tiny.metadata[absl::StrCat(param.spec.architecture, ".", key)] = value;
   }
   const auto model = LoadTiny(tiny, {.numerics = param.mode, .threads = 1});
   ASSERT_TRUE(model.ok()) << model.status();
@@ -337,7 +337,7 @@ INSTANTIATE_TEST_SUITE_P(
 // and caps small enough to matter within 100 tokens.
 std::vector<ScheduleCase> Families() {
   const std::vector<
-      std::pair<std::string, std::map<std::string, TinyModel::Value>>>
+      std::pair<const char*, std::map<std::string, TinyModel::Value>>>
       families = {
           {"llama", {{"attention.sliding_window", 40u}}},
           {"granite",

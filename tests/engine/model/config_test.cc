@@ -263,7 +263,7 @@ TinyModel With(const std::string& architecture,
                const std::map<std::string, TinyModel::Value>& keys) {
   TinyModel model({.architecture = architecture});
   for (const auto& [key, value] : keys) {
-    model.metadata[architecture + "." + key] = value;
+    model.metadata[absl::StrCat(architecture, ".", key)] = value;
   }
   return model;
 }
@@ -451,7 +451,7 @@ TEST(ConfigTest, EveryFieldIsHashed) {
   };
   const ModelConfig base = *Read(TinyModel(TinyModelSpec{}));
   const std::vector<void (*)(ModelConfig*)> changes = {
-      [](ModelConfig* c) { c->architecture = "x"; },
+      [](ModelConfig* c) { c->architecture.push_back('x'); },
       [](ModelConfig* c) { ++c->layers; },
       [](ModelConfig* c) { ++c->width; },
       [](ModelConfig* c) { ++c->feed_forward_width; },

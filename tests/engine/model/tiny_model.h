@@ -15,6 +15,8 @@
 #include <variant>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "engine/base/check.h"
 #include "engine/base/tensor_type.h"
 #include "engine/gguf/gguf_writer.h"
@@ -27,7 +29,7 @@ namespace tandem {
 struct TinyModelSpec {
   // Of the table; the tensors follow its features, keys beyond those of llama
   // are set by the test.
-  std::string architecture = "llama";
+  absl::string_view architecture = "llama";
   int64_t layers = 2;
   int64_t width = 64;
   int64_t feed_forward_width = 96;
@@ -200,8 +202,8 @@ class TinyModel {
 
   void SetMetadata(const TinyModelSpec& spec) {
     const auto count = [](int64_t n) { return static_cast<uint32_t>(n); };
-    const std::string prefix = spec.architecture + ".";
-    metadata["general.architecture"] = spec.architecture;
+    const std::string prefix = absl::StrCat(spec.architecture, ".");
+    metadata["general.architecture"] = std::string(spec.architecture);
     metadata["general.name"] = std::string("tiny");
     metadata[prefix + "block_count"] = count(spec.layers);
     metadata[prefix + "embedding_length"] = count(spec.width);
