@@ -107,10 +107,12 @@ absl::StatusOr<std::shared_ptr<const Model>> ModelStore::Load(Entry* entry) {
       entry->path.empty()
           ? GgufFile::FromBytes(std::move(entry->bytes), entry->id)
           : GgufFile::Open(entry->path);
-  absl::StatusOr<std::shared_ptr<const Model>> loaded = file.status();
+  absl::StatusOr<std::shared_ptr<const Model>> loaded(nullptr);
   absl::Status room;
   Models evicted;  // freed last, without the lock
-  if (file.ok()) {
+  if (!file.ok()) {
+    loaded = file.status();
+  } else {
     const int64_t bytes = TensorBytes(**file);
     {
       const absl::MutexLock lock(&mutex_);

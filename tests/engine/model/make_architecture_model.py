@@ -135,9 +135,9 @@ class Model:
         self.make_tensors()
         self.tensors.update(spec["tensors"])
 
-    def matrix(self, name, outputs, inputs, gain=2.0):
-        # Variance 4 / inputs: activations keep their size, scores are large
-        # enough for attention to choose.
+    def matrix(self, name, outputs, inputs, gain=1.5):
+        # Of variance gain^2 / inputs: activations keep their size, and scores
+        # are large enough for attention to choose.
         scale = gain * math.sqrt(3 / inputs)
         values = self.random.uniform(-scale, scale, (outputs, inputs))
         self.tensors[name + ".weight"] = values.astype(np.float32)
@@ -151,7 +151,7 @@ class Model:
         width, ffn, head_dim = s["width"], s["ffn"], s["head_dim"]
         query, kv = s["heads"] * head_dim, s["kv_heads"] * head_dim
         # Small where it is scaled up, or every token would repeat itself.
-        self.matrix("token_embd", VOCAB, width, 2 / s["embedding_scale"])
+        self.matrix("token_embd", VOCAB, width, 1.5 / s["embedding_scale"])
         if not s["tied"]:
             self.matrix("output", VOCAB, width)
         self.vector("output_norm.weight", width, 1)
