@@ -11,6 +11,8 @@ namespace tandem {
 inline constexpr char kReasonMalformedFile[] = "MALFORMED_FILE";
 // A file is well formed but holds what this build can not run.
 inline constexpr char kReasonUnsupportedModel[] = "UNSUPPORTED_MODEL";
+// A file is not the one that the configuration names by its SHA-256.
+inline constexpr char kReasonDigestMismatch[] = "DIGEST_MISMATCH";
 // A numerics mode was asked for that this file or machine can not have.
 inline constexpr char kReasonUnsupportedNumerics[] = "UNSUPPORTED_NUMERICS";
 // One or more options are out of range; violations names each.

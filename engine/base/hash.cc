@@ -9,19 +9,39 @@
 
 namespace tandem {
 
-struct Sha256::Context {
-  EVP_MD_CTX* evp = EVP_MD_CTX_new();
-  ~Context() { EVP_MD_CTX_free(evp); }
+namespace {
+
+class DigestContext {
+ public:
+  DigestContext() {
+    TANDEM_CHECK(evp_ != nullptr);
+    TANDEM_CHECK(EVP_DigestInit_ex(evp_, EVP_sha256(), nullptr) == 1);
+  }
+  ~DigestContext() { EVP_MD_CTX_free(evp_); }
+  DigestContext(const DigestContext&) = delete;
+  DigestContext& operator=(const DigestContext&) = delete;
 
   void Update(const void* data, size_t size) {
-    TANDEM_CHECK(EVP_DigestUpdate(evp, data, size) == 1);
+    TANDEM_CHECK(EVP_DigestUpdate(evp_, data, size) == 1);
   }
+
+  std::string Finish() {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
+    unsigned int size = 0;
+    TANDEM_CHECK(EVP_DigestFinal_ex(evp_, digest.data(), &size) == 1);
+    return absl::BytesToHexString(
+        absl::string_view(reinterpret_cast<const char*>(digest.data()), size));
+  }
+
+ private:
+  EVP_MD_CTX* const evp_ = EVP_MD_CTX_new();
 };
 
-Sha256::Sha256() : context_(std::make_unique<Context>()) {
-  TANDEM_CHECK(context_->evp != nullptr);
-  TANDEM_CHECK(EVP_DigestInit_ex(context_->evp, EVP_sha256(), nullptr) == 1);
-}
+}  // namespace
+
+struct Sha256::Context : DigestContext {};
+
+Sha256::Sha256() : context_(std::make_unique<Context>()) {}
 
 Sha256::~Sha256() = default;
 
@@ -43,12 +63,12 @@ void Sha256::AddNumber(uint64_t number) {
   context_->Update(bytes.data(), bytes.size());
 }
 
-std::string Sha256::HexDigest() {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
-  unsigned int size = 0;
-  TANDEM_CHECK(EVP_DigestFinal_ex(context_->evp, digest.data(), &size) == 1);
-  return absl::BytesToHexString(
-      absl::string_view(reinterpret_cast<const char*>(digest.data()), size));
+std::string Sha256::HexDigest() { return context_->Finish(); }
+
+std::string Sha256OfBytes(absl::Span<const uint8_t> bytes) {
+  DigestContext context;
+  context.Update(bytes.data(), bytes.size());
+  return context.Finish();
 }
 
 }  // namespace tandem

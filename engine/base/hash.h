@@ -36,6 +36,9 @@ class Sha256 {
   std::unique_ptr<Context> context_;
 };
 
+// SHA-256 of the bytes alone, as sha256sum prints it.
+std::string Sha256OfBytes(absl::Span<const uint8_t> bytes);
+
 }  // namespace tandem
 
 #endif  // TANDEM_ENGINE_BASE_HASH_H_

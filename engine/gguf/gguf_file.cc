@@ -14,6 +14,7 @@
 #include "engine/base/error_reason.h"
 #include "engine/gguf/gguf_error.h"
 #include "engine/gguf/gguf_parser.h"
+#include "engine/gguf/gguf_split.h"
 
 namespace tandem {
 namespace {
@@ -110,6 +111,13 @@ uint64_t GgufTensor::elements() const {
 
 absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::Open(
     const std::string& path) {
+  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file, OpenOne(path));
+  TANDEM_RETURN_IF_ERROR(GgufSplit::AddShards(file.get()));
+  return file;
+}
+
+absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::OpenOne(
+    const std::string& path) {
   if (path.find('\0') != std::string::npos) {
     return absl::InvalidArgumentError("the path of a GGUF file holds a NUL");
   }
@@ -145,18 +153,20 @@ absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::FromBytes(
       absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(file->owned_.data()),
                           file->owned_.size());
   TANDEM_RETURN_IF_ERROR(GgufParser::Parse(file.get()));
+  TANDEM_RETURN_IF_ERROR(GgufSplit::CheckWhole(*file));
   return file;
 }
 
 void GgufFile::ReleaseTensorData(const GgufTensor& tensor) const {
-  if (mapping_ == nullptr) return;
+  void* const mapping = Shard(tensor.shard).mapping_;
+  if (mapping == nullptr) return;
   // Whole pages only: their neighbours may still be in use.
   const uint64_t page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   const uint64_t begin = (tensor.offset + page - 1) / page * page;
   const uint64_t end = (tensor.offset + tensor.bytes) / page * page;
   if (begin >= end) return;
   // Advice: where it is refused, the pages stay until the file is closed.
-  (void)madvise(static_cast<uint8_t*>(mapping_) + begin, end - begin,
+  (void)madvise(static_cast<uint8_t*>(mapping) + begin, end - begin,
                 MADV_DONTNEED);
 }
 
@@ -175,9 +185,11 @@ const GgufTensor* GgufFile::FindTensor(absl::string_view name) const {
 }
 
 absl::Span<const uint8_t> GgufFile::TensorData(const GgufTensor& tensor) const {
-  TANDEM_CHECK(tensor.offset <= bytes_.size() &&
-               tensor.bytes <= bytes_.size() - tensor.offset);
-  return bytes_.subspan(tensor.offset, tensor.bytes);
+  TANDEM_CHECK(tensor.shard < shards());
+  const absl::Span<const uint8_t> bytes = shard_bytes(tensor.shard);
+  TANDEM_CHECK(tensor.offset <= bytes.size() &&
+               tensor.bytes <= bytes.size() - tensor.offset);
+  return bytes.subspan(tensor.offset, tensor.bytes);
 }
 
 absl::Status GgufFile::MalformedEntry(absl::string_view key,

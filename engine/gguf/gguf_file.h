@@ -1,5 +1,6 @@
 // A GGUF file (version 2 or 3, little endian), mapped read-only or held in
-// memory. Owned by one holder; immutable after Open, so any thread may read.
+// memory, or the several files of a split model. Owned by one holder; immutable
+// after Open, so any thread may read.
 //
 // Every count, length and offset is checked with overflow-safe arithmetic
 // before use; what is allocated is bounded by the file's size and by fixed
@@ -68,18 +69,21 @@ struct GgufTensor {
   std::string name;
   TensorType type = TensorType::kF32;
   std::vector<uint64_t> dims;  // 1 to 4
-  uint64_t offset = 0;         // of the data, from the start of the file
+  uint64_t offset = 0;         // of the data, from the start of its file
   uint64_t bytes = 0;
+  uint64_t shard = 0;  // the file of a split model that has the data, from 0
   uint64_t elements() const;
 };
 
 class GgufFile {
  public:
-  // Maps the regular file at `path`. Errors: NOT_FOUND, PERMISSION_DENIED,
+  // Maps the regular file at `path` and, where it is the first of several
+  // files of one model, the others. Errors: NOT_FOUND, PERMISSION_DENIED,
   // INVALID_ARGUMENT (a directory, FIFO or device; or malformed).
   static absl::StatusOr<std::unique_ptr<GgufFile>> Open(
       const std::string& path);
-  // Parses a copy in memory; `name` stands for the path in messages.
+  // Parses a copy in memory, a whole model; `name` stands for the path in
+  // messages.
   static absl::StatusOr<std::unique_ptr<GgufFile>> FromBytes(
       std::string bytes, const std::string& name);
   ~GgufFile();
@@ -87,10 +91,20 @@ class GgufFile {
   GgufFile(const GgufFile&) = delete;
   GgufFile& operator=(const GgufFile&) = delete;
 
+  // Of the first file, as are version, alignment, bytes and entries.
   const std::string& name() const { return name_; }
   uint32_t version() const { return version_; }
   uint64_t alignment() const { return alignment_; }
   absl::Span<const uint8_t> bytes() const { return bytes_; }
+
+  // The files of a split model, else 1; each one's path and bytes.
+  size_t shards() const { return 1 + shards_.size(); }
+  const std::string& shard_name(size_t shard) const {
+    return Shard(shard).name_;
+  }
+  absl::Span<const uint8_t> shard_bytes(size_t shard) const {
+    return Shard(shard).bytes_;
+  }
 
   // In file order.
   const std::vector<GgufEntry>& entries() const { return entries_; }
@@ -130,9 +144,16 @@ class GgufFile {
 
  private:
   friend class GgufParser;
+  friend class GgufSplit;
 
   GgufFile() = default;
 
+  // The file at `path` alone.
+  static absl::StatusOr<std::unique_ptr<GgufFile>> OpenOne(
+      const std::string& path);
+  const GgufFile& Shard(size_t shard) const {
+    return shard == 0 ? *this : *shards_[shard - 1];
+  }
   // The entry, or NOT_FOUND (reason MALFORMED_FILE).
   absl::StatusOr<const GgufEntry*> GetEntry(absl::string_view key) const;
   absl::Status WrongType(const GgufEntry& entry,
@@ -148,6 +169,8 @@ class GgufFile {
   std::vector<GgufTensor> tensors_;
   std::unordered_map<std::string, size_t> entry_index_;
   std::unordered_map<std::string, size_t> tensor_index_;
+  // Files after the first; their tensors are among those above.
+  std::vector<std::unique_ptr<GgufFile>> shards_;
 };
 
 }  // namespace tandem

@@ -36,7 +36,8 @@ void StoreValue(SimdLevel level, KvType type, const float* x, int64_t count,
 // A query that has seen nothing: sets all but `query` and `values`.
 void BeginAttention(int64_t head_dim, AttentionQuery* query);
 
-// Each query sees one more block: scores = scale * dot(query, key).
+// Each query sees one more block: scores = scale * dot(query, key), then, where
+// soft_cap is not 0, soft_cap * tanh(score / soft_cap).
 void AttendBlock(SimdLevel level, KvType type, const AttentionCall& call);
 
 // Merges `next`, which has seen the following span, into `into`.

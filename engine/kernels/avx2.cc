@@ -130,6 +130,16 @@ struct Vector {
             SelectRange(x.high, least, most, inside.high)};
   }
 
+  static __m256 SelectBelow(__m256 x, float limit, __m256 below, __m256 other) {
+    return _mm256_blendv_ps(
+        other, below, _mm256_cmp_ps(x, _mm256_set1_ps(limit), _CMP_LT_OQ));
+  }
+  // x < limit ? below : other.
+  static Vector SelectBelow(Vector x, float limit, Vector below, Vector other) {
+    return {SelectBelow(x.low, limit, below.low, other.low),
+            SelectBelow(x.high, limit, below.high, other.high)};
+  }
+
   static __m256 RotatePairs(__m256 x, __m256 cos_sin) {
     const __m256 straight = _mm256_mul_ps(x, _mm256_moveldup_ps(cos_sin));
     const __m256 crossed =
@@ -438,7 +448,11 @@ const KernelTable kAvx2Kernels = {
     .super = &kAvx2SuperKernels,
     .rms_norm = RmsNormVector<Vector>,
     .rope_interleaved = RopeVector<Vector>,
+    .rope_half_split = RopeHalfSplitVector<Vector>,
     .silu_multiply = SiluMultiplyVector<Vector>,
+    .gelu_multiply = GeluMultiplyVector<Vector>,
+    .soft_cap = SoftCapVector<Vector>,
+    .scale = ScaleVector<Vector>,
     .add_in_place = AddInPlaceVector<Vector>,
     .float_to_bf16 = FloatToBf16Vector<Vector>,
     .attend_block_bf16 = AttendBlockVector<Vector, uint16_t>,

@@ -98,6 +98,13 @@ struct Vector {
     return {_mm512_mask_mov_ps(capped, below, _mm512_setzero_ps())};
   }
 
+  // x < limit ? below : other.
+  static Vector SelectBelow(Vector x, float limit, Vector below, Vector other) {
+    const __mmask16 mask =
+        _mm512_cmp_ps_mask(x.v, _mm512_set1_ps(limit), _CMP_LT_OQ);
+    return {_mm512_mask_mov_ps(other.v, mask, below.v)};
+  }
+
   // (a, b) -> (a * cos - b * sin, b * cos + a * sin) of each pair.
   static Vector RotatePairs(Vector x, Vector cos_sin) {
     const __m512 cosine = _mm512_moveldup_ps(cos_sin.v);
@@ -305,7 +312,11 @@ const KernelTable kAvx512Kernels = {
     .super = &kAvx512SuperKernels,
     .rms_norm = RmsNormVector<Vector>,
     .rope_interleaved = RopeVector<Vector>,
+    .rope_half_split = RopeHalfSplitVector<Vector>,
     .silu_multiply = SiluMultiplyVector<Vector>,
+    .gelu_multiply = GeluMultiplyVector<Vector>,
+    .soft_cap = SoftCapVector<Vector>,
+    .scale = ScaleVector<Vector>,
     .add_in_place = AddInPlaceVector<Vector>,
     .float_to_bf16 = FloatToBf16Vector<Vector>,
     .attend_block_bf16 = AttendBlockVector<Vector, uint16_t>,

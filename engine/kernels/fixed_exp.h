@@ -1,6 +1,7 @@
-// The constants of e^x in floats, shared by every level: range reduction with
-// ln 2 in two parts, then the polynomial of Cephes' expf (S. Moshier, public
-// domain). Plain multiplications and additions in the order of FixedExpFloat.
+// The constants of e^x and tanh x in floats, shared by every level: range
+// reduction with ln 2 in two parts, then the polynomials of Cephes' expf and
+// tanhf (S. Moshier, public domain). Plain multiplications and additions in the
+// order of FixedExpFloat and FixedTanhFloat.
 
 #ifndef TANDEM_ENGINE_KERNELS_FIXED_EXP_H_
 #define TANDEM_ENGINE_KERNELS_FIXED_EXP_H_
@@ -20,6 +21,19 @@ inline constexpr float kExpPolynomial[] = {
 // x + kRoundShift - kRoundShift is x rounded to the nearest integer, ties to
 // even, for |x| < 2^22.
 inline constexpr float kRoundShift = 12582912.0f;
+
+// tanh x is a polynomial where x^2 is below this, else 1 - 2 / (e^2x + 1).
+inline constexpr float kTanhSquareMax = 0.625f * 0.625f;
+inline constexpr float kTanhPolynomial[] = {
+    -5.70498872745e-3f, 2.06390887954e-2f,  -5.37397155531e-2f,
+    1.33314422036e-1f,  -3.33332819422e-1f,
+};
+
+// GELU by tanh (Hendrycks, Gimpel, arXiv 1606.08415) is x * sigmoid(2u) with
+// u = sqrt(2 / pi) * (x + 0.044715 x^3): -2u = x * (kGeluLinear + kGeluCubic *
+// x^2).
+inline constexpr float kGeluLinear = -1.59576912160573f;
+inline constexpr float kGeluCubic = -0.0713548162726009f;
 
 }  // namespace tandem
 

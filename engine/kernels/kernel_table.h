@@ -80,6 +80,7 @@ struct AttentionCall {
   int64_t end = 0;
   int64_t head_dim = 0;
   float scale = 0;
+  float soft_cap = 0;                 // of the scores; 0: none
   AttentionQuery* queries = nullptr;  // [query_count]
   int64_t query_count = 0;
 };
@@ -98,8 +99,14 @@ struct KernelTable {
                    float epsilon, float* out);
   void (*rope_interleaved)(float* x, int64_t heads, int64_t head_dim,
                            const float* cos_sin, int64_t rotary_dims);
+  void (*rope_half_split)(float* x, int64_t heads, int64_t head_dim,
+                          const float* cos_sin, int64_t rotary_dims);
   void (*silu_multiply)(const float* gate, const float* up, int64_t count,
                         float* out);
+  void (*gelu_multiply)(const float* gate, const float* up, int64_t count,
+                        float* out);
+  void (*soft_cap)(float* x, int64_t count, float cap);
+  void (*scale)(float* x, int64_t count, float factor);
   void (*add_in_place)(float* x, const float* y, int64_t count);
   void (*float_to_bf16)(const float* x, int64_t count, uint16_t* out);
 

@@ -194,11 +194,45 @@ void RopeScalar(float* x, int64_t heads, int64_t head_dim, const float* cos_sin,
   }
 }
 
+void RopeHalfSplitScalar(float* x, int64_t heads, int64_t head_dim,
+                         const float* cos_sin, int64_t rotary_dims) {
+  const int64_t half = rotary_dims / 2;
+  for (int64_t head = 0; head < heads; ++head, x += head_dim) {
+    for (int64_t i = 0; i < half; ++i) {
+      const float cosine = cos_sin[i];
+      const float sine = cos_sin[half + i];
+      const float a = x[i];
+      const float b = x[half + i];
+      x[i] = a * cosine - b * sine;
+      x[half + i] = b * cosine + a * sine;
+    }
+  }
+}
+
 void SiluMultiplyScalar(const float* gate, const float* up, int64_t count,
                         float* out) {
   for (int64_t i = 0; i < count; ++i) {
     out[i] = gate[i] / (1.0f + FixedExpFloat(-gate[i])) * up[i];
   }
+}
+
+void GeluMultiplyScalar(const float* gate, const float* up, int64_t count,
+                        float* out) {
+  for (int64_t i = 0; i < count; ++i) {
+    const float g = gate[i];
+    const float exponent = g * (kGeluLinear + kGeluCubic * (g * g));
+    out[i] = g / (1.0f + FixedExpFloat(exponent)) * up[i];
+  }
+}
+
+void SoftCapScalar(float* x, int64_t count, float cap) {
+  const float inverse = 1.0f / cap;
+  for (int64_t i = 0; i < count; ++i)
+    x[i] = FixedTanhFloat(x[i] * inverse) * cap;
+}
+
+void ScaleScalar(float* x, int64_t count, float factor) {
+  for (int64_t i = 0; i < count; ++i) x[i] *= factor;
 }
 
 void AddInPlaceScalar(float* x, const float* y, int64_t count) {
@@ -231,6 +265,9 @@ void AttendQuery(const AttentionCall& call, AttentionQuery* query) {
   const T* values = static_cast<const T*>(call.values);
   float weights[kKvPageTokens];  // scores first
   ScoreKeys<T>(call, query->query, weights);
+  if (call.soft_cap != 0) {
+    SoftCapScalar(weights + call.begin, call.end - call.begin, call.soft_cap);
+  }
   float lanes[kReductionLanes];
   std::fill_n(lanes, kReductionLanes, -std::numeric_limits<float>::infinity());
   for (int64_t t = call.begin; t < call.end; ++t) {
@@ -284,7 +321,11 @@ const KernelTable kScalarKernels = {
     .super = &kScalarSuperKernels,
     .rms_norm = RmsNormScalar,
     .rope_interleaved = RopeScalar,
+    .rope_half_split = RopeHalfSplitScalar,
     .silu_multiply = SiluMultiplyScalar,
+    .gelu_multiply = GeluMultiplyScalar,
+    .soft_cap = SoftCapScalar,
+    .scale = ScaleScalar,
     .add_in_place = AddInPlaceScalar,
     .float_to_bf16 = FloatToBf16Scalar,
     .attend_block_bf16 = AttendBlockScalar<uint16_t>,

@@ -80,6 +80,34 @@ void RopeVector(float* x, int64_t heads, int64_t head_dim, const float* cos_sin,
 }
 
 template <typename V>
+void RopeHalfSplitVector(float* x, int64_t heads, int64_t head_dim,
+                         const float* cos_sin, int64_t rotary_dims) {
+  const int64_t half = rotary_dims / 2;
+  for (int64_t head = 0; head < heads; ++head, x += head_dim) {
+    float* low = x;
+    float* high = x + half;
+    int64_t i = 0;
+    for (; i + kLanes <= half; i += kLanes) {
+      const V a = V::Load(low + i);
+      const V b = V::Load(high + i);
+      const V cosine = V::Load(cos_sin + i);
+      const V sine = V::Load(cos_sin + half + i);
+      V::Store(V::Sub(V::Mul(a, cosine), V::Mul(b, sine)), low + i);
+      V::Store(V::Add(V::Mul(b, cosine), V::Mul(a, sine)), high + i);
+    }
+    if (i < half) {
+      const int64_t left = half - i;
+      const V a = V::LoadPart(low + i, left);
+      const V b = V::LoadPart(high + i, left);
+      const V cosine = V::LoadPart(cos_sin + i, left);
+      const V sine = V::LoadPart(cos_sin + half + i, left);
+      V::StorePart(V::Sub(V::Mul(a, cosine), V::Mul(b, sine)), left, low + i);
+      V::StorePart(V::Add(V::Mul(b, cosine), V::Mul(a, sine)), left, high + i);
+    }
+  }
+}
+
+template <typename V>
 V Silu(V gate, V up) {
   const V power = Exp(V::Sub(V::Splat(0.0f), gate));
   return V::Mul(V::Div(gate, V::Add(V::Splat(1.0f), power)), up);
@@ -96,6 +124,69 @@ void SiluMultiplyVector(const float* gate, const float* up, int64_t count,
     const int64_t left = count - i;
     V::StorePart(Silu(V::LoadPart(gate + i, left), V::LoadPart(up + i, left)),
                  left, out + i);
+  }
+}
+
+template <typename V>
+V Gelu(V gate, V up) {
+  const V cubic = V::Mul(V::Splat(kGeluCubic), V::Mul(gate, gate));
+  const V power = Exp(V::Mul(gate, V::Add(V::Splat(kGeluLinear), cubic)));
+  return V::Mul(V::Div(gate, V::Add(V::Splat(1.0f), power)), up);
+}
+
+template <typename V>
+void GeluMultiplyVector(const float* gate, const float* up, int64_t count,
+                        float* out) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    V::Store(Gelu(V::Load(gate + i), V::Load(up + i)), out + i);
+  }
+  if (i < count) {
+    const int64_t left = count - i;
+    V::StorePart(Gelu(V::LoadPart(gate + i, left), V::LoadPart(up + i, left)),
+                 left, out + i);
+  }
+}
+
+// FixedTanhFloat of each lane.
+template <typename V>
+V Tanh(V x) {
+  const V square = V::Mul(x, x);
+  V p = V::Splat(kTanhPolynomial[0]);
+  for (int i = 1; i < 5; ++i) {
+    p = V::Add(V::Mul(p, square), V::Splat(kTanhPolynomial[i]));
+  }
+  const V small = V::Add(V::Mul(V::Mul(p, square), x), x);
+  const V one = V::Splat(1.0f);
+  const V large =
+      V::Sub(one, V::Div(V::Splat(2.0f), V::Add(Exp(V::Add(x, x)), one)));
+  return V::SelectBelow(square, kTanhSquareMax, small, large);
+}
+
+template <typename V>
+void SoftCapVector(float* x, int64_t count, float cap) {
+  const V inverse = V::Splat(1.0f / cap);
+  const V scale = V::Splat(cap);
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    V::Store(V::Mul(Tanh(V::Mul(V::Load(x + i), inverse)), scale), x + i);
+  }
+  if (i < count) {
+    const V v = V::LoadPart(x + i, count - i);
+    V::StorePart(V::Mul(Tanh(V::Mul(v, inverse)), scale), count - i, x + i);
+  }
+}
+
+template <typename V>
+void ScaleVector(float* x, int64_t count, float factor) {
+  const V scale = V::Splat(factor);
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    V::Store(V::Mul(V::Load(x + i), scale), x + i);
+  }
+  if (i < count) {
+    V::StorePart(V::Mul(V::LoadPart(x + i, count - i), scale), count - i,
+                 x + i);
   }
 }
 
@@ -185,6 +276,8 @@ void ScoreKeys(const AttentionCall& call, const AttentionQuery* queries,
 template <typename V>
 float WeighScores(const AttentionCall& call, AttentionQuery* query,
                   float* scores) {
+  if (call.soft_cap != 0)
+    SoftCapVector<V>(scores, kKvPageTokens, call.soft_cap);
   // Positions that are not seen: never the maximum, and of weight 0.
   for (int64_t t = 0; t < call.begin; ++t) scores[t] = -__builtin_inff();
   for (int64_t t = call.end; t < kKvPageTokens; ++t) {

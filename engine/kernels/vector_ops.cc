@@ -24,6 +24,16 @@ float FixedExpFloat(float x) {
   return p * std::bit_cast<float>(power);
 }
 
+float FixedTanhFloat(float x) {
+  const float square = x * x;
+  if (square < kTanhSquareMax) {
+    float p = kTanhPolynomial[0];
+    for (int i = 1; i < 5; ++i) p = p * square + kTanhPolynomial[i];
+    return (p * square) * x + x;
+  }
+  return 1.0f - 2.0f / (FixedExpFloat(x + x) + 1.0f);
+}
+
 void RmsNorm(SimdLevel level, const float* x, const float* weight,
              int64_t count, float epsilon, float* out) {
   KernelsFor(level).rms_norm(x, weight, count, epsilon, out);
@@ -34,9 +44,27 @@ void RopeInterleaved(SimdLevel level, float* x, int64_t heads, int64_t head_dim,
   KernelsFor(level).rope_interleaved(x, heads, head_dim, cos_sin, rotary_dims);
 }
 
+void RopeHalfSplit(SimdLevel level, float* x, int64_t heads, int64_t head_dim,
+                   const float* cos_sin, int64_t rotary_dims) {
+  KernelsFor(level).rope_half_split(x, heads, head_dim, cos_sin, rotary_dims);
+}
+
 void SiluMultiply(SimdLevel level, const float* gate, const float* up,
                   int64_t count, float* out) {
   KernelsFor(level).silu_multiply(gate, up, count, out);
+}
+
+void GeluMultiply(SimdLevel level, const float* gate, const float* up,
+                  int64_t count, float* out) {
+  KernelsFor(level).gelu_multiply(gate, up, count, out);
+}
+
+void SoftCap(SimdLevel level, float* x, int64_t count, float cap) {
+  KernelsFor(level).soft_cap(x, count, cap);
+}
+
+void Scale(SimdLevel level, float* x, int64_t count, float factor) {
+  KernelsFor(level).scale(x, count, factor);
 }
 
 void AddInPlace(SimdLevel level, float* x, const float* y, int64_t count) {

@@ -16,6 +16,8 @@ inline constexpr int kReductionLanes = 16;
 
 // e^x in fixed arithmetic, within 2 ulp on [-87, 88]; 0 below, +inf above.
 float FixedExpFloat(float x);
+// tanh x in fixed arithmetic, within 3 ulp.
+float FixedTanhFloat(float x);
 
 // out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i].
 void RmsNorm(SimdLevel level, const float* x, const float* weight,
@@ -27,9 +29,24 @@ void RmsNorm(SimdLevel level, const float* x, const float* weight,
 void RopeInterleaved(SimdLevel level, float* x, int64_t heads, int64_t head_dim,
                      const float* cos_sin, int64_t rotary_dims);
 
+// The same for the pairs (x[i], x[i + rotary_dims / 2]), the order of GPT-NeoX:
+// cos_sin [rotary_dims] = all cosines, then all sines.
+void RopeHalfSplit(SimdLevel level, float* x, int64_t heads, int64_t head_dim,
+                   const float* cos_sin, int64_t rotary_dims);
+
 // out[i] = silu(gate[i]) * up[i], silu(v) = v / (1 + e^-v).
 void SiluMultiply(SimdLevel level, const float* gate, const float* up,
                   int64_t count, float* out);
+
+// out[i] = gelu(gate[i]) * up[i], GELU in its form by tanh.
+void GeluMultiply(SimdLevel level, const float* gate, const float* up,
+                  int64_t count, float* out);
+
+// x[i] = cap * tanh(x[i] / cap), cap above 0.
+void SoftCap(SimdLevel level, float* x, int64_t count, float cap);
+
+// x[i] *= factor.
+void Scale(SimdLevel level, float* x, int64_t count, float factor);
 
 // x[i] += y[i].
 void AddInPlace(SimdLevel level, float* x, const float* y, int64_t count);

@@ -1,7 +1,6 @@
 #include "engine/model/attention_pass.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace tandem {
 namespace {
@@ -12,46 +11,60 @@ constexpr int64_t kUnitsAMember = 4;
 // Below these multiply-adds the calling thread does it alone.
 constexpr int64_t kInlineMultiplyAdds = 1 << 13;
 
-int64_t SpansOf(int64_t tokens) {
-  return (tokens + kAttentionSpanTokens - 1) / kAttentionSpanTokens;
-}
-
 }  // namespace
 
 AttentionPass::AttentionPass(const ModelConfig& config, ModelState* state)
-    : config_(config),
-      state_(*state),
-      scratch_(state->activations()),
-      scale_(static_cast<float>(
-          1.0 / std::sqrt(static_cast<double>(config.head_dim)))) {}
+    : config_(config), state_(*state), scratch_(state->activations()) {}
 
 void AttentionPass::Run(int64_t layer) {
   const int64_t rows = static_cast<int64_t>(scratch_.rows.size());
   const int64_t groups = static_cast<int64_t>(scratch_.groups.size());
   const int64_t units = groups * config_.kv_heads;
-  int64_t tokens = 0;
-  int64_t tokens_max = 0;
+  int64_t seen = 0;
+  Range spans = SpansSeen(layer, 0);
   for (int64_t row = 0; row < rows; ++row) {
-    tokens += Tokens(row);
-    tokens_max = std::max(tokens_max, Tokens(row));
+    const Range range = Seen(layer, row);
+    seen += range.end - range.begin;
+    const Range own = SpansSeen(layer, row);
+    spans.begin = std::min(spans.begin, own.begin);
+    spans.end = std::max(spans.end, own.end);
   }
-  const int64_t multiply_adds = 2 * tokens * config_.query_width();
+  const int64_t multiply_adds = 2 * seen * config_.query_width();
   const int64_t members =
       multiply_adds < kInlineMultiplyAdds ? 1 : int64_t{state_.team().size()};
-  const int64_t spans = SpansOf(tokens_max);
-  if (members > 1 && spans > 1 && rows <= kSpanRowsMax &&
+  const int64_t count = spans.end - spans.begin;
+  if (members > 1 && count > 1 && rows <= kSpanRowsMax &&
       units < members * kUnitsAMember) {
-    ShareOut(units * spans, members, [&](int, int64_t index) {
-      RunSpan(UnitAt(layer, index / spans), index % spans);
+    ShareOut(units * count, members, [&](int, int64_t index) {
+      RunSpan(UnitAt(layer, index / count), spans.begin + index % count);
     });
-    ShareOut(rows * config_.heads, members, [&](int, int64_t index) {
-      JoinSpans(index / config_.heads, index % config_.heads);
+    ShareOut(rows * config_.heads, members, [&](int member, int64_t index) {
+      JoinSpans(layer, index / config_.heads, index % config_.heads, member);
     });
     return;
   }
   ShareOut(units, members, [&](int member, int64_t index) {
     RunUnit(UnitAt(layer, index), member);
   });
+}
+
+AttentionPass::Range AttentionPass::Seen(int64_t layer, int64_t row) const {
+  const Position position = scratch_.rows[row].position;
+  return {.begin = config_.FirstSeen(layer, position), .end = position + 1};
+}
+
+AttentionPass::Range AttentionPass::SpansSeen(int64_t layer,
+                                              int64_t row) const {
+  const Range seen = Seen(layer, row);
+  return {.begin = seen.begin / kAttentionSpanTokens,
+          .end = (seen.end - 1) / kAttentionSpanTokens + 1};
+}
+
+// Positions of a group ascend, and so do the first and the last that they see.
+AttentionPass::Range AttentionPass::SpansSeen(const Unit& unit) const {
+  const RowGroup& group = unit.group;
+  return {.begin = SpansSeen(unit.layer, group.begin).begin,
+          .end = SpansSeen(unit.layer, group.begin + group.count - 1).end};
 }
 
 // Groups next to each other in the order: chunks of a long prompt then have
@@ -65,17 +78,16 @@ AttentionPass::Unit AttentionPass::UnitAt(int64_t layer, int64_t index) const {
 
 void AttentionPass::RunUnit(const Unit& unit, int member) {
   const int64_t head_dim = config_.head_dim;
-  AttentionQuery* total =
-      scratch_.member_queries.data() + member * 2 * scratch_.group_queries;
+  AttentionQuery* total = MemberQueries(member);
   AttentionQuery* next = total + scratch_.group_queries;
-  const int64_t spans = SpansOf(LastTokens(unit.group));
   Begin(unit, total);
-  Attend(unit, 0, total);
-  for (int64_t span = 1; span < spans; ++span) {
+  const Range spans = SpansSeen(unit);
+  for (int64_t span = spans.begin; span < spans.end; ++span) {
     Begin(unit, next);
     Attend(unit, span, next);
     for (int64_t row = 0; row < unit.group.count; ++row) {
-      if (SpansOf(Tokens(unit.group.begin + row)) <= span) continue;
+      const Range own = SpansSeen(unit.layer, unit.group.begin + row);
+      if (span < own.begin || span >= own.end) continue;
       for (int64_t head = 0; head < heads_per_kv_head(); ++head) {
         MergeAttention(state_.level(), *QueryOf(next, row, head), head_dim,
                        QueryOf(total, row, head));
@@ -93,18 +105,21 @@ void AttentionPass::RunUnit(const Unit& unit, int member) {
 }
 
 void AttentionPass::RunSpan(const Unit& unit, int64_t span) {
-  if (SpansOf(LastTokens(unit.group)) <= span) return;
+  const Range spans = SpansSeen(unit);
+  if (span < spans.begin || span >= spans.end) return;
   AttentionQuery* queries = SpanQueries(span, unit.kv_head, unit.group.begin);
   Begin(unit, queries);
   Attend(unit, span, queries);
 }
 
-void AttentionPass::JoinSpans(int64_t row, int64_t head) {
+void AttentionPass::JoinSpans(int64_t layer, int64_t row, int64_t head,
+                              int member) {
   const int64_t kv_head = head / heads_per_kv_head();
   const int64_t head_in_group = head % heads_per_kv_head();
-  AttentionQuery* total = SpanQueries(0, kv_head, row) + head_in_group;
-  const int64_t spans = SpansOf(Tokens(row));
-  for (int64_t span = 1; span < spans; ++span) {
+  AttentionQuery* total = MemberQueries(member);
+  BeginAttention(config_.head_dim, total);
+  const Range spans = SpansSeen(layer, row);
+  for (int64_t span = spans.begin; span < spans.end; ++span) {
     MergeAttention(state_.level(),
                    SpanQueries(span, kv_head, row)[head_in_group],
                    config_.head_dim, total);
@@ -135,35 +150,40 @@ void AttentionPass::Begin(const Unit& unit, AttentionQuery* queries) const {
 void AttentionPass::Attend(const Unit& unit, int64_t span,
                            AttentionQuery* queries) const {
   const RowGroup& group = unit.group;
-  const int64_t heads = heads_per_kv_head();
+  const int64_t first = Seen(unit.layer, group.begin).begin;
+  const int64_t begin = std::max(first / kKvPageTokens * kKvPageTokens,
+                                 span * kAttentionSpanTokens);
   const int64_t end =
-      std::min<int64_t>((span + 1) * kAttentionSpanTokens, LastTokens(group));
-  int64_t row = 0;  // the first that sees the whole block
-  for (int64_t at = span * kAttentionSpanTokens; at < end;
-       at += kKvPageTokens) {
+      std::min((span + 1) * kAttentionSpanTokens,
+               Seen(unit.layer, group.begin + group.count - 1).end);
+  for (int64_t at = begin; at < end; at += kKvPageTokens) {
     const KvCache::Block block =
         state_.kv().BlockAt(scratch_.rows[group.begin].sequence, unit.layer,
                             unit.kv_head, at / kKvPageTokens);
-    AttentionCall call = {.keys = block.keys,
-                          .values = block.values,
-                          .begin = 0,
-                          .head_dim = config_.head_dim,
-                          .scale = scale_};
-    // Rows that see a part of the block see different parts of it.
-    for (; row < group.count; ++row) {
-      const int64_t seen = Tokens(group.begin + row) - at;
-      if (seen >= kKvPageTokens) break;
-      if (seen <= 0) continue;
-      call.end = seen;
-      call.queries = QueryOf(queries, row, 0);
-      call.query_count = heads;
-      AttendBlock(state_.level(), state_.options().kv_type, call);
+    const auto seen_of = [&](int64_t row) {
+      const Range seen = Seen(unit.layer, group.begin + row);
+      return Range{.begin = std::max(seen.begin - at, int64_t{0}),
+                   .end = std::min<int64_t>(seen.end - at, kKvPageTokens)};
+    };
+    // Rows that see the same part of the block go together.
+    for (int64_t row = 0; row < group.count;) {
+      const Range seen = seen_of(row);
+      int64_t next = row + 1;
+      while (next < group.count && seen_of(next) == seen) ++next;
+      if (seen.begin < seen.end) {
+        AttendBlock(state_.level(), state_.options().kv_type,
+                    {.keys = block.keys,
+                     .values = block.values,
+                     .begin = seen.begin,
+                     .end = seen.end,
+                     .head_dim = config_.head_dim,
+                     .scale = config_.attention_scale,
+                     .soft_cap = config_.attention_soft_cap,
+                     .queries = QueryOf(queries, row, 0),
+                     .query_count = (next - row) * heads_per_kv_head()});
+      }
+      row = next;
     }
-    if (row == group.count) continue;
-    call.end = kKvPageTokens;
-    call.queries = QueryOf(queries, row, 0);
-    call.query_count = (group.count - row) * heads;
-    AttendBlock(state_.level(), state_.options().kv_type, call);
   }
 }
 

@@ -35,9 +35,21 @@ class AttentionPass {
     RowGroup group;
   };
 
+  // Positions that a row sees: begin .. end - 1.
+  struct Range {
+    int64_t begin = 0;
+    int64_t end = 0;
+
+    friend bool operator==(const Range&, const Range&) = default;
+  };
+
   Unit UnitAt(int64_t layer, int64_t index) const;
-  // Positions that row `row` sees.
-  int64_t Tokens(int64_t row) const { return scratch_.rows[row].position + 1; }
+  // Causal: up to the row's own position; a window leaves out what is too far
+  // back. Either bound depends on the position alone.
+  Range Seen(int64_t layer, int64_t row) const;
+  // The spans that a row, or any row of a group, sees a part of.
+  Range SpansSeen(int64_t layer, int64_t row) const;
+  Range SpansSeen(const Unit& unit) const;
   int64_t heads_per_kv_head() const { return config_.heads / config_.kv_heads; }
 
   // All spans of a unit, merged and finished.
@@ -45,8 +57,11 @@ class AttentionPass {
   // One span of a unit, left in span_queries.
   void RunSpan(const Unit& unit, int64_t span);
   // Merges and finishes the spans of a row and head.
-  void JoinSpans(int64_t row, int64_t head);
-
+  void JoinSpans(int64_t layer, int64_t row, int64_t head, int member);
+  // Two sets of a group's queries, for one member.
+  AttentionQuery* MemberQueries(int member) const {
+    return scratch_.member_queries.data() + member * 2 * scratch_.group_queries;
+  }
   // The queries of one row, one KV head and one span, among all that are kept.
   AttentionQuery* SpanQueries(int64_t span, int64_t kv_head, int64_t row) const;
 
@@ -69,14 +84,10 @@ class AttentionPass {
   void Begin(const Unit& unit, AttentionQuery* queries) const;
   // The group's queries see what lies in span number `span`.
   void Attend(const Unit& unit, int64_t span, AttentionQuery* queries) const;
-  int64_t LastTokens(const RowGroup& group) const {
-    return Tokens(group.begin + group.count - 1);
-  }
 
   const ModelConfig& config_;
   ModelState& state_;
   Activations& scratch_;
-  const float scale_;
 };
 
 }  // namespace tandem

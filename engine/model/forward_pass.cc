@@ -86,8 +86,11 @@ void ForwardPass::Embed() {
   const int64_t width = config_.width;
   Split(rows_, rows_ * width, [&](int, int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      weights_.EmbeddingRow(scratch_.rows[row].token,
-                            scratch_.residual.data() + row * width);
+      float* out = scratch_.residual.data() + row * width;
+      weights_.EmbeddingRow(scratch_.rows[row].token, out);
+      if (config_.embedding_scale != 1) {
+        Scale(level_, out, width, config_.embedding_scale);
+      }
     }
   });
 }
@@ -98,11 +101,11 @@ void ForwardPass::AddAttention(const LayerWeights& layer, int64_t index) {
            {{layer.query, scratch_.query.data()},
             {layer.key, scratch_.key.data()},
             {layer.value, scratch_.value.data()}});
-  RotateAndStore(index);
+  RotateAndStore(layer, index);
   AttentionPass(config_, &state_).Run(index);
   Multiply(scratch_.attended.data(), rows_, config_.query_width(),
            {{layer.attention_output, scratch_.delta.data()}});
-  AddDelta();
+  AddDelta(layer.post_attention_norm);
 }
 
 void ForwardPass::AddFeedForward(const LayerWeights& layer) {
@@ -113,11 +116,14 @@ void ForwardPass::AddFeedForward(const LayerWeights& layer) {
       {{layer.gate, scratch_.gate.data()}, {layer.up, scratch_.up.data()}});
   float* gate = scratch_.gate.data();
   const float* up = scratch_.up.data();
+  const auto activate = config_.features.activation == Activation::kSilu
+                            ? SiluMultiply
+                            : GeluMultiply;
   Split(rows_ * ffn, rows_ * ffn, [&](int, int64_t begin, int64_t end) {
-    SiluMultiply(level_, gate + begin, up + begin, end - begin, gate + begin);
+    activate(level_, gate + begin, up + begin, end - begin, gate + begin);
   });
   Multiply(gate, rows_, ffn, {{layer.down, scratch_.delta.data()}});
-  AddDelta();
+  AddDelta(layer.post_feed_forward_norm);
 }
 
 void ForwardPass::RunHead(RowConsumer* consumer) {
@@ -136,6 +142,7 @@ void ForwardPass::RunHead(RowConsumer* consumer) {
     }
     Multiply(scratch_.normed.data(), static_cast<int64_t>(tile.size()), width,
              {{weights_.head(), scratch_.logits.data()}});
+    FinishLogits(static_cast<int64_t>(tile.size()));
     for (size_t i = 0; i < tile.size(); ++i) {
       consumer->OnRow(
           tile[i].item, tile[i].row,
@@ -155,21 +162,26 @@ void ForwardPass::Norm(const AlignedBuffer<float>& weight) {
   });
 }
 
-void ForwardPass::RotateAndStore(int64_t layer) {
+void ForwardPass::RotateAndStore(const LayerWeights& weights, int64_t layer) {
   const int64_t head_dim = config_.head_dim;
+  const int64_t kv_width = config_.kv_width();
   const KvType type = state_.options().kv_type;
-  const int64_t touched = config_.query_width() + 2 * config_.kv_width();
+  const RopeTable& rope = state_.rope(layer);
+  const int64_t touched = config_.query_width() + 2 * kv_width;
   Split(rows_, rows_ * touched, [&](int, int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const PassRow& place = scratch_.rows[row];
-      const float* cos_sin = state_.CosSin(place.position);
+      const float* cos_sin = rope.At(place.position);
       float* query = scratch_.query.data() + row * config_.query_width();
-      float* key = scratch_.key.data() + row * config_.kv_width();
-      const float* value = scratch_.value.data() + row * config_.kv_width();
-      RopeInterleaved(level_, query, config_.heads, head_dim, cos_sin,
-                      config_.rotary_dims);
-      RopeInterleaved(level_, key, config_.kv_heads, head_dim, cos_sin,
-                      config_.rotary_dims);
+      float* key = scratch_.key.data() + row * kv_width;
+      float* value = scratch_.value.data() + row * kv_width;
+      FinishHeads(query, config_.heads, weights.query_bias, weights.query_norm,
+                  cos_sin);
+      FinishHeads(key, config_.kv_heads, weights.key_bias, weights.key_norm,
+                  cos_sin);
+      if (weights.value_bias.size() != 0) {
+        AddInPlace(level_, value, weights.value_bias.data(), kv_width);
+      }
       for (int64_t head = 0; head < config_.kv_heads; ++head) {
         const KvCache::Slot slot =
             state_.kv().At(place.sequence, layer, head, place.position);
@@ -181,11 +193,50 @@ void ForwardPass::RotateAndStore(int64_t layer) {
   });
 }
 
-void ForwardPass::AddDelta() {
-  const int64_t count = rows_ * config_.width;
+void ForwardPass::FinishHeads(float* x, int64_t heads,
+                              const AlignedBuffer<float>& bias,
+                              const AlignedBuffer<float>& norm,
+                              const float* cos_sin) const {
+  const int64_t head_dim = config_.head_dim;
+  if (bias.size() != 0) AddInPlace(level_, x, bias.data(), heads * head_dim);
+  if (norm.size() != 0) {
+    for (float* head = x; head < x + heads * head_dim; head += head_dim) {
+      RmsNorm(level_, head, norm.data(), head_dim, config_.norm_epsilon, head);
+    }
+  }
+  const auto rotate = config_.rope.pairs == RopePairs::kInterleaved
+                          ? RopeInterleaved
+                          : RopeHalfSplit;
+  rotate(level_, x, heads, head_dim, cos_sin, config_.rope.dims);
+}
+
+void ForwardPass::AddDelta(const AlignedBuffer<float>& norm) {
+  const int64_t width = config_.width;
+  Split(rows_, rows_ * width, [&](int, int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      float* delta = scratch_.delta.data() + row * width;
+      if (norm.size() != 0) {
+        RmsNorm(level_, delta, norm.data(), width, config_.norm_epsilon, delta);
+      }
+      if (config_.residual_scale != 1) {
+        Scale(level_, delta, width, config_.residual_scale);
+      }
+      AddInPlace(level_, scratch_.residual.data() + row * width, delta, width);
+    }
+  });
+}
+
+void ForwardPass::FinishLogits(int64_t rows) {
+  if (config_.logit_scale == 1 && config_.logit_soft_cap == 0) return;
+  const int64_t count = rows * config_.vocab_size;
   Split(count, count, [&](int, int64_t begin, int64_t end) {
-    AddInPlace(level_, scratch_.residual.data() + begin,
-               scratch_.delta.data() + begin, end - begin);
+    float* logits = scratch_.logits.data() + begin;
+    if (config_.logit_scale != 1) {
+      Scale(level_, logits, end - begin, config_.logit_scale);
+    }
+    if (config_.logit_soft_cap != 0) {
+      SoftCap(level_, logits, end - begin, config_.logit_soft_cap);
+    }
   });
 }
 

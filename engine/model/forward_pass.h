@@ -41,17 +41,25 @@ class ForwardPass {
   void Embed();
   // residual += attention(norm(residual)), for layer number `index`.
   void AddAttention(const LayerWeights& layer, int64_t index);
-  // residual += down(silu(gate) * up), of norm(residual).
+  // residual += down(activation(gate) * up), of norm(residual).
   void AddFeedForward(const LayerWeights& layer);
   // The logits of the wanted rows, a tile at a time, to `consumer`.
   void RunHead(RowConsumer* consumer);
 
   // normed = norm(residual), row by row.
   void Norm(const AlignedBuffer<float>& weight);
-  // Rotates query and key by the rows' positions and stores key and value.
-  void RotateAndStore(int64_t layer);
-  // residual += delta.
-  void AddDelta();
+  // Adds biases, norms heads, rotates query and key by the rows' positions and
+  // stores key and value.
+  void RotateAndStore(const LayerWeights& weights, int64_t layer);
+  // Rotates `heads` heads of x, after `bias` and `norm` where they are not
+  // empty.
+  void FinishHeads(float* x, int64_t heads, const AlignedBuffer<float>& bias,
+                   const AlignedBuffer<float>& norm,
+                   const float* cos_sin) const;
+  // residual += delta, scaled, after `norm` where that is not empty.
+  void AddDelta(const AlignedBuffer<float>& norm);
+  // Scales and caps the first `rows` rows of logits.
+  void FinishLogits(int64_t rows);
 
   struct Product {
     const Linear& weight;

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/error_reason.h"
@@ -42,6 +43,28 @@ absl::Status CheckThreads(int threads) {
                    absl::StrCat("threads ", range));
 }
 
+absl::Status DigestMismatch(absl::string_view what) {
+  return MakeError(absl::StatusCode::kFailedPrecondition,
+                   {kReasonDigestMismatch, {}}, what);
+}
+
+absl::Status CheckDigests(const GgufFile& file,
+                          const std::vector<std::string>& wanted) {
+  if (wanted.empty()) return absl::OkStatus();
+  if (wanted.size() != file.shards()) {
+    return DigestMismatch(
+        absl::StrCat(file.name(), ": the model has ", file.shards(),
+                     " files, SHA-256 digests given: ", wanted.size()));
+  }
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    const std::string digest = Sha256OfBytes(file.shard_bytes(i));
+    if (absl::EqualsIgnoreCase(digest, wanted[i])) continue;
+    return DigestMismatch(absl::StrCat(file.shard_name(i), ": has SHA-256 ",
+                                       digest, ", must have ", wanted[i]));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 Model::Model() = default;
@@ -51,6 +74,7 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Load(
     std::unique_ptr<GgufFile> file, const ModelOptions& options) {
   TANDEM_CHECK(file != nullptr);
   TANDEM_RETURN_IF_ERROR(CheckThreads(options.threads));
+  TANDEM_RETURN_IF_ERROR(CheckDigests(*file, options.sha256));
   std::shared_ptr<Model> model(new Model());
   TANDEM_ASSIGN_OR_RETURN(model->config_, ModelConfig::FromGguf(*file));
   TANDEM_ASSIGN_OR_RETURN(model->tokenizer_, Tokenizer::FromGguf(*file));

@@ -27,6 +27,9 @@ struct ModelOptions {
   // AVX-512, else f32. A mode that rounds a float file to less than it holds
   // must be asked for here.
   std::optional<NumericsMode> numerics = {};
+  // SHA-256 of the file, as sha256sum prints it, or of each file of a split
+  // model in their order; empty: any file will do.
+  std::vector<std::string> sha256 = {};
   // Threads for packing; 0: one per CPU.
   int threads = 0;
   // Called now and then on the loading thread with 0 .. 1.
@@ -39,7 +42,8 @@ class ModelWeights;  // engine/model/weights.h
 class Model {
  public:
   // Errors: INVALID_ARGUMENT with MALFORMED_FILE or UNSUPPORTED_MODEL (names
-  // the key or tensor), FAILED_PRECONDITION with UNSUPPORTED_NUMERICS.
+  // the key or tensor), FAILED_PRECONDITION with UNSUPPORTED_NUMERICS or
+  // DIGEST_MISMATCH.
   static absl::StatusOr<std::shared_ptr<const Model>> Load(
       std::unique_ptr<GgufFile> file, const ModelOptions& options);
   ~Model();

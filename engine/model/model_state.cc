@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/error_reason.h"
-#include "engine/base/fixed_math.h"
 
 namespace tandem {
 namespace {
@@ -96,41 +95,17 @@ absl::StatusOr<std::unique_ptr<ModelState>> ModelState::Create(
 
 ModelState::ModelState(const ModelConfig& config,
                        const ModelStateOptions& options)
-    : options_(options),
-      vocab_size_(config.vocab_size),
-      rotary_dims_(config.rotary_dims),
+    : config_(config),
+      options_(options),
       team_(options.threads, options.pinning),
       matmul_input_(options.numerics, options.rows_max,
                     std::max({config.width, config.query_width(),
                               config.feed_forward_width})),
       activations_(MakeActivations(config, options)),
-      cos_sin_(options.context_max * config.rotary_dims) {
-  FillCosSin(config.rope_base);
-}
-
-// Pair i of position p turns by p * base^(-2i / rotary_dims). In fixed double
-// arithmetic, each table entry rounded to float once: the same bits anywhere.
-void ModelState::FillCosSin(double rope_base) {
-  std::vector<double> frequencies(rotary_dims_ / 2);
-  const double log_base = FixedLog(rope_base);
-  for (size_t i = 0; i < frequencies.size(); ++i) {
-    const double exponent =
-        -2.0 * static_cast<double>(i) / static_cast<double>(rotary_dims_);
-    frequencies[i] = FixedExp(exponent * log_base);
+      rope_(config.rope, options.context_max, &team_) {
+  if (config.local_rope) {
+    local_rope_.emplace(*config.local_rope, options.context_max, &team_);
   }
-  constexpr int64_t kGrain = 64;  // positions
-  team_.ParallelFor(
-      options_.context_max, kGrain, [&](int64_t begin, int64_t end) {
-        float* out = cos_sin_.data() + begin * rotary_dims_;
-        for (Position position = begin; position < end; ++position) {
-          for (const double frequency : frequencies) {
-            const SinCos angle =
-                FixedSinCos(static_cast<double>(position) * frequency);
-            *out++ = static_cast<float>(angle.cos);
-            *out++ = static_cast<float>(angle.sin);
-          }
-        }
-      });
 }
 
 absl::Status ModelState::CheckBatch(absl::Span<const StepItem> batch) {
@@ -175,10 +150,10 @@ absl::Status ModelState::CheckItem(const StepItem& item) {
                      ", ", item.tokens.size(), " given"));
   }
   for (const TokenId token : item.tokens) {
-    if (token >= 0 && token < vocab_size_) continue;
-    return Invalid(
-        kReasonInvalidToken,
-        absl::StrCat("token id ", token, " is not in 0 .. ", vocab_size_ - 1));
+    if (token >= 0 && token < config_.vocab_size) continue;
+    return Invalid(kReasonInvalidToken,
+                   absl::StrCat("token id ", token, " is not in 0 .. ",
+                                config_.vocab_size - 1));
   }
   return absl::OkStatus();
 }

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -19,6 +20,7 @@
 #include "engine/kernels/numerics_mode.h"
 #include "engine/model/config.h"
 #include "engine/model/kv_cache.h"
+#include "engine/model/rope.h"
 #include "engine/model/step.h"
 
 namespace tandem {
@@ -108,9 +110,9 @@ class ModelState {
   ThreadTeam& team() { return team_; }
   SimdLevel level() const { return options_.level; }
 
-  // cos, sin, cos, sin, ... [rotary_dims] of a position below context_max.
-  const float* CosSin(Position position) const {
-    return cos_sin_.data() + position * rotary_dims_;
+  // Cosines and sines of positions below context_max, in `layer`.
+  const RopeTable& rope(int64_t layer) const {
+    return local_rope_ && config_.HasWindow(layer) ? *local_rope_ : rope_;
   }
 
   // OK when every item may be run: sequences open and each once, positions
@@ -122,15 +124,14 @@ class ModelState {
   ModelState(const ModelConfig& config, const ModelStateOptions& options);
 
   absl::Status CheckItem(const StepItem& item);
-  void FillCosSin(double rope_base);
 
+  const ModelConfig config_;
   const ModelStateOptions options_;
-  const int64_t vocab_size_;
-  const int64_t rotary_dims_;
   ThreadTeam team_;
   MatmulInput matmul_input_;
   Activations activations_;
-  AlignedBuffer<float> cos_sin_;  // [context_max, rotary_dims]
+  RopeTable rope_;
+  std::optional<RopeTable> local_rope_;  // where the config has one
   std::unique_ptr<KvCache> kv_;
   uint64_t batches_ = 0;  // checked so far
 };

@@ -13,6 +13,7 @@
 #include "engine/base/tensor_type.h"
 #include "engine/gguf/gguf_error.h"
 #include "engine/kernels/weight_format.h"
+#include "engine/model/config_reader.h"
 
 namespace tandem {
 namespace {
@@ -59,9 +60,12 @@ bool AnyNotFinite(TensorType type, const uint8_t* data, int64_t blocks) {
   return found;
 }
 
-// "offset N: tensor 'NAME'", as in all messages about a file.
+// "offset N: tensor 'NAME'", as in all messages about a file; with the file's
+// number before it where it is not the first one of a split model.
 std::string Where(const GgufTensor& tensor) {
-  return absl::StrCat("offset ", tensor.offset, ": tensor ",
+  const std::string file =
+      tensor.shard == 0 ? "" : absl::StrCat("file ", tensor.shard + 1, ": ");
+  return absl::StrCat(file, "offset ", tensor.offset, ": tensor ",
                       QuoteForError(tensor.name));
 }
 
@@ -103,9 +107,22 @@ class WeightsLoader {
  private:
   absl::Status LoadHead(ModelWeights* weights);
   absl::StatusOr<LayerWeights> LoadLayer(int64_t index);
-  absl::StatusOr<AlignedBuffer<float>> LoadNorm(absl::string_view name);
+  // One matrix of several that share their input.
+  struct Part {
+    absl::string_view name;
+    int64_t outputs = 0;
+  };
+  // From a tensor each or, where `fused` is not empty, from that one.
+  absl::StatusOr<std::vector<Linear>> LoadInputs(
+      const std::string& prefix, absl::string_view fused,
+      const std::vector<Part>& parts);
+  absl::StatusOr<AlignedBuffer<float>> LoadVector(absl::string_view name,
+                                                  int64_t count);
   absl::StatusOr<Linear> LoadLinear(absl::string_view name, int64_t outputs,
                                     int64_t inputs);
+  absl::StatusOr<Linear> MakeLinear(const LinearSource& source);
+  // Hashes the tensors that the config holds.
+  absl::Status TakeRopeFactors();
   // The tensor `name`, with `dims`, checked and hashed.
   absl::StatusOr<const GgufTensor*> Take(absl::string_view name,
                                          const std::vector<uint64_t>& dims);
@@ -131,7 +148,8 @@ absl::StatusOr<std::unique_ptr<ModelWeights>> WeightsLoader::Load() {
   weights->width_ = config_.width;
   TANDEM_RETURN_IF_ERROR(LoadHead(weights.get()));
   TANDEM_ASSIGN_OR_RETURN(weights->output_norm_,
-                          LoadNorm("output_norm.weight"));
+                          LoadVector("output_norm.weight", config_.width));
+  TANDEM_RETURN_IF_ERROR(TakeRopeFactors());
   for (int64_t i = 0; i < config_.layers; ++i) {
     TANDEM_ASSIGN_OR_RETURN(LayerWeights layer, LoadLayer(i));
     weights->layers_.push_back(std::move(layer));
@@ -166,57 +184,146 @@ absl::Status WeightsLoader::LoadHead(ModelWeights* weights) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<LayerWeights> WeightsLoader::LoadLayer(int64_t index) {
-  const std::string prefix = absl::StrCat("blk.", index, ".");
-  const int64_t width = config_.width;
-  const int64_t ffn = config_.feed_forward_width;
-  const auto norm = [&](absl::string_view name) {
-    return LoadNorm(absl::StrCat(prefix, name, ".weight"));
-  };
-  const auto linear = [&](absl::string_view name, int64_t outputs,
-                          int64_t inputs) {
-    return LoadLinear(absl::StrCat(prefix, name, ".weight"), outputs, inputs);
-  };
-  const int64_t query_width = config_.query_width();
-  const int64_t kv_width = config_.kv_width();
-  TANDEM_ASSIGN_OR_RETURN(AlignedBuffer<float> attention_norm,
-                          norm("attn_norm"));
-  TANDEM_ASSIGN_OR_RETURN(Linear query, linear("attn_q", query_width, width));
-  TANDEM_ASSIGN_OR_RETURN(Linear key, linear("attn_k", kv_width, width));
-  TANDEM_ASSIGN_OR_RETURN(Linear value, linear("attn_v", kv_width, width));
-  TANDEM_ASSIGN_OR_RETURN(Linear attention_output,
-                          linear("attn_output", width, query_width));
-  TANDEM_ASSIGN_OR_RETURN(AlignedBuffer<float> feed_forward_norm,
-                          norm("ffn_norm"));
-  TANDEM_ASSIGN_OR_RETURN(Linear gate, linear("ffn_gate", ffn, width));
-  TANDEM_ASSIGN_OR_RETURN(Linear up, linear("ffn_up", ffn, width));
-  TANDEM_ASSIGN_OR_RETURN(Linear down, linear("ffn_down", width, ffn));
-  return LayerWeights{.attention_norm = std::move(attention_norm),
-                      .query = std::move(query),
-                      .key = std::move(key),
-                      .value = std::move(value),
-                      .attention_output = std::move(attention_output),
-                      .feed_forward_norm = std::move(feed_forward_norm),
-                      .gate = std::move(gate),
-                      .up = std::move(up),
-                      .down = std::move(down)};
+absl::Status WeightsLoader::TakeRopeFactors() {
+  const RopeConfig& rope = config_.rope;
+  std::vector<absl::string_view> names;
+  if (!rope.long_factors.empty()) {
+    names = {kRopeFactorsShort, kRopeFactorsLong};
+  } else if (!rope.factors.empty()) {
+    names = {kRopeFactors};
+  }
+  for (absl::string_view name : names) {
+    TANDEM_ASSIGN_OR_RETURN(const GgufTensor* tensor,
+                            Take(name, {static_cast<uint64_t>(rope.dims) / 2}));
+    FinishTensor(*tensor);
+  }
+  return absl::OkStatus();
 }
 
-absl::StatusOr<AlignedBuffer<float>> WeightsLoader::LoadNorm(
-    absl::string_view name) {
-  const uint64_t width = config_.width;
-  TANDEM_ASSIGN_OR_RETURN(const GgufTensor* tensor, Take(name, {width}));
+absl::StatusOr<LayerWeights> WeightsLoader::LoadLayer(int64_t index) {
+  const std::string prefix = absl::StrCat("blk.", index, ".");
+  const ModelFeatures& features = config_.features;
+  const int64_t width = config_.width;
+  const int64_t query_width = config_.query_width();
+  const int64_t kv_width = config_.kv_width();
+  const int64_t ffn = config_.feed_forward_width;
+  // Of a count of 0: none, as the architecture has it.
+  const auto vector =
+      [&](absl::string_view name,
+          int64_t count) -> absl::StatusOr<AlignedBuffer<float>> {
+    if (count == 0) return AlignedBuffer<float>();
+    return LoadVector(absl::StrCat(prefix, name), count);
+  };
+  const int64_t query_biases = features.qkv_biases ? query_width : 0;
+  const int64_t kv_biases = features.qkv_biases ? kv_width : 0;
+  const int64_t head_norms = features.head_norms ? config_.head_dim : 0;
+  const int64_t post_norms = features.post_norms ? width : 0;
+  TANDEM_ASSIGN_OR_RETURN(AlignedBuffer<float> attention_norm,
+                          vector("attn_norm.weight", width));
+  TANDEM_ASSIGN_OR_RETURN(
+      std::vector<Linear> inputs,
+      LoadInputs(prefix, features.fused_inputs ? "attn_qkv" : "",
+                 {{"attn_q", query_width},
+                  {"attn_k", kv_width},
+                  {"attn_v", kv_width}}));
+  TANDEM_ASSIGN_OR_RETURN(AlignedBuffer<float> query_bias,
+                          vector("attn_q.bias", query_biases));
+  TANDEM_ASSIGN_OR_RETURN(AlignedBuffer<float> key_bias,
+                          vector("attn_k.bias", kv_biases));
+  TANDEM_ASSIGN_OR_RETURN(AlignedBuffer<float> value_bias,
+                          vector("attn_v.bias", kv_biases));
+  TANDEM_ASSIGN_OR_RETURN(AlignedBuffer<float> query_norm,
+                          vector("attn_q_norm.weight", head_norms));
+  TANDEM_ASSIGN_OR_RETURN(AlignedBuffer<float> key_norm,
+                          vector("attn_k_norm.weight", head_norms));
+  TANDEM_ASSIGN_OR_RETURN(Linear attention_output,
+                          LoadLinear(absl::StrCat(prefix, "attn_output.weight"),
+                                     width, query_width));
+  TANDEM_ASSIGN_OR_RETURN(AlignedBuffer<float> post_attention_norm,
+                          vector("post_attention_norm.weight", post_norms));
+  TANDEM_ASSIGN_OR_RETURN(AlignedBuffer<float> feed_forward_norm,
+                          vector("ffn_norm.weight", width));
+  TANDEM_ASSIGN_OR_RETURN(
+      std::vector<Linear> gate_up,
+      LoadInputs(prefix, features.fused_inputs ? "ffn_up" : "",
+                 {{"ffn_gate", ffn}, {"ffn_up", ffn}}));
+  TANDEM_ASSIGN_OR_RETURN(
+      Linear down,
+      LoadLinear(absl::StrCat(prefix, "ffn_down.weight"), width, ffn));
+  TANDEM_ASSIGN_OR_RETURN(AlignedBuffer<float> post_feed_forward_norm,
+                          vector("post_ffw_norm.weight", post_norms));
+  return LayerWeights{
+      .attention_norm = std::move(attention_norm),
+      .query = std::move(inputs[0]),
+      .key = std::move(inputs[1]),
+      .value = std::move(inputs[2]),
+      .query_bias = std::move(query_bias),
+      .key_bias = std::move(key_bias),
+      .value_bias = std::move(value_bias),
+      .query_norm = std::move(query_norm),
+      .key_norm = std::move(key_norm),
+      .attention_output = std::move(attention_output),
+      .post_attention_norm = std::move(post_attention_norm),
+      .feed_forward_norm = std::move(feed_forward_norm),
+      .gate = std::move(gate_up[0]),
+      .up = std::move(gate_up[1]),
+      .down = std::move(down),
+      .post_feed_forward_norm = std::move(post_feed_forward_norm)};
+}
+
+absl::StatusOr<AlignedBuffer<float>> WeightsLoader::LoadVector(
+    absl::string_view name, int64_t count) {
+  TANDEM_ASSIGN_OR_RETURN(const GgufTensor* tensor,
+                          Take(name, {static_cast<uint64_t>(count)}));
   if (!IsFloat(tensor->type)) {
-    return UnsupportedModel(file_,
-                            absl::StrCat(Where(*tensor), ": is a norm of type ",
-                                         GetTensorTypeInfo(tensor->type).name,
-                                         "; must be F32, F16 or BF16"));
+    return UnsupportedModel(
+        file_, absl::StrCat(Where(*tensor), ": is a vector of type ",
+                            GetTensorTypeInfo(tensor->type).name,
+                            "; must be F32, F16 or BF16"));
   }
-  AlignedBuffer<float> norm(width);
-  Dequantize(tensor->type, file_.TensorData(*tensor).data(), config_.width,
-             norm.data());
+  AlignedBuffer<float> vector(count);
+  Dequantize(tensor->type, file_.TensorData(*tensor).data(), count,
+             vector.data());
   FinishTensor(*tensor);
-  return norm;
+  return vector;
+}
+
+absl::StatusOr<std::vector<Linear>> WeightsLoader::LoadInputs(
+    const std::string& prefix, absl::string_view fused,
+    const std::vector<Part>& parts) {
+  std::vector<Linear> linears;
+  if (fused.empty()) {
+    for (const Part& part : parts) {
+      TANDEM_ASSIGN_OR_RETURN(
+          Linear linear, LoadLinear(absl::StrCat(prefix, part.name, ".weight"),
+                                    part.outputs, config_.width));
+      linears.push_back(std::move(linear));
+    }
+    return linears;
+  }
+  uint64_t outputs = 0;
+  for (const Part& part : parts) outputs += part.outputs;
+  const uint64_t width = config_.width;
+  TANDEM_ASSIGN_OR_RETURN(
+      const GgufTensor* tensor,
+      Take(absl::StrCat(prefix, fused, ".weight"), {width, outputs}));
+  // Rows are whole blocks, so the parts are slices of the bytes.
+  const absl::Span<const uint8_t> data = file_.TensorData(*tensor);
+  const size_t row_bytes = data.size() / outputs;
+  size_t begin = 0;
+  for (const Part& part : parts) {
+    const size_t bytes = row_bytes * part.outputs;
+    TANDEM_ASSIGN_OR_RETURN(Linear linear,
+                            MakeLinear({.name = tensor->name,
+                                        .type = tensor->type,
+                                        .data = data.subspan(begin, bytes),
+                                        .outputs = part.outputs,
+                                        .inputs = config_.width}));
+    linears.push_back(std::move(linear));
+    begin += bytes;
+  }
+  FinishTensor(*tensor);
+  return linears;
 }
 
 absl::StatusOr<Linear> WeightsLoader::LoadLinear(absl::string_view name,
@@ -225,18 +332,23 @@ absl::StatusOr<Linear> WeightsLoader::LoadLinear(absl::string_view name,
   TANDEM_ASSIGN_OR_RETURN(const GgufTensor* tensor,
                           Take(name, {static_cast<uint64_t>(inputs),
                                       static_cast<uint64_t>(outputs)}));
+  TANDEM_ASSIGN_OR_RETURN(Linear linear,
+                          MakeLinear({.name = tensor->name,
+                                      .type = tensor->type,
+                                      .data = file_.TensorData(*tensor),
+                                      .outputs = outputs,
+                                      .inputs = inputs}));
+  FinishTensor(*tensor);
+  return linear;
+}
+
+absl::StatusOr<Linear> WeightsLoader::MakeLinear(const LinearSource& source) {
   absl::StatusOr<Linear> linear =
-      Linear::Create({.name = tensor->name,
-                      .type = tensor->type,
-                      .data = file_.TensorData(*tensor),
-                      .outputs = outputs,
-                      .inputs = inputs},
-                     options_.mode, options_.team);
+      Linear::Create(source, options_.mode, options_.team);
   if (!linear.ok()) return Annotate(linear.status(), file_.name());
   bytes_held_ += linear->bytes();
   matrix_bytes_ += linear->bytes();
-  matrix_macs_ += outputs * inputs;
-  FinishTensor(*tensor);
+  matrix_macs_ += source.outputs * source.inputs;
   return linear;
 }
 

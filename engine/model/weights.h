@@ -23,16 +23,24 @@
 
 namespace tandem {
 
+// Vectors that the architecture does not have are empty.
 struct LayerWeights {
-  AlignedBuffer<float> attention_norm;     // [width]
-  Linear query;                            // [query_width, width]
-  Linear key;                              // [kv_width, width]
-  Linear value;                            // [kv_width, width]
-  Linear attention_output;                 // [width, query_width]
-  AlignedBuffer<float> feed_forward_norm;  // [width]
-  Linear gate;                             // [feed_forward_width, width]
-  Linear up;                               // [feed_forward_width, width]
-  Linear down;                             // [width, feed_forward_width]
+  AlignedBuffer<float> attention_norm;          // [width]
+  Linear query;                                 // [query_width, width]
+  Linear key;                                   // [kv_width, width]
+  Linear value;                                 // [kv_width, width]
+  AlignedBuffer<float> query_bias;              // [query_width]
+  AlignedBuffer<float> key_bias;                // [kv_width]
+  AlignedBuffer<float> value_bias;              // [kv_width]
+  AlignedBuffer<float> query_norm;              // [head_dim]
+  AlignedBuffer<float> key_norm;                // [head_dim]
+  Linear attention_output;                      // [width, query_width]
+  AlignedBuffer<float> post_attention_norm;     // [width]
+  AlignedBuffer<float> feed_forward_norm;       // [width]
+  Linear gate;                                  // [feed_forward_width, width]
+  Linear up;                                    // [feed_forward_width, width]
+  Linear down;                                  // [width, feed_forward_width]
+  AlignedBuffer<float> post_feed_forward_norm;  // [width]
 };
 
 // What a file is loaded in when nobody says: int8 where every multiplied

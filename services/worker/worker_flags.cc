@@ -15,12 +15,28 @@ struct NamedValues {
   std::string kv_type;
 };
 
+// Empty for the hexadecimal form of a SHA-256.
+std::string CheckDigest(const std::string& text) {
+  constexpr size_t kDigits = 64;
+  const bool is_digest =
+      text.size() == kDigits &&
+      text.find_first_not_of("0123456789abcdefABCDEF") == std::string::npos;
+  return is_digest ? "" : "is no SHA-256 of 64 hexadecimal digits: " + text;
+}
+
 void AddModelFlags(CLI::App* app, WorkerOptions* options, NamedValues* names) {
   app->add_option("--role", names->role,
                   "draft (proposes tokens) or target (decides them)")
       ->check(CLI::IsMember({"draft", "target"}))
       ->required();
-  app->add_option("--model", options->model_path, "GGUF file")->required();
+  app->add_option("--model", options->model_path,
+                  "GGUF file; of a split model the first one")
+      ->required();
+  app->add_option("--model-sha256", options->model.sha256,
+                  "SHA-256 that the file must have, in hexadecimal; of a split "
+                  "model one for each file, with commas between")
+      ->delimiter(',')
+      ->check(CheckDigest);
   app->add_option("--model-id", options->model_id,
                   "Name of the model; default: the file's name");
   app->add_option("--numerics", names->numerics,

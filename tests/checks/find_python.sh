@@ -1,16 +1,16 @@
 #!/bin/sh
-# Prints the first python3 that can import what the tests need: protobuf, gRPC
-# and YAML. The first one on PATH may be another than Debian's, which has them
-# by tools/setup.
+# Prints the first python3 that can import what the tests need: protobuf, gRPC,
+# YAML and NumPy. The first one on PATH may be another than Debian's, which has
+# them by tools/setup.
 
 for python in python3 /usr/bin/python3; do
   if path=$(command -v "$python") &&
-    "$path" -c 'import google.protobuf, grpc, yaml' 2>/dev/null; then
+    "$path" -c 'import google.protobuf, grpc, numpy, yaml' 2>/dev/null; then
     echo "$path"
     exit 0
   fi
 done
-echo "no python3 here imports google.protobuf, grpc and yaml:" \
-  "run tools/setup, or install python3-protobuf, python3-grpcio and" \
-  "python3-yaml" >&2
+echo "no python3 here imports google.protobuf, grpc, numpy and yaml:" \
+  "run tools/setup, or install python3-protobuf, python3-grpcio," \
+  "python3-numpy and python3-yaml" >&2
 exit 1

@@ -221,6 +221,8 @@ struct ScheduleCase {
   NumericsMode mode = NumericsMode::kF32;
   int schedules = 0;
   std::optional<KvType> kv_type = {};
+  // Keys beyond those of every file, without the architecture's name.
+  std::map<std::string, TinyModel::Value> keys = {};
 };
 
 class ScheduleTest : public ::testing::TestWithParam<ScheduleCase> {};
@@ -231,8 +233,11 @@ TEST_P(ScheduleTest, EveryRowHasTheBitsOfThePlainRun) {
   if (param.mode == NumericsMode::kBf16 && !CpuHasBf16Matmul()) {
     GTEST_SKIP() << "this machine has no AVX-512";
   }
-  const auto model =
-      LoadTiny(TinyModel(param.spec), {.numerics = param.mode, .threads = 1});
+  TinyModel tiny(param.spec);
+  for (const auto& [key, value] : param.keys) {
+    tiny.metadata[absl::StrCat(param.spec.architecture, ".", key)] = value;
+  }
+  const auto model = LoadTiny(tiny, {.numerics = param.mode, .threads = 1});
   ASSERT_TRUE(model.ok()) << model.status();
   TinyRandom random(99);
   std::vector<Text> texts;
@@ -267,12 +272,12 @@ TEST_P(ScheduleTest, EveryRowHasTheBitsOfThePlainRun) {
 
 std::string CaseName(const ::testing::TestParamInfo<ScheduleCase>& info) {
   const ScheduleCase& param = info.param;
-  return absl::StrCat(NumericsModeName(param.mode), "_file_",
-                      GetTensorTypeInfo(param.spec.type).name,
-                      param.spec.second_type.has_value() ? "_mixed" : "",
-                      "_kv_",
-                      param.kv_type ? KvTypeName(*param.kv_type) : "default",
-                      "_seed_", param.spec.seed);
+  return absl::StrCat(
+      param.spec.architecture, "_", NumericsModeName(param.mode), "_file_",
+      GetTensorTypeInfo(param.spec.type).name,
+      param.spec.second_type.has_value() ? "_mixed" : "", "_kv_",
+      param.kv_type ? KvTypeName(*param.kv_type) : "default", "_seed_",
+      param.spec.seed);
 }
 
 TinyModelSpec Shape(TensorType type, uint64_t seed) {
@@ -353,6 +358,56 @@ INSTANTIATE_TEST_SUITE_P(
         ScheduleCase{Shape(TensorType::kF16, 3), NumericsMode::kBf16, 40},
         ScheduleCase{Shape(TensorType::kQ8_0, 1), NumericsMode::kBf16, 40}),
     CaseName);
+
+// Each family in int8 and in f32, with what it has beyond llama in use: windows
+// and caps small enough to matter within 100 tokens.
+std::vector<ScheduleCase> Families() {
+  const std::vector<
+      std::pair<const char*, std::map<std::string, TinyModel::Value>>>
+      families = {
+          {"llama", {{"attention.sliding_window", 40u}}},
+          {"granite",
+           {{"embedding_scale", 12.0f},
+            {"residual_scale", 0.3f},
+            {"attention.scale", 0.1f},
+            {"logit_scale", 8.0f}}},
+          {"qwen2",
+           {{"rope.scaling.type", std::string("yarn")},
+            {"rope.scaling.factor", 4.0f},
+            {"rope.scaling.original_context_length", 64u}}},
+          {"qwen3", {}},
+          {"gemma", {}},
+          {"gemma2",
+           {{"attention.sliding_window", 33u},
+            {"attn_logit_softcapping", 4.0f},
+            {"final_logit_softcapping", 6.0f}}},
+          {"gemma3",
+           {{"attention.sliding_window", 20u},
+            {"attention.sliding_window_pattern", 3u},
+            {"rope.freq_base", 1e6f},
+            {"rope.scaling.factor", 8.0f}}},
+          {"phi3", {{"attention.sliding_window", 5u}}},
+      };
+  std::vector<ScheduleCase> cases;
+  for (const auto& [architecture, keys] : families) {
+    for (const TensorType type : {TensorType::kQ8_0, TensorType::kF32}) {
+      const bool quantised = type == TensorType::kQ8_0;
+      cases.push_back(
+          {.spec = {.architecture = architecture,
+                    .layers = 3,
+                    .rotary_dims = 12,
+                    .type = type,
+                    .seed = 4},
+           .mode = quantised ? NumericsMode::kInt8 : NumericsMode::kF32,
+           .schedules = quantised ? 60 : 24,
+           .keys = keys});
+    }
+  }
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, ScheduleTest,
+                         ::testing::ValuesIn(Families()), CaseName);
 
 }  // namespace
 }  // namespace tandem

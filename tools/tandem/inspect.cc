@@ -107,10 +107,17 @@ Totals TensorTotals(const GgufFile& file) {
   return totals;
 }
 
+// Of all files of the model.
+uint64_t FileBytes(const GgufFile& file) {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < file.shards(); ++i)
+    bytes += file.shard_bytes(i).size();
+  return bytes;
+}
+
 void PrintText(const GgufFile& file, std::ostream* out) {
   *out << absl::StrFormat("GGUF version %d, %d bytes, alignment %d\n\n",
-                          file.version(), file.bytes().size(),
-                          file.alignment());
+                          file.version(), FileBytes(file), file.alignment());
   *out << "metadata: " << file.entries().size() << "\n";
   for (const GgufEntry& entry : file.entries()) {
     *out << absl::StrFormat("  %-40s %-10s %s\n",
@@ -119,7 +126,7 @@ void PrintText(const GgufFile& file, std::ostream* out) {
   }
   *out << "\ntensors: " << file.tensors().size()
        << " (shape: the contiguous dimension first; offset from the start of "
-          "the file; packed: bytes in memory in int8 mode)\n";
+          "its file; packed: bytes in memory in int8 mode)\n";
   for (const GgufTensor& tensor : file.tensors()) {
     const std::optional<int64_t> packed = PackedBytes(tensor);
     *out << absl::StrFormat(
@@ -187,7 +194,7 @@ void PrintJsonForm(const GgufFile& file, std::ostream* out) {
   }
   const Totals totals = TensorTotals(file);
   PrintJson({{"version", file.version()},
-             {"file_bytes", file.bytes().size()},
+             {"file_bytes", FileBytes(file)},
              {"alignment", file.alignment()},
              {"metadata", metadata},
              {"tensors", tensors},

@@ -13,6 +13,15 @@ TEST(HashTest, IsSha256OfTheFramedContent) {
             "ce91dc5eec0139adf091900d225971d6ad246a845bad791b5693a9d0d55dd391");
 }
 
+// By sha256sum.
+TEST(HashTest, OfBytesAloneIsAsToolsPrintIt) {
+  const uint8_t bytes[] = {'a', 'b', 'c'};
+  EXPECT_EQ(Sha256OfBytes(bytes),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(Sha256OfBytes({}),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+}
+
 TEST(HashTest, FramingSeparatesTheParts) {
   Sha256 a;
   a.AddString("ab");

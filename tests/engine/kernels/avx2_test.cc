@@ -28,7 +28,7 @@ TEST_F(Avx2Test, RmsNorm) { TestRmsNorm(kAvx2Kernels); }
 
 TEST_F(Avx2Test, Rope) { TestRope(kAvx2Kernels); }
 
-TEST_F(Avx2Test, SiluAndAdd) { TestSiluAndAdd(kAvx2Kernels); }
+TEST_F(Avx2Test, Elementwise) { TestElementwise(kAvx2Kernels); }
 
 TEST_F(Avx2Test, ExponentialRange) { TestExponentialRange(kAvx2Kernels); }
 

@@ -46,7 +46,7 @@ TEST_P(Avx512Test, RmsNorm) { TestRmsNorm(Kernels()); }
 
 TEST_P(Avx512Test, Rope) { TestRope(Kernels()); }
 
-TEST_P(Avx512Test, SiluAndAdd) { TestSiluAndAdd(Kernels()); }
+TEST_P(Avx512Test, Elementwise) { TestElementwise(Kernels()); }
 
 TEST_P(Avx512Test, ExponentialRange) { TestExponentialRange(Kernels()); }
 

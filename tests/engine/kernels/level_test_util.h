@@ -175,22 +175,26 @@ inline void TestRmsNorm(const KernelTable& kernels) {
   }
 }
 
-inline void TestRope(const KernelTable& kernels) {
+inline void TestRotation(decltype(KernelTable::rope_interleaved) rotate,
+                         decltype(KernelTable::rope_interleaved) oracle) {
   for (int64_t head_dim = 2; head_dim <= 80; head_dim += 2) {
     for (int64_t rotary = 0; rotary <= head_dim; rotary += 6) {
       const std::vector<float> angles = RandomFloats(rotary, 8);
       std::vector<float> expected = MixedFloats(3 * head_dim, 9);
       std::vector<float> actual = expected;
-      kScalarKernels.rope_interleaved(expected.data(), 3, head_dim,
-                                      angles.data(), rotary);
-      kernels.rope_interleaved(actual.data(), 3, head_dim, angles.data(),
-                               rotary);
+      oracle(expected.data(), 3, head_dim, angles.data(), rotary);
+      rotate(actual.data(), 3, head_dim, angles.data(), rotary);
       ASSERT_TRUE(SameFloats(actual, expected)) << head_dim << " " << rotary;
     }
   }
 }
 
-inline void TestSiluAndAdd(const KernelTable& kernels) {
+inline void TestRope(const KernelTable& kernels) {
+  TestRotation(kernels.rope_interleaved, kScalarKernels.rope_interleaved);
+  TestRotation(kernels.rope_half_split, kScalarKernels.rope_half_split);
+}
+
+inline void TestElementwise(const KernelTable& kernels) {
   for (int64_t count : {1, 7, 16, 33, 20000}) {
     for (const std::vector<float>& x :
          {MixedFloats(count, 10), AnyFloats(count, 11)}) {
@@ -200,6 +204,21 @@ inline void TestSiluAndAdd(const KernelTable& kernels) {
       kScalarKernels.silu_multiply(x.data(), y.data(), count, expected.data());
       kernels.silu_multiply(x.data(), y.data(), count, actual.data());
       ASSERT_TRUE(SameFloats(actual, expected)) << count;
+      kScalarKernels.gelu_multiply(x.data(), y.data(), count, expected.data());
+      kernels.gelu_multiply(x.data(), y.data(), count, actual.data());
+      ASSERT_TRUE(SameFloats(actual, expected)) << count;
+      for (float factor : {30.0f, 0.3f}) {
+        expected = x;
+        actual = x;
+        kScalarKernels.soft_cap(expected.data(), count, factor);
+        kernels.soft_cap(actual.data(), count, factor);
+        ASSERT_TRUE(SameFloats(actual, expected)) << count;
+        expected = x;
+        actual = x;
+        kScalarKernels.scale(expected.data(), count, factor);
+        kernels.scale(actual.data(), count, factor);
+        ASSERT_TRUE(SameFloats(actual, expected)) << count;
+      }
       expected = x;
       actual = x;
       kScalarKernels.add_in_place(expected.data(), y.data(), count);
@@ -209,7 +228,8 @@ inline void TestSiluAndAdd(const KernelTable& kernels) {
   }
 }
 
-// The exponential over its range, through silu: gate / (1 + e^-gate).
+// The exponential over its range, through silu: gate / (1 + e^-gate); the
+// hyperbolic tangent, through a soft cap of 1.
 inline void TestExponentialRange(const KernelTable& kernels) {
   std::vector<float> gate;
   for (double x = -90.0; x <= 90.0; x += 1e-3) {
@@ -221,6 +241,11 @@ inline void TestExponentialRange(const KernelTable& kernels) {
   kScalarKernels.silu_multiply(gate.data(), ones.data(), gate.size(),
                                expected.data());
   kernels.silu_multiply(gate.data(), ones.data(), gate.size(), actual.data());
+  ASSERT_TRUE(SameFloats(actual, expected));
+  expected = gate;
+  actual = gate;
+  kScalarKernels.soft_cap(expected.data(), gate.size(), 1.0f);
+  kernels.soft_cap(actual.data(), gate.size(), 1.0f);
   ASSERT_TRUE(SameFloats(actual, expected));
 }
 
@@ -294,6 +319,7 @@ void TestAttendBlock(void (*attend)(const AttentionCall&),
         .end = end,
         .head_dim = head_dim,
         .scale = 0.3f,
+        .soft_cap = round % 3 == 0 ? 2.0f : 0.0f,
         .queries = nullptr,
         .query_count = queries};
     ASSERT_TRUE(SameFloats(SeeBlock(attend, call, query, gathered),

@@ -48,6 +48,28 @@ TEST(FixedExpFloatTest, HasDefinedEnds) {
   EXPECT_LT(FixedExpFloat(88.0f), kInfinity);
 }
 
+TEST(FixedTanhFloatTest, IsWithinThreeUlp) {
+  double worst = 0;
+  for (double x = -10.0; x <= 10.0; x += 1e-4) {
+    const float at = static_cast<float>(x);
+    worst = std::max(worst, UlpError(FixedTanhFloat(at), std::tanh(at + 0.0)));
+  }
+  for (float tiny = 1e-30f; tiny < 1.0f; tiny *= 1.01f) {
+    worst =
+        std::max(worst, UlpError(FixedTanhFloat(tiny), std::tanh(tiny + 0.0)));
+  }
+  EXPECT_LE(worst, 3.0);
+}
+
+TEST(FixedTanhFloatTest, HasDefinedEnds) {
+  EXPECT_EQ(FixedTanhFloat(0.0f), 0.0f);
+  for (float large : {20.0f, 100.0f, 3e38f, kInfinity}) {
+    EXPECT_EQ(FixedTanhFloat(large), 1.0f);
+    EXPECT_EQ(FixedTanhFloat(-large), -1.0f);
+  }
+  EXPECT_TRUE(std::isnan(FixedTanhFloat(kNan)));
+}
+
 TEST(RmsNormTest, MatchesTheFormula) {
   for (int64_t count : {1, 15, 16, 17, 64, 100}) {
     const std::vector<float> x = RandomFloats(count, 1);
@@ -88,6 +110,48 @@ TEST(RopeTest, RotatesPairsAndLeavesTheRest) {
   RopeInterleaved(SimdLevel::kScalar, x.data(), 2, 6, cos_sin.data(), 4);
   EXPECT_EQ(
       x, (std::vector<float>{0, 1, -0.25f, 0.5f, 5, 6, 0, 2, -0.5f, 1, 7, 8}));
+}
+
+TEST(RopeTest, RotatesHalvesAndLeavesTheRest) {
+  std::vector<float> x = {1, 0, 0, 1, 5, 6, 2, 0, 0, 2, 7, 8};
+  const std::vector<float> cos_sin = {0.0f, 0.5f, 1.0f, 0.25f};
+  RopeHalfSplit(SimdLevel::kScalar, x.data(), 2, 6, cos_sin.data(), 4);
+  EXPECT_EQ(
+      x, (std::vector<float>{0, -0.25f, 1, 0.5f, 5, 6, 0, -0.5f, 2, 1, 7, 8}));
+}
+
+TEST(GeluTest, MatchesTheFormulaAndKeepsPoison) {
+  const std::vector<float> gate = {0.0f, 1.0f, -1.0f, 20.0f, -100.0f, kNan};
+  const std::vector<float> up = {3.0f, 2.0f, 2.0f, 0.5f, 1.0f, 1.0f};
+  std::vector<float> out(gate.size());
+  GeluMultiply(SimdLevel::kScalar, gate.data(), up.data(), 6, out.data());
+  for (int i = 0; i < 5; ++i) {
+    const double g = gate[i];
+    const double u =
+        std::sqrt(2 / std::acos(-1.0)) * (g + 0.044715 * g * g * g);
+    // As silu; the exponent, below 8 where the result counts, has 4 more
+    // roundings.
+    EXPECT_NEAR(out[i], 0.5 * g * (1 + std::tanh(u)) * up[i],
+                (6 + 4 * 8) * 0x1p-24 * std::abs(g * up[i]) + 1e-36);
+  }
+  EXPECT_TRUE(std::isnan(out[5]));
+}
+
+TEST(SoftCapTest, MatchesTheFormula) {
+  const std::vector<float> x = {0.0f, 1.0f, -20.0f, 29.0f, 1000.0f, -kInfinity};
+  std::vector<float> out = x;
+  SoftCap(SimdLevel::kScalar, out.data(), 6, 30.0f);
+  for (int i = 0; i < 6; ++i) {
+    // 3 ulp of tanh and three other roundings.
+    const double expected = 30 * std::tanh(x[i] / 30.0);
+    EXPECT_NEAR(out[i], expected, 9 * 0x1p-24 * std::abs(expected));
+  }
+}
+
+TEST(ScaleTest, Multiplies) {
+  std::vector<float> x = {1.0f, -2.0f, kInfinity};
+  Scale(SimdLevel::kScalar, x.data(), 3, 0.5f);
+  EXPECT_EQ(x, (std::vector<float>{0.5f, -1.0f, kInfinity}));
 }
 
 TEST(SiluTest, MatchesTheFormulaAndKeepsPoison) {

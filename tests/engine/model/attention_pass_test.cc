@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
+#include <tuple>
 #include <vector>
 
 #include "tests/engine/model/tiny_model.h"
@@ -13,16 +14,19 @@ namespace tandem {
 namespace {
 
 // 8 heads on 2 KV heads, so that heads share keys.
-ModelConfig Config() {
+ModelConfig Config(int64_t window) {
   ModelConfig config;
+  config.window = window;
   config.layers = 2;
   config.width = 32;
   config.feed_forward_width = 32;
   config.heads = 8;
   config.kv_heads = 2;
   config.head_dim = 20;
-  config.rotary_dims = 20;
-  config.rope_base = 10000;
+  config.attention_scale =
+      static_cast<float>(1 / std::sqrt(static_cast<double>(config.head_dim)));
+  config.rope.dims = 20;
+  config.rope.base = 10000;
   config.vocab_size = 10;
   return config;
 }
@@ -33,7 +37,7 @@ constexpr Position kContext = 3 * kAttentionSpanTokens;
 // A sequence whose keys and values are all stored, in layer 1.
 class Fixture {
  public:
-  Fixture(int threads, KvType type) : config_(Config()) {
+  Fixture(int threads, KvType type, int64_t window) : config_(Config(window)) {
     auto state = ModelState::Create(config_, {.numerics = NumericsMode::kInt8,
                                               .kv_type = type,
                                               .threads = threads,
@@ -98,7 +102,7 @@ class Fixture {
     const int64_t kv_head = head / (config_.heads / config_.kv_heads);
     double sum = 0;
     double weighted = 0;
-    for (Position at = 0; at <= position; ++at) {
+    for (Position at = config_.FirstSeen(1, position); at <= position; ++at) {
       const std::vector<float>& key = keys_[at * config_.kv_heads + kv_head];
       double dot = 0;
       for (int64_t i = 0; i < config_.head_dim; ++i) {
@@ -121,10 +125,19 @@ class Fixture {
   std::vector<std::vector<float>> values_;  // likewise
 };
 
-class AttentionPassTest : public ::testing::TestWithParam<KvType> {};
+// The storage, and the window (0: none).
+class AttentionPassTest
+    : public ::testing::TestWithParam<std::tuple<KvType, int64_t>> {
+ protected:
+  Fixture MakeFixture(int threads) const {
+    return Fixture(threads, std::get<0>(GetParam()), std::get<1>(GetParam()));
+  }
+};
 
-TEST(AttentionPassDoubleTest, IsTheSoftmaxOverAllSpans) {
-  Fixture fixture(1, KvType::kF32);
+class AttentionPassDoubleTest : public ::testing::TestWithParam<int64_t> {};
+
+TEST_P(AttentionPassDoubleTest, IsTheSoftmaxOverAllThatIsSeen) {
+  Fixture fixture(1, KvType::kF32, GetParam());
   const ModelConfig& config = fixture.config();
   const std::vector<Position> positions = {
       0, 31, 32, kAttentionSpanTokens - 1, kAttentionSpanTokens, kContext - 1};
@@ -144,7 +157,7 @@ TEST(AttentionPassDoubleTest, IsTheSoftmaxOverAllSpans) {
 // Rows alone, together, in groups of any size, with spans shared out or not:
 // the same bits.
 TEST_P(AttentionPassTest, GroupsAndThreadsGiveTheSameBits) {
-  Fixture alone(1, GetParam());
+  Fixture alone = MakeFixture(1);
   const std::vector<Position> starts = {0, 20, kAttentionSpanTokens - 10,
                                         2 * kAttentionSpanTokens - 3};
   for (const Position first : starts) {
@@ -154,7 +167,7 @@ TEST_P(AttentionPassTest, GroupsAndThreadsGiveTheSameBits) {
       expected.insert(expected.end(), one.begin(), one.end());
     }
     for (const int threads : {1, 2, 4}) {
-      Fixture together(threads, GetParam());
+      Fixture together = MakeFixture(threads);
       for (const int64_t rows : {int64_t{1}, int64_t{5}, kSpanRowsMax,
                                  kSpanRowsMax + 1, int64_t{kRowsMax}}) {
         for (const int64_t group_rows : {1, 3, 8}) {
@@ -170,8 +183,12 @@ TEST_P(AttentionPassTest, GroupsAndThreadsGiveTheSameBits) {
   }
 }
 
+INSTANTIATE_TEST_SUITE_P(Windows, AttentionPassDoubleTest,
+                         ::testing::Values(0, 45, 700));
 INSTANTIATE_TEST_SUITE_P(KvTypes, AttentionPassTest,
-                         ::testing::Values(KvType::kBf16, KvType::kF32));
+                         ::testing::Combine(::testing::Values(KvType::kBf16,
+                                                              KvType::kF32),
+                                            ::testing::Values(0, 45, 700)));
 
 }  // namespace
 }  // namespace tandem

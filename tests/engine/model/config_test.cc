@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <map>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/error_reason.h"
@@ -32,8 +33,8 @@ TEST(ConfigTest, ReadsEveryField) {
   EXPECT_EQ(config->heads, 4);
   EXPECT_EQ(config->kv_heads, 2);
   EXPECT_EQ(config->head_dim, 16);
-  EXPECT_EQ(config->rotary_dims, 8);
-  EXPECT_EQ(config->rope_base, 10000.0);
+  EXPECT_EQ(config->rope.dims, 8);
+  EXPECT_EQ(config->rope.base, 10000.0);
   EXPECT_EQ(config->norm_epsilon, 1e-5f);
   EXPECT_EQ(config->context_length, 256);
   EXPECT_EQ(config->vocab_size, 300);
@@ -53,8 +54,8 @@ TEST(ConfigTest, AbsentKeysHaveTheFormatsDefaults) {
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->kv_heads, config->heads);
   EXPECT_EQ(config->head_dim, 16);
-  EXPECT_EQ(config->rotary_dims, 16);
-  EXPECT_EQ(config->rope_base, 10000.0);
+  EXPECT_EQ(config->rope.dims, 16);
+  EXPECT_EQ(config->rope.base, 10000.0);
 }
 
 struct BadValue {
@@ -112,6 +113,65 @@ std::vector<BadValue> BadValues() {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, BadValueTest, ::testing::ValuesIn(BadValues()));
+
+// Of the keys beyond those of every file.
+std::vector<BadValue> BadFeatureValues() {
+  std::vector<BadValue> values;
+  for (const char* key : {"llama.attention.sliding_window",
+                          "llama.attention.sliding_window_pattern",
+                          "llama.rope.scaling.original_context_length"}) {
+    values.push_back({key, uint32_t{1} << 31});
+    values.push_back({key, int32_t{-1}});
+    values.push_back({key, ~uint64_t{0}});
+    values.push_back({key, std::string("4")});
+    values.push_back({key, 4.0f});
+  }
+  values.push_back({"llama.rope.scaling.original_context_length", uint32_t{0}});
+  values.push_back({"llama.rope.scaling.type", uint32_t{0}});
+  for (const char* key :
+       {"llama.rope.scaling.factor", "llama.rope.scale_linear",
+        "llama.rope.scaling.attn_factor", "gemma3.rope.freq_base_swa",
+        "granite.embedding_scale", "granite.residual_scale",
+        "granite.attention.scale", "granite.logit_scale"}) {
+    for (float value : {0.0f, -1.0f, kNan, kInfinity, -kInfinity}) {
+      values.push_back({key, value});
+    }
+    values.push_back({key, uint32_t{2}});
+    values.push_back({key, std::string("2")});
+  }
+  for (const char* key :
+       {"gemma2.attn_logit_softcapping", "gemma2.final_logit_softcapping"}) {
+    for (float value : {-1.0f, 1e-40f, kNan, kInfinity, 1e30f}) {
+      values.push_back({key, value});
+    }
+    values.push_back({key, uint32_t{50}});
+  }
+  return values;
+}
+
+class BadFeatureValueTest : public ::testing::TestWithParam<BadValue> {};
+
+TEST_P(BadFeatureValueTest, IsMalformedWithKeyAndOffset) {
+  const std::string key = GetParam().key;
+  TinyModel model({.architecture = key.substr(0, key.find('.'))});
+  model.metadata[key] = GetParam().value;
+  const absl::Status status = Read(model).status();
+  ASSERT_TRUE(GetErrorDetail(status).has_value()) << status;
+  EXPECT_EQ(GetErrorDetail(status)->reason, kReasonMalformedFile);
+  EXPECT_THAT(std::string(status.message()), HasSubstr(key));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("offset"));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, BadFeatureValueTest,
+                         ::testing::ValuesIn(BadFeatureValues()));
+
+TEST(ConfigTest, YarnNeedsABaseAboveOne) {
+  TinyModel model(TinyModelSpec{});
+  model.metadata["llama.rope.scaling.type"] = std::string("yarn");
+  model.metadata["llama.rope.freq_base"] = 1.0f;
+  EXPECT_THAT(std::string(Read(model).status().message()),
+              HasSubstr("key 'llama.rope.freq_base': must be above 1"));
+}
 
 TEST(ConfigTest, HeadsMustDivideTheWidth) {
   TinyModel model(TinyModelSpec{});
@@ -171,14 +231,14 @@ TEST(ConfigTest, RefusesOtherArchitecturesByName) {
 
 TEST(ConfigTest, RefusesWhatItDoesNotComputeByKey) {
   const std::vector<BadValue> extras = {
-      {"llama.rope.scaling.type", std::string("linear")},
-      {"llama.rope.scaling.type", std::string("yarn")},
-      {"llama.rope.scaling.type", uint32_t{0}},
-      {"llama.rope.scaling.factor", 4.0f},
-      {"llama.rope.scale_linear", 2.0f},
+      {"llama.rope.scaling.type", std::string("llama3")},
+      {"llama.rope.scaling.finetuned", false},
+      {"llama.rope.scaling.yarn_ext_factor", 1.0f},
+      {"llama.rope.freq_base_swa", 10000.0f},
       {"llama.expert_count", uint32_t{8}},
       {"llama.expert_count", std::string("8")},
-      {"llama.attention.sliding_window", uint32_t{4096}},
+      {"llama.embedding_scale", 12.0f},
+      {"llama.attn_logit_softcapping", 50.0f},
       {"llama.attention.clamp_kqv", 8.0f},
       {"llama.something_new", true},
   };
@@ -187,11 +247,194 @@ TEST(ConfigTest, RefusesWhatItDoesNotComputeByKey) {
     model.metadata[extra.key] = extra.value;
     ExpectUnsupported(model, absl::StrCat(": key '", extra.key, "': asks"));
   }
+  TinyModel model({.architecture = "qwen2"});
+  model.metadata["qwen2.attention.sliding_window"] = uint32_t{4096};
+  ExpectUnsupported(model, ": key 'qwen2.attention.sliding_window': asks");
+}
+
+TEST(ConfigTest, RefusesMixturesOfExpertsByName) {
+  TinyModel model(TinyModelSpec{});
+  model.metadata["general.architecture"] = std::string("qwen3moe");
+  ExpectUnsupported(model, "'qwen3moe' is not supported (supported: gemma,");
+}
+
+// A file of `architecture` with some keys set.
+TinyModel With(const std::string& architecture,
+               const std::map<std::string, TinyModel::Value>& keys) {
+  TinyModel model({.architecture = architecture});
+  for (const auto& [key, value] : keys) {
+    model.metadata[absl::StrCat(architecture, ".", key)] = value;
+  }
+  return model;
+}
+
+// An F32 vector.
+TinyTensor Vector(const std::string& name, const std::vector<float>& values) {
+  return {.name = name,
+          .dims = {values.size()},
+          .data = EncodeTensor(TensorType::kF32, values)};
+}
+
+TEST(ConfigTest, EachArchitectureHasItsFeatures) {
+  const auto qwen3 = Read(With("qwen3", {}));
+  ASSERT_TRUE(qwen3.ok()) << qwen3.status();
+  EXPECT_EQ(qwen3->rope.pairs, RopePairs::kHalfSplit);
+  EXPECT_TRUE(qwen3->features.head_norms);
+  EXPECT_EQ(qwen3->attention_scale, 0.25f);  // 16 dimensions
+
+  const auto gemma2 = Read(With("gemma2", {}));
+  ASSERT_TRUE(gemma2.ok()) << gemma2.status();
+  EXPECT_EQ(gemma2->embedding_scale, 8.0f);  // width 64
+  EXPECT_EQ(gemma2->attention_soft_cap, 50.0f);
+  EXPECT_EQ(gemma2->logit_soft_cap, 30.0f);
+  EXPECT_EQ(gemma2->window, 4096);
+  EXPECT_TRUE(gemma2->HasWindow(0));
+  EXPECT_FALSE(gemma2->HasWindow(1));
+  EXPECT_FALSE(gemma2->local_rope.has_value());
+
+  const auto gemma3 = Read(With("gemma3", {{"attention.sliding_window", 512u},
+                                           {"rope.scaling.factor", 8.0f}}));
+  ASSERT_TRUE(gemma3.ok()) << gemma3.status();
+  EXPECT_TRUE(gemma3->HasWindow(4));
+  EXPECT_FALSE(gemma3->HasWindow(5));
+  EXPECT_EQ(gemma3->rope.scaling, RopeScaling::kLinear);
+  EXPECT_EQ(gemma3->rope.factor, 8);
+  ASSERT_TRUE(gemma3->local_rope.has_value());
+  EXPECT_EQ(gemma3->local_rope->scaling, RopeScaling::kNone);
+  EXPECT_EQ(gemma3->local_rope->base, 10000);
+  EXPECT_EQ(gemma3->attention_soft_cap, 0.0f);
+  // Without a window no layer is local.
+  EXPECT_FALSE(Read(With("gemma3", {}))->local_rope.has_value());
+
+  const auto granite = Read(With("granite", {{"embedding_scale", 12.0f},
+                                             {"residual_scale", 0.22f},
+                                             {"attention.scale", 0.0625f},
+                                             {"logit_scale", 8.0f}}));
+  ASSERT_TRUE(granite.ok()) << granite.status();
+  EXPECT_EQ(granite->embedding_scale, 12.0f);
+  EXPECT_EQ(granite->residual_scale, 0.22f);
+  EXPECT_EQ(granite->attention_scale, 0.0625f);
+  EXPECT_EQ(granite->logit_scale, 0.125f);
+}
+
+TEST(ConfigTest, TheLargestGemmaScalesItsScoresByItsWidth) {
+  for (const auto& [name, layers] :
+       {std::pair{"gemma2", 46u}, std::pair{"gemma3", 62u}}) {
+    EXPECT_EQ(Read(With(name, {{"block_count", layers},
+                               {"attention.key_length", 64u},
+                               {"attention.value_length", 64u}}))
+                  ->attention_scale,
+              0.25f);  // width 64, 4 heads
+    EXPECT_EQ(Read(With(name, {{"block_count", layers - 1},
+                               {"attention.key_length", 64u},
+                               {"attention.value_length", 64u}}))
+                  ->attention_scale,
+              0.125f);
+  }
+}
+
+TEST(ConfigTest, AWindowBoundsWhatIsSeen) {
+  const auto mistral = Read(With("llama", {{"attention.sliding_window", 8u}}));
+  ASSERT_TRUE(mistral.ok()) << mistral.status();
+  EXPECT_EQ(mistral->FirstSeen(0, 7), 0);
+  EXPECT_EQ(mistral->FirstSeen(0, 8), 1);
+  EXPECT_EQ(mistral->FirstSeen(1, 100), 93);
+  const auto some =
+      Read(With("llama", {{"attention.sliding_window", 8u},
+                          {"attention.sliding_window_pattern", 2u}}));
+  ASSERT_TRUE(some.ok()) << some.status();
+  EXPECT_EQ(some->FirstSeen(0, 100), 93);
+  EXPECT_EQ(some->FirstSeen(1, 100), 0);
+  EXPECT_EQ(Read(With("llama", {}))->FirstSeen(0, 100), 0);
+}
+
+TEST(ConfigTest, ReadsRopeScaling) {
+  EXPECT_EQ(Read(With("llama", {{"rope.scaling.type", std::string("none")},
+                                {"rope.scaling.factor", 4.0f}}))
+                ->rope.scaling,
+            RopeScaling::kNone);
+  const auto older = Read(With("llama", {{"rope.scale_linear", 4.0f}}));
+  ASSERT_TRUE(older.ok()) << older.status();
+  EXPECT_EQ(older->rope.scaling, RopeScaling::kLinear);
+  EXPECT_EQ(older->rope.factor, 4);
+  const auto yarn =
+      Read(With("llama", {{"rope.scaling.type", std::string("yarn")},
+                          {"rope.scaling.factor", 4.0f},
+                          {"rope.scaling.original_context_length", 64u},
+                          {"rope.scaling.yarn_beta_fast", 16.0f},
+                          {"rope.scaling.yarn_beta_slow", 2.0f}}));
+  ASSERT_TRUE(yarn.ok()) << yarn.status();
+  EXPECT_EQ(yarn->rope.scaling, RopeScaling::kYarn);
+  EXPECT_EQ(yarn->rope.original_context, 64);
+  EXPECT_EQ(yarn->rope.beta_fast, 16);
+  EXPECT_EQ(yarn->rope.beta_slow, 2);
+}
+
+TEST(ConfigTest, ReadsRopeFactors) {
+  const std::vector<float> factors = {1, 1, 1, 2, 4, 8, 8, 8};
+  TinyModel llama3 = With("llama", {});
+  llama3.tensors.push_back(Vector(kRopeFactors, factors));
+  const auto config = Read(llama3);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->rope.factors, factors);
+
+  TinyModel phi3 =
+      With("phi3", {{"rope.scaling.attn_factor", 1.25f},
+                    {"rope.scaling.original_context_length", 64u}});
+  phi3.tensors.push_back(Vector(kRopeFactorsLong, factors));
+  EXPECT_THAT(std::string(Read(phi3).status().message()),
+              HasSubstr("'rope_factors_short.weight' is missing"));
+  phi3.tensors.push_back(
+      Vector(kRopeFactorsShort, std::vector<float>(8, 1.0f)));
+  const auto with_both = Read(phi3);
+  ASSERT_TRUE(with_both.ok()) << with_both.status();
+  EXPECT_EQ(with_both->rope.scaling, RopeScaling::kLongRope);
+  EXPECT_EQ(with_both->rope.long_factors, factors);
+  EXPECT_EQ(with_both->rope.magnitude, 1.25);
+  phi3.metadata["phi3.rope.scaling.type"] = std::string("yarn");
+  ExpectUnsupported(phi3, "'phi3.rope.scaling.type'");
+}
+
+TEST(ConfigTest, AnExtendedContextNeedsItsFactors) {
+  const absl::Status extended =
+      Read(With("phi3", {{"rope.scaling.original_context_length", 64u}}))
+          .status();
+  EXPECT_THAT(std::string(extended.message()),
+              HasSubstr("tensor 'rope_factors_long.weight' is missing: the "
+                        "context of 256 is an extension of 64 tokens"));
+  const absl::Status longrope =
+      Read(With("llama", {{"rope.scaling.type", std::string("longrope")}}))
+          .status();
+  EXPECT_THAT(std::string(longrope.message()),
+              HasSubstr("'rope_factors_long.weight' is missing"));
+  EXPECT_TRUE(
+      Read(With("phi3", {{"rope.scaling.original_context_length", 256u}}))
+          .ok());
+}
+
+TEST(ConfigTest, RopeFactorsAreChecked) {
+  const std::vector<std::vector<float>> bad = {
+      {1, 2, 3},                 // of 8 pairs
+      {1, 1, 1, 1, 1, 1, 1, 0},  // divides by 0
+      {1, 1, 1, 1, 1, 1, 1, -1},
+      {1, 1, 1, 1, 1, 1, 1, kNan},
+      {1, 1, 1, 1, 1, 1, 1, kInfinity},
+      {1, 0.3f, 0.1f, 0.03f, 0.01f, 0.003f, 0.001f, 0.0003f},  // frequencies
+  };
+  for (const std::vector<float>& factors : bad) {
+    TinyModel model = With("llama", {});
+    model.tensors.push_back(Vector(kRopeFactors, factors));
+    const absl::Status status = Read(model).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr(": tensor 'rope_freqs.weight': "));
+  }
 }
 
 TEST(ConfigTest, TakesExtrasThatAskForNothing) {
   TinyModel model(TinyModelSpec{});
   model.metadata["llama.rope.scaling.type"] = std::string("none");
+  model.metadata["llama.rope.scaling.finetuned"] = true;
   model.metadata["llama.expert_count"] = uint32_t{0};
   model.metadata["llama.expert_used_count"] = uint32_t{0};
   model.metadata["llama.attention.sliding_window"] = int32_t{0};
@@ -208,15 +451,29 @@ TEST(ConfigTest, EveryFieldIsHashed) {
   };
   const ModelConfig base = *Read(TinyModel(TinyModelSpec{}));
   const std::vector<void (*)(ModelConfig*)> changes = {
-      [](ModelConfig* c) { c->architecture = "x"; },
+      [](ModelConfig* c) { c->architecture.push_back('x'); },
       [](ModelConfig* c) { ++c->layers; },
       [](ModelConfig* c) { ++c->width; },
       [](ModelConfig* c) { ++c->feed_forward_width; },
       [](ModelConfig* c) { ++c->heads; },
       [](ModelConfig* c) { ++c->kv_heads; },
       [](ModelConfig* c) { ++c->head_dim; },
-      [](ModelConfig* c) { ++c->rotary_dims; },
-      [](ModelConfig* c) { c->rope_base *= 2; },
+      [](ModelConfig* c) { ++c->rope.dims; },
+      [](ModelConfig* c) { c->local_rope = RopeConfig(); },
+      [](ModelConfig* c) { c->features.rope_pairs = RopePairs::kHalfSplit; },
+      [](ModelConfig* c) { c->features.activation = Activation::kGelu; },
+      [](ModelConfig* c) { c->features.qkv_biases = true; },
+      [](ModelConfig* c) { c->features.head_norms = true; },
+      [](ModelConfig* c) { c->features.post_norms = true; },
+      [](ModelConfig* c) { c->features.fused_inputs = true; },
+      [](ModelConfig* c) { c->embedding_scale *= 2; },
+      [](ModelConfig* c) { c->residual_scale *= 2; },
+      [](ModelConfig* c) { c->attention_scale *= 2; },
+      [](ModelConfig* c) { c->attention_soft_cap = 1; },
+      [](ModelConfig* c) { c->logit_scale *= 2; },
+      [](ModelConfig* c) { c->logit_soft_cap = 1; },
+      [](ModelConfig* c) { ++c->window; },
+      [](ModelConfig* c) { ++c->window_period; },
       [](ModelConfig* c) { c->norm_epsilon *= 2; },
       [](ModelConfig* c) { ++c->context_length; },
       [](ModelConfig* c) { ++c->vocab_size; },

@@ -38,31 +38,18 @@ std::unique_ptr<ModelState> MakeState(
   return *std::move(state);
 }
 
-// Against libm in double: FixedExp is within 2 ulp and multiplied by up to
-// 199, FixedSinCos within 1e-15, so the double value is within 1e-13; then one
-// rounding to float (2^-25 of at most 1).
-TEST(ModelStateTest, CosSinFollowTheDefinition) {
-  const std::unique_ptr<ModelState> state = MakeState();
-  for (Position position = 0; position < kOptions.context_max; ++position) {
-    const float* row = state->CosSin(position);
-    for (int pair = 0; pair < 8; ++pair) {
-      const double angle =
-          static_cast<double>(position) * std::pow(10000.0, -2.0 * pair / 16.0);
-      EXPECT_NEAR(row[2 * pair], std::cos(angle), 0x1p-24);
-      EXPECT_NEAR(row[2 * pair + 1], std::sin(angle), 0x1p-24);
-    }
-  }
-}
-
-TEST(ModelStateTest, TablesDoNotDependOnTheThreads) {
-  ModelStateOptions options = kOptions;
-  options.threads = 1;
-  const std::unique_ptr<ModelState> one = MakeState(options);
-  options.threads = 3;
-  const std::unique_ptr<ModelState> three = MakeState(options);
-  EXPECT_EQ(std::memcmp(one->CosSin(0), three->CosSin(0),
-                        kOptions.context_max * 16 * sizeof(float)),
-            0);
+// Layers with a window have a table of their own where the config says so.
+TEST(ModelStateTest, LayersHaveTheirRotations) {
+  TinyModel tiny({.architecture = "gemma3"});
+  tiny.metadata["gemma3.attention.sliding_window"] = uint32_t{8};
+  tiny.metadata["gemma3.attention.sliding_window_pattern"] = uint32_t{2};
+  tiny.metadata["gemma3.rope.freq_base"] = 1e6f;
+  const ModelConfig config = *ModelConfig::FromGguf(**OpenTiny(tiny));
+  const auto state = ModelState::Create(config, kOptions);
+  ASSERT_TRUE(state.ok()) << state.status();
+  // Pair 4 of 8 turns by base^(-1/2) a position.
+  EXPECT_FLOAT_EQ((*state)->rope(0).At(1)[4], std::cos(0.01f));
+  EXPECT_FLOAT_EQ((*state)->rope(1).At(1)[4], std::cos(0.001f));
 }
 
 TEST(ModelStateTest, SaysWhenMemoryIsOut) {

@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/ascii.h"
 #include "engine/base/cpu_features.h"
 #include "engine/base/error_reason.h"
+#include "engine/base/hash.h"
 #include "engine/engine.h"
 #include "engine/model/model_state.h"
 #include "tests/engine/model/tiny_model.h"
@@ -162,6 +164,30 @@ TEST(ModelTest, TruncatedFilesAreRefused) {
     if (!file.ok()) continue;
     EXPECT_FALSE(Model::Load(*std::move(file), {.threads = 1}).ok()) << size;
   }
+}
+
+TEST(ModelTest, ADigestPinsTheFile) {
+  const std::string image = TinyModel(TinyModelSpec()).Serialize();
+  const std::string digest = Sha256OfBytes(
+      {reinterpret_cast<const uint8_t*>(image.data()), image.size()});
+  const auto load = [&](const std::vector<std::string>& digests) {
+    return Model::Load(*GgufFile::FromBytes(image, "tiny.gguf"),
+                       {.sha256 = digests, .threads = 1})
+        .status();
+  };
+  EXPECT_TRUE(load({digest}).ok()) << load({digest});
+  EXPECT_TRUE(load({absl::AsciiStrToUpper(digest)}).ok());
+  std::string other = digest;
+  other[63] = other[63] == '0' ? '1' : '0';
+  for (const auto& digests :
+       {std::vector<std::string>{other}, {digest, digest}}) {
+    const absl::Status status = load(digests);
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+    EXPECT_EQ(GetErrorDetail(status)->reason, kReasonDigestMismatch);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("tiny.gguf"));
+  }
+  EXPECT_THAT(std::string(load({other}).message()),
+              HasSubstr("has SHA-256 " + digest + ", must have " + other));
 }
 
 }  // namespace

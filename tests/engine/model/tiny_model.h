@@ -1,4 +1,4 @@
-// Small random llama models for tests: the parts of a GGUF image, open to
+// Small random models for tests: the parts of a GGUF image, open to
 // change before it is serialised. The same spec gives the same bytes on any
 // machine. Header only: several test programs use it.
 
@@ -16,17 +16,23 @@
 #include <variant>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "engine/base/check.h"
 #include "engine/base/tensor_type.h"
 #include "engine/gguf/gguf_writer.h"
 #include "engine/kernels/linear.h"
 #include "engine/kernels/vector_ops.h"
 #include "engine/kernels/weight_format.h"
+#include "engine/model/architecture.h"
 #include "engine/model/model.h"
 
 namespace tandem {
 
 struct TinyModelSpec {
+  // Of the table; the tensors follow its features, keys beyond those of llama
+  // are set by the test.
+  absl::string_view architecture = "llama";
   int64_t layers = 2;
   int64_t width = 64;
   int64_t feed_forward_width = 96;
@@ -73,8 +79,8 @@ class TinyRandom {
 struct TinyTensor {
   std::string name;
   TensorType type = TensorType::kF32;
-  std::vector<uint64_t> dims;
-  std::vector<uint8_t> data;
+  std::vector<uint64_t> dims = {};
+  std::vector<uint8_t> data = {};
 };
 
 // The smallest shape whose matrices can have `type`.
@@ -255,20 +261,21 @@ class TinyModel {
 
   void SetMetadata(const TinyModelSpec& spec) {
     const auto count = [](int64_t n) { return static_cast<uint32_t>(n); };
-    metadata["general.architecture"] = std::string("llama");
+    const std::string prefix = absl::StrCat(spec.architecture, ".");
+    metadata["general.architecture"] = std::string(spec.architecture);
     metadata["general.name"] = std::string("tiny");
-    metadata["llama.block_count"] = count(spec.layers);
-    metadata["llama.embedding_length"] = count(spec.width);
-    metadata["llama.feed_forward_length"] = count(spec.feed_forward_width);
-    metadata["llama.context_length"] = count(spec.context_length);
-    metadata["llama.attention.head_count"] = count(spec.heads);
-    metadata["llama.attention.head_count_kv"] = count(spec.kv_heads);
-    metadata["llama.attention.key_length"] = count(spec.head_dim);
-    metadata["llama.attention.value_length"] = count(spec.head_dim);
-    metadata["llama.attention.layer_norm_rms_epsilon"] = 1e-5f;
-    metadata["llama.rope.dimension_count"] = count(spec.rotary_dims);
-    metadata["llama.rope.freq_base"] = 10000.0f;
-    metadata["llama.vocab_size"] = count(spec.vocab_size);
+    metadata[prefix + "block_count"] = count(spec.layers);
+    metadata[prefix + "embedding_length"] = count(spec.width);
+    metadata[prefix + "feed_forward_length"] = count(spec.feed_forward_width);
+    metadata[prefix + "context_length"] = count(spec.context_length);
+    metadata[prefix + "attention.head_count"] = count(spec.heads);
+    metadata[prefix + "attention.head_count_kv"] = count(spec.kv_heads);
+    metadata[prefix + "attention.key_length"] = count(spec.head_dim);
+    metadata[prefix + "attention.value_length"] = count(spec.head_dim);
+    metadata[prefix + "attention.layer_norm_rms_epsilon"] = 1e-5f;
+    metadata[prefix + "rope.dimension_count"] = count(spec.rotary_dims);
+    metadata[prefix + "rope.freq_base"] = 10000.0f;
+    metadata[prefix + "vocab_size"] = count(spec.vocab_size);
     metadata["tokenizer.ggml.model"] = std::string("llama");
     metadata["tokenizer.ggml.bos_token_id"] = uint32_t{1};
     metadata["tokenizer.ggml.eos_token_id"] = uint32_t{2};
@@ -297,6 +304,9 @@ class TinyModel {
 
   void AddTensors(const TinyModelSpec& spec) {
     TinyRandom random(spec.seed);
+    const Architecture* architecture = FindArchitecture(spec.architecture);
+    TANDEM_CHECK(architecture != nullptr);
+    const ModelFeatures& features = architecture->features;
     const int64_t query = spec.heads * spec.head_dim;
     const int64_t kv = spec.kv_heads * spec.head_dim;
     AddMatrix("token_embd.weight", spec.vocab_size, spec.width, spec, &random);
@@ -307,15 +317,38 @@ class TinyModel {
     for (int64_t i = 0; i < spec.layers; ++i) {
       const std::string blk = "blk." + std::to_string(i) + ".";
       AddNorm(blk + "attn_norm.weight", spec.width, &random);
-      AddMatrix(blk + "attn_q.weight", query, spec.width, spec, &random);
-      AddMatrix(blk + "attn_k.weight", kv, spec.width, spec, &random);
-      AddMatrix(blk + "attn_v.weight", kv, spec.width, spec, &random);
+      if (features.fused_inputs) {
+        AddMatrix(blk + "attn_qkv.weight", query + 2 * kv, spec.width, spec,
+                  &random);
+      } else {
+        AddMatrix(blk + "attn_q.weight", query, spec.width, spec, &random);
+        AddMatrix(blk + "attn_k.weight", kv, spec.width, spec, &random);
+        AddMatrix(blk + "attn_v.weight", kv, spec.width, spec, &random);
+      }
+      if (features.qkv_biases) {
+        AddVector(blk + "attn_q.bias", query, 0.0f, &random);
+        AddVector(blk + "attn_k.bias", kv, 0.0f, &random);
+        AddVector(blk + "attn_v.bias", kv, 0.0f, &random);
+      }
+      if (features.head_norms) {
+        AddNorm(blk + "attn_q_norm.weight", spec.head_dim, &random);
+        AddNorm(blk + "attn_k_norm.weight", spec.head_dim, &random);
+      }
       AddMatrix(blk + "attn_output.weight", spec.width, query, spec, &random);
+      if (features.post_norms) {
+        AddNorm(blk + "post_attention_norm.weight", spec.width, &random);
+        AddNorm(blk + "post_ffw_norm.weight", spec.width, &random);
+      }
       AddNorm(blk + "ffn_norm.weight", spec.width, &random);
-      AddMatrix(blk + "ffn_gate.weight", spec.feed_forward_width, spec.width,
-                spec, &random);
-      AddMatrix(blk + "ffn_up.weight", spec.feed_forward_width, spec.width,
-                spec, &random);
+      if (features.fused_inputs) {
+        AddMatrix(blk + "ffn_up.weight", 2 * spec.feed_forward_width,
+                  spec.width, spec, &random);
+      } else {
+        AddMatrix(blk + "ffn_gate.weight", spec.feed_forward_width, spec.width,
+                  spec, &random);
+        AddMatrix(blk + "ffn_up.weight", spec.feed_forward_width, spec.width,
+                  spec, &random);
+      }
       AddMatrix(blk + "ffn_down.weight", spec.width, spec.feed_forward_width,
                 spec, &random);
     }
@@ -343,8 +376,13 @@ class TinyModel {
   }
 
   void AddNorm(const std::string& name, int64_t width, TinyRandom* random) {
+    AddVector(name, width, 1.0f, random);
+  }
+
+  void AddVector(const std::string& name, int64_t width, float around,
+                 TinyRandom* random) {
     std::vector<float> values(width);
-    for (float& value : values) value = 1.0f + 0.25f * random->Uniform();
+    for (float& value : values) value = around + 0.25f * random->Uniform();
     tensors.push_back({.name = name,
                        .type = TensorType::kF32,
                        .dims = {static_cast<uint64_t>(width)},

@@ -41,42 +41,97 @@ std::vector<std::string> TensorNames(const TinyModel& tiny) {
   return names;
 }
 
+const char* const kArchitectureNames[] = {
+    "gemma", "gemma2", "gemma3", "granite", "llama", "phi3", "qwen2", "qwen3"};
+
 TEST(WeightsTest, EveryTensorIsNeeded) {
-  TinyModelSpec spec;
-  spec.tied = false;
-  for (const std::string& name : TensorNames(TinyModel(spec))) {
-    if (name == "output.weight") continue;  // then the embeddings serve
-    TinyModel tiny(spec);
-    tiny.Erase(name);
-    ExpectError(tiny, kReasonMalformedFile, name);
+  for (const char* architecture : kArchitectureNames) {
+    const TinyModelSpec spec = {.architecture = architecture, .tied = false};
+    for (const std::string& name : TensorNames(TinyModel(spec))) {
+      if (name == "output.weight") continue;  // then the embeddings serve
+      TinyModel tiny(spec);
+      tiny.Erase(name);
+      ExpectError(tiny, kReasonMalformedFile, name);
+    }
   }
 }
 
-TEST(WeightsTest, EveryShapeIsChecked) {
-  const TinyModel good((TinyModelSpec()));
-  for (const std::string& name : TensorNames(good)) {
-    if (name == "token_embd.weight") continue;  // below
-    // Transposed, or of one element more.
-    TinyModel tiny = good;
-    TinyTensor& tensor = tiny.tensor(name);
-    if (tensor.dims.size() == 2 && tensor.dims[0] != tensor.dims[1]) {
-      std::swap(tensor.dims[0], tensor.dims[1]);
-    } else {
-      tensor.dims.back() += 1;
-      tensor.data.resize(tensor.data.size() + 4 * tensor.dims[0]);
-      if (tensor.dims.size() == 1) tensor.data.resize(4 * tensor.dims[0]);
-    }
-    ExpectError(tiny, kReasonMalformedFile,
-                absl::StrCat(": tensor '", name, "': has shape ["));
-  }
+// `good` with one tensor transposed, or of one element or row more.
+TinyModel WithAnotherShape(const TinyModel& good, const std::string& name) {
   TinyModel tiny = good;
+  TinyTensor& tensor = tiny.tensor(name);
+  if (tensor.dims.size() == 2 && tensor.dims[0] != tensor.dims[1]) {
+    std::swap(tensor.dims[0], tensor.dims[1]);
+    return tiny;
+  }
+  tensor.dims.back() += 1;
+  tensor.data.resize(tensor.data.size() + 4 * tensor.dims[0]);
+  if (tensor.dims.size() == 1) tensor.data.resize(4 * tensor.dims[0]);
+  return tiny;
+}
+
+TEST(WeightsTest, EveryShapeIsChecked) {
+  for (const char* architecture : kArchitectureNames) {
+    const TinyModel good({.architecture = architecture});
+    for (const std::string& name : TensorNames(good)) {
+      if (name == "token_embd.weight") continue;  // below
+      ExpectError(WithAnotherShape(good, name), kReasonMalformedFile,
+                  absl::StrCat(": tensor '", name, "': has shape ["));
+    }
+  }
+  TinyModel tiny((TinyModelSpec()));
   tiny.metadata["llama.embedding_length"] = uint32_t{32};
   ExpectError(tiny, kReasonMalformedFile, "'token_embd.weight': has shape");
 }
 
+// A fused matrix is its parts, one below the other.
+TEST(WeightsTest, FusedMatricesAreSplit) {
+  for (const TensorType type : {TensorType::kF32, TensorType::kQ8_0}) {
+    TinyModelSpec spec = {.architecture = "phi3", .type = type};
+    TinyModel tiny(spec);
+    const auto weights = LoadWeights(tiny);
+    ASSERT_TRUE(weights.ok()) << weights.status();
+    const LayerWeights& layer = (*weights)->layer(1);
+    const auto expect_part = [&](const Linear& part, const std::string& name,
+                                 int64_t first_row) {
+      const int64_t rows = part.outputs();
+      std::vector<float> all((first_row + rows) * spec.width);
+      Dequantize(type, tiny.tensor(name).data.data(),
+                 static_cast<int64_t>(all.size()), all.data());
+      std::vector<float> row(spec.width);
+      for (int64_t i = 0; i < rows; ++i) {
+        part.DequantizeRow(i, row.data());
+        ASSERT_EQ(
+            std::memcmp(row.data(), all.data() + (first_row + i) * spec.width,
+                        row.size() * sizeof(float)),
+            0)
+            << name << " row " << i;
+      }
+    };
+    ASSERT_EQ(layer.query.outputs(), 64);
+    expect_part(layer.query, "blk.1.attn_qkv.weight", 0);
+    expect_part(layer.key, "blk.1.attn_qkv.weight", 64);
+    expect_part(layer.value, "blk.1.attn_qkv.weight", 64 + 32);
+    expect_part(layer.gate, "blk.1.ffn_up.weight", 0);
+    expect_part(layer.up, "blk.1.ffn_up.weight", 96);
+  }
+}
+
+TEST(WeightsTest, RopeFactorsAreHashed) {
+  TinyModel tiny((TinyModelSpec()));
+  TinyTensor factors = {.name = kRopeFactors, .dims = {8}};
+  factors.data = EncodeTensor(TensorType::kF32, std::vector<float>(8, 2.0f));
+  tiny.tensors.push_back(factors);
+  const auto two = LoadWeights(tiny);
+  ASSERT_TRUE(two.ok()) << two.status();
+  tiny.tensors.back().data =
+      EncodeTensor(TensorType::kF32, std::vector<float>(8, 3.0f));
+  EXPECT_NE((*two)->hash(), (*LoadWeights(tiny))->hash());
+}
+
 TEST(WeightsTest, TensorsOfNoUseAreRefused) {
   for (const char* name :
-       {"rope_freqs.weight", "blk.0.attn_q.bias", "blk.2.attn_norm.weight"}) {
+       {"rope_freqs.other", "blk.0.attn_q.bias", "blk.2.attn_norm.weight"}) {
     TinyModel tiny((TinyModelSpec()));
     TinyTensor extra = tiny.tensor("output_norm.weight");
     extra.name = name;
@@ -99,7 +154,7 @@ TEST(WeightsTest, NormsAreFloats) {
   norm.type = TensorType::kQ8_0;
   norm.data = EncodeTensor(TensorType::kQ8_0, std::vector<float>(64, 1.0f));
   ExpectError(tiny, kReasonUnsupportedModel,
-              "'blk.0.attn_norm.weight': is a norm");
+              "'blk.0.attn_norm.weight': is a vector");
   norm.type = TensorType::kBF16;
   norm.data = EncodeTensor(TensorType::kBF16, std::vector<float>(64, 1.5f));
   const auto weights = LoadWeights(tiny);

@@ -40,6 +40,19 @@ TEST_F(WorkerFlagsTest, Defaults) {
   EXPECT_EQ(options_.engine.rows_max, EngineOptions().rows_max);
 }
 
+TEST_F(WorkerFlagsTest, DigestsPinTheModel) {
+  const std::string digest(64, 'a');
+  const std::string two = "--model-sha256=" + digest + "," + digest;
+  EXPECT_EQ(Parse({"--role=target", "--model=m", two.c_str()}), std::nullopt);
+  EXPECT_EQ(options_.model.sha256, (std::vector<std::string>{digest, digest}));
+  for (const std::string& bad :
+       {std::string(63, 'a'), std::string(63, 'a') + "g", digest + ",abc"}) {
+    const std::string flag = "--model-sha256=" + bad;
+    EXPECT_EQ(Parse({"--role=target", "--model=m", flag.c_str()}), 2) << bad;
+    EXPECT_THAT(error_, HasSubstr("--model-sha256"));
+  }
+}
+
 TEST_F(WorkerFlagsTest, Everything) {
   EXPECT_EQ(
       Parse({"--role=target", "--model=m", "--model-id=id", "--threads=3",
