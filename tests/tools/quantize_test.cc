@@ -42,6 +42,39 @@ TEST_F(QuantizeTest, WritesAFileAndSaysHowFarItIs) {
   EXPECT_EQ((*file)->FindTensor("output_norm.weight")->type, TensorType::kF32);
 }
 
+// Random models have the mix of types that the quantiser makes, and load.
+TEST_F(QuantizeTest, SynthesizedModelsHaveTheSameMix) {
+  const std::vector<std::string> synthesize = {"bench", "synthesize", "--shape",
+                                               "llama-tiny", "--type"};
+  const auto make = [&](const char* type, const std::string& path) {
+    std::vector<std::string> arguments = synthesize;
+    arguments.insert(arguments.end(), {type, path});
+    const RunResult result = RunTandem(arguments);
+    EXPECT_EQ(result.code, 0) << result.err;
+  };
+  make("f32", in_);
+  const RunResult result = RunTandem({"quantize", in_, out_, "Q4_K"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const auto quantised = GgufFile::Open(out_);
+  ASSERT_TRUE(quantised.ok()) << quantised.status();
+  make("q4_k_m", in_);
+  auto random = GgufFile::Open(in_);
+  ASSERT_TRUE(random.ok()) << random.status();
+  int finer = 0;
+  ASSERT_EQ((*random)->tensors().size(), (*quantised)->tensors().size());
+  for (const GgufTensor& tensor : (*random)->tensors()) {
+    const GgufTensor* other = (*quantised)->FindTensor(tensor.name);
+    ASSERT_NE(other, nullptr) << tensor.name;
+    EXPECT_EQ(tensor.type, other->type) << tensor.name;
+    finer += tensor.type == TensorType::kQ6_K ? 1 : 0;
+  }
+  // The head; attn_v and ffn_down of layers 2 and 3 of 4.
+  EXPECT_EQ(finer, 5);
+  const auto model = Model::Load(*std::move(random), {});
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ((*model)->numerics(), NumericsMode::kInt8);
+}
+
 TEST_F(QuantizeTest, SaysWhatIsWrong) {
   const struct {
     std::vector<std::string> arguments;
