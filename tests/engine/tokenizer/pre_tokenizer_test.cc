@@ -186,8 +186,8 @@ TEST(PreTokenizerTest, TellsTheFamiliesApart) {
             (Words{"I", "'", "LL", " pay", " ", " 12345", " $", "x", "!!",
                    "\n\n", " ok"}));
   EXPECT_EQ(SplitBy("llama-bpe", text),
-            (Words{"I", "'LL", " pay", "  ", "123", "45", " $", "x", "!!\n\n",
-                   " ok"}));
+            (Words{"I", "'LL", " pay", " ", " ", "123", "45", " $", "x",
+                   "!!\n\n", " ok"}));
   EXPECT_EQ(SplitBy("qwen2", "12 3"), (Words{"1", "2", " ", "3"}));
   EXPECT_EQ(SplitBy("smollm", "a 12"), (Words{"a", " ", "1", "2"}));
   EXPECT_EQ(SplitBy("tekken", "HTTPServer's"), (Words{"HTTPServer", "'s"}));
