@@ -9,7 +9,7 @@ namespace {
 
 constexpr size_t kSlotsMin = 256;
 // At least; three runs end at each token.
-constexpr size_t kSlotsPerToken = 4;
+constexpr size_t kSlotsPerToken = 8;
 
 }  // namespace
 

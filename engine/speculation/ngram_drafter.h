@@ -22,7 +22,7 @@ class NgramDrafter {
   static constexpr int kShortestRun = 2;
   static constexpr int kLongestRun = 4;
   // Tokens that are looked through; when twice as many are held, the older half
-  // is forgotten. With 4 bytes a token and 16 to 32 of the table that is at
+  // is forgotten. With 4 bytes a token and 32 to 64 of the table that is at
   // most 576 KiB.
   static constexpr int kWindow = 8192;
   // Matches are not measured beyond this many tokens.

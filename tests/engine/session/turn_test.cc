@@ -167,13 +167,11 @@ TEST(TurnTest, RequestsSayWhatTheWorkersLack) {
   EXPECT_EQ(turn.speculation().rounds, 2);
   EXPECT_EQ(turn.speculation().drafted, 8);
   EXPECT_EQ(turn.speculation().accepted, 5);
-  const std::vector<DraftCounts> positions(
-      turn.speculation().positions.begin(),
-      turn.speculation().positions.begin() + 5);
+  const SpeculationCounts counts = turn.speculation();
   const std::vector<int64_t> accepted = {2, 1, 1, 1, 0};
-  for (size_t i = 0; i < positions.size(); ++i) {
-    EXPECT_EQ(positions[i].drafted, i < 4 ? 2 : 0);
-    EXPECT_EQ(positions[i].accepted, accepted[i]);
+  for (size_t i = 0; i < accepted.size(); ++i) {
+    EXPECT_EQ(counts.positions[i].drafted, i < 4 ? 2 : 0);
+    EXPECT_EQ(counts.positions[i].accepted, accepted[i]);
   }
   EXPECT_EQ(turn.speculation().lookup.drafted, 0);
   EXPECT_EQ(turn.usage().prompt_tokens, 3);

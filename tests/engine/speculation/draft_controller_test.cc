@@ -117,7 +117,8 @@ TEST(DraftControllerSimulation, FollowsChances) {
 // From a drafter that is never right to one that nearly always is: probes of 1%
 // of the time find it. A probe of two tokens costs at most 1.3 plain rounds
 // here, so one comes every 130 rounds at the latest, and brings about two
-// trials; six outweigh what was known before.
+// trials. The dearest drafter pays from a chance of 0.64 on, which twelve
+// probes show against what was known before.
 TEST(DraftControllerSimulation, ComesBackFromZero) {
   for (uint32_t seed = 1; seed <= 20; ++seed) {
     for (const double draft : {0.05, 0.26, 0.5}) {
@@ -131,7 +132,7 @@ TEST(DraftControllerSimulation, ComesBackFromZero) {
       const SimulationResult result =
           simulation.RunAuto(&controller, 3 * kTurn, kTurn);
       ASSERT_GE(result.rounds_to_draft, 0);
-      EXPECT_LE(result.rounds_to_draft, 130 * 6) << "draft " << draft;
+      EXPECT_LE(result.rounds_to_draft, 130 * 12) << "draft " << draft;
       EXPECT_LE(result.probe_share, 0.02);
     }
   }

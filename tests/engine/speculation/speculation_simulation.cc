@@ -78,14 +78,18 @@ SimulationResult SpeculationSimulation::RunAuto(DraftController* controller,
                                                 int64_t tokens,
                                                 int64_t watched) {
   SimulationResult result;
-  std::uniform_real_distribution<> uniform(0, 1);
   std::deque<bool> drafted_lately;
+  double matches_due = 0;
   int64_t rounds_watched = 0;
   while (result.tokens < static_cast<double>(tokens)) {
     const auto token = static_cast<int64_t>(result.tokens);
     DraftController::Room room;
     room.model_max = world_.draft_us > 0 ? kDraftLengthLimit : 0;
-    if (world_.match_chance && uniform(random_) < world_.match_chance(token)) {
+    // As often as their chance says, and not by chance: else it would take far
+    // longer texts to compare to the percent.
+    if (world_.match_chance) matches_due += world_.match_chance(token);
+    if (matches_due >= 1) {
+      matches_due -= 1;
       room.lookup_max = kDraftLengthLimit;
       room.lookup_match = world_.match_length;
     }
