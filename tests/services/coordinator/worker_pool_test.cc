@@ -126,8 +126,10 @@ TEST_F(WorkerPoolTest, NamesTheTokenThatMakesADrafterUnfit) {
   WaitFor([this] { return Worker(0).usable && Worker(1).usable; });
   // The report is made by the thread that came last, before its watch.
   WaitFor([this, &draft] {
-    return tokenizers_.Find(draft.service().vocabulary_fingerprint()) !=
-           nullptr;
+    return tokenizers_.Find(
+               {.fingerprint = draft.service().options().fingerprint,
+                .vocabulary_fingerprint =
+                    draft.service().vocabulary_fingerprint()}) != nullptr;
   });
   pool_->Stop();
   EXPECT_THAT(log.text(),
