@@ -127,7 +127,9 @@ TEST_F(WorkerPoolTest, NamesTheTokenThatMakesADrafterUnfit) {
   // The report is made by the thread that came last, before its watch.
   WaitFor([this, &draft] {
     return tokenizers_.Find(
-               {.fingerprint = draft.service().options().fingerprint,
+               {.address = {},
+                .model_id = {},
+                .fingerprint = draft.service().options().fingerprint,
                 .vocabulary_fingerprint =
                     draft.service().vocabulary_fingerprint()}) != nullptr;
   });
