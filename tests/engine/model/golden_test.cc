@@ -25,6 +25,8 @@
 namespace tandem {
 namespace {
 
+constexpr char kHeldOut[] = TANDEM_SOURCE_DIR "/tests/data/heldout.txt";
+
 constexpr char kTarget[] = "tales-target";
 constexpr char kDraft[] = "tales-draft";
 
@@ -199,7 +201,8 @@ void ExpectGolden(std::shared_ptr<const Model> model, const std::string& name) {
   }
   // Both are float32 with 6 digits kept: a logit differs by under 1e-4 either
   // way, and a mean over 14,308 ids by less.
-  const double nll = MeanNll(engine.get(), HeldOutRows(engine->tokenizer()));
+  const double nll =
+      MeanNll(engine.get(), HeldOutRows(engine->tokenizer(), kHeldOut));
   EXPECT_NEAR(nll, GoldenNll(name), 1e-4);
 }
 
@@ -260,7 +263,8 @@ TEST(GoldenTest, DraftInInt8IsWithinItsRounding) {
 void ExpectInt8Perplexity(const std::string& name) {
   const std::unique_ptr<Engine> engine =
       MakeEngine(LoadQuantised(name, NumericsMode::kInt8));
-  const double nll = MeanNll(engine.get(), HeldOutRows(engine->tokenizer()));
+  const double nll =
+      MeanNll(engine.get(), HeldOutRows(engine->tokenizer(), kHeldOut));
   EXPECT_NEAR(std::exp(nll - GoldenNll(name + "-q8_0")), 1.0, 0.005);
 }
 

@@ -46,11 +46,11 @@ class NllConsumer : public RowConsumer {
 
 inline constexpr size_t kRowIds = 511;  // golden.json's nll_note
 
-// The held-out text's rows of 511 ids; the rest is left out.
-inline std::vector<std::vector<TokenId>> HeldOutRows(
-    const Tokenizer& tokenizer) {
-  const std::vector<TokenId> ids = tokenizer.Encode(
-      ReadFile(TANDEM_SOURCE_DIR "/tests/data/heldout.txt"), false);
+// The rows of 511 ids of the held-out text, tests/data/heldout.txt; the rest is
+// left out.
+inline std::vector<std::vector<TokenId>> HeldOutRows(const Tokenizer& tokenizer,
+                                                     const std::string& path) {
+  const std::vector<TokenId> ids = tokenizer.Encode(ReadFile(path), false);
   std::vector<std::vector<TokenId>> rows;
   for (size_t i = 0; i + kRowIds <= ids.size(); i += kRowIds) {
     rows.emplace_back(ids.begin() + i, ids.begin() + i + kRowIds);

@@ -16,6 +16,8 @@
 namespace tandem {
 namespace {
 
+constexpr char kHeldOut[] = TANDEM_SOURCE_DIR "/tests/data/heldout.txt";
+
 using ::testing::HasSubstr;
 
 class QuantizeFileTest : public ::testing::Test {
@@ -181,7 +183,7 @@ double HeldOutNll(std::unique_ptr<GgufFile> file, NumericsMode mode) {
   EXPECT_TRUE(model.ok()) << model.status();
   const auto engine = Engine::Load(*model, {});
   EXPECT_TRUE(engine.ok()) << engine.status();
-  return MeanNll(engine->get(), HeldOutRows((*engine)->tokenizer()));
+  return MeanNll(engine->get(), HeldOutRows((*engine)->tokenizer(), kHeldOut));
 }
 
 // The demo target as Q4_K_M. That activations are rounded in int8 mode, 256 to

@@ -71,7 +71,8 @@ TEST_F(CoordinatorServerTest, AutomaticDraftingEqualsAPlainRun) {
     for (const int64_t count : stats.accepted_by_position()) accepted += count;
     EXPECT_EQ(drafted, stats.drafted_tokens());
     EXPECT_EQ(accepted, stats.accepted_tokens());
-    EXPECT_GT(drafted, 0);
+    // Later turns know what drafting brings here, which may be nothing.
+    if (turn == 0) EXPECT_GT(drafted, 0);
   }
 }
 
