@@ -72,7 +72,9 @@ TEST_F(CoordinatorServerTest, AutomaticDraftingEqualsAPlainRun) {
     EXPECT_EQ(drafted, stats.drafted_tokens());
     EXPECT_EQ(accepted, stats.accepted_tokens());
     // Later turns know what drafting brings here, which may be nothing.
-    if (turn == 0) EXPECT_GT(drafted, 0);
+    if (turn == 0) {
+      EXPECT_GT(drafted, 0);
+    }
   }
 }
 
