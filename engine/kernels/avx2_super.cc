@@ -181,6 +181,11 @@ struct Form8Zero : Form8 {
 template <int kRows>
 using Dots = __m256i[kRows][kHalves];
 
+// Keeps `v` in a register at this point, as in avx2.cc.
+inline __attribute__((always_inline)) void Hold(__m256i& v) {
+  __asm__ volatile("" : "+x"(v) : : "memory");
+}
+
 // Adds to `totals` the products of one group of `kInputs` codes, times the
 // scales (both 16-bit halves of each lane).
 template <typename Form, int kInputs, int kRows>
@@ -202,17 +207,23 @@ inline __attribute__((always_inline)) void MultiplyGroup(
         Form::LoadWords(codes, i, half, words[half]);
       }
       for (int row = 0; row < kRows; ++row) {
-        for (int word = 0; word < 2; ++word) {
-          const __m256i x = Broadcast(values[row] + 8 * i + 4 * word);
-          for (int half = 0; half < kHalves; ++half) {
-            const __m256i products = Form::Products(words[half][word], x);
-            if constexpr (kWiden) {
-              totals[row][half] = _mm256_add_epi32(
-                  totals[row][half], _mm256_madd_epi16(products, scales[half]));
-            } else {
-              sums[row][half] = _mm256_add_epi16(sums[row][half], products);
-            }
+        const __m256i first = Broadcast(values[row] + 8 * i);
+        const __m256i second = Broadcast(values[row] + 8 * i + 4);
+        for (int half = 0; half < kHalves; ++half) {
+          const __m256i a = Form::Products(words[half][0], first);
+          const __m256i b = Form::Products(words[half][1], second);
+          if constexpr (kWiden) {
+            const __m256i both =
+                _mm256_add_epi32(_mm256_madd_epi16(a, scales[half]),
+                                 _mm256_madd_epi16(b, scales[half]));
+            totals[row][half] = _mm256_add_epi32(totals[row][half], both);
+          } else {
+            sums[row][half] =
+                _mm256_add_epi16(sums[row][half], _mm256_add_epi16(a, b));
           }
+        }
+        for (int half = 0; half < kHalves; ++half) {
+          Hold(kWiden ? totals[row][half] : sums[row][half]);
         }
       }
     }
