@@ -193,6 +193,7 @@ TEST(InferenceSessionTest, CancelKeepsWhatIsBuffered) {
   const auto session = MustCreate(&target, &draft);
   GenOptions options;
   options.seed = 3;
+  options.draft_length = 4;
   options.ignore_eos = true;
   ASSERT_TRUE(session->StartTurn("ab", options).ok());
   const std::vector<SampledToken> first = TakeTokens(session.get(), 1);

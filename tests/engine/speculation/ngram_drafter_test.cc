@@ -66,12 +66,12 @@ TEST(NgramDrafterTest, AShortCycleGoesOn) {
 // Against a plain search of the whole text.
 TEST(NgramDrafterTest, FindsWhatAPlainSearchFinds) {
   std::mt19937 random(1);
+  int found = 0;
+  int missed = 0;
   for (int round = 0; round < 200; ++round) {
     const TokenId alphabet = 2 + static_cast<TokenId>(random() % 30);
     std::vector<TokenId> tokens;
     NgramDrafter drafter;
-    int found = 0;
-    int missed = 0;
     for (int i = 0; i < 300; ++i) {
       tokens.push_back(static_cast<TokenId>(random() % alphabet));
       drafter.Append(tokens.back());
@@ -100,8 +100,10 @@ TEST(NgramDrafterTest, FindsWhatAPlainSearchFinds) {
         continue;
       }
     }
-    EXPECT_LE(missed * 4, found);
   }
+  // With three runs a token and 8 to 16 slots, an eighth of what was entered is
+  // overwritten in the mean.
+  EXPECT_LE(missed * 8, found);
 }
 
 TEST(NgramDrafterTest, ForgetsWhatIsFarBackAndStaysRight) {
