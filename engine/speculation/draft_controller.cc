@@ -66,6 +66,11 @@ DraftController::Choice DraftController::Choose(const Room& room) {
   }
   if (room.model_max > 0 && !model_known) return choice;
 
+  const double lately_rate = lately_us_ > 0 ? lately_tokens_ / lately_us_ : 0;
+  if (lately_rate > kFasterElsewhere * SteadyRate(choice.length)) {
+    choice.length = LengthWorth(choice.length, lately_rate);
+    if (choice.length == 0) choice.source = DraftSource::kNone;
+  }
   double best_rate = SteadyRate(choice.length);
   for (int length = 1; length <= room.lookup_max; ++length) {
     const double rate = Rate(DraftSource::kLookup, length, room.lookup_match);
@@ -76,6 +81,20 @@ DraftController::Choice DraftController::Choose(const Room& room) {
   }
   Probe(room, Rate(choice.source, choice.length, room.lookup_match), &choice);
   return choice;
+}
+
+int DraftController::LengthWorth(int model_max, double rate) const {
+  int best = 0;
+  double best_gain = 0;
+  for (int length = 1; length <= model_max; ++length) {
+    const double gain =
+        model_.Expected(length) -
+        rate * (RoundUs(DraftSource::kModel, length) - cost_.VerifyUs(0));
+    if (gain <= best_gain) continue;
+    best = length;
+    best_gain = gain;
+  }
+  return best;
 }
 
 // Whether the source could be better than `rate` if most of its drafts were
@@ -153,6 +172,11 @@ void DraftController::OnRound(const Round& round) {
       lookup_[match_class].Add(round.drafted, round.accepted);
       break;
     }
+  }
+  if (round.us > 0) {
+    const double older = 1 - 1 / kLatelyRounds;
+    lately_tokens_ = older * lately_tokens_ + 1 + round.accepted;
+    lately_us_ = older * lately_us_ + round.us;
   }
   total_us_ += round.us;
   opening_credit_us_ += kProbeShare * round.us;

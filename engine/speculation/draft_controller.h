@@ -41,6 +41,11 @@ class DraftController {
   // this often, budget permitting.
   static constexpr int64_t kPlainEveryRounds = 128;
   static constexpr int64_t kLongerEveryRounds = 16;
+  // Where rounds lately were faster by this factor than the model's are (those
+  // with a match of lookup), a draft must be worth the time that it keeps them
+  // waiting. Lately: about so many rounds.
+  static constexpr double kFasterElsewhere = 1.1;
+  static constexpr double kLatelyRounds = 64;
   // A source that would not pay at this chance is not probed.
   static constexpr double kHopefulChance = 0.95;
   // Before any cost is known.
@@ -106,6 +111,8 @@ class DraftController {
   double SteadyRate(int length) const;
   // The best length of 0 .. model_max, unless the last one is about as good.
   int SteadyLength(int model_max);
+  // The length that is worth its time where a unit of it brings `rate` tokens.
+  int LengthWorth(int model_max, double rate) const;
   // Turns `choice`, of this rate, into a probe where one is due.
   void Probe(const Room& room, double rate, Choice* choice);
   bool MayPay(DraftSource source, int length_max, double rate) const;
@@ -123,6 +130,10 @@ class DraftController {
   int64_t model_seen_ = 0;
   int64_t longer_seen_ = 0;  // than length_
   std::array<int64_t, kMatchClasses> lookup_seen_ = {};
+
+  // Of the rounds lately, the newest weighing the most.
+  double lately_tokens_ = 0;
+  double lately_us_ = 0;
 
   double total_us_ = 0;
   double probe_us_ = 0;

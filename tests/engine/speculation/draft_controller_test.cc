@@ -170,13 +170,9 @@ TEST(DraftControllerSimulation, TakesTheBetterSource) {
     double chance;         // of the model's drafts
     double lookup_chance;  // of lookup's
     double draft;          // cost of a draft step; 0: no drafter
-    // Of the best fixed choice. Where matches come by the round and pay much
-    // more than the model does, a short round without a draft, which the
-    // controller does not wait for, would sooner lead to the next match.
-    double least = 0.97;
   };
   for (const Case& c :
-       {Case{0.8, 0.2, 0.1}, Case{0.3, 0.95, 0.2}, Case{0.8, 0.8, 0.3, 0.93},
+       {Case{0.8, 0.2, 0.1}, Case{0.3, 0.95, 0.2}, Case{0.8, 0.8, 0.3},
         Case{0, 0.9, 0}, Case{0, 0.05, 0}, Case{0.05, 0.05, 0.3}}) {
     for (uint32_t seed = 1; seed <= 5; ++seed) {
       for (const double slope : {0.05, 0.4}) {
@@ -198,7 +194,7 @@ TEST(DraftControllerSimulation, TakesTheBetterSource) {
         DraftController controller;
         const double rate =
             simulation.RunAuto(&controller, kTokens).tokens_per_second();
-        EXPECT_GE(rate, c.least * best) << c.chance << " " << c.lookup_chance;
+        EXPECT_GE(rate, 0.97 * best) << c.chance << " " << c.lookup_chance;
         EXPECT_GE(rate, 0.98 * plain) << c.chance << " " << c.lookup_chance;
       }
     }

