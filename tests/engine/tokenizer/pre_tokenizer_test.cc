@@ -232,9 +232,10 @@ TEST(PreTokenizerTest, KeepsBytesThatAreNotUtf8) {
   }
 }
 
-// Texts on which a careless scanner goes through the same run again and again.
+// Texts on which a careless scanner goes through the same run again and again:
+// so long that it would look at each more than kLooksMax times on average.
 TEST(PreTokenizerTest, LooksAtEachCharacterAFewTimes) {
-  constexpr size_t kRepeats = 3000;
+  constexpr size_t kRepeats = 4 * PreTokenizer::kLooksMax;
   const auto repeat = [](const std::string& unit) {
     std::string text;
     for (size_t i = 0; i < kRepeats; ++i) text += unit;
