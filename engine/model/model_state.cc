@@ -34,11 +34,11 @@ void MakeAttention(const ModelConfig& config, const ModelStateOptions& options,
   activations->member_queries =
       MakeQueries(options.threads * 2 * activations->group_queries,
                   config.head_dim, &activations->member_values);
-  activations->spans_max =
+  const int64_t spans =
       (options.context_max + kAttentionSpanTokens - 1) / kAttentionSpanTokens;
   activations->span_queries =
-      MakeQueries(activations->spans_max * kSpanRowsMax * config.heads,
-                  config.head_dim, &activations->span_values);
+      MakeQueries(spans * kSpanRowsMax * config.heads, config.head_dim,
+                  &activations->span_values);
 }
 
 Activations MakeActivations(const ModelConfig& config,

@@ -89,10 +89,9 @@ struct Activations {
   // [threads, 2, group_queries, head_dim]
   AlignedBuffer<float> member_values;
   // What the spans of each row and head give, where spans are shared out.
-  int64_t spans_max = 0;  // of a whole context
-  // [spans_max, kv_heads, kSpanRowsMax, heads of a KV head]
+  // [spans of a whole context, kv_heads, kSpanRowsMax, heads of a KV head]
   std::vector<AttentionQuery> span_queries;
-  // [spans_max, kv_heads, kSpanRowsMax, heads of a KV head, head_dim]
+  // The same, [..., head_dim].
   AlignedBuffer<float> span_values;
 };
 
