@@ -2,6 +2,7 @@
 
 #include <fstream>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/error_reason.h"
 #include "engine/base/status.h"
 #include "gmock/gmock.h"
@@ -152,7 +153,8 @@ TEST_F(GenerateTest, PromptFromStandardInputOrFile) {
   EXPECT_EQ(service_.last_turn().text(), "from input\n");
   Run({}, "piped");
   EXPECT_EQ(service_.last_turn().text(), "piped");
-  const std::string path = ::testing::TempDir() + "/prompt.txt";
+  const std::string path =
+      absl::StrCat(::testing::TempDir(), "prompt-", getpid(), ".txt");
   std::ofstream(path) << "from file";
   Run({"--prompt-file", path});
   EXPECT_EQ(service_.last_turn().text(), "from file");

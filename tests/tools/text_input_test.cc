@@ -5,6 +5,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -36,7 +37,8 @@ TEST(TextInputTest, StandardInputByteForByte) {
 }
 
 TEST(TextInputTest, File) {
-  const std::string path = ::testing::TempDir() + "/text_input_test.txt";
+  const std::string path =
+      absl::StrCat(::testing::TempDir(), "text-input-", getpid(), ".txt");
   std::ofstream(path) << "in a file\n";
   EXPECT_EQ(*ReadText({.file = path}, kNames, {}), "in a file\n");
   unlink(path.c_str());

@@ -2,12 +2,17 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdio>
 #include <fstream>
+#include <memory>
+#include <string>
 #include <thread>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/error_reason.h"
 #include "tests/engine/model/tiny_model.h"
 
@@ -17,6 +22,12 @@ namespace {
 using ::testing::ElementsAre;
 
 std::string TinyImage() { return TinyModel(TinyModelSpec()).Serialize(); }
+
+// A path of this process alone: tests run beside each other.
+std::string FilePath(const std::string& name) {
+  return absl::StrCat(::testing::TempDir(), "model_store_", name, "_", getpid(),
+                      ".gguf");
+}
 
 TEST(ModelStoreTest, LoadsFromBytesOnceAndShares) {
   ModelStore store;
@@ -29,7 +40,7 @@ TEST(ModelStoreTest, LoadsFromBytesOnceAndShares) {
 }
 
 TEST(ModelStoreTest, LoadsFromAFile) {
-  const std::string path = ::testing::TempDir() + "/model_store_test.gguf";
+  const std::string path = FilePath("file");
   std::ofstream(path, std::ios::binary) << TinyImage();
   ModelStore store;
   ASSERT_TRUE(store.AddFile("tiny", path).ok());
@@ -71,7 +82,7 @@ TEST(ModelStoreTest, ACallbackMayUseTheStore) {
 }
 
 TEST(ModelStoreTest, AFailureIsKeptUntilRemoved) {
-  const std::string path = ::testing::TempDir() + "/model_store_late.gguf";
+  const std::string path = FilePath("late");
   std::remove(path.c_str());
   ModelStore store;
   ASSERT_TRUE(store.AddFile("late", path).ok());
@@ -124,7 +135,7 @@ TEST(ModelStoreTest, HoldersKeepARemovedModel) {
 class BoundedStoreTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    path_ = ::testing::TempDir() + "/model_store_bounded.gguf";
+    path_ = FilePath("bounded");
     std::ofstream(path_, std::ios::binary) << TinyImage();
     ModelStore store;
     ASSERT_TRUE(store.AddFile("one", path_).ok());

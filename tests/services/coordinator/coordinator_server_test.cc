@@ -3,11 +3,13 @@
 #include <gmock/gmock.h>
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <condition_variable>
 #include <fstream>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/error_reason.h"
 #include "services/common/channel.h"
 #include "services/common/status_conversion.h"
@@ -78,8 +80,8 @@ TEST_F(CoordinatorServerTest, AutomaticDraftingEqualsAPlainRun) {
 }
 
 TEST_F(CoordinatorServerTest, IsReadyWhileItHasATarget) {
-  const std::string address =
-      "unix:" + ::testing::TempDir() + "/coordinator_server_test.sock";
+  const std::string address = absl::StrCat("unix:", ::testing::TempDir(),
+                                           "coordinator-", getpid(), ".sock");
   CoordinatorOptions options = Options();
   options.workers.targets = {address};
   StartCoordinator(options);

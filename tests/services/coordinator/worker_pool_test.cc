@@ -5,10 +5,12 @@
 #include <gtest/gtest.h>
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <functional>
 #include <sstream>
 
+#include "absl/strings/str_cat.h"
 #include "tests/services/coordinator/fake_worker_service.h"
 
 namespace tandem {
@@ -83,8 +85,8 @@ TEST_F(WorkerPoolTest, LearnsWhatItsWorkersAre) {
 }
 
 TEST_F(WorkerPoolTest, UsesAWorkerThatComesLateAndThatComesBackAsAnother) {
-  const std::string address =
-      "unix:" + ::testing::TempDir() + "/worker_pool_test.sock";
+  const std::string address = absl::StrCat("unix:", ::testing::TempDir(),
+                                           "worker-pool-", getpid(), ".sock");
   Start({address});
   EXPECT_FALSE(Worker(0).usable);
   auto worker = std::make_unique<FakeWorker>(
