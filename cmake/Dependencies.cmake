@@ -11,6 +11,9 @@ find_package(spdlog REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(nlohmann_json REQUIRED)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
+# The registry and its text form; HTTP comes from cpp-httplib.
+pkg_check_modules(PROMETHEUS REQUIRED IMPORTED_TARGET prometheus-cpp-core)
+pkg_check_modules(HTTPLIB REQUIRED IMPORTED_TARGET cpp-httplib)
 
 # oneDNN's config package asks for OpenCL, which nothing here needs.
 find_path(DNNL_INCLUDE_DIR NAMES dnnl.hpp REQUIRED)
