@@ -52,6 +52,8 @@ void SpeculationCounts::Add(const SpeculationCounts& more) {
     positions[i].accepted += more.positions[i].accepted;
   }
   late += more.late;
+  ahead_asked += more.ahead_asked;
+  ahead_used += more.ahead_used;
 }
 
 bool IsStopToken(const Tokenizer& tokenizer, const GenOptions& options,
@@ -104,14 +106,23 @@ std::vector<TurnAction> Turn::Start(bool has_drafter, Speculator* speculator) {
   speculator_ = speculator;
   has_drafter_ = has_drafter;
   if (finish_.has_value()) return {End(*finish_)};
-  return {BeginRound()};
+  std::vector<TurnAction> actions;
+  BeginRound(&actions);
+  return actions;
 }
 
 std::vector<TurnAction> Turn::OnProposed(absl::Span<const TokenId> draft) {
   if (phase_ != Phase::kProposing) return {};
   drafter_proposed_ = true;
   TakeDraft(draft, draft_length_);
-  return {BeginVerify()};
+  std::vector<TurnAction> actions;
+  BeginVerify(&actions);
+  GoAhead(&actions);
+  return actions;
+}
+
+void Turn::OnAheadProposed(absl::Span<const TokenId> draft) {
+  if (ahead_.has_value()) ahead_->draft.assign(draft.begin(), draft.end());
 }
 
 std::vector<TurnAction> Turn::OnDraftLate() {
@@ -166,7 +177,11 @@ std::vector<TurnAction> Turn::OnVerified(
   }
   std::vector<TurnAction> actions;
   actions.push_back(std::move(emit));
-  actions.push_back(finish_.has_value() ? End(*finish_) : BeginRound());
+  if (finish_.has_value()) {
+    actions.push_back(End(*finish_));
+  } else {
+    BeginRound(&actions);
+  }
   return actions;
 }
 
@@ -189,13 +204,17 @@ void Turn::CountRound(int64_t accepted) {
 std::vector<TurnAction> Turn::OnDrafterLost() {
   has_drafter_ = false;
   drafter_proposed_ = false;
+  ahead_.reset();
   if (phase_ != Phase::kProposing) return {};
-  return {BeginVerify()};
+  std::vector<TurnAction> actions;
+  BeginVerify(&actions);
+  return actions;
 }
 
 void Turn::OnDrafterAttached() {
   has_drafter_ = true;
   drafter_proposed_ = false;
+  ahead_.reset();
   // It may have been opened before the last tokens were committed; a worker
   // that has them all takes their repetition for what it is.
   drafter_has_ = static_cast<Position>(spec_.prompt.size());
@@ -204,7 +223,9 @@ void Turn::OnDrafterAttached() {
 std::vector<TurnAction> Turn::OnTargetReplaced() {
   target_has_ = length();
   if (phase_ != Phase::kVerifying) return {};
-  return {BeginVerify()};
+  std::vector<TurnAction> actions;
+  BeginVerify(&actions);
+  return actions;
 }
 
 std::vector<TurnAction> Turn::OnCancel(FinishReason reason) {
@@ -260,7 +281,7 @@ std::string Turn::TakeText() {
 // A round drafts at most one token less than may still be generated: the
 // verification adds one. So nothing is ever generated past max_tokens or the
 // context.
-TurnAction Turn::BeginRound() {
+void Turn::BeginRound(std::vector<TurnAction>* actions) {
   draft_.clear();
   drafter_proposed_ = false;
   const int length_max =
@@ -268,13 +289,61 @@ TurnAction Turn::BeginRound() {
   const DraftPlan plan = PlanRound(length_max);
   source_ = plan.source;
   if (source_ == DraftSource::kLookup) TakeDraft(plan.draft, length_max);
-  if (source_ != DraftSource::kModel) return BeginVerify();
+  if (source_ != DraftSource::kModel) {
+    ahead_.reset();
+    return BeginVerify(actions);
+  }
   draft_length_ = plan.length;
+  if (TakeAhead(draft_length_)) {
+    BeginVerify(actions);
+    return GoAhead(actions);
+  }
   phase_ = Phase::kProposing;
   const Position position = std::min(drafter_has_, length() - 1);
-  return ProposeAction{.position = position,
-                       .tokens = TokensFrom(position),
-                       .draft_length = draft_length_};
+  actions->push_back(ProposeAction{.position = position,
+                                   .tokens = TokensFrom(position),
+                                   .draft_length = draft_length_});
+}
+
+bool Turn::TakeAhead(int length_max) {
+  const std::optional<Ahead> ahead = std::exchange(ahead_, std::nullopt);
+  if (!ahead.has_value() || ahead->draft.size() < 2 ||
+      ahead->position != length() - 1 ||
+      ahead->draft[0] != generated_.back().id) {
+    return false;
+  }
+  TakeDraft(absl::MakeConstSpan(ahead->draft).subspan(1),
+            std::min(length_max, ahead->length));
+  if (draft_.empty()) return false;
+  drafter_proposed_ = true;
+  ++speculation_.ahead_used;
+  return true;
+}
+
+// One token for the target's, and a draft as long as the last one.
+void Turn::GoAhead(std::vector<TurnAction>* actions) {
+  ahead_.reset();
+  if (!may_go_ahead_ || draft_.empty() ||
+      IsStopToken(*tokenizer_, spec_.options, draft_.back())) {
+    return;
+  }
+  const int64_t drafted = static_cast<int64_t>(draft_.size());
+  // After the round, of which one token is the target's.
+  int64_t room = Remaining() - (drafted + 1) - 1;
+  if (spec_.draft_context_max > 0) {
+    room = std::min<int64_t>(
+        room, spec_.draft_context_max - (length() + drafted + 1));
+  }
+  const int next_length = static_cast<int>(
+      std::min<int64_t>({draft_length_, room, kDraftLengthLimit - 1}));
+  if (next_length < 1) return;
+  const Position end = static_cast<Position>(length() + drafted);
+  ahead_ = {.position = end, .length = next_length, .draft = {}};
+  ++speculation_.ahead_asked;
+  actions->push_back(ProposeAction{.position = end - 1,
+                                   .tokens = {draft_.back()},
+                                   .draft_length = next_length + 1,
+                                   .is_ahead = true});
 }
 
 DraftPlan Turn::PlanRound(int length_max) {
@@ -295,11 +364,11 @@ DraftPlan Turn::PlanRound(int length_max) {
   return {.source = DraftSource::kModel, .length = length};
 }
 
-TurnAction Turn::BeginVerify() {
+void Turn::BeginVerify(std::vector<TurnAction>* actions) {
   phase_ = Phase::kVerifying;
   const Position position = std::min(target_has_, length() - 1);
-  return VerifyAction{
-      .position = position, .tokens = TokensFrom(position), .draft = draft_};
+  actions->push_back(VerifyAction{
+      .position = position, .tokens = TokensFrom(position), .draft = draft_});
 }
 
 TurnAction Turn::End(FinishReason reason) {

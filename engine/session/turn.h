@@ -8,6 +8,11 @@
 // turn survives the loss of a worker, of a client connection or of a process.
 //
 // A Speculator (engine/speculation) plans what each round drafts with.
+//
+// Draft-ahead: while the target verifies a draft, the drafter may go on as if
+// all of it were accepted. It guesses the token that the target adds, and what
+// follows. A right guess makes the next round's draft; else the answer, and
+// one that comes too late, is dropped.
 
 #ifndef TANDEM_ENGINE_SESSION_TURN_H_
 #define TANDEM_ENGINE_SESSION_TURN_H_
@@ -81,6 +86,9 @@ struct SpeculationCounts {
   // Of those, by position in the draft.
   std::array<DraftCounts, kDraftLengthLimit> positions = {};
   int64_t late = 0;  // rounds that went on without a late draft
+  // Proposals asked for ahead, and rounds that began with one.
+  int64_t ahead_asked = 0;
+  int64_t ahead_used = 0;
 
   void Add(const SpeculationCounts& more);
 };
@@ -91,6 +99,9 @@ struct ProposeAction {
   Position position = 0;
   std::vector<TokenId> tokens = {};
   int draft_length = 0;
+  // The round does not wait for it: `tokens` ends with a draft that is being
+  // verified. Answered by OnAheadProposed.
+  bool is_ahead = false;
 };
 
 // The same, then verify `draft`.
@@ -139,6 +150,11 @@ class Turn {
   // The drafter's answer to the ProposeAction under way; any ids, any number
   // (empty: none).
   std::vector<TurnAction> OnProposed(absl::Span<const TokenId> draft);
+
+  // Whether rounds with the draft model ask for a proposal ahead; at first not.
+  void SetDraftAhead(bool on) { may_go_ahead_ = on; }
+  // The drafter's answer to the last ProposeAction ahead.
+  void OnAheadProposed(absl::Span<const TokenId> draft);
 
   // The drafter is too slow: the round goes on without its answer, which must
   // not be given to OnProposed any more. The drafter stays and gets requests
@@ -196,8 +212,12 @@ class Turn {
   // Takes what may be verified of a proposed draft.
   void TakeDraft(absl::Span<const TokenId> draft, int length_max);
   void CountRound(int64_t accepted);
-  TurnAction BeginRound();
-  TurnAction BeginVerify();
+  // These add the actions that begin the next step.
+  void BeginRound(std::vector<TurnAction>* actions);
+  void BeginVerify(std::vector<TurnAction>* actions);
+  void GoAhead(std::vector<TurnAction>* actions);
+  // Takes the draft that was made ahead, if it follows what is committed.
+  bool TakeAhead(int length_max);
   TurnAction End(FinishReason reason);
 
   const Tokenizer* tokenizer_;
@@ -219,6 +239,15 @@ class Turn {
   bool drafter_proposed_ = false;
   int draft_length_ = 0;
   std::vector<TokenId> draft_;
+  // What the drafter makes of the verification under way: `draft` begins with
+  // the token at `position`, which the target is to add.
+  struct Ahead {
+    Position position = 0;
+    int length = 0;              // asked for behind that token
+    std::vector<TokenId> draft;  // empty: no answer yet
+  };
+  bool may_go_ahead_ = false;
+  std::optional<Ahead> ahead_;
 };
 
 }  // namespace tandem

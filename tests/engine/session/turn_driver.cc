@@ -68,7 +68,8 @@ TurnDriver::TurnDriver(const Options& options)
       random_(options.seed),
       target_(options.target, options.spec),
       drafter_(options.draft, options.spec),
-      speculates_(options.speculates) {}
+      speculates_(options.speculates),
+      goes_ahead_(options.goes_ahead) {}
 
 void TurnDriver::Run(bool has_drafter, absl::Span<const SampledToken> committed,
                      size_t tokens_max) {
@@ -94,6 +95,8 @@ void TurnDriver::Build(bool has_drafter,
   target_.Open(turn_->session_tokens());
   drafter_.Open(turn_->session_tokens());
   reason_.reset();
+  ahead_.reset();
+  turn_->SetDraftAhead(goes_ahead_);
   if (speculates_) speculator_.emplace(&controller_, spec_.options);
   Take(turn_->Start(has_drafter, speculates_ ? &*speculator_ : nullptr));
 }
@@ -112,6 +115,12 @@ void TurnDriver::Take(std::vector<TurnAction> actions) {
       text_ += end->text;
       reason_ = end->reason;
       pending_.reset();
+    } else if (const auto* propose = std::get_if<ProposeAction>(&action);
+               propose != nullptr && propose->is_ahead) {
+      ASSERT_TRUE(goes_ahead_ && has_drafter_);
+      ASSERT_TRUE(std::holds_alternative<VerifyAction>(*pending_));
+      ASSERT_FALSE(ahead_.has_value());
+      ahead_ = *propose;
     } else {
       pending_ = std::move(action);
     }
@@ -143,6 +152,7 @@ void TurnDriver::Disturb() {
 void TurnDriver::LoseOrAttachDrafter() {
   if (has_drafter_ && Chance(faults_.drafter_lost)) {
     has_drafter_ = false;
+    ahead_.reset();
     Take(turn_->OnDrafterLost());
   } else if (!has_drafter_ && Chance(faults_.drafter_attached)) {
     has_drafter_ = true;
@@ -190,11 +200,30 @@ void TurnDriver::AnswerPropose(const ProposeAction& action) {
   Take(turn_->OnProposed(draft));
 }
 
+std::optional<std::vector<TokenId>> TurnDriver::AnswerAhead() {
+  if (!ahead_.has_value()) return std::nullopt;
+  const ProposeAction action = *std::move(ahead_);
+  ahead_.reset();
+  EXPECT_GE(action.draft_length, 2);
+  EXPECT_LE(action.draft_length, kDraftLengthLimit);
+  std::vector<TokenId> draft = drafter_.Draft(action);
+  const size_t end = static_cast<size_t>(action.position) + 1 + draft.size();
+  EXPECT_LE(end, static_cast<size_t>(spec_.context_max));
+  if (spec_.draft_context_max > 0) {
+    EXPECT_LE(end, static_cast<size_t>(spec_.draft_context_max));
+  }
+  if (Chance(faults_.bad_draft)) Spoil(&draft);
+  return draft;
+}
+
 void TurnDriver::AnswerVerify(const VerifyAction& action) {
   ASSERT_LT(turn_->generated().size() + action.draft.size(),
             static_cast<size_t>(spec_.options.max_tokens));
   ASSERT_LT(turn_->session_tokens().size() + action.draft.size(),
             static_cast<size_t>(spec_.context_max));
+  const std::optional<std::vector<TokenId>> ahead = AnswerAhead();
+  const bool ahead_late = Chance(faults_.ahead_late);
+  if (ahead.has_value() && !ahead_late) turn_->OnAheadProposed(*ahead);
   const std::vector<SampledToken> chosen = target_.Verify(action);
   if (HasFatal()) return;
   CheckSession(target_.tokens(), static_cast<int>(chosen.size()) - 1);
@@ -203,6 +232,10 @@ void TurnDriver::AnswerVerify(const VerifyAction& action) {
                             static_cast<double>(random_() % 1000));
   }
   Take(turn_->OnVerified(chosen));
+  // It belongs to no request any more: no effect.
+  if (ahead.has_value() && ahead_late && !ahead_.has_value()) {
+    turn_->OnAheadProposed(*ahead);
+  }
 }
 
 void TurnDriver::CheckSession(std::vector<TokenId> tokens, int drafts) {

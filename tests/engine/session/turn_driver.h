@@ -47,6 +47,7 @@ struct Faults {
   int stray_answer = 0;
   int restart = 0;     // the turn is built again from its committed tokens
   int draft_late = 0;  // the drafter's answer is not waited for
+  int ahead_late = 0;  // its answer ahead comes after the verification
 };
 
 class TurnDriver {
@@ -59,6 +60,8 @@ class TurnDriver {
     uint64_t seed = 0;
     // Rounds are planned by a Speculator that is told random times.
     bool speculates = false;
+    // The drafter is asked for proposals ahead.
+    bool goes_ahead = false;
   };
   explicit TurnDriver(const Options& options);
 
@@ -81,6 +84,8 @@ class TurnDriver {
   void LoseOrAttachDrafter();
   void Answer();
   void AnswerPropose(const ProposeAction& action);
+  // Runs the request ahead, if there is one; what it drafts.
+  std::optional<std::vector<TokenId>> AnswerAhead();
   void AnswerVerify(const VerifyAction& action);
   // The worker ran exactly the session and then `drafts` more.
   void CheckSession(std::vector<TokenId> tokens, int drafts);
@@ -92,10 +97,12 @@ class TurnDriver {
   SimulatedWorker target_;
   SimulatedWorker drafter_;
   const bool speculates_;
+  const bool goes_ahead_;
   DraftController controller_;
   std::optional<Speculator> speculator_;
   std::optional<Turn> turn_;
   std::optional<TurnAction> pending_;
+  std::optional<ProposeAction> ahead_;
   bool has_drafter_ = false;
   int64_t next_token_ = 0;
   std::string text_;

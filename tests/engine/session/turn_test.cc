@@ -249,13 +249,15 @@ TEST(TurnTest, AutomaticLengthsGiveTheReferenceWhateverGoesWrong) {
                            .target_replaced = static_cast<int>(random() % 30),
                            .stray_answer = 20,
                            .restart = static_cast<int>(random() % 20),
-                           .draft_late = static_cast<int>(random() % 3) * 20};
+                           .draft_late = static_cast<int>(random() % 3) * 20,
+                           .ahead_late = static_cast<int>(random() % 3) * 30};
     TurnDriver driver({.spec = spec,
                        .target = target,
                        .draft = draft,
                        .faults = faults,
                        .seed = random(),
-                       .speculates = true});
+                       .speculates = true,
+                       .goes_ahead = random() % 2 == 0});
     driver.Run(random() % 4 != 0);
     ASSERT_FALSE(::testing::Test::HasFatalFailure()) << "round " << round;
     ExpectEqualsReference(driver, GenerateReference(target, spec));
@@ -265,6 +267,8 @@ TEST(TurnTest, AutomaticLengthsGiveTheReferenceWhateverGoesWrong) {
   EXPECT_GT(counts.lookup.drafted, 100);
   EXPECT_GT(counts.drafted - counts.lookup.drafted, 100);
   EXPECT_GT(counts.late, 100);
+  EXPECT_GT(counts.ahead_used, 10);
+  EXPECT_GT(counts.ahead_asked, counts.ahead_used);
   int64_t drafted = 0;
   int64_t accepted = 0;
   for (const DraftCounts& position : counts.positions) {
@@ -466,6 +470,66 @@ TEST(TurnTest, EqualsTheReferenceWhateverGoesWrong) {
     restarts += driver.restarts();
   }
   EXPECT_GT(restarts, 100);
+}
+
+// A drafter that is always right makes every round's draft ahead but the first.
+TEST(TurnTest, ARightGuessAheadIsTheNextDraft) {
+  GenOptions options;
+  options.draft_length = 3;
+  options.max_tokens = 40;
+  options.ignore_eos = true;
+  const TurnSpec spec = MakeSpec(options);
+  const FakeModel model = {.seed = 5};
+  for (const bool goes_ahead : {false, true}) {
+    TurnDriver driver({.spec = spec,
+                       .target = model,
+                       .draft = model,
+                       .goes_ahead = goes_ahead});
+    driver.Run(true);
+    ExpectEqualsReference(driver, GenerateReference(model, spec));
+    const SpeculationCounts counts = driver.turn().speculation();
+    EXPECT_EQ(counts.accepted, counts.drafted);
+    EXPECT_EQ(counts.rounds, 10) << "four tokens each";
+    EXPECT_EQ(counts.ahead_used, goes_ahead ? 9 : 0);
+    EXPECT_EQ(counts.ahead_asked, goes_ahead ? 9 : 0);
+  }
+}
+
+// A round by hand: what the drafter is asked ahead, and when that counts.
+TEST(TurnTest, AGuessAheadCountsOnlyWhereItIsTheTargetsToken) {
+  for (const TokenId guess : {7, 8}) {
+    GenOptions options;
+    options.draft_length = 2;
+    Turn turn(&TestTokenizer(), MakeSpec(options));
+    turn.SetDraftAhead(true);
+    turn.Start(true);
+    std::vector<TurnAction> actions = turn.OnProposed({{5, 6}});
+    ASSERT_EQ(actions.size(), 2u);
+    EXPECT_THAT(std::get<VerifyAction>(actions[0]).draft, ElementsAre(5, 6));
+    const ProposeAction ahead = std::get<ProposeAction>(actions[1]);
+    EXPECT_TRUE(ahead.is_ahead);
+    EXPECT_EQ(ahead.position, 4) << "of the last draft";
+    EXPECT_THAT(ahead.tokens, ElementsAre(6));
+    EXPECT_EQ(ahead.draft_length, 3) << "the target's token and two more";
+
+    turn.OnAheadProposed({{guess, 9, 10}});
+    actions = turn.OnVerified(Tokens({5, 6, 7}));
+    if (guess == 7) {
+      ASSERT_EQ(actions.size(), 3u);
+      const VerifyAction verify = std::get<VerifyAction>(actions[1]);
+      EXPECT_EQ(verify.position, 5);
+      EXPECT_THAT(verify.tokens, ElementsAre(7));
+      EXPECT_THAT(verify.draft, ElementsAre(9, 10));
+      EXPECT_EQ(std::get<ProposeAction>(actions[2]).position, 7);
+    } else {
+      ASSERT_EQ(actions.size(), 2u);
+      const ProposeAction again = std::get<ProposeAction>(actions[1]);
+      EXPECT_FALSE(again.is_ahead);
+      EXPECT_EQ(again.position, 4);
+      EXPECT_THAT(again.tokens, ElementsAre(6, 7));
+    }
+    EXPECT_EQ(turn.speculation().ahead_used, guess == 7 ? 1 : 0);
+  }
 }
 
 TEST(TurnTest, ResumesFromAnyCommittedPrefix) {
