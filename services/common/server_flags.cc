@@ -77,6 +77,13 @@ void AddServerFlags(CLI::App* app, ServerFlags* flags) {
                   "PEM roots; clients must show a certificate signed by one");
   app->add_flag("--insecure-listen", flags->insecure_listen,
                 "Allow an address that others can reach without TLS");
+  app->add_option("--metrics-listen", flags->metrics.listen,
+                  "host:port to serve metrics at (HTTP, GET /metrics, in "
+                  "Prometheus' text form); absent: none");
+  app->add_flag("--insecure-metrics-listen", flags->metrics.insecure_listen,
+                "Allow an address for metrics that others can reach");
+  app->add_option("--metrics-address-file", flags->metrics_address_file,
+                  "File to write the bound address of --metrics-listen to");
   app->add_flag("--reflection", flags->reflection,
                 "Serve gRPC reflection, for grpcurl and the like");
   app->add_option("--log-format", flags->log_format, "text or json")
@@ -124,6 +131,7 @@ int PrintUsageError(absl::string_view program, const absl::Status& status) {
 absl::Status CheckServerFlags(const ServerFlags& flags) {
   TANDEM_RETURN_IF_ERROR(
       CheckListenAddress(flags.listen, flags.tls, flags.insecure_listen));
+  TANDEM_RETURN_IF_ERROR(CheckMetricsFlags(flags.metrics));
   return MakeServerCredentials(flags.tls).status();
 }
 

@@ -15,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "engine/base/status.h"
 #include "services/common/credentials.h"
+#include "services/common/metrics_server.h"
 
 namespace tandem {
 
@@ -32,6 +33,8 @@ struct ServerFlags {
   std::string log_format = "text";
   std::string log_level = "info";
   int drain_timeout_ms = 30000;
+  MetricsFlags metrics;
+  std::string metrics_address_file;
 };
 
 // Adds the flags above and --config to `app`; `flags` outlives it.
@@ -46,7 +49,7 @@ std::optional<int> ParseFlags(CLI::App* app, int argc, const char* const* argv);
 // The same one line for an error found later: "PROGRAM: MESSAGE"; kExitUsage.
 int PrintUsageError(absl::string_view program, const absl::Status& status);
 
-// The checks on ServerFlags that need no parser: listen address, TLS files.
+// The checks on ServerFlags that need no parser: listen addresses, TLS files.
 // Errors: INVALID_ARGUMENT.
 absl::Status CheckServerFlags(const ServerFlags& flags);
 

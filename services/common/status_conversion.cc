@@ -73,7 +73,8 @@ void AddViolations(const std::vector<FieldViolation>& violations,
 
 }  // namespace
 
-grpc::Status ToGrpcStatus(const absl::Status& status) {
+grpc::Status ToGrpcStatus(const absl::Status& status,
+                          absl::string_view trace_id) {
   if (status.ok()) return grpc::Status::OK;
   const std::optional<ErrorDetail> detail = GetErrorDetail(status);
 
@@ -87,6 +88,9 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
                       ? CleanText(detail->reason, kViolationFieldBytesMax)
                       : absl::StatusCodeToString(status.code()));
   info.set_domain(kErrorDomain);
+  if (!trace_id.empty()) {
+    (*info.mutable_metadata())[kTraceIdKey] = std::string(trace_id);
+  }
   result.add_details()->PackFrom(info);
   if (detail.has_value()) AddViolations(detail->violations, &result);
   if (status.code() == absl::StatusCode::kUnavailable ||

@@ -8,12 +8,14 @@
 
 #include <cstddef>
 
+#include "absl/strings/string_view.h"
 #include "engine/base/status.h"
 
 namespace tandem {
 
 // The ErrorInfo domain of everything that tandem sends.
 inline constexpr char kErrorDomain[] = "tandem";
+inline constexpr char kTraceIdKey[] = "trace_id";
 // RetryInfo of UNAVAILABLE and RESOURCE_EXHAUSTED.
 inline constexpr int kRetryDelayMs = 1000;
 // What a status may carry at most, so that the trailers stay below the 8 KiB
@@ -28,8 +30,10 @@ inline constexpr size_t kViolationDescriptionBytesMax = 200;
 // code's name), BadRequest where the detail has violations, RetryInfo for
 // UNAVAILABLE and RESOURCE_EXHAUSTED. The message of an INTERNAL, UNKNOWN or
 // DATA_LOSS status without ErrorDetail was not written for clients and is
-// replaced by a general one; what is too long is cut.
-grpc::Status ToGrpcStatus(const absl::Status& status);
+// replaced by a general one; what is too long is cut. `trace_id`, where there
+// is one, goes to the ErrorInfo's metadata under kTraceIdKey.
+grpc::Status ToGrpcStatus(const absl::Status& status,
+                          absl::string_view trace_id = "");
 
 // The way back, with the ErrorDetail where the details carry one.
 absl::Status FromGrpcStatus(const grpc::Status& status);

@@ -1,0 +1,93 @@
+#include "services/common/trace_context.h"
+
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+
+namespace tandem {
+namespace {
+
+// The example of the W3C recommendation.
+constexpr char kTraceparent[] =
+    "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+TEST(TraceContextTest, TakesTheExampleOfTheRecommendation) {
+  const auto context = ParseTraceContext(kTraceparent, "congo=t61rcWkgMzE");
+  ASSERT_TRUE(context.has_value());
+  EXPECT_EQ(context->trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
+  EXPECT_EQ(context->span_id, "00f067aa0ba902b7");
+  EXPECT_EQ(context->flags, "01");
+  EXPECT_EQ(context->state, "congo=t61rcWkgMzE");
+  EXPECT_TRUE(context->sampled());
+  EXPECT_EQ(ToTraceparent(*context), kTraceparent);
+}
+
+TEST(TraceContextTest, KnowsWhatIsNotSampled) {
+  for (const char* flags : {"00", "02", "fe", "0a"}) {
+    const auto context = ParseTraceContext(
+        absl::StrCat(std::string(kTraceparent, 53), flags), "");
+    ASSERT_TRUE(context.has_value()) << flags;
+    EXPECT_FALSE(context->sampled()) << flags;
+  }
+}
+
+TEST(TraceContextTest, RefusesWhatIsMalformed) {
+  const std::string good = kTraceparent;
+  for (size_t length = 0; length < good.size(); ++length) {
+    EXPECT_FALSE(ParseTraceContext(good.substr(0, length), "").has_value())
+        << length;
+  }
+  for (size_t at = 0; at < good.size(); ++at) {
+    std::string bad = good;
+    bad[at] = 'G';
+    EXPECT_FALSE(ParseTraceContext(bad, "").has_value()) << bad;
+  }
+  for (const char* bad :
+       {"ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+        "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x"}) {
+    EXPECT_FALSE(ParseTraceContext(bad, "").has_value()) << bad;
+  }
+}
+
+TEST(TraceContextTest, TakesLaterVersions) {
+  const std::string later =
+      absl::StrCat("01", std::string(kTraceparent).substr(2));
+  EXPECT_TRUE(ParseTraceContext(later, "").has_value());
+  EXPECT_TRUE(ParseTraceContext(later + "-more", "").has_value());
+  EXPECT_FALSE(ParseTraceContext(later + "more", "").has_value());
+}
+
+TEST(TraceContextTest, LeavesATracestateThatIsTooLong) {
+  const auto context = ParseTraceContext(
+      kTraceparent, std::string(kTracestateBytesMax + 1, 'a'));
+  ASSERT_TRUE(context.has_value());
+  EXPECT_EQ(context->state, "");
+  EXPECT_EQ(ParseTraceContext(kTraceparent, "a=\x01")->state, "");
+}
+
+TEST(TraceContextTest, ReadsMetadata) {
+  EXPECT_FALSE(TraceContextOf({}).has_value());
+  const auto context = TraceContextOf(
+      {{kTraceparentKey, kTraceparent}, {kTracestateKey, "a=b"}});
+  ASSERT_TRUE(context.has_value());
+  EXPECT_EQ(context->span_id, "00f067aa0ba902b7");
+  EXPECT_EQ(context->state, "a=b");
+}
+
+TEST(TraceContextTest, ASpanIsOfTheSameTrace) {
+  const auto parent = ParseTraceContext(kTraceparent, "a=b");
+  ASSERT_TRUE(parent.has_value());
+  const TraceContext span = DrawSpan(*parent);
+  EXPECT_EQ(span.trace_id, parent->trace_id);
+  EXPECT_EQ(span.flags, parent->flags);
+  EXPECT_EQ(span.state, "a=b");
+  EXPECT_NE(span.span_id, parent->span_id);
+  EXPECT_NE(span.span_id, DrawSpan(*parent).span_id);
+  EXPECT_TRUE(ParseTraceContext(ToTraceparent(span), "").has_value());
+}
+
+}  // namespace
+}  // namespace tandem
