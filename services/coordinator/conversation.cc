@@ -8,9 +8,10 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/error_reason.h"
-#include "services/common/options_conversion.h"
 #include "services/coordinator/prompt.h"
 #include "services/coordinator/request_checks.h"
+#include "services/coordinator/turn_events.h"
+#include "services/coordinator/turn_observer.h"
 
 namespace tandem {
 namespace {
@@ -26,24 +27,11 @@ absl::Status Draining() {
                    "the server is shutting down; try another, or later");
 }
 
-v1::FinishReason ToProto(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::kStopToken:
-      return v1::FINISH_REASON_STOP_TOKEN;
-    case FinishReason::kStopString:
-      return v1::FINISH_REASON_STOP_STRING;
-    case FinishReason::kLength:
-      return v1::FINISH_REASON_LENGTH;
-    case FinishReason::kContext:
-      return v1::FINISH_REASON_CONTEXT;
-    case FinishReason::kCancelled:
-      return v1::FINISH_REASON_CANCELLED;
-    case FinishReason::kDeadline:
-      return v1::FINISH_REASON_DEADLINE;
-    case FinishReason::kError:
-      break;  // told as a status
-  }
-  return v1::FINISH_REASON_UNSPECIFIED;
+// The reason that the client is told.
+std::string ReasonOf(const absl::Status& status) {
+  const std::optional<ErrorDetail> detail = GetErrorDetail(status);
+  return detail.has_value() ? detail->reason
+                            : absl::StatusCodeToString(status.code());
 }
 
 bool IsCharacterStart(const std::string& text, size_t index) {
@@ -302,6 +290,8 @@ absl::Status Conversation::OpenTurn(const v1::TurnRequest& turn,
   if (session_->turn() != nullptr) {
     session_->turn()->Cancel(FinishReason::kCancelled);
   }
+  setup.trace = setup_.trace;
+  setup.observer = services_->observer;
   setup.session_id = session_->id();
   setup.number = session_->turns() + 1;
   setup.first_epoch = session_->next_epoch();
@@ -434,14 +424,15 @@ void Conversation::Pump() {
   if (write_in_flight_ || state_ != State::kTurn || !runner_->taken()) return;
   if (!started_sent_) {
     started_sent_ = true;
-    return Write(StartedEvent());
+    return Write(StartedEvent(*runner_));
   }
   if (tokens_sent_ < static_cast<int64_t>(runner_->turn().generated().size())) {
-    return Write(TokensEvent());
+    return Write(NextTokens());
   }
   switch (runner_->state()) {
     case TurnRunner::State::kEnded: {
-      v1::ConverseResponse ended = EndedEvent();
+      v1::ConverseResponse ended = EndedEvent(*runner_, text_sent_);
+      LogTurnEnd(*runner_);
       services_->draft_priors.Put(runner_->fingerprint(),
                                   runner_->TakeController());
       // The client may start its next turn as soon as it has this.
@@ -467,72 +458,14 @@ void Conversation::Write(v1::ConverseResponse event) {
   stream_->Write(event);
 }
 
-v1::ConverseResponse Conversation::StartedEvent() const {
-  v1::ConverseResponse event;
-  v1::TurnStarted& started = *event.mutable_started();
-  const TurnSetup& setup = runner_->setup();
-  started.set_session_id(setup.session_id);
-  started.set_turn(setup.number);
-  started.set_model_id(runner_->model_id());
-  started.set_fingerprint(runner_->fingerprint());
-  started.set_seed(setup.spec.options.seed.value_or(0));
-  started.set_prompt_tokens(static_cast<int64_t>(setup.spec.prompt.size()));
-  return event;
-}
-
-v1::ConverseResponse Conversation::TokensEvent() {
-  v1::ConverseResponse event;
-  v1::TokensGenerated& tokens = *event.mutable_tokens();
-  const Turn& turn = runner_->turn();
+v1::ConverseResponse Conversation::NextTokens() {
   const TurnRunner::Group group =
       runner_->NextGroup(tokens_sent_, kEventTokensMax);
-  const bool logprobs = turn.spec().options.logprobs.has_value();
-  tokens.set_first_token(tokens_sent_);
-  for (int64_t i = tokens_sent_; i < group.end; ++i) {
-    const SampledToken& token = turn.generated()[static_cast<size_t>(i)];
-    tokens.add_token_ids(token.id);
-    if (logprobs) *tokens.add_logprobs() = LogprobsToProto(token);
-  }
-  if (group.text_end > text_sent_) {
-    tokens.set_text(
-        turn.text().substr(text_sent_, group.text_end - text_sent_));
-    text_sent_ = group.text_end;
-  }
+  v1::ConverseResponse event =
+      TokensEvent(*runner_, {.tokens = tokens_sent_, .text_bytes = text_sent_},
+                  {.tokens = group.end, .text_bytes = group.text_end});
   tokens_sent_ = group.end;
-  return event;
-}
-
-v1::ConverseResponse Conversation::EndedEvent() const {
-  v1::ConverseResponse event;
-  v1::TurnEnded& ended = *event.mutable_ended();
-  const Turn& turn = runner_->turn();
-  ended.set_finish_reason(ToProto(runner_->finish_reason()));
-  if (text_sent_ < turn.text().size()) {
-    ended.set_text(turn.text().substr(text_sent_));
-  }
-  const TurnUsage usage = turn.usage();
-  ended.mutable_usage()->set_prompt_tokens(usage.prompt_tokens);
-  ended.mutable_usage()->set_generated_tokens(usage.generated_tokens);
-  const SpeculationCounts counts = runner_->speculation();
-  const TurnTimes& times = runner_->times();
-  v1::SpeculationStats& stats = *ended.mutable_speculation();
-  stats.set_rounds(counts.rounds);
-  stats.set_drafted_tokens(counts.drafted);
-  stats.set_accepted_tokens(counts.accepted);
-  stats.set_draft_us(times.draft_us);
-  stats.set_verify_us(times.verify_us);
-  stats.set_rpc_us(times.rpc_us);
-  stats.set_first_token_us(times.first_token_us);
-  stats.set_total_us(times.total_us);
-  for (const DraftCounts& position : counts.positions) {
-    if (position.drafted == 0) break;
-    stats.add_drafted_by_position(position.drafted);
-    stats.add_accepted_by_position(position.accepted);
-  }
-  stats.set_lookup_drafted_tokens(counts.lookup.drafted);
-  stats.set_lookup_accepted_tokens(counts.lookup.accepted);
-  stats.set_wait_us(times.wait_us);
-  stats.set_late_drafts(counts.late);
+  text_sent_ = std::max(text_sent_, group.text_end);
   return event;
 }
 
@@ -567,6 +500,10 @@ void Conversation::Finish(const absl::Status& status) {
   }
   LeaveTurn();
   state_ = State::kFinished;
+  if (!status.ok() && !absl::IsCancelled(status) &&
+      services_->observer != nullptr) {
+    services_->observer->OnStreamFailed(ReasonOf(status));
+  }
   if (write_in_flight_) {
     finish_status_ = status;
   } else {

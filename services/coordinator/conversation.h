@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "engine/base/status.h"
+#include "services/common/trace_context.h"
 #include "services/coordinator/background_thread.h"
 #include "services/coordinator/draft_priors.h"
 #include "services/coordinator/event_loop.h"
@@ -58,6 +59,7 @@ struct ConversationServices {
   TurnAdmission* admission = nullptr;
   TurnLimits turn_limits;
   DraftPriors draft_priors;
+  TurnObserver* observer = nullptr;  // may be null
   std::atomic<bool> draining{false};
 };
 
@@ -75,6 +77,8 @@ struct ConversationSetup {
   std::string tenant;
   // Path of the turn in the request: "start" or "turn".
   std::string turn_field;
+  // What the client's request is part of.
+  std::optional<TraceContext> trace = {};
   // When the client itself gives up.
   std::optional<std::chrono::system_clock::time_point> call_deadline;
 };
@@ -135,9 +139,7 @@ class Conversation : public std::enable_shared_from_this<Conversation>,
   // Writes the next event, if the last one is written.
   void Pump();
   void Write(v1::ConverseResponse event);
-  v1::ConverseResponse StartedEvent() const;
-  v1::ConverseResponse TokensEvent();
-  v1::ConverseResponse EndedEvent() const;
+  v1::ConverseResponse NextTokens();
   // The turn is not this stream's any more.
   void LeaveTurn();
   void LeaveAdmission();

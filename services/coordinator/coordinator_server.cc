@@ -54,6 +54,7 @@ absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
   // The constructor is private.
   std::unique_ptr<CoordinatorServer> server(
       new CoordinatorServer(options, std::move(worker_credentials)));
+  TANDEM_RETURN_IF_ERROR(server->ServeMetrics(options.metrics));
   TANDEM_RETURN_IF_ERROR(server->Listen(options));
   server->pool_.Start();
   return server;
@@ -74,6 +75,7 @@ CoordinatorServer::CoordinatorServer(
   services_.background = background_.get();
   services_.admission = &admission_;
   services_.turn_limits = options.turn_limits;
+  services_.observer = &metrics_;
   pool_.SetChangeListener([this] { UpdateReady(); });
 }
 
@@ -103,6 +105,23 @@ absl::Status CoordinatorServer::Listen(const CoordinatorOptions& options) {
   return absl::OkStatus();
 }
 
+absl::Status CoordinatorServer::ServeMetrics(const MetricsFlags& flags) {
+  if (flags.listen.empty()) return absl::OkStatus();
+  TANDEM_ASSIGN_OR_RETURN(
+      metrics_server_, MetricsServer::Start(flags, metrics_.registry(), [this] {
+        metrics_.SetLevels({.turns = turns(),
+                            .sessions = sessions(),
+                            .streams = static_cast<int64_t>(registry_.size()),
+                            .workers = pool_.Workers()});
+      }));
+  spdlog::info("metrics at http://{}/metrics", metrics_server_->address());
+  return absl::OkStatus();
+}
+
+std::string CoordinatorServer::metrics_address() const {
+  return metrics_server_ == nullptr ? "" : metrics_server_->address();
+}
+
 void CoordinatorServer::UpdateReady() {
   const std::lock_guard<std::mutex> lock(ready_mutex_);
   const bool is_ready = !services_.draining.load() && router_.HasTarget();
@@ -125,6 +144,7 @@ void CoordinatorServer::Stop(std::chrono::milliseconds drain_timeout) {
     server_->Shutdown(std::chrono::system_clock::now());
     registry_.WaitUntilEmpty(kWorkerStreamsGrace);
   }
+  metrics_server_.reset();
   background_.reset();
   WaitForWorkerStreams();
   pool_.Stop();

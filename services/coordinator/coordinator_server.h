@@ -14,8 +14,10 @@
 
 #include "engine/base/status.h"
 #include "services/common/credentials.h"
+#include "services/common/metrics_server.h"
 #include "services/coordinator/background_thread.h"
 #include "services/coordinator/conversation.h"
+#include "services/coordinator/coordinator_metrics.h"
 #include "services/coordinator/event_loop.h"
 #include "services/coordinator/generation_service.h"
 #include "services/coordinator/router.h"
@@ -37,6 +39,7 @@ struct CoordinatorOptions {
   int64_t turns_max = 1000;
   TurnLimits turn_limits;
   bool reflection = false;
+  MetricsFlags metrics;
 };
 
 class CoordinatorServer {
@@ -53,6 +56,8 @@ class CoordinatorServer {
 
   // The address with the port that was bound.
   const std::string& address() const { return address_; }
+  // Where metrics are served; empty: nowhere.
+  std::string metrics_address() const;
   // A turn can be started.
   bool ready() const { return router_.HasTarget(); }
   int64_t sessions() const { return sessions_.size(); }
@@ -68,9 +73,11 @@ class CoordinatorServer {
       std::shared_ptr<grpc::ChannelCredentials> worker_credentials);
 
   absl::Status Listen(const CoordinatorOptions& options);
+  absl::Status ServeMetrics(const MetricsFlags& flags);
   void UpdateReady();
   void WaitForWorkerStreams();
 
+  CoordinatorMetrics metrics_;
   EventLoops loops_;
   TokenizerCache tokenizers_;
   WorkerPool pool_;
@@ -84,6 +91,7 @@ class CoordinatorServer {
   std::mutex ready_mutex_;  // orders updates of the health service
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
+  std::unique_ptr<MetricsServer> metrics_server_;
   bool stopped_ = false;
 };
 

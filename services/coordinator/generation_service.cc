@@ -8,6 +8,7 @@
 #include "services/common/channel.h"
 #include "services/common/options_conversion.h"
 #include "services/common/status_conversion.h"
+#include "services/common/trace_context.h"
 #include "services/common/version.h"
 #include "services/coordinator/request_checks.h"
 #include "services/coordinator/tenant.h"
@@ -54,11 +55,16 @@ ConversationSetup SetupOf(const grpc::CallbackServerContext& context,
   ConversationSetup setup;
   setup.tenant = TenantOf(context.auth_context().get());
   setup.turn_field = turn_field;
+  setup.trace = TraceContextOf(context.client_metadata());
   const auto deadline = context.deadline();
   if (deadline != std::chrono::system_clock::time_point::max()) {
     setup.call_deadline = deadline;
   }
   return setup;
+}
+
+std::string TraceIdOf(const ConversationSetup& setup) {
+  return setup.trace.has_value() ? setup.trace->trace_id : "";
 }
 
 // Reactors live until OnDone, which comes after the conversation's Finish; the
@@ -71,6 +77,7 @@ class ConverseReactor
                   ConversationRegistry* registry, EventLoop* loop,
                   ConversationSetup setup)
       : registry_(registry),
+        trace_id_(TraceIdOf(setup)),
         conversation_(std::make_shared<Conversation>(services, loop, this,
                                                      std::move(setup))) {
     registry_->Add(conversation_);
@@ -85,7 +92,7 @@ class ConverseReactor
     StartWrite(&write_buffer_);
   }
   void Finish(const absl::Status& status) override {
-    ServerBidiReactor::Finish(ToGrpcStatus(status));
+    ServerBidiReactor::Finish(ToGrpcStatus(status, trace_id_));
   }
 
   void OnReadDone(bool ok) override {
@@ -103,6 +110,7 @@ class ConverseReactor
 
  private:
   ConversationRegistry* const registry_;
+  const std::string trace_id_;  // empty: none
   const std::shared_ptr<Conversation> conversation_;
   grpc::ByteBuffer read_buffer_;
   grpc::ByteBuffer write_buffer_;
@@ -134,6 +142,7 @@ class GenerateReactor : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                   ConversationRegistry* registry, EventLoop* loop,
                   ConversationSetup setup, const grpc::ByteBuffer& request)
       : registry_(registry),
+        trace_id_(TraceIdOf(setup)),
         conversation_(std::make_shared<Conversation>(services, loop, this,
                                                      std::move(setup))) {
     registry_->Add(conversation_);
@@ -154,7 +163,7 @@ class GenerateReactor : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     StartWrite(&write_buffer_);
   }
   void Finish(const absl::Status& status) override {
-    ServerWriteReactor::Finish(ToGrpcStatus(status));
+    ServerWriteReactor::Finish(ToGrpcStatus(status, trace_id_));
   }
 
   void OnWriteDone(bool /*ok*/) override { conversation_->PostWriteDone(); }
@@ -166,6 +175,7 @@ class GenerateReactor : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
  private:
   ConversationRegistry* const registry_;
+  const std::string trace_id_;  // empty: none
   const std::shared_ptr<Conversation> conversation_;
   grpc::ByteBuffer write_buffer_;
 };

@@ -85,6 +85,13 @@ class DecodeCall
           std::chrono::duration_cast<std::chrono::system_clock::duration>(
               *deadline - loop_->Now()));
     }
+    if (open.trace.has_value()) {
+      const TraceContext span = DrawSpan(*open.trace);
+      context_.AddMetadata(kTraceparentKey, ToTraceparent(span));
+      if (!span.state.empty()) {
+        context_.AddMetadata(kTracestateKey, span.state);
+      }
+    }
     stub_->async()->Decode(&context_, this);
     AddHold();  // the loop starts reads and writes outside of reactions
     StartRead(&response_);

@@ -49,6 +49,10 @@ void AddFlags(CLI::App* app, Flags* flags) {
                   "A session is kept so long after its last turn")
       ->check(CLI::Range(int64_t{1}, int64_t{365} * 86400))
       ->capture_default_str();
+  app->add_flag("--draft-ahead,!--no-draft-ahead",
+                options.turn_limits.draft_ahead,
+                "Let drafters go on while their draft is verified (default); "
+                "only where workers do not share cores by --compute-turn");
   app->add_option("--worker-ca", options.worker_tls.ca,
                   "Roots for the workers' certificates (PEM); TLS to workers");
   app->add_option("--worker-cert", options.worker_tls.cert,
@@ -77,6 +81,7 @@ int Main(int argc, char** argv) {
   options.listen = flags.server.listen;
   options.tls = flags.server.tls;
   options.reflection = flags.server.reflection;
+  options.metrics = flags.server.metrics;
   options.sessions.idle = std::chrono::seconds(flags.session_idle_seconds);
 
   absl::StatusOr<std::unique_ptr<CoordinatorServer>> server =
@@ -87,6 +92,11 @@ int Main(int argc, char** argv) {
   }
   if (!flags.server.address_file.empty()) {
     status = WriteAddressFile(flags.server.address_file, (*server)->address());
+    if (!status.ok()) return PrintUsageError(kProgram, status);
+  }
+  if (!flags.server.metrics_address_file.empty()) {
+    status = WriteAddressFile(flags.server.metrics_address_file,
+                              (*server)->metrics_address());
     if (!status.ok()) return PrintUsageError(kProgram, status);
   }
   spdlog::info("listening on {}", (*server)->address());

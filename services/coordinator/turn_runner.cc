@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/error_reason.h"
+#include "services/coordinator/turn_observer.h"
 
 namespace tandem {
 namespace {
@@ -44,13 +45,17 @@ TurnRunner::TurnRunner(EventLoop* loop, WorkerDirectory* directory,
       turn_(std::make_unique<Turn>(setup_.tokenizer.get(), setup_.spec)),
       next_epoch_(setup_.first_epoch) {}
 
-TurnRunner::~TurnRunner() { Release(); }
+TurnRunner::~TurnRunner() {
+  Release();
+  if (started_) ReportOver();
+}
 
 void TurnRunner::Start(WorkerChoice target) {
   model_id_ = target.model_id;
   fingerprint_ = target.fingerprint;
   vocabulary_fingerprint_ = target.vocabulary_fingerprint;
   started_at_ = loop_->Now();
+  started_ = true;
   Launch(std::move(target));
   Notify();
 }
@@ -71,6 +76,7 @@ void TurnRunner::Resume() {
 void TurnRunner::Launch(std::optional<WorkerChoice> target) {
   target_opens_ = 0;
   lost_at_.reset();
+  tokens_at_.reset();
   if (setup_.timeout.has_value()) {
     timeout_timer_ = loop_->SetTimer(started_at_ + *setup_.timeout, [this] {
       Cancel(FinishReason::kDeadline);
@@ -142,7 +148,8 @@ void TurnRunner::OpenLane(const WorkerChoice& worker, bool is_target,
                    .tokens = turn_->session_tokens(),
                    .generated_from = static_cast<Position>(spec.prompt.size()),
                    .tokens_max = std::min(worker.context_max, wanted),
-                   .options = spec.options};
+                   .options = spec.options,
+                   .trace = setup_.trace};
   // A little later than our own timer, which ends the turn in good order.
   std::optional<MonotonicTime> deadline;
   if (setup_.timeout.has_value()) {
@@ -199,6 +206,7 @@ void TurnRunner::Perform(std::vector<TurnAction> actions) {
 }
 
 void TurnRunner::OnAction(ProposeAction propose) {
+  if (propose.is_ahead) return SendAhead(std::move(propose));
   pending_verify_.reset();
   pending_propose_ = std::move(propose);
 }
@@ -214,6 +222,7 @@ void TurnRunner::OnAction(EmitAction emit) {
   }
   decided_bytes_ += emit.text.size();
   if (emit.tokens.empty()) return;
+  ReportTokens(emit);
   groups_.push_back(
       {.end = emit.first_token + static_cast<int64_t>(emit.tokens.size()),
        .text_end = decided_bytes_});
@@ -267,9 +276,12 @@ void TurnRunner::SendPropose(ProposeAction propose) {
   drafter_.rows = static_cast<int>(propose.tokens.size());
   drafter_.draft_length = propose.draft_length;
   if (drafter_.ran_prompt && controller_.cost().draft_known()) {
+    double expected_us = controller_.cost().DraftUs(propose.draft_length);
+    if (drafter_.ahead.has_value()) {  // comes first
+      expected_us += controller_.cost().DraftUs(drafter_.ahead->draft_length);
+    }
     const auto expected = std::chrono::duration_cast<MonotonicDuration>(
-        std::chrono::duration<double, std::micro>(
-            controller_.cost().DraftUs(propose.draft_length)));
+        std::chrono::duration<double, std::micro>(expected_us));
     SetDraftTimer(std::max(limits_.draft_patience * expected,
                            expected + limits_.draft_patience_min),
                   &TurnRunner::OnDraftLate);
@@ -279,6 +291,36 @@ void TurnRunner::SendPropose(ProposeAction propose) {
                   &TurnRunner::LoseDrafter);
   }
   drafter_.stream->Propose(std::move(propose));
+}
+
+// One at a time: while an earlier one is computed in vain, there is no sense in
+// another.
+void TurnRunner::SendAhead(ProposeAction propose) {
+  if (drafter_.stream == nullptr || drafter_.ahead.has_value()) return;
+  const Position end =
+      propose.position + static_cast<Position>(propose.tokens.size());
+  propose.draft_length = static_cast<int>(
+      std::min<Position>(propose.draft_length, drafter_.context_max - end));
+  if (propose.draft_length < 2) return;
+  drafter_.ahead = {.expected = end,
+                    .sent_at = loop_->Now(),
+                    .draft_length = propose.draft_length};
+  drafter_.stream->Propose(std::move(propose));
+}
+
+bool TurnRunner::TakeAhead(const StreamTag& tag,
+                           const ProposedTokens& proposed) {
+  if (!active() || drafter_.stream == nullptr || !(tag == drafter_.tag) ||
+      !drafter_.ahead.has_value() ||
+      proposed.position != drafter_.ahead->expected) {
+    return false;
+  }
+  const Lane::Ahead ahead = *drafter_.ahead;
+  drafter_.ahead.reset();
+  times_.draft_us += std::clamp<int64_t>(proposed.compute_us, 0,
+                                         Micros(loop_->Now() - ahead.sent_at));
+  if (!ahead.is_dropped) turn_->OnAheadProposed(proposed.tokens);
+  return true;
 }
 
 void TurnRunner::SetDraftTimer(MonotonicDuration since_sent,
@@ -348,6 +390,11 @@ void TurnRunner::TakeCosts() {
     controller_.cost().SetDraft(drafter_.costs->passes,
                                 drafter_.costs->sequences);
   }
+  turn_->SetDraftAhead(
+      limits_.draft_ahead && target_.costs != nullptr &&
+      !target_.costs->takes_turns && drafter_.costs != nullptr &&
+      !drafter_.costs->takes_turns &&
+      drafter_.costs->sequences < limits_.draft_ahead_sequences_max);
 }
 
 void TurnRunner::OnOpened(const StreamTag& tag,
@@ -370,6 +417,7 @@ void TurnRunner::OnOpened(const StreamTag& tag,
 }
 
 void TurnRunner::OnProposed(const StreamTag& tag, ProposedTokens proposed) {
+  if (TakeAhead(tag, proposed)) return;
   if (!IsAnswer(drafter_, tag, proposed.position)) return;
   loop_->CancelTimer(&draft_timer_);
   if (std::exchange(drafter_.late, false)) {
@@ -402,6 +450,7 @@ void TurnRunner::OnVerified(const StreamTag& tag, VerifiedTokens verified) {
   target_opens_ = 1;
   tried_ = {target_.name};
   lost_at_.reset();
+  if (drafter_.ahead.has_value()) drafter_.ahead->is_dropped = true;
   Perform(turn_->OnVerified(verified.tokens));
   Notify();
 }
@@ -518,6 +567,29 @@ void TurnRunner::SetState(State state) {
   state_ = state;
   if (state == State::kRunning || state == State::kEnded) taken_ = true;
   if (!active()) times_.total_us = MicrosSinceStart();
+  if (state == State::kEnded || state == State::kFailed) ReportOver();
+}
+
+void TurnRunner::ReportTokens(const EmitAction& emit) {
+  const std::optional<MonotonicTime> last =
+      std::exchange(tokens_at_, loop_->Now());
+  if (setup_.observer == nullptr) return;
+  const int64_t tokens = static_cast<int64_t>(emit.tokens.size());
+  if (emit.first_token == 0) {
+    setup_.observer->OnFirstTokens(tokens, *tokens_at_ - started_at_);
+  } else if (last.has_value()) {
+    setup_.observer->OnTokens(tokens, *tokens_at_ - *last);
+  } else {
+    setup_.observer->OnTokens(tokens, std::nullopt);
+  }
+}
+
+void TurnRunner::ReportOver() {
+  if (setup_.observer == nullptr || std::exchange(over_reported_, true)) return;
+  setup_.observer->OnTurnOver({.finish_reason = finish_reason_,
+                               .usage = turn_->usage(),
+                               .speculation = speculation(),
+                               .times = times_});
 }
 
 void TurnRunner::Notify() {

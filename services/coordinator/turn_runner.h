@@ -23,10 +23,13 @@
 #include "engine/speculation/draft_controller.h"
 #include "engine/speculation/speculator.h"
 #include "engine/tokenizer/tokenizer.h"
+#include "services/common/trace_context.h"
 #include "services/coordinator/event_loop.h"
 #include "services/coordinator/worker_link.h"
 
 namespace tandem {
+
+class TurnObserver;
 
 struct TurnLimits {
   // A turn without a target looks for another for so long, and before its
@@ -46,6 +49,10 @@ struct TurnLimits {
   MonotonicDuration draft_round_deadline = std::chrono::seconds(2);
   // Added in the first round, for each token of the prompt.
   MonotonicDuration draft_prefill_per_token = std::chrono::milliseconds(10);
+  // Drafters go on while the target verifies, where they have cores of their
+  // own and fewer sequences than this share their passes.
+  bool draft_ahead = true;
+  double draft_ahead_sequences_max = 1.5;
   // No new round while so many tokens wait for the reader.
   int64_t unread_tokens_max = 64;
 };
@@ -60,6 +67,10 @@ struct TurnSetup {
   std::optional<MonotonicDuration> timeout;
   // What was learned of drafting before.
   DraftController controller = {};
+  // Of the client's request; passed on to workers.
+  std::optional<TraceContext> trace = {};
+  // Outlives the runner; null: nobody is told.
+  TurnObserver* observer = nullptr;
 };
 
 // What the turn's rounds took, in microseconds.
@@ -170,6 +181,15 @@ class TurnRunner : private WorkerStreamEvents {
     int rows = 0;
     int draft_length = 0;
     bool late = false;  // a drafter's: the round went on without it
+    // A drafter's request ahead that is not answered. Answers come in the order
+    // of requests.
+    struct Ahead {
+      Position expected = 0;
+      MonotonicTime sent_at;
+      int draft_length = 0;
+      bool is_dropped = false;  // nobody waits for the answer any more
+    };
+    std::optional<Ahead> ahead;
   };
   struct AnswerTimes {
     int64_t compute_us = 0;
@@ -195,6 +215,9 @@ class TurnRunner : private WorkerStreamEvents {
   void OnAction(EndAction end);
   void SendPending();
   void SendPropose(ProposeAction propose);
+  void SendAhead(ProposeAction propose);
+  // True where the answer is one to the request ahead, and dealt with.
+  bool TakeAhead(const StreamTag& tag, const ProposedTokens& proposed);
   bool IsAnswer(const Lane& lane, const StreamTag& tag,
                 Position position) const;
   // Counts the times of the lane's answer, which is there; gives its round
@@ -216,6 +239,9 @@ class TurnRunner : private WorkerStreamEvents {
   // Ends what is under way: streams and timers.
   void Release();
   void SetState(State state);
+  void ReportTokens(const EmitAction& emit);
+  // Tells the observer, once.
+  void ReportOver();
   void Notify();
   int64_t MicrosSinceStart() const;
 
@@ -247,6 +273,10 @@ class TurnRunner : private WorkerStreamEvents {
   std::optional<VerifyAction> pending_verify_;
 
   MonotonicTime started_at_;
+  bool started_ = false;
+  bool over_reported_ = false;
+  // When tokens came last; absent right after Start and Resume.
+  std::optional<MonotonicTime> tokens_at_;
   EventLoop::TimerId timeout_timer_;
   EventLoop::TimerId draft_timer_;
   EventLoop::TimerId recovery_timer_;

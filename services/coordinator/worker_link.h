@@ -19,6 +19,7 @@
 #include "engine/sampling/logits_processor.h"
 #include "engine/session/turn.h"
 #include "engine/speculation/cost_curve.h"
+#include "services/common/trace_context.h"
 #include "services/coordinator/event_loop.h"
 
 namespace tandem {
@@ -40,6 +41,7 @@ struct OpenRequest {
   Position generated_from = 0;
   Position tokens_max = 0;
   GenOptions options;
+  std::optional<TraceContext> trace = {};
 };
 
 struct ProposedTokens {
@@ -83,6 +85,8 @@ class WorkerStream {
 struct WorkerCosts {
   CostCurve passes;
   double sequences = 1;  // that share a pass
+  // It computes in turns with another worker on the same cores.
+  bool takes_turns = false;
 };
 
 // One worker. Outlives its streams' opening, not the streams.

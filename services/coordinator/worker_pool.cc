@@ -47,7 +47,9 @@ std::shared_ptr<const WorkerCosts> ReadCosts(const v1::WatchResponse& load) {
           ? std::min(load.sequences_per_step(), kSequencesMax)
           : 1;
   return std::make_shared<const WorkerCosts>(
-      WorkerCosts{.passes = CostCurve(costs), .sequences = sequences});
+      WorkerCosts{.passes = CostCurve(costs),
+                  .sequences = sequences,
+                  .takes_turns = load.takes_turns()});
 }
 
 // From half to one and a half times, so that coordinators do not come at the

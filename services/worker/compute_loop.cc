@@ -253,6 +253,7 @@ void ComputeLoop::BuildBatch() {
     served_last_.decode = stream.id;
   }
   batch_decodes_ = static_cast<int>(batch_.size());
+  batch_decode_rows_ = batch_rows_;
   int prefill_rows_left = std::min(budget.prefill, rows_max - batch_rows_);
   for (const size_t index : order_) {
     const WorkingStream& stream = working_[index];
@@ -296,6 +297,12 @@ void ComputeLoop::RunBatch() {
   } else {
     spdlog::error("a pass of {} rows failed: {}", batch_rows_,
                   absl::StatusCodeToString(status.code()));
+  }
+  if (options_.on_step) {
+    options_.on_step({.ok = status.ok(),
+                      .decode_rows = batch_decode_rows_,
+                      .prompt_rows = batch_rows_ - batch_decode_rows_,
+                      .step_us = step_us});
   }
   for (size_t i = 0; i < batch_.size(); ++i) {
     Stream* stream = batch_streams_[i];

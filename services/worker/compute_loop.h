@@ -72,6 +72,14 @@ class ComputeClient {
   virtual void OnClosed() = 0;
 };
 
+// A pass that is over.
+struct StepReport {
+  bool ok = false;
+  int decode_rows = 0;  // of requests that clients wait for
+  int prompt_rows = 0;
+  double step_us = 0;
+};
+
 struct ComputeLoopOptions {
   // Streams at once at most.
   int streams_max = 1024;
@@ -80,6 +88,8 @@ struct ComputeLoopOptions {
   // Called on any thread, with no lock held, after the load has changed; may
   // be empty.
   std::function<void()> on_load_changed;
+  // Called on the compute thread after each Step; may be empty.
+  std::function<void(const StepReport&)> on_step;
 };
 
 struct ComputeLoad {
@@ -183,7 +193,8 @@ class ComputeLoop {
   std::vector<StepItem> batch_;
   std::vector<Stream*> batch_streams_;
   int batch_rows_ = 0;
-  int batch_decodes_ = 0;  // items that clients wait for
+  int batch_decodes_ = 0;      // items that clients wait for
+  int batch_decode_rows_ = 0;  // rows of those
   bool turn_failed_ = false;
 
   std::thread thread_;

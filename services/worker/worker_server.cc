@@ -43,6 +43,7 @@ absl::Status WorkerServer::Start() {
   TANDEM_ASSIGN_OR_RETURN(
       const std::shared_ptr<grpc::ServerCredentials> credentials,
       MakeServerCredentials(options_.server.tls));
+  TANDEM_RETURN_IF_ERROR(ServeMetrics());
   if (options_.server.reflection) {
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   }
@@ -69,7 +70,32 @@ absl::Status WorkerServer::Start() {
   return WriteAddressFile(options_.server.address_file, address_);
 }
 
+absl::Status WorkerServer::ServeMetrics() {
+  if (options_.server.metrics.listen.empty()) return absl::OkStatus();
+  TANDEM_ASSIGN_OR_RETURN(
+      metrics_server_, MetricsServer::Start(options_.server.metrics,
+                                            metrics_.registry(), [this] {
+                                              WorkerLevels levels;
+                                              levels.load = service_.Report();
+                                              {
+                                                absl::MutexLock lock(&mutex_);
+                                                levels.ready = IsReady();
+                                                levels.stalled = stalled_;
+                                              }
+                                              metrics_.SetLevels(levels);
+                                            }));
+  spdlog::info("metrics at http://{}/metrics", metrics_server_->address());
+  if (options_.server.metrics_address_file.empty()) return absl::OkStatus();
+  return WriteAddressFile(options_.server.metrics_address_file,
+                          metrics_server_->address());
+}
+
+std::string WorkerServer::metrics_address() const {
+  return metrics_server_ == nullptr ? "" : metrics_server_->address();
+}
+
 WorkerServer::~WorkerServer() {
+  metrics_server_.reset();
   if (server_ == nullptr) return;
   service_.StartDraining();
   service_.EndWatches();
@@ -123,6 +149,7 @@ absl::Status WorkerServer::Load() {
 }
 
 void WorkerServer::Serve(WorkerModelParts parts) {
+  parts.on_step = [this](const StepReport& step) { metrics_.OnStep(step); };
   service_.SetModel(std::move(parts));
   absl::MutexLock lock(&mutex_);
   loaded_ = true;
@@ -154,7 +181,9 @@ void WorkerServer::MonitorStalls() {
   absl::MutexLock lock(&mutex_);
   while (
       !mutex_.AwaitWithTimeout(absl::Condition(&stop_), kStallCheckInterval)) {
-    const bool stalled = service_.IsStalled(kStallLimit);
+    const bool stalled = service_.IsStalled(options_.stall_limit);
+    dead_ = service_.IsStalled(options_.dead_limit);
+    server_->GetHealthCheckService()->SetServingStatus("", !dead_);
     if (stalled == stalled_) continue;
     stalled_ = stalled;
     if (stalled) {
@@ -167,8 +196,7 @@ void WorkerServer::MonitorStalls() {
 }
 
 void WorkerServer::UpdateReady() {
-  server_->GetHealthCheckService()->SetServingStatus(
-      kHealthReady, loaded_ && !draining_ && !stalled_);
+  server_->GetHealthCheckService()->SetServingStatus(kHealthReady, IsReady());
 }
 
 }  // namespace tandem

@@ -20,6 +20,7 @@
 #include "engine/engine.h"
 #include "engine/model/model.h"
 #include "services/common/server_flags.h"
+#include "services/worker/worker_metrics.h"
 #include "services/worker/worker_service.h"
 
 namespace tandem {
@@ -31,6 +32,8 @@ inline constexpr char kHealthReady[] = "tandem.ready";
 // A round of the compute thread that takes longer than this, and than its Step
 // should (ComputeLoop::IsStalled), makes the worker not ready until it is over.
 inline constexpr absl::Duration kStallLimit = absl::Seconds(4);
+// One that takes so much longer makes it not alive: it is to be started again.
+inline constexpr absl::Duration kDeadLimit = absl::Seconds(60);
 inline constexpr absl::Duration kStallCheckInterval = absl::Milliseconds(500);
 // Streams that outlive the drain time are cancelled; this long for that.
 inline constexpr absl::Duration kShutdownGrace = absl::Seconds(2);
@@ -41,6 +44,8 @@ struct WorkerOptions {
   std::string model_path;
   std::string model_id;      // empty: the file's stem
   std::string compute_turn;  // empty: no turns
+  absl::Duration stall_limit = kStallLimit;
+  absl::Duration dead_limit = kDeadLimit;
   ModelOptions model;
   EngineOptions engine;
 };
@@ -66,16 +71,24 @@ class WorkerServer {
 
   // Where it listens, with the bound port.
   const std::string& address() const { return address_; }
+  // Where metrics are served; empty: nowhere.
+  std::string metrics_address() const;
 
  private:
-  explicit WorkerServer(const WorkerOptions& options) : options_(options) {}
+  explicit WorkerServer(const WorkerOptions& options)
+      : options_(options), metrics_(options.role) {}
 
   absl::Status Start();
+  absl::Status ServeMetrics();
   void MonitorStalls();
+  bool IsReady() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return loaded_ && !draining_ && !stalled_;
+  }
   void UpdateReady() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const WorkerOptions options_;
   std::string address_;
+  WorkerMetrics metrics_;
   WorkerService service_;
   std::unique_ptr<grpc::Server> server_;
 
@@ -83,8 +96,10 @@ class WorkerServer {
   bool loaded_ ABSL_GUARDED_BY(mutex_) = false;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool stalled_ ABSL_GUARDED_BY(mutex_) = false;
+  bool dead_ ABSL_GUARDED_BY(mutex_) = false;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread monitor_;
+  std::unique_ptr<MetricsServer> metrics_server_;
 };
 
 }  // namespace tandem

@@ -1,5 +1,7 @@
 #include "services/worker/worker_service.h"
 
+#include <spdlog/spdlog.h>
+
 #include <cmath>
 #include <utility>
 
@@ -7,6 +9,7 @@
 #include "engine/base/check.h"
 #include "engine/base/error_reason.h"
 #include "services/common/status_conversion.h"
+#include "services/common/trace_context.h"
 #include "services/common/version.h"
 #include "services/worker/decode_stream.h"
 #include "services/worker/tokenizer_stream.h"
@@ -40,7 +43,9 @@ void WorkerService::SetModel(WorkerModelParts parts) {
   TANDEM_CHECK(serving_.load() == nullptr);
   ComputeLoopOptions options;
   options.streams_max = parts.streams_max;
+  takes_turns_ = parts.turn != nullptr;
   options.turn = std::move(parts.turn);
+  options.on_step = std::move(parts.on_step);
   options.on_load_changed = [this] { hub_.MarkChanged(); };
   auto serving = std::make_unique<Serving>();
   serving->info = std::move(parts.info);
@@ -119,7 +124,13 @@ grpc::ServerWriteReactor<v1::WatchResponse>* WorkerService::Watch(
 }
 
 grpc::ServerBidiReactor<v1::DecodeRequest, v1::DecodeResponse>*
-WorkerService::Decode(grpc::CallbackServerContext*) {
+WorkerService::Decode(grpc::CallbackServerContext* context) {
+  const std::optional<TraceContext> trace =
+      TraceContextOf(context->client_metadata());
+  if (trace.has_value() && trace->sampled()) {
+    spdlog::info("a sequence for span {} of trace {}", trace->span_id,
+                 trace->trace_id);
+  }
   const Serving* serving = serving_.load();
   if (serving == nullptr) {
     return new FailedStream<
@@ -139,6 +150,7 @@ WorkerService::Decode(grpc::CallbackServerContext*) {
 v1::WatchResponse WorkerService::Report() const {
   v1::WatchResponse report;
   report.set_draining(draining_.load());
+  report.set_takes_turns(takes_turns_);
   const Serving* serving = serving_.load();
   if (serving == nullptr) return report;
   const ComputeLoad load = serving->loop->load();

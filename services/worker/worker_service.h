@@ -28,6 +28,8 @@ struct WorkerModelParts {
   std::unique_ptr<Engine> engine;
   std::unique_ptr<ComputeTurn> turn;  // may be null
   int streams_max = 1024;
+  // See ComputeLoopOptions.
+  std::function<void(const StepReport&)> on_step = {};
 };
 
 class WorkerService final : public v1::WorkerService::CallbackService {
@@ -46,6 +48,8 @@ class WorkerService final : public v1::WorkerService::CallbackService {
   // Ends the Watch streams; before the server's shutdown, which waits for all
   // calls.
   void EndWatches() { hub_.EndAll(); }
+  // The load now; any thread.
+  v1::WatchResponse Report() const;
   // See ComputeLoop; false while the model loads.
   bool IsStalled(absl::Duration limit) const;
 
@@ -67,10 +71,10 @@ class WorkerService final : public v1::WorkerService::CallbackService {
     std::unique_ptr<ComputeLoop> loop;
   };
 
-  v1::WatchResponse Report() const;
   void OnStreamGone();
 
   std::atomic<bool> draining_{false};
+  std::atomic<bool> takes_turns_{false};
   // Null while the model loads; set once.
   std::atomic<const Serving*> serving_{nullptr};
   WatchHub hub_;

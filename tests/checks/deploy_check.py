@@ -143,10 +143,12 @@ class Manifests:
         values, rest = flag_values(container.get("args", ()))
         self.known(workload, program, values, rest)
         self.files(workload, pod, container, values)
-        listen = values.get("listen", "").rsplit(":", 1)[-1]
+        listens = [values[f].rsplit(":", 1)[-1]
+                   for f in ("listen", "metrics-listen") if f in values]
         ports = [str(p["containerPort"]) for p in container.get("ports", ())]
-        if ports != [listen]:
-            self.add(workload, f"listens at {listen}, its ports are {ports}")
+        if ports != listens:
+            self.add(workload, f"listens at {listens}, its ports are {ports}")
+        listen = (listens or [""])[0]
         if "threads" in values and values["threads"] != str(limits.get("cpu")):
             self.add(workload, f"--threads={values['threads']} with "
                      f"{limits.get('cpu')} processors")
@@ -239,10 +241,10 @@ class Manifests:
 
     def policy_ports(self, document, rule, workload):
         pod = workload["spec"]["template"]["spec"]
-        want = [p["containerPort"] for p in pod["containers"][0]["ports"]]
+        theirs = [p["containerPort"] for p in pod["containers"][0]["ports"]]
         ports = [p["port"] for p in rule.get("ports", ())]
-        if ports != want:
-            self.add(document, f"opens {ports}, not {want} of "
+        if len(ports) != 1 or ports[0] not in theirs:
+            self.add(document, f"a rule opens {ports}, not one of {theirs} of "
                      f"{workload['metadata']['name']}")
 
     def service(self, service):

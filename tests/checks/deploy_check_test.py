@@ -4,11 +4,12 @@ import check
 import deploy_check
 from sample_tree import SampleTree
 
+METRICS = {"metrics-listen", "insecure-metrics-listen"}
 WORKER = {"role", "model", "listen", "threads", "tls-cert", "tls-key",
-          "tls-client-ca", "drain-timeout-ms", "log-format"}
+          "tls-client-ca", "drain-timeout-ms", "log-format"} | METRICS
 COORDINATOR = {"listen", "target", "draft", "tls-cert", "tls-key",
                "tls-client-ca", "worker-ca", "worker-cert", "worker-key",
-               "drain-timeout-ms", "log-format"}
+               "drain-timeout-ms", "log-format"} | METRICS
 HEALTH = {"service", "tls-ca", "tls-cert", "tls-key"}
 FLAGS = {"tandem-worker": WORKER, "tandem-coordinator": COORDINATOR,
          "tandem": set(), "tandem health": HEALTH}
@@ -52,7 +53,7 @@ class ManifestsTest(unittest.TestCase):
 
     def test_ports_that_differ(self):
         self.change(self.container(), "0.0.0.0:7071", "0.0.0.0:7099")
-        self.assert_found("listens at 7099")
+        self.assert_found("listens at ['7099', '9090']")
         self.setUp()
         self.container()["ports"][0]["containerPort"] = 7099
         self.assert_found("goes to grpc")

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 import unittest
+import urllib.request
 
 SOURCE_DIR = pathlib.Path(os.environ.get(
     "TANDEM_SOURCE_DIR", pathlib.Path(__file__).resolve().parents[2]))
@@ -75,7 +76,9 @@ class Cluster:
         with open(self.folder / f"{name}.log", "ab") as log:
             self.processes[name] = subprocess.Popen(
                 [BIN / program, *arguments, "--address-file",
-                 self.folder / f"{name}.address"],
+                 self.folder / f"{name}.address", "--metrics-listen",
+                 "127.0.0.1:0", "--metrics-address-file",
+                 self.folder / f"{name}.metrics"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def log(self, name):
@@ -91,6 +94,19 @@ class Cluster:
 
         wait_until(listening, f"{name} listens")
         return path.read_text().strip()
+
+    def metrics(self, name):
+        """The process's metrics: value by series, and the text."""
+        address = (self.folder / f"{name}.metrics").read_text().strip()
+        with urllib.request.urlopen(f"http://{address}/metrics",
+                                    timeout=LIMIT_SECONDS) as response:
+            text = response.read().decode()
+        values = {}
+        for line in text.splitlines():
+            if line and not line.startswith("#"):
+                series, value = line.rsplit(" ", 1)
+                values[series] = float(value)
+        return values, text
 
     def _paired(self):
         models = self.tandem("models", "--json")

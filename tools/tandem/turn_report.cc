@@ -32,7 +32,9 @@ Json SpeculationJson(const v1::SpeculationStats& stats) {
           {"lookup_drafted_tokens", stats.lookup_drafted_tokens()},
           {"lookup_accepted_tokens", stats.lookup_accepted_tokens()},
           {"wait_us", stats.wait_us()},
-          {"late_drafts", stats.late_drafts()}};
+          {"late_drafts", stats.late_drafts()},
+          {"ahead_asked", stats.ahead_asked()},
+          {"ahead_used", stats.ahead_used()}};
 }
 
 Json LogprobsJson(const v1::TokensGenerated& tokens) {

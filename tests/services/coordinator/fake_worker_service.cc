@@ -245,8 +245,21 @@ grpc::ServerWriteReactor<v1::WatchResponse>* FakeWorkerService::Watch(
 }
 
 grpc::ServerBidiReactor<v1::DecodeRequest, v1::DecodeResponse>*
-FakeWorkerService::Decode(grpc::CallbackServerContext* /*context*/) {
+FakeWorkerService::Decode(grpc::CallbackServerContext* context) {
+  const auto found = context->client_metadata().find("traceparent");
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    last_traceparent_ =
+        found == context->client_metadata().end()
+            ? ""
+            : std::string(found->second.data(), found->second.size());
+  }
   return new FakeDecodeReactor(this);
+}
+
+std::string FakeWorkerService::last_traceparent() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return last_traceparent_;
 }
 
 FakeWorker::FakeWorker(const FakeWorkerOptions& options) : service_(options) {

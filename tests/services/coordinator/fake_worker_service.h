@@ -59,6 +59,8 @@ class FakeWorkerService final : public v1::WorkerService::CallbackService {
   // Streams fail with UNAVAILABLE after so many answers; -1: never.
   std::atomic<int> fail_after{-1};
   std::atomic<bool> draining{false};
+  // Of the last Decode call; empty: it had none.
+  std::string last_traceparent();
 
  private:
   const FakeWorkerOptions options_;
@@ -67,6 +69,7 @@ class FakeWorkerService final : public v1::WorkerService::CallbackService {
 
   std::string vocabulary_;
   std::mutex mutex_;
+  std::string last_traceparent_;       // guarded by mutex_
   std::set<FakeDecodeReactor*> held_;  // guarded by mutex_
 };
 

@@ -12,6 +12,13 @@ using TurnRunnerDraftingTest = TurnRunnerFixture;
 
 // The drafter was fast and is not any more: rounds go on without it, its
 // answers are dropped when they come, and it is not asked twice at a time.
+std::shared_ptr<const WorkerCosts> Costs(double first_us, double row_us) {
+  const std::vector<StepCost> costs = {
+      {.rows = 1, .us = first_us}, {.rows = 17, .us = first_us + 16 * row_us}};
+  return std::make_shared<const WorkerCosts>(
+      WorkerCosts{.passes = CostCurve(costs), .sequences = 1});
+}
+
 TEST_F(TurnRunnerDraftingTest, ASlowDraftIsNotWaitedFor) {
   Start();
   RunUntil([this] { return tokens_.size() >= 10; });
@@ -106,11 +113,51 @@ TEST_F(TurnRunnerDraftingTest, SourcesThatAreNotAskedForAreNotUsed) {
   EXPECT_EQ(runner_->speculation().lookup.drafted, 0);
 }
 
-std::shared_ptr<const WorkerCosts> Costs(double first_us, double row_us) {
-  const std::vector<StepCost> costs = {
-      {.rows = 1, .us = first_us}, {.rows = 17, .us = first_us + 16 * row_us}};
-  return std::make_shared<const WorkerCosts>(
-      WorkerCosts{.passes = CostCurve(costs), .sequences = 1});
+// Drafters with cores and time of their own go on while the target verifies.
+TEST_F(TurnRunnerDraftingTest, GoesAheadWhereTheDrafterHasTime) {
+  enum class Reason { kNone, kOff, kTargetTurns, kDrafterTurns, kBusy };
+  for (const Reason reason : {Reason::kNone, Reason::kOff, Reason::kTargetTurns,
+                              Reason::kDrafterTurns, Reason::kBusy}) {
+    WorkerCosts target_costs = *Costs(1000, 1);
+    WorkerCosts drafter_costs = *Costs(10, 0);
+    target_costs.takes_turns = reason == Reason::kTargetTurns;
+    drafter_costs.takes_turns = reason == Reason::kDrafterTurns;
+    if (reason == Reason::kBusy) drafter_costs.sequences = 2;
+    limits_.draft_ahead = reason != Reason::kOff;
+    target()->reported = std::make_shared<const WorkerCosts>(target_costs);
+    drafter_->reported = std::make_shared<const WorkerCosts>(drafter_costs);
+    tokens_.clear();
+    Start();
+    RunToEnd();
+    ExpectPlain();
+    const SpeculationCounts counts = runner_->speculation();
+    EXPECT_EQ(counts.ahead_asked > 0, reason == Reason::kNone);
+    EXPECT_EQ(counts.ahead_used > 0, reason == Reason::kNone);
+    EXPECT_LE(counts.ahead_used, counts.ahead_asked);
+  }
+}
+
+// Answers ahead that come too late, twice or garbled never change the text.
+TEST_F(TurnRunnerDraftingTest, FaultsAheadNeverChangeTheText) {
+  int64_t used = 0;
+  for (int round = 0; round < 60; ++round) {
+    SCOPED_TRACE(round);
+    spec_.options.seed = static_cast<uint64_t>(round);
+    spec_.options.draft_length = 1 + round % 8;
+    target()->reported = Costs(1000, 1);
+    drafter_->reported = Costs(10, 0);
+    drafter_->faults = {.duplicate = 150,
+                        .stale = 100,
+                        .garbage = round % 3 * 100,
+                        .delay_max = milliseconds(round % 4)};
+    tokens_.clear();
+    Start();
+    RunToEnd();
+    ExpectPlain();
+    used += runner_->speculation().ahead_used;
+    if (HasFailure()) return;
+  }
+  EXPECT_GT(used, 60);
 }
 
 // What workers report decides.

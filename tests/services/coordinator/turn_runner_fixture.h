@@ -51,7 +51,9 @@ class TurnRunnerFixture : public ::testing::Test, public TurnListener {
                                                .tokenizer = FakeTokenizer(),
                                                .spec = spec_,
                                                .timeout = timeout_,
-                                               .controller = learned_});
+                                               .controller = learned_,
+                                               .trace = trace_,
+                                               .observer = observer_});
     runner_->SetListener(this);
   }
   void Start() {
@@ -133,6 +135,8 @@ class TurnRunnerFixture : public ::testing::Test, public TurnListener {
   TurnSpec spec_;
   std::optional<MonotonicDuration> timeout_;
   DraftController learned_;
+  std::optional<TraceContext> trace_;
+  TurnObserver* observer_ = nullptr;
   std::unique_ptr<TurnRunner> runner_;
   bool reads_ = true;
   std::vector<TokenId> tokens_;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
+#include <httplib.h>
 
 #include <cstdio>
 #include <filesystem>
@@ -246,7 +247,9 @@ TEST_F(WorkerServerTest, UnixSocketAndReflection) {
   std::filesystem::remove(path);
 }
 
-TEST_F(WorkerServerTest, StalledComputeIsNotReady) {
+TEST_F(WorkerServerTest, StalledComputeIsNotReadyAndThenNotAlive) {
+  options_.stall_limit = absl::Milliseconds(100);
+  options_.dead_limit = absl::Seconds(2);
   Listen();
   auto engine = std::make_unique<GatedEngine>(FakeEngineOptions());
   GatedEngine* gated = engine.get();
@@ -266,11 +269,36 @@ TEST_F(WorkerServerTest, StalledComputeIsNotReady) {
   while (Health("tandem.ready") != "NOT_SERVING") {
     absl::SleepFor(absl::Milliseconds(50));
   }
-  EXPECT_EQ(Health(""), "SERVING");
+  while (Health("") != "NOT_SERVING") absl::SleepFor(absl::Milliseconds(50));
   gated->OpenGate();
   while (Health("tandem.ready") != "SERVING") {
     absl::SleepFor(absl::Milliseconds(50));
   }
+  while (Health("") != "SERVING") absl::SleepFor(absl::Milliseconds(50));
+}
+
+TEST_F(WorkerServerTest, ServesMetricsFromTheStart) {
+  options_.server.metrics.listen = "127.0.0.1:0";
+  options_.server.metrics_address_file =
+      absl::StrCat(::testing::TempDir(), "worker-metrics-", getpid());
+  Listen();
+  std::ifstream file(options_.server.metrics_address_file);
+  std::string address;
+  EXPECT_TRUE(std::getline(file, address));
+  EXPECT_EQ(address, server_->metrics_address());
+  httplib::Client client(absl::StrCat("http://", address));
+  EXPECT_THAT(client.Get("/metrics")->body, HasSubstr("\ntandem_ready 0\n"));
+  ASSERT_TRUE(server_->Load().ok());
+  DecodeCall running(stub_.get());
+  ASSERT_TRUE(running.Write(OpenRequest({1, 300}, 100)));
+  ASSERT_TRUE(running.Read().has_value());
+  ASSERT_TRUE(running.Write(VerifyRequest(1, {300}, {})));
+  ASSERT_TRUE(running.Read().has_value());
+  const std::string body = client.Get("/metrics")->body;
+  EXPECT_THAT(body, HasSubstr("\ntandem_ready 1\n"));
+  EXPECT_THAT(body, HasSubstr("\ntandem_num_requests_running 1\n"));
+  EXPECT_THAT(body, HasSubstr("tandem_rows_total{kind=\"decode\"} 1\n"));
+  std::remove(options_.server.metrics_address_file.c_str());
 }
 
 }  // namespace

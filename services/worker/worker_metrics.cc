@@ -1,0 +1,107 @@
+#include "services/worker/worker_metrics.h"
+
+#include "services/common/version.h"
+
+namespace tandem {
+namespace {
+
+// Upper ends: a factor of about 2 from one to the next.
+const prometheus::Histogram::BucketBoundaries kStepSeconds = {
+    0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03,
+    0.06,   0.12,  0.25,  0.5,   1,     2,     4};
+const prometheus::Histogram::BucketBoundaries kStepRows = {
+    1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096};
+
+prometheus::Family<prometheus::Gauge>& MakeGauges(
+    prometheus::Registry& registry, const char* name, const char* help) {
+  return prometheus::BuildGauge().Name(name).Help(help).Register(registry);
+}
+
+prometheus::Gauge& MakeGauge(prometheus::Registry& registry, const char* name,
+                             const char* help) {
+  return MakeGauges(registry, name, help).Add({});
+}
+
+prometheus::Counter& MakeCounter(prometheus::Registry& registry,
+                                 const char* name, const char* help,
+                                 const prometheus::Labels& labels) {
+  return prometheus::BuildCounter()
+      .Name(name)
+      .Help(help)
+      .Register(registry)
+      .Add(labels);
+}
+
+constexpr char kRowsName[] = "tandem_rows_total";
+constexpr char kRowsHelp[] =
+    "Rows that passes computed: decode rows draft or verify, prompt rows fill "
+    "the KV cache.";
+
+}  // namespace
+
+WorkerMetrics::WorkerMetrics(v1::WorkerRole role)
+    : registry_(std::make_shared<prometheus::Registry>()),
+      running_(MakeGauge(*registry_, "tandem_num_requests_running",
+                         "Sequences that hold KV.")),
+      waiting_(MakeGauge(*registry_, "tandem_num_requests_waiting",
+                         "Sequences that wait for KV.")),
+      pending_(MakeGauge(*registry_, "tandem_requests_pending",
+                         "Requests that wait or compute.")),
+      kv_usage_(MakeGauge(*registry_, "tandem_kv_cache_usage_perc",
+                          "Part of the KV pages that sequences have reserved, "
+                          "0 to 1.")),
+      kv_pages_(MakeGauges(*registry_, "tandem_kv_pages",
+                           "KV pages: reserved by sequences, cached for those "
+                           "to come, or empty.")),
+      ready_(MakeGauge(*registry_, "tandem_ready",
+                       "1 while new sequences are taken.")),
+      stalled_(MakeGauge(*registry_, "tandem_engine_stalled",
+                         "1 while the compute thread does not move.")),
+      step_seconds_(prometheus::BuildHistogram()
+                        .Name("tandem_step_seconds")
+                        .Help("Time of a pass.")
+                        .Register(*registry_)
+                        .Add({}, kStepSeconds)),
+      step_rows_(prometheus::BuildHistogram()
+                     .Name("tandem_step_rows")
+                     .Help("Rows of a pass.")
+                     .Register(*registry_)
+                     .Add({}, kStepRows)),
+      decode_rows_(
+          MakeCounter(*registry_, kRowsName, kRowsHelp, {{"kind", "decode"}})),
+      prompt_rows_(
+          MakeCounter(*registry_, kRowsName, kRowsHelp, {{"kind", "prompt"}})),
+      step_failures_(MakeCounter(*registry_, "tandem_step_failures_total",
+                                 "Passes that failed.", {})) {
+  MakeGauges(*registry_, "tandem_build_info",
+             "The version that runs, and the worker's role; always 1.")
+      .Add({{"version", kTandemVersion},
+            {"role", role == v1::WORKER_ROLE_DRAFT ? "draft" : "target"}})
+      .Set(1);
+}
+
+void WorkerMetrics::SetLevels(const WorkerLevels& levels) {
+  const v1::WatchResponse& load = levels.load;
+  running_.Set(load.streams_open() - load.streams_queued());
+  waiting_.Set(load.streams_queued());
+  pending_.Set(load.requests_pending());
+  const double total = static_cast<double>(load.kv_pages_total());
+  const double free = static_cast<double>(load.kv_pages_free());
+  const double cached = static_cast<double>(load.kv_pages_cached());
+  kv_usage_.Set(total > 0 ? 1 - free / total : 0);
+  kv_pages_.Add({{"state", "reserved"}}).Set(total - free);
+  kv_pages_.Add({{"state", "cached"}}).Set(cached);
+  kv_pages_.Add({{"state", "empty"}}).Set(free - cached);
+  ready_.Set(levels.ready ? 1 : 0);
+  stalled_.Set(levels.stalled ? 1 : 0);
+}
+
+void WorkerMetrics::OnStep(const StepReport& step) {
+  if (!step.ok) return step_failures_.Increment();
+  step_seconds_.Observe(step.step_us * 1e-6);
+  step_rows_.Observe(step.decode_rows + step.prompt_rows);
+  decode_rows_.Increment(step.decode_rows);
+  prompt_rows_.Increment(step.prompt_rows);
+}
+
+}  // namespace tandem
