@@ -45,6 +45,7 @@ TEST(LoadReportTest, TheObjectHasEveryFigure) {
   EXPECT_EQ(json["latency_us"]["between_events"]["p50"], 50);
   EXPECT_EQ(json["latency_us"]["between_events"]["max"], 120);
   EXPECT_EQ(json["latency_us"]["between_events"]["count"], 100);
+  EXPECT_EQ(json["latency_us"]["rpc_per_round"]["p50"], 300);
   EXPECT_EQ(json["latency_us"]["transport_per_round"]["p50"], 100);
   EXPECT_EQ(json["speculation"]["acceptance_rate"], 0.75);
   EXPECT_EQ(json["speculation"]["tokens_per_round"], 5);

@@ -57,7 +57,9 @@ void LoadFigures::AddEnd(const TurnOutcome& outcome) {
   const TurnFigures& figures = outcome.figures;
   AddFigures(figures, &told);
   if (figures.rounds.value_or(0) > 0) {
-    round_rpc_us.Add((figures.rpc_us - figures.wait_us) / *figures.rounds);
+    round_rpc_us.Add(figures.rpc_us / *figures.rounds);
+    round_transport_us.Add((figures.rpc_us - figures.wait_us) /
+                           *figures.rounds);
   }
 }
 
@@ -68,6 +70,7 @@ void LoadFigures::Merge(const LoadFigures& other) {
   token_gap_us.Merge(other.token_gap_us);
   turn_us.Merge(other.turn_us);
   round_rpc_us.Merge(other.round_rpc_us);
+  round_transport_us.Merge(other.round_transport_us);
   turns_ended += other.turns_ended;
   turns_cut += other.turns_cut;
   turns_failed += other.turns_failed;

@@ -22,7 +22,10 @@ struct LoadFigures {
   Histogram event_gap_us;    // between two events with tokens
   Histogram token_gap_us;    // the same, shared by the tokens of the later one
   Histogram turn_us;         // of turns that came to their own end
-  Histogram round_rpc_us;    // per turn: transport per round, without waiting
+  // Per turn, by its rounds: what is beside computing, and the part of that
+  // which is not waiting in workers.
+  Histogram round_rpc_us;
+  Histogram round_transport_us;
 
   int64_t turns_ended = 0;
   int64_t turns_cut = 0;  // by the load's own end

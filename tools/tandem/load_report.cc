@@ -50,13 +50,15 @@ std::string TimesLine(absl::string_view name, const Histogram& times) {
 }
 
 std::string LatencyText(const LoadFigures& figures) {
-  return absl::StrCat(absl::StrFormat("%-22s %9s %9s %9s %9s %9s\n", "ms",
-                                      "p50", "p90", "p99", "max", "mean"),
-                      TimesLine("first token", figures.first_token_us),
-                      TimesLine("between events", figures.event_gap_us),
-                      TimesLine("per token", figures.token_gap_us),
-                      TimesLine("whole turn", figures.turn_us),
-                      TimesLine("transport per round", figures.round_rpc_us));
+  return absl::StrCat(
+      absl::StrFormat("%-22s %9s %9s %9s %9s %9s\n", "ms", "p50", "p90", "p99",
+                      "max", "mean"),
+      TimesLine("first token", figures.first_token_us),
+      TimesLine("between events", figures.event_gap_us),
+      TimesLine("per token", figures.token_gap_us),
+      TimesLine("whole turn", figures.turn_us),
+      TimesLine("RPC per round", figures.round_rpc_us),
+      TimesLine("transport per round", figures.round_transport_us));
 }
 
 std::string SpeculationText(const LoadFigures& figures) {
@@ -135,7 +137,8 @@ Json LoadJson(const LoadFigures& figures) {
         {"between_events", HistogramJson(figures.event_gap_us)},
         {"per_token", HistogramJson(figures.token_gap_us)},
         {"turn", HistogramJson(figures.turn_us)},
-        {"transport_per_round", HistogramJson(figures.round_rpc_us)}}},
+        {"rpc_per_round", HistogramJson(figures.round_rpc_us)},
+        {"transport_per_round", HistogramJson(figures.round_transport_us)}}},
       {"speculation", SpeculationJson(figures)},
       {"finish_reasons", figures.finish_reasons},
       {"errors", figures.errors}};

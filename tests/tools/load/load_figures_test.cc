@@ -36,7 +36,8 @@ TEST(LoadFiguresTest, EndsAddUpToRates) {
   EXPECT_EQ(figures.acceptance_rate(), 0.5);
   EXPECT_EQ(figures.tokens_per_round(), 3);
   EXPECT_EQ(figures.mean_draft_length(), 4);
-  EXPECT_EQ(figures.round_rpc_us.Percentile(50), 301);  // of 300: its bucket
+  EXPECT_EQ(figures.round_rpc_us.max(), 500);
+  EXPECT_EQ(figures.round_transport_us.max(), 300);
   EXPECT_THAT(figures.finish_reasons, ElementsAre(Pair("length", 2)));
   EXPECT_FALSE(figures.told.cached_tokens.has_value());
 }
