@@ -29,12 +29,22 @@ ALLOWED = {
     "services/coordinator": TEXT + ("engine/session/turn.h", "services/common",
                                     "tandem/v1"),
     "tools/bench": ENGINE,
+    "tools/cost_worker": ENGINE + ("services/worker", "services/common",
+                                   "tandem/v1"),
+    "tools/load": TEXT + ("services/common", "tandem/v1"),
     "tools/tandem": TEXT + ("services/common", "tandem/v1"),
     # What a tensor takes in memory; and the quantiser, which runs in the
     # command's own process, as the benchmarks do.
     "tools/tandem/inspect.cc": TEXT + ("engine/kernels", "services/common",
                                        "tools/tandem"),
     "tools/tandem/quantize.cc": TEXT + ("engine/model", "tools/tandem"),
+    "tools/tandem/bench_serve.cc": TEXT + ("services/common", "tandem/v1",
+                                           "tools/load", "tools/tandem"),
+    "tools/tandem/serve_flags.h": ("tools/load",),
+    "tools/tandem/serve_flags.cc": TEXT + ("services/common", "tools/load",
+                                           "tools/tandem"),
+    "tools/tandem/load_report.h": ("tools/load", "tools/tandem"),
+    "tools/tandem/load_report.cc": ("tools/load", "tools/tandem"),
     "tools/tandem/bench.cc": TEXT + ("engine/kernels", "tools/bench",
                                      "tools/tandem"),
 }

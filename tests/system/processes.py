@@ -56,9 +56,8 @@ class Cluster:
             for role, model in (("target", TARGET_MODEL),
                                 ("draft", DRAFT_MODEL)):
                 listen = "localhost:0" if tls else f"unix:{self.folder}/{role}"
-                self.start(role, "tandem-worker", "--role", role, "--model",
-                           model, "--listen", listen, "--compute-turn",
-                           self.folder / "turn", *self._tls(role))
+                self.start(role, *self.worker(role, model), "--listen", listen,
+                           *self._tls(role))
             self.start("coordinator", "tandem-coordinator",
                        "--target", self.address("target"),
                        "--draft", self.address("draft"),
@@ -71,6 +70,11 @@ class Cluster:
         except BaseException:
             self.stop()
             raise
+
+    def worker(self, role, model):
+        """A worker's program and its own flags."""
+        return ["tandem-worker", "--role", role, "--model", model,
+                "--compute-turn", self.folder / "turn"]
 
     def start(self, name, program, *arguments):
         with open(self.folder / f"{name}.log", "ab") as log:

@@ -16,6 +16,7 @@
 #include "engine/kernels/numerics_mode.h"
 #include "tools/bench/model_bench.h"
 #include "tools/bench/synthesize.h"
+#include "tools/tandem/bench_serve.h"
 #include "tools/tandem/command_line.h"
 #include "tools/tandem/json_output.h"
 
@@ -334,10 +335,13 @@ void AddSynthesizeCommand(CLI::App* app, CommandLine* line) {
 
 void AddBenchCommand(CLI::App* app, CommandLine* line) {
   CLI::App* command = app->add_subcommand(
-      "bench", "Measures how fast this machine runs a model.");
+      "bench",
+      "Measures how fast this machine runs a model, and how a service does "
+      "under load.");
   command->require_subcommand(1);
   AddModelCommand(command, line);
   AddSynthesizeCommand(command, line);
+  AddBenchServeCommand(command, line);
 }
 
 }  // namespace tandem::cli

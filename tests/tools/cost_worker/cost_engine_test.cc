@@ -1,0 +1,161 @@
+#include "tools/cost_worker/cost_engine.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "gmock/gmock.h"
+#include "tests/tools/cost_worker/cost_vocabulary.h"
+
+namespace tandem::bench {
+namespace {
+
+using ::testing::ElementsAre;
+
+// Keeps the best token of each row.
+class BestTokens final : public RowConsumer {
+ public:
+  void OnRow(size_t item, size_t row, absl::Span<float> logits) override {
+    items.push_back(item);
+    rows.push_back(row);
+    const auto best = std::max_element(logits.begin(), logits.end());
+    tokens.push_back(static_cast<TokenId>(best - logits.begin()));
+    finite.push_back(static_cast<int>(
+        std::count_if(logits.begin(), logits.end(), [](float logit) {
+          return logit != -std::numeric_limits<float>::infinity();
+        })));
+    // As the sampler may.
+    std::fill(logits.begin(), logits.end(), 5.0f);
+  }
+  std::vector<size_t> items;
+  std::vector<size_t> rows;
+  std::vector<TokenId> tokens;
+  std::vector<int> finite;
+};
+
+std::unique_ptr<CostEngine> MakeEngine(const CostEngineOptions& options = {}) {
+  auto engine = CostEngine::Create(DemoTokenizer(), options);
+  EXPECT_TRUE(engine.ok()) << engine.status();
+  return *std::move(engine);
+}
+
+TEST(CostEngineTest, RowsAreTheFunctionOfPositionAndToken) {
+  const auto engine = MakeEngine();
+  const SequenceId one = *engine->Open(100);
+  const SequenceId two = *engine->Open(100);
+  const std::vector<TokenId> tokens = {10, 11, 12};
+  const std::vector<StepItem> batch = {
+      {.sequence = one, .tokens = tokens, .rows = WantedRows::kAll},
+      {.sequence = two, .tokens = tokens, .rows = WantedRows::kLast}};
+  BestTokens best;
+  ASSERT_TRUE(engine->Step(batch, &best).ok());
+  EXPECT_THAT(best.items, ElementsAre(0, 0, 0, 1));
+  EXPECT_THAT(best.rows, ElementsAre(0, 1, 2, 0));
+  EXPECT_THAT(best.tokens,
+              ElementsAre(engine->NextToken(0, 10), engine->NextToken(1, 11),
+                          engine->NextToken(2, 12), engine->NextToken(2, 12)));
+  EXPECT_THAT(best.finite, ElementsAre(1, 1, 1, 1));
+  for (const TokenId id : best.tokens) {
+    EXPECT_EQ(engine->tokenizer().kind(id), TokenKind::kNormal);
+    EXPECT_FALSE(engine->tokenizer().IsEndOfGeneration(id));
+  }
+  // A rollback and the same again.
+  BestTokens again;
+  ASSERT_TRUE(engine
+                  ->Step({{.sequence = one,
+                           .position = 1,
+                           .tokens = absl::MakeSpan(tokens).subspan(1, 1),
+                           .rows = WantedRows::kAll}},
+                         &again)
+                  .ok());
+  EXPECT_THAT(again.tokens, ElementsAre(best.tokens[1]));
+}
+
+TEST(CostEngineTest, ADraftAgreesAtItsShareOfPositions) {
+  const auto target = MakeEngine();
+  CostEngineOptions options;
+  options.agreement = 0.8;
+  const auto draft = MakeEngine(options);
+  EXPECT_NE(draft->info().fingerprint, target->info().fingerprint);
+  EXPECT_EQ(MakeEngine()->info().fingerprint, target->info().fingerprint);
+  int agreed = 0;
+  constexpr int kPositions = 20000;
+  TokenId token = 10;
+  for (int position = 0; position < kPositions; ++position) {
+    const TokenId next = target->NextToken(position, token);
+    agreed += draft->NextToken(position, token) == next ? 1 : 0;
+    token = next;
+  }
+  // Binomial: a standard deviation is 57; six of them.
+  EXPECT_NEAR(agreed, 0.8 * kPositions, 340);
+}
+
+TEST(CostEngineTest, APassTakesItsTimeAtLeast) {
+  CostEngineOptions options;
+  options.step_base = std::chrono::microseconds(2000);
+  options.step_per_row = std::chrono::microseconds(500);
+  const auto engine = MakeEngine(options);
+  const SequenceId sequence = *engine->Open(10);
+  const std::vector<TokenId> tokens = {10, 11, 12, 13};
+  BestTokens best;
+  const auto began = std::chrono::steady_clock::now();
+  ASSERT_TRUE(
+      engine->Step({{.sequence = sequence, .tokens = tokens}}, &best).ok());
+  EXPECT_GE(std::chrono::steady_clock::now() - began,
+            std::chrono::microseconds(4000));
+  EXPECT_TRUE(best.tokens.empty());
+}
+
+TEST(CostEngineTest, SequencesAndPagesAreBounded) {
+  CostEngineOptions options;
+  options.sequences_max = 2;
+  options.kv_tokens = 10 * kCostPageTokens;
+  options.context_max = 8 * kCostPageTokens;
+  const auto engine = MakeEngine(options);
+  EXPECT_EQ(engine->Open(8 * kCostPageTokens + 1).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(engine->Open(0).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  const SequenceId first = *engine->Open(7 * kCostPageTokens + 1);
+  EXPECT_EQ(engine->kv_usage().pages_reserved, 8);
+  EXPECT_EQ(engine->Open(3 * kCostPageTokens).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  ASSERT_TRUE(engine->Open(2 * kCostPageTokens).ok());
+  EXPECT_EQ(engine->kv_usage().pages_reserved, 10);
+  EXPECT_EQ(engine->Open(1).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  engine->Close(first);
+  EXPECT_EQ(engine->kv_usage().pages_reserved, 2);
+  EXPECT_EQ(engine->kv_usage().pages_total, 10);
+  EXPECT_TRUE(engine->Open(1).ok());
+}
+
+TEST(CostEngineTest, WrongBatchesRunNothing) {
+  CostEngineOptions options;
+  options.rows_max = 3;
+  const auto engine = MakeEngine(options);
+  const SequenceId sequence = *engine->Open(4);
+  const std::vector<TokenId> good = {10, 11};
+  const std::vector<TokenId> outside = {engine->info().vocab_size};
+  const std::vector<TokenId> many = {1, 2, 3, 4};
+  const std::vector<std::vector<StepItem>> batches = {
+      {},
+      {{.sequence = sequence + 1, .tokens = good}},
+      {{.sequence = sequence, .position = 1, .tokens = good}},
+      {{.sequence = sequence, .position = -1, .tokens = good}},
+      {{.sequence = sequence, .tokens = {}}},
+      {{.sequence = sequence, .tokens = outside}},
+      {{.sequence = sequence, .tokens = many}},
+      {{.sequence = sequence, .tokens = good},
+       {.sequence = sequence, .tokens = absl::MakeSpan(good).first(1)}}};
+  BestTokens best;
+  for (const std::vector<StepItem>& batch : batches) {
+    EXPECT_EQ(engine->Step(batch, &best).code(),
+              absl::StatusCode::kInvalidArgument);
+  }
+  EXPECT_TRUE(best.tokens.empty());
+  EXPECT_TRUE(
+      engine->Step({{.sequence = sequence, .tokens = good}}, &best).ok());
+}
+
+}  // namespace
+}  // namespace tandem::bench
