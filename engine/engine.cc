@@ -100,6 +100,11 @@ class CpuEngine : public Engine {
 
   void Close(SequenceId sequence) override { state_->kv().Close(sequence); }
 
+  SequenceState state(SequenceId sequence) const override {
+    const KvCache& kv = state_->kv();
+    return {.length = kv.length(sequence), .cut_min = kv.cut_min(sequence)};
+  }
+
   const EngineInfo& info() const override { return info_; }
   const Tokenizer& tokenizer() const override { return model_->tokenizer(); }
 

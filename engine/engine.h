@@ -52,10 +52,19 @@ struct EngineInfo {
   std::string fingerprint = {};
 };
 
+// Of the KV pool. A page is the memory of page_tokens tokens in all layers. A
+// sequence longer than its model's windows needs less than a page for each
+// page_tokens tokens.
 struct KvUsage {
   int64_t pages_total = 0;
-  int64_t pages_reserved = 0;
+  int64_t pages_reserved = 0;  // rounded up
   int page_tokens = 0;
+};
+
+struct SequenceState {
+  Position length = 0;  // tokens whose KV is there
+  // The lowest position that the sequence can be cut to.
+  Position cut_min = 0;
 };
 
 class Engine {
@@ -75,13 +84,20 @@ class Engine {
   // Runs every item and hands the wanted rows to `consumer`. At most
   // info().rows_max rows in all, each sequence at most once. Allocates
   // nothing. Errors: INVALID_ARGUMENT for an unknown sequence, a position
-  // above the sequence's length, a token id outside the vocabulary, or too
-  // many rows or tokens; then nothing has been run.
+  // above the sequence's length or below its cut_min, a token id outside the
+  // vocabulary, or too many rows or tokens; then nothing has been run.
+  //
+  // cut_min is 0 but for a model with windows, whose layers keep what a window
+  // needs: there a sequence can be cut back by kKvRollbackTokens from the
+  // greatest length that it has had, at least.
   virtual absl::Status Step(absl::Span<const StepItem> batch,
                             RowConsumer* consumer) = 0;
 
   // Frees the sequence's pages.
   virtual void Close(SequenceId sequence) = 0;
+
+  // `sequence` is open.
+  virtual SequenceState state(SequenceId sequence) const = 0;
 
   virtual const EngineInfo& info() const = 0;
   virtual const Tokenizer& tokenizer() const = 0;

@@ -16,10 +16,6 @@
 namespace tandem {
 namespace {
 
-int64_t PagesFor(Position tokens) {
-  return (tokens + kKvPageTokens - 1) / kKvPageTokens;
-}
-
 int64_t ElementBytes(KvType type) { return type == KvType::kBf16 ? 2 : 4; }
 
 absl::Status OutOfMemory(const KvCacheOptions& options) {
@@ -55,8 +51,9 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(
   const std::optional<uint64_t> bytes = PoolBytes(options);
   // The pool is touched whole here, so that no later Step meets a machine
   // without memory; more than the machine has would end the process instead.
+  // (A page has at most as many slices as layers.)
   if (!bytes || *bytes > PhysicalBytes() ||
-      options.pages > std::numeric_limits<int32_t>::max()) {
+      options.pages > std::numeric_limits<int32_t>::max() / options.layers) {
     return OutOfMemory(options);
   }
   try {
@@ -68,19 +65,26 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(
 
 KvCache::KvCache(const KvCacheOptions& options)
     : options_(options),
+      layout_({.layers = options.layers,
+               .windows = options.windows,
+               .rows_max = options.rows_max}),
       row_bytes_(options.head_dim * ElementBytes(options.type)),
       block_bytes_(kKvPageTokens * row_bytes_),
-      page_bytes_(options.layers * options.kv_heads * 2 * block_bytes_),
+      slice_bytes_(layout_.slice_layers() * options.kv_heads * 2 *
+                   block_bytes_),
+      slices_(options.pages * layout_.slices_per_page()),
       slots_(std::min<int64_t>(options.sequences_max, options.pages)),
-      slot_pages_(std::min(options.pages, PagesFor(options.context_max))),
-      pool_(options.pages * page_bytes_),
-      free_(options.pages),
-      page_table_(slots_ * slot_pages_),
+      slot_pages_(layout_.LongestPages(
+          slices_, KvLayout::PagesFor(options.context_max))),
+      slot_entries_(layout_.TableEntries(slot_pages_)),
+      pool_(slices_ * slice_bytes_),
+      free_(slices_),
+      table_(slots_ * slot_entries_),
       sequences_(slots_),
       free_slots_(slots_) {
   // Stacks whose first pops are 0, 1, 2, ...
-  for (int64_t i = 0; i < options.pages; ++i) {
-    free_[i] = static_cast<int32_t>(options.pages - 1 - i);
+  for (int64_t i = 0; i < slices_; ++i) {
+    free_[i] = static_cast<int32_t>(slices_ - 1 - i);
   }
   for (int64_t i = 0; i < slots_; ++i) {
     free_slots_[i] = static_cast<int32_t>(slots_ - 1 - i);
@@ -96,46 +100,73 @@ absl::StatusOr<SequenceId> KvCache::Open(Position tokens_max) {
                      absl::StrCat("a sequence holds 1 to ", longest,
                                   " tokens, ", tokens_max, " asked for"));
   }
-  const int64_t pages = PagesFor(tokens_max);
   if (free_slots_.empty()) {
     return MakeError(
         absl::StatusCode::kResourceExhausted, {kReasonExhausted, {}},
         absl::StrCat("all ", slots_, " sequences are in use; try later"));
   }
-  if (pages > static_cast<int64_t>(free_.size())) {
-    return MakeError(
-        absl::StatusCode::kResourceExhausted, {kReasonExhausted, {}},
-        absl::StrCat(pages, " KV pages are needed, ", free_.size(), " of ",
-                     options_.pages, " are free; try later"));
+  const int64_t wanted = layout_.SlicesFor(tokens_max);
+  if (wanted > static_cast<int64_t>(free_.size())) {
+    return NoMemoryFor(wanted);
   }
   const int64_t slot = free_slots_.back();
   free_slots_.pop_back();
   Sequence& sequence = sequences_[slot];
   sequence.id = static_cast<SequenceId>(sequence.generation * slots_ + slot);
   sequence.length = 0;
+  sequence.reached = 0;
   sequence.tokens_max = tokens_max;
-  sequence.pages = pages;
   sequence.batch = 0;
-  for (int64_t i = 0; i < pages; ++i) {
-    page_table_[slot * slot_pages_ + i] = free_.back();
+  ForEachSlice(slot, tokens_max, [this](int32_t* slice) {
+    *slice = free_.back();
     free_.pop_back();
-  }
-  pages_reserved_.fetch_add(pages, std::memory_order_relaxed);
+  });
+  UpdateReserved();
   return sequence.id;
 }
 
 void KvCache::Close(SequenceId sequence) {
   const int64_t slot = SlotOf(sequence);
   Sequence& closed = sequences_[slot];
-  for (int64_t i = closed.pages - 1; i >= 0; --i) {
-    free_.push_back(page_table_[slot * slot_pages_ + i]);
-  }
-  pages_reserved_.fetch_sub(closed.pages, std::memory_order_relaxed);
+  ForEachSlice(slot, closed.tokens_max,
+               [this](int32_t* slice) { free_.push_back(*slice); });
+  UpdateReserved();
   closed.id = kClosed;
   const int64_t generations = std::numeric_limits<SequenceId>::max() / slots_;
   closed.generation =
       static_cast<int32_t>((closed.generation + 1) % generations);
   free_slots_.push_back(static_cast<int32_t>(slot));
+}
+
+template <typename Body>
+void KvCache::ForEachSlice(int64_t slot, Position tokens_max,
+                           const Body& body) {
+  const int64_t pages = KvLayout::PagesFor(tokens_max);
+  for (int64_t slice = 0; slice < layout_.slices_per_page(); ++slice) {
+    const int64_t own = layout_.PagesOf(slice, pages);
+    for (int64_t page = 0; page < own; ++page) {
+      body(&SliceAt(slot, slice, page));
+    }
+  }
+}
+
+void KvCache::UpdateReserved() {
+  slices_reserved_.store(slices_ - static_cast<int64_t>(free_.size()),
+                         std::memory_order_relaxed);
+}
+
+int64_t KvCache::pages_reserved() const {
+  const int64_t slices = slices_reserved_.load(std::memory_order_relaxed);
+  return (slices + layout_.slices_per_page() - 1) / layout_.slices_per_page();
+}
+
+absl::Status KvCache::NoMemoryFor(int64_t slices) const {
+  const int64_t a_page = layout_.slices_per_page();
+  return MakeError(
+      absl::StatusCode::kResourceExhausted, {kReasonExhausted, {}},
+      absl::StrCat((slices + a_page - 1) / a_page, " KV pages are needed, ",
+                   static_cast<int64_t>(free_.size()) / a_page, " of ",
+                   options_.pages, " are free; try later"));
 }
 
 bool KvCache::IsOpen(SequenceId sequence) const {
@@ -150,10 +181,17 @@ Position KvCache::tokens_max(SequenceId sequence) const {
   return Get(sequence).tokens_max;
 }
 
-void KvCache::SetLength(SequenceId sequence, Position length) {
+Position KvCache::cut_min(SequenceId sequence) const {
+  return layout_.CutMin(Get(sequence).reached);
+}
+
+void KvCache::Extend(SequenceId sequence, Position position, int64_t count) {
   Sequence& changed = sequences_[SlotOf(sequence)];
-  TANDEM_CHECK(length >= 0 && length <= changed.tokens_max);
-  changed.length = length;
+  TANDEM_CHECK(position <= changed.length &&
+               position >= layout_.CutMin(changed.reached));
+  TANDEM_CHECK(count >= 0 && position + count <= changed.tokens_max);
+  changed.length = position + count;
+  changed.reached = std::max(changed.reached, changed.length);
 }
 
 bool KvCache::MarkInBatch(SequenceId sequence, uint64_t batch) {
@@ -192,10 +230,14 @@ int64_t KvCache::SlotOf(SequenceId sequence) const {
 int64_t KvCache::BlockOffset(SequenceId sequence, int64_t layer,
                              int64_t kv_head, int64_t block) const {
   const int64_t slot = sequence % slots_;
-  TANDEM_CHECK(block >= 0 && block < sequences_[slot].pages);
-  const int64_t page = page_table_[slot * slot_pages_ + block];
-  return page * page_bytes_ +
-         (layer * options_.kv_heads + kv_head) * 2 * block_bytes_;
+  TANDEM_CHECK(block >= 0 &&
+               block * kKvPageTokens < sequences_[slot].tokens_max);
+  const KvLayout::Place& place = layout_.PlaceOf(layer);
+  const int64_t slice =
+      table_[slot * slot_entries_ +
+             layout_.EntryOf(place.slice, block, slot_pages_)];
+  return slice * slice_bytes_ +
+         (place.layer * options_.kv_heads + kv_head) * 2 * block_bytes_;
 }
 
 }  // namespace tandem

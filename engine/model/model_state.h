@@ -115,7 +115,8 @@ class ModelState {
   }
 
   // OK when every item may be run: sequences open and each once, positions
-  // within, token ids below vocab_size, at most rows_max rows. Errors:
+  // from cut_min to the length, token ids below vocab_size, at most rows_max
+  // rows. Errors:
   // INVALID_ARGUMENT.
   absl::Status CheckBatch(absl::Span<const StepItem> batch);
 

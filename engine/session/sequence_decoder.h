@@ -67,9 +67,10 @@ class SequenceDecoder {
   // range and past kDraftLengthLimit or tokens_max are dropped with all after
   // them. Tokens that the sequence has there already are not run again. Errors
   // leave the sequence as it was: FAILED_PRECONDITION with WRONG_STATE
-  // (position above the known tokens or below generated_from - 1, or a request
-  // is active), INVALID_ARGUMENT (no tokens, ids out of range, past
-  // tokens_max).
+  // (position above the known tokens or below generated_from - 1, tokens that
+  // replace ones which the engine can not take back any more, or a request is
+  // active), INVALID_ARGUMENT (no tokens, ids out of range, past tokens_max).
+  // What an earlier request drafted or verified can always be taken back.
   absl::Status BeginPropose(Position position, absl::Span<const TokenId> tokens,
                             int draft_length);
   absl::Status BeginVerify(Position position, absl::Span<const TokenId> tokens,
@@ -102,6 +103,10 @@ class SequenceDecoder {
 
   absl::Status CheckRequest(Position position,
                             absl::Span<const TokenId> tokens) const;
+  // Tokens that stay run where `tokens` follow at `position`: the last one is
+  // run in any case, as its row is wanted.
+  Position CachedWith(Position position,
+                      absl::Span<const TokenId> tokens) const;
   // Makes the sequence end with `tokens` at `position`; cached_ is cut where
   // they differ from what was run.
   void Replace(Position position, absl::Span<const TokenId> tokens);

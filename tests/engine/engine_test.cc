@@ -203,6 +203,43 @@ TEST(EngineTest, RollbackGivesTheSameRowsAgain) {
   EXPECT_EQ(run(0, {1, 10, 20, 30, 40, 50}), first);
 }
 
+// A model whose layers all have a window of 8: beyond 2 pages a sequence takes
+// no more memory, and is cut back 17 tokens at least.
+TEST(EngineTest, WindowsBoundMemoryAndHowFarASequenceIsCutBack) {
+  TinyModel tiny(TinyModelSpec{});
+  tiny.metadata["llama.attention.sliding_window"] = uint32_t{8};
+  const auto model = LoadTiny(tiny);
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto engine = Engine::Load(*model, {.kv_tokens = 64, .rows_max = 16});
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  const SequenceId id = *(*engine)->Open(250);
+  EXPECT_EQ((*engine)->kv_usage().pages_reserved, 2);
+  const std::vector<TokenId> tokens(10, 7);
+  const auto step = [&](Position position) {
+    Checksum consumer;
+    const StepItem item = {
+        .sequence = id, .position = position, .tokens = tokens};
+    return (*engine)->Step({&item, 1}, &consumer);
+  };
+  Position reached = 0;
+  for (; reached < 250; reached += 10) {
+    ASSERT_TRUE(step(reached).ok());
+    const SequenceState state = (*engine)->state(id);
+    EXPECT_EQ(state.length, reached + 10);
+    EXPECT_LE(state.cut_min, std::max<Position>(0, reached + 10 - 17));
+  }
+  const Position cut_min = (*engine)->state(id).cut_min;
+  EXPECT_GT(cut_min, 0);
+  const absl::Status refused = step(cut_min - 1);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(GetErrorDetail(refused)->reason, kReasonWrongState);
+  EXPECT_THAT(std::string(refused.message()),
+              ::testing::HasSubstr("the lowest that the sequence can be cut"));
+  EXPECT_EQ((*engine)->state(id).length, 250);
+  EXPECT_TRUE(step(cut_min).ok());
+  EXPECT_EQ((*engine)->state(id).length, cut_min + 10);
+}
+
 // After a warm-up a Step with its regions, KV and logits allocates nothing.
 // (In float modes oneDNN keeps its own counsel.)
 TEST(EngineTest, StepAllocatesNothing) {

@@ -27,6 +27,9 @@ std::unique_ptr<KvCache> MakeCache(const KvCacheOptions& options = kOptions) {
   return *std::move(cache);
 }
 
+// Tokens that the random schedules put into a sequence at once at most.
+constexpr int64_t kRowsMax = 30;
+
 std::string ReasonOf(const absl::Status& status) {
   const std::optional<ErrorDetail> detail = GetErrorDetail(status);
   return detail ? detail->reason : "";
@@ -148,17 +151,24 @@ void Write(KvCache* cache, SequenceId id, Position position, float* next,
   }
 }
 
-// Every position below the length reads back what was written last.
+// Every position below the length that a row from cut_min on can see reads
+// back what was written last.
 void ExpectEqual(const KvCache& cache, SequenceId id,
                  const PlainSequence& plain) {
   const Position length = cache.length(id);
+  const LayerWindows& windows = cache.options().windows;
   for (int64_t layer = 0; layer < kOptions.layers; ++layer) {
+    const Position seen =
+        windows.Has(layer)
+            ? std::max<Position>(0, cache.cut_min(id) + 1 - windows.window)
+            : 0;
     for (int64_t head = 0; head < kOptions.kv_heads; ++head) {
-      for (Position first = 0; first < length; first += kKvPageTokens) {
+      for (Position first = seen / kKvPageTokens * kKvPageTokens;
+           first < length; first += kKvPageTokens) {
         const int64_t count = std::min<int64_t>(kKvPageTokens, length - first);
         const KvCache::Block block =
             cache.BlockAt(id, layer, head, first / kKvPageTokens);
-        for (int64_t t = 0; t < count; ++t) {
+        for (int64_t t = std::max<int64_t>(0, seen - first); t < count; ++t) {
           const float wanted = plain.keys.at({layer, head, first + t});
           for (int64_t i = 0; i < kOptions.head_dim; ++i) {
             ASSERT_EQ(
@@ -175,9 +185,13 @@ void ExpectEqual(const KvCache& cache, SequenceId id,
 }
 
 // Random opens, appends, cuts and closes against the plain model.
-TEST(KvCacheTest, KeepsEverySequenceApartUnderRandomSchedules) {
+void RunRandomSchedule(const KvCacheOptions& options) {
   TinyRandom random(7);
-  const std::unique_ptr<KvCache> cache = MakeCache();
+  const std::unique_ptr<KvCache> cache = MakeCache(options);
+  const KvLayout layout({.layers = options.layers,
+                         .windows = options.windows,
+                         .rows_max = options.rows_max});
+  int64_t limited_cuts = 0;
   std::map<SequenceId, PlainSequence> open;
   float next = 0;
   for (int step = 0; step < 3000; ++step) {
@@ -194,22 +208,61 @@ TEST(KvCacheTest, KeepsEverySequenceApartUnderRandomSchedules) {
         cache->Close(id);
         open.erase(chosen);
       } else {
-        const Position start = random.Below(cache->length(id) + 1);
-        const Position end =
-            std::min(start + random.Below(40), chosen->second.tokens_max);
-        cache->SetLength(id, end);
+        const Position cut_min = cache->cut_min(id);
+        limited_cuts += cut_min > 0 ? 1 : 0;
+        const Position start =
+            cut_min + random.Below(cache->length(id) - cut_min + 1);
+        const Position end = std::min(start + random.Below(kRowsMax + 1),
+                                      chosen->second.tokens_max);
+        cache->Extend(id, start, end - start);
         for (Position p = start; p < end; ++p) {
           Write(cache.get(), id, p, &next, &chosen->second);
         }
       }
     }
-    int64_t pages = 0;
+    int64_t slices = 0;
     for (const auto& [id, plain] : open) {
-      pages += (plain.tokens_max + kKvPageTokens - 1) / kKvPageTokens;
+      slices += layout.SlicesFor(plain.tokens_max);
       if (step % 20 == 0) ExpectEqual(*cache, id, plain);
     }
-    ASSERT_EQ(cache->pages_reserved(), pages);
+    const int64_t a_page = layout.slices_per_page();
+    ASSERT_EQ(cache->pages_reserved(), (slices + a_page - 1) / a_page);
   }
+  EXPECT_EQ(limited_cuts > 0, options.windows.window > 0);
+}
+
+TEST(KvCacheTest, KeepsEverySequenceApartUnderRandomSchedules) {
+  RunRandomSchedule(kOptions);
+}
+
+TEST(KvCacheTest, KeepsWhatWindowsSeeUnderRandomSchedules) {
+  for (const int64_t period : {0, 2}) {
+    for (const Position window : {1, 33, 50}) {
+      KvCacheOptions options = kOptions;
+      options.windows = {.window = window, .period = period};
+      options.rows_max = kRowsMax;
+      RunRandomSchedule(options);
+    }
+  }
+}
+
+// One layer of two with a window: beyond the ring of 3 pages a sequence takes
+// half a page for each page of tokens.
+TEST(KvCacheTest, WindowedLayersStopTakingMemory) {
+  KvCacheOptions options = kOptions;
+  options.context_max = 100 * kKvPageTokens;
+  options.windows = {.window = 40, .period = 2};
+  options.rows_max = 20;
+  const std::unique_ptr<KvCache> cache = MakeCache(options);
+  const absl::StatusOr<SequenceId> longest = cache->Open(17 * kKvPageTokens);
+  ASSERT_TRUE(longest.ok()) << longest.status();
+  EXPECT_EQ(cache->pages_reserved(), 10);
+  EXPECT_EQ(cache->Open(1).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(cache->Open(17 * kKvPageTokens + 1).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  cache->Close(*longest);
+  EXPECT_EQ(cache->pages_reserved(), 0);
 }
 
 }  // namespace

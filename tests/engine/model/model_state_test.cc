@@ -65,7 +65,7 @@ class CheckBatchTest : public ::testing::Test {
   void SetUp() override {
     first_ = *state_->kv().Open(20);
     second_ = *state_->kv().Open(20);
-    state_->kv().SetLength(first_, 5);
+    state_->kv().Extend(first_, 0, 5);
   }
 
   void ExpectInvalid(const std::vector<StepItem>& batch,

@@ -67,6 +67,8 @@ struct FakeEngineOptions {
   int rows_max = 64;
   int sequences_max = 8;
   std::string changed_piece = {};
+  // Tokens that a sequence can be cut back by at most, as with windows; 0: any.
+  Position rollback_max = 0;
 };
 
 class FakeEngine : public Engine {
@@ -77,6 +79,7 @@ class FakeEngine : public Engine {
   absl::Status Step(absl::Span<const StepItem> batch,
                     RowConsumer* consumer) override;
   void Close(SequenceId sequence) override;
+  SequenceState state(SequenceId sequence) const override;
   const EngineInfo& info() const override { return info_; }
   const Tokenizer& tokenizer() const override { return tokenizer_; }
   KvUsage kv_usage() const override;
@@ -96,8 +99,9 @@ class FakeEngine : public Engine {
 
  private:
   struct Sequence {
-    Position tokens_max;
-    std::vector<TokenId> tokens;
+    Position tokens_max = 0;
+    Position reached = 0;  // the greatest length so far
+    std::vector<TokenId> tokens = {};
   };
 
   absl::Status CheckBatch(absl::Span<const StepItem> batch) const;

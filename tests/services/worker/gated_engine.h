@@ -29,6 +29,9 @@ class GatedEngine : public Engine {
   absl::Status Step(absl::Span<const StepItem> batch,
                     RowConsumer* consumer) override;
   void Close(SequenceId sequence) override;
+  SequenceState state(SequenceId sequence) const override {
+    return fake_.state(sequence);
+  }
   const EngineInfo& info() const override { return fake_.info(); }
   const Tokenizer& tokenizer() const override { return fake_.tokenizer(); }
   KvUsage kv_usage() const override;
