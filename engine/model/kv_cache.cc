@@ -82,6 +82,14 @@ KvCache::KvCache(const KvCacheOptions& options)
       table_(slots_ * slot_entries_),
       sequences_(slots_),
       free_slots_(slots_) {
+  if (options.prefix_cache) {
+    prefix_.emplace(
+        PrefixCacheOptions{.entries = options.pages,
+                           .slices_per_page = layout_.slices_per_page(),
+                           .buckets = options.prefix_buckets});
+    page_tokens_.resize(slices_ * kKvPageTokens);
+    page_slices_.resize(layout_.slices_per_page());
+  }
   // Stacks whose first pops are 0, 1, 2, ...
   for (int64_t i = 0; i < slices_; ++i) {
     free_[i] = static_cast<int32_t>(slices_ - 1 - i);
@@ -91,46 +99,137 @@ KvCache::KvCache(const KvCacheOptions& options)
   }
 }
 
-absl::StatusOr<SequenceId> KvCache::Open(Position tokens_max) {
+absl::Status KvCache::CheckOpen(const SequenceOptions& options) const {
   const Position longest =
       std::min(options_.context_max, slot_pages_ * kKvPageTokens);
-  if (tokens_max < 1 || tokens_max > longest) {
-    return MakeError(absl::StatusCode::kInvalidArgument,
-                     {kReasonContextExceeded, {}},
-                     absl::StrCat("a sequence holds 1 to ", longest,
-                                  " tokens, ", tokens_max, " asked for"));
+  const Position tokens = static_cast<Position>(options.tokens.size());
+  if (options.tokens_max < 1 || options.tokens_max > longest) {
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, {kReasonContextExceeded, {}},
+        absl::StrCat("a sequence holds 1 to ", longest, " tokens, ",
+                     options.tokens_max, " asked for"));
+  }
+  if (tokens > options.tokens_max) {
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, {kReasonContextExceeded, {}},
+        absl::StrCat("the sequence is to hold ", options.tokens_max,
+                     " tokens and begins with ", tokens));
   }
   if (free_slots_.empty()) {
     return MakeError(
         absl::StatusCode::kResourceExhausted, {kReasonExhausted, {}},
         absl::StrCat("all ", slots_, " sequences are in use; try later"));
   }
-  const int64_t wanted = layout_.SlicesFor(tokens_max);
-  if (wanted > static_cast<int64_t>(free_.size())) {
+  return absl::OkStatus();
+}
+
+absl::StatusOr<SequenceId> KvCache::Open(const SequenceOptions& options) {
+  TANDEM_RETURN_IF_ERROR(CheckOpen(options));
+  const int64_t slot = free_slots_.back();
+  Sequence& sequence = sequences_[slot];
+  sequence = {.generation = sequence.generation,
+              .tokens_max = options.tokens_max};
+  TakePrefix(options, &sequence);
+  const int64_t wanted = layout_.SlicesFor(options.tokens_max) -
+                         sequence.shared_pages * layout_.slices_per_page();
+  if (wanted > slices_unused()) {
+    LeavePrefix(&sequence);
     return NoMemoryFor(wanted);
   }
-  const int64_t slot = free_slots_.back();
   free_slots_.pop_back();
-  Sequence& sequence = sequences_[slot];
   sequence.id = static_cast<SequenceId>(sequence.generation * slots_ + slot);
-  sequence.length = 0;
-  sequence.reached = 0;
-  sequence.tokens_max = tokens_max;
-  sequence.batch = 0;
-  ForEachSlice(slot, tokens_max, [this](int32_t* slice) {
-    *slice = free_.back();
-    free_.pop_back();
-  });
-  UpdateReserved();
+  PrefixCache::Entry entry = sequence.last_entry;
+  for (int64_t page = sequence.shared_pages - 1; page >= 0; --page) {
+    for (int64_t i = 0; i < layout_.slices_per_page(); ++i) {
+      SliceAt(slot, i, page) = prefix_->slices(entry)[i];
+    }
+    entry = prefix_->parent(entry);
+  }
+  ForEachSlice(slot, sequence.shared_pages,
+               [this](int32_t* slice) { *slice = TakeSlice(); });
+  UpdateUsage();
   return sequence.id;
+}
+
+void KvCache::TakePrefix(const SequenceOptions& options, Sequence* sequence) {
+  if (!prefix_ || options.tokens.empty() || layout_.Wraps(options.tokens_max)) {
+    return;
+  }
+  sequence->shares = true;
+  sequence->tenant = DigestOfTenant(options.tenant);
+  // The last token is run in any case, so that there are logits.
+  sequence->fixed_pages =
+      (static_cast<int64_t>(options.tokens.size()) - 1) / kKvPageTokens;
+  while (sequence->shared_pages < sequence->fixed_pages) {
+    const PrefixCache::Entry entry = prefix_->Find(
+        {.parent = sequence->last_entry,
+         .tenant = &sequence->tenant,
+         .tokens = options.tokens.subspan(
+             sequence->shared_pages * kKvPageTokens, kKvPageTokens)});
+    if (entry == PrefixCache::kNone) break;
+    prefix_->Use(entry);
+    sequence->last_entry = entry;
+    ++sequence->shared_pages;
+  }
+  sequence->length = sequence->shared_pages * kKvPageTokens;
+  sequence->reached = sequence->length;
+}
+
+// The last page first: see PrefixCache.
+void KvCache::LeavePrefix(Sequence* sequence) {
+  while (sequence->last_entry != PrefixCache::kNone) {
+    const PrefixCache::Entry entry = sequence->last_entry;
+    sequence->last_entry = prefix_->parent(entry);
+    prefix_->Release(entry);
+  }
+}
+
+void KvCache::ShareFull(SequenceId sequence) {
+  const int64_t slot = SlotOf(sequence);
+  const Sequence& shared = sequences_[slot];
+  const int64_t full =
+      std::min(shared.fixed_pages, shared.length / kKvPageTokens);
+  if (shared.shared_pages >= full) return;
+  while (shared.shared_pages < full) SharePage(slot);
+  UpdateUsage();
+}
+
+// A page of the same tokens may be kept already, with the same bits: then that
+// one is used, and the own one is free.
+void KvCache::SharePage(int64_t slot) {
+  Sequence& sequence = sequences_[slot];
+  const int64_t page = sequence.shared_pages;
+  for (size_t i = 0; i < page_slices_.size(); ++i) {
+    page_slices_[i] = SliceAt(slot, static_cast<int64_t>(i), page);
+  }
+  const PrefixCache::Key key = {.parent = sequence.last_entry,
+                                .tenant = &sequence.tenant,
+                                .tokens = TokensOf(slot, page)};
+  PrefixCache::Entry entry = prefix_->Find(key);
+  if (entry == PrefixCache::kNone) {
+    entry = prefix_->Add(key, page_slices_);
+  } else {
+    prefix_->Use(entry);
+    for (size_t i = 0; i < page_slices_.size(); ++i) {
+      free_.push_back(page_slices_[i]);
+      SliceAt(slot, static_cast<int64_t>(i), page) = prefix_->slices(entry)[i];
+    }
+  }
+  sequence.last_entry = entry;
+  ++sequence.shared_pages;
 }
 
 void KvCache::Close(SequenceId sequence) {
   const int64_t slot = SlotOf(sequence);
   Sequence& closed = sequences_[slot];
-  ForEachSlice(slot, closed.tokens_max,
+  if (closed.shares) {
+    const int64_t full = closed.length / kKvPageTokens;
+    while (closed.shared_pages < full) SharePage(slot);
+  }
+  ForEachSlice(slot, closed.shared_pages,
                [this](int32_t* slice) { free_.push_back(*slice); });
-  UpdateReserved();
+  LeavePrefix(&closed);
+  UpdateUsage();
   closed.id = kClosed;
   const int64_t generations = std::numeric_limits<SequenceId>::max() / slots_;
   closed.generation =
@@ -139,20 +238,42 @@ void KvCache::Close(SequenceId sequence) {
 }
 
 template <typename Body>
-void KvCache::ForEachSlice(int64_t slot, Position tokens_max,
-                           const Body& body) {
-  const int64_t pages = KvLayout::PagesFor(tokens_max);
+void KvCache::ForEachSlice(int64_t slot, int64_t first, const Body& body) {
+  const int64_t pages = KvLayout::PagesFor(sequences_[slot].tokens_max);
   for (int64_t slice = 0; slice < layout_.slices_per_page(); ++slice) {
     const int64_t own = layout_.PagesOf(slice, pages);
-    for (int64_t page = 0; page < own; ++page) {
+    for (int64_t page = first; page < own; ++page) {
       body(&SliceAt(slot, slice, page));
     }
   }
 }
 
-void KvCache::UpdateReserved() {
-  slices_reserved_.store(slices_ - static_cast<int64_t>(free_.size()),
-                         std::memory_order_relaxed);
+absl::Span<TokenId> KvCache::TokensOf(int64_t slot, int64_t page) {
+  const int64_t first = SliceAt(slot, 0, page);
+  return absl::MakeSpan(page_tokens_)
+      .subspan(first * kKvPageTokens, kKvPageTokens);
+}
+
+int32_t KvCache::TakeSlice() {
+  if (free_.empty()) {
+    const absl::Span<const int32_t> slices = prefix_->Evict();
+    free_.insert(free_.end(), slices.begin(), slices.end());
+  }
+  const int32_t slice = free_.back();
+  free_.pop_back();
+  return slice;
+}
+
+int64_t KvCache::slices_unused() const {
+  const int64_t cached = prefix_ ? prefix_->unused() : 0;
+  return static_cast<int64_t>(free_.size()) +
+         cached * layout_.slices_per_page();
+}
+
+void KvCache::UpdateUsage() {
+  slices_reserved_.store(slices_ - slices_unused(), std::memory_order_relaxed);
+  pages_cached_.store(prefix_ ? prefix_->unused() : 0,
+                      std::memory_order_relaxed);
 }
 
 int64_t KvCache::pages_reserved() const {
@@ -165,8 +286,8 @@ absl::Status KvCache::NoMemoryFor(int64_t slices) const {
   return MakeError(
       absl::StatusCode::kResourceExhausted, {kReasonExhausted, {}},
       absl::StrCat((slices + a_page - 1) / a_page, " KV pages are needed, ",
-                   static_cast<int64_t>(free_.size()) / a_page, " of ",
-                   options_.pages, " are free; try later"));
+                   slices_unused() / a_page, " of ", options_.pages,
+                   " are free; try later"));
 }
 
 bool KvCache::IsOpen(SequenceId sequence) const {
@@ -182,16 +303,25 @@ Position KvCache::tokens_max(SequenceId sequence) const {
 }
 
 Position KvCache::cut_min(SequenceId sequence) const {
-  return layout_.CutMin(Get(sequence).reached);
+  const Sequence& cut = Get(sequence);
+  return std::max(layout_.CutMin(cut.reached),
+                  cut.shared_pages * kKvPageTokens);
 }
 
-void KvCache::Extend(SequenceId sequence, Position position, int64_t count) {
-  Sequence& changed = sequences_[SlotOf(sequence)];
-  TANDEM_CHECK(position <= changed.length &&
-               position >= layout_.CutMin(changed.reached));
-  TANDEM_CHECK(count >= 0 && position + count <= changed.tokens_max);
-  changed.length = position + count;
-  changed.reached = std::max(changed.reached, changed.length);
+void KvCache::Extend(SequenceId sequence, Position position,
+                     absl::Span<const TokenId> tokens) {
+  const int64_t slot = SlotOf(sequence);
+  Sequence& changed = sequences_[slot];
+  const Position end = position + static_cast<Position>(tokens.size());
+  TANDEM_CHECK(position <= changed.length && position >= cut_min(sequence));
+  TANDEM_CHECK(end <= changed.tokens_max);
+  changed.length = end;
+  changed.reached = std::max(changed.reached, end);
+  if (!changed.shares) return;
+  for (const TokenId token : tokens) {
+    TokensOf(slot, position / kKvPageTokens)[position % kKvPageTokens] = token;
+    ++position;
+  }
 }
 
 bool KvCache::MarkInBatch(SequenceId sequence, uint64_t batch) {
@@ -203,6 +333,7 @@ bool KvCache::MarkInBatch(SequenceId sequence, uint64_t batch) {
 
 KvCache::Slot KvCache::At(SequenceId sequence, int64_t layer, int64_t kv_head,
                           Position position) {
+  TANDEM_CHECK(position >= Get(sequence).shared_pages * kKvPageTokens);
   uint8_t* keys = pool_.data() + BlockOffset(sequence, layer, kv_head,
                                              position / kKvPageTokens);
   const int64_t in_block = position % kKvPageTokens;

@@ -82,7 +82,8 @@ absl::StatusOr<std::unique_ptr<ModelState>> ModelState::Create(
                        .context_max = options.context_max,
                        .sequences_max = options.sequences_max,
                        .windows = config.windows(),
-                       .rows_max = options.rows_max}));
+                       .rows_max = options.rows_max,
+                       .prefix_cache = options.prefix_cache}));
   try {
     std::unique_ptr<ModelState> state(new ModelState(config, options));
     state->kv_ = std::move(kv);

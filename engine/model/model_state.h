@@ -1,6 +1,6 @@
 // What passes of one model change: the KV cache, the activations, the thread
-// team. Owned by an engine and used on its compute thread; kv().pages_reserved
-// alone may be read from any thread. Allocates nothing after Create.
+// team. Owned by an engine and used on its compute thread; the page
+// counts of kv() may be read from any thread. Allocates nothing after Create.
 
 #ifndef TANDEM_ENGINE_MODEL_MODEL_STATE_H_
 #define TANDEM_ENGINE_MODEL_MODEL_STATE_H_
@@ -39,6 +39,7 @@ struct ModelStateOptions {
   int64_t kv_pages = 0;
   int rows_max = 0;
   int sequences_max = 0;
+  bool prefix_cache = false;
 };
 
 // One token of a pass.

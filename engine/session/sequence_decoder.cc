@@ -76,7 +76,9 @@ absl::StatusOr<std::unique_ptr<SequenceDecoder>> SequenceDecoder::Open(
     Engine* engine, SequenceDecoderOptions options) {
   TANDEM_RETURN_IF_ERROR(CheckOptions(options, engine->info().vocab_size));
   TANDEM_ASSIGN_OR_RETURN(const SequenceId sequence,
-                          engine->Open(options.tokens_max));
+                          engine->Open({.tokens_max = options.tokens_max,
+                                        .tokens = options.tokens,
+                                        .tenant = options.tenant}));
   return absl::WrapUnique(
       new SequenceDecoder(engine, sequence, std::move(options)));
 }
@@ -88,7 +90,9 @@ SequenceDecoder::SequenceDecoder(Engine* engine, SequenceId sequence,
       options_(std::move(options)),
       processor_(options_.options, engine->info().vocab_size, options_.tokens,
                  options_.generated_from),
-      tokens_(std::move(options_.tokens)) {}
+      tokens_(std::move(options_.tokens)),
+      cached_(engine->state(sequence).length),
+      tokens_found_(cached_) {}
 
 SequenceDecoder::~SequenceDecoder() { engine_->Close(sequence_); }
 

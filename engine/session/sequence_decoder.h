@@ -17,6 +17,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -39,6 +40,8 @@ struct SequenceDecoderOptions {
   // tokens.size() .. the engine's context.
   Position tokens_max = 0;
   GenOptions options = {};  // validated here, with a seed
+  // Only sequences of one tenant share KV.
+  std::string tenant = {};
 };
 
 // What a request came to.
@@ -75,6 +78,9 @@ class SequenceDecoder {
                             int draft_length);
   absl::Status BeginVerify(Position position, absl::Span<const TokenId> tokens,
                            absl::Span<const TokenId> draft);
+
+  // Of the opening tokens, those whose KV was there: they are not run.
+  Position tokens_found() const { return tokens_found_; }
 
   // True while tokens wait to be run (prefill or a request).
   bool has_work() const;
@@ -124,7 +130,8 @@ class SequenceDecoder {
   // The session's tokens, then the draft of the request; the engine's KV holds
   // the first cached_ of them.
   std::vector<TokenId> tokens_;
-  Position cached_ = 0;
+  Position cached_;
+  const Position tokens_found_;
   Position item_tokens_ = 0;  // of the item under way
   bool prefill_rests_ = false;
 

@@ -49,7 +49,7 @@ class Fixture {
                   .sequences_max = 4});
     EXPECT_TRUE(state.ok()) << state.status();
     state_ = *std::move(state);
-    sequence_ = *state_->kv().Open(kContext);
+    sequence_ = *state_->kv().Open({.tokens_max = kContext});
     TinyRandom random(3);
     std::vector<float> row(config_.head_dim);
     for (Position at = 0; at < kContext; ++at) {

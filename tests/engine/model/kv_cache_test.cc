@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <optional>
@@ -37,8 +38,10 @@ std::string ReasonOf(const absl::Status& status) {
 
 TEST(KvCacheTest, ReservesWholePagesAtOpen) {
   const std::unique_ptr<KvCache> cache = MakeCache();
-  const absl::StatusOr<SequenceId> one = cache->Open(kKvPageTokens);
-  const absl::StatusOr<SequenceId> two = cache->Open(kKvPageTokens + 1);
+  const absl::StatusOr<SequenceId> one =
+      cache->Open({.tokens_max = kKvPageTokens});
+  const absl::StatusOr<SequenceId> two =
+      cache->Open({.tokens_max = kKvPageTokens + 1});
   ASSERT_TRUE(one.ok() && two.ok());
   EXPECT_EQ(cache->pages_reserved(), 3);
   EXPECT_EQ(cache->length(*two), 0);
@@ -53,31 +56,35 @@ TEST(KvCacheTest, RefusesWhatCanNeverFit) {
   const std::unique_ptr<KvCache> cache = MakeCache();
   for (const Position tokens : {Position{0}, Position{-1},
                                 kOptions.context_max + 1, Position{1} << 40}) {
-    const absl::Status status = cache->Open(tokens).status();
+    const absl::Status status = cache->Open({.tokens_max = tokens}).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << tokens;
     EXPECT_EQ(ReasonOf(status), kReasonContextExceeded);
   }
   KvCacheOptions small = kOptions;
   small.pages = 2;  // less than a context
-  EXPECT_EQ(MakeCache(small)->Open(2 * kKvPageTokens + 1).status().code(),
+  EXPECT_EQ(MakeCache(small)
+                ->Open({.tokens_max = 2 * kKvPageTokens + 1})
+                .status()
+                .code(),
             absl::StatusCode::kInvalidArgument);
 }
 
 TEST(KvCacheTest, SaysWhenPagesOrSequencesAreUsedUp) {
   const std::unique_ptr<KvCache> cache = MakeCache();
-  ASSERT_TRUE(cache->Open(5 * kKvPageTokens).ok());
-  ASSERT_TRUE(cache->Open(4 * kKvPageTokens).ok());
-  const absl::Status no_page = cache->Open(2 * kKvPageTokens).status();
+  ASSERT_TRUE(cache->Open({.tokens_max = 5 * kKvPageTokens}).ok());
+  ASSERT_TRUE(cache->Open({.tokens_max = 4 * kKvPageTokens}).ok());
+  const absl::Status no_page =
+      cache->Open({.tokens_max = 2 * kKvPageTokens}).status();
   EXPECT_EQ(no_page.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(ReasonOf(no_page), kReasonExhausted);
   EXPECT_EQ(cache->pages_reserved(), 9);  // nothing was taken
-  EXPECT_TRUE(cache->Open(1).ok());
+  EXPECT_TRUE(cache->Open({.tokens_max = 1}).ok());
 
   const std::unique_ptr<KvCache> other = MakeCache();
   for (int i = 0; i < kOptions.sequences_max; ++i) {
-    ASSERT_TRUE(other->Open(1).ok());
+    ASSERT_TRUE(other->Open({.tokens_max = 1}).ok());
   }
-  const absl::Status no_sequence = other->Open(1).status();
+  const absl::Status no_sequence = other->Open({.tokens_max = 1}).status();
   EXPECT_EQ(no_sequence.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(ReasonOf(no_sequence), kReasonExhausted);
 }
@@ -95,10 +102,10 @@ TEST(KvCacheTest, MoreMemoryThanTheMachineHasIsRefused) {
 
 TEST(KvCacheTest, IdsOfClosedSequencesAreUnknown) {
   const std::unique_ptr<KvCache> cache = MakeCache();
-  const SequenceId first = *cache->Open(1);
+  const SequenceId first = *cache->Open({.tokens_max = 1});
   EXPECT_TRUE(cache->IsOpen(first));
   cache->Close(first);
-  const SequenceId second = *cache->Open(1);
+  const SequenceId second = *cache->Open({.tokens_max = 1});
   EXPECT_NE(first, second);
   EXPECT_FALSE(cache->IsOpen(first));
   EXPECT_TRUE(cache->IsOpen(second));
@@ -108,8 +115,8 @@ TEST(KvCacheTest, IdsOfClosedSequencesAreUnknown) {
 
 TEST(KvCacheTest, MarksASequenceOncePerBatch) {
   const std::unique_ptr<KvCache> cache = MakeCache();
-  const SequenceId a = *cache->Open(1);
-  const SequenceId b = *cache->Open(1);
+  const SequenceId a = *cache->Open({.tokens_max = 1});
+  const SequenceId b = *cache->Open({.tokens_max = 1});
   EXPECT_TRUE(cache->MarkInBatch(a, 1));
   EXPECT_TRUE(cache->MarkInBatch(b, 1));
   EXPECT_FALSE(cache->MarkInBatch(a, 1));
@@ -120,7 +127,7 @@ TEST(KvCacheTest, Bf16TakesHalfTheBytes) {
   KvCacheOptions options = kOptions;
   options.type = KvType::kBf16;
   const std::unique_ptr<KvCache> cache = MakeCache(options);
-  const SequenceId id = *cache->Open(2);
+  const SequenceId id = *cache->Open({.tokens_max = 2});
   const auto* first = static_cast<const uint8_t*>(cache->At(id, 0, 0, 0).value);
   const auto* second =
       static_cast<const uint8_t*>(cache->At(id, 0, 0, 1).value);
@@ -198,7 +205,7 @@ void RunRandomSchedule(const KvCacheOptions& options) {
     const int64_t action = random.Below(8);
     if (action == 0) {
       const Position tokens = 1 + random.Below(kOptions.context_max);
-      const absl::StatusOr<SequenceId> id = cache->Open(tokens);
+      const absl::StatusOr<SequenceId> id = cache->Open({.tokens_max = tokens});
       if (id.ok()) open[*id].tokens_max = tokens;
     } else if (!open.empty()) {
       auto chosen = open.begin();
@@ -214,7 +221,7 @@ void RunRandomSchedule(const KvCacheOptions& options) {
             cut_min + random.Below(cache->length(id) - cut_min + 1);
         const Position end = std::min(start + random.Below(kRowsMax + 1),
                                       chosen->second.tokens_max);
-        cache->Extend(id, start, end - start);
+        cache->Extend(id, start, std::vector<TokenId>(end - start));
         for (Position p = start; p < end; ++p) {
           Write(cache.get(), id, p, &next, &chosen->second);
         }
@@ -254,12 +261,13 @@ TEST(KvCacheTest, WindowedLayersStopTakingMemory) {
   options.windows = {.window = 40, .period = 2};
   options.rows_max = 20;
   const std::unique_ptr<KvCache> cache = MakeCache(options);
-  const absl::StatusOr<SequenceId> longest = cache->Open(17 * kKvPageTokens);
+  const absl::StatusOr<SequenceId> longest =
+      cache->Open({.tokens_max = 17 * kKvPageTokens});
   ASSERT_TRUE(longest.ok()) << longest.status();
   EXPECT_EQ(cache->pages_reserved(), 10);
-  EXPECT_EQ(cache->Open(1).status().code(),
+  EXPECT_EQ(cache->Open({.tokens_max = 1}).status().code(),
             absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(cache->Open(17 * kKvPageTokens + 1).status().code(),
+  EXPECT_EQ(cache->Open({.tokens_max = 17 * kKvPageTokens + 1}).status().code(),
             absl::StatusCode::kInvalidArgument);
   cache->Close(*longest);
   EXPECT_EQ(cache->pages_reserved(), 0);

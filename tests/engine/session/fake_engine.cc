@@ -84,7 +84,8 @@ FakeEngine::FakeEngine(const FakeEngineOptions& options)
   info_.fingerprint = "fake";
 }
 
-absl::StatusOr<SequenceId> FakeEngine::Open(Position tokens_max) {
+absl::StatusOr<SequenceId> FakeEngine::Open(const SequenceOptions& options) {
+  const Position tokens_max = options.tokens_max;
   if (tokens_max < 1 || tokens_max > info_.context_max) {
     return MakeError(absl::StatusCode::kInvalidArgument,
                      {.reason = kReasonContextExceeded, .violations = {}},
@@ -95,8 +96,28 @@ absl::StatusOr<SequenceId> FakeEngine::Open(Position tokens_max) {
                      {.reason = kReasonExhausted, .violations = {}},
                      "no free sequence");
   }
-  sequences_[next_sequence_] = {.tokens_max = tokens_max};
+  const Position kept = KeptOf(options);
+  sequences_[next_sequence_] = {
+      .tokens_max = tokens_max,
+      .reached = kept,
+      .tokens = {options.tokens.begin(), options.tokens.begin() + kept},
+      .tenant = std::string(options.tenant)};
   return next_sequence_++;
+}
+
+Position FakeEngine::KeptOf(const SequenceOptions& options) const {
+  if (options_.kept_page_tokens == 0 || options.tokens.empty()) return 0;
+  Position longest = 0;
+  for (const Sequence& kept : kept_) {
+    if (kept.tenant != options.tenant) continue;
+    const auto differs =
+        std::mismatch(options.tokens.begin(), options.tokens.end() - 1,
+                      kept.tokens.begin(), kept.tokens.end())
+            .first;
+    longest = std::max(longest,
+                       static_cast<Position>(differs - options.tokens.begin()));
+  }
+  return longest / options_.kept_page_tokens * options_.kept_page_tokens;
 }
 
 absl::Status FakeEngine::CheckBatch(absl::Span<const StepItem> batch) const {
@@ -172,6 +193,7 @@ absl::Status FakeEngine::Step(absl::Span<const StepItem> batch,
 }
 
 void FakeEngine::Close(SequenceId sequence) {
+  if (options_.kept_page_tokens > 0) kept_.push_back(sequences_.at(sequence));
   TANDEM_CHECK(sequences_.erase(sequence) == 1);
 }
 

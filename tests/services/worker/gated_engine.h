@@ -25,7 +25,7 @@ class GatedEngine : public Engine {
  public:
   explicit GatedEngine(const FakeEngineOptions& options) : fake_(options) {}
 
-  absl::StatusOr<SequenceId> Open(Position tokens_max) override;
+  absl::StatusOr<SequenceId> Open(const SequenceOptions& options) override;
   absl::Status Step(absl::Span<const StepItem> batch,
                     RowConsumer* consumer) override;
   void Close(SequenceId sequence) override;
