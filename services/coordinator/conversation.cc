@@ -303,6 +303,7 @@ absl::Status Conversation::OpenTurn(const v1::TurnRequest& turn,
     session_->turn()->Cancel(FinishReason::kCancelled);
   }
   setup.session_id = session_->id();
+  setup.tenant = session_->tenant();
   setup.number = session_->turns() + 1;
   setup.first_epoch = session_->next_epoch();
   setup.controller = services_->draft_priors.Get(target->fingerprint);
@@ -510,9 +511,10 @@ v1::ConverseResponse Conversation::EndedEvent() const {
   if (text_sent_ < turn.text().size()) {
     ended.set_text(turn.text().substr(text_sent_));
   }
-  const TurnUsage usage = turn.usage();
+  const TurnUsage usage = runner_->usage();
   ended.mutable_usage()->set_prompt_tokens(usage.prompt_tokens);
   ended.mutable_usage()->set_generated_tokens(usage.generated_tokens);
+  ended.mutable_usage()->set_cached_prompt_tokens(usage.cached_prompt_tokens);
   const SpeculationCounts counts = runner_->speculation();
   const TurnTimes& times = runner_->times();
   v1::SpeculationStats& stats = *ended.mutable_speculation();

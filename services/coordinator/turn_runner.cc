@@ -142,7 +142,8 @@ void TurnRunner::OpenLane(const WorkerChoice& worker, bool is_target,
                    .tokens = turn_->session_tokens(),
                    .generated_from = static_cast<Position>(spec.prompt.size()),
                    .tokens_max = std::min(worker.context_max, wanted),
-                   .options = spec.options};
+                   .options = spec.options,
+                   .tenant = setup_.tenant};
   // A little later than our own timer, which ends the turn in good order.
   std::optional<MonotonicTime> deadline;
   if (setup_.timeout.has_value()) {
@@ -168,6 +169,12 @@ void TurnRunner::Cancel(FinishReason reason) {
 void TurnRunner::SetTokensRead(int64_t tokens) {
   tokens_read_ = tokens;
   if (active()) SendPending();
+}
+
+TurnUsage TurnRunner::usage() const {
+  TurnUsage usage = turn_->usage();
+  usage.cached_prompt_tokens = cached_prompt_tokens_.value_or(0);
+  return usage;
 }
 
 SpeculationCounts TurnRunner::speculation() const {
@@ -350,20 +357,24 @@ void TurnRunner::TakeCosts() {
   }
 }
 
-void TurnRunner::OnOpened(const StreamTag& tag,
-                          const std::string& fingerprint) {
+void TurnRunner::OnOpened(const StreamTag& tag, const OpenedSequence& opened) {
   if (!active()) return;
   if (drafter_.stream != nullptr && tag == drafter_.tag) {
     drafter_.opened = true;
     return;
   }
   if (target_.stream == nullptr || !(tag == target_.tag)) return;
-  if (fingerprint != fingerprint_) {
+  if (opened.fingerprint != fingerprint_) {
     LoseTarget(MakeError(absl::StatusCode::kUnavailable,
                          {.reason = kReasonNoWorker, .violations = {}},
                          "the target worker has another fingerprint now"));
   } else {
     target_.opened = true;
+    if (!cached_prompt_tokens_.has_value()) {
+      cached_prompt_tokens_ =
+          std::clamp<int64_t>(opened.cached_tokens, 0,
+                              static_cast<int64_t>(setup_.spec.prompt.size()));
+    }
     if (state_ == State::kOpening) SetState(State::kRunning);
   }
   Notify();
