@@ -64,7 +64,8 @@ absl::StatusOr<ModelStateOptions> Resolve(const Model& model,
       .context_max = context_max,
       .kv_pages = (kv_tokens + kKvPageTokens - 1) / kKvPageTokens,
       .rows_max = options.rows_max,
-      .sequences_max = options.sequences_max};
+      .sequences_max = options.sequences_max,
+      .prefix_cache = options.prefix_cache};
 }
 
 std::string Fingerprint(const Model& model, const ModelStateOptions& options) {
@@ -87,18 +88,24 @@ class CpuEngine : public Engine {
              .fingerprint = Fingerprint(*model_, options)};
   }
 
-  absl::StatusOr<SequenceId> Open(Position tokens_max) override {
-    return state_->kv().Open(tokens_max);
+  absl::StatusOr<SequenceId> Open(const SequenceOptions& options) override {
+    return state_->kv().Open(options);
   }
 
   absl::Status Step(absl::Span<const StepItem> batch,
                     RowConsumer* consumer) override {
     TANDEM_RETURN_IF_ERROR(state_->CheckBatch(batch));
     model_->Step(batch, state_.get(), consumer);
+    for (const StepItem& item : batch) state_->kv().ShareFull(item.sequence);
     return absl::OkStatus();
   }
 
   void Close(SequenceId sequence) override { state_->kv().Close(sequence); }
+
+  SequenceState state(SequenceId sequence) const override {
+    const KvCache& kv = state_->kv();
+    return {.length = kv.length(sequence), .cut_min = kv.cut_min(sequence)};
+  }
 
   const EngineInfo& info() const override { return info_; }
   const Tokenizer& tokenizer() const override { return model_->tokenizer(); }
@@ -106,6 +113,7 @@ class CpuEngine : public Engine {
   KvUsage kv_usage() const override {
     return {.pages_total = state_->options().kv_pages,
             .pages_reserved = state_->kv().pages_reserved(),
+            .pages_cached = state_->kv().pages_cached(),
             .page_tokens = kKvPageTokens};
   }
 

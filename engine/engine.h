@@ -40,6 +40,9 @@ struct EngineOptions {
   int rows_max = 256;
   // Sequences open at once at most.
   int sequences_max = 1024;
+  // Full pages of KV stay for later sequences of the same tenant, as long as
+  // their memory is not needed.
+  bool prefix_cache = true;
 };
 
 struct EngineInfo {
@@ -52,10 +55,21 @@ struct EngineInfo {
   std::string fingerprint = {};
 };
 
+// Of the KV pool. A page is the memory of page_tokens tokens in all layers. A
+// sequence longer than its model's windows needs less than a page for each
+// page_tokens tokens.
 struct KvUsage {
   int64_t pages_total = 0;
-  int64_t pages_reserved = 0;
+  int64_t pages_reserved = 0;  // rounded up; a shared page counts once
+  // Of those that are not reserved: pages that are kept for later sequences.
+  int64_t pages_cached = 0;
   int page_tokens = 0;
+};
+
+struct SequenceState {
+  Position length = 0;  // tokens whose KV is there
+  // The lowest position that the sequence can be cut to.
+  Position cut_min = 0;
 };
 
 class Engine {
@@ -67,21 +81,31 @@ class Engine {
 
   virtual ~Engine() = default;
 
-  // A new, empty sequence that will hold at most `tokens_max` tokens: their KV
-  // pages are reserved here, so a Step never runs out. Errors:
-  // INVALID_ARGUMENT with CONTEXT_EXCEEDED; RESOURCE_EXHAUSTED with EXHAUSTED.
-  virtual absl::StatusOr<SequenceId> Open(Position tokens_max) = 0;
+  // A new sequence that will hold at most options.tokens_max tokens: the KV
+  // pages that it lacks are reserved here, so a Step never runs out. Its length
+  // is that of the KV which was kept of options.tokens: 0 or whole pages, below
+  // their number. Errors: INVALID_ARGUMENT with CONTEXT_EXCEEDED;
+  // RESOURCE_EXHAUSTED with EXHAUSTED.
+  virtual absl::StatusOr<SequenceId> Open(const SequenceOptions& options) = 0;
 
   // Runs every item and hands the wanted rows to `consumer`. At most
   // info().rows_max rows in all, each sequence at most once. Allocates
   // nothing. Errors: INVALID_ARGUMENT for an unknown sequence, a position
-  // above the sequence's length, a token id outside the vocabulary, or too
-  // many rows or tokens; then nothing has been run.
+  // above the sequence's length or below its cut_min, a token id outside the
+  // vocabulary, or too many rows or tokens; then nothing has been run.
+  //
+  // cut_min is 0 but for two cases. A sequence that was opened with tokens can
+  // not be cut into whole pages of those, without the last token. And layers
+  // with windows keep what a window needs: there a sequence can be cut back by
+  // kKvRollbackTokens from the greatest length that it has had, at least.
   virtual absl::Status Step(absl::Span<const StepItem> batch,
                             RowConsumer* consumer) = 0;
 
-  // Frees the sequence's pages.
+  // Frees the sequence's pages; full ones may be kept for later sequences.
   virtual void Close(SequenceId sequence) = 0;
+
+  // `sequence` is open.
+  virtual SequenceState state(SequenceId sequence) const = 0;
 
   virtual const EngineInfo& info() const = 0;
   virtual const Tokenizer& tokenizer() const = 0;

@@ -16,6 +16,7 @@
 #include "engine/base/types.h"
 #include "engine/gguf/gguf_file.h"
 #include "engine/model/architecture.h"
+#include "engine/model/layer_windows.h"
 #include "engine/model/rope.h"
 
 namespace tandem {
@@ -62,10 +63,10 @@ struct ModelConfig {
   int64_t query_width() const { return heads * head_dim; }
   int64_t kv_width() const { return kv_heads * head_dim; }
 
-  bool HasWindow(int64_t layer) const {
-    return window > 0 &&
-           (window_period == 0 || layer % window_period != window_period - 1);
+  LayerWindows windows() const {
+    return {.window = window, .period = window_period};
   }
+  bool HasWindow(int64_t layer) const { return windows().Has(layer); }
   // The first position that `position` sees in `layer`.
   Position FirstSeen(int64_t layer, Position position) const {
     if (!HasWindow(layer)) return 0;

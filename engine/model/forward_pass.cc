@@ -66,8 +66,7 @@ void ForwardPass::PlaceRows(absl::Span<const StepItem> batch) {
     }
     PlaceGroups(static_cast<int64_t>(scratch_.rows.size() - count),
                 static_cast<int64_t>(count));
-    state_.kv().SetLength(item.sequence,
-                          item.position + static_cast<Position>(count));
+    state_.kv().Extend(item.sequence, item.position, item.tokens);
   }
   rows_ = static_cast<int64_t>(scratch_.rows.size());
   TANDEM_CHECK(rows_ <= state_.options().rows_max);

@@ -16,10 +16,6 @@
 namespace tandem {
 namespace {
 
-int64_t PagesFor(Position tokens) {
-  return (tokens + kKvPageTokens - 1) / kKvPageTokens;
-}
-
 int64_t ElementBytes(KvType type) { return type == KvType::kBf16 ? 2 : 4; }
 
 absl::Status OutOfMemory(const KvCacheOptions& options) {
@@ -55,8 +51,9 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(
   const std::optional<uint64_t> bytes = PoolBytes(options);
   // The pool is touched whole here, so that no later Step meets a machine
   // without memory; more than the machine has would end the process instead.
+  // (A page has at most as many slices as layers.)
   if (!bytes || *bytes > PhysicalBytes() ||
-      options.pages > std::numeric_limits<int32_t>::max()) {
+      options.pages > std::numeric_limits<int32_t>::max() / options.layers) {
     return OutOfMemory(options);
   }
   try {
@@ -68,74 +65,229 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(
 
 KvCache::KvCache(const KvCacheOptions& options)
     : options_(options),
+      layout_({.layers = options.layers,
+               .windows = options.windows,
+               .rows_max = options.rows_max}),
       row_bytes_(options.head_dim * ElementBytes(options.type)),
       block_bytes_(kKvPageTokens * row_bytes_),
-      page_bytes_(options.layers * options.kv_heads * 2 * block_bytes_),
+      slice_bytes_(layout_.slice_layers() * options.kv_heads * 2 *
+                   block_bytes_),
+      slices_(options.pages * layout_.slices_per_page()),
       slots_(std::min<int64_t>(options.sequences_max, options.pages)),
-      slot_pages_(std::min(options.pages, PagesFor(options.context_max))),
-      pool_(options.pages * page_bytes_),
-      free_(options.pages),
-      page_table_(slots_ * slot_pages_),
+      slot_pages_(layout_.LongestPages(
+          slices_, KvLayout::PagesFor(options.context_max))),
+      slot_entries_(layout_.TableEntries(slot_pages_)),
+      pool_(slices_ * slice_bytes_),
+      free_(slices_),
+      table_(slots_ * slot_entries_),
       sequences_(slots_),
       free_slots_(slots_) {
+  if (options.prefix_cache) {
+    prefix_.emplace(
+        PrefixCacheOptions{.entries = options.pages,
+                           .slices_per_page = layout_.slices_per_page(),
+                           .buckets = options.prefix_buckets});
+    page_tokens_.resize(slices_ * kKvPageTokens);
+    page_slices_.resize(layout_.slices_per_page());
+  }
   // Stacks whose first pops are 0, 1, 2, ...
-  for (int64_t i = 0; i < options.pages; ++i) {
-    free_[i] = static_cast<int32_t>(options.pages - 1 - i);
+  for (int64_t i = 0; i < slices_; ++i) {
+    free_[i] = static_cast<int32_t>(slices_ - 1 - i);
   }
   for (int64_t i = 0; i < slots_; ++i) {
     free_slots_[i] = static_cast<int32_t>(slots_ - 1 - i);
   }
 }
 
-absl::StatusOr<SequenceId> KvCache::Open(Position tokens_max) {
+absl::Status KvCache::CheckOpen(const SequenceOptions& options) const {
   const Position longest =
       std::min(options_.context_max, slot_pages_ * kKvPageTokens);
-  if (tokens_max < 1 || tokens_max > longest) {
-    return MakeError(absl::StatusCode::kInvalidArgument,
-                     {kReasonContextExceeded, {}},
-                     absl::StrCat("a sequence holds 1 to ", longest,
-                                  " tokens, ", tokens_max, " asked for"));
+  const Position tokens = static_cast<Position>(options.tokens.size());
+  if (options.tokens_max < 1 || options.tokens_max > longest) {
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, {kReasonContextExceeded, {}},
+        absl::StrCat("a sequence holds 1 to ", longest, " tokens, ",
+                     options.tokens_max, " asked for"));
   }
-  const int64_t pages = PagesFor(tokens_max);
+  if (tokens > options.tokens_max) {
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, {kReasonContextExceeded, {}},
+        absl::StrCat("the sequence is to hold ", options.tokens_max,
+                     " tokens and begins with ", tokens));
+  }
   if (free_slots_.empty()) {
     return MakeError(
         absl::StatusCode::kResourceExhausted, {kReasonExhausted, {}},
         absl::StrCat("all ", slots_, " sequences are in use; try later"));
   }
-  if (pages > static_cast<int64_t>(free_.size())) {
-    return MakeError(
-        absl::StatusCode::kResourceExhausted, {kReasonExhausted, {}},
-        absl::StrCat(pages, " KV pages are needed, ", free_.size(), " of ",
-                     options_.pages, " are free; try later"));
-  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<SequenceId> KvCache::Open(const SequenceOptions& options) {
+  TANDEM_RETURN_IF_ERROR(CheckOpen(options));
   const int64_t slot = free_slots_.back();
-  free_slots_.pop_back();
   Sequence& sequence = sequences_[slot];
-  sequence.id = static_cast<SequenceId>(sequence.generation * slots_ + slot);
-  sequence.length = 0;
-  sequence.tokens_max = tokens_max;
-  sequence.pages = pages;
-  sequence.batch = 0;
-  for (int64_t i = 0; i < pages; ++i) {
-    page_table_[slot * slot_pages_ + i] = free_.back();
-    free_.pop_back();
+  sequence = {.generation = sequence.generation,
+              .tokens_max = options.tokens_max};
+  TakePrefix(options, &sequence);
+  const int64_t wanted = layout_.SlicesFor(options.tokens_max) -
+                         sequence.shared_pages * layout_.slices_per_page();
+  if (wanted > slices_unused()) {
+    LeavePrefix(&sequence);
+    return NoMemoryFor(wanted);
   }
-  pages_reserved_.fetch_add(pages, std::memory_order_relaxed);
+  free_slots_.pop_back();
+  sequence.id = static_cast<SequenceId>(sequence.generation * slots_ + slot);
+  PrefixCache::Entry entry = sequence.last_entry;
+  for (int64_t page = sequence.shared_pages - 1; page >= 0; --page) {
+    for (int64_t i = 0; i < layout_.slices_per_page(); ++i) {
+      SliceAt(slot, i, page) = prefix_->slices(entry)[i];
+    }
+    entry = prefix_->parent(entry);
+  }
+  ForEachSlice(slot, sequence.shared_pages,
+               [this](int32_t* slice) { *slice = TakeSlice(); });
+  UpdateUsage();
   return sequence.id;
+}
+
+void KvCache::TakePrefix(const SequenceOptions& options, Sequence* sequence) {
+  if (!prefix_ || options.tokens.empty() || layout_.Wraps(options.tokens_max)) {
+    return;
+  }
+  sequence->shares = true;
+  sequence->tenant = DigestOfTenant(options.tenant);
+  // The last token is run in any case, so that there are logits.
+  sequence->fixed_pages =
+      (static_cast<int64_t>(options.tokens.size()) - 1) / kKvPageTokens;
+  while (sequence->shared_pages < sequence->fixed_pages) {
+    const PrefixCache::Entry entry = prefix_->Find(
+        {.parent = sequence->last_entry,
+         .tenant = &sequence->tenant,
+         .tokens = options.tokens.subspan(
+             sequence->shared_pages * kKvPageTokens, kKvPageTokens)});
+    if (entry == PrefixCache::kNone) break;
+    prefix_->Use(entry);
+    sequence->last_entry = entry;
+    ++sequence->shared_pages;
+  }
+  sequence->length = sequence->shared_pages * kKvPageTokens;
+  sequence->reached = sequence->length;
+}
+
+// The last page first: see PrefixCache.
+void KvCache::LeavePrefix(Sequence* sequence) {
+  while (sequence->last_entry != PrefixCache::kNone) {
+    const PrefixCache::Entry entry = sequence->last_entry;
+    sequence->last_entry = prefix_->parent(entry);
+    prefix_->Release(entry);
+  }
+}
+
+void KvCache::ShareFull(SequenceId sequence) {
+  const int64_t slot = SlotOf(sequence);
+  const Sequence& shared = sequences_[slot];
+  const int64_t full =
+      std::min(shared.fixed_pages, shared.length / kKvPageTokens);
+  if (shared.shared_pages >= full) return;
+  while (shared.shared_pages < full) SharePage(slot);
+  UpdateUsage();
+}
+
+// A page of the same tokens may be kept already, with the same bits: then that
+// one is used, and the own one is free.
+void KvCache::SharePage(int64_t slot) {
+  Sequence& sequence = sequences_[slot];
+  const int64_t page = sequence.shared_pages;
+  for (size_t i = 0; i < page_slices_.size(); ++i) {
+    page_slices_[i] = SliceAt(slot, static_cast<int64_t>(i), page);
+  }
+  const PrefixCache::Key key = {.parent = sequence.last_entry,
+                                .tenant = &sequence.tenant,
+                                .tokens = TokensOf(slot, page)};
+  PrefixCache::Entry entry = prefix_->Find(key);
+  if (entry == PrefixCache::kNone) {
+    entry = prefix_->Add(key, page_slices_);
+  } else {
+    prefix_->Use(entry);
+    for (size_t i = 0; i < page_slices_.size(); ++i) {
+      free_.push_back(page_slices_[i]);
+      SliceAt(slot, static_cast<int64_t>(i), page) = prefix_->slices(entry)[i];
+    }
+  }
+  sequence.last_entry = entry;
+  ++sequence.shared_pages;
 }
 
 void KvCache::Close(SequenceId sequence) {
   const int64_t slot = SlotOf(sequence);
   Sequence& closed = sequences_[slot];
-  for (int64_t i = closed.pages - 1; i >= 0; --i) {
-    free_.push_back(page_table_[slot * slot_pages_ + i]);
+  if (closed.shares) {
+    const int64_t full = closed.length / kKvPageTokens;
+    while (closed.shared_pages < full) SharePage(slot);
   }
-  pages_reserved_.fetch_sub(closed.pages, std::memory_order_relaxed);
+  ForEachSlice(slot, closed.shared_pages,
+               [this](int32_t* slice) { free_.push_back(*slice); });
+  LeavePrefix(&closed);
+  UpdateUsage();
   closed.id = kClosed;
   const int64_t generations = std::numeric_limits<SequenceId>::max() / slots_;
   closed.generation =
       static_cast<int32_t>((closed.generation + 1) % generations);
   free_slots_.push_back(static_cast<int32_t>(slot));
+}
+
+template <typename Body>
+void KvCache::ForEachSlice(int64_t slot, int64_t first, const Body& body) {
+  const int64_t pages = KvLayout::PagesFor(sequences_[slot].tokens_max);
+  for (int64_t slice = 0; slice < layout_.slices_per_page(); ++slice) {
+    const int64_t own = layout_.PagesOf(slice, pages);
+    for (int64_t page = first; page < own; ++page) {
+      body(&SliceAt(slot, slice, page));
+    }
+  }
+}
+
+absl::Span<TokenId> KvCache::TokensOf(int64_t slot, int64_t page) {
+  const int64_t first = SliceAt(slot, 0, page);
+  return absl::MakeSpan(page_tokens_)
+      .subspan(first * kKvPageTokens, kKvPageTokens);
+}
+
+int32_t KvCache::TakeSlice() {
+  if (free_.empty()) {
+    const absl::Span<const int32_t> slices = prefix_->Evict();
+    free_.insert(free_.end(), slices.begin(), slices.end());
+  }
+  const int32_t slice = free_.back();
+  free_.pop_back();
+  return slice;
+}
+
+int64_t KvCache::slices_unused() const {
+  const int64_t cached = prefix_ ? prefix_->unused() : 0;
+  return static_cast<int64_t>(free_.size()) +
+         cached * layout_.slices_per_page();
+}
+
+void KvCache::UpdateUsage() {
+  slices_reserved_.store(slices_ - slices_unused(), std::memory_order_relaxed);
+  pages_cached_.store(prefix_ ? prefix_->unused() : 0,
+                      std::memory_order_relaxed);
+}
+
+int64_t KvCache::pages_reserved() const {
+  const int64_t slices = slices_reserved_.load(std::memory_order_relaxed);
+  return (slices + layout_.slices_per_page() - 1) / layout_.slices_per_page();
+}
+
+absl::Status KvCache::NoMemoryFor(int64_t slices) const {
+  const int64_t a_page = layout_.slices_per_page();
+  return MakeError(
+      absl::StatusCode::kResourceExhausted, {kReasonExhausted, {}},
+      absl::StrCat((slices + a_page - 1) / a_page, " KV pages are needed, ",
+                   slices_unused() / a_page, " of ", options_.pages,
+                   " are free; try later"));
 }
 
 bool KvCache::IsOpen(SequenceId sequence) const {
@@ -150,10 +302,26 @@ Position KvCache::tokens_max(SequenceId sequence) const {
   return Get(sequence).tokens_max;
 }
 
-void KvCache::SetLength(SequenceId sequence, Position length) {
-  Sequence& changed = sequences_[SlotOf(sequence)];
-  TANDEM_CHECK(length >= 0 && length <= changed.tokens_max);
-  changed.length = length;
+Position KvCache::cut_min(SequenceId sequence) const {
+  const Sequence& cut = Get(sequence);
+  return std::max(layout_.CutMin(cut.reached),
+                  cut.shared_pages * kKvPageTokens);
+}
+
+void KvCache::Extend(SequenceId sequence, Position position,
+                     absl::Span<const TokenId> tokens) {
+  const int64_t slot = SlotOf(sequence);
+  Sequence& changed = sequences_[slot];
+  const Position end = position + static_cast<Position>(tokens.size());
+  TANDEM_CHECK(position <= changed.length && position >= cut_min(sequence));
+  TANDEM_CHECK(end <= changed.tokens_max);
+  changed.length = end;
+  changed.reached = std::max(changed.reached, end);
+  if (!changed.shares) return;
+  for (const TokenId token : tokens) {
+    TokensOf(slot, position / kKvPageTokens)[position % kKvPageTokens] = token;
+    ++position;
+  }
 }
 
 bool KvCache::MarkInBatch(SequenceId sequence, uint64_t batch) {
@@ -165,6 +333,7 @@ bool KvCache::MarkInBatch(SequenceId sequence, uint64_t batch) {
 
 KvCache::Slot KvCache::At(SequenceId sequence, int64_t layer, int64_t kv_head,
                           Position position) {
+  TANDEM_CHECK(position >= Get(sequence).shared_pages * kKvPageTokens);
   uint8_t* keys = pool_.data() + BlockOffset(sequence, layer, kv_head,
                                              position / kKvPageTokens);
   const int64_t in_block = position % kKvPageTokens;
@@ -192,10 +361,14 @@ int64_t KvCache::SlotOf(SequenceId sequence) const {
 int64_t KvCache::BlockOffset(SequenceId sequence, int64_t layer,
                              int64_t kv_head, int64_t block) const {
   const int64_t slot = sequence % slots_;
-  TANDEM_CHECK(block >= 0 && block < sequences_[slot].pages);
-  const int64_t page = page_table_[slot * slot_pages_ + block];
-  return page * page_bytes_ +
-         (layer * options_.kv_heads + kv_head) * 2 * block_bytes_;
+  TANDEM_CHECK(block >= 0 &&
+               block * kKvPageTokens < sequences_[slot].tokens_max);
+  const KvLayout::Place& place = layout_.PlaceOf(layer);
+  const int64_t slice =
+      table_[slot * slot_entries_ +
+             layout_.EntryOf(place.slice, block, slot_pages_)];
+  return slice * slice_bytes_ +
+         (place.layer * options_.kv_heads + kv_head) * 2 * block_bytes_;
 }
 
 }  // namespace tandem

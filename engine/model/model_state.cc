@@ -80,7 +80,10 @@ absl::StatusOr<std::unique_ptr<ModelState>> ModelState::Create(
                        .type = options.kv_type,
                        .pages = options.kv_pages,
                        .context_max = options.context_max,
-                       .sequences_max = options.sequences_max}));
+                       .sequences_max = options.sequences_max,
+                       .windows = config.windows(),
+                       .rows_max = options.rows_max,
+                       .prefix_cache = options.prefix_cache}));
   try {
     std::unique_ptr<ModelState> state(new ModelState(config, options));
     state->kv_ = std::move(kv);
@@ -140,6 +143,13 @@ absl::Status ModelState::CheckItem(const StepItem& item) {
                    absl::StrCat("position ", item.position,
                                 " is not in 0 .. the sequence's length ",
                                 kv_->length(item.sequence)));
+  }
+  if (item.position < kv_->cut_min(item.sequence)) {
+    return Invalid(
+        kReasonWrongState,
+        absl::StrCat("position ", item.position, " is below ",
+                     kv_->cut_min(item.sequence),
+                     ", the lowest that the sequence can be cut to now"));
   }
   const size_t room =
       static_cast<size_t>(kv_->tokens_max(item.sequence) - item.position);

@@ -1,6 +1,6 @@
 // What passes of one model change: the KV cache, the activations, the thread
-// team. Owned by an engine and used on its compute thread; kv().pages_reserved
-// alone may be read from any thread. Allocates nothing after Create.
+// team. Owned by an engine and used on its compute thread; the page
+// counts of kv() may be read from any thread. Allocates nothing after Create.
 
 #ifndef TANDEM_ENGINE_MODEL_MODEL_STATE_H_
 #define TANDEM_ENGINE_MODEL_MODEL_STATE_H_
@@ -39,6 +39,7 @@ struct ModelStateOptions {
   int64_t kv_pages = 0;
   int rows_max = 0;
   int sequences_max = 0;
+  bool prefix_cache = false;
 };
 
 // One token of a pass.
@@ -115,7 +116,8 @@ class ModelState {
   }
 
   // OK when every item may be run: sequences open and each once, positions
-  // within, token ids below vocab_size, at most rows_max rows. Errors:
+  // from cut_min to the length, token ids below vocab_size, at most rows_max
+  // rows. Errors:
   // INVALID_ARGUMENT.
   absl::Status CheckBatch(absl::Span<const StepItem> batch);
 

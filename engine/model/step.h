@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "engine/base/types.h"
 
@@ -13,6 +14,18 @@ namespace tandem {
 
 // A sequence that is open in one engine.
 using SequenceId = int32_t;
+
+// Of a sequence to open.
+struct SequenceOptions {
+  // Tokens that it will hold at most.
+  Position tokens_max = 0;
+  // What it will begin with, at most tokens_max. Where the KV of whole pages of
+  // these tokens is kept, the sequence begins with it, up to the last token but
+  // one; and its own pages are kept. Empty: the sequence shares nothing.
+  absl::Span<const TokenId> tokens = {};
+  // Only sequences of one tenant share KV.
+  absl::string_view tenant = {};
+};
 
 enum class WantedRows {
   kNone,  // prefill: only the KV matters

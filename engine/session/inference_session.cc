@@ -139,6 +139,7 @@ absl::Status InferenceSession::StartTurn(absl::Span<const TokenId> prompt,
   speculator_ = std::make_unique<Speculator>(&controller_, spec.options);
   turn_ = std::make_unique<Turn>(&target_->tokenizer(), std::move(spec));
   target_decoder_ = std::move(target_decoder);
+  prompt_found_ = target_decoder_->tokens_found();
   draft_decoder_ = std::move(draft_decoder);
   state_ = SessionState::kGenerating;
   target_ran_prompt_ = false;
@@ -257,7 +258,10 @@ uint64_t InferenceSession::seed() const {
 }
 
 TurnUsage InferenceSession::usage() const {
-  return turn_ == nullptr ? TurnUsage{} : turn_->usage();
+  if (turn_ == nullptr) return {};
+  TurnUsage usage = turn_->usage();
+  usage.cached_prompt_tokens = prompt_found_;
+  return usage;
 }
 
 SpeculationCounts InferenceSession::speculation() const {

@@ -3,8 +3,9 @@
 // thread at a time.
 //
 // A turn opens its own sequences and frees them when it is over: between turns
-// a session holds token ids only, no KV. So each turn prefills the history
-// anew, and any number of idle sessions share an engine.
+// a session holds token ids only, no KV, and any number of idle sessions share
+// an engine. A turn prefills the part of the history whose KV the engine has
+// not kept.
 
 #ifndef TANDEM_ENGINE_SESSION_INFERENCE_SESSION_H_
 #define TANDEM_ENGINE_SESSION_INFERENCE_SESSION_H_
@@ -95,6 +96,7 @@ class InferenceSession {
   std::unique_ptr<Turn> turn_;  // the last one; null before the first
   std::unique_ptr<SequenceDecoder> target_decoder_;  // while generating
   std::unique_ptr<SequenceDecoder> draft_decoder_;   // while it works
+  int64_t prompt_found_ = 0;  // tokens whose KV the target had
   // What drafting brings and costs here, over all turns, and the plans of the
   // turn's rounds. Times do not change the text.
   DraftController controller_;

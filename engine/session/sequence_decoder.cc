@@ -7,10 +7,14 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/error_reason.h"
+#include "engine/model/kv_layout.h"
 #include "engine/session/turn.h"
 
 namespace tandem {
 namespace {
+
+// A draft, and the token before it, can be taken back.
+static_assert(kKvRollbackTokens >= kDraftLengthLimit + 1);
 
 absl::Status InvalidArgument(const char* reason, absl::string_view message) {
   return MakeError(absl::StatusCode::kInvalidArgument,
@@ -72,7 +76,9 @@ absl::StatusOr<std::unique_ptr<SequenceDecoder>> SequenceDecoder::Open(
     Engine* engine, SequenceDecoderOptions options) {
   TANDEM_RETURN_IF_ERROR(CheckOptions(options, engine->info().vocab_size));
   TANDEM_ASSIGN_OR_RETURN(const SequenceId sequence,
-                          engine->Open(options.tokens_max));
+                          engine->Open({.tokens_max = options.tokens_max,
+                                        .tokens = options.tokens,
+                                        .tenant = options.tenant}));
   return absl::WrapUnique(
       new SequenceDecoder(engine, sequence, std::move(options)));
 }
@@ -84,7 +90,9 @@ SequenceDecoder::SequenceDecoder(Engine* engine, SequenceId sequence,
       options_(std::move(options)),
       processor_(options_.options, engine->info().vocab_size, options_.tokens,
                  options_.generated_from),
-      tokens_(std::move(options_.tokens)) {}
+      tokens_(std::move(options_.tokens)),
+      cached_(engine->state(sequence).length),
+      tokens_found_(cached_) {}
 
 SequenceDecoder::~SequenceDecoder() { engine_->Close(sequence_); }
 
@@ -105,13 +113,31 @@ absl::Status SequenceDecoder::CheckRequest(
         absl::StrCat("the tokens end at ", end, ", the sequence holds ",
                      options_.tokens_max));
   }
+  const Position cut_min = engine_->state(sequence_).cut_min;
+  if (CachedWith(position, tokens) < cut_min) {
+    return WrongState(absl::StrCat("the tokens differ from those before ",
+                                   cut_min, ", which can not be cut any more"));
+  }
   return absl::OkStatus();
+}
+
+Position SequenceDecoder::CachedWith(Position position,
+                                     absl::Span<const TokenId> tokens) const {
+  const auto first_new =
+      std::mismatch(tokens.begin(), tokens.end(), tokens_.begin() + position,
+                    tokens_.end())
+          .first;
+  const Position same =
+      position + static_cast<Position>(first_new - tokens.begin());
+  const Position last = position + static_cast<Position>(tokens.size()) - 1;
+  return std::min({cached_, same, last});
 }
 
 void SequenceDecoder::Replace(Position position,
                               absl::Span<const TokenId> tokens) {
   TANDEM_CHECK(item_tokens_ == 0);
   TANDEM_CHECK(processor_.length() == known());
+  const Position cached = CachedWith(position, tokens);
   const auto [first_new, first_old] = std::mismatch(
       tokens.begin(), tokens.end(), tokens_.begin() + position, tokens_.end());
   const Position same = first_old - tokens_.begin();
@@ -121,8 +147,7 @@ void SequenceDecoder::Replace(Position position,
   for (auto token = first_new; token != tokens.end(); ++token) {
     processor_.Append(*token);
   }
-  // The last token is run in any case: its row is wanted.
-  cached_ = std::min({cached_, same, known() - 1});
+  cached_ = cached;
   request_end_ = known();
   prefill_rests_ = false;
   draft_.clear();

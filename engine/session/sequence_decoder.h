@@ -17,6 +17,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -39,6 +40,8 @@ struct SequenceDecoderOptions {
   // tokens.size() .. the engine's context.
   Position tokens_max = 0;
   GenOptions options = {};  // validated here, with a seed
+  // Only sequences of one tenant share KV.
+  std::string tenant = {};
 };
 
 // What a request came to.
@@ -67,13 +70,17 @@ class SequenceDecoder {
   // range and past kDraftLengthLimit or tokens_max are dropped with all after
   // them. Tokens that the sequence has there already are not run again. Errors
   // leave the sequence as it was: FAILED_PRECONDITION with WRONG_STATE
-  // (position above the known tokens or below generated_from - 1, or a request
-  // is active), INVALID_ARGUMENT (no tokens, ids out of range, past
-  // tokens_max).
+  // (position above the known tokens or below generated_from - 1, tokens that
+  // replace ones which the engine can not take back any more, or a request is
+  // active), INVALID_ARGUMENT (no tokens, ids out of range, past tokens_max).
+  // What an earlier request drafted or verified can always be taken back.
   absl::Status BeginPropose(Position position, absl::Span<const TokenId> tokens,
                             int draft_length);
   absl::Status BeginVerify(Position position, absl::Span<const TokenId> tokens,
                            absl::Span<const TokenId> draft);
+
+  // Of the opening tokens, those whose KV was there: they are not run.
+  Position tokens_found() const { return tokens_found_; }
 
   // True while tokens wait to be run (prefill or a request).
   bool has_work() const;
@@ -102,6 +109,10 @@ class SequenceDecoder {
 
   absl::Status CheckRequest(Position position,
                             absl::Span<const TokenId> tokens) const;
+  // Tokens that stay run where `tokens` follow at `position`: the last one is
+  // run in any case, as its row is wanted.
+  Position CachedWith(Position position,
+                      absl::Span<const TokenId> tokens) const;
   // Makes the sequence end with `tokens` at `position`; cached_ is cut where
   // they differ from what was run.
   void Replace(Position position, absl::Span<const TokenId> tokens);
@@ -119,7 +130,8 @@ class SequenceDecoder {
   // The session's tokens, then the draft of the request; the engine's KV holds
   // the first cached_ of them.
   std::vector<TokenId> tokens_;
-  Position cached_ = 0;
+  Position cached_;
+  const Position tokens_found_;
   Position item_tokens_ = 0;  // of the item under way
   bool prefill_rests_ = false;
 

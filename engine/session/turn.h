@@ -69,6 +69,9 @@ struct TurnSpec {
 struct TurnUsage {
   int64_t prompt_tokens = 0;
   int64_t generated_tokens = 0;
+  // Of prompt_tokens, those whose KV the target had when the turn began. Filled
+  // in by who opens the target.
+  int64_t cached_prompt_tokens = 0;
 };
 
 // Draft tokens that were verified, and those of them that were equal to the

@@ -293,6 +293,7 @@ absl::Status Conversation::OpenTurn(const v1::TurnRequest& turn,
   setup.trace = setup_.trace;
   setup.observer = services_->observer;
   setup.session_id = session_->id();
+  setup.tenant = session_->tenant();
   setup.number = session_->turns() + 1;
   setup.first_epoch = session_->next_epoch();
   setup.controller = services_->draft_priors.Get(target->fingerprint);

@@ -55,6 +55,7 @@ v1::DecodeRequest ToProto(const OpenRequest& open) {
   sequence.set_generated_from(open.generated_from);
   sequence.set_tokens_max(open.tokens_max);
   *sequence.mutable_options() = ToProto(open.options);
+  sequence.set_tenant(open.tenant);
   return request;
 }
 
@@ -152,7 +153,9 @@ class DecodeCall
     const StreamTag tag = FromProto(response_.tag());
     switch (response_.response_case()) {
       case v1::DecodeResponse::kOpened:
-        return events_->OnOpened(tag, response_.opened().fingerprint());
+        return events_->OnOpened(
+            tag, {.fingerprint = response_.opened().fingerprint(),
+                  .cached_tokens = response_.opened().cached_tokens()});
       case v1::DecodeResponse::kProposed: {
         const v1::TokensProposed& proposed = response_.proposed();
         return events_->OnProposed(tag,

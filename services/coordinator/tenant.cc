@@ -2,7 +2,10 @@
 
 #include <grpc/grpc_security_constants.h>
 
+#include <cstdint>
 #include <vector>
+
+#include "engine/base/hash.h"
 
 namespace tandem {
 
@@ -14,8 +17,13 @@ std::string TenantOf(const grpc::AuthContext* context) {
       context->FindPropertyValues(GRPC_X509_CN_PROPERTY_NAME);
   // The prefix keeps a certificate for "default" apart from kDefaultTenant.
   std::string tenant = "cn:";
-  if (!names.empty()) tenant.append(names[0].data(), names[0].size());
-  return tenant;
+  if (names.empty()) return tenant;
+  if (names[0].size() <= kTenantNameBytesMax) {
+    return tenant.append(names[0].data(), names[0].size());
+  }
+  return "sha256:" +
+         Sha256OfBytes({reinterpret_cast<const uint8_t*>(names[0].data()),
+                        names[0].size()});
 }
 
 }  // namespace tandem

@@ -9,12 +9,15 @@
 
 namespace tandem {
 
+inline constexpr size_t kTenantNameBytesMax = 200;
+
 // Everybody, where clients show no certificate.
 inline constexpr char kDefaultTenant[] = "default";
 
 // The common name of the client's certificate under mutual TLS, else
 // kDefaultTenant. `context` may be null. A certificate without a common name
-// has a tenant that no name is equal to.
+// has a tenant that no name is equal to; a name of more than
+// kTenantNameBytesMax bytes is told by its SHA-256.
 std::string TenantOf(const grpc::AuthContext* context);
 
 }  // namespace tandem

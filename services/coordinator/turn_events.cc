@@ -74,9 +74,10 @@ v1::ConverseResponse EndedEvent(const TurnRunner& runner, size_t text_sent) {
   if (text_sent < turn.text().size()) {
     ended.set_text(turn.text().substr(text_sent));
   }
-  const TurnUsage usage = turn.usage();
+  const TurnUsage usage = runner.usage();
   ended.mutable_usage()->set_prompt_tokens(usage.prompt_tokens);
   ended.mutable_usage()->set_generated_tokens(usage.generated_tokens);
+  ended.mutable_usage()->set_cached_prompt_tokens(usage.cached_prompt_tokens);
   const SpeculationCounts counts = runner.speculation();
   const TurnTimes& times = runner.times();
   v1::SpeculationStats& stats = *ended.mutable_speculation();

@@ -149,6 +149,7 @@ void TurnRunner::OpenLane(const WorkerChoice& worker, bool is_target,
                    .generated_from = static_cast<Position>(spec.prompt.size()),
                    .tokens_max = std::min(worker.context_max, wanted),
                    .options = spec.options,
+                   .tenant = setup_.tenant,
                    .trace = setup_.trace};
   // A little later than our own timer, which ends the turn in good order.
   std::optional<MonotonicTime> deadline;
@@ -175,6 +176,12 @@ void TurnRunner::Cancel(FinishReason reason) {
 void TurnRunner::SetTokensRead(int64_t tokens) {
   tokens_read_ = tokens;
   if (active()) SendPending();
+}
+
+TurnUsage TurnRunner::usage() const {
+  TurnUsage usage = turn_->usage();
+  usage.cached_prompt_tokens = cached_prompt_tokens_.value_or(0);
+  return usage;
 }
 
 SpeculationCounts TurnRunner::speculation() const {
@@ -397,20 +404,24 @@ void TurnRunner::TakeCosts() {
       drafter_.costs->sequences < limits_.draft_ahead_sequences_max);
 }
 
-void TurnRunner::OnOpened(const StreamTag& tag,
-                          const std::string& fingerprint) {
+void TurnRunner::OnOpened(const StreamTag& tag, const OpenedSequence& opened) {
   if (!active()) return;
   if (drafter_.stream != nullptr && tag == drafter_.tag) {
     drafter_.opened = true;
     return;
   }
   if (target_.stream == nullptr || !(tag == target_.tag)) return;
-  if (fingerprint != fingerprint_) {
+  if (opened.fingerprint != fingerprint_) {
     LoseTarget(MakeError(absl::StatusCode::kUnavailable,
                          {.reason = kReasonNoWorker, .violations = {}},
                          "the target worker has another fingerprint now"));
   } else {
     target_.opened = true;
+    if (!cached_prompt_tokens_.has_value()) {
+      cached_prompt_tokens_ =
+          std::clamp<int64_t>(opened.cached_tokens, 0,
+                              static_cast<int64_t>(setup_.spec.prompt.size()));
+    }
     if (state_ == State::kOpening) SetState(State::kRunning);
   }
   Notify();
@@ -587,7 +598,7 @@ void TurnRunner::ReportTokens(const EmitAction& emit) {
 void TurnRunner::ReportOver() {
   if (setup_.observer == nullptr || std::exchange(over_reported_, true)) return;
   setup_.observer->OnTurnOver({.finish_reason = finish_reason_,
-                               .usage = turn_->usage(),
+                               .usage = usage(),
                                .speculation = speculation(),
                                .times = times_});
 }

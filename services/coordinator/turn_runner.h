@@ -59,6 +59,7 @@ struct TurnLimits {
 
 struct TurnSetup {
   std::string session_id;
+  std::string tenant = {};
   int64_t number = 0;        // of the turn in its session, from 1
   uint64_t first_epoch = 1;  // of the first worker stream
   std::shared_ptr<const Tokenizer> tokenizer;
@@ -142,6 +143,7 @@ class TurnRunner : private WorkerStreamEvents {
   // Epoch for the session's next worker stream.
   uint64_t next_epoch() const { return next_epoch_; }
 
+  TurnUsage usage() const;
   SpeculationCounts speculation() const;
   const TurnTimes& times() const { return times_; }
   // With what was learned in this turn. Taken, it leaves its credit with the
@@ -196,7 +198,7 @@ class TurnRunner : private WorkerStreamEvents {
     int64_t served_us = 0;
   };
 
-  void OnOpened(const StreamTag& tag, const std::string& fingerprint) override;
+  void OnOpened(const StreamTag& tag, const OpenedSequence& opened) override;
   void OnProposed(const StreamTag& tag, ProposedTokens proposed) override;
   void OnVerified(const StreamTag& tag, VerifiedTokens verified) override;
   void OnClosed(const StreamTag& tag, const absl::Status& status) override;
@@ -289,6 +291,8 @@ class TurnRunner : private WorkerStreamEvents {
   int64_t tokens_read_ = 0;
   std::vector<Group> groups_;
   size_t decided_bytes_ = 0;
+  // Of the first target that opened.
+  std::optional<int64_t> cached_prompt_tokens_;
   SpeculationCounts earlier_;  // before the last Resume
   TurnTimes times_;
 };

@@ -41,7 +41,13 @@ struct OpenRequest {
   Position generated_from = 0;
   Position tokens_max = 0;
   GenOptions options;
+  std::string tenant = {};
   std::optional<TraceContext> trace = {};
+};
+
+struct OpenedSequence {
+  std::string fingerprint;
+  int64_t cached_tokens = 0;  // of the request's tokens, not run again
 };
 
 struct ProposedTokens {
@@ -63,8 +69,7 @@ struct VerifiedTokens {
 class WorkerStreamEvents {
  public:
   virtual ~WorkerStreamEvents() = default;
-  virtual void OnOpened(const StreamTag& tag,
-                        const std::string& fingerprint) = 0;
+  virtual void OnOpened(const StreamTag& tag, const OpenedSequence& opened) = 0;
   virtual void OnProposed(const StreamTag& tag, ProposedTokens proposed) = 0;
   virtual void OnVerified(const StreamTag& tag, VerifiedTokens verified) = 0;
   // The worker or the connection ended the stream (OK counts too); last, with

@@ -171,9 +171,11 @@ void ComputeLoop::OpenStream(StreamId id, OpenCommand command) {
   stream.client = command.client;
   absl::StatusOr<std::unique_ptr<SequenceDecoder>> decoder =
       SequenceDecoder::Open(engine_.get(), std::move(command.options));
-  if (decoder.ok()) stream.decoder = std::move(decoder).value();
   Settle(1);
-  stream.client->OnOpened(decoder.status());
+  if (!decoder.ok()) return stream.client->OnOpened(decoder.status());
+  stream.decoder = std::move(decoder).value();
+  stream.client->OnOpened(
+      OpenedStream{.cached_tokens = stream.decoder->tokens_found()});
 }
 
 void ComputeLoop::CloseStream(StreamId id) {

@@ -57,13 +57,18 @@ struct ComputeResult {
   int64_t compute_us = 0;
 };
 
+// What opening a stream came to.
+struct OpenedStream {
+  Position cached_tokens = 0;  // of the opening tokens, not run again
+};
+
 // Takes what the loop has for one stream. All on the compute thread, which no
 // function may keep waiting: they only enqueue.
 class ComputeClient {
  public:
   virtual ~ComputeClient() = default;
   // Answers Open, once.
-  virtual void OnOpened(const absl::Status& status) = 0;
+  virtual void OnOpened(const absl::StatusOr<OpenedStream>& opened) = 0;
   // Answers one request, in their order. An error (which may come without a
   // request, from prefill) is the end: nothing but OnClosed follows.
   virtual void OnResult(absl::StatusOr<ComputeResult> result) = 0;

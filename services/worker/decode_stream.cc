@@ -62,19 +62,20 @@ void DecodeStream::OnDone() {
   Unref();
 }
 
-void DecodeStream::OnOpened(const absl::Status& status) {
+void DecodeStream::OnOpened(const absl::StatusOr<OpenedStream>& opened) {
   absl::MutexLock lock(&mutex_);
   if (end_.has_value()) return;
   TANDEM_CHECK(!pending_.empty());
   const Pending pending = std::move(pending_.front());
   pending_.pop_front();
-  if (status.ok()) {
+  if (opened.ok()) {
     v1::DecodeResponse response;
     *response.mutable_tag() = pending.tag;
     response.mutable_opened()->set_fingerprint(options_.model->fingerprint);
+    response.mutable_opened()->set_cached_tokens(opened->cached_tokens);
     answers_.push_back(std::move(response));
   } else {
-    End(ToGrpcStatus(status));
+    End(ToGrpcStatus(opened.status()));
   }
   Pump();
 }

@@ -95,6 +95,11 @@ absl::StatusOr<SequenceDecoderOptions> ReadOpen(const WorkerModelInfo& model,
                    absl::StrCat("must be at least the ", open.tokens_size(),
                                 " tokens, is ", open.tokens_max()));
   }
+  if (open.tenant().size() > kTenantBytesMax) {
+    return Invalid(kReasonInvalidOptions, "open.tenant",
+                   absl::StrCat("must have at most ", kTenantBytesMax,
+                                " bytes, has ", open.tenant().size()));
+  }
   if (!open.options().has_seed()) {
     return Invalid(kReasonInvalidOptions, "open.options.seed", "must be set");
   }
@@ -103,6 +108,7 @@ absl::StatusOr<SequenceDecoderOptions> ReadOpen(const WorkerModelInfo& model,
   result.generated_from = open.generated_from();
   result.tokens_max = open.tokens_max();
   result.options = FromProto(open.options());
+  result.tenant = open.tenant();
   TANDEM_RETURN_IF_ERROR(ValidateGenOptions(result.options, model.vocab_size));
   return result;
 }

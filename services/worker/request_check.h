@@ -14,6 +14,7 @@ namespace tandem {
 
 // Bytes of a tag's session id at most.
 inline constexpr size_t kSessionIdBytesMax = 256;
+inline constexpr size_t kTenantBytesMax = 256;
 
 absl::Status CheckTag(const v1::StreamTag& tag);
 

@@ -24,6 +24,7 @@ bool IsNews(const v1::WatchResponse& last, const v1::WatchResponse& now) {
   if (last.streams_open() != now.streams_open() ||
       last.requests_pending() != now.requests_pending() ||
       last.kv_pages_free() != now.kv_pages_free() ||
+      last.kv_pages_cached() != now.kv_pages_cached() ||
       last.kv_pages_total() != now.kv_pages_total() ||
       last.draining() != now.draining() ||
       last.step_costs_size() != now.step_costs_size()) {

@@ -10,6 +10,7 @@ namespace {
 
 // Flags whose values are names.
 struct NamedValues {
+  std::string prefix_cache = "on";
   std::string role;
   std::string numerics;
   std::string kv_type;
@@ -48,7 +49,7 @@ void AddModelFlags(CLI::App* app, WorkerOptions* options, NamedValues* names) {
       ->check(CLI::IsMember({"bf16", "f32"}));
 }
 
-void AddEngineFlags(CLI::App* app, WorkerOptions* options) {
+void AddEngineFlags(CLI::App* app, WorkerOptions* options, NamedValues* names) {
   app->add_option("--threads", options->engine.threads,
                   "Computing threads; 0: one per CPU")
       ->check(CLI::Range(0, 1024))
@@ -65,6 +66,12 @@ void AddEngineFlags(CLI::App* app, WorkerOptions* options) {
   app->add_option("--kv-tokens", options->engine.kv_tokens,
                   "Tokens of all sequences together; 0: four full contexts")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->capture_default_str();
+  app->add_option("--prefix-cache", names->prefix_cache,
+                  "on: the KV of sequences that are over stays for later ones "
+                  "of the same tenant, as long as the memory is not needed; or "
+                  "off")
+      ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
   app->add_option("--rows-max", options->engine.rows_max,
                   "Rows of one pass at most")
@@ -88,7 +95,7 @@ std::optional<int> ParseWorkerFlags(int argc, const char* const* argv,
                kWorkerProgram);
   NamedValues names;
   AddModelFlags(&app, options, &names);
-  AddEngineFlags(&app, options);
+  AddEngineFlags(&app, options, &names);
   AddServerFlags(&app, &options->server);
   if (const std::optional<int> code = ParseFlags(&app, argc, argv)) {
     return code;
@@ -98,6 +105,7 @@ std::optional<int> ParseWorkerFlags(int argc, const char* const* argv,
   options->model.numerics = ParseNumericsMode(names.numerics);
   options->model.threads = options->engine.threads;
   options->engine.kv_type = ParseKvType(names.kv_type);
+  options->engine.prefix_cache = names.prefix_cache == "on";
   return std::nullopt;
 }
 

@@ -157,6 +157,7 @@ v1::WatchResponse WorkerService::Report() const {
   report.set_streams_open(load.streams_open);
   report.set_requests_pending(load.requests_pending);
   report.set_kv_pages_free(load.kv.pages_total - load.kv.pages_reserved);
+  report.set_kv_pages_cached(load.kv.pages_cached);
   report.set_kv_pages_total(load.kv.pages_total);
   report.set_kv_page_tokens(load.kv.page_tokens);
   report.set_sequences_per_step(load.sequences_per_step);

@@ -144,26 +144,26 @@ TEST(EngineTest, TheFingerprintHasKvTypeAndContext) {
 TEST(EngineTest, OpenReservesAndCloseFrees) {
   const std::unique_ptr<Engine> engine =
       MakeEngine({.kv_tokens = 128, .sequences_max = 3});
-  EXPECT_EQ(engine->Open(0).status().code(),
+  EXPECT_EQ(engine->Open({.tokens_max = 0}).status().code(),
             absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(engine->Open(257).status().code(),
+  EXPECT_EQ(engine->Open({.tokens_max = 257}).status().code(),
             absl::StatusCode::kInvalidArgument);
-  const SequenceId a = *engine->Open(40);
-  const SequenceId b = *engine->Open(64);
+  const SequenceId a = *engine->Open({.tokens_max = 40});
+  const SequenceId b = *engine->Open({.tokens_max = 64});
   EXPECT_EQ(engine->kv_usage().pages_reserved, 4);
-  EXPECT_EQ(engine->Open(1).status().code(),
+  EXPECT_EQ(engine->Open({.tokens_max = 1}).status().code(),
             absl::StatusCode::kResourceExhausted);
   engine->Close(a);
   EXPECT_EQ(engine->kv_usage().pages_reserved, 2);
-  EXPECT_TRUE(engine->Open(1).ok());
+  EXPECT_TRUE(engine->Open({.tokens_max = 1}).ok());
   engine->Close(b);
   EXPECT_EQ(engine->kv_usage().pages_reserved, 1);
 }
 
 TEST(EngineTest, ARefusedStepRunsNothing) {
   const std::unique_ptr<Engine> engine = MakeEngine({.rows_max = 8});
-  const SequenceId a = *engine->Open(32);
-  const SequenceId b = *engine->Open(32);
+  const SequenceId a = *engine->Open({.tokens_max = 32});
+  const SequenceId b = *engine->Open({.tokens_max = 32});
   const std::vector<TokenId> tokens = {1, 5, 9};
   const std::vector<TokenId> bad = {1, 300};
   Checksum consumer;
@@ -183,7 +183,7 @@ TEST(EngineTest, ARefusedStepRunsNothing) {
 
 TEST(EngineTest, RollbackGivesTheSameRowsAgain) {
   const std::unique_ptr<Engine> engine = MakeEngine();
-  const SequenceId id = *engine->Open(100);
+  const SequenceId id = *engine->Open({.tokens_max = 100});
   const std::vector<TokenId> prompt = {1, 10, 20, 30, 40};
   const std::vector<TokenId> wrong = {7, 8};
   const std::vector<TokenId> right = {50};
@@ -203,15 +203,97 @@ TEST(EngineTest, RollbackGivesTheSameRowsAgain) {
   EXPECT_EQ(run(0, {1, 10, 20, 30, 40, 50}), first);
 }
 
+TEST(EngineTest, KeepsThePagesOfATenantsPrompt) {
+  const std::unique_ptr<Engine> engine = MakeEngine({.kv_tokens = 256});
+  std::vector<TokenId> tokens(100);
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    tokens[i] = static_cast<TokenId>(3 * i % 290);
+  }
+  const auto run = [&](absl::string_view tenant) {
+    const SequenceId id =
+        *engine->Open({.tokens_max = 128, .tokens = tokens, .tenant = tenant});
+    const Position found = engine->state(id).length;
+    Checksum consumer;
+    const StepItem item = {.sequence = id,
+                           .position = found,
+                           .tokens = absl::MakeConstSpan(tokens).subspan(found),
+                           .rows = WantedRows::kLast};
+    EXPECT_TRUE(engine->Step({&item, 1}, &consumer).ok());
+    // The prompt's whole pages are fixed now.
+    EXPECT_EQ(engine->state(id).cut_min, 96);
+    const StepItem cut = {.sequence = id, .position = 95, .tokens = tokens};
+    EXPECT_EQ(engine->Step({&cut, 1}, &consumer).code(),
+              absl::StatusCode::kInvalidArgument);
+    engine->Close(id);
+    return std::make_pair(found, consumer.sum);
+  };
+  const auto [none, first] = run("alice");
+  EXPECT_EQ(none, 0);
+  EXPECT_EQ(engine->kv_usage().pages_reserved, 0);
+  EXPECT_EQ(engine->kv_usage().pages_cached, 3);
+  const auto [found, second] = run("alice");
+  EXPECT_EQ(found, 96);
+  EXPECT_EQ(second, first);
+  const auto [others, third] = run("bob");
+  EXPECT_EQ(others, 0);
+  EXPECT_EQ(third, first);
+  const auto off = Engine::Load(TinyShared(), {.prefix_cache = false});
+  for (int i = 0; i < 2; ++i) {
+    const SequenceId id = *(*off)->Open({.tokens_max = 128, .tokens = tokens});
+    EXPECT_EQ((*off)->state(id).length, 0);
+    const StepItem item = {.sequence = id, .tokens = tokens};
+    EXPECT_TRUE((*off)->Step({&item, 1}, nullptr).ok());
+    (*off)->Close(id);
+  }
+  EXPECT_EQ((*off)->kv_usage().pages_cached, 0);
+}
+
+// A model whose layers all have a window of 8: beyond 2 pages a sequence takes
+// no more memory, and is cut back 17 tokens at least.
+TEST(EngineTest, WindowsBoundMemoryAndHowFarASequenceIsCutBack) {
+  TinyModel tiny(TinyModelSpec{});
+  tiny.metadata["llama.attention.sliding_window"] = uint32_t{8};
+  const auto model = LoadTiny(tiny);
+  ASSERT_TRUE(model.ok()) << model.status();
+  const auto engine = Engine::Load(*model, {.kv_tokens = 64, .rows_max = 16});
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  const SequenceId id = *(*engine)->Open({.tokens_max = 250});
+  EXPECT_EQ((*engine)->kv_usage().pages_reserved, 2);
+  const std::vector<TokenId> tokens(10, 7);
+  const auto step = [&](Position position) {
+    Checksum consumer;
+    const StepItem item = {
+        .sequence = id, .position = position, .tokens = tokens};
+    return (*engine)->Step({&item, 1}, &consumer);
+  };
+  Position reached = 0;
+  for (; reached < 250; reached += 10) {
+    ASSERT_TRUE(step(reached).ok());
+    const SequenceState state = (*engine)->state(id);
+    EXPECT_EQ(state.length, reached + 10);
+    EXPECT_LE(state.cut_min, std::max<Position>(0, reached + 10 - 17));
+  }
+  const Position cut_min = (*engine)->state(id).cut_min;
+  EXPECT_GT(cut_min, 0);
+  const absl::Status refused = step(cut_min - 1);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(GetErrorDetail(refused)->reason, kReasonWrongState);
+  EXPECT_THAT(std::string(refused.message()),
+              ::testing::HasSubstr("the lowest that the sequence can be cut"));
+  EXPECT_EQ((*engine)->state(id).length, 250);
+  EXPECT_TRUE(step(cut_min).ok());
+  EXPECT_EQ((*engine)->state(id).length, cut_min + 10);
+}
+
 // After a warm-up a Step with its regions, KV and logits allocates nothing.
 // (In float modes oneDNN keeps its own counsel.)
 TEST(EngineTest, StepAllocatesNothing) {
   for (const int threads : {1, 2}) {
     const std::unique_ptr<Engine> engine =
         MakeEngine({.threads = threads, .rows_max = 600});
-    const SequenceId a = *engine->Open(256);
-    const SequenceId b = *engine->Open(256);
-    const SequenceId c = *engine->Open(256);
+    const SequenceId a = *engine->Open({.tokens_max = 256});
+    const SequenceId b = *engine->Open({.tokens_max = 256});
+    const SequenceId c = *engine->Open({.tokens_max = 256});
     const std::vector<TokenId> many(100, 7);
     const std::vector<TokenId> one(1, 9);
     const std::vector<StepItem> batch = {
@@ -220,10 +302,18 @@ TEST(EngineTest, StepAllocatesNothing) {
         {.sequence = c, .tokens = one, .rows = WantedRows::kLast}};
     Checksum consumer;
     ASSERT_TRUE(engine->Step(batch, &consumer).ok());
+    // Pages are shared in it too.
+    const SequenceId sharing =
+        *engine->Open({.tokens_max = 256, .tokens = many});
+    const std::vector<StepItem> shared = {
+        {.sequence = sharing, .tokens = many, .rows = WantedRows::kLast}};
     const int64_t before = allocations;
     const absl::Status status = engine->Step(batch, &consumer);
+    const absl::Status shared_status = engine->Step(shared, &consumer);
     EXPECT_EQ(allocations, before) << threads << " threads";
     EXPECT_TRUE(status.ok());
+    EXPECT_TRUE(shared_status.ok());
+    EXPECT_EQ(engine->state(sharing).cut_min, 96);
   }
 }
 
@@ -236,7 +326,8 @@ TEST(EngineTest, UsageMayBeReadFromAnotherThread) {
       EXPECT_LE(usage.pages_reserved, usage.pages_total);
     }
   });
-  for (int i = 0; i < 200; ++i) engine->Close(*engine->Open(100));
+  for (int i = 0; i < 200; ++i)
+    engine->Close(*engine->Open({.tokens_max = 100}));
   stop = true;
   reader.join();
   EXPECT_EQ(engine->kv_usage().pages_reserved, 0);
@@ -253,7 +344,7 @@ TEST(EngineTest, EnginesShareAModel) {
   int next = 0;
   for (Engine* engine : {first->get(), second->get()}) {
     Checksum consumer;
-    const StepItem item = {.sequence = *engine->Open(4),
+    const StepItem item = {.sequence = *engine->Open({.tokens_max = 4}),
                            .tokens = tokens,
                            .rows = WantedRows::kAll};
     ASSERT_TRUE(engine->Step({&item, 1}, &consumer).ok());

@@ -82,7 +82,7 @@ TEST_P(RowCountTest, OfManySequences) {
   std::vector<SequenceId> ids;
   std::vector<TokenId> tokens;
   for (int i = 0; i < kRows; ++i) {
-    ids.push_back(*engine->Open(1));
+    ids.push_back(*engine->Open({.tokens_max = 1}));
     tokens.push_back(i);
   }
   std::vector<std::vector<float>> alone;
@@ -125,7 +125,7 @@ TEST_P(RowCountTest, OfAPromptInChunks) {
     const std::unique_ptr<Engine> engine = MakeEngine(threads);
     for (const size_t chunk : {400, 1, 3, 32, 33, 64, 257}) {
       if (chunk < 32 && threads > 2) continue;  // many steps, little news
-      const SequenceId id = *engine->Open(400);
+      const SequenceId id = *engine->Open({.tokens_max = 400});
       FirstRows rows;
       for (size_t i = 0; i < prompt.size(); i += chunk) {
         const StepItem item = {

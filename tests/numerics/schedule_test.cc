@@ -70,7 +70,7 @@ std::unique_ptr<Engine> MakeEngine(std::shared_ptr<const Model> model,
 // The oracle: one sequence, one token a step, one thread, scalar kernels.
 Text PlainRun(Engine* engine, std::vector<TokenId> tokens) {
   Text text{.tokens = std::move(tokens), .rows = {}};
-  const SequenceId id = *engine->Open(kTokensMax);
+  const SequenceId id = *engine->Open({.tokens_max = kTokensMax});
   for (size_t i = 0; i < text.tokens.size(); ++i) {
     Rows rows;
     const StepItem item = {.sequence = id,
@@ -99,7 +99,7 @@ class Scheduler {
   void Run(int steps) {
     for (int i = 0; i < steps; ++i) {
       if (runners_.empty() || (runners_.size() < 8 && random_.Below(4) == 0)) {
-        runners_.push_back({.id = *engine_->Open(kTokensMax),
+        runners_.push_back({.id = *engine_->Open({.tokens_max = kTokensMax}),
                             .text = random_.Below(texts_.size())});
       } else if (random_.Below(12) == 0) {
         const int64_t gone = random_.Below(runners_.size());

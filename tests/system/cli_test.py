@@ -82,6 +82,16 @@ class CommandLineTest(processes.ClusterTest):
             second["usage"]["prompt_tokens"],
             first["usage"]["prompt_tokens"] + len(first["token_ids"]))
 
+    def test_a_prompt_that_was_run_before_is_not_run_again(self):
+        prompt = PROMPT * 20
+        first, again = (self.run_json("generate", prompt, "--max-tokens", "8",
+                                      "--seed", "7") for _ in range(2))
+        self.assertEqual(again["token_ids"], first["token_ids"])
+        usage = again["usage"]
+        self.assertGreater(usage["prompt_tokens"], 64)
+        self.assertEqual(usage["cached_prompt_tokens"],
+                         (usage["prompt_tokens"] - 1) // 32 * 32)
+
     def test_stops(self):
         plain = self.generate("--draft-length", "0", "--temperature", "0")
         stop = plain["text"][10:14]

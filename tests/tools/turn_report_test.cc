@@ -62,6 +62,15 @@ TEST(TurnReportTest, NothingDividesByZero) {
   EXPECT_THAT(TurnStats(record), HasSubstr("0 of 0 drafted tokens accepted"));
 }
 
+TEST(TurnReportTest, TellsWhatWasKeptOfThePrompt) {
+  TurnRecord record;
+  record.ended.mutable_usage()->set_prompt_tokens(300);
+  record.ended.mutable_usage()->set_cached_prompt_tokens(256);
+  EXPECT_EQ(TurnJson(record)["usage"]["cached_prompt_tokens"], 256);
+  EXPECT_THAT(TurnStats(record),
+              HasSubstr("prompt: 300 tokens, 256 of them kept from before\n"));
+}
+
 TEST(TurnReportTest, StatsSplitTheTime) {
   TurnRecord record;
   v1::SpeculationStats* stats = record.ended.mutable_speculation();

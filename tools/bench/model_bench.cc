@@ -140,7 +140,8 @@ absl::Status Bench::Load() {
                                         .context_max = tokens,
                                         .kv_tokens = tokens,
                                         .rows_max = kChunkRows,
-                                        .sequences_max = 1};
+                                        .sequences_max = 1,
+                                        .prefix_cache = false};
   TANDEM_ASSIGN_OR_RETURN(engine_, Engine::Load(model_, engine_options));
   tokens_ = RandomTokens(tokens, engine_->info().vocab_size, 1);
   if (!options_.draft.empty()) {
@@ -186,7 +187,7 @@ absl::Status Bench::Prefill(SequenceId sequence, Position count) {
 absl::Status Bench::MeasurePasses() {
   Say("passes of a few rows");
   TANDEM_ASSIGN_OR_RETURN(const SequenceId sequence,
-                          engine_->Open(kShallow + kChunkRows));
+                          engine_->Open({.tokens_max = kShallow + kChunkRows}));
   TANDEM_RETURN_IF_ERROR(Prefill(sequence, kShallow));
   std::vector<std::vector<double>> samples(options_.rows.size());
   for (int run = 0; run < options_.runs; ++run) {
@@ -214,8 +215,9 @@ absl::Status Bench::MeasurePrompt() {
   if (options_.prompt_tokens < 1) return absl::OkStatus();
   Say("the prompt");
   std::vector<double> samples;
-  TANDEM_ASSIGN_OR_RETURN(const SequenceId sequence,
-                          engine_->Open(options_.prompt_tokens));
+  TANDEM_ASSIGN_OR_RETURN(
+      const SequenceId sequence,
+      engine_->Open({.tokens_max = options_.prompt_tokens}));
   for (int run = 0; run < options_.runs; ++run) {
     const Clock::time_point start = Clock::now();
     TANDEM_RETURN_IF_ERROR(Prefill(sequence, options_.prompt_tokens));
@@ -231,8 +233,9 @@ absl::Status Bench::MeasurePrompt() {
 
 absl::Status Bench::MeasureDepth(Position depth) {
   Say(absl::StrCat("decoding at depth ", depth));
-  TANDEM_ASSIGN_OR_RETURN(const SequenceId sequence,
-                          engine_->Open(depth + options_.passes));
+  TANDEM_ASSIGN_OR_RETURN(
+      const SequenceId sequence,
+      engine_->Open({.tokens_max = depth + options_.passes}));
   TANDEM_RETURN_IF_ERROR(Prefill(sequence, depth));
   std::vector<double> samples;
   for (int run = 0; run < options_.runs; ++run) {

@@ -113,18 +113,20 @@ std::string FinishReasonName(v1::FinishReason reason) {
 Json TurnJson(const TurnRecord& record) {
   const v1::TurnStarted& started = record.started;
   const v1::TurnEnded& ended = record.ended;
-  Json json = {{"token_ids", record.tokens.token_ids()},
-               {"text", record.tokens.text()},
-               {"finish_reason", FinishReasonName(ended.finish_reason())},
-               {"seed", started.seed()},
-               {"usage",
-                {{"prompt_tokens", ended.usage().prompt_tokens()},
-                 {"generated_tokens", ended.usage().generated_tokens()}}},
-               {"speculation", SpeculationJson(ended.speculation())},
-               {"session_id", started.session_id()},
-               {"turn", started.turn()},
-               {"fingerprint", started.fingerprint()},
-               {"model_id", started.model_id()}};
+  Json json = {
+      {"token_ids", record.tokens.token_ids()},
+      {"text", record.tokens.text()},
+      {"finish_reason", FinishReasonName(ended.finish_reason())},
+      {"seed", started.seed()},
+      {"usage",
+       {{"prompt_tokens", ended.usage().prompt_tokens()},
+        {"generated_tokens", ended.usage().generated_tokens()},
+        {"cached_prompt_tokens", ended.usage().cached_prompt_tokens()}}},
+      {"speculation", SpeculationJson(ended.speculation())},
+      {"session_id", started.session_id()},
+      {"turn", started.turn()},
+      {"fingerprint", started.fingerprint()},
+      {"model_id", started.model_id()}};
   if (record.tokens.logprobs_size() > 0) {
     json["logprobs"] = LogprobsJson(record.tokens);
   }
@@ -150,6 +152,9 @@ std::string TurnStats(const TurnRecord& record) {
                       static_cast<double>(stats.first_token_us()) / 1000,
                       FinishReasonName(record.ended.finish_reason()),
                       record.started.seed()),
+      absl::StrFormat("prompt: %d tokens, %d of them kept from before\n",
+                      record.ended.usage().prompt_tokens(),
+                      record.ended.usage().cached_prompt_tokens()),
       absl::StrFormat("speculation: %d rounds, %d of %d drafted tokens "
                       "accepted (%.1f%%), %.2f tokens a round\n",
                       stats.rounds(), stats.accepted_tokens(),

@@ -29,7 +29,8 @@ std::string FinishReasonName(v1::FinishReason reason);
 // fingerprint, model_id; logprobs where they were asked for.
 Json TurnJson(const TurnRecord& record);
 
-// Lines: speed, speculation, its drafts, where the time went, the mean round.
+// Lines: speed, prompt, speculation, its drafts, where the time went, the mean
+// round.
 std::string TurnStats(const TurnRecord& record);
 
 }  // namespace tandem::cli

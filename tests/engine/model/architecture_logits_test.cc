@@ -79,7 +79,7 @@ class ArchitectureLogitsTest : public ::testing::TestWithParam<const char*> {
   // The rows after every token of the text, run in pieces of `chunk` tokens.
   std::vector<std::vector<float>> Rows(Engine* engine, size_t chunk) const {
     const SequenceId sequence =
-        *engine->Open(static_cast<Position>(tokens_.size()));
+        *engine->Open({.tokens_max = static_cast<Position>(tokens_.size())});
     Collector collector;
     for (size_t i = 0; i < tokens_.size(); i += chunk) {
       const StepItem item = {

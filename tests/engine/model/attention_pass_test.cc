@@ -38,17 +38,18 @@ constexpr Position kContext = 3 * kAttentionSpanTokens;
 class Fixture {
  public:
   Fixture(int threads, KvType type, int64_t window) : config_(Config(window)) {
-    auto state = ModelState::Create(config_, {.numerics = NumericsMode::kInt8,
-                                              .kv_type = type,
-                                              .threads = threads,
-                                              .level = SimdLevel::kScalar,
-                                              .context_max = kContext,
-                                              .kv_pages = 100,
-                                              .rows_max = kRowsMax,
-                                              .sequences_max = 4});
+    auto state = ModelState::Create(
+        config_, {.numerics = NumericsMode::kInt8,
+                  .kv_type = type,
+                  .threads = threads,
+                  .level = SimdLevel::kScalar,
+                  .context_max = kContext,
+                  .kv_pages = 100,
+                  .rows_max = kContext,  // all positions stay
+                  .sequences_max = 4});
     EXPECT_TRUE(state.ok()) << state.status();
     state_ = *std::move(state);
-    sequence_ = *state_->kv().Open(kContext);
+    sequence_ = *state_->kv().Open({.tokens_max = kContext});
     TinyRandom random(3);
     std::vector<float> row(config_.head_dim);
     for (Position at = 0; at < kContext; ++at) {

@@ -195,7 +195,7 @@ void ExpectPlain(const TinyModelSpec& spec, int64_t count) {
   ASSERT_TRUE(model.ok()) << model.status();
   const auto engine = Engine::Load(*model, {.threads = 2, .rows_max = 256});
   ASSERT_TRUE(engine.ok()) << engine.status();
-  const SequenceId id = *(*engine)->Open(count);
+  const SequenceId id = *(*engine)->Open({.tokens_max = count});
   Collector collector;
   const StepItem item = {
       .sequence = id, .tokens = tokens, .rows = WantedRows::kAll};
@@ -245,13 +245,13 @@ TEST(ForwardPassTest, RowsComeInOrderWithTheirPlaces) {
   // More wanted rows than two head tiles hold.
   const std::vector<TokenId> tokens = RandomTokens(70, 1);
   const std::vector<StepItem> batch = {
-      {.sequence = *(*engine)->Open(100),
+      {.sequence = *(*engine)->Open({.tokens_max = 100}),
        .tokens = tokens,
        .rows = WantedRows::kAll},
-      {.sequence = *(*engine)->Open(100),
+      {.sequence = *(*engine)->Open({.tokens_max = 100}),
        .tokens = tokens,
        .rows = WantedRows::kNone},
-      {.sequence = *(*engine)->Open(100),
+      {.sequence = *(*engine)->Open({.tokens_max = 100}),
        .tokens = absl::MakeConstSpan(tokens).first(60),
        .rows = WantedRows::kLast},
   };
@@ -279,7 +279,7 @@ TEST(ForwardPassTest, AllZeroWeightsGiveEqualLogits) {
     const auto engine = Engine::Load(*model, {.threads = 1});
     ASSERT_TRUE(engine.ok()) << engine.status();
     const std::vector<TokenId> tokens = {1, 2, 3};
-    const StepItem item = {.sequence = *(*engine)->Open(3),
+    const StepItem item = {.sequence = *(*engine)->Open({.tokens_max = 3}),
                            .tokens = tokens,
                            .rows = WantedRows::kLast};
     Collector collector;

@@ -118,7 +118,7 @@ std::vector<float> LogitsAfter(Engine* engine, SequenceId sequence,
 std::vector<float> PromptLogits(Engine* engine,
                                 const std::vector<TokenId>& tokens) {
   const absl::StatusOr<SequenceId> sequence =
-      engine->Open(static_cast<Position>(tokens.size()));
+      engine->Open({.tokens_max = static_cast<Position>(tokens.size())});
   EXPECT_TRUE(sequence.ok()) << sequence.status();
   std::vector<float> logits = LogitsAfter(engine, *sequence, 0, tokens);
   engine->Close(*sequence);
@@ -163,8 +163,8 @@ constexpr double kMarginRounding = 5e-5;
 
 void ExpectGreedyText(Engine* engine, const GoldenCase& golden) {
   const size_t count = golden.greedy.size();
-  const absl::StatusOr<SequenceId> sequence =
-      engine->Open(static_cast<Position>(golden.token_ids.size() + count));
+  const absl::StatusOr<SequenceId> sequence = engine->Open(
+      {.tokens_max = static_cast<Position>(golden.token_ids.size() + count)});
   ASSERT_TRUE(sequence.ok()) << sequence.status();
   std::vector<TokenId> next = golden.token_ids;
   Position position = 0;

@@ -66,7 +66,8 @@ inline double MeanNll(Engine* engine,
   for (const std::vector<TokenId>& ids : rows) {
     std::vector<TokenId> inputs = {*engine->tokenizer().special().bos};
     inputs.insert(inputs.end(), ids.begin(), ids.end() - 1);
-    const absl::StatusOr<SequenceId> sequence = engine->Open(kRowIds);
+    const absl::StatusOr<SequenceId> sequence =
+        engine->Open({.tokens_max = kRowIds});
     EXPECT_TRUE(sequence.ok()) << sequence.status();
     NllConsumer consumer(ids);
     const size_t chunk = engine->info().rows_max;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <optional>
@@ -27,6 +28,9 @@ std::unique_ptr<KvCache> MakeCache(const KvCacheOptions& options = kOptions) {
   return *std::move(cache);
 }
 
+// Tokens that the random schedules put into a sequence at once at most.
+constexpr int64_t kRowsMax = 30;
+
 std::string ReasonOf(const absl::Status& status) {
   const std::optional<ErrorDetail> detail = GetErrorDetail(status);
   return detail ? detail->reason : "";
@@ -34,8 +38,10 @@ std::string ReasonOf(const absl::Status& status) {
 
 TEST(KvCacheTest, ReservesWholePagesAtOpen) {
   const std::unique_ptr<KvCache> cache = MakeCache();
-  const absl::StatusOr<SequenceId> one = cache->Open(kKvPageTokens);
-  const absl::StatusOr<SequenceId> two = cache->Open(kKvPageTokens + 1);
+  const absl::StatusOr<SequenceId> one =
+      cache->Open({.tokens_max = kKvPageTokens});
+  const absl::StatusOr<SequenceId> two =
+      cache->Open({.tokens_max = kKvPageTokens + 1});
   ASSERT_TRUE(one.ok() && two.ok());
   EXPECT_EQ(cache->pages_reserved(), 3);
   EXPECT_EQ(cache->length(*two), 0);
@@ -50,31 +56,35 @@ TEST(KvCacheTest, RefusesWhatCanNeverFit) {
   const std::unique_ptr<KvCache> cache = MakeCache();
   for (const Position tokens : {Position{0}, Position{-1},
                                 kOptions.context_max + 1, Position{1} << 40}) {
-    const absl::Status status = cache->Open(tokens).status();
+    const absl::Status status = cache->Open({.tokens_max = tokens}).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << tokens;
     EXPECT_EQ(ReasonOf(status), kReasonContextExceeded);
   }
   KvCacheOptions small = kOptions;
   small.pages = 2;  // less than a context
-  EXPECT_EQ(MakeCache(small)->Open(2 * kKvPageTokens + 1).status().code(),
+  EXPECT_EQ(MakeCache(small)
+                ->Open({.tokens_max = 2 * kKvPageTokens + 1})
+                .status()
+                .code(),
             absl::StatusCode::kInvalidArgument);
 }
 
 TEST(KvCacheTest, SaysWhenPagesOrSequencesAreUsedUp) {
   const std::unique_ptr<KvCache> cache = MakeCache();
-  ASSERT_TRUE(cache->Open(5 * kKvPageTokens).ok());
-  ASSERT_TRUE(cache->Open(4 * kKvPageTokens).ok());
-  const absl::Status no_page = cache->Open(2 * kKvPageTokens).status();
+  ASSERT_TRUE(cache->Open({.tokens_max = 5 * kKvPageTokens}).ok());
+  ASSERT_TRUE(cache->Open({.tokens_max = 4 * kKvPageTokens}).ok());
+  const absl::Status no_page =
+      cache->Open({.tokens_max = 2 * kKvPageTokens}).status();
   EXPECT_EQ(no_page.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(ReasonOf(no_page), kReasonExhausted);
   EXPECT_EQ(cache->pages_reserved(), 9);  // nothing was taken
-  EXPECT_TRUE(cache->Open(1).ok());
+  EXPECT_TRUE(cache->Open({.tokens_max = 1}).ok());
 
   const std::unique_ptr<KvCache> other = MakeCache();
   for (int i = 0; i < kOptions.sequences_max; ++i) {
-    ASSERT_TRUE(other->Open(1).ok());
+    ASSERT_TRUE(other->Open({.tokens_max = 1}).ok());
   }
-  const absl::Status no_sequence = other->Open(1).status();
+  const absl::Status no_sequence = other->Open({.tokens_max = 1}).status();
   EXPECT_EQ(no_sequence.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(ReasonOf(no_sequence), kReasonExhausted);
 }
@@ -92,10 +102,10 @@ TEST(KvCacheTest, MoreMemoryThanTheMachineHasIsRefused) {
 
 TEST(KvCacheTest, IdsOfClosedSequencesAreUnknown) {
   const std::unique_ptr<KvCache> cache = MakeCache();
-  const SequenceId first = *cache->Open(1);
+  const SequenceId first = *cache->Open({.tokens_max = 1});
   EXPECT_TRUE(cache->IsOpen(first));
   cache->Close(first);
-  const SequenceId second = *cache->Open(1);
+  const SequenceId second = *cache->Open({.tokens_max = 1});
   EXPECT_NE(first, second);
   EXPECT_FALSE(cache->IsOpen(first));
   EXPECT_TRUE(cache->IsOpen(second));
@@ -105,8 +115,8 @@ TEST(KvCacheTest, IdsOfClosedSequencesAreUnknown) {
 
 TEST(KvCacheTest, MarksASequenceOncePerBatch) {
   const std::unique_ptr<KvCache> cache = MakeCache();
-  const SequenceId a = *cache->Open(1);
-  const SequenceId b = *cache->Open(1);
+  const SequenceId a = *cache->Open({.tokens_max = 1});
+  const SequenceId b = *cache->Open({.tokens_max = 1});
   EXPECT_TRUE(cache->MarkInBatch(a, 1));
   EXPECT_TRUE(cache->MarkInBatch(b, 1));
   EXPECT_FALSE(cache->MarkInBatch(a, 1));
@@ -117,7 +127,7 @@ TEST(KvCacheTest, Bf16TakesHalfTheBytes) {
   KvCacheOptions options = kOptions;
   options.type = KvType::kBf16;
   const std::unique_ptr<KvCache> cache = MakeCache(options);
-  const SequenceId id = *cache->Open(2);
+  const SequenceId id = *cache->Open({.tokens_max = 2});
   const auto* first = static_cast<const uint8_t*>(cache->At(id, 0, 0, 0).value);
   const auto* second =
       static_cast<const uint8_t*>(cache->At(id, 0, 0, 1).value);
@@ -148,17 +158,24 @@ void Write(KvCache* cache, SequenceId id, Position position, float* next,
   }
 }
 
-// Every position below the length reads back what was written last.
+// Every position below the length that a row from cut_min on can see reads
+// back what was written last.
 void ExpectEqual(const KvCache& cache, SequenceId id,
                  const PlainSequence& plain) {
   const Position length = cache.length(id);
+  const LayerWindows& windows = cache.options().windows;
   for (int64_t layer = 0; layer < kOptions.layers; ++layer) {
+    const Position seen =
+        windows.Has(layer)
+            ? std::max<Position>(0, cache.cut_min(id) + 1 - windows.window)
+            : 0;
     for (int64_t head = 0; head < kOptions.kv_heads; ++head) {
-      for (Position first = 0; first < length; first += kKvPageTokens) {
+      for (Position first = seen / kKvPageTokens * kKvPageTokens;
+           first < length; first += kKvPageTokens) {
         const int64_t count = std::min<int64_t>(kKvPageTokens, length - first);
         const KvCache::Block block =
             cache.BlockAt(id, layer, head, first / kKvPageTokens);
-        for (int64_t t = 0; t < count; ++t) {
+        for (int64_t t = std::max<int64_t>(0, seen - first); t < count; ++t) {
           const float wanted = plain.keys.at({layer, head, first + t});
           for (int64_t i = 0; i < kOptions.head_dim; ++i) {
             ASSERT_EQ(
@@ -175,16 +192,20 @@ void ExpectEqual(const KvCache& cache, SequenceId id,
 }
 
 // Random opens, appends, cuts and closes against the plain model.
-TEST(KvCacheTest, KeepsEverySequenceApartUnderRandomSchedules) {
+void RunRandomSchedule(const KvCacheOptions& options) {
   TinyRandom random(7);
-  const std::unique_ptr<KvCache> cache = MakeCache();
+  const std::unique_ptr<KvCache> cache = MakeCache(options);
+  const KvLayout layout({.layers = options.layers,
+                         .windows = options.windows,
+                         .rows_max = options.rows_max});
+  int64_t limited_cuts = 0;
   std::map<SequenceId, PlainSequence> open;
   float next = 0;
   for (int step = 0; step < 3000; ++step) {
     const int64_t action = random.Below(8);
     if (action == 0) {
       const Position tokens = 1 + random.Below(kOptions.context_max);
-      const absl::StatusOr<SequenceId> id = cache->Open(tokens);
+      const absl::StatusOr<SequenceId> id = cache->Open({.tokens_max = tokens});
       if (id.ok()) open[*id].tokens_max = tokens;
     } else if (!open.empty()) {
       auto chosen = open.begin();
@@ -194,22 +215,62 @@ TEST(KvCacheTest, KeepsEverySequenceApartUnderRandomSchedules) {
         cache->Close(id);
         open.erase(chosen);
       } else {
-        const Position start = random.Below(cache->length(id) + 1);
-        const Position end =
-            std::min(start + random.Below(40), chosen->second.tokens_max);
-        cache->SetLength(id, end);
+        const Position cut_min = cache->cut_min(id);
+        limited_cuts += cut_min > 0 ? 1 : 0;
+        const Position start =
+            cut_min + random.Below(cache->length(id) - cut_min + 1);
+        const Position end = std::min(start + random.Below(kRowsMax + 1),
+                                      chosen->second.tokens_max);
+        cache->Extend(id, start, std::vector<TokenId>(end - start));
         for (Position p = start; p < end; ++p) {
           Write(cache.get(), id, p, &next, &chosen->second);
         }
       }
     }
-    int64_t pages = 0;
+    int64_t slices = 0;
     for (const auto& [id, plain] : open) {
-      pages += (plain.tokens_max + kKvPageTokens - 1) / kKvPageTokens;
+      slices += layout.SlicesFor(plain.tokens_max);
       if (step % 20 == 0) ExpectEqual(*cache, id, plain);
     }
-    ASSERT_EQ(cache->pages_reserved(), pages);
+    const int64_t a_page = layout.slices_per_page();
+    ASSERT_EQ(cache->pages_reserved(), (slices + a_page - 1) / a_page);
   }
+  EXPECT_EQ(limited_cuts > 0, options.windows.window > 0);
+}
+
+TEST(KvCacheTest, KeepsEverySequenceApartUnderRandomSchedules) {
+  RunRandomSchedule(kOptions);
+}
+
+TEST(KvCacheTest, KeepsWhatWindowsSeeUnderRandomSchedules) {
+  for (const int64_t period : {0, 2}) {
+    for (const Position window : {1, 33, 50}) {
+      KvCacheOptions options = kOptions;
+      options.windows = {.window = window, .period = period};
+      options.rows_max = kRowsMax;
+      RunRandomSchedule(options);
+    }
+  }
+}
+
+// One layer of two with a window: beyond the ring of 3 pages a sequence takes
+// half a page for each page of tokens.
+TEST(KvCacheTest, WindowedLayersStopTakingMemory) {
+  KvCacheOptions options = kOptions;
+  options.context_max = 100 * kKvPageTokens;
+  options.windows = {.window = 40, .period = 2};
+  options.rows_max = 20;
+  const std::unique_ptr<KvCache> cache = MakeCache(options);
+  const absl::StatusOr<SequenceId> longest =
+      cache->Open({.tokens_max = 17 * kKvPageTokens});
+  ASSERT_TRUE(longest.ok()) << longest.status();
+  EXPECT_EQ(cache->pages_reserved(), 10);
+  EXPECT_EQ(cache->Open({.tokens_max = 1}).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(cache->Open({.tokens_max = 17 * kKvPageTokens + 1}).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  cache->Close(*longest);
+  EXPECT_EQ(cache->pages_reserved(), 0);
 }
 
 }  // namespace

@@ -63,9 +63,9 @@ TEST(ModelStateTest, SaysWhenMemoryIsOut) {
 class CheckBatchTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    first_ = *state_->kv().Open(20);
-    second_ = *state_->kv().Open(20);
-    state_->kv().SetLength(first_, 5);
+    first_ = *state_->kv().Open({.tokens_max = 20});
+    second_ = *state_->kv().Open({.tokens_max = 20});
+    state_->kv().Extend(first_, 0, std::vector<TokenId>(5));
   }
 
   void ExpectInvalid(const std::vector<StepItem>& batch,

@@ -34,7 +34,7 @@ TEST(ModelTest, ForwardGivesALogitRowForEveryToken) {
   const auto model = LoadTiny(TinyModel(TinyModelSpec()));
   ASSERT_TRUE(model.ok()) << model.status();
   const std::unique_ptr<ModelState> state = MakeState(**model);
-  const SequenceId id = *state->kv().Open(10);
+  const SequenceId id = *state->kv().Open({.tokens_max = 10});
   const std::vector<TokenId> tokens = {1, 20, 30, 40};
   const auto all = (*model)->Forward(tokens, 0, id, state.get());
   ASSERT_TRUE(all.ok()) << all.status();
@@ -50,7 +50,7 @@ TEST(ModelTest, ForwardChecksAsStepDoes) {
   const auto model = LoadTiny(TinyModel(TinyModelSpec()));
   ASSERT_TRUE(model.ok()) << model.status();
   const std::unique_ptr<ModelState> state = MakeState(**model);
-  const SequenceId id = *state->kv().Open(10);
+  const SequenceId id = *state->kv().Open({.tokens_max = 10});
   const std::vector<TokenId> good = {1};
   const std::vector<TokenId> bad = {300};
   EXPECT_EQ((*model)->Forward(good, 1, id, state.get()).status().code(),

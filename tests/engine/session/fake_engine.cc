@@ -1,5 +1,6 @@
 #include "tests/engine/session/fake_engine.h"
 
+#include <algorithm>
 #include <limits>
 #include <set>
 
@@ -83,7 +84,8 @@ FakeEngine::FakeEngine(const FakeEngineOptions& options)
   info_.fingerprint = "fake";
 }
 
-absl::StatusOr<SequenceId> FakeEngine::Open(Position tokens_max) {
+absl::StatusOr<SequenceId> FakeEngine::Open(const SequenceOptions& options) {
+  const Position tokens_max = options.tokens_max;
   if (tokens_max < 1 || tokens_max > info_.context_max) {
     return MakeError(absl::StatusCode::kInvalidArgument,
                      {.reason = kReasonContextExceeded, .violations = {}},
@@ -94,8 +96,28 @@ absl::StatusOr<SequenceId> FakeEngine::Open(Position tokens_max) {
                      {.reason = kReasonExhausted, .violations = {}},
                      "no free sequence");
   }
-  sequences_[next_sequence_] = {.tokens_max = tokens_max, .tokens = {}};
+  const Position kept = KeptOf(options);
+  sequences_[next_sequence_] = {
+      .tokens_max = tokens_max,
+      .reached = kept,
+      .tokens = {options.tokens.begin(), options.tokens.begin() + kept},
+      .tenant = std::string(options.tenant)};
   return next_sequence_++;
+}
+
+Position FakeEngine::KeptOf(const SequenceOptions& options) const {
+  if (options_.kept_page_tokens == 0 || options.tokens.empty()) return 0;
+  Position longest = 0;
+  for (const Sequence& kept : kept_) {
+    if (kept.tenant != options.tenant) continue;
+    const auto differs =
+        std::mismatch(options.tokens.begin(), options.tokens.end() - 1,
+                      kept.tokens.begin(), kept.tokens.end())
+            .first;
+    longest = std::max(longest,
+                       static_cast<Position>(differs - options.tokens.begin()));
+  }
+  return longest / options_.kept_page_tokens * options_.kept_page_tokens;
 }
 
 absl::Status FakeEngine::CheckBatch(absl::Span<const StepItem> batch) const {
@@ -112,9 +134,9 @@ absl::Status FakeEngine::CheckBatch(absl::Span<const StepItem> batch) const {
       return absl::InvalidArgumentError("a sequence comes twice");
     }
     if (item.tokens.empty()) return absl::InvalidArgumentError("no tokens");
-    if (item.position < 0 ||
+    if (item.position < state(item.sequence).cut_min ||
         item.position > static_cast<Position>(sequence.tokens.size())) {
-      return absl::InvalidArgumentError("position above the length");
+      return absl::InvalidArgumentError("position outside the sequence");
     }
     if (item.position + static_cast<Position>(item.tokens.size()) >
         sequence.tokens_max) {
@@ -146,6 +168,10 @@ absl::Status FakeEngine::Step(absl::Span<const StepItem> batch,
   for (size_t item = 0; item < batch.size(); ++item) {
     std::vector<TokenId>& tokens = sequences_[batch[item].sequence].tokens;
     tokens.resize(batch[item].position);
+    Position& reached = sequences_[batch[item].sequence].reached;
+    reached =
+        std::max(reached, batch[item].position +
+                              static_cast<Position>(batch[item].tokens.size()));
     size_t row = 0;
     for (size_t i = 0; i < batch[item].tokens.size(); ++i) {
       tokens.push_back(batch[item].tokens[i]);
@@ -167,7 +193,17 @@ absl::Status FakeEngine::Step(absl::Span<const StepItem> batch,
 }
 
 void FakeEngine::Close(SequenceId sequence) {
+  if (options_.kept_page_tokens > 0) kept_.push_back(sequences_.at(sequence));
   TANDEM_CHECK(sequences_.erase(sequence) == 1);
+}
+
+SequenceState FakeEngine::state(SequenceId sequence) const {
+  const Sequence& found = sequences_.at(sequence);
+  const Position length = static_cast<Position>(found.tokens.size());
+  if (options_.rollback_max == 0) return {.length = length};
+  return {
+      .length = length,
+      .cut_min = std::max<Position>(0, found.reached - options_.rollback_max)};
 }
 
 KvUsage FakeEngine::kv_usage() const {

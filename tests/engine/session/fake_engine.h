@@ -67,16 +67,22 @@ struct FakeEngineOptions {
   int rows_max = 64;
   int sequences_max = 8;
   std::string changed_piece = {};
+  // Tokens that a sequence can be cut back by at most, as with windows; 0: any.
+  Position rollback_max = 0;
+  // Tokens of closed sequences are kept by tenant, in pages of so many, without
+  // a bound; 0: none.
+  Position kept_page_tokens = 0;
 };
 
 class FakeEngine : public Engine {
  public:
   explicit FakeEngine(const FakeEngineOptions& options = {});
 
-  absl::StatusOr<SequenceId> Open(Position tokens_max) override;
+  absl::StatusOr<SequenceId> Open(const SequenceOptions& options) override;
   absl::Status Step(absl::Span<const StepItem> batch,
                     RowConsumer* consumer) override;
   void Close(SequenceId sequence) override;
+  SequenceState state(SequenceId sequence) const override;
   const EngineInfo& info() const override { return info_; }
   const Tokenizer& tokenizer() const override { return tokenizer_; }
   KvUsage kv_usage() const override;
@@ -96,8 +102,10 @@ class FakeEngine : public Engine {
 
  private:
   struct Sequence {
-    Position tokens_max;
-    std::vector<TokenId> tokens;
+    Position tokens_max = 0;
+    Position reached = 0;  // the greatest length so far
+    std::vector<TokenId> tokens = {};
+    std::string tenant = {};
   };
 
   absl::Status CheckBatch(absl::Span<const StepItem> batch) const;
@@ -105,7 +113,11 @@ class FakeEngine : public Engine {
   FakeEngineOptions options_;
   EngineInfo info_;
   FakeTokenizer tokenizer_;
+  // Tokens of a kept sequence that `options` can begin with.
+  Position KeptOf(const SequenceOptions& options) const;
+
   std::map<SequenceId, Sequence> sequences_;
+  std::vector<Sequence> kept_;
   SequenceId next_sequence_ = 1;
   std::vector<StepItem> last_batch_;
   int64_t steps_ = 0;

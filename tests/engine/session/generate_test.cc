@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 
 #include "engine/base/error_reason.h"
@@ -159,6 +160,39 @@ TEST(GenerateTest, SessionsOfTheDemoPairAgreeOverTurnsAndCancels) {
   }
   EXPECT_EQ(target->kv_usage().pages_reserved, 0);
   EXPECT_EQ(draft->kv_usage().pages_reserved, 0);
+}
+
+// Three turns with and without kept KV: the same tokens, and a turn runs of its
+// prompt what is new and the part of a page before it.
+TEST(GenerateTest, TheTextDoesNotDependOnKeptKv) {
+  for (const int draft_length : {0, 4}) {
+    std::optional<std::vector<TokenId>> expected;
+    for (const bool kept : {false, true}) {
+      const EngineOptions engine_options = {
+          .threads = 2, .kv_tokens = 2048, .prefix_cache = kept};
+      const auto target =
+          *Engine::Load(*DemoStore().Get(kTarget), engine_options);
+      const auto draft =
+          *Engine::Load(*DemoStore().Get(kDraft), engine_options);
+      const auto session = *InferenceSession::Create(target.get(), draft.get());
+      for (const char* prompt : {"The fox said", " and the crow", " Then"}) {
+        const int64_t history = static_cast<int64_t>(session->tokens().size());
+        ASSERT_TRUE(
+            session->StartTurn(prompt, Options(0.8f, draft_length)).ok());
+        while ((*session->NextToken()).has_value()) {
+        }
+        // The last token of a turn is chosen, not run.
+        const int64_t pages = std::max<int64_t>(0, history - 1) / 32;
+        EXPECT_EQ(session->usage().cached_prompt_tokens, kept ? pages * 32 : 0);
+      }
+      if (!expected.has_value()) expected = session->tokens();
+      EXPECT_EQ(session->tokens(), *expected);
+      EXPECT_GT(expected->size(), 100u);
+      EXPECT_EQ(target->kv_usage().pages_reserved, 0);
+      EXPECT_EQ(target->kv_usage().pages_cached > 0, kept);
+      EXPECT_EQ(draft->kv_usage().pages_cached > 0, kept);
+    }
+  }
 }
 
 TEST(GenerateTest, LongPromptsAreChunkedAndContextIsExact) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "engine/base/error_reason.h"
@@ -254,6 +255,32 @@ TEST(InferenceSessionTest, TurnsGoOnFromTheHistory) {
         EXPECT_TRUE(std::equal(history.begin() + spec.prompt.size(),
                                history.end(), ids.begin()));
       }
+    }
+  }
+}
+
+// A turn runs what its engine has not kept, and its last token in any case.
+TEST(InferenceSessionTest, ATurnRunsOnlyWhatIsNotKept) {
+  for (GenOptions options : OptionSets()) {
+    options.draft_length = 0;
+    FakeEngine target({.kept_page_tokens = 4});
+    const auto session = MustCreate(&target, nullptr);
+    std::vector<TokenId> history;
+    for (int turn = 0; turn < 3; ++turn) {
+      TurnSpec spec = {
+          .prompt = history, .options = options, .context_max = 1000};
+      const std::vector<TokenId> prompt = {3, 4, 5};
+      spec.prompt.insert(spec.prompt.end(), prompt.begin(), prompt.end());
+      ASSERT_TRUE(session->StartTurn(prompt, options).ok());
+      const int64_t before = target.rows_run();
+      const std::vector<SampledToken> tokens = TakeTokens(session.get());
+      EXPECT_EQ(tokens, GenerateReference({}, spec).tokens);
+      const int64_t size = static_cast<int64_t>(spec.prompt.size());
+      const int64_t kept = (std::max<int64_t>(size - 3, 1) - 1) / 4 * 4;
+      EXPECT_EQ(session->usage().cached_prompt_tokens, kept);
+      EXPECT_EQ(target.rows_run() - before,
+                size - kept + static_cast<int64_t>(tokens.size()) - 1);
+      history = session->tokens();
     }
   }
 }

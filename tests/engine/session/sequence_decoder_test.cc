@@ -105,6 +105,37 @@ std::vector<SampledToken> PlainVerify(const FakeModel& model,
   return chosen;
 }
 
+// An engine that takes back 17 tokens at most, as one with windows: whatever a
+// request verified or drafted is taken back; tokens from long ago are not.
+TEST(SequenceDecoderRollbackTest, CutsOnlyWhatTheEngineCanTakeBack) {
+  FakeEngine engine({.rollback_max = kDraftLengthLimit + 1});
+  const SequenceDecoderOptions options = MakeOptions();
+  const auto decoder = MustOpen(&engine, options);
+  std::vector<TokenId> tokens = options.tokens;
+  const std::vector<TokenId> wrong(kDraftLengthLimit, kFakeBos);
+  for (int round = 0; round < 8; ++round) {
+    const Position position = static_cast<Position>(tokens.size()) - 1;
+    const absl::Span<const TokenId> last(&tokens.back(), 1);
+    // The same request again: its tokens are run again.
+    for (int i = 0; i < 2; ++i) {
+      ASSERT_TRUE(decoder->BeginVerify(position, last, wrong).ok());
+      EXPECT_EQ(Finish(&engine, decoder.get())->tokens,
+                PlainVerify({}, options, tokens, wrong));
+    }
+    ASSERT_TRUE(decoder->BeginPropose(position, last, kDraftLengthLimit).ok());
+    const std::vector<TokenId> drafted = Ids(*Finish(&engine, decoder.get()));
+    tokens.insert(tokens.end(), drafted.begin(), drafted.begin() + 4);
+  }
+  const Position begin = options.generated_from;
+  const TokenId other = tokens[begin] == 3 ? 4 : 3;
+  EXPECT_EQ(Reason(decoder->BeginVerify(begin, {&other, 1}, {})),
+            kReasonWrongState);
+  const std::vector<TokenId> rest(tokens.begin() + begin, tokens.end());
+  ASSERT_TRUE(decoder->BeginVerify(begin, rest, {}).ok());
+  EXPECT_EQ(Finish(&engine, decoder.get())->tokens,
+            Plain({}, options, tokens, 1));
+}
+
 TEST(SequenceDecoderOpenTest, ChecksItsOptions) {
   FakeEngine engine;
   const auto reason = [&engine](const SequenceDecoderOptions& options) {

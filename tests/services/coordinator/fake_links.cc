@@ -22,8 +22,10 @@ class FakeLinkStream : public WorkerStream {
       Close();
       return;
     }
-    Deliver([tag = tag_, fingerprint = link_->fingerprint_](
-                WorkerStreamEvents* to) { to->OnOpened(tag, fingerprint); });
+    Deliver([tag = tag_,
+             opened = OpenedSequence{.fingerprint = link_->fingerprint_,
+                                     .cached_tokens = link_->cached_tokens}](
+                WorkerStreamEvents* to) { to->OnOpened(tag, opened); });
   }
   ~FakeLinkStream() override {
     state_->events = nullptr;

@@ -52,6 +52,7 @@ class FakeLink : public WorkerLink {
   std::shared_ptr<const WorkerCosts> reported;
   // Every answer to a proposal takes so much longer.
   MonotonicDuration propose_delay = {};
+  int64_t cached_tokens = 0;  // told when a stream opens
   // Told to the next streams.
   OpenRequest last_open;
   int streams = 0;  // open now

@@ -145,6 +145,9 @@ class FakeDecodeReactor
           std::vector<TokenId>(open.tokens().begin(), open.tokens().end()));
       response.mutable_opened()->set_fingerprint(
           service_->options().fingerprint);
+      // Shows what it was told.
+      response.mutable_opened()->set_cached_tokens(
+          static_cast<int64_t>(open.tenant().size()));
     } else if (!sequence_.has_value()) {
       return End(
           grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "no open"));

@@ -34,7 +34,8 @@ class GrpcWorkerLinkTest : public ::testing::Test, public WorkerStreamEvents {
                            .tokens = {1, 260},
                            .generated_from = 2,
                            .tokens_max = 100,
-                           .options = options},
+                           .options = options,
+                           .tenant = "tenant"},
                           &loop_, this, deadline);
   }
   template <typename Predicate>
@@ -44,9 +45,10 @@ class GrpcWorkerLinkTest : public ::testing::Test, public WorkerStreamEvents {
     }
   }
 
-  void OnOpened(const StreamTag& tag, const std::string& print) override {
+  void OnOpened(const StreamTag& tag, const OpenedSequence& opened) override {
     EXPECT_EQ(tag, tag_);
-    opened_ = print;
+    opened_ = opened.fingerprint;
+    cached_tokens_ = opened.cached_tokens;
   }
   void OnProposed(const StreamTag& tag, ProposedTokens proposed) override {
     EXPECT_EQ(tag, tag_);
@@ -70,6 +72,7 @@ class GrpcWorkerLinkTest : public ::testing::Test, public WorkerStreamEvents {
   std::unique_ptr<WorkerStream> stream_;
   bool destroy_in_callback_ = false;
   std::optional<std::string> opened_;
+  int64_t cached_tokens_ = -1;
   std::optional<ProposedTokens> proposed_;
   std::optional<VerifiedTokens> verified_;
   std::optional<absl::Status> closed_;
@@ -80,6 +83,7 @@ TEST_F(GrpcWorkerLinkTest, CarriesRequestsAndAnswers) {
   stream_->Propose({.position = 1, .tokens = {260}, .draft_length = 3});
   RunUntil([this] { return proposed_.has_value(); });
   EXPECT_EQ(opened_, "fingerprint-1");
+  EXPECT_EQ(cached_tokens_, 6);  // the bytes of the tenant's name
   EXPECT_EQ(proposed_->position, 2);
   EXPECT_EQ(proposed_->tokens.size(), 3u);
   stream_->Verify({.position = 1, .tokens = {260}, .draft = proposed_->tokens});

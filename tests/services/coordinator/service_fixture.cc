@@ -154,6 +154,10 @@ void ServiceFixture::ExpectPlain(const Outcome& outcome,
                 : v1::FINISH_REASON_LENGTH);
   EXPECT_EQ(outcome.ended.usage().generated_tokens(),
             static_cast<int64_t>(plain.tokens.size()));
+  // The fake worker tells the bytes of the tenant's name.
+  EXPECT_EQ(outcome.ended.usage().cached_prompt_tokens(),
+            std::min<int64_t>(absl::string_view(kDefaultTenant).size(),
+                              static_cast<int64_t>(prompt.size())));
 }
 
 }  // namespace tandem

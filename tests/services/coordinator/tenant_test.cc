@@ -54,5 +54,16 @@ TEST(TenantOfTest, NoCertificateCanTakeTheDefaultTenant) {
   EXPECT_NE(TenantOf(&nameless), kDefaultTenant);
 }
 
+// Workers take 256 bytes.
+TEST(TenantOfTest, LongNamesStayApart) {
+  const FakeAuthContext first(true, std::string(5000, 'a'));
+  const FakeAuthContext second(true, std::string(5001, 'a'));
+  EXPECT_NE(TenantOf(&first), TenantOf(&second));
+  EXPECT_LE(TenantOf(&first).size(), 256u);
+  const FakeAuthContext longest(true, std::string(kTenantNameBytesMax, 'a'));
+  EXPECT_LE(TenantOf(&longest).size(), 256u);
+  EXPECT_EQ(TenantOf(&longest).substr(0, 4), "cn:a");
+}
+
 }  // namespace
 }  // namespace tandem

@@ -42,6 +42,8 @@ TEST_F(TurnRunnerTest, OpensBothWorkersAtOnceWithTheTurnsTag) {
   const OpenRequest& open = target()->last_open;
   EXPECT_EQ(open.tag.session_id, "session");
   EXPECT_EQ(open.tag.turn, 3);
+  EXPECT_EQ(open.tenant, "tenant");
+  EXPECT_EQ(drafter_->last_open.tenant, "tenant");
   EXPECT_GE(open.tag.epoch, 10u);
   EXPECT_NE(open.tag.epoch, drafter_->last_open.tag.epoch);
   EXPECT_EQ(open.tokens, spec_.prompt);
@@ -51,6 +53,27 @@ TEST_F(TurnRunnerTest, OpensBothWorkersAtOnceWithTheTurnsTag) {
   EXPECT_EQ(drafter_->last_open.fingerprint, "");
   EXPECT_EQ(runner_->state(), State::kOpening);
   EXPECT_FALSE(runner_->taken());
+}
+
+TEST_F(TurnRunnerTest, TellsWhatTheFirstTargetHadOfThePrompt) {
+  drafter_->cached_tokens = 1;
+  for (const int64_t cached : {0, 2, 1000, -5}) {
+    tokens_.clear();
+    target()->cached_tokens = cached;
+    Start();
+    EXPECT_EQ(runner_->usage().cached_prompt_tokens, 0);
+    RunUntil([this] { return tokens_.size() >= 10; });
+    // Of a prompt of 3 tokens.
+    const int64_t told = std::clamp<int64_t>(cached, 0, 3);
+    EXPECT_EQ(runner_->usage().cached_prompt_tokens, told);
+    EXPECT_EQ(runner_->usage().prompt_tokens, 3);
+    runner_->Suspend(absl::OkStatus());
+    target()->cached_tokens = 1;
+    runner_->Resume();
+    RunToEnd();
+    ExpectPlain();
+    EXPECT_EQ(runner_->usage().cached_prompt_tokens, told);
+  }
 }
 
 // Any faults at any time: the text is a prefix of the plain one at each moment,

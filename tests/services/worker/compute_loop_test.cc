@@ -20,9 +20,10 @@ using ::testing::SizeIs;
 // Collects what the loop delivers.
 class Client : public ComputeClient {
  public:
-  void OnOpened(const absl::Status& status) override {
+  void OnOpened(const absl::StatusOr<OpenedStream>& opened) override {
     absl::MutexLock lock(&mutex_);
-    opened_ = status;
+    opened_ = opened.status();
+    if (opened.ok()) cached_tokens_ = opened->cached_tokens;
   }
   void OnResult(absl::StatusOr<ComputeResult> result) override {
     absl::MutexLock lock(&mutex_);
@@ -42,6 +43,10 @@ class Client : public ComputeClient {
     absl::MutexLock lock(&mutex_);
     mutex_.Await(absl::Condition(&ready));
     return *opened_;
+  }
+  Position cached_tokens() {
+    absl::MutexLock lock(&mutex_);
+    return cached_tokens_;
   }
   absl::StatusOr<ComputeResult> WaitResult() {
     const auto ready = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
@@ -65,6 +70,7 @@ class Client : public ComputeClient {
  private:
   absl::Mutex mutex_;
   std::optional<absl::Status> opened_ ABSL_GUARDED_BY(mutex_);
+  Position cached_tokens_ ABSL_GUARDED_BY(mutex_) = -1;
   std::deque<absl::StatusOr<ComputeResult>> results_ ABSL_GUARDED_BY(mutex_);
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
@@ -486,6 +492,21 @@ TEST_F(ComputeLoopTest, RandomTrafficSettles) {
     EXPECT_EQ(engine_->open_sequences(), 0);
     ExpectNothingPending();
     EXPECT_EQ(loop_->load().streams_open, 0);
+  }
+}
+
+TEST_F(ComputeLoopTest, TellsWhatWasKeptOfTheTokens) {
+  Start({.kept_page_tokens = 2});
+  for (const Position kept : {0, 4}) {
+    Client client;
+    SequenceDecoderOptions options = OpenOptions({1, 3, 4, 5, 6});
+    options.tenant = "tenant";
+    const StreamId id = MustOpen(&client, options);
+    ASSERT_TRUE(loop_->Submit(id, Verify(4, {6}, {})).ok());
+    EXPECT_TRUE(client.WaitOpened().ok());
+    EXPECT_EQ(client.cached_tokens(), kept);
+    EXPECT_TRUE(client.WaitResult().ok());
+    CloseAndWait(id, &client);
   }
 }
 

@@ -67,6 +67,35 @@ TEST_F(DecodeStreamTest, ProposesAsTheDecoderAlone) {
   EXPECT_TRUE(call.Finish().ok());
 }
 
+// The second stream of a tenant begins with what the first has left; another
+// tenant's does not.
+TEST_F(DecodeStreamTest, TellsWhatWasKeptOfTheTenantsTokens) {
+  Start(v1::WORKER_ROLE_TARGET, {.kept_page_tokens = 2});
+  const std::vector<TokenId> prompt = {1, 3, 4, 5, 6};
+  std::vector<std::vector<TokenId>> answers;
+  const std::pair<std::string, int64_t> cases[] = {
+      {"a", 0}, {"b", 0}, {"a", 4}, {"b", 4}, {"", 0}};
+  for (const auto& [tenant, cached] : cases) {
+    DecodeCall call(stub_.get());
+    v1::DecodeRequest open = OpenRequest(prompt);
+    open.mutable_open()->set_tenant(tenant);
+    ASSERT_TRUE(call.Write(open));
+    const auto opened = call.Read();
+    ASSERT_TRUE(opened.has_value());
+    EXPECT_EQ(opened->opened().cached_tokens(), cached);
+    ASSERT_TRUE(call.Write(VerifyRequest(4, {6}, {})));
+    const auto verified = call.Read();
+    ASSERT_TRUE(verified.has_value());
+    answers.push_back(Ids(verified->verified()));
+    EXPECT_EQ(answers.back(), answers.front());
+    ASSERT_TRUE(call.WritesDone());
+    EXPECT_TRUE(call.Finish().ok());
+    WaitForLoad([](const v1::WatchResponse& report) {
+      return report.streams_open() == 0;
+    });
+  }
+}
+
 TEST_F(DecodeStreamTest, VerifiesAsTheDecoderAlone) {
   Start(v1::WORKER_ROLE_TARGET);
   const std::vector<TokenId> prompt = {1, 3, 4, 5};

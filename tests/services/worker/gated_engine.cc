@@ -2,8 +2,8 @@
 
 namespace tandem {
 
-absl::StatusOr<SequenceId> GatedEngine::Open(Position tokens_max) {
-  absl::StatusOr<SequenceId> sequence = fake_.Open(tokens_max);
+absl::StatusOr<SequenceId> GatedEngine::Open(const SequenceOptions& options) {
+  absl::StatusOr<SequenceId> sequence = fake_.Open(options);
   if (sequence.ok()) ++open_sequences_;
   return sequence;
 }
@@ -38,6 +38,7 @@ void GatedEngine::Close(SequenceId sequence) {
 KvUsage GatedEngine::kv_usage() const {
   return {.pages_total = 1000,
           .pages_reserved = open_sequences_,
+          .pages_cached = 7,
           .page_tokens = 16};
 }
 

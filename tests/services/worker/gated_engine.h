@@ -25,10 +25,13 @@ class GatedEngine : public Engine {
  public:
   explicit GatedEngine(const FakeEngineOptions& options) : fake_(options) {}
 
-  absl::StatusOr<SequenceId> Open(Position tokens_max) override;
+  absl::StatusOr<SequenceId> Open(const SequenceOptions& options) override;
   absl::Status Step(absl::Span<const StepItem> batch,
                     RowConsumer* consumer) override;
   void Close(SequenceId sequence) override;
+  SequenceState state(SequenceId sequence) const override {
+    return fake_.state(sequence);
+  }
   const EngineInfo& info() const override { return fake_.info(); }
   const Tokenizer& tokenizer() const override { return fake_.tokenizer(); }
   KvUsage kv_usage() const override;

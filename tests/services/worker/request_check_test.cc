@@ -50,6 +50,9 @@ TEST(RequestCheckTest, GoodOpenIsTaken) {
   EXPECT_EQ(options->generated_from, 2);
   EXPECT_EQ(options->tokens_max, 50);
   EXPECT_EQ(options->options.seed, 7u);
+  EXPECT_EQ(options->tenant, "");
+  open.set_tenant(std::string(256, 't'));
+  EXPECT_EQ(ReadOpen(model, open)->tenant, std::string(256, 't'));
   open.set_model_id("model");
   open.set_fingerprint("print");
   EXPECT_TRUE(ReadOpen(model, open).ok());
@@ -65,6 +68,10 @@ TEST(RequestCheckTest, WrongOpenNamesTheField) {
   open.set_fingerprint("other");
   EXPECT_EQ(ReadOpen(model, open).status().code(),
             absl::StatusCode::kFailedPrecondition);
+  open = GoodOpen();
+  open.set_tenant(std::string(257, 't'));
+  ExpectInvalid(ReadOpen(model, open).status(), kReasonInvalidOptions,
+                "open.tenant");
   open = GoodOpen();
   open.clear_tokens();
   ExpectInvalid(ReadOpen(model, open).status(), kReasonEmptyPrompt,

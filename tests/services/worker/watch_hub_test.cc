@@ -37,6 +37,9 @@ TEST(WatchHubNewsTest, FiguresAndCosts) {
   changed.set_kv_pages_free(3);
   EXPECT_TRUE(IsNews(Report(1, {}), changed));
   changed = Report(1, {});
+  changed.set_kv_pages_cached(3);
+  EXPECT_TRUE(IsNews(Report(1, {}), changed));
+  changed = Report(1, {});
   changed.set_requests_pending(3);
   EXPECT_TRUE(IsNews(Report(1, {}), changed));
   v1::WatchResponse shared = Report(1, {});
@@ -87,6 +90,7 @@ TEST_F(WatchStreamTest, FirstReportThenChanges) {
   EXPECT_EQ(first->streams_open(), 0);
   EXPECT_EQ(first->kv_pages_total(), 1000);
   EXPECT_EQ(first->kv_pages_free(), 1000);
+  EXPECT_EQ(first->kv_pages_cached(), 7);
   EXPECT_EQ(first->kv_page_tokens(), 16);
   EXPECT_FALSE(first->draining());
   EXPECT_EQ(first->step_costs_size(), 0);
