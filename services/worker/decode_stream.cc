@@ -62,19 +62,20 @@ void DecodeStream::OnDone() {
   Unref();
 }
 
-void DecodeStream::OnOpened(const absl::Status& status) {
+void DecodeStream::OnOpened(const absl::StatusOr<StreamOpened>& opened) {
   absl::MutexLock lock(&mutex_);
   if (end_.has_value()) return;
   TANDEM_CHECK(!pending_.empty());
   const Pending pending = std::move(pending_.front());
   pending_.pop_front();
-  if (status.ok()) {
+  if (opened.ok()) {
     v1::DecodeResponse response;
     *response.mutable_tag() = pending.tag;
     response.mutable_opened()->set_fingerprint(options_.model->fingerprint);
+    response.mutable_opened()->set_queued_us(opened->queued_us);
     answers_.push_back(std::move(response));
   } else {
-    End(ToGrpcStatus(status));
+    End(ToGrpcStatus(opened.status()));
   }
   Pump();
 }
@@ -145,16 +146,16 @@ absl::Status DecodeStream::AcceptOpen(const v1::OpenSequence& open) {
                      {.reason = kReasonDraining, .violations = {}},
                      "the worker is shutting down; try another");
   }
-  TANDEM_ASSIGN_OR_RETURN(SequenceDecoderOptions decoder_options,
+  TANDEM_ASSIGN_OR_RETURN(StreamOpen stream_open,
                           ReadOpen(*options_.model, open));
-  tokens_max_ = decoder_options.tokens_max;
-  wants_logprobs_ = decoder_options.options.logprobs.has_value();
+  tokens_max_ = stream_open.decoder.tokens_max;
+  wants_logprobs_ = stream_open.decoder.options.logprobs.has_value();
   pending_.push_back({.tag = request_.tag(),
                       .kind = request_.request_case(),
                       .first_position = 0});
   references_.fetch_add(1);
   absl::StatusOr<StreamId> id =
-      options_.loop->Open(std::move(decoder_options), this);
+      options_.loop->Open(std::move(stream_open), this);
   if (!id.ok()) {
     references_.fetch_sub(1);
     return id.status();

@@ -48,7 +48,7 @@ class DecodeStream final
   void OnCancel() override;
   void OnDone() override;
 
-  void OnOpened(const absl::Status& status) override;
+  void OnOpened(const absl::StatusOr<StreamOpened>& opened) override;
   void OnResult(absl::StatusOr<ComputeResult> result) override;
   void OnClosed() override;
 

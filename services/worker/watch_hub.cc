@@ -23,6 +23,7 @@ absl::Status Ended() {
 bool IsNews(const v1::WatchResponse& last, const v1::WatchResponse& now) {
   if (last.streams_open() != now.streams_open() ||
       last.requests_pending() != now.requests_pending() ||
+      last.streams_queued() != now.streams_queued() ||
       last.kv_pages_free() != now.kv_pages_free() ||
       last.kv_pages_total() != now.kv_pages_total() ||
       last.draining() != now.draining() ||

@@ -74,6 +74,11 @@ void AddEngineFlags(CLI::App* app, WorkerOptions* options) {
                   "Sequences at once at most")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
+  app->add_option("--queue-max", options->queue_max,
+                  "Sequences that wait for KV at once at most; 0: none, they "
+                  "are refused")
+      ->check(CLI::Range(0, 65536))
+      ->capture_default_str();
   app->add_option("--compute-turn", options->compute_turn,
                   "File that workers on the same cores share to take turns, "
                   "one pass each");

@@ -99,6 +99,7 @@ absl::Status WorkerServer::Load() {
   TANDEM_ASSIGN_OR_RETURN(parts.engine, Engine::Load(model, options_.engine));
 
   parts.streams_max = options_.engine.sequences_max;
+  parts.queue_max = options_.queue_max;
   const EngineInfo& engine = parts.engine->info();
   parts.info.role = options_.role;
   parts.info.model_id =

@@ -41,6 +41,7 @@ struct WorkerOptions {
   std::string model_path;
   std::string model_id;      // empty: the file's stem
   std::string compute_turn;  // empty: no turns
+  int queue_max = 1024;      // opens that wait for KV
   ModelOptions model;
   EngineOptions engine;
 };

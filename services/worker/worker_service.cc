@@ -40,6 +40,7 @@ void WorkerService::SetModel(WorkerModelParts parts) {
   TANDEM_CHECK(serving_.load() == nullptr);
   ComputeLoopOptions options;
   options.streams_max = parts.streams_max;
+  options.queue_max = parts.queue_max;
   options.turn = std::move(parts.turn);
   options.on_load_changed = [this] { hub_.MarkChanged(); };
   auto serving = std::make_unique<Serving>();
@@ -143,6 +144,7 @@ v1::WatchResponse WorkerService::Report() const {
   if (serving == nullptr) return report;
   const ComputeLoad load = serving->loop->load();
   report.set_streams_open(load.streams_open);
+  report.set_streams_queued(load.streams_queued);
   report.set_requests_pending(load.requests_pending);
   report.set_kv_pages_free(load.kv.pages_total - load.kv.pages_reserved);
   report.set_kv_pages_total(load.kv.pages_total);

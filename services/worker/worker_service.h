@@ -28,6 +28,7 @@ struct WorkerModelParts {
   std::unique_ptr<Engine> engine;
   std::unique_ptr<ComputeTurn> turn;  // may be null
   int streams_max = 1024;
+  int queue_max = 1024;
 };
 
 class WorkerService final : public v1::WorkerService::CallbackService {

@@ -39,6 +39,9 @@ TEST(WatchHubNewsTest, FiguresAndCosts) {
   changed = Report(1, {});
   changed.set_requests_pending(3);
   EXPECT_TRUE(IsNews(Report(1, {}), changed));
+  changed = Report(1, {});
+  changed.set_streams_queued(3);
+  EXPECT_TRUE(IsNews(Report(1, {}), changed));
   v1::WatchResponse shared = Report(1, {});
   shared.set_sequences_per_step(4);
   EXPECT_TRUE(IsNews(Report(1, {}), shared));

@@ -38,6 +38,7 @@ TEST_F(WorkerFlagsTest, Defaults) {
   EXPECT_FALSE(options_.model.numerics.has_value());
   EXPECT_FALSE(options_.engine.kv_type.has_value());
   EXPECT_EQ(options_.engine.rows_max, EngineOptions().rows_max);
+  EXPECT_EQ(options_.queue_max, 1024);
 }
 
 TEST_F(WorkerFlagsTest, DigestsPinTheModel) {
@@ -54,12 +55,12 @@ TEST_F(WorkerFlagsTest, DigestsPinTheModel) {
 }
 
 TEST_F(WorkerFlagsTest, Everything) {
-  EXPECT_EQ(
-      Parse({"--role=target", "--model=m", "--model-id=id", "--threads=3",
-             "--numerics=bf16", "--kv-type=f32", "--context-max=100",
-             "--kv-tokens=1000", "--rows-max=64", "--sequences-max=5",
-             "--compute-turn=t", "--pin-threads", "--listen=localhost:0"}),
-      std::nullopt);
+  EXPECT_EQ(Parse({"--role=target", "--model=m", "--model-id=id", "--threads=3",
+                   "--numerics=bf16", "--kv-type=f32", "--context-max=100",
+                   "--kv-tokens=1000", "--rows-max=64", "--sequences-max=5",
+                   "--compute-turn=t", "--pin-threads", "--listen=localhost:0",
+                   "--queue-max=0"}),
+            std::nullopt);
   EXPECT_EQ(options_.role, v1::WORKER_ROLE_TARGET);
   EXPECT_EQ(options_.model_id, "id");
   EXPECT_EQ(options_.engine.threads, 3);
@@ -72,6 +73,7 @@ TEST_F(WorkerFlagsTest, Everything) {
   EXPECT_EQ(options_.engine.sequences_max, 5);
   EXPECT_EQ(options_.engine.pinning, Pinning::kOneCpuEach);
   EXPECT_EQ(options_.compute_turn, "t");
+  EXPECT_EQ(options_.queue_max, 0);
   EXPECT_EQ(options_.server.listen, "localhost:0");
 }
 
@@ -84,7 +86,7 @@ TEST_F(WorkerFlagsTest, WrongOnesAreNamed) {
   for (const char* wrong :
        {"--numerics=int4", "--kv-type=int8", "--threads=-1", "--rows-max=0",
         "--rows-max=4097", "--sequences-max=0", "--kv-tokens=-1",
-        "--context-max=x"}) {
+        "--context-max=x", "--queue-max=-1"}) {
     EXPECT_EQ(Parse({"--role", "draft", "--model", "m", wrong}), 2);
     EXPECT_THAT(error_,
                 HasSubstr(std::string(wrong, std::string(wrong).find('='))));
