@@ -303,6 +303,7 @@ absl::Status Conversation::OpenTurn(const v1::TurnRequest& turn,
     session_->turn()->Cancel(FinishReason::kCancelled);
   }
   setup.session_id = session_->id();
+  setup.tenant = setup_.tenant;
   setup.number = session_->turns() + 1;
   setup.first_epoch = session_->next_epoch();
   setup.controller = services_->draft_priors.Get(target->fingerprint);

@@ -33,6 +33,11 @@ struct TurnLimits {
   // first `opened` for so long; then it is suspended with UNAVAILABLE.
   MonotonicDuration recovery_budget = std::chrono::seconds(30);
   MonotonicDuration opening_budget = std::chrono::seconds(5);
+  // While a target has no room the turn waits in its queue, so long in all
+  // since it was started or resumed, and no longer than the turn's time or,
+  // without a target for `recovery_budget`, the rest of that. Drafters are not
+  // waited for.
+  MonotonicDuration queue_timeout = std::chrono::seconds(30);
   // Streams opened to targets without any progress in between. A prompt that
   // kills workers takes no more than these with it.
   int target_opens_max = 6;
@@ -52,6 +57,7 @@ struct TurnLimits {
 
 struct TurnSetup {
   std::string session_id;
+  std::string tenant = {};
   int64_t number = 0;        // of the turn in its session, from 1
   uint64_t first_epoch = 1;  // of the first worker stream
   std::shared_ptr<const Tokenizer> tokenizer;
@@ -212,6 +218,8 @@ class TurnRunner : private WorkerStreamEvents {
   void LookForTarget(Wait wait);
   TargetQuery TargetOfTurn() const;
   void OpenTarget(const WorkerChoice& worker);
+  // How long the next target may let the turn wait for KV.
+  MonotonicDuration QueueTimeout() const;
   void GiveUp();
   // Ends what is under way: streams and timers.
   void Release();
@@ -247,6 +255,7 @@ class TurnRunner : private WorkerStreamEvents {
   std::optional<VerifyAction> pending_verify_;
 
   MonotonicTime started_at_;
+  MonotonicTime launched_at_;  // by Start or Resume
   EventLoop::TimerId timeout_timer_;
   EventLoop::TimerId draft_timer_;
   EventLoop::TimerId recovery_timer_;

@@ -40,6 +40,9 @@ struct OpenRequest {
   Position generated_from = 0;
   Position tokens_max = 0;
   GenOptions options;
+  std::string tenant = {};
+  // How long the worker may let it wait for KV.
+  MonotonicDuration queue_timeout = {};
 };
 
 struct ProposedTokens {

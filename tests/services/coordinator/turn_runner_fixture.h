@@ -46,6 +46,7 @@ class TurnRunnerFixture : public ::testing::Test, public TurnListener {
     runner_ =
         std::make_unique<TurnRunner>(&loop_, &directory_, limits_,
                                      TurnSetup{.session_id = "session",
+                                               .tenant = "tenant",
                                                .number = 3,
                                                .first_epoch = 10,
                                                .tokenizer = FakeTokenizer(),
