@@ -453,6 +453,7 @@ void ComputeLoop::RunBatch() {
 }
 
 absl::Status ComputeLoop::StepInTurn(double* step_us) {
+  if (options_.step_turn != nullptr) AcquireStepTurn();
   bool in_turn = false;
   if (options_.turn != nullptr && !turn_failed_) {
     const absl::Status status = options_.turn->Acquire();
@@ -469,7 +470,18 @@ absl::Status ComputeLoop::StepInTurn(double* step_us) {
   const absl::Status status = engine_->Step(batch_, &rows);
   *step_us = absl::ToDoubleMicroseconds(absl::Now() - began);
   if (in_turn) options_.turn->Release();
+  if (options_.step_turn != nullptr) options_.step_turn->Release();
   return status;
+}
+
+void ComputeLoop::AcquireStepTurn() {
+  {
+    absl::MutexLock lock(&mutex_);
+    round_began_ = absl::InfinitePast();
+  }
+  options_.step_turn->Acquire();
+  absl::MutexLock lock(&mutex_);
+  round_began_ = absl::Now();
 }
 
 void ComputeLoop::NotifyLoadChanged() {

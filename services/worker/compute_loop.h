@@ -40,6 +40,7 @@
 #include "services/worker/open_queue.h"
 #include "services/worker/room_forecast.h"
 #include "services/worker/step_costs.h"
+#include "services/worker/step_turn.h"
 
 namespace tandem {
 
@@ -116,6 +117,8 @@ struct ComputeLoopOptions {
   CohortWait cohort_wait = {};
   // May be null: no turns.
   std::unique_ptr<ComputeTurn> turn;
+  // Turns with the other loops of the process; outlives the loop, may be null.
+  StepTurn* step_turn = nullptr;
   // Called on any thread, with no lock held, after the load has changed; may
   // be empty.
   std::function<void()> on_load_changed;
@@ -227,6 +230,8 @@ class ComputeLoop {
   void BuildBatch();
   void RunBatch();
   absl::Status StepInTurn(double* step_us);
+  // The time until the loop has its turn is not its own.
+  void AcquireStepTurn();
   void NotifyLoadChanged();
 
   const std::unique_ptr<Engine> engine_;

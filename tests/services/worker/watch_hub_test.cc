@@ -42,6 +42,16 @@ TEST(WatchHubNewsTest, FiguresAndCosts) {
   changed = Report(1, {});
   changed.set_streams_queued(3);
   EXPECT_TRUE(IsNews(Report(1, {}), changed));
+  changed = Report(1, {});
+  changed.set_models_generation(2);
+  EXPECT_TRUE(IsNews(Report(1, {}), changed));
+  v1::WatchResponse one = Report(1, {});
+  one.add_models()->set_requests_pending(1);
+  EXPECT_TRUE(IsNews(Report(1, {}), one));
+  EXPECT_FALSE(IsNews(one, one));
+  changed = one;
+  changed.mutable_models(0)->set_requests_pending(2);
+  EXPECT_TRUE(IsNews(one, changed));
   v1::WatchResponse shared = Report(1, {});
   shared.set_sequences_per_step(4);
   EXPECT_TRUE(IsNews(Report(1, {}), shared));
