@@ -1,6 +1,7 @@
 #include "engine/base/status.h"
 
 #include "absl/strings/cord.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 
@@ -11,6 +12,8 @@ namespace {
 // unit separator (0x1f) between them.
 constexpr char kDetailUrl[] = "type.tandem/ErrorDetail";
 constexpr char kSeparator = '\x1f';
+// Payload: the delay in decimal digits.
+constexpr char kRetryDelayUrl[] = "type.tandem/RetryDelay";
 
 }  // namespace
 
@@ -23,6 +26,10 @@ absl::Status MakeError(absl::StatusCode code, const ErrorDetail& detail,
                     std::string(1, kSeparator), violation.description);
   }
   status.SetPayload(kDetailUrl, absl::Cord(payload));
+  if (detail.retry_delay_ms.has_value()) {
+    status.SetPayload(kRetryDelayUrl,
+                      absl::Cord(absl::StrCat(*detail.retry_delay_ms)));
+  }
   return status;
 }
 
@@ -36,6 +43,11 @@ std::optional<ErrorDetail> GetErrorDetail(const absl::Status& status) {
   for (size_t i = 1; i + 1 < parts.size(); i += 2) {
     detail.violations.push_back(
         {.field = parts[i], .description = parts[i + 1]});
+  }
+  int64_t delay_ms = 0;
+  const absl::optional<absl::Cord> delay = status.GetPayload(kRetryDelayUrl);
+  if (delay.has_value() && absl::SimpleAtoi(std::string(*delay), &delay_ms)) {
+    detail.retry_delay_ms = delay_ms;
   }
   return detail;
 }

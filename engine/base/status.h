@@ -7,6 +7,7 @@
 #ifndef TANDEM_ENGINE_BASE_STATUS_H_
 #define TANDEM_ENGINE_BASE_STATUS_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
@@ -29,6 +30,8 @@ struct ErrorDetail {
   // UPPER_SNAKE_CASE, stable, one of the constants of error_reason.h.
   std::string reason;
   std::vector<FieldViolation> violations;
+  // After which the same request may succeed, where that is known.
+  std::optional<int64_t> retry_delay_ms = {};
 };
 
 // A status with `message` that carries `detail`.

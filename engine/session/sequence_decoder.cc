@@ -209,13 +209,22 @@ bool SequenceDecoder::next_is_decode() const {
          request_end_ - cached_ <= kDraftLengthLimit + 1;
 }
 
+Position SequenceDecoder::item_end() const {
+  const Position first = first_wanted();
+  // Several wanted rows go without unwanted ones before them.
+  if (known() - first > 1 && cached_ < first) return first;
+  return request_active() ? known() : known() - 1;
+}
+
+int SequenceDecoder::rows_waiting() const {
+  TANDEM_CHECK(has_work() && item_tokens_ == 0);
+  return static_cast<int>(item_end() - cached_);
+}
+
 StepItem SequenceDecoder::NextItem(int rows_max) {
   TANDEM_CHECK(has_work() && rows_max >= 1 && item_tokens_ == 0);
   const Position first = first_wanted();
-  Position end = request_active() ? known() : known() - 1;
-  // Several wanted rows go without unwanted ones before them.
-  if (known() - first > 1 && cached_ < first) end = first;
-  end = std::min(end, cached_ + rows_max);
+  const Position end = std::min(item_end(), cached_ + rows_max);
   item_tokens_ = end - cached_;
   WantedRows rows = WantedRows::kNone;
   if (end > first) {

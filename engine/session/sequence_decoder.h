@@ -89,6 +89,10 @@ class SequenceDecoder {
   // True where the next item is a row that a client waits for, not prefill.
   bool next_is_decode() const;
 
+  // Rows of the next piece where rows_max does not bound it, at least 1; only
+  // with has_work().
+  int rows_waiting() const;
+
   // The next piece, of at most rows_max >= 1 rows; only with has_work(). One
   // at a time: OnStepDone before the next.
   StepItem NextItem(int rows_max);
@@ -117,6 +121,8 @@ class SequenceDecoder {
   // they differ from what was run.
   void Replace(Position position, absl::Span<const TokenId> tokens);
   Position known() const { return static_cast<Position>(tokens_.size()); }
+  // Where the next item ends.
+  Position item_end() const;
   // First token whose row the request wants; known() where it wants none.
   Position first_wanted() const;
   void FinishRequest(absl::StatusOr<DecodeResult> result);

@@ -2,6 +2,7 @@
 
 #include <utf8proc.h>
 
+#include <algorithm>
 #include <string>
 
 #include "absl/strings/string_view.h"
@@ -95,9 +96,14 @@ grpc::Status ToGrpcStatus(const absl::Status& status,
   if (detail.has_value()) AddViolations(detail->violations, &result);
   if (status.code() == absl::StatusCode::kUnavailable ||
       status.code() == absl::StatusCode::kResourceExhausted) {
+    const int64_t delay_ms = std::clamp<int64_t>(
+        detail.has_value() ? detail->retry_delay_ms.value_or(kRetryDelayMs)
+                           : kRetryDelayMs,
+        0, kRetryDelayMsMax);
     google::rpc::RetryInfo retry;
-    retry.mutable_retry_delay()->set_seconds(kRetryDelayMs / 1000);
-    retry.mutable_retry_delay()->set_nanos(kRetryDelayMs % 1000 * 1000000);
+    retry.mutable_retry_delay()->set_seconds(delay_ms / 1000);
+    retry.mutable_retry_delay()->set_nanos(
+        static_cast<int32_t>(delay_ms % 1000 * 1000000));
     result.add_details()->PackFrom(retry);
   }
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
@@ -118,6 +124,7 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
   for (const google::protobuf::Any& any : details.details()) {
     google::rpc::ErrorInfo info;
     google::rpc::BadRequest bad_request;
+    google::rpc::RetryInfo retry;
     if (any.UnpackTo(&info) && info.domain() == kErrorDomain) {
       detail.reason = info.reason();
     } else if (any.UnpackTo(&bad_request)) {
@@ -125,6 +132,12 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
         detail.violations.push_back({.field = violation.field(),
                                      .description = violation.description()});
       }
+    } else if (any.UnpackTo(&retry)) {
+      const int64_t seconds = std::clamp<int64_t>(retry.retry_delay().seconds(),
+                                                  0, kRetryDelayMsMax / 1000);
+      detail.retry_delay_ms =
+          seconds * 1000 +
+          std::clamp(retry.retry_delay().nanos() / 1000000, 0, 999);
     }
   }
   // A code's own name stands where the sender's status had no detail.

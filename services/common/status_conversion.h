@@ -7,6 +7,7 @@
 #include <grpcpp/support/status.h>
 
 #include <cstddef>
+#include <cstdint>
 
 #include "absl/strings/string_view.h"
 #include "engine/base/status.h"
@@ -16,8 +17,10 @@ namespace tandem {
 // The ErrorInfo domain of everything that tandem sends.
 inline constexpr char kErrorDomain[] = "tandem";
 inline constexpr char kTraceIdKey[] = "trace_id";
-// RetryInfo of UNAVAILABLE and RESOURCE_EXHAUSTED.
-inline constexpr int kRetryDelayMs = 1000;
+// RetryInfo of UNAVAILABLE and RESOURCE_EXHAUSTED where the status has none of
+// its own, and the greatest that is sent or believed.
+inline constexpr int64_t kRetryDelayMs = 1000;
+inline constexpr int64_t kRetryDelayMsMax = 3600000;
 // What a status may carry at most, so that the trailers stay below the 8 KiB
 // of metadata that clients accept by default: the message goes twice (percent
 // encoding triples it, base64 adds a third), the violations once.

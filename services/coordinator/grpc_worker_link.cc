@@ -3,6 +3,7 @@
 #include <grpcpp/client_context.h>
 #include <grpcpp/support/client_callback.h>
 
+#include <algorithm>
 #include <chrono>
 #include <deque>
 #include <utility>
@@ -13,6 +14,9 @@
 
 namespace tandem {
 namespace {
+
+constexpr size_t kTenantBytesMax = 256;
+constexpr int64_t kQueueTimeoutMsMax = 3600000;
 
 v1::StreamTag ToProto(const StreamTag& tag) {
   v1::StreamTag proto;
@@ -55,7 +59,12 @@ v1::DecodeRequest ToProto(const OpenRequest& open) {
   sequence.set_generated_from(open.generated_from);
   sequence.set_tokens_max(open.tokens_max);
   *sequence.mutable_options() = ToProto(open.options);
-  sequence.set_tenant(open.tenant);
+  // What a worker takes.
+  sequence.set_tenant(open.tenant.substr(0, kTenantBytesMax));
+  sequence.set_queue_timeout_ms(static_cast<int32_t>(std::clamp<int64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(open.queue_timeout)
+          .count(),
+      0, kQueueTimeoutMsMax)));
   return request;
 }
 

@@ -22,6 +22,7 @@ struct Flags {
   ServerFlags server;
   CoordinatorOptions coordinator;
   int64_t session_idle_seconds = 3600;
+  int64_t queue_timeout_ms = 30000;
 };
 
 void AddFlags(CLI::App* app, Flags* flags) {
@@ -44,6 +45,11 @@ void AddFlags(CLI::App* app, Flags* flags) {
       ->capture_default_str();
   app->add_option("--turns-max", options.turns_max, "Turns running at once")
       ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app->add_option("--queue-timeout-ms", flags->queue_timeout_ms,
+                  "Milliseconds that a turn waits for room at the target "
+                  "workers; 0: not at all")
+      ->check(CLI::Range(int64_t{0}, int64_t{3600000}))
       ->capture_default_str();
   app->add_option("--session-idle-seconds", flags->session_idle_seconds,
                   "A session is kept so long after its last turn")
@@ -82,6 +88,8 @@ int Main(int argc, char** argv) {
   options.tls = flags.server.tls;
   options.reflection = flags.server.reflection;
   options.metrics = flags.server.metrics;
+  options.turn_limits.queue_timeout =
+      std::chrono::milliseconds(flags.queue_timeout_ms);
   options.sessions.idle = std::chrono::seconds(flags.session_idle_seconds);
 
   absl::StatusOr<std::unique_ptr<CoordinatorServer>> server =

@@ -77,6 +77,7 @@ void TurnRunner::Launch(std::optional<WorkerChoice> target) {
   target_opens_ = 0;
   lost_at_.reset();
   tokens_at_.reset();
+  launched_at_ = loop_->Now();
   if (setup_.timeout.has_value()) {
     timeout_timer_ = loop_->SetTimer(started_at_ + *setup_.timeout, [this] {
       Cancel(FinishReason::kDeadline);
@@ -151,6 +152,7 @@ void TurnRunner::OpenLane(const WorkerChoice& worker, bool is_target,
                    .options = spec.options,
                    .tenant = setup_.tenant,
                    .trace = setup_.trace};
+  if (is_target) open.queue_timeout = QueueTimeout();
   // A little later than our own timer, which ends the turn in good order.
   std::optional<MonotonicTime> deadline;
   if (setup_.timeout.has_value()) {
@@ -548,13 +550,31 @@ void TurnRunner::OpenTarget(const WorkerChoice& worker) {
   OpenLane(worker, /*is_target=*/true, &target_);
 }
 
+MonotonicDuration TurnRunner::QueueTimeout() const {
+  const MonotonicTime now = loop_->Now();
+  MonotonicTime until = launched_at_ + limits_.queue_timeout;
+  if (state_ == State::kRunning && lost_at_.has_value()) {
+    until = std::max(until, *lost_at_ + limits_.queue_timeout);
+    until = std::min(until, *lost_at_ + limits_.recovery_budget);
+  }
+  if (setup_.timeout.has_value()) {
+    until = std::min(until, started_at_ + *setup_.timeout);
+  }
+  return std::max(until - now, MonotonicDuration::zero());
+}
+
 void TurnRunner::GiveUp() {
   Release();
   // What workers say about connections names internal addresses: a client gets
   // our words, lost_status() has theirs.
+  const std::optional<ErrorDetail> lost_detail = GetErrorDetail(lost_status_);
   status_ = lost_status_.code() == absl::StatusCode::kResourceExhausted
                 ? MakeError(absl::StatusCode::kResourceExhausted,
-                            {.reason = kReasonExhausted, .violations = {}},
+                            {.reason = kReasonExhausted,
+                             .violations = {},
+                             .retry_delay_ms = lost_detail.has_value()
+                                                   ? lost_detail->retry_delay_ms
+                                                   : std::nullopt},
                             "the target workers have no room for the turn now")
                 : MakeError(absl::StatusCode::kUnavailable,
                             {.reason = kReasonNoWorker, .violations = {}},

@@ -36,6 +36,11 @@ struct TurnLimits {
   // first `opened` for so long; then it is suspended with UNAVAILABLE.
   MonotonicDuration recovery_budget = std::chrono::seconds(30);
   MonotonicDuration opening_budget = std::chrono::seconds(5);
+  // While a target has no room the turn waits in its queue, so long in all
+  // since it was started or resumed, and no longer than the turn's time or,
+  // without a target for `recovery_budget`, the rest of that. Drafters are not
+  // waited for.
+  MonotonicDuration queue_timeout = std::chrono::seconds(30);
   // Streams opened to targets without any progress in between. A prompt that
   // kills workers takes no more than these with it.
   int target_opens_max = 6;
@@ -237,6 +242,8 @@ class TurnRunner : private WorkerStreamEvents {
   void LookForTarget(Wait wait);
   TargetQuery TargetOfTurn() const;
   void OpenTarget(const WorkerChoice& worker);
+  // How long the next target may let the turn wait for KV.
+  MonotonicDuration QueueTimeout() const;
   void GiveUp();
   // Ends what is under way: streams and timers.
   void Release();
@@ -275,6 +282,7 @@ class TurnRunner : private WorkerStreamEvents {
   std::optional<VerifyAction> pending_verify_;
 
   MonotonicTime started_at_;
+  MonotonicTime launched_at_;  // by Start or Resume
   bool started_ = false;
   bool over_reported_ = false;
   // When tokens came last; absent right after Start and Resume.

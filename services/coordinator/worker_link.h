@@ -42,6 +42,8 @@ struct OpenRequest {
   Position tokens_max = 0;
   GenOptions options;
   std::string tenant = {};
+  // How long the worker may let it wait for KV.
+  MonotonicDuration queue_timeout = {};
   std::optional<TraceContext> trace = {};
 };
 

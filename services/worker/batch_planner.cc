@@ -5,39 +5,65 @@
 namespace tandem {
 namespace {
 
-void AppendRound(absl::Span<const WorkingStream> streams, bool is_decode,
-                 uint64_t last, std::vector<size_t>* order) {
-  for (const bool after_last : {true, false}) {
-    for (size_t i = 0; i < streams.size(); ++i) {
-      if (streams[i].is_decode == is_decode &&
-          (streams[i].id > last) == after_last) {
-        order->push_back(i);
-      }
-    }
-  }
-}
+// Rows that decode rows leave to prompts that wait.
+int RowsKept(int rows_max) { return std::min(kPromptRowsMin, rows_max / 4); }
 
 }  // namespace
 
-void PlanOrder(absl::Span<const WorkingStream> streams, const ServedLast& last,
-               std::vector<size_t>* order) {
-  order->clear();
-  AppendRound(streams, true, last.decode, order);
-  AppendRound(streams, false, last.prefill, order);
+int PromptRowsBeside(int decode_rows, const StepLimits& limits) {
+  const int room = limits.rows_max - decode_rows;
+  if (limits.costs == nullptr || limits.costs->empty()) {
+    return std::min(room, kPromptRowsUnmeasured);
+  }
+  // The costs never fall with the rows, so the greatest that is cheap enough
+  // is found by halving.
+  int enough = std::min(room, kPromptRowsMin);
+  int too_many = room + 1;
+  while (too_many - enough > 1) {
+    const int middle = enough + (too_many - enough) / 2;
+    if (limits.costs->At(decode_rows + middle) <= kMixedStepUsMax) {
+      enough = middle;
+    } else {
+      too_many = middle;
+    }
+  }
+  return enough;
 }
 
-RowBudget DivideRows(int rows_max, int decode_streams, int prefill_streams) {
-  if (prefill_streams == 0) return {.decode = rows_max, .prefill = 0};
-  if (decode_streams == 0) return {.decode = 0, .prefill = rows_max};
-  // A quarter where the whole pass is narrow.
-  const int kept = std::min(kPrefillRowsMin, rows_max / 4);
-  return {.decode = rows_max - kept,
-          .prefill = std::min(rows_max, kPrefillRowsBesideDecode)};
-}
-
-int PrefillShare(int rows_left, int streams_left) {
-  const int share = (rows_left + streams_left - 1) / streams_left;
-  return std::min(rows_left, std::max(share, kPrefillRowsMin));
+void BatchPlanner::Plan(absl::Span<const WorkingStream> streams,
+                        const StepLimits& limits, std::vector<int>* rows) {
+  rows->assign(streams.size(), 0);
+  const auto divide = [&](bool is_decode, const RowSupply& supply) {
+    claims_.clear();
+    places_.clear();
+    for (size_t i = 0; i < streams.size(); ++i) {
+      if (streams[i].is_decode != is_decode) continue;
+      claims_.push_back({.id = streams[i].id,
+                         .tenant = streams[i].tenant,
+                         .rows = streams[i].rows});
+      places_.push_back(i);
+    }
+    (is_decode ? decodes_ : prompts_).Divide(claims_, supply, &grants_);
+    int granted = 0;
+    for (size_t i = 0; i < grants_.size(); ++i) {
+      (*rows)[places_[i]] = grants_[i];
+      granted += grants_[i];
+    }
+    return granted;
+  };
+  const bool has_prompts = std::any_of(
+      streams.begin(), streams.end(),
+      [](const WorkingStream& stream) { return !stream.is_decode; });
+  const int rows_max = limits.rows_max;
+  // A decode's rows go together where they can: half a draft is worth little.
+  const int decode_rows = divide(
+      true, {.rows = has_prompts ? rows_max - RowsKept(rows_max) : rows_max,
+             .portion = rows_max});
+  if (!has_prompts) return;
+  divide(false,
+         {.rows = decode_rows == 0 ? rows_max
+                                   : PromptRowsBeside(decode_rows, limits),
+          .portion = kPromptRowsMin});
 }
 
 }  // namespace tandem

@@ -1,55 +1,68 @@
-// Which streams get how many rows of the next Step. A pure function.
+// Which streams get how many rows of the next Step. Owned by the compute loop;
+// one thread; no clock: a function of the claims, of the costs seen and of whom
+// it served before.
 //
 // Decode rows come first: clients wait for them. Prompt chunks share what is
-// left. Both go round: a stream that was served is last in line, so none
-// starves. Beside decode rows prompts get at most kPrefillRowsBesideDecode,
-// because every waiting client would wait for the long pass, and at least
-// kPrefillRowsMin, however many wait.
+// left. Both are fair between tenants and then between streams (fair_share.h).
+// Beside decode rows prompts get as many as keep the Step below kMixedStepUsMax
+// by the measured costs, because every waiting client waits for the whole pass;
+// but at least kPromptRowsMin in all, so that prompts get on where a pass is
+// slower than that.
 
 #ifndef TANDEM_SERVICES_WORKER_BATCH_PLANNER_H_
 #define TANDEM_SERVICES_WORKER_BATCH_PLANNER_H_
 
-#include <cstddef>
 #include <cstdint>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "engine/speculation/cost_curve.h"
+#include "services/worker/fair_share.h"
 
 namespace tandem {
 
-inline constexpr int kPrefillRowsBesideDecode = 64;
-// A share below this is not worth a place in the pass; the next pass has it.
-inline constexpr int kPrefillRowsMin = 16;
+// A Step with rows that clients wait for takes so long at most.
+inline constexpr double kMixedStepUsMax = 250000;
+// Prompt rows that a Step has room for in any case, where it is wide enough (a
+// quarter of it else), and the portion in which prompts share rows: fewer are
+// not worth a place in the pass.
+inline constexpr int kPromptRowsMin = 16;
+// Prompt rows beside decode rows while no cost is known.
+inline constexpr int kPromptRowsUnmeasured = 64;
 
 // A stream that has work.
 struct WorkingStream {
   uint64_t id = 0;
+  absl::string_view tenant;
   bool is_decode = false;
+  int rows = 0;  // that it could use, at least 1
 };
 
-// Ids of the streams that were served last, by kind.
-struct ServedLast {
-  uint64_t decode = 0;
-  uint64_t prefill = 0;
+struct StepLimits {
+  int rows_max = 0;
+  // Of passes by rows; may be empty.
+  const CostCurve* costs = nullptr;
 };
 
-// The order in which streams are offered rows: decode streams from the one
-// after `last.decode` round, then prefill streams likewise. Indexes of
-// `streams`, which stand in ascending order of id, go to `order`.
-void PlanOrder(absl::Span<const WorkingStream> streams, const ServedLast& last,
-               std::vector<size_t>* order);
+// Prompt rows that a Step with `decode_rows` >= 1 takes at most.
+int PromptRowsBeside(int decode_rows, const StepLimits& limits);
 
-// Rows that each kind may take at most; together they may be more than
-// rows_max, decode takes its part first.
-struct RowBudget {
-  int decode = 0;
-  int prefill = 0;
+class BatchPlanner {
+ public:
+  // Rows of each stream, in the order of `streams`; 0: it waits.
+  void Plan(absl::Span<const WorkingStream> streams, const StepLimits& limits,
+            std::vector<int>* rows);
+
+ private:
+  FairShare decodes_;
+  FairShare prompts_;
+
+  // Of one Plan.
+  std::vector<RowClaim> claims_;
+  std::vector<size_t> places_;
+  std::vector<int> grants_;
 };
-RowBudget DivideRows(int rows_max, int decode_streams, int prefill_streams);
-
-// Rows that the next of `streams_left` prefill streams may take of
-// `rows_left`.
-int PrefillShare(int rows_left, int streams_left);
 
 }  // namespace tandem
 

@@ -13,9 +13,11 @@
 namespace tandem {
 namespace {
 
-absl::Status Exhausted(absl::string_view what) {
+absl::Status Exhausted(absl::string_view what, absl::Duration retry_delay) {
   return MakeError(absl::StatusCode::kResourceExhausted,
-                   {.reason = kReasonExhausted, .violations = {}},
+                   {.reason = kReasonExhausted,
+                    .violations = {},
+                    .retry_delay_ms = absl::ToInt64Milliseconds(retry_delay)},
                    absl::StrCat(what, "; try again later"));
 }
 
@@ -47,21 +49,22 @@ ComputeLoop::~ComputeLoop() {
   thread_.join();
 }
 
-absl::StatusOr<StreamId> ComputeLoop::Open(SequenceDecoderOptions options,
+absl::StatusOr<StreamId> ComputeLoop::Open(StreamOpen open,
                                            ComputeClient* client) {
   StreamId id = 0;
   {
     absl::MutexLock lock(&mutex_);
-    if (streams_open_ >= options_.streams_max) {
+    if (streams_open_ >= options_.streams_max + options_.queue_max) {
       return Exhausted(
-          absl::StrCat("the worker has ", streams_open_, " streams open"));
+          absl::StrCat("the worker has ", streams_open_, " streams open"),
+          kForecastUnknown);
     }
     id = next_stream_++;
     ++streams_open_;
     ++requests_pending_;
     queue_.push_back(
         {.stream = id,
-         .what = OpenCommand{.options = std::move(options), .client = client}});
+         .what = OpenCommand{.open = std::move(open), .client = client}});
   }
   NotifyLoadChanged();
   return id;
@@ -70,12 +73,17 @@ absl::StatusOr<StreamId> ComputeLoop::Open(SequenceDecoderOptions options,
 absl::Status ComputeLoop::Submit(StreamId stream, ComputeRequest request) {
   {
     absl::MutexLock lock(&mutex_);
-    if (requests_pending_ >= options_.streams_max * kStreamRequestsMax) {
+    if (requests_pending_ >=
+        (options_.streams_max + options_.queue_max) * kStreamRequestsMax) {
       return Exhausted(
-          absl::StrCat("the worker has ", requests_pending_, " requests"));
+          absl::StrCat("the worker has ", requests_pending_, " requests"),
+          kForecastUnknown);
     }
     ++requests_pending_;
-    queue_.push_back({.stream = stream, .what = std::move(request)});
+    cohort_.erase(stream);
+    queue_.push_back({.stream = stream,
+                      .what = RequestCommand{.request = std::move(request),
+                                             .arrived = absl::Now()}});
   }
   NotifyLoadChanged();
   return absl::OkStatus();
@@ -83,6 +91,7 @@ absl::Status ComputeLoop::Submit(StreamId stream, ComputeRequest request) {
 
 void ComputeLoop::Close(StreamId stream) {
   absl::MutexLock lock(&mutex_);
+  cohort_.erase(stream);
   queue_.push_back({.stream = stream, .what = CloseCommand{}});
 }
 
@@ -91,6 +100,7 @@ ComputeLoad ComputeLoop::load() const {
   load.kv = engine_->kv_usage();
   absl::MutexLock lock(&mutex_);
   load.streams_open = streams_open_;
+  load.streams_queued = streams_queued_;
   load.requests_pending = requests_pending_;
   load.step_costs_us = costs_.averages();
   load.sequences_per_step = sequences_per_step_;
@@ -111,6 +121,7 @@ bool ComputeLoop::IsStalled(absl::Duration limit) const {
 void ComputeLoop::Run() {
   while (TakeCommands()) {
     RunCommands();
+    ServeOpenQueue();
     BuildBatch();
     if (!batch_.empty()) RunBatch();
     NotifyLoadChanged();
@@ -119,19 +130,31 @@ void ComputeLoop::Run() {
   while (!streams_.empty()) CloseStream(streams_.begin()->first);
 }
 
-bool ComputeLoop::TakeCommands() {
-  bool has_work = false;
+bool ComputeLoop::HasWork() const {
+  if (room_changed_ && !opens_.empty()) return true;
   for (const auto& [id, stream] : streams_) {
-    has_work =
-        has_work || (stream.decoder != nullptr && stream.decoder->has_work());
+    if (stream.decoder != nullptr && stream.decoder->has_work()) return true;
   }
+  return false;
+}
+
+bool ComputeLoop::TakeCommands() {
+  const bool has_work = HasWork();
   const auto awake = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
     return stop_ || !queue_.empty();
   };
+  const auto cohort_is_back = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return stop_ || cohort_.empty();
+  };
   absl::MutexLock lock(&mutex_);
+  // What came while the Step ran.
+  for (const Command& command : queue_) cohort_.erase(command.stream);
+  mutex_.AwaitWithTimeout(absl::Condition(&cohort_is_back), cohort_wait_);
+  cohort_.clear();
+  cohort_wait_ = absl::ZeroDuration();
   if (!has_work) {
     round_began_ = absl::InfinitePast();
-    mutex_.Await(absl::Condition(&awake));
+    mutex_.AwaitWithDeadline(absl::Condition(&awake), opens_.NextExpiry());
   }
   round_began_ = absl::Now();
   round_rows_ = 0;
@@ -141,54 +164,175 @@ bool ComputeLoop::TakeCommands() {
 }
 
 void ComputeLoop::RunCommands() {
-  // Closes first, but for streams whose open is in the same batch.
+  // Closes first, but for streams whose open is in the same batch; then those
+  // that wait already.
   for (Command& command : commands_) {
     if (std::holds_alternative<CloseCommand>(command.what)) {
       CloseStream(command.stream);
     }
   }
+  ServeOpenQueue();
   for (Command& command : commands_) {
     if (auto* open = std::get_if<OpenCommand>(&command.what)) {
       OpenStream(command.stream, std::move(*open));
-      continue;
-    }
-    const auto found = streams_.find(command.stream);
-    auto* request = std::get_if<ComputeRequest>(&command.what);
-    if (request == nullptr) {
-      CloseStream(command.stream);
-    } else if (found == streams_.end() || found->second.decoder == nullptr) {
-      Settle(1);  // closed above, or dead: nobody waits for the answer
+    } else if (auto* request = std::get_if<RequestCommand>(&command.what)) {
+      RunRequest(command.stream, std::move(*request));
     } else {
-      found->second.waiting.push_back(std::move(*request));
-      ++found->second.pending;
-      Advance(&found->second);
+      CloseStream(command.stream);
     }
   }
 }
 
+void ComputeLoop::RunRequest(StreamId id, RequestCommand command) {
+  const auto found = streams_.find(id);
+  if (found == streams_.end() ||
+      (found->second.decoder == nullptr && !found->second.queued.has_value())) {
+    return Settle(1);  // closed above, or dead: nobody waits for the answer
+  }
+  Stream* stream = &found->second;
+  if (stream->answered_at.has_value()) {
+    stream->return_time = command.arrived - *stream->answered_at;
+    stream->answered_at.reset();
+  }
+  stream->waiting.push_back(std::move(command.request));
+  ++stream->pending;
+  if (stream->decoder != nullptr) Advance(stream);
+}
+
 void ComputeLoop::OpenStream(StreamId id, OpenCommand command) {
-  Stream& stream = streams_[id];
-  stream.client = command.client;
+  Stream* stream = &streams_[id];
+  stream->id = id;
+  stream->client = command.client;
+  stream->tenant = std::move(command.open.tenant);
+  const int64_t pages = PagesOf(command.open.decoder.tokens_max);
+  Queued queued{.decoder = std::move(command.open.decoder),
+                .since = absl::Now(),
+                .pages = pages};
+  // Whoever waits goes first, also where this one would fit now.
+  if (opens_.empty() && TryOpen(stream, queued.decoder).ok()) return;
+  if (command.open.queue_timeout <= absl::ZeroDuration() ||
+      opens_.size() >= static_cast<size_t>(options_.queue_max)) {
+    return RefuseOpen(stream, queued);
+  }
+  opens_.Push({.id = id,
+               .tenant = stream->tenant,
+               .until = queued.since + command.open.queue_timeout});
+  pages_queued_ += queued.pages;
+  stream->queued = std::move(queued);
+  absl::MutexLock lock(&mutex_);
+  ++streams_queued_;
+}
+
+absl::Status ComputeLoop::TryOpen(Stream* stream,
+                                  SequenceDecoderOptions options) {
+  const int64_t pages = PagesOf(options.tokens_max);
   absl::StatusOr<std::unique_ptr<SequenceDecoder>> decoder =
-      SequenceDecoder::Open(engine_.get(), std::move(command.options));
+      SequenceDecoder::Open(engine_.get(), std::move(options));
+  if (absl::IsResourceExhausted(decoder.status())) return decoder.status();
   Settle(1);
-  if (!decoder.ok()) return stream.client->OnOpened(decoder.status());
-  stream.decoder = std::move(decoder).value();
-  stream.client->OnOpened(
-      OpenedStream{.cached_tokens = stream.decoder->tokens_found()});
+  OpenedStream opened;
+  if (stream->queued.has_value()) {
+    opened.queued_us =
+        absl::ToInt64Microseconds(absl::Now() - stream->queued->since);
+  }
+  if (!decoder.ok()) {
+    stream->client->OnOpened(decoder.status());
+    return absl::OkStatus();
+  }
+  stream->decoder = std::move(decoder).value();
+  stream->pages = pages;
+  opened.cached_tokens = stream->decoder->tokens_found();
+  if (sequences_open_++ == 0) {
+    pages_forecast_ = RoomForecast(absl::Now());
+    sequences_forecast_ = RoomForecast(absl::Now());
+  }
+  stream->client->OnOpened(opened);
+  return absl::OkStatus();
+}
+
+void ComputeLoop::ServeOpenQueue() {
+  const auto leave = [this](Stream* stream) {
+    const Queued queued = *std::move(stream->queued);
+    stream->queued.reset();
+    pages_queued_ -= queued.pages;
+    absl::MutexLock lock(&mutex_);
+    --streams_queued_;
+    return queued;
+  };
+  for (const StreamId id : opens_.TakeExpired(absl::Now())) {
+    room_changed_ = true;  // another head may fit
+    Stream* stream = &streams_.find(id)->second;
+    RefuseOpen(stream, leave(stream));
+  }
+  if (!std::exchange(room_changed_, false)) return;
+  while (const std::optional<StreamId> head = opens_.Head()) {
+    Stream* stream = &streams_.find(*head)->second;
+    if (!TryOpen(stream, stream->queued->decoder).ok()) return;
+    opens_.PopHead();
+    leave(stream);
+    if (stream->decoder != nullptr) {
+      Advance(stream);
+    } else {
+      Settle(std::exchange(stream->pending, 0));
+      stream->waiting.clear();
+    }
+  }
+}
+
+void ComputeLoop::RefuseOpen(Stream* stream, const Queued& queued) {
+  Settle(1 + std::exchange(stream->pending, 0));
+  stream->waiting.clear();
+  stream->client->OnOpened(
+      Exhausted("the worker has no KV or no place for the sequence",
+                RetryDelay(queued.pages)));
+}
+
+absl::Duration ComputeLoop::RetryDelay(int64_t pages) const {
+  const absl::Time now = absl::Now();
+  const KvUsage kv = engine_->kv_usage();
+  const int64_t pages_short =
+      pages_queued_ + pages - (kv.pages_total - kv.pages_reserved);
+  const int64_t places_short = static_cast<int64_t>(opens_.size()) + 1 -
+                               (options_.streams_max - sequences_open_);
+  return std::max(pages_forecast_.DelayFor(now, pages_short),
+                  sequences_forecast_.DelayFor(now, places_short));
+}
+
+int64_t ComputeLoop::PagesOf(Position tokens_max) const {
+  const int page_tokens = std::max(1, engine_->kv_usage().page_tokens);
+  return (int64_t{tokens_max} + page_tokens - 1) / page_tokens;
 }
 
 void ComputeLoop::CloseStream(StreamId id) {
   const auto found = streams_.find(id);
   if (found == streams_.end()) return;
-  ComputeClient* const client = found->second.client;
-  Settle(found->second.pending);
+  Stream* stream = &found->second;
+  ComputeClient* const client = stream->client;
+  const bool was_queued = stream->queued.has_value();
+  if (was_queued) {
+    opens_.Remove(id);
+    pages_queued_ -= stream->queued->pages;
+    room_changed_ = true;  // another head may fit
+  }
+  Settle(stream->pending + (was_queued ? 1 : 0));
+  DropDecoder(stream);
   streams_.erase(found);
   {
     absl::MutexLock lock(&mutex_);
     --streams_open_;
+    streams_queued_ -= was_queued ? 1 : 0;
   }
   client->OnClosed();
+}
+
+void ComputeLoop::DropDecoder(Stream* stream) {
+  if (stream->decoder == nullptr) return;
+  stream->decoder.reset();
+  room_changed_ = true;
+  --sequences_open_;
+  const absl::Time now = absl::Now();
+  pages_forecast_.OnFreed(now, stream->pages);
+  sequences_forecast_.OnFreed(now, 1);
 }
 
 void ComputeLoop::Advance(Stream* stream) {
@@ -198,6 +342,8 @@ void ComputeLoop::Advance(Stream* stream) {
       if (!result->ok()) return Fail(stream, result->status());
       --stream->pending;
       Settle(1);
+      // Before the answer, which its next request may overtake.
+      if (stream->waiting.empty()) ExpectReturn(stream);
       stream->client->OnResult(ComputeResult{
           .decoded = std::move(*result).value(),
           .compute_us = static_cast<int64_t>(stream->compute_us)});
@@ -216,13 +362,20 @@ void ComputeLoop::Advance(Stream* stream) {
   }
 }
 
+void ComputeLoop::ExpectReturn(Stream* stream) {
+  stream->answered_at = absl::Now();
+  if (stream->return_time > cohort_wait_) return;
+  absl::MutexLock lock(&mutex_);
+  cohort_.insert(stream->id);
+}
+
 void ComputeLoop::Settle(int requests) {
   absl::MutexLock lock(&mutex_);
   requests_pending_ -= requests;
 }
 
 void ComputeLoop::Fail(Stream* stream, const absl::Status& status) {
-  stream->decoder.reset();
+  DropDecoder(stream);
   stream->waiting.clear();
   Settle(stream->pending);
   stream->pending = 0;
@@ -234,48 +387,34 @@ void ComputeLoop::BuildBatch() {
   batch_.clear();
   batch_streams_.clear();
   batch_rows_ = 0;
-  int prefills_left = 0;
+  batch_decodes_ = 0;
+  batch_decode_rows_ = 0;
+  const int rows_max = engine_->info().rows_max;
   for (const auto& [id, stream] : streams_) {
     if (stream.decoder == nullptr || !stream.decoder->has_work()) continue;
-    const bool is_decode = stream.decoder->next_is_decode();
-    working_.push_back({.id = id, .is_decode = is_decode});
-    prefills_left += is_decode ? 0 : 1;
+    working_.push_back(
+        {.id = id,
+         .tenant = stream.tenant,
+         .is_decode = stream.decoder->next_is_decode(),
+         .rows = std::min(stream.decoder->rows_waiting(), rows_max)});
   }
-  PlanOrder(working_, served_last_, &order_);
-
-  const int rows_max = engine_->info().rows_max;
-  const RowBudget budget =
-      DivideRows(rows_max, static_cast<int>(working_.size()) - prefills_left,
-                 prefills_left);
-  int decode_rows_left = budget.decode;
-  for (const size_t index : order_) {
-    const WorkingStream& stream = working_[index];
-    if (!stream.is_decode || decode_rows_left == 0) continue;
-    decode_rows_left -= AddToBatch(stream.id, decode_rows_left);
-    served_last_.decode = stream.id;
+  if (working_.empty()) return;
+  CostCurve costs;
+  {
+    absl::MutexLock lock(&mutex_);
+    costs = costs_.Curve();
   }
-  batch_decodes_ = static_cast<int>(batch_.size());
-  batch_decode_rows_ = batch_rows_;
-  int prefill_rows_left = std::min(budget.prefill, rows_max - batch_rows_);
-  for (const size_t index : order_) {
-    const WorkingStream& stream = working_[index];
-    if (stream.is_decode || prefill_rows_left == 0) continue;
-    prefill_rows_left -=
-        AddToBatch(stream.id, PrefillShare(prefill_rows_left, prefills_left));
-    --prefills_left;
-    served_last_.prefill = stream.id;
+  planner_.Plan(working_, {.rows_max = rows_max, .costs = &costs}, &rows_);
+  for (size_t i = 0; i < working_.size(); ++i) {
+    if (rows_[i] == 0) continue;
+    Stream* stream = &streams_.find(working_[i].id)->second;
+    batch_.push_back(stream->decoder->NextItem(rows_[i]));
+    batch_streams_.push_back(stream);
+    batch_rows_ += rows_[i];
+    if (!working_[i].is_decode) continue;
+    ++batch_decodes_;
+    batch_decode_rows_ += rows_[i];
   }
-}
-
-int ComputeLoop::AddToBatch(StreamId id, int rows_max) {
-  Stream* stream = &streams_.find(id)->second;
-  const StepItem item = stream->decoder->NextItem(rows_max);
-  const int rows = static_cast<int>(item.tokens.size());
-  TANDEM_CHECK(rows >= 1 && rows <= rows_max);
-  batch_.push_back(item);
-  batch_streams_.push_back(stream);
-  batch_rows_ += rows;
-  return rows;
 }
 
 void ComputeLoop::RunBatch() {
@@ -285,6 +424,9 @@ void ComputeLoop::RunBatch() {
   }
   double step_us = 0;
   const absl::Status status = StepInTurn(&step_us);
+  cohort_wait_ =
+      std::min(options_.cohort_wait.most,
+               absl::Microseconds(step_us * options_.cohort_wait.step_share));
   if (status.ok()) {
     absl::MutexLock lock(&mutex_);
     costs_.Add(batch_rows_, step_us);
@@ -321,6 +463,7 @@ void ComputeLoop::RunBatch() {
 }
 
 absl::Status ComputeLoop::StepInTurn(double* step_us) {
+  if (options_.step_turn != nullptr) AcquireStepTurn();
   bool in_turn = false;
   if (options_.turn != nullptr && !turn_failed_) {
     const absl::Status status = options_.turn->Acquire();
@@ -337,7 +480,18 @@ absl::Status ComputeLoop::StepInTurn(double* step_us) {
   const absl::Status status = engine_->Step(batch_, &rows);
   *step_us = absl::ToDoubleMicroseconds(absl::Now() - began);
   if (in_turn) options_.turn->Release();
+  if (options_.step_turn != nullptr) options_.step_turn->Release();
   return status;
+}
+
+void ComputeLoop::AcquireStepTurn() {
+  {
+    absl::MutexLock lock(&mutex_);
+    round_began_ = absl::InfinitePast();
+  }
+  options_.step_turn->Acquire();
+  absl::MutexLock lock(&mutex_);
+  round_began_ = absl::Now();
 }
 
 void ComputeLoop::NotifyLoadChanged() {

@@ -3,9 +3,15 @@
 // callback. No gRPC here.
 //
 // A round: take the queued commands (closes first: their KV is free for the
-// opens), build one batch from all streams with work (batch_planner.h), run
-// Engine::Step once, give its rows to the SequenceDecoders, deliver what is
-// finished. With nothing to do the thread sleeps.
+// opens), open what waits for KV and fits now (open_queue.h), build one batch
+// from all streams with work (batch_planner.h), run Engine::Step once, give its
+// rows to the SequenceDecoders, deliver what is finished. With nothing to do
+// the thread sleeps.
+//
+// After a Step the thread waits a little (CohortWait) for the next requests of
+// the streams that it has just answered and whose last requests came that fast:
+// else the first of them would get a pass of its own, and the others would have
+// to wait for that.
 
 #ifndef TANDEM_SERVICES_WORKER_COMPUTE_LOOP_H_
 #define TANDEM_SERVICES_WORKER_COMPUTE_LOOP_H_
@@ -16,6 +22,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
+#include <string>
 #include <thread>
 #include <variant>
 #include <vector>
@@ -28,7 +37,10 @@
 #include "engine/session/sequence_decoder.h"
 #include "services/worker/batch_planner.h"
 #include "services/worker/compute_turn.h"
+#include "services/worker/open_queue.h"
+#include "services/worker/room_forecast.h"
 #include "services/worker/step_costs.h"
+#include "services/worker/step_turn.h"
 
 namespace tandem {
 
@@ -50,6 +62,22 @@ struct ComputeRequest {
   std::vector<TokenId> draft;  // kVerify
 };
 
+// What a stream begins with.
+struct StreamOpen {
+  SequenceDecoderOptions decoder;
+  // Streams are served fairly between tenants.
+  std::string tenant = {};
+  // Where the engine has no room the open waits for some so long at most; 0:
+  // not at all.
+  absl::Duration queue_timeout = absl::ZeroDuration();
+};
+
+// Answers an open.
+struct OpenedStream {
+  Position cached_tokens = 0;  // of the opening tokens, not run again
+  int64_t queued_us = 0;       // waiting for room
+};
+
 struct ComputeResult {
   DecodeResult decoded;
   // The request's share, by rows, of the wall time of the passes that ran
@@ -57,17 +85,14 @@ struct ComputeResult {
   int64_t compute_us = 0;
 };
 
-// What opening a stream came to.
-struct OpenedStream {
-  Position cached_tokens = 0;  // of the opening tokens, not run again
-};
-
 // Takes what the loop has for one stream. All on the compute thread, which no
 // function may keep waiting: they only enqueue.
 class ComputeClient {
  public:
   virtual ~ComputeClient() = default;
-  // Answers Open, once.
+  // Answers Open, once. Errors: as SequenceDecoder::Open; RESOURCE_EXHAUSTED
+  // with EXHAUSTED, and a retry delay, also where no room came in time or the
+  // queue is full.
   virtual void OnOpened(const absl::StatusOr<OpenedStream>& opened) = 0;
   // Answers one request, in their order. An error (which may come without a
   // request, from prefill) is the end: nothing but OnClosed follows.
@@ -85,11 +110,24 @@ struct StepReport {
   double step_us = 0;
 };
 
+// The wait for the streams that were just answered: ends when all have a new
+// request or are closed, and after the lesser of these.
+struct CohortWait {
+  absl::Duration most = absl::Microseconds(500);
+  double step_share = 0.05;  // of the wall time of the Step before
+};
+
 struct ComputeLoopOptions {
-  // Streams at once at most.
+  // Streams with a sequence at once at most: the engine's sequences.
   int streams_max = 1024;
+  // Opens that wait for room at once at most; over that they are refused at
+  // once.
+  int queue_max = 1024;
+  CohortWait cohort_wait = {};
   // May be null: no turns.
   std::unique_ptr<ComputeTurn> turn;
+  // Turns with the other loops of the process; outlives the loop, may be null.
+  StepTurn* step_turn = nullptr;
   // Called on any thread, with no lock held, after the load has changed; may
   // be empty.
   std::function<void()> on_load_changed;
@@ -98,7 +136,8 @@ struct ComputeLoopOptions {
 };
 
 struct ComputeLoad {
-  int streams_open = 0;
+  int streams_open = 0;    // with those that wait for room
+  int streams_queued = 0;  // that wait for room
   int requests_pending = 0;
   KvUsage kv;
   std::map<int, double> step_costs_us;  // by rows
@@ -119,9 +158,8 @@ class ComputeLoop {
   // Any thread, none blocks.
 
   // Opens a stream; `client` lives until OnClosed. Errors: RESOURCE_EXHAUSTED
-  // with EXHAUSTED (streams_max); then `client` hears nothing.
-  absl::StatusOr<StreamId> Open(SequenceDecoderOptions options,
-                                ComputeClient* client);
+  // with EXHAUSTED (streams_max and queue_max); then `client` hears nothing.
+  absl::StatusOr<StreamId> Open(StreamOpen open, ComputeClient* client);
   // Errors: RESOURCE_EXHAUSTED with EXHAUSTED where the queue is full, which
   // callers that keep to kStreamRequestsMax do not see.
   absl::Status Submit(StreamId stream, ComputeRequest request);
@@ -137,40 +175,74 @@ class ComputeLoop {
 
  private:
   struct OpenCommand {
-    SequenceDecoderOptions options;
+    StreamOpen open;
     ComputeClient* client = nullptr;
+  };
+  struct RequestCommand {
+    ComputeRequest request;
+    absl::Time arrived;
   };
   struct CloseCommand {};
   struct Command {
     StreamId stream = 0;
-    std::variant<OpenCommand, ComputeRequest, CloseCommand> what;
+    std::variant<OpenCommand, RequestCommand, CloseCommand> what;
+  };
+  // An open that has no room yet.
+  struct Queued {
+    SequenceDecoderOptions decoder;
+    absl::Time since;
+    int64_t pages = 0;
   };
   struct Stream {
+    StreamId id = 0;
     ComputeClient* client = nullptr;
-    std::unique_ptr<SequenceDecoder> decoder;  // null: dead
+    std::string tenant;
+    std::optional<Queued> queued;
+    std::unique_ptr<SequenceDecoder> decoder;  // null: queued, or dead
+    int64_t pages = 0;                         // of the decoder's sequence
     std::deque<ComputeRequest> waiting;
     int pending = 0;        // waiting and active
     double compute_us = 0;  // of the active request
+    // When the last answer was given, while no request has followed; and how
+    // long the last request that did took to come.
+    std::optional<absl::Time> answered_at;
+    absl::Duration return_time = absl::ZeroDuration();
   };
   class Rows;
 
   void Run();
-  // Waits for commands while `has_work` is false; false: stop.
+  // Waits for the streams just answered, and for commands where there is no
+  // work; false: stop.
   bool TakeCommands();
+  bool HasWork() const;
   void RunCommands();
+  void RunRequest(StreamId id, RequestCommand command);
   void OpenStream(StreamId id, OpenCommand command);
+  // Gives the stream its sequence and answers it. Errors: RESOURCE_EXHAUSTED;
+  // then it was not answered.
+  absl::Status TryOpen(Stream* stream, SequenceDecoderOptions options);
+  // Opens what waits and fits, and refuses what has waited too long.
+  void ServeOpenQueue();
+  // Answers that there is no room.
+  void RefuseOpen(Stream* stream, const Queued& queued);
+  absl::Duration RetryDelay(int64_t pages) const;
   void CloseStream(StreamId id);
+  // Ends the stream's sequence: its pages are free.
+  void DropDecoder(Stream* stream);
+  int64_t PagesOf(Position tokens_max) const;
   // Starts requests until one is under way or none waits; delivers results.
   void Advance(Stream* stream);
+  // The stream is answered: its next request may come soon.
+  void ExpectReturn(Stream* stream);
   // Takes `requests` from the count of pending ones.
   void Settle(int requests);
   // Ends the stream's decoding with an error.
   void Fail(Stream* stream, const absl::Status& status);
   void BuildBatch();
-  // Returns the rows that the stream takes.
-  int AddToBatch(StreamId id, int rows_max);
   void RunBatch();
   absl::Status StepInTurn(double* step_us);
+  // The time until the loop has its turn is not its own.
+  void AcquireStepTurn();
   void NotifyLoadChanged();
 
   const std::unique_ptr<Engine> engine_;
@@ -181,6 +253,7 @@ class ComputeLoop {
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   StreamId next_stream_ ABSL_GUARDED_BY(mutex_) = 1;
   int streams_open_ ABSL_GUARDED_BY(mutex_) = 0;
+  int streams_queued_ ABSL_GUARDED_BY(mutex_) = 0;
   int requests_pending_ ABSL_GUARDED_BY(mutex_) = 0;
   StepCosts costs_ ABSL_GUARDED_BY(mutex_);
   double sequences_per_step_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -188,13 +261,22 @@ class ComputeLoop {
   // asleep.
   int round_rows_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Time round_began_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
+  // Streams that were answered in the last round and have no request yet.
+  std::set<StreamId> cohort_ ABSL_GUARDED_BY(mutex_);
 
   // The compute thread's own.
   std::map<StreamId, Stream> streams_;
   std::vector<Command> commands_;
-  ServedLast served_last_;
+  absl::Duration cohort_wait_ = absl::ZeroDuration();  // of the last round
+  OpenQueue opens_;
+  bool room_changed_ = false;  // since the queue's head was tried
+  int64_t pages_queued_ = 0;
+  int sequences_open_ = 0;
+  RoomForecast pages_forecast_{absl::InfinitePast()};
+  RoomForecast sequences_forecast_{absl::InfinitePast()};
+  BatchPlanner planner_;
   std::vector<WorkingStream> working_;
-  std::vector<size_t> order_;
+  std::vector<int> rows_;
   std::vector<StepItem> batch_;
   std::vector<Stream*> batch_streams_;
   int batch_rows_ = 0;

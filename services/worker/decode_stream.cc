@@ -71,8 +71,9 @@ void DecodeStream::OnOpened(const absl::StatusOr<OpenedStream>& opened) {
   if (opened.ok()) {
     v1::DecodeResponse response;
     *response.mutable_tag() = pending.tag;
-    response.mutable_opened()->set_fingerprint(options_.model->fingerprint);
+    response.mutable_opened()->set_fingerprint(model_->info.fingerprint);
     response.mutable_opened()->set_cached_tokens(opened->cached_tokens);
+    response.mutable_opened()->set_queued_us(opened->queued_us);
     answers_.push_back(std::move(response));
   } else {
     End(ToGrpcStatus(opened.status()));
@@ -126,11 +127,8 @@ absl::Status DecodeStream::Accept() {
     case v1::DecodeRequest::kOpen:
       return AcceptOpen(request_.open());
     case v1::DecodeRequest::kPropose:
-      return AcceptRequest(
-          ReadPropose(*options_.model, tokens_max_, request_.propose()));
     case v1::DecodeRequest::kVerify:
-      return AcceptRequest(
-          ReadVerify(*options_.model, tokens_max_, request_.verify()));
+      return AcceptRequest();
     case v1::DecodeRequest::REQUEST_NOT_SET:
       break;
   }
@@ -146,16 +144,16 @@ absl::Status DecodeStream::AcceptOpen(const v1::OpenSequence& open) {
                      {.reason = kReasonDraining, .violations = {}},
                      "the worker is shutting down; try another");
   }
-  TANDEM_ASSIGN_OR_RETURN(SequenceDecoderOptions decoder_options,
-                          ReadOpen(*options_.model, open));
-  tokens_max_ = decoder_options.tokens_max;
-  wants_logprobs_ = decoder_options.options.logprobs.has_value();
+  TANDEM_ASSIGN_OR_RETURN(model_, options_.models->Use(open.model_id()));
+  TANDEM_ASSIGN_OR_RETURN(StreamOpen stream_open, ReadOpen(model_->info, open));
+  tokens_max_ = stream_open.decoder.tokens_max;
+  wants_logprobs_ = stream_open.decoder.options.logprobs.has_value();
   pending_.push_back({.tag = request_.tag(),
                       .kind = request_.request_case(),
                       .first_position = 0});
   references_.fetch_add(1);
   absl::StatusOr<StreamId> id =
-      options_.loop->Open(std::move(decoder_options), this);
+      model_->loop->Open(std::move(stream_open), this);
   if (!id.ok()) {
     references_.fetch_sub(1);
     return id.status();
@@ -164,25 +162,30 @@ absl::Status DecodeStream::AcceptOpen(const v1::OpenSequence& open) {
   return absl::OkStatus();
 }
 
-absl::Status DecodeStream::AcceptRequest(
-    absl::StatusOr<ComputeRequest> request) {
+absl::StatusOr<ComputeRequest> DecodeStream::ReadRequest() const {
+  return request_.has_propose()
+             ? ReadPropose(model_->info, tokens_max_, request_.propose())
+             : ReadVerify(model_->info, tokens_max_, request_.verify());
+}
+
+absl::Status DecodeStream::AcceptRequest() {
   if (!stream_.has_value()) {
     return WrongState("the first message of a stream must be open");
   }
-  TANDEM_RETURN_IF_ERROR(request.status());
+  TANDEM_ASSIGN_OR_RETURN(ComputeRequest request, ReadRequest());
   pending_.push_back(
       {.tag = request_.tag(),
        .kind = request_.request_case(),
        .first_position =
-           request->position + static_cast<Position>(request->tokens.size())});
-  return options_.loop->Submit(*stream_, std::move(request).value());
+           request.position + static_cast<Position>(request.tokens.size())});
+  return model_->loop->Submit(*stream_, std::move(request));
 }
 
 void DecodeStream::End(const grpc::Status& status) {
   if (end_.has_value()) return;
   end_ = status;
   pending_.clear();
-  if (stream_.has_value()) options_.loop->Close(*stream_);
+  if (stream_.has_value()) model_->loop->Close(*stream_);
 }
 
 void DecodeStream::Pump() {
@@ -212,7 +215,14 @@ void DecodeStream::Pump() {
 void DecodeStream::Unref() {
   if (references_.fetch_sub(1) != 1) return;
   const std::function<void()> on_gone = options_.on_gone;
+  ModelSet* const models = options_.models;
+  const ServedModel* model = nullptr;
+  {
+    absl::MutexLock lock(&mutex_);
+    model = model_;
+  }
   delete this;
+  if (model != nullptr) models->Release(model);
   on_gone();
 }
 

@@ -22,15 +22,14 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "services/worker/compute_loop.h"
-#include "services/worker/worker_model_info.h"
+#include "services/worker/model_set.h"
 #include "tandem/v1/worker.pb.h"
 
 namespace tandem {
 
 struct DecodeStreamOptions {
-  // Both outlive the stream.
-  const WorkerModelInfo* model = nullptr;
-  ComputeLoop* loop = nullptr;
+  // Outlives the stream, which uses one of its models from `open` on.
+  ModelSet* models = nullptr;
   // True while the worker takes no new sequences.
   std::function<bool()> is_draining;
   // Last call of the stream, after which it is gone.
@@ -67,8 +66,10 @@ class DecodeStream final
   absl::Status Accept() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status AcceptOpen(const v1::OpenSequence& open)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status AcceptRequest(absl::StatusOr<ComputeRequest> request)
+  // A propose or verify that the model's rules let through.
+  absl::StatusOr<ComputeRequest> ReadRequest() const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status AcceptRequest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Ends the stream once, with `status` after the answers that are ready.
   void End(const grpc::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Starts whatever can be started: a write, the finish, a read.
@@ -81,6 +82,8 @@ class DecodeStream final
   absl::Mutex mutex_;
   v1::DecodeRequest request_ ABSL_GUARDED_BY(mutex_);    // being read
   v1::DecodeResponse response_ ABSL_GUARDED_BY(mutex_);  // being written
+  // In use from `open` on; null before.
+  const ServedModel* model_ ABSL_GUARDED_BY(mutex_) = nullptr;
   std::optional<StreamId> stream_ ABSL_GUARDED_BY(mutex_);
   Position tokens_max_ ABSL_GUARDED_BY(mutex_) = 0;
   bool wants_logprobs_ ABSL_GUARDED_BY(mutex_) = false;

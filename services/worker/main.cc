@@ -1,4 +1,4 @@
-// tandem-worker: computes with one model, as draft or target.
+// tandem-worker: computes with language models, as draft or target.
 
 #include <unistd.h>
 
@@ -17,6 +17,7 @@ namespace {
 // Errors that the user's flags or files have made.
 bool IsUsageError(const absl::Status& status) {
   switch (status.code()) {
+    case absl::StatusCode::kAlreadyExists:  // two models of one id
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kNotFound:
     case absl::StatusCode::kFailedPrecondition:
@@ -61,6 +62,7 @@ int Main(int argc, const char* const* argv) {
   loader.join();
   if (!load_status.ok()) return Fail(load_status);
   (*server)->Drain();
+  if ((*server)->is_loading()) _exit(kExitOk);  // as above
   return kExitOk;
 }
 

@@ -47,6 +47,21 @@ absl::Status CheckRange(Position tokens_max, const std::string& name,
   return absl::OkStatus();
 }
 
+absl::Status CheckAdmission(const v1::OpenSequence& open) {
+  if (open.tenant().size() > kTenantBytesMax) {
+    return Invalid(kReasonInvalidOptions, "open.tenant",
+                   absl::StrCat("must be at most ", kTenantBytesMax,
+                                " bytes, is ", open.tenant().size()));
+  }
+  if (open.queue_timeout_ms() < 0 ||
+      open.queue_timeout_ms() > kQueueTimeoutMsMax) {
+    return Invalid(kReasonInvalidOptions, "open.queue_timeout_ms",
+                   absl::StrCat("must be in [0, ", kQueueTimeoutMsMax, "], is ",
+                                open.queue_timeout_ms()));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckRole(const WorkerModelInfo& model, v1::WorkerRole role,
                        absl::string_view what) {
   if (model.role == role) return absl::OkStatus();
@@ -67,8 +82,8 @@ absl::Status CheckTag(const v1::StreamTag& tag) {
                               " bytes, is ", tag.session_id().size()));
 }
 
-absl::StatusOr<SequenceDecoderOptions> ReadOpen(const WorkerModelInfo& model,
-                                                const v1::OpenSequence& open) {
+absl::StatusOr<StreamOpen> ReadOpen(const WorkerModelInfo& model,
+                                    const v1::OpenSequence& open) {
   if (!open.model_id().empty() && open.model_id() != model.model_id) {
     return MakeError(
         absl::StatusCode::kNotFound,
@@ -103,13 +118,17 @@ absl::StatusOr<SequenceDecoderOptions> ReadOpen(const WorkerModelInfo& model,
   if (!open.options().has_seed()) {
     return Invalid(kReasonInvalidOptions, "open.options.seed", "must be set");
   }
-  SequenceDecoderOptions result;
-  result.tokens.assign(open.tokens().begin(), open.tokens().end());
-  result.generated_from = open.generated_from();
-  result.tokens_max = open.tokens_max();
-  result.options = FromProto(open.options());
+  TANDEM_RETURN_IF_ERROR(CheckAdmission(open));
+  StreamOpen result;
+  SequenceDecoderOptions& decoder = result.decoder;
+  decoder.tokens.assign(open.tokens().begin(), open.tokens().end());
+  decoder.generated_from = open.generated_from();
+  decoder.tokens_max = open.tokens_max();
+  decoder.options = FromProto(open.options());
+  TANDEM_RETURN_IF_ERROR(ValidateGenOptions(decoder.options, model.vocab_size));
+  decoder.tenant = open.tenant();
   result.tenant = open.tenant();
-  TANDEM_RETURN_IF_ERROR(ValidateGenOptions(result.options, model.vocab_size));
+  result.queue_timeout = absl::Milliseconds(open.queue_timeout_ms());
   return result;
 }
 

@@ -16,13 +16,17 @@ namespace tandem {
 inline constexpr size_t kSessionIdBytesMax = 256;
 inline constexpr size_t kTenantBytesMax = 256;
 
+// Bytes of a tenant's name at most, and milliseconds that an open may wait.
+inline constexpr size_t kTenantBytesMax = 256;
+inline constexpr int kQueueTimeoutMsMax = 3600000;
+
 absl::Status CheckTag(const v1::StreamTag& tag);
 
 // Errors: NOT_FOUND with UNKNOWN_MODEL, FAILED_PRECONDITION (fingerprint),
 // INVALID_ARGUMENT with EMPTY_PROMPT, INVALID_TOKEN, CONTEXT_EXCEEDED or
 // INVALID_OPTIONS.
-absl::StatusOr<SequenceDecoderOptions> ReadOpen(const WorkerModelInfo& model,
-                                                const v1::OpenSequence& open);
+absl::StatusOr<StreamOpen> ReadOpen(const WorkerModelInfo& model,
+                                    const v1::OpenSequence& open);
 
 // Errors: FAILED_PRECONDITION with WRONG_STATE (not this worker's role),
 // INVALID_ARGUMENT. `tokens_max` is the sequence's.

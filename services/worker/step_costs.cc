@@ -1,6 +1,7 @@
 #include "services/worker/step_costs.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace tandem {
 
@@ -10,6 +11,15 @@ void StepCosts::Add(int rows, double step_us) {
                                                   kExactRowsMax * kExactRowsMax;
   const auto [entry, is_new] = averages_.try_emplace(counted, step_us);
   if (!is_new) entry->second += kNewestWeight * (step_us - entry->second);
+}
+
+CostCurve StepCosts::Curve() const {
+  std::vector<StepCost> costs;
+  costs.reserve(averages_.size());
+  for (const auto& [rows, step_us] : averages_) {
+    costs.push_back({.rows = rows, .us = step_us});
+  }
+  return CostCurve(costs);
 }
 
 double StepCosts::UpperEstimateUs(int rows) const {

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <map>
 
+#include "engine/speculation/cost_curve.h"
+
 namespace tandem {
 
 class StepCosts {
@@ -21,6 +23,8 @@ class StepCosts {
 
   // Rows (ascending) -> microseconds.
   const std::map<int, double>& averages() const { return averages_; }
+  // A monotone curve through them.
+  CostCurve Curve() const;
   // What a Step of `rows` takes at most, by what was seen: the slowest average,
   // or the dearest row times `rows` (a pass of many rows is not dearer than
   // many passes of one). 0 before the first Step.

@@ -1,8 +1,12 @@
 #include "services/worker/tokenizer_stream.h"
 
+#include <utility>
+
 namespace tandem {
 
-TokenizerStream::TokenizerStream(absl::string_view image) : rest_(image) {
+TokenizerStream::TokenizerStream(absl::string_view image,
+                                 std::function<void()> on_gone)
+    : on_gone_(std::move(on_gone)), rest_(image) {
   WriteNext();
 }
 
@@ -11,7 +15,11 @@ void TokenizerStream::OnWriteDone(bool ok) {
   Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the peer is gone"));
 }
 
-void TokenizerStream::OnDone() { delete this; }
+void TokenizerStream::OnDone() {
+  const std::function<void()> on_gone = on_gone_;
+  delete this;
+  on_gone();
+}
 
 void TokenizerStream::WriteNext() {
   if (rest_.empty()) return Finish(grpc::Status::OK);

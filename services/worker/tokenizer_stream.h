@@ -7,6 +7,7 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <cstddef>
+#include <functional>
 
 #include "absl/strings/string_view.h"
 #include "tandem/v1/worker.pb.h"
@@ -18,8 +19,9 @@ inline constexpr size_t kTokenizerChunkBytes = 1 << 20;
 class TokenizerStream final
     : public grpc::ServerWriteReactor<v1::GetTokenizerResponse> {
  public:
-  // `image` outlives the stream.
-  explicit TokenizerStream(absl::string_view image);
+  // `image` lives until `on_gone`, the last call of the stream, after which it
+  // is gone.
+  TokenizerStream(absl::string_view image, std::function<void()> on_gone);
 
   void OnWriteDone(bool ok) override;
   void OnDone() override;
@@ -28,6 +30,7 @@ class TokenizerStream final
   ~TokenizerStream() override = default;
   void WriteNext();
 
+  const std::function<void()> on_gone_;
   absl::string_view rest_;
   v1::GetTokenizerResponse response_;
 };

@@ -18,15 +18,15 @@ absl::Status Ended() {
                    "the worker is shutting down");
 }
 
-}  // namespace
-
-bool IsNews(const v1::WatchResponse& last, const v1::WatchResponse& now) {
+// `Load` is WatchResponse or ModelLoad.
+template <typename Load>
+bool LoadMoved(const Load& last, const Load& now) {
   if (last.streams_open() != now.streams_open() ||
       last.requests_pending() != now.requests_pending() ||
+      last.streams_queued() != now.streams_queued() ||
       last.kv_pages_free() != now.kv_pages_free() ||
       last.kv_pages_cached() != now.kv_pages_cached() ||
       last.kv_pages_total() != now.kv_pages_total() ||
-      last.draining() != now.draining() ||
       last.step_costs_size() != now.step_costs_size()) {
     return true;
   }
@@ -41,6 +41,20 @@ bool IsNews(const v1::WatchResponse& last, const v1::WatchResponse& now) {
         std::abs(is - was) > kStepCostNews * was) {
       return true;
     }
+  }
+  return false;
+}
+
+}  // namespace
+
+bool IsNews(const v1::WatchResponse& last, const v1::WatchResponse& now) {
+  if (last.draining() != now.draining() ||
+      last.models_generation() != now.models_generation() ||
+      last.models_size() != now.models_size() || LoadMoved(last, now)) {
+    return true;
+  }
+  for (int i = 0; i < now.models_size(); ++i) {
+    if (LoadMoved(last.models(i), now.models(i))) return true;
   }
   return false;
 }

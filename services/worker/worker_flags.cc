@@ -1,7 +1,10 @@
 #include "services/worker/worker_flags.h"
 
+#include <algorithm>
 #include <string>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "engine/kernels/numerics_mode.h"
 #include "services/common/server_flags.h"
 
@@ -14,32 +17,109 @@ struct NamedValues {
   std::string role;
   std::string numerics;
   std::string kv_type;
+  std::vector<std::string> models;   // PATH or ID=PATH
+  std::vector<std::string> digests;  // HEX or ID=HEX
+  std::string model_id;
 };
 
-// Empty for the hexadecimal form of a SHA-256.
+// Empty for the hexadecimal form of a SHA-256, with "ID=" before it or not.
 std::string CheckDigest(const std::string& text) {
   constexpr size_t kDigits = 64;
+  const size_t equals = text.rfind('=');
+  const std::string digest =
+      equals == std::string::npos ? text : text.substr(equals + 1);
   const bool is_digest =
-      text.size() == kDigits &&
-      text.find_first_not_of("0123456789abcdefABCDEF") == std::string::npos;
+      digest.size() == kDigits &&
+      digest.find_first_not_of("0123456789abcdefABCDEF") == std::string::npos;
   return is_digest ? "" : "is no SHA-256 of 64 hexadecimal digits: " + text;
 }
 
-void AddModelFlags(CLI::App* app, WorkerOptions* options, NamedValues* names) {
+// A name with a slash before its first = is a path.
+ModelSpec ParseModel(const std::string& text) {
+  const size_t equals = text.find('=');
+  if (equals == std::string::npos || text.find('/') < equals) {
+    return {.id = "", .path = text};
+  }
+  return {.id = text.substr(0, equals), .path = text.substr(equals + 1)};
+}
+
+// Gives each digest to its model: the one that it names, else the one that
+// the digest before it names, else the only one.
+absl::Status AddDigests(const std::vector<std::string>& digests,
+                        std::vector<ModelSpec>* models) {
+  ModelSpec* model = models->size() == 1 ? &models->front() : nullptr;
+  for (const std::string& digest : digests) {
+    const size_t equals = digest.rfind('=');
+    if (equals != std::string::npos) {
+      const std::string id = digest.substr(0, equals);
+      const auto found = std::find_if(
+          models->begin(), models->end(),
+          [&id](const ModelSpec& it) { return ModelIdOf(it) == id; });
+      if (found == models->end()) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "--model-sha256 ", digest, ": no --model is named ", id));
+      }
+      model = &*found;
+    }
+    if (model == nullptr) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--model-sha256 ", digest,
+                       ": with several models it must be ID=", digest));
+    }
+    model->sha256.push_back(
+        equals == std::string::npos ? digest : digest.substr(equals + 1));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<ModelSpec>> ParseModels(const NamedValues& names) {
+  std::vector<ModelSpec> models;
+  std::vector<std::string> ids;
+  for (const std::string& text : names.models) {
+    models.push_back(ParseModel(text));
+    if (models.back().path.empty() || text.front() == '=') {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--model ", text, ": must be PATH or ID=PATH"));
+    }
+  }
+  if (!names.model_id.empty()) {
+    if (models.size() > 1 || !models.front().id.empty()) {
+      return absl::InvalidArgumentError(
+          "--model-id names the one model of --model PATH; give --model "
+          "ID=PATH instead");
+    }
+    models.front().id = names.model_id;
+  }
+  for (const ModelSpec& model : models) {
+    const std::string id = ModelIdOf(model);
+    if (std::count(ids.begin(), ids.end(), id) > 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--model: two models are named ", id, "; give --model ID=PATH"));
+    }
+    ids.push_back(id);
+  }
+  TANDEM_RETURN_IF_ERROR(AddDigests(names.digests, &models));
+  return models;
+}
+
+void AddModelFlags(CLI::App* app, NamedValues* names) {
   app->add_option("--role", names->role,
                   "draft (proposes tokens) or target (decides them)")
       ->check(CLI::IsMember({"draft", "target"}))
       ->required();
-  app->add_option("--model", options->model_path,
-                  "GGUF file; of a split model the first one")
+  app->add_option("--model", names->models,
+                  "GGUF file; of a split model the first one. Once for each "
+                  "model, several as ID=PATH")
+      ->allow_extra_args(false)
       ->required();
-  app->add_option("--model-sha256", options->model.sha256,
+  app->add_option("--model-sha256", names->digests,
                   "SHA-256 that the file must have, in hexadecimal; of a split "
-                  "model one for each file, with commas between")
+                  "model one for each file, with commas between; with several "
+                  "models ID=SHA256")
       ->delimiter(',')
       ->check(CheckDigest);
-  app->add_option("--model-id", options->model_id,
-                  "Name of the model; default: the file's name");
+  app->add_option("--model-id", names->model_id,
+                  "Name of the only model; default: the file's name");
   app->add_option("--numerics", names->numerics,
                   "int8, bf16 or f32; default: what the file holds")
       ->check(CLI::IsMember({"int8", "bf16", "f32"}));
@@ -49,22 +129,41 @@ void AddModelFlags(CLI::App* app, WorkerOptions* options, NamedValues* names) {
       ->check(CLI::IsMember({"bf16", "f32"}));
 }
 
+void AddAdminFlags(CLI::App* app, WorkerOptions* options) {
+  app->add_option("--model-memory-max-bytes", options->loader.weight_bytes_max,
+                  "Weights of all models together; a load that needs more "
+                  "unloads models that nobody uses, the least recently used "
+                  "first; 0: no bound. KV comes on top")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 50))
+      ->capture_default_str();
+  app->add_option("--model-folder", options->model_folder,
+                  "Folder whose files the admin service may load; default: "
+                  "none");
+  app->add_option("--admin-listen", options->admin_listen,
+                  "Address of the admin service, which loads and unloads "
+                  "models: loopback or unix:PATH, others with --tls-client-ca "
+                  "only; default: none");
+  app->add_option("--admin-address-file", options->admin_address_file,
+                  "File to write the admin service's bound address to");
+}
+
 void AddEngineFlags(CLI::App* app, WorkerOptions* options, NamedValues* names) {
-  app->add_option("--threads", options->engine.threads,
+  app->add_option("--threads", options->loader.engine.threads,
                   "Computing threads; 0: one per CPU")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   app->add_flag_callback(
       "--pin-threads",
-      [options] { options->engine.pinning = Pinning::kOneCpuEach; },
+      [options] { options->loader.engine.pinning = Pinning::kOneCpuEach; },
       "Keeps each computing thread on one CPU of those that the process may "
       "use; for CPUs that nothing else uses");
-  app->add_option("--context-max", options->engine.context_max,
+  app->add_option("--context-max", options->loader.engine.context_max,
                   "Tokens of one sequence at most; 0: what the model allows")
       ->check(CLI::Range(0, 1 << 30))
       ->capture_default_str();
-  app->add_option("--kv-tokens", options->engine.kv_tokens,
-                  "Tokens of all sequences together; 0: four full contexts")
+  app->add_option("--kv-tokens", options->loader.engine.kv_tokens,
+                  "Tokens of all sequences of a model together; 0: four full "
+                  "contexts")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
       ->capture_default_str();
   app->add_option("--prefix-cache", names->prefix_cache,
@@ -73,15 +172,20 @@ void AddEngineFlags(CLI::App* app, WorkerOptions* options, NamedValues* names) {
                   "off")
       ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
-  app->add_option("--rows-max", options->engine.rows_max,
+  app->add_option("--rows-max", options->loader.engine.rows_max,
                   "Rows of one pass at most")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
-  app->add_option("--sequences-max", options->engine.sequences_max,
-                  "Sequences at once at most")
+  app->add_option("--sequences-max", options->loader.engine.sequences_max,
+                  "Sequences of a model at once at most")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
-  app->add_option("--compute-turn", options->compute_turn,
+  app->add_option("--queue-max", options->loader.queue_max,
+                  "Sequences that wait for KV of a model at once at most; 0: "
+                  "none, they are refused")
+      ->check(CLI::Range(0, 65536))
+      ->capture_default_str();
+  app->add_option("--compute-turn", options->loader.compute_turn,
                   "File that workers on the same cores share to take turns, "
                   "one pass each");
 }
@@ -91,21 +195,26 @@ void AddEngineFlags(CLI::App* app, WorkerOptions* options, NamedValues* names) {
 std::optional<int> ParseWorkerFlags(int argc, const char* const* argv,
                                     WorkerOptions* options) {
   options->server.listen = kWorkerListenDefault;
-  CLI::App app("Computes with one language model for a tandem coordinator.",
+  CLI::App app("Computes with language models for a tandem coordinator.",
                kWorkerProgram);
   NamedValues names;
-  AddModelFlags(&app, options, &names);
+  AddModelFlags(&app, &names);
   AddEngineFlags(&app, options, &names);
+  AddAdminFlags(&app, options);
   AddServerFlags(&app, &options->server);
   if (const std::optional<int> code = ParseFlags(&app, argc, argv)) {
     return code;
   }
-  options->role =
+  absl::StatusOr<std::vector<ModelSpec>> models = ParseModels(names);
+  if (!models.ok()) return PrintUsageError(kWorkerProgram, models.status());
+  options->models = *std::move(models);
+  ModelLoaderOptions& loader = options->loader;
+  loader.role =
       names.role == "draft" ? v1::WORKER_ROLE_DRAFT : v1::WORKER_ROLE_TARGET;
-  options->model.numerics = ParseNumericsMode(names.numerics);
-  options->model.threads = options->engine.threads;
-  options->engine.kv_type = ParseKvType(names.kv_type);
-  options->engine.prefix_cache = names.prefix_cache == "on";
+  loader.model.numerics = ParseNumericsMode(names.numerics);
+  loader.model.threads = loader.engine.threads;
+  loader.engine.kv_type = ParseKvType(names.kv_type);
+  loader.engine.prefix_cache = names.prefix_cache == "on";
   return std::nullopt;
 }
 

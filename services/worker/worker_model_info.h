@@ -1,4 +1,4 @@
-// What a worker tells about its model: plain values, so that the service needs
+// What a worker tells about a model: plain values, so that the service needs
 // no model to be tested.
 
 #ifndef TANDEM_SERVICES_WORKER_WORKER_MODEL_INFO_H_
@@ -20,9 +20,13 @@ struct WorkerModelInfo {
   std::string numerics;  // "int8", "bf16", "f32"
   Position context_max = 0;
   int vocab_size = 0;
+  int64_t weight_bytes = 0;  // in memory
+  bool takes_turns = false;  // with other processes on the same cores
   // A GGUF that holds the metadata only.
   std::string tokenizer_image;
 };
+
+void FillProto(const WorkerModelInfo& info, v1::WorkerModel* model);
 
 }  // namespace tandem
 

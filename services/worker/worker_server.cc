@@ -6,12 +6,10 @@
 #include <spdlog/spdlog.h>
 
 #include <chrono>
-#include <filesystem>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "engine/gguf/gguf_file.h"
 #include "services/common/bound_address.h"
 #include "services/common/channel.h"
 #include "services/common/credentials.h"
@@ -20,16 +18,37 @@ namespace tandem {
 namespace {
 
 // Progress is logged at each tenth.
-std::function<void(double)> LogProgress() {
-  return [last = -1](double fraction) mutable {
+std::function<void(double)> LogProgress(const std::string& id) {
+  return [id, last = -1](double fraction) mutable {
     const int tenth = static_cast<int>(fraction * 10);
     if (tenth <= last) return;
     last = tenth;
-    spdlog::info("loading the model: {}%", tenth * 10);
+    spdlog::info("loading model {}: {}%", id, tenth * 10);
   };
 }
 
+// Whoever reaches the admin server may load and unload models: strangers must
+// not, and TLS without client certificates lets everybody in.
+absl::Status CheckAdminAddress(const WorkerOptions& options) {
+  ServerTlsFiles tls = options.server.tls;
+  if (tls.client_ca.empty()) tls = {};
+  const absl::Status status =
+      CheckListenAddress(options.admin_listen, tls, /*allow_insecure=*/false);
+  if (status.ok()) return status;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--admin-listen ", options.admin_listen,
+      ": must be a loopback address or unix:PATH, or --tls-client-ca must be "
+      "given"));
+}
+
 }  // namespace
+
+WorkerServer::WorkerServer(const WorkerOptions& options)
+    : options_(options),
+      metrics_(options.loader.role),
+      service_([this](const StepReport& step) { metrics_.OnStep(step); }),
+      loader_(options.loader, service_.models()),
+      admin_service_(service_.models(), &loader_, options.model_folder) {}
 
 absl::StatusOr<std::unique_ptr<WorkerServer>> WorkerServer::Listen(
     const WorkerOptions& options) {
@@ -66,6 +85,7 @@ absl::Status WorkerServer::Start() {
   monitor_ = std::thread([this] { MonitorStalls(); });
   address_ = BoundAddress(options_.server.listen, port);
   spdlog::info("listening at {}", address_);
+  if (!options_.admin_listen.empty()) TANDEM_RETURN_IF_ERROR(StartAdmin());
   if (options_.server.address_file.empty()) return absl::OkStatus();
   return WriteAddressFile(options_.server.address_file, address_);
 }
@@ -94,6 +114,31 @@ std::string WorkerServer::metrics_address() const {
   return metrics_server_ == nullptr ? "" : metrics_server_->address();
 }
 
+absl::Status WorkerServer::StartAdmin() {
+  TANDEM_RETURN_IF_ERROR(CheckAdminAddress(options_));
+  TANDEM_ASSIGN_OR_RETURN(
+      const std::shared_ptr<grpc::ServerCredentials> credentials,
+      MakeServerCredentials(options_.server.tls));
+  grpc::ServerBuilder builder;
+  ConfigureServer(&builder);
+  int port = 0;
+  builder.AddListeningPort(options_.admin_listen, credentials, &port);
+  builder.RegisterService(&admin_service_);
+  builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
+  builder.SetResourceQuota(
+      grpc::ResourceQuota("admin").SetMaxThreads(kAdminThreadsMax));
+  admin_server_ = builder.BuildAndStart();
+  if (admin_server_ == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--admin-listen ", options_.admin_listen,
+                     ": can not be bound; is it in use?"));
+  }
+  admin_address_ = BoundAddress(options_.admin_listen, port);
+  spdlog::info("admin service at {}", admin_address_);
+  if (options_.admin_address_file.empty()) return absl::OkStatus();
+  return WriteAddressFile(options_.admin_address_file, admin_address_);
+}
+
 WorkerServer::~WorkerServer() {
   metrics_server_.reset();
   if (server_ == nullptr) return;
@@ -101,6 +146,10 @@ WorkerServer::~WorkerServer() {
   service_.EndWatches();
   server_->Shutdown(std::chrono::system_clock::now());
   service_.WaitForStreams(absl::InfiniteDuration());
+  // After the streams, for which an unload may wait.
+  if (admin_server_ != nullptr) {
+    admin_server_->Shutdown(std::chrono::system_clock::now());
+  }
   if (!monitor_.joinable()) return;
   {
     absl::MutexLock lock(&mutex_);
@@ -110,47 +159,25 @@ WorkerServer::~WorkerServer() {
 }
 
 absl::Status WorkerServer::Load() {
-  const absl::Time began = absl::Now();
-  WorkerModelParts parts;
-  if (!options_.compute_turn.empty()) {
-    TANDEM_ASSIGN_OR_RETURN(parts.turn,
-                            ComputeTurn::Open(options_.compute_turn));
+  for (const ModelSpec& spec : options_.models) {
+    TANDEM_RETURN_IF_ERROR(loader_.Load(spec, LogProgress(ModelIdOf(spec))));
   }
-  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file,
-                          GgufFile::Open(options_.model_path));
-  ModelOptions model_options = options_.model;
-  model_options.progress = LogProgress();
-  TANDEM_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
-                          Model::Load(std::move(file), model_options));
-  TANDEM_ASSIGN_OR_RETURN(parts.engine, Engine::Load(model, options_.engine));
-
-  parts.streams_max = options_.engine.sequences_max;
-  const EngineInfo& engine = parts.engine->info();
-  parts.info.role = options_.role;
-  parts.info.model_id =
-      options_.model_id.empty()
-          ? std::filesystem::path(options_.model_path).stem().string()
-          : options_.model_id;
-  parts.info.fingerprint = engine.fingerprint;
-  parts.info.vocabulary_fingerprint =
-      model->tokenizer().vocabulary_fingerprint();
-  parts.info.numerics = std::string(NumericsModeName(model->numerics()));
-  parts.info.context_max = engine.context_max;
-  parts.info.vocab_size = engine.vocab_size;
-  parts.info.tokenizer_image = model->tokenizer_image();
-  spdlog::info(
-      "model {} is loaded in {} ms: {}, {} KiB of weights, context {}, "
-      "fingerprint {}",
-      parts.info.model_id, absl::ToInt64Milliseconds(absl::Now() - began),
-      parts.info.numerics, model->weight_bytes() >> 10, parts.info.context_max,
-      parts.info.fingerprint);
-  Serve(std::move(parts));
+  // A later one may have pushed out an earlier one.
+  if (service_.models()->States().size() != options_.models.size()) {
+    return absl::InvalidArgumentError(
+        "--model-memory-max-bytes: the models of --model do not fit together");
+  }
+  service_.SetLoaded(options_.loader.role);
+  BecomeReady();
   return absl::OkStatus();
 }
 
 void WorkerServer::Serve(WorkerModelParts parts) {
-  parts.on_step = [this](const StepReport& step) { metrics_.OnStep(step); };
   service_.SetModel(std::move(parts));
+  BecomeReady();
+}
+
+void WorkerServer::BecomeReady() {
   absl::MutexLock lock(&mutex_);
   loaded_ = true;
   server_->GetHealthCheckService()->SetServingStatus(kHealthStarted, true);

@@ -1,5 +1,6 @@
 // A worker process without its command line: the gRPC server with health and
-// reflection, the service, the loading of the model, readiness and draining.
+// reflection, the service, the loading of the models, the admin server,
+// readiness and draining.
 //
 // Owned by main; its functions are called from one thread at a time, but for
 // Load, which may run beside the others.
@@ -12,14 +13,15 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "engine/base/status.h"
-#include "engine/engine.h"
-#include "engine/model/model.h"
 #include "services/common/server_flags.h"
+#include "services/worker/admin_service.h"
+#include "services/worker/model_loader.h"
 #include "services/worker/worker_metrics.h"
 #include "services/worker/worker_service.h"
 
@@ -40,15 +42,18 @@ inline constexpr absl::Duration kShutdownGrace = absl::Seconds(2);
 
 struct WorkerOptions {
   ServerFlags server;
-  v1::WorkerRole role = v1::WORKER_ROLE_TARGET;
-  std::string model_path;
-  std::string model_id;      // empty: the file's stem
-  std::string compute_turn;  // empty: no turns
+  // Loaded at the start, in this order; at least one.
+  std::vector<ModelSpec> models;
+  ModelLoaderOptions loader;
+  std::string admin_listen;        // empty: no admin server
+  std::string admin_address_file;  // empty: none
+  std::string model_folder;        // of LoadModel; empty: it loads nothing
   absl::Duration stall_limit = kStallLimit;
   absl::Duration dead_limit = kDeadLimit;
-  ModelOptions model;
-  EngineOptions engine;
 };
+
+// Threads of the admin server: calls that wait for a load or an unload.
+inline constexpr int kAdminThreadsMax = 8;
 
 class WorkerServer {
  public:
@@ -59,27 +64,31 @@ class WorkerServer {
   // Ends what is left, at once.
   ~WorkerServer();
 
-  // Loads the model and serves it. Errors: as GgufFile::Open, Model::Load,
-  // Engine::Load and ComputeTurn::Open.
+  // Loads the models and serves them. Errors: as ModelLoader::Load.
   absl::Status Load();
-  // What Load ends with: serves `parts`. Once.
+  // Instead of Load: serves `parts` alone. Once.
   void Serve(WorkerModelParts parts);
 
   // Takes no new sequences, waits for the running ones at most the drain
   // time, ends the server.
   void Drain();
+  // A load for the admin service is under way, which can not be stopped.
+  bool is_loading() const { return loader_.is_loading(); }
 
   // Where it listens, with the bound port.
   const std::string& address() const { return address_; }
   // Where metrics are served; empty: nowhere.
   std::string metrics_address() const;
+  const std::string& admin_address() const { return admin_address_; }
 
  private:
-  explicit WorkerServer(const WorkerOptions& options)
-      : options_(options), metrics_(options.role) {}
+  explicit WorkerServer(const WorkerOptions& options);
 
   absl::Status Start();
+  absl::Status StartAdmin();
   absl::Status ServeMetrics();
+  // All models to begin with are there.
+  void BecomeReady();
   void MonitorStalls();
   bool IsReady() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return loaded_ && !draining_ && !stalled_;
@@ -88,9 +97,13 @@ class WorkerServer {
 
   const WorkerOptions options_;
   std::string address_;
+  std::string admin_address_;
   WorkerMetrics metrics_;
   WorkerService service_;
+  ModelLoader loader_;
+  AdminService admin_service_;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<grpc::Server> admin_server_;  // null: none
 
   absl::Mutex mutex_;
   bool loaded_ ABSL_GUARDED_BY(mutex_) = false;

@@ -27,6 +27,41 @@ class FailedStream final : public Reactor {
   void OnDone() override { delete this; }
 };
 
+// Adds a model's load, and its counts to the worker's.
+void AddModel(const ServedModelState& state, v1::WatchResponse* report) {
+  const ComputeLoad& load = state.load;
+  v1::ModelLoad* model = report->add_models();
+  model->set_model_id(state.info.model_id);
+  model->set_streams_open(load.streams_open);
+  model->set_requests_pending(load.requests_pending);
+  model->set_kv_pages_free(load.kv.pages_total - load.kv.pages_reserved);
+  model->set_kv_pages_total(load.kv.pages_total);
+  model->set_kv_pages_cached(load.kv.pages_cached);
+  model->set_kv_page_tokens(load.kv.page_tokens);
+  model->set_sequences_per_step(load.sequences_per_step);
+  model->set_streams_queued(load.streams_queued);
+  for (const auto& [rows, step_us] : load.step_costs_us) {
+    v1::StepCost* cost = model->add_step_costs();
+    cost->set_rows(rows);
+    cost->set_step_us(std::llround(step_us));
+  }
+  report->set_streams_open(report->streams_open() + model->streams_open());
+  report->set_requests_pending(report->requests_pending() +
+                               model->requests_pending());
+  report->set_kv_pages_free(report->kv_pages_free() + model->kv_pages_free());
+  report->set_kv_pages_total(report->kv_pages_total() +
+                             model->kv_pages_total());
+  report->set_kv_pages_cached(report->kv_pages_cached() +
+                              model->kv_pages_cached());
+  if (state.info.takes_turns) report->set_takes_turns(true);
+  report->set_streams_queued(report->streams_queued() +
+                             model->streams_queued());
+  if (report->models_size() > 1) return;
+  report->set_kv_page_tokens(model->kv_page_tokens());
+  report->set_sequences_per_step(model->sequences_per_step());
+  *report->mutable_step_costs() = model->step_costs();
+}
+
 absl::Status Loading() {
   return MakeError(absl::StatusCode::kUnavailable,
                    {.reason = kReasonNoWorker, .violations = {}},
@@ -35,24 +70,23 @@ absl::Status Loading() {
 
 }  // namespace
 
-WorkerService::WorkerService() : hub_([this] { return Report(); }) {}
+WorkerService::WorkerService(std::function<void(const StepReport&)> on_step)
+    : hub_([this] { return Report(); }),
+      models_([this] { hub_.MarkChanged(); }, std::move(on_step)) {}
 
 WorkerService::~WorkerService() { WaitForStreams(absl::InfiniteDuration()); }
 
+void WorkerService::SetLoaded(v1::WorkerRole role) {
+  TANDEM_CHECK(!loaded_.load());
+  role_.store(role);
+  loaded_.store(true);
+  hub_.MarkChanged();
+}
+
 void WorkerService::SetModel(WorkerModelParts parts) {
-  TANDEM_CHECK(serving_.load() == nullptr);
-  ComputeLoopOptions options;
-  options.streams_max = parts.streams_max;
-  takes_turns_ = parts.turn != nullptr;
-  options.turn = std::move(parts.turn);
-  options.on_step = std::move(parts.on_step);
-  options.on_load_changed = [this] { hub_.MarkChanged(); };
-  auto serving = std::make_unique<Serving>();
-  serving->info = std::move(parts.info);
-  serving->loop = std::make_unique<ComputeLoop>(std::move(parts.engine),
-                                                std::move(options));
-  owned_serving_ = std::move(serving);
-  serving_.store(owned_serving_.get());
+  const v1::WorkerRole role = parts.info.role;
+  TANDEM_CHECK(models_.Add(std::move(parts)).ok());
+  SetLoaded(role);
 }
 
 void WorkerService::StartDraining() {
@@ -68,31 +102,20 @@ bool WorkerService::WaitForStreams(absl::Duration timeout) {
   return mutex_.AwaitWithTimeout(absl::Condition(&none_left), timeout);
 }
 
-bool WorkerService::IsStalled(absl::Duration limit) const {
-  const Serving* serving = serving_.load();
-  return serving != nullptr && serving->loop->IsStalled(limit);
-}
-
 grpc::ServerUnaryReactor* WorkerService::Describe(
     grpc::CallbackServerContext* context, const v1::DescribeRequest*,
     v1::DescribeResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const Serving* serving = serving_.load();
-  if (serving == nullptr) {
+  if (!loaded_.load()) {
     reactor->Finish(ToGrpcStatus(absl::FailedPreconditionError(
         "the worker's model is loading; try again later")));
     return reactor;
   }
-  const WorkerModelInfo& info = serving->info;
   response->set_version(kTandemVersion);
-  response->set_role(info.role);
-  v1::WorkerModel* model = response->add_models();
-  model->set_model_id(info.model_id);
-  model->set_fingerprint(info.fingerprint);
-  model->set_vocabulary_fingerprint(info.vocabulary_fingerprint);
-  model->set_numerics(info.numerics);
-  model->set_context_max(info.context_max);
-  model->set_vocab_size(info.vocab_size);
+  response->set_role(role_.load());
+  for (const ServedModelState& state : models_.States()) {
+    if (!state.leaving) FillProto(state.info, response->add_models());
+  }
   reactor->Finish(grpc::Status::OK);
   return reactor;
 }
@@ -101,22 +124,17 @@ grpc::ServerWriteReactor<v1::GetTokenizerResponse>* WorkerService::GetTokenizer(
     grpc::CallbackServerContext*, const v1::GetTokenizerRequest* request) {
   using Failed =
       FailedStream<grpc::ServerWriteReactor<v1::GetTokenizerResponse>>;
-  const Serving* serving = serving_.load();
-  if (serving == nullptr) return new Failed(Loading());
-  if (!request->model_id().empty() &&
-      request->model_id() != serving->info.model_id) {
-    return new Failed(
-        MakeError(absl::StatusCode::kNotFound,
-                  {.reason = kReasonUnknownModel, .violations = {}},
-                  absl::StrCat("this worker has the model ",
-                               serving->info.model_id, " only")));
-  }
-  return new TokenizerStream(serving->info.tokenizer_image);
+  if (!loaded_.load()) return new Failed(Loading());
+  const absl::StatusOr<const ServedModel*> model =
+      models_.Use(request->model_id());
+  if (!model.ok()) return new Failed(model.status());
+  return new TokenizerStream((*model)->info.tokenizer_image,
+                             [this, used = *model] { models_.Release(used); });
 }
 
 grpc::ServerWriteReactor<v1::WatchResponse>* WorkerService::Watch(
     grpc::CallbackServerContext*, const v1::WatchRequest*) {
-  if (serving_.load() == nullptr) {
+  if (!loaded_.load()) {
     return new FailedStream<grpc::ServerWriteReactor<v1::WatchResponse>>(
         Loading());
   }
@@ -131,8 +149,7 @@ WorkerService::Decode(grpc::CallbackServerContext* context) {
     spdlog::info("a sequence for span {} of trace {}", trace->span_id,
                  trace->trace_id);
   }
-  const Serving* serving = serving_.load();
-  if (serving == nullptr) {
+  if (!loaded_.load()) {
     return new FailedStream<
         grpc::ServerBidiReactor<v1::DecodeRequest, v1::DecodeResponse>>(
         Loading());
@@ -141,8 +158,7 @@ WorkerService::Decode(grpc::CallbackServerContext* context) {
     absl::MutexLock lock(&mutex_);
     ++streams_;
   }
-  return new DecodeStream({.model = &serving->info,
-                           .loop = serving->loop.get(),
+  return new DecodeStream({.models = &models_,
                            .is_draining = [this] { return draining_.load(); },
                            .on_gone = [this] { OnStreamGone(); }});
 }
@@ -150,21 +166,9 @@ WorkerService::Decode(grpc::CallbackServerContext* context) {
 v1::WatchResponse WorkerService::Report() const {
   v1::WatchResponse report;
   report.set_draining(draining_.load());
-  report.set_takes_turns(takes_turns_);
-  const Serving* serving = serving_.load();
-  if (serving == nullptr) return report;
-  const ComputeLoad load = serving->loop->load();
-  report.set_streams_open(load.streams_open);
-  report.set_requests_pending(load.requests_pending);
-  report.set_kv_pages_free(load.kv.pages_total - load.kv.pages_reserved);
-  report.set_kv_pages_cached(load.kv.pages_cached);
-  report.set_kv_pages_total(load.kv.pages_total);
-  report.set_kv_page_tokens(load.kv.page_tokens);
-  report.set_sequences_per_step(load.sequences_per_step);
-  for (const auto& [rows, step_us] : load.step_costs_us) {
-    v1::StepCost* cost = report.add_step_costs();
-    cost->set_rows(rows);
-    cost->set_step_us(std::llround(step_us));
+  report.set_models_generation(models_.generation());
+  for (const ServedModelState& state : models_.States()) {
+    AddModel(state, &report);
   }
   return report;
 }

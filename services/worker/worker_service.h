@@ -1,6 +1,6 @@
 // The Worker service of proto/tandem/v1/worker.proto: translates calls to the
-// compute loop and the watch hub. Serves from the moment the server listens;
-// until SetModel it answers that the model loads.
+// models' compute loops and the watch hub. Serves from the moment the server
+// listens; until SetLoaded it answers that the model loads.
 //
 // Owned by the WorkerServer; any thread. The gRPC server is shut down before
 // the service goes.
@@ -14,31 +14,24 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "engine/engine.h"
-#include "services/worker/compute_loop.h"
-#include "services/worker/compute_turn.h"
+#include "services/worker/model_set.h"
 #include "services/worker/watch_hub.h"
-#include "services/worker/worker_model_info.h"
 #include "tandem/v1/worker.grpc.pb.h"
 
 namespace tandem {
 
-struct WorkerModelParts {
-  WorkerModelInfo info;
-  std::unique_ptr<Engine> engine;
-  std::unique_ptr<ComputeTurn> turn;  // may be null
-  int streams_max = 1024;
-  // See ComputeLoopOptions.
-  std::function<void(const StepReport&)> on_step = {};
-};
-
 class WorkerService final : public v1::WorkerService::CallbackService {
  public:
-  WorkerService();
+  // `on_step`: as ModelSet's.
+  explicit WorkerService(std::function<void(const StepReport&)> on_step = {});
   // Waits for the streams to be gone, which the server's shutdown has ended.
   ~WorkerService() override;
 
-  // The model is loaded; once.
+  // What it serves; models may come and go at any time.
+  ModelSet* models() { return &models_; }
+  // The models to begin with are there, all of one role; once.
+  void SetLoaded(v1::WorkerRole role);
+  // For a worker of one model: adds it, and that is all.
   void SetModel(WorkerModelParts parts);
 
   // Takes no new sequences from now on.
@@ -51,7 +44,9 @@ class WorkerService final : public v1::WorkerService::CallbackService {
   // The load now; any thread.
   v1::WatchResponse Report() const;
   // See ComputeLoop; false while the model loads.
-  bool IsStalled(absl::Duration limit) const;
+  bool IsStalled(absl::Duration limit) const {
+    return models_.IsStalled(limit);
+  }
 
   grpc::ServerUnaryReactor* Describe(grpc::CallbackServerContext* context,
                                      const v1::DescribeRequest* request,
@@ -66,21 +61,15 @@ class WorkerService final : public v1::WorkerService::CallbackService {
       grpc::CallbackServerContext* context) override;
 
  private:
-  struct Serving {
-    WorkerModelInfo info;
-    std::unique_ptr<ComputeLoop> loop;
-  };
-
   void OnStreamGone();
 
   std::atomic<bool> draining_{false};
-  std::atomic<bool> takes_turns_{false};
-  // Null while the model loads; set once.
-  std::atomic<const Serving*> serving_{nullptr};
+  std::atomic<bool> loaded_{false};
+  std::atomic<v1::WorkerRole> role_{v1::WORKER_ROLE_UNSPECIFIED};
   WatchHub hub_;
+  ModelSet models_;
   absl::Mutex mutex_;
   int streams_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::unique_ptr<const Serving> owned_serving_;
 };
 
 }  // namespace tandem

@@ -12,8 +12,8 @@ using ::testing::StartsWith;
 
 TEST(CommandLineTest, HelpOfEveryCommand) {
   EXPECT_THAT(RunTandem({"--help"}).out, HasSubstr("generate"));
-  for (const char* command :
-       {"generate", "tokenize", "detokenize", "models", "inspect", "health"}) {
+  for (const char* command : {"generate", "tokenize", "detokenize", "models",
+                              "inspect", "health", "admin"}) {
     const RunResult result = RunTandem({command, "--help"});
     EXPECT_EQ(result.code, 0);
     EXPECT_THAT(result.out, HasSubstr(std::string("tandem ") + command));

@@ -117,6 +117,7 @@ int RunCommandLine(int argc, const char* const* argv, const Io& io) {
   AddQuantizeCommand(&app, &line);
   AddHealthCommand(&app, &line);
   AddBenchCommand(&app, &line);
+  AddAdminCommand(&app, &line);
   try {  // CLI11 reports by exceptions; they end here.
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

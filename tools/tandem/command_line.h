@@ -56,6 +56,7 @@ void AddInspectCommand(CLI::App* app, CommandLine* line);
 void AddQuantizeCommand(CLI::App* app, CommandLine* line);
 void AddHealthCommand(CLI::App* app, CommandLine* line);
 void AddBenchCommand(CLI::App* app, CommandLine* line);
+void AddAdminCommand(CLI::App* app, CommandLine* line);
 
 // Parses, runs, prints an error as one line on io.err; the exit code.
 int RunCommandLine(int argc, const char* const* argv, const Io& io);

@@ -26,6 +26,19 @@ TEST(StatusTest, DetailSurvivesTheRoundTrip) {
   EXPECT_EQ(detail->violations[1].description, "");
 }
 
+TEST(StatusTest, TheRetryDelayIsKept) {
+  ErrorDetail detail{.reason = kReasonExhausted, .violations = {}};
+  EXPECT_EQ(GetErrorDetail(
+                MakeError(absl::StatusCode::kResourceExhausted, detail, "full"))
+                ->retry_delay_ms,
+            std::nullopt);
+  detail.retry_delay_ms = 12345;
+  const absl::Status status =
+      MakeError(absl::StatusCode::kResourceExhausted, detail, "full");
+  EXPECT_EQ(GetErrorDetail(status)->retry_delay_ms, 12345);
+  EXPECT_EQ(GetErrorDetail(Annotate(status, "x"))->retry_delay_ms, 12345);
+}
+
 TEST(StatusTest, PlainStatusHasNoDetail) {
   EXPECT_FALSE(GetErrorDetail(absl::OkStatus()).has_value());
   EXPECT_FALSE(GetErrorDetail(absl::NotFoundError("x")).has_value());

@@ -91,6 +91,13 @@ absl::StatusOr<SequenceId> FakeEngine::Open(const SequenceOptions& options) {
                      {.reason = kReasonContextExceeded, .violations = {}},
                      "tokens_max is above the context");
   }
+  Position reserved = tokens_max;
+  for (const auto& [id, sequence] : sequences_) reserved += sequence.tokens_max;
+  if (options_.kv_tokens > 0 && reserved > options_.kv_tokens) {
+    return MakeError(absl::StatusCode::kResourceExhausted,
+                     {.reason = kReasonExhausted, .violations = {}},
+                     "no free pages");
+  }
   if (open_sequences() >= options_.sequences_max) {
     return MakeError(absl::StatusCode::kResourceExhausted,
                      {.reason = kReasonExhausted, .violations = {}},

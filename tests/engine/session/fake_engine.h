@@ -66,6 +66,8 @@ struct FakeEngineOptions {
   Position context_max = 1000;
   int rows_max = 64;
   int sequences_max = 8;
+  // Of all open sequences' tokens_max; 0: no bound.
+  Position kv_tokens = 0;
   std::string changed_piece = {};
   // Tokens that a sequence can be cut back by at most, as with windows; 0: any.
   Position rollback_max = 0;

@@ -215,6 +215,28 @@ TEST(SequenceDecoderTest, PrefillLeavesTheLastTokenToTheFirstRequest) {
   EXPECT_FALSE(decoder->TakeResult().has_value());
 }
 
+TEST(SequenceDecoderTest, TellsTheRowsOfItsNextItem) {
+  FakeEngine engine;
+  const std::unique_ptr<SequenceDecoder> decoder =
+      MustOpen(&engine, MakeOptions({1, 3, 4, 5, 6, 7, 8, 9}));
+  const auto run = [&](int rows_max) {
+    const int waiting = decoder->rows_waiting();
+    const int64_t before = engine.rows_run();
+    ASSERT_TRUE(RunItem(&engine, decoder.get(), rows_max).ok());
+    EXPECT_EQ(engine.rows_run() - before, std::min(waiting, rows_max));
+  };
+  EXPECT_EQ(decoder->rows_waiting(), 7);
+  run(3);
+  EXPECT_EQ(decoder->rows_waiting(), 4);
+  // The prompt's rest, then the rows that are wanted.
+  ASSERT_TRUE(decoder->BeginVerify(7, {9}, {10, 11}).ok());
+  EXPECT_EQ(decoder->rows_waiting(), 4);
+  run(64);
+  EXPECT_EQ(decoder->rows_waiting(), 3);
+  run(64);
+  EXPECT_FALSE(decoder->has_work());
+}
+
 TEST(SequenceDecoderTest, OneOpeningTokenNeedsNoPrefill) {
   FakeEngine engine;
   const auto decoder = MustOpen(&engine, MakeOptions({1}));

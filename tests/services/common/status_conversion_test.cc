@@ -83,6 +83,27 @@ TEST(StatusConversionTest, RetryInfoWhereTryingAgainHelps) {
   }
 }
 
+TEST(StatusConversionTest, AKnownDelayIsTold) {
+  const auto told_ms = [](int64_t delay_ms) {
+    const grpc::Status wire =
+        ToGrpcStatus(MakeError(absl::StatusCode::kResourceExhausted,
+                               {.reason = kReasonExhausted,
+                                .violations = {},
+                                .retry_delay_ms = delay_ms},
+                               "full"));
+    const auto retry = Find<google::rpc::RetryInfo>(Details(wire));
+    EXPECT_TRUE(retry.has_value());
+    const int64_t told = retry->retry_delay().seconds() * 1000 +
+                         retry->retry_delay().nanos() / 1000000;
+    EXPECT_EQ(GetErrorDetail(FromGrpcStatus(wire))->retry_delay_ms, told);
+    return told;
+  };
+  EXPECT_EQ(told_ms(0), 0);
+  EXPECT_EQ(told_ms(2345), 2345);
+  EXPECT_EQ(told_ms(-5), 0);
+  EXPECT_EQ(told_ms(kRetryDelayMsMax * 2), kRetryDelayMsMax);
+}
+
 TEST(StatusConversionTest, InternalsAreNotTold) {
   const absl::Status secret = absl::InternalError("/secret/path 0x7fff1234");
   for (const absl::Status& status : {secret, absl::UnknownError("/secret/path"),

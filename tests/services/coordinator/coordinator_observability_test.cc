@@ -81,7 +81,8 @@ TEST_F(CoordinatorObservabilityTest, CountsWhatTurnsDid) {
 TEST_F(CoordinatorObservabilityTest, CountsFailures) {
   StartWithMetrics();
   EXPECT_FALSE(Generate(Request("w1", -1)).status.ok());
-  EXPECT_EQ(Value("tandem_request_failure_total{reason=\"INVALID_OPTIONS\"}"), 1);
+  EXPECT_EQ(Value("tandem_request_failure_total{reason=\"INVALID_OPTIONS\"}"),
+            1);
 }
 
 TEST_F(CoordinatorObservabilityTest, ServesNoMetricsUnlessAsked) {

@@ -19,6 +19,9 @@ class FakeLinkStream : public WorkerStream {
     ++link_->streams;
     ++link_->opened;
     if (link_->Draw(link_->faults.open_close)) {
+      if (link_->faults.queues) {
+        state_->last = loop_->Now() + link_->last_open.queue_timeout;
+      }
       Close();
       return;
     }

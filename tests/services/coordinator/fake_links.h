@@ -34,6 +34,8 @@ struct FakeFaults {
   int garbage = 0;     // a draft of any ids and length
   int open_close = 0;  // the stream fails at once
   MonotonicDuration delay_max = std::chrono::milliseconds(2);
+  // An open that fails does so after it has waited as long as it may.
+  bool queues = false;
   absl::Status close_status = absl::UnavailableError("fake worker died");
 };
 

@@ -240,6 +240,55 @@ TEST_F(TurnRunnerTest, FullTargetsAreToldAtOnceBeforeTheTurnIsTaken) {
   EXPECT_EQ(directory_.targets["t2"].link->opened, 1);
 }
 
+TEST_F(TurnRunnerTest, FullTargetsAreWaitedForInTheirQueues) {
+  const absl::Status full = MakeError(
+      absl::StatusCode::kResourceExhausted,
+      {.reason = kReasonExhausted, .violations = {}, .retry_delay_ms = 4321},
+      "no pages");
+  target()->faults = {.open_close = 1000, .queues = true, .close_status = full};
+  FakeLink* other = AddTarget("t2");
+  other->faults = {.open_close = 1000, .queues = true, .close_status = full};
+  limits_.queue_timeout = seconds(20);
+  const MonotonicTime began = clock_.Now();
+  Start();
+  EXPECT_EQ(target()->last_open.queue_timeout, seconds(20));
+  EXPECT_EQ(drafter_->last_open.queue_timeout, seconds(0));
+  RunToEnd();
+  // The other one is tried, but not waited for a second time.
+  EXPECT_EQ(other->opened, 1);
+  EXPECT_LT(other->last_open.queue_timeout, milliseconds(10));
+  EXPECT_EQ(runner_->state(), State::kFailed);
+  EXPECT_GE(clock_.Now() - began, seconds(20));
+  EXPECT_LT(clock_.Now() - began, seconds(21));
+  EXPECT_EQ(runner_->status().code(), absl::StatusCode::kResourceExhausted);
+  const std::optional<ErrorDetail> detail = GetErrorDetail(runner_->status());
+  ASSERT_TRUE(detail.has_value());
+  EXPECT_EQ(detail->retry_delay_ms, 4321);
+}
+
+TEST_F(TurnRunnerTest, NoWaitIsLongerThanTheTurn) {
+  timeout_ = seconds(3);
+  Start();
+  EXPECT_EQ(target()->last_open.queue_timeout, seconds(3));
+  RunToEnd();
+  ExpectPlain();
+}
+
+TEST_F(TurnRunnerTest, AReplacedTargetMayQueueForTheRestOfTheRecovery) {
+  Make();
+  limits_.queue_timeout = seconds(60);
+  Start();
+  RunUntil([this] { return tokens_.size() >= 5; });
+  FakeLink* other = AddTarget("t2");
+  directory_.targets["t1"].up = false;
+  target()->faults.close = 1000;
+  RunToEnd();
+  ExpectPlain();
+  EXPECT_GT(other->last_open.queue_timeout,
+            limits_.recovery_budget - seconds(1));
+  EXPECT_LE(other->last_open.queue_timeout, limits_.recovery_budget);
+}
+
 TEST_F(TurnRunnerTest, ASlowReaderPausesTheTurn) {
   spec_.options.max_tokens = 1000;
   spec_.options.ignore_eos = true;

@@ -9,136 +9,17 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "tests/services/worker/compute_loop_fixture.h"
 #include "tests/services/worker/decoder_alone.h"
-#include "tests/services/worker/gated_engine.h"
 
 namespace tandem {
 namespace {
 
 using ::testing::SizeIs;
 
-// Collects what the loop delivers.
-class Client : public ComputeClient {
- public:
-  void OnOpened(const absl::StatusOr<OpenedStream>& opened) override {
-    absl::MutexLock lock(&mutex_);
-    opened_ = opened.status();
-    if (opened.ok()) cached_tokens_ = opened->cached_tokens;
-  }
-  void OnResult(absl::StatusOr<ComputeResult> result) override {
-    absl::MutexLock lock(&mutex_);
-    EXPECT_FALSE(closed_);
-    results_.push_back(std::move(result));
-  }
-  void OnClosed() override {
-    absl::MutexLock lock(&mutex_);
-    EXPECT_FALSE(closed_);
-    closed_ = true;
-  }
-
-  absl::Status WaitOpened() {
-    const auto ready = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-      return opened_.has_value();
-    };
-    absl::MutexLock lock(&mutex_);
-    mutex_.Await(absl::Condition(&ready));
-    return *opened_;
-  }
-  Position cached_tokens() {
-    absl::MutexLock lock(&mutex_);
-    return cached_tokens_;
-  }
-  absl::StatusOr<ComputeResult> WaitResult() {
-    const auto ready = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-      return !results_.empty();
-    };
-    absl::MutexLock lock(&mutex_);
-    mutex_.Await(absl::Condition(&ready));
-    absl::StatusOr<ComputeResult> result = std::move(results_.front());
-    results_.pop_front();
-    return result;
-  }
-  void WaitClosed() {
-    absl::MutexLock lock(&mutex_);
-    mutex_.Await(absl::Condition(&closed_));
-  }
-  bool HasResult() {
-    absl::MutexLock lock(&mutex_);
-    return !results_.empty();
-  }
-
- private:
-  absl::Mutex mutex_;
-  std::optional<absl::Status> opened_ ABSL_GUARDED_BY(mutex_);
-  Position cached_tokens_ ABSL_GUARDED_BY(mutex_) = -1;
-  std::deque<absl::StatusOr<ComputeResult>> results_ ABSL_GUARDED_BY(mutex_);
-  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
-};
-
-SequenceDecoderOptions OpenOptions(std::vector<TokenId> tokens,
-                                   Position tokens_max = 500) {
-  SequenceDecoderOptions options;
-  options.generated_from = static_cast<Position>(tokens.size());
-  options.tokens = std::move(tokens);
-  options.tokens_max = tokens_max;
-  options.options.seed = 7;
-  options.options.ignore_eos = true;
-  return options;
-}
-
-ComputeRequest Propose(Position position, std::vector<TokenId> tokens,
-                       int draft_length) {
-  ComputeRequest request;
-  request.kind = ComputeRequest::Kind::kPropose;
-  request.position = position;
-  request.tokens = std::move(tokens);
-  request.draft_length = draft_length;
-  return request;
-}
-
-ComputeRequest Verify(Position position, std::vector<TokenId> tokens,
-                      std::vector<TokenId> draft) {
-  ComputeRequest request;
-  request.kind = ComputeRequest::Kind::kVerify;
-  request.position = position;
-  request.tokens = std::move(tokens);
-  request.draft = std::move(draft);
-  return request;
-}
-
-class ComputeLoopTest : public ::testing::Test {
- protected:
-  void Start(FakeEngineOptions engine = {}, ComputeLoopOptions options = {}) {
-    auto gated = std::make_unique<GatedEngine>(engine);
-    engine_ = gated.get();
-    loop_ = std::make_unique<ComputeLoop>(std::move(gated), std::move(options));
-  }
-  ~ComputeLoopTest() override {
-    if (engine_ != nullptr) engine_->OpenGate();
-  }
-
-  StreamId MustOpen(Client* client, SequenceDecoderOptions options) {
-    const absl::StatusOr<StreamId> id = loop_->Open(std::move(options), client);
-    EXPECT_TRUE(id.ok());
-    return *id;
-  }
-  void CloseAndWait(StreamId id, Client* client) {
-    loop_->Close(id);
-    client->WaitClosed();
-  }
-
-  // A request that came after its stream's close is dropped a moment after
-  // OnClosed.
-  void ExpectNothingPending() {
-    while (loop_->load().requests_pending > 0) {
-      absl::SleepFor(absl::Milliseconds(1));
-    }
-    EXPECT_EQ(loop_->load().requests_pending, 0);
-  }
-
-  GatedEngine* engine_ = nullptr;
-  std::unique_ptr<ComputeLoop> loop_;
-};
+using Client = LoopClient;
+using ComputeLoopTest = ComputeLoopFixture;
+constexpr absl::Duration kLong = absl::Hours(1);
 
 TEST_F(ComputeLoopTest, AnswersAsTheDecoderAlone) {
   Start();
@@ -256,11 +137,6 @@ TEST_F(ComputeLoopTest, LongPromptsShareRowsAndLetDecodersThrough) {
   for (size_t i = from; i < from + 16; ++i) {
     EXPECT_EQ(batches[i][0].rows, 1);
     EXPECT_TRUE(batches[i][0].wants_rows);
-    int prefill_rows = 0;
-    for (size_t j = 1; j < batches[i].size(); ++j) {
-      prefill_rows += batches[i][j].rows;
-    }
-    EXPECT_LE(prefill_rows, kPrefillRowsBesideDecode);
   }
   // All three prompts had rows in the first of them.
   EXPECT_THAT(batches[from], SizeIs(4));
@@ -400,6 +276,7 @@ TEST_F(ComputeLoopTest, FailedStepEndsItsStreamsAndTheLoopGoesOn) {
 TEST_F(ComputeLoopTest, StreamsAndRequestsAreBounded) {
   ComputeLoopOptions options;
   options.streams_max = 2;
+  options.queue_max = 0;
   Start({}, std::move(options));
   Client clients[3];
   const StreamId first = MustOpen(&clients[0], OpenOptions({1, 3, 4}));
@@ -408,7 +285,9 @@ TEST_F(ComputeLoopTest, StreamsAndRequestsAreBounded) {
   ASSERT_TRUE(loop_->Submit(first, Propose(2, {4}, 1)).ok());
   engine_->WaitForStep();
   const StreamId second = MustOpen(&clients[1], OpenOptions({1, 3, 4}));
-  EXPECT_EQ(loop_->Open(OpenOptions({1, 3, 4}), &clients[2]).status().code(),
+  EXPECT_EQ(loop_->Open({.decoder = OpenOptions({1, 3, 4})}, &clients[2])
+                .status()
+                .code(),
             absl::StatusCode::kResourceExhausted);
   int accepted = 2;  // the open and the request above
   while (loop_->Submit(second, Propose(2, {4}, 1)).ok()) ++accepted;
@@ -427,6 +306,52 @@ TEST_F(ComputeLoopTest, EndClosesWhatIsOpen) {
   MustOpen(&clients[1], OpenOptions({1, 3, 4}));
   engine_ = nullptr;
   loop_.reset();
+  clients[0].WaitClosed();
+  clients[1].WaitClosed();
+}
+
+TEST_F(ComputeLoopTest, WaitsForTheCohortThatWasJustAnswered) {
+  ComputeLoopOptions options;
+  // As long as it takes: 5% of a Step of the fake engine is nothing.
+  options.cohort_wait = {.most = kLong, .step_share = 1e9};
+  Start({}, std::move(options));
+  // Prompts of one token have no Step of their own.
+  Client clients[3], holder;
+  StreamId ids[3];
+  for (int i = 0; i < 3; ++i) {
+    ids[i] = MustOpen(&clients[i], OpenOptions({4}));
+    ASSERT_TRUE(clients[i].WaitOpened().ok());
+  }
+  const StreamId holder_id = MustOpen(&holder, OpenOptions({4}));
+  engine_->ShutGate();
+  ASSERT_TRUE(loop_->Submit(holder_id, Verify(0, {4}, {})).ok());
+  engine_->WaitForStep();
+  for (const StreamId id : ids) {
+    ASSERT_TRUE(loop_->Submit(id, Verify(0, {4}, {5})).ok());
+  }
+  loop_->Close(holder_id);
+  engine_->OpenGate();
+  holder.WaitClosed();
+  for (Client& client : clients) ASSERT_TRUE(client.WaitResult().ok());
+  // Each round is one Step of all, however far apart the requests come; one
+  // that closes is not waited for.
+  for (int round = 0; round < 3; ++round) {
+    const size_t from = engine_->batches().size();
+    const int last = round < 2 ? 3 : 2;
+    for (int i = 0; i < last; ++i) {
+      ASSERT_TRUE(loop_->Submit(ids[i], Verify(0, {4}, {6})).ok());
+      std::this_thread::yield();
+    }
+    if (last == 2) CloseAndWait(ids[2], &clients[2]);
+    for (int i = 0; i < last; ++i) {
+      ASSERT_TRUE(clients[i].WaitResult().ok());
+    }
+    const std::vector<std::vector<SeenItem>> batches = engine_->batches();
+    ASSERT_EQ(batches.size(), from + 1);
+    EXPECT_THAT(batches[from], SizeIs(static_cast<size_t>(last)));
+  }
+  loop_->Close(ids[0]);
+  loop_->Close(ids[1]);
   clients[0].WaitClosed();
   clients[1].WaitClosed();
 }
@@ -476,7 +401,9 @@ TEST_F(ComputeLoopTest, RandomTrafficSettles) {
     std::vector<StreamId> ids;
     for (Client& client : clients) {
       ids.push_back(MustOpen(
-          &client, OpenOptions(std::vector<TokenId>(1 + random(40), 3))));
+          &client, OpenOptions(std::vector<TokenId>(1 + random(40), 3)),
+          random(2) == 0 ? "a" : "b",
+          absl::Milliseconds(static_cast<int64_t>(random(3)))));
     }
     for (int i = 0; i < 100; ++i) {
       const size_t which = random(clients.size());

@@ -244,6 +244,65 @@ TEST_F(DecodeStreamTest, NoRoomSaysWhenToTryAgain) {
   EXPECT_TRUE(has_retry);
 }
 
+v1::DecodeRequest PatientOpen(int queue_timeout_ms) {
+  v1::DecodeRequest request = OpenRequest({1, 3});
+  request.mutable_open()->set_queue_timeout_ms(queue_timeout_ms);
+  return request;
+}
+
+TEST_F(DecodeStreamTest, WaitsForRoomAndTellsHowLong) {
+  Start(v1::WORKER_ROLE_TARGET, {.sequences_max = 1});
+  DecodeCall first(stub_.get());
+  ASSERT_TRUE(first.Write(OpenRequest({1, 3})));
+  const auto opened = first.Read();
+  ASSERT_TRUE(opened.has_value());
+  EXPECT_EQ(opened->opened().queued_us(), 0);
+  DecodeCall second(stub_.get());
+  ASSERT_TRUE(second.Write(PatientOpen(kCallSecondsMax * 1000)));
+  ASSERT_TRUE(second.Write(VerifyRequest(1, {3}, {})));
+  WaitForLoad([](const auto& load) {
+    return load.streams_queued() == 1 && load.streams_open() == 2;
+  });
+  ASSERT_TRUE(first.WritesDone());
+  EXPECT_TRUE(first.Finish().ok());
+  const auto waited = second.Read();
+  ASSERT_TRUE(waited.has_value());
+  EXPECT_GT(waited->opened().queued_us(), 0);
+  EXPECT_TRUE(second.Read()->has_verified());
+  WaitForLoad([](const auto& load) { return load.streams_queued() == 0; });
+}
+
+TEST_F(DecodeStreamTest, WhoIsGoneLeavesTheQueue) {
+  Start(v1::WORKER_ROLE_TARGET, {.sequences_max = 1});
+  DecodeCall holder(stub_.get());
+  ASSERT_TRUE(holder.Write(OpenRequest({1, 3})));
+  ASSERT_TRUE(holder.Read().has_value());
+  {
+    DecodeCall waiter(stub_.get());
+    ASSERT_TRUE(waiter.Write(PatientOpen(kCallSecondsMax * 1000)));
+    WaitForLoad([](const auto& load) { return load.streams_queued() == 1; });
+  }  // cancelled
+  WaitForLoad([](const auto& load) {
+    return load.streams_queued() == 0 && load.streams_open() == 1;
+  });
+  // The call's own deadline ends the wait as well.
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() +
+                       std::chrono::milliseconds(300));
+  auto stream = stub_->Decode(&context);
+  stream->Write(PatientOpen(kCallSecondsMax * 1000));
+  v1::DecodeResponse response;
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  WaitForLoad([](const auto& load) {
+    return load.streams_queued() == 0 && load.streams_open() == 1;
+  });
+  // And the time that it gave.
+  DecodeCall waiter(stub_.get());
+  ASSERT_TRUE(waiter.Write(PatientOpen(50)));
+  ExpectEnd(&waiter, grpc::StatusCode::RESOURCE_EXHAUSTED, kReasonExhausted);
+}
+
 TEST_F(DecodeStreamTest, CancelFreesTheSequence) {
   Start(v1::WORKER_ROLE_DRAFT, {.sequences_max = 4});
   {

@@ -44,13 +44,17 @@ TEST(RequestCheckTest, GoodOpenIsTaken) {
   const WorkerModelInfo model = Model(v1::WORKER_ROLE_TARGET);
   v1::OpenSequence open = GoodOpen();
   open.set_generated_from(2);
+  open.set_tenant("tenant");
+  open.set_queue_timeout_ms(1500);
   const auto options = ReadOpen(model, open);
   ASSERT_TRUE(options.ok()) << options.status();
-  EXPECT_EQ(options->tokens, (std::vector<TokenId>{1, 3, 4}));
-  EXPECT_EQ(options->generated_from, 2);
-  EXPECT_EQ(options->tokens_max, 50);
-  EXPECT_EQ(options->options.seed, 7u);
-  EXPECT_EQ(options->tenant, "");
+  EXPECT_EQ(options->decoder.tokens, (std::vector<TokenId>{1, 3, 4}));
+  EXPECT_EQ(options->decoder.generated_from, 2);
+  EXPECT_EQ(options->decoder.tokens_max, 50);
+  EXPECT_EQ(options->decoder.options.seed, 7u);
+  EXPECT_EQ(options->tenant, "tenant");
+  EXPECT_EQ(options->queue_timeout, absl::Milliseconds(1500));
+  EXPECT_EQ(options->decoder.tenant, "tenant");
   open.set_tenant(std::string(256, 't'));
   EXPECT_EQ(ReadOpen(model, open)->tenant, std::string(256, 't'));
   open.set_model_id("model");
@@ -94,6 +98,16 @@ TEST(RequestCheckTest, WrongOpenNamesTheField) {
     open.set_tokens_max(most);
     ExpectInvalid(ReadOpen(model, open).status(), kReasonContextExceeded,
                   "open.tokens_max");
+  }
+  open = GoodOpen();
+  open.set_tenant(std::string(kTenantBytesMax + 1, 't'));
+  ExpectInvalid(ReadOpen(model, open).status(), kReasonInvalidOptions,
+                "open.tenant");
+  for (const int wait_ms : {-1, kQueueTimeoutMsMax + 1}) {
+    open = GoodOpen();
+    open.set_queue_timeout_ms(wait_ms);
+    ExpectInvalid(ReadOpen(model, open).status(), kReasonInvalidOptions,
+                  "open.queue_timeout_ms");
   }
   open = GoodOpen();
   open.mutable_options()->clear_seed();

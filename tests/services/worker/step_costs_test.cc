@@ -29,5 +29,15 @@ TEST(StepCostsTest, LargeCountsShareAnEntry) {
   EXPECT_EQ(costs.averages().rbegin()->first, 4096);
 }
 
+TEST(StepCostsTest, TheCurveGoesThroughTheAverages) {
+  StepCosts costs;
+  EXPECT_TRUE(costs.Curve().empty());
+  costs.Add(1, 100);
+  costs.Add(5, 300);
+  EXPECT_DOUBLE_EQ(costs.Curve().At(1), 100);
+  EXPECT_DOUBLE_EQ(costs.Curve().At(3), 200);
+  EXPECT_DOUBLE_EQ(costs.Curve().At(5), 300);
+}
+
 }  // namespace
 }  // namespace tandem

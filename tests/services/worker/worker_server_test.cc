@@ -15,6 +15,7 @@
 #include "absl/time/clock.h"
 #include "engine/gguf/gguf_file.h"
 #include "services/common/channel.h"
+#include "tandem/v1/worker_admin.grpc.pb.h"
 #include "tests/services/worker/decoder_alone.h"
 #include "tests/services/worker/worker_fixture.h"
 
@@ -32,9 +33,9 @@ class WorkerServerTest : public ::testing::Test {
     options_.server.listen = "127.0.0.1:0";
     options_.server.address_file =
         absl::StrCat(::testing::TempDir(), "worker-address-", getpid());
-    options_.role = v1::WORKER_ROLE_TARGET;
-    options_.model_path = kDraftModel;
-    options_.engine.threads = 1;
+    options_.loader.role = v1::WORKER_ROLE_TARGET;
+    options_.models = {{.id = "", .path = kDraftModel}};
+    options_.loader.engine.threads = 1;
   }
   ~WorkerServerTest() override {
     server_.reset();
@@ -125,15 +126,15 @@ TEST_F(WorkerServerTest, DrainTimeEndsWhatStillRuns) {
 // The real demo model, through real gRPC, against a decoder of the same model
 // in this process.
 TEST_F(WorkerServerTest, DemoModelAnswersAsInProcess) {
-  options_.compute_turn =
+  options_.loader.compute_turn =
       absl::StrCat(::testing::TempDir(), "worker-turn-", getpid());
   Listen();
   ASSERT_TRUE(server_->Load().ok());
   auto file = GgufFile::Open(kDraftModel);
   ASSERT_TRUE(file.ok());
-  const auto model = Model::Load(std::move(file).value(), options_.model);
+  const auto model = Model::Load(*std::move(file), options_.loader.model);
   ASSERT_TRUE(model.ok());
-  auto engine = Engine::Load(*model, options_.engine);
+  auto engine = Engine::Load(*model, options_.loader.engine);
   ASSERT_TRUE(engine.ok());
 
   v1::DescribeResponse described;
@@ -192,11 +193,11 @@ TEST_F(WorkerServerTest, DemoModelAnswersAsInProcess) {
   EXPECT_EQ((*tokenizer)->vocabulary_fingerprint(),
             described.models(0).vocabulary_fingerprint());
   server_.reset();
-  std::remove(options_.compute_turn.c_str());
+  std::remove(options_.loader.compute_turn.c_str());
 }
 
 TEST_F(WorkerServerTest, BadModelFilesAreNamed) {
-  options_.model_path = "/no/such/model.gguf";
+  options_.models = {{.id = "", .path = "/no/such/model.gguf"}};
   Listen();
   absl::Status status = server_->Load();
   EXPECT_THAT(std::string(status.message()), HasSubstr("/no/such/model.gguf"));
@@ -205,7 +206,7 @@ TEST_F(WorkerServerTest, BadModelFilesAreNamed) {
   const std::string path =
       absl::StrCat(::testing::TempDir(), "bad-", getpid(), ".gguf");
   std::ofstream(path) << "GGUF but no more";
-  options_.model_path = path;
+  options_.models = {{.id = "", .path = path}};
   server_.reset();
   Listen();
   status = server_->Load();
@@ -213,7 +214,7 @@ TEST_F(WorkerServerTest, BadModelFilesAreNamed) {
   EXPECT_THAT(std::string(status.message()), HasSubstr(path));
   std::remove(path.c_str());
 
-  options_.compute_turn = "/no/such/turn";
+  options_.loader.compute_turn = "/no/such/turn";
   server_.reset();
   Listen();
   EXPECT_THAT(std::string(server_->Load().message()),
@@ -234,6 +235,125 @@ TEST_F(WorkerServerTest, BadListenAndAddressFileAreNamed) {
   second.server.address_file = "/no/such/dir/file";
   EXPECT_THAT(std::string(WorkerServer::Listen(second).status().message()),
               HasSubstr("--address-file"));
+}
+
+constexpr char kTargetModel[] =
+    TANDEM_SOURCE_DIR "/deploy/models/tales-target-q8_0.gguf";
+
+TEST_F(WorkerServerTest, ServesSeveralModels) {
+  options_.models = {{.id = "small", .path = kDraftModel},
+                     {.id = "large", .path = kTargetModel}};
+  Listen();
+  ASSERT_TRUE(server_->Load().ok());
+  grpc::ClientContext context;
+  SetTestDeadline(&context);
+  v1::DescribeResponse described;
+  ASSERT_TRUE(
+      stub_->Describe(&context, v1::DescribeRequest(), &described).ok());
+  ASSERT_EQ(described.models_size(), 2);
+  EXPECT_EQ(described.models(0).model_id(), "small");
+  EXPECT_EQ(described.models(1).model_id(), "large");
+  EXPECT_NE(described.models(0).fingerprint(),
+            described.models(1).fingerprint());
+  for (const v1::WorkerModel& model : described.models()) {
+    DecodeCall call(stub_.get());
+    v1::DecodeRequest open = OpenRequest({1, 300}, 100);
+    open.mutable_open()->set_model_id(model.model_id());
+    ASSERT_TRUE(call.Write(open));
+    ASSERT_TRUE(call.Write(VerifyRequest(1, {300}, {})));
+    const auto opened = call.Read();
+    ASSERT_TRUE(opened.has_value());
+    EXPECT_EQ(opened->opened().fingerprint(), model.fingerprint());
+    EXPECT_TRUE(call.Read().has_value());
+  }
+}
+
+TEST_F(WorkerServerTest, ModelsThatDoNotFitTogetherAreNotServed) {
+  options_.models = {{.id = "small", .path = kDraftModel},
+                     {.id = "large", .path = kTargetModel}};
+  options_.loader.weight_bytes_max =
+      static_cast<int64_t>(std::filesystem::file_size(kTargetModel)) * 5 / 4;
+  Listen();
+  EXPECT_THAT(std::string(server_->Load().message()),
+              HasSubstr("--model-memory-max-bytes"));
+  EXPECT_EQ(Health("tandem.ready"), "NOT_SERVING");
+}
+
+TEST_F(WorkerServerTest, TheAdminServiceLoadsAndUnloads) {
+  options_.models = {{.id = "small", .path = kDraftModel}};
+  options_.admin_listen = "127.0.0.1:0";
+  options_.admin_address_file =
+      absl::StrCat(::testing::TempDir(), "worker-admin-", getpid());
+  options_.model_folder = TANDEM_SOURCE_DIR "/deploy/models";
+  Listen();
+  ASSERT_TRUE(server_->Load().ok());
+  std::ifstream file(options_.admin_address_file);
+  std::string address;
+  EXPECT_TRUE(std::getline(file, address));
+  EXPECT_EQ(address, server_->admin_address());
+  std::remove(options_.admin_address_file.c_str());
+  const auto admin = v1::WorkerAdminService::NewStub(
+      MakeChannel(address, grpc::InsecureChannelCredentials()));
+  {
+    grpc::ClientContext context;
+    SetTestDeadline(&context);
+    v1::LoadModelRequest request;
+    request.set_path("tales-target-q8_0.gguf");
+    const auto reader = admin->LoadModel(&context, request);
+    v1::LoadModelResponse response;
+    double progress = 0;
+    while (reader->Read(&response) && response.has_progress()) {
+      EXPECT_GT(response.progress(), progress);
+      progress = response.progress();
+    }
+    EXPECT_EQ(response.loaded().model().model_id(), "tales-target-q8_0");
+    EXPECT_GT(response.loaded().weight_bytes(), 0);
+    ASSERT_TRUE(reader->Finish().ok());
+  }
+  // The service has no admin, and the admin server nothing else.
+  {
+    grpc::ClientContext context;
+    SetTestDeadline(&context);
+    v1::ListWorkerModelsResponse response;
+    EXPECT_EQ(v1::WorkerAdminService::NewStub(channel_)
+                  ->ListWorkerModels(&context, {}, &response)
+                  .error_code(),
+              grpc::StatusCode::UNIMPLEMENTED);
+  }
+  DecodeCall call(stub_.get());
+  v1::DecodeRequest open = OpenRequest({1, 300}, 100);
+  open.mutable_open()->set_model_id("tales-target-q8_0");
+  ASSERT_TRUE(call.Write(open));
+  ASSERT_TRUE(call.Read().has_value());
+  const auto unload = [&admin] {
+    grpc::ClientContext context;
+    SetTestDeadline(&context);
+    v1::UnloadModelRequest request;
+    request.set_model_id("tales-target-q8_0");
+    v1::UnloadModelResponse response;
+    return admin->UnloadModel(&context, request, &response).error_code();
+  };
+  EXPECT_EQ(unload(), grpc::StatusCode::FAILED_PRECONDITION);
+  ASSERT_TRUE(call.WritesDone());
+  EXPECT_TRUE(call.Finish().ok());
+  while (unload() == grpc::StatusCode::FAILED_PRECONDITION) {
+    absl::SleepFor(absl::Milliseconds(5));  // the stream is about to be gone
+  }
+  EXPECT_EQ(unload(), grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(WorkerServerTest, StrangersCanNotReachTheAdminService) {
+  for (const char* address :
+       {"0.0.0.0:0", "[::]:0", "192.0.2.1:1", "nonsense", "example.com:70"}) {
+    options_.admin_listen = address;
+    const absl::Status status = WorkerServer::Listen(options_).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << address;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("--admin-listen"));
+  }
+  // Not even where the service itself may be reached without TLS.
+  options_.server.insecure_listen = true;
+  options_.admin_listen = "0.0.0.0:0";
+  EXPECT_FALSE(WorkerServer::Listen(options_).ok());
 }
 
 TEST_F(WorkerServerTest, UnixSocketAndReflection) {

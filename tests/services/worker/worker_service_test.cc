@@ -65,5 +65,53 @@ TEST_F(WorkerServiceTest, AnswersWhileTheModelLoads) {
   EXPECT_TRUE(call.Read().has_value());
 }
 
+TEST_F(WorkerServiceTest, ModelsComeAndGo) {
+  Start(v1::WORKER_ROLE_TARGET);
+  uint64_t generation = 0;
+  WaitForLoad([&](const auto& load) {
+    generation = load.models_generation();
+    return load.models_size() == 1 &&
+           load.models(0).model_id() == "fake-model" &&
+           load.models(0).kv_pages_total() == load.kv_pages_total();
+  });
+  WorkerModelParts parts;
+  parts.info.role = v1::WORKER_ROLE_TARGET;
+  parts.info.model_id = "second";
+  parts.info.fingerprint = "second-fingerprint";
+  parts.info.vocab_size = kFakeVocabSize;
+  parts.info.context_max = 1000;
+  parts.engine = std::make_unique<GatedEngine>(FakeEngineOptions());
+  ASSERT_TRUE(service_.models()->Add(std::move(parts)).ok());
+  WaitForLoad([&](const auto& load) {
+    return load.models_generation() > generation && load.models_size() == 2 &&
+           load.kv_pages_total() == 2 * load.models(1).kv_pages_total();
+  });
+  v1::DescribeResponse described;
+  ASSERT_TRUE(Describe(&described).ok());
+  ASSERT_EQ(described.models_size(), 2);
+  EXPECT_EQ(described.models(1).model_id(), "second");
+  // Of several one must be named.
+  const auto ends_with = [this](const std::string& id) {
+    DecodeCall call(stub_.get());
+    v1::DecodeRequest open = OpenRequest({1, 3});
+    open.mutable_open()->set_model_id(id);
+    call.Write(open);
+    call.WritesDone();
+    const auto opened = call.Read();
+    if (opened.has_value()) {
+      EXPECT_EQ(opened->opened().fingerprint(),
+                id.empty() ? "fake-fingerprint" : id + "-fingerprint");
+    }
+    return call.Finish().error_code();
+  };
+  EXPECT_EQ(ends_with(""), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(ends_with("third"), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(ends_with("second"), grpc::StatusCode::OK);
+  ASSERT_TRUE(service_.models()->Remove("second", absl::Seconds(60)).ok());
+  EXPECT_EQ(ends_with("second"), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(ends_with(""), grpc::StatusCode::OK);
+  WaitForLoad([](const auto& load) { return load.models_size() == 1; });
+}
+
 }  // namespace
 }  // namespace tandem

@@ -1,0 +1,85 @@
+// Loads models into a worker's set and takes them out, within a bound on the
+// memory of their weights. What a load needs is taken from models that nobody
+// uses, the least recently used first; these have to be loaded again by name.
+//
+// Owned by the worker server. Any thread; Load takes as long as the model.
+
+#ifndef TANDEM_SERVICES_WORKER_MODEL_LOADER_H_
+#define TANDEM_SERVICES_WORKER_MODEL_LOADER_H_
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "engine/base/status.h"
+#include "engine/engine.h"
+#include "engine/model/model.h"
+#include "engine/model/model_store.h"
+#include "services/worker/model_set.h"
+
+namespace tandem {
+
+// A model to load.
+struct ModelSpec {
+  std::string id;  // empty: the file's name, without its ending
+  std::string path;
+  // As ModelOptions::sha256.
+  std::vector<std::string> sha256 = {};
+};
+
+// What all models of a worker have in common.
+struct ModelLoaderOptions {
+  v1::WorkerRole role = v1::WORKER_ROLE_TARGET;
+  ModelOptions model;
+  EngineOptions engine;
+  std::string compute_turn;  // empty: no turns
+  int queue_max = 1024;
+  // Weights of all models together, in bytes; 0: no bound. The KV cache of
+  // each (EngineOptions::kv_tokens) comes on top.
+  int64_t weight_bytes_max = 0;
+};
+
+class ModelLoader {
+ public:
+  // `models` outlives the loader.
+  ModelLoader(const ModelLoaderOptions& options, ModelSet* models);
+
+  // Loads the model and adds it to the set. `progress` (may be empty) is called
+  // on this thread or on one of the loading team with 0 .. 1. Errors:
+  // FAILED_PRECONDITION with WRONG_STATE (another load is under way),
+  // ALREADY_EXISTS, INVALID_ARGUMENT (the id); as GgufFile::Open, Model::Load,
+  // ModelStore::Get, Engine::Load and ComputeTurn::Open.
+  absl::Status Load(const ModelSpec& spec,
+                    const std::function<void(double)>& progress);
+  // As ModelSet::Remove; the weights are freed.
+  absl::Status Unload(const std::string& id, absl::Duration drain);
+
+  // A load is under way.
+  bool is_loading() const;
+  // Of the models that are loaded, and of the one that is being loaded.
+  int64_t weight_bytes() const { return store_.weight_bytes(); }
+  int64_t weight_bytes_max() const { return options_.weight_bytes_max; }
+
+ private:
+  absl::Status LoadAlone(const ModelSpec& spec,
+                         const std::function<void(double)>& progress);
+  // The model from the store, which makes room for it.
+  absl::StatusOr<std::shared_ptr<const Model>> Get(const std::string& id);
+  absl::Status Serve(const std::string& id, std::shared_ptr<const Model> model);
+
+  const ModelLoaderOptions options_;
+  ModelSet* const models_;
+  ModelStore store_;
+  mutable absl::Mutex mutex_;
+  bool is_loading_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+// The id that `spec` stands for.
+std::string ModelIdOf(const ModelSpec& spec);
+
+}  // namespace tandem
+
+#endif  // TANDEM_SERVICES_WORKER_MODEL_LOADER_H_

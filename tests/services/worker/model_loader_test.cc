@@ -1,0 +1,139 @@
+#include "services/worker/model_loader.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "engine/base/error_reason.h"
+#include "tests/services/worker/compute_loop_fixture.h"
+
+namespace tandem {
+namespace {
+
+using ::testing::ElementsAre;
+
+constexpr char kDraftModel[] =
+    TANDEM_SOURCE_DIR "/deploy/models/tales-draft-q8_0.gguf";
+constexpr char kTargetModel[] =
+    TANDEM_SOURCE_DIR "/deploy/models/tales-target-q8_0.gguf";
+
+class ModelLoaderTest : public ::testing::Test {
+ protected:
+  ModelLoaderTest() { options_.engine.threads = 1; }
+
+  void Make() { loader_ = std::make_unique<ModelLoader>(options_, &set_); }
+  absl::Status Load(const std::string& id, const std::string& path) {
+    return loader_->Load({.id = id, .path = path}, {});
+  }
+  std::vector<std::string> Ids() {
+    std::vector<std::string> ids;
+    for (const ServedModelState& state : set_.States()) {
+      ids.push_back(state.info.model_id);
+    }
+    return ids;
+  }
+
+  ModelLoaderOptions options_;
+  ModelSet set_{[] {}};
+  std::unique_ptr<ModelLoader> loader_;
+};
+
+TEST_F(ModelLoaderTest, LoadsServesAndUnloads) {
+  Make();
+  double last = 0;
+  ASSERT_TRUE(loader_
+                  ->Load({.id = "", .path = kDraftModel},
+                         [&last](double progress) {
+                           EXPECT_GE(progress, last);
+                           last = progress;
+                         })
+                  .ok());
+  EXPECT_GT(last, 0.9);
+  EXPECT_THAT(Ids(), ElementsAre("tales-draft-q8_0"));
+  EXPECT_GT(loader_->weight_bytes(), 0);
+  EXPECT_EQ(set_.States()[0].info.weight_bytes, loader_->weight_bytes());
+  EXPECT_FALSE(loader_->is_loading());
+  EXPECT_EQ(Load("", kDraftModel).code(), absl::StatusCode::kAlreadyExists);
+  // The same file under another name.
+  EXPECT_TRUE(Load("twin", kDraftModel).ok());
+  EXPECT_EQ(set_.States()[0].info.fingerprint,
+            set_.States()[1].info.fingerprint);
+  EXPECT_TRUE(loader_->Unload("twin", absl::ZeroDuration()).ok());
+  EXPECT_TRUE(loader_->Unload("tales-draft-q8_0", absl::ZeroDuration()).ok());
+  EXPECT_EQ(loader_->weight_bytes(), 0);
+  EXPECT_EQ(loader_->Unload("twin", absl::ZeroDuration()).code(),
+            absl::StatusCode::kNotFound);
+  EXPECT_TRUE(Load("twin", kDraftModel).ok()) << "and again";
+}
+
+TEST_F(ModelLoaderTest, AFailedLoadLeavesNoTrace) {
+  Make();
+  EXPECT_FALSE(Load("a", "/no/such/model.gguf").ok());
+  EXPECT_FALSE(Load("a", "/dev/null").ok());
+  EXPECT_FALSE(Load(std::string(300, 'x'), kDraftModel).ok());
+  const absl::Status digest = loader_->Load(
+      {.id = "a", .path = kDraftModel, .sha256 = {std::string(64, '0')}}, {});
+  EXPECT_EQ(GetErrorDetail(digest)->reason, kReasonDigestMismatch);
+  EXPECT_TRUE(Ids().empty());
+  EXPECT_EQ(loader_->weight_bytes(), 0);
+  EXPECT_TRUE(Load("a", kDraftModel).ok());
+}
+
+TEST_F(ModelLoaderTest, OneLoadAtATime) {
+  Make();
+  absl::Status second;
+  ASSERT_TRUE(loader_
+                  ->Load({.id = "a", .path = kDraftModel},
+                         [&](double) {
+                           EXPECT_TRUE(loader_->is_loading());
+                           second = Load("b", kDraftModel);
+                         })
+                  .ok());
+  EXPECT_EQ(second.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(GetErrorDetail(second)->reason, kReasonWrongState);
+}
+
+// Room for one model of two sizes: the idle one that was used longest ago
+// gives way, one in use does not.
+TEST_F(ModelLoaderTest, IdleModelsMakeRoom) {
+  Make();
+  ASSERT_TRUE(Load("draft", kDraftModel).ok());
+  const int64_t draft_bytes = loader_->weight_bytes();
+  ASSERT_TRUE(loader_->Unload("draft", absl::ZeroDuration()).ok());
+  options_.weight_bytes_max = draft_bytes * 5 / 2;
+  Make();
+  ASSERT_TRUE(Load("a", kDraftModel).ok());
+  ASSERT_TRUE(Load("b", kDraftModel).ok());
+  set_.Release(*set_.Use("a"));
+  ASSERT_TRUE(Load("c", kDraftModel).ok());
+  EXPECT_THAT(Ids(), ElementsAre("a", "c"));
+  EXPECT_LE(loader_->weight_bytes(), options_.weight_bytes_max);
+  const ServedModel* a = *set_.Use("a");
+  const ServedModel* c = *set_.Use("c");
+  const absl::Status full = Load("b", kDraftModel);
+  EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(GetErrorDetail(full)->reason, kReasonExhausted);
+  EXPECT_THAT(Ids(), ElementsAre("a", "c"));
+  set_.Release(a);
+  EXPECT_TRUE(Load("b", kDraftModel).ok());
+  EXPECT_THAT(Ids(), ElementsAre("c", "b"));
+  set_.Release(c);
+}
+
+TEST_F(ModelLoaderTest, MoreThanTheBoundIsRefused) {
+  options_.weight_bytes_max = 1000;
+  Make();
+  EXPECT_EQ(Load("a", kTargetModel).code(),
+            absl::StatusCode::kResourceExhausted);
+}
+
+TEST_F(ModelLoaderTest, TheComputeTurnIsNamedWhereItCanNotBeOpened) {
+  options_.compute_turn = "/no/such/turn";
+  Make();
+  EXPECT_EQ(Load("a", kDraftModel).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(Ids().empty());
+}
+
+}  // namespace
+}  // namespace tandem
