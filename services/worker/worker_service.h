@@ -35,7 +35,7 @@ class WorkerService final : public v1::WorkerService::CallbackService {
 
   // Takes no new sequences from now on.
   void StartDraining();
-  // True when no Decode stream is left within `timeout`.
+  // True when no stream that uses a model is left within `timeout`.
   bool WaitForStreams(absl::Duration timeout);
   // Ends the Watch streams; before the server's shutdown, which waits for all
   // calls.
@@ -59,6 +59,8 @@ class WorkerService final : public v1::WorkerService::CallbackService {
 
  private:
   v1::WatchResponse Report() const;
+  // Of Decode and GetTokenizer, which use a model.
+  void AddStream();
   void OnStreamGone();
 
   std::atomic<bool> draining_{false};

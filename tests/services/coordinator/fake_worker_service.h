@@ -59,6 +59,8 @@ class FakeWorkerService final : public v1::WorkerService::CallbackService {
   // Streams fail with UNAVAILABLE after so many answers; -1: never.
   std::atomic<int> fail_after{-1};
   std::atomic<bool> draining{false};
+  // Of the Decode stream that was opened last.
+  v1::OpenSequence last_open();
 
  private:
   const FakeWorkerOptions options_;
@@ -68,6 +70,7 @@ class FakeWorkerService final : public v1::WorkerService::CallbackService {
   std::string vocabulary_;
   std::mutex mutex_;
   std::set<FakeDecodeReactor*> held_;  // guarded by mutex_
+  v1::OpenSequence last_open_;         // guarded by mutex_
 };
 
 // The service, listening.
