@@ -36,10 +36,9 @@ struct TurnLimits {
   // first `opened` for so long; then it is suspended with UNAVAILABLE.
   MonotonicDuration recovery_budget = std::chrono::seconds(30);
   MonotonicDuration opening_budget = std::chrono::seconds(5);
-  // While a target has no room the turn waits in its queue, so long in all
-  // since it was started or resumed, and no longer than the turn's time or,
-  // without a target for `recovery_budget`, the rest of that. Drafters are not
-  // waited for.
+  // While a target has no room the turn waits in its queue: so long in all
+  // since it was started or resumed or lost its target, but not beyond the
+  // turn's time, nor beyond `recovery_budget`. Drafters are not waited for.
   MonotonicDuration queue_timeout = std::chrono::seconds(30);
   // Streams opened to targets without any progress in between. A prompt that
   // kills workers takes no more than these with it.

@@ -128,8 +128,12 @@ grpc::ServerWriteReactor<v1::GetTokenizerResponse>* WorkerService::GetTokenizer(
   const absl::StatusOr<const ServedModel*> model =
       models_.Use(request->model_id());
   if (!model.ok()) return new Failed(model.status());
+  AddStream();
   return new TokenizerStream((*model)->info.tokenizer_image,
-                             [this, used = *model] { models_.Release(used); });
+                             [this, used = *model] {
+                               models_.Release(used);
+                               OnStreamGone();
+                             });
 }
 
 grpc::ServerWriteReactor<v1::WatchResponse>* WorkerService::Watch(
@@ -154,10 +158,7 @@ WorkerService::Decode(grpc::CallbackServerContext* context) {
         grpc::ServerBidiReactor<v1::DecodeRequest, v1::DecodeResponse>>(
         Loading());
   }
-  {
-    absl::MutexLock lock(&mutex_);
-    ++streams_;
-  }
+  AddStream();
   return new DecodeStream({.models = &models_,
                            .is_draining = [this] { return draining_.load(); },
                            .on_gone = [this] { OnStreamGone(); }});
@@ -171,6 +172,11 @@ v1::WatchResponse WorkerService::Report() const {
     AddModel(state, &report);
   }
   return report;
+}
+
+void WorkerService::AddStream() {
+  absl::MutexLock lock(&mutex_);
+  ++streams_;
 }
 
 void WorkerService::OnStreamGone() {

@@ -36,7 +36,7 @@ class WorkerService final : public v1::WorkerService::CallbackService {
 
   // Takes no new sequences from now on.
   void StartDraining();
-  // True when no Decode stream is left within `timeout`.
+  // True when no stream that uses a model is left within `timeout`.
   bool WaitForStreams(absl::Duration timeout);
   // Ends the Watch streams; before the server's shutdown, which waits for all
   // calls.
@@ -61,6 +61,8 @@ class WorkerService final : public v1::WorkerService::CallbackService {
       grpc::CallbackServerContext* context) override;
 
  private:
+  // Of Decode and GetTokenizer, which use a model.
+  void AddStream();
   void OnStreamGone();
 
   std::atomic<bool> draining_{false};

@@ -136,6 +136,10 @@ class FakeDecodeReactor
     *response.mutable_tag() = request_.tag();
     if (request_.has_open()) {
       const v1::OpenSequence& open = request_.open();
+      {
+        const std::lock_guard<std::mutex> lock(service_->mutex_);
+        service_->last_open_ = open;
+      }
       if (!open.fingerprint().empty() &&
           open.fingerprint() != service_->options().fingerprint) {
         return End(grpc::Status(grpc::StatusCode::FAILED_PRECONDITION,
@@ -197,6 +201,11 @@ class FakeDecodeReactor
   int sent_ = 0;
   bool finished_ = false;
 };
+
+v1::OpenSequence FakeWorkerService::last_open() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return last_open_;
+}
 
 FakeWorkerService::FakeWorkerService(const FakeWorkerOptions& options)
     : options_(options),

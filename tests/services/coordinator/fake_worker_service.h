@@ -61,6 +61,8 @@ class FakeWorkerService final : public v1::WorkerService::CallbackService {
   std::atomic<bool> draining{false};
   // Of the last Decode call; empty: it had none.
   std::string last_traceparent();
+  // Of the Decode stream that was opened last.
+  v1::OpenSequence last_open();
 
  private:
   const FakeWorkerOptions options_;
@@ -71,6 +73,7 @@ class FakeWorkerService final : public v1::WorkerService::CallbackService {
   std::mutex mutex_;
   std::string last_traceparent_;       // guarded by mutex_
   std::set<FakeDecodeReactor*> held_;  // guarded by mutex_
+  v1::OpenSequence last_open_;         // guarded by mutex_
 };
 
 // The service, listening.

@@ -35,7 +35,8 @@ class GrpcWorkerLinkTest : public ::testing::Test, public WorkerStreamEvents {
                            .generated_from = 2,
                            .tokens_max = 100,
                            .options = options,
-                           .tenant = "tenant"},
+                           .tenant = "tenant",
+                           .queue_timeout = queue_timeout_},
                           &loop_, this, deadline);
   }
   template <typename Predicate>
@@ -71,6 +72,7 @@ class GrpcWorkerLinkTest : public ::testing::Test, public WorkerStreamEvents {
   std::unique_ptr<GrpcWorkerLink> link_;
   std::unique_ptr<WorkerStream> stream_;
   bool destroy_in_callback_ = false;
+  MonotonicDuration queue_timeout_ = std::chrono::milliseconds(1500);
   std::optional<std::string> opened_;
   int64_t cached_tokens_ = -1;
   std::optional<ProposedTokens> proposed_;
@@ -93,6 +95,20 @@ TEST_F(GrpcWorkerLinkTest, CarriesRequestsAndAnswers) {
   EXPECT_EQ(verified_->tokens[0].id, FakeTargetToken({1, 260}));
   EXPECT_EQ(verified_->compute_us, 1);
   EXPECT_EQ(link_->streams(), 1);
+}
+
+TEST_F(GrpcWorkerLinkTest, TellsWhoseTurnItIsAndHowLongItMayWait) {
+  Open();
+  RunUntil([this] { return opened_.has_value(); });
+  EXPECT_EQ(worker_->service().last_open().tenant(), "tenant");
+  EXPECT_EQ(worker_->service().last_open().queue_timeout_ms(), 1500);
+  stream_.reset();
+  opened_.reset();
+  // More than a worker takes.
+  queue_timeout_ = std::chrono::hours(1000);
+  Open();
+  RunUntil([this] { return opened_.has_value(); });
+  EXPECT_EQ(worker_->service().last_open().queue_timeout_ms(), 3600000);
 }
 
 TEST_F(GrpcWorkerLinkTest, DestroyingAStreamEndsTheCall) {
