@@ -190,7 +190,7 @@ TEST(GenerateTest, TheTextDoesNotDependOnKeptKv) {
       EXPECT_GT(expected->size(), 100u);
       EXPECT_EQ(target->kv_usage().pages_reserved, 0);
       EXPECT_EQ(target->kv_usage().pages_cached > 0, kept);
-      EXPECT_EQ(draft->kv_usage().pages_cached > 0, kept);
+      EXPECT_EQ(draft->kv_usage().pages_cached > 0, kept && draft_length > 0);
     }
   }
 }
