@@ -52,6 +52,7 @@ struct TurnLimits {
 
 struct TurnSetup {
   std::string session_id;
+  std::string tenant = {};
   int64_t number = 0;        // of the turn in its session, from 1
   uint64_t first_epoch = 1;  // of the first worker stream
   std::shared_ptr<const Tokenizer> tokenizer;
@@ -60,6 +61,8 @@ struct TurnSetup {
   std::optional<MonotonicDuration> timeout;
   // What was learned of drafting before.
   DraftController controller = {};
+  // Who drafted for the session last.
+  LastWorker last_drafter = {};
 };
 
 // What the turn's rounds took, in microseconds.
@@ -128,6 +131,10 @@ class TurnRunner : private WorkerStreamEvents {
   const TurnSetup& setup() const { return setup_; }
   const std::string& model_id() const { return model_id_; }
   const std::string& fingerprint() const { return fingerprint_; }
+  // Who had the turn's tokens last, for the session's next turn; no name where
+  // the worker was lost.
+  LastWorker last_target() const { return LastOf(last_target_); }
+  LastWorker last_drafter() const { return LastOf(last_drafter_); }
   // Epoch for the session's next worker stream.
   uint64_t next_epoch() const { return next_epoch_; }
 
@@ -158,6 +165,7 @@ class TurnRunner : private WorkerStreamEvents {
     std::shared_ptr<const WorkerCosts> costs;  // that the controller has
     StreamTag tag;
     std::string name;
+    std::string fingerprint;
     Position context_max = 0;
     bool opened = false;
     bool outstanding = false;
@@ -208,9 +216,15 @@ class TurnRunner : private WorkerStreamEvents {
   void OnDraftLate();
   void LoseDrafter();
   void LoseTarget(const absl::Status& status);
+  SequenceNeed NeedOf(const LastWorker& last,
+                      const std::vector<TokenId>& tokens) const;
+  // Tokens that a worker's sequence will hold at most.
+  Position TokensMax() const;
+  LastWorker LastOf(const std::string& name) const;
+  void TellComputed(const Lane& lane);
   enum class Wait { kNone, kOver };
   void LookForTarget(Wait wait);
-  TargetQuery TargetOfTurn() const;
+  std::optional<WorkerChoice> PickTarget();
   void OpenTarget(const WorkerChoice& worker);
   void GiveUp();
   // Ends what is under way: streams and timers.
@@ -239,6 +253,8 @@ class TurnRunner : private WorkerStreamEvents {
 
   Lane target_;
   Lane drafter_;
+  std::string last_target_;  // names
+  std::string last_drafter_;
   bool drafter_deferred_ = false;
   int rounds_to_opening_ = 1;
   // The request to send next; held while its worker is missing or the reader

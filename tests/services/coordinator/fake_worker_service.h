@@ -28,6 +28,7 @@ struct FakeWorkerOptions {
 };
 
 class FakeDecodeReactor;
+class FakeWatchReactor;
 
 class FakeWorkerService final : public v1::WorkerService::CallbackService {
  public:
@@ -59,15 +60,22 @@ class FakeWorkerService final : public v1::WorkerService::CallbackService {
   // Streams fail with UNAVAILABLE after so many answers; -1: never.
   std::atomic<int> fail_after{-1};
   std::atomic<bool> draining{false};
+  // Models that it has: the options' one, then fake-2, fake-3 and so on.
+  std::atomic<int> models{1};
+  std::atomic<int64_t> models_generation{0};
+  // Tells those that watch how things stand.
+  void Report();
 
  private:
   const FakeWorkerOptions options_;
   const std::string image_;
   friend class FakeDecodeReactor;
+  friend class FakeWatchReactor;
 
   std::string vocabulary_;
   std::mutex mutex_;
-  std::set<FakeDecodeReactor*> held_;  // guarded by mutex_
+  std::set<FakeDecodeReactor*> held_;     // guarded by mutex_
+  std::set<FakeWatchReactor*> watchers_;  // guarded by mutex_
 };
 
 // The service, listening.
