@@ -38,12 +38,16 @@ PlacementCost CostOf(const Candidate& candidate, const Placement& placement,
   const double new_tokens =
       static_cast<double>(placement.tokens - std::max<Position>(0, cached));
   const int sharing = load.streams + load.requests_pending;
-  const double turn_us = placement.generated * passes.At(1 + sharing);
-  return {.avoided = candidate.avoided,
-          .full = !HasRoom(load, placement.tokens_max),
-          .wait_us = passes.At(kPromptRows) / kPromptRows * new_tokens +
-                     turn_us * (1 + load.streams_queued),
-          .streams = sharing};
+  const double prompt_us = passes.At(kPromptRows) / kPromptRows * new_tokens;
+  const double pass_us = passes.At(1 + sharing);
+  const double more_us = sharing == 0 ? 0 : pass_us - passes.At(sharing);
+  return {
+      .avoided = candidate.avoided,
+      .full = !HasRoom(load, placement.tokens_max),
+      .time_us = prompt_us * (1 + sharing) +
+                 placement.generated *
+                     (pass_us * (1 + load.streams_queued) + more_us * sharing),
+      .streams = sharing};
 }
 
 size_t ChooseCheapest(absl::Span<const Candidate> candidates,

@@ -27,28 +27,29 @@ Candidate At(int streams) {
 constexpr Placement kPlace{.tokens = 640, .tokens_max = 800, .generated = 100};
 
 TEST(CostOfTest, AddsPromptAndRounds) {
-  // 64 rows take 74 ms; a pass of 4 rows, ours and three, takes 14.
-  EXPECT_DOUBLE_EQ(CostOf(At(3), kPlace, CostCurve()).wait_us,
-                   640 * 74000.0 / 64 + 100 * 14000.0);
+  // 64 rows take 74 ms; four wait for them. A pass of 4 rows takes 14 ms, 1 ms
+  // more than without us, for three others.
+  EXPECT_DOUBLE_EQ(CostOf(At(3), kPlace, CostCurve()).time_us,
+                   4 * 640 * 74000.0 / 64 + 100 * 17000.0);
   Candidate cached = At(3);
   cached.cached = 320;
-  EXPECT_DOUBLE_EQ(CostOf(cached, kPlace, CostCurve()).wait_us,
-                   320 * 74000.0 / 64 + 100 * 14000.0);
+  EXPECT_DOUBLE_EQ(CostOf(cached, kPlace, CostCurve()).time_us,
+                   4 * 320 * 74000.0 / 64 + 100 * 17000.0);
   // Its last token is always computed.
   cached.cached = 1000;
-  EXPECT_DOUBLE_EQ(CostOf(cached, kPlace, CostCurve()).wait_us,
-                   74000.0 / 64 + 100 * 14000.0);
+  EXPECT_DOUBLE_EQ(CostOf(cached, kPlace, CostCurve()).time_us,
+                   4 * 74000.0 / 64 + 100 * 17000.0);
   // No more than the worker has pages for.
   cached.load.kv_pages_total = 100;
   cached.load.kv_pages_free = 100;
   cached.load.kv_pages_cached = 10;
   cached.load.kv_page_tokens = 16;
-  EXPECT_DOUBLE_EQ(CostOf(cached, kPlace, CostCurve()).wait_us,
-                   480 * 74000.0 / 64 + 100 * 14000.0);
+  EXPECT_DOUBLE_EQ(CostOf(cached, kPlace, CostCurve()).time_us,
+                   4 * 480 * 74000.0 / 64 + 100 * 17000.0);
   Candidate queue = At(3);
   queue.load.streams_queued = 2;
-  EXPECT_DOUBLE_EQ(CostOf(queue, kPlace, CostCurve()).wait_us,
-                   640 * 74000.0 / 64 + 3 * 100 * 14000.0);
+  EXPECT_DOUBLE_EQ(CostOf(queue, kPlace, CostCurve()).time_us,
+                   4 * 640 * 74000.0 / 64 + 100 * (3 * 14000.0 + 3000.0));
 }
 
 TEST(ChooseCheapestTest, WeighsCacheAgainstLoad) {
