@@ -9,6 +9,12 @@ namespace tandem {
 std::shared_ptr<grpc::Channel> MakeChannel(
     const std::string& address,
     const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
+  return MakeChannel(NamedAddress{.address = address}, credentials);
+}
+
+std::shared_ptr<grpc::Channel> MakeChannel(
+    const NamedAddress& server,
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
@@ -21,7 +27,10 @@ std::shared_ptr<grpc::Channel> MakeChannel(
   arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
   arguments.SetMaxReceiveMessageSize(kResponseBytesMax);
   arguments.SetMaxSendMessageSize(kRequestBytesMax);
-  return grpc::CreateCustomChannel(address, credentials, arguments);
+  if (!server.server_name.empty()) {
+    arguments.SetSslTargetNameOverride(server.server_name);
+  }
+  return grpc::CreateCustomChannel(server.address, credentials, arguments);
 }
 
 void ConfigureServer(grpc::ServerBuilder* builder) {

@@ -30,10 +30,22 @@ inline constexpr int kStreamsMax = 4096;
 // A lost peer is tried again after 100 ms, then ever later up to this.
 inline constexpr int kReconnectBackoffMaxMs = 2 * 1000;
 
+struct NamedAddress {
+  std::string address;
+  std::string server_name = {};  // empty: the address's own
+
+  friend bool operator==(const NamedAddress&, const NamedAddress&) = default;
+};
+
 // A channel with connections of its own, not shared with other channels to the
 // same address. Not to be destroyed inside a callback of its calls.
 std::shared_ptr<grpc::Channel> MakeChannel(
     const std::string& address,
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials);
+// The same to one of the addresses of a name: with TLS, the server's
+// certificate must be for `server_name`.
+std::shared_ptr<grpc::Channel> MakeChannel(
+    const NamedAddress& server,
     const std::shared_ptr<grpc::ChannelCredentials>& credentials);
 
 // The server's side, and the health service. A port that is taken is an error

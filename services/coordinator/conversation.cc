@@ -267,9 +267,8 @@ absl::Status Conversation::OpenTurn(const v1::TurnRequest& turn,
                            prompt.end());
   std::optional<WorkerChoice> target = services_->router->PickTarget(
       {.model_id = model.model_id,
-       .fingerprint = "",
        .vocabulary_fingerprint = model.vocabulary_fingerprint,
-       .avoid = {}});
+       .need = NeedOf(setup.spec)});
   if (!target.has_value() ||
       (session_ != nullptr &&
        session_->vocabulary_fingerprint() != model.vocabulary_fingerprint)) {
@@ -301,6 +300,7 @@ absl::Status Conversation::OpenTurn(const v1::TurnRequest& turn,
     const double credit_us = setup.controller.opening_credit_us();
     setup.controller = session_->turn()->TakeController();
     setup.controller.AddOpeningCredit(credit_us);
+    setup.last_drafter = session_->turn()->last_drafter();
   }
   runner_ = session_->OpenTurn(std::make_unique<TurnRunner>(
       loop, services_->router, services_->turn_limits, std::move(setup)));
@@ -316,6 +316,18 @@ absl::Status Conversation::OpenTurn(const v1::TurnRequest& turn,
     runner->Cancel(FinishReason::kCancelled);
   }
   return absl::OkStatus();
+}
+
+// What the turn needs of a target.
+SequenceNeed Conversation::NeedOf(const TurnSpec& spec) const {
+  const bool has_turn = session_ != nullptr && session_->turn() != nullptr;
+  return {
+      .tenant = setup_.tenant,
+      .tokens = spec.prompt,
+      .tokens_max = static_cast<Position>(spec.prompt.size()) +
+                    spec.options.max_tokens + DraftLengthMax(spec.options),
+      .generated_max = static_cast<int>(spec.options.max_tokens),
+      .last_worker = has_turn ? session_->turn()->last_target() : LastWorker()};
 }
 
 void Conversation::OnResume(v1::ResumeRequest resume) {

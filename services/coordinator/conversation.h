@@ -131,6 +131,7 @@ class Conversation : public std::enable_shared_from_this<Conversation>,
                   std::vector<TokenId> prompt);
   absl::Status OpenTurn(const v1::TurnRequest& turn, const ModelSummary& model,
                         std::vector<TokenId> prompt);
+  SequenceNeed NeedOf(const TurnSpec& spec) const;
   absl::Status CheckResume(const v1::ResumeRequest& resume,
                            const TurnRunner& runner) const;
 

@@ -5,7 +5,7 @@
 #include <grpcpp/server_builder.h>
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
+#include <random>
 #include <thread>
 #include <utility>
 
@@ -31,10 +31,17 @@ absl::Status CheckOptions(const CoordinatorOptions& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("--event-threads must be in [1, ", kEventThreadsMax, "]"));
   }
-  if (options.workers.targets.size() > kWorkersMax ||
-      options.workers.drafts.size() > kWorkersMax) {
+  for (const auto* list : {&options.workers.targets, &options.workers.drafts}) {
+    const absl::Status status = AddressBook::Parse(*list).status();
+    if (status.ok()) continue;
     return absl::InvalidArgumentError(absl::StrCat(
-        "--target and --draft take at most ", kWorkersMax, " addresses each"));
+        list == &options.workers.targets ? "--target: " : "--draft: ",
+        status.message()));
+  }
+  if (options.workers.resolve_interval < kResolveIntervalMin) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--resolve-interval-ms must be at least ",
+                     kResolveIntervalMin.count()));
   }
   if (options.sessions.sessions_max < 1 || options.turns_max < 1) {
     return absl::InvalidArgumentError(
@@ -65,7 +72,7 @@ CoordinatorServer::CoordinatorServer(
     std::shared_ptr<grpc::ChannelCredentials> worker_credentials)
     : loops_(options.event_threads),
       pool_(options.workers, std::move(worker_credentials), &tokenizers_),
-      router_([this] { return pool_.Workers(); }),
+      router_([this] { return pool_.Workers(); }, std::random_device()()),
       sessions_(loops_.loops(), options.sessions),
       admission_(options.turns_max),
       background_(std::make_unique<BackgroundThread>(kBackgroundTasksMax)),
@@ -154,12 +161,8 @@ void CoordinatorServer::Stop(std::chrono::milliseconds drain_timeout) {
 // A worker call that was cancelled tells its loop so; then it is gone.
 void CoordinatorServer::WaitForWorkerStreams() {
   const auto give_up = std::chrono::steady_clock::now() + kWorkerStreamsGrace;
-  const auto any_open = [this] {
-    const std::vector<WorkerInfo> workers = pool_.Workers();
-    return std::any_of(workers.begin(), workers.end(),
-                       [](const WorkerInfo& it) { return it.own_streams > 0; });
-  };
-  while (any_open() && std::chrono::steady_clock::now() < give_up) {
+  while (pool_.own_streams() > 0 &&
+         std::chrono::steady_clock::now() < give_up) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 }

@@ -75,20 +75,19 @@ class DecodeCall
     : public grpc::ClientBidiReactor<v1::DecodeRequest, v1::DecodeResponse> {
  public:
   DecodeCall(std::shared_ptr<v1::WorkerService::Stub> stub,
-             std::shared_ptr<std::atomic<int>> streams, EventLoop* loop,
+             std::shared_ptr<LoadTracker> tracker, EventLoop* loop,
              WorkerStreamEvents* events)
       : stub_(std::move(stub)),
-        streams_(std::move(streams)),
+        tracker_(std::move(tracker)),
         loop_(loop),
-        events_(events) {
-    streams_->fetch_add(1);
-  }
+        events_(events) {}
 
   // All of these on the loop.
   void Start(std::shared_ptr<DecodeCall> self, const OpenRequest& open,
              std::optional<MonotonicTime> deadline) {
     self_ = std::move(self);
     tag_ = open.tag;
+    tracker_->OnOpened(open.tokens_max);
     if (deadline.has_value()) {
       context_.set_deadline(
           std::chrono::system_clock::now() +
@@ -137,7 +136,7 @@ class DecodeCall
   }
   void OnDone(const grpc::Status& status) override {
     loop_->Post([this, status] {
-      streams_->fetch_sub(1);
+      tracker_->OnClosed();
       const std::shared_ptr<DecodeCall> keep = std::move(self_);
       if (events_ != nullptr) events_->OnClosed(tag_, FromGrpcStatus(status));
     });
@@ -189,7 +188,7 @@ class DecodeCall
   }
 
   const std::shared_ptr<v1::WorkerService::Stub> stub_;
-  const std::shared_ptr<std::atomic<int>> streams_;
+  const std::shared_ptr<LoadTracker> tracker_;
   EventLoop* const loop_;
   grpc::ClientContext context_;
   v1::DecodeResponse response_;  // of the read under way
@@ -237,7 +236,7 @@ class GrpcWorkerStream : public WorkerStream {
 
 GrpcWorkerLink::GrpcWorkerLink(std::shared_ptr<grpc::Channel> channel)
     : stub_(v1::WorkerService::NewStub(channel)),
-      streams_(std::make_shared<std::atomic<int>>(0)) {}
+      tracker_(std::make_shared<LoadTracker>()) {}
 
 std::shared_ptr<const WorkerCosts> GrpcWorkerLink::costs() const {
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -252,7 +251,7 @@ void GrpcWorkerLink::SetCosts(std::shared_ptr<const WorkerCosts> costs) {
 std::unique_ptr<WorkerStream> GrpcWorkerLink::Open(
     OpenRequest request, EventLoop* loop, WorkerStreamEvents* events,
     std::optional<MonotonicTime> deadline) {
-  auto call = std::make_shared<DecodeCall>(stub_, streams_, loop, events);
+  auto call = std::make_shared<DecodeCall>(stub_, tracker_, loop, events);
   call->Start(call, request, deadline);
   return std::make_unique<GrpcWorkerStream>(std::move(call));
 }

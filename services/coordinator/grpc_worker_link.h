@@ -8,7 +8,6 @@
 
 #include <grpcpp/channel.h>
 
-#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -34,13 +33,14 @@ class GrpcWorkerLink : public WorkerLink {
   // Any thread.
   void SetCosts(std::shared_ptr<const WorkerCosts> costs);
 
-  // Streams whose call has not ended yet; any thread.
-  int streams() const { return streams_->load(); }
+  WorkerLoad load() const override { return tracker_->load(); }
+  // What the worker told; streams count until their call has ended. Any thread.
+  LoadTracker& tracker() { return *tracker_; }
 
  private:
   // Shared with the streams' calls, which may end after the link is gone.
   const std::shared_ptr<v1::WorkerService::Stub> stub_;
-  const std::shared_ptr<std::atomic<int>> streams_;
+  const std::shared_ptr<LoadTracker> tracker_;
   mutable std::mutex mutex_;
   std::shared_ptr<const WorkerCosts> costs_;  // guarded by mutex_
 };

@@ -23,18 +23,24 @@ struct Flags {
   CoordinatorOptions coordinator;
   int64_t session_idle_seconds = 3600;
   int64_t queue_timeout_ms = 30000;
+  int64_t resolve_interval_ms = 5000;
 };
 
 void AddFlags(CLI::App* app, Flags* flags) {
   CoordinatorOptions& options = flags->coordinator;
   flags->server.listen = options.listen;
   app->add_option("--target", options.workers.targets,
-                  "Addresses of target workers, comma separated")
+                  "Addresses of target workers, comma separated; "
+                  "dns:///NAME:PORT stands for all addresses of a name")
       ->delimiter(',')
       ->required();
   app->add_option("--draft", options.workers.drafts,
-                  "Addresses of draft workers, comma separated")
+                  "Addresses of draft workers, in the same way")
       ->delimiter(',');
+  app->add_option("--resolve-interval-ms", flags->resolve_interval_ms,
+                  "Time between looking up the dns:/// names again")
+      ->check(CLI::Range(kResolveIntervalMin.count(), int64_t{3600} * 1000))
+      ->capture_default_str();
   app->add_option("--event-threads", options.event_threads,
                   "Threads that drive turns")
       ->check(CLI::Range(1, kEventThreadsMax))
@@ -90,6 +96,8 @@ int Main(int argc, char** argv) {
   options.metrics = flags.server.metrics;
   options.turn_limits.queue_timeout =
       std::chrono::milliseconds(flags.queue_timeout_ms);
+  options.workers.resolve_interval =
+      std::chrono::milliseconds(flags.resolve_interval_ms);
   options.sessions.idle = std::chrono::seconds(flags.session_idle_seconds);
 
   absl::StatusOr<std::unique_ptr<CoordinatorServer>> server =

@@ -1,26 +1,12 @@
 #include "services/coordinator/router.h"
 
 #include <algorithm>
-#include <map>
-#include <tuple>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "engine/base/error_reason.h"
+#include "services/coordinator/placement.h"
 
 namespace tandem {
 namespace {
-
-bool IsUsable(const WorkerInfo& worker, WorkerRole role) {
-  return worker.role == role && worker.usable && !worker.draining;
-}
-
-// What a worker told is up to 100 ms old, our own streams are not.
-int Load(const WorkerInfo& worker) {
-  return std::max(worker.streams_open, worker.own_streams) +
-         worker.requests_pending;
-}
 
 WorkerChoice ToChoice(const WorkerInfo& worker) {
   return {.link = worker.link,
@@ -35,111 +21,136 @@ bool Contains(const std::vector<std::string>& list, const std::string& item) {
   return std::find(list.begin(), list.end(), item) != list.end();
 }
 
-absl::Status NoWorker(absl::string_view what) {
-  return MakeError(absl::StatusCode::kUnavailable,
-                   {.reason = kReasonNoWorker, .violations = {}}, what);
-}
-
 }  // namespace
 
-std::optional<WorkerChoice> ChooseTarget(const std::vector<WorkerInfo>& workers,
-                                         const TargetQuery& query) {
-  const WorkerInfo* best = nullptr;
-  std::pair<bool, int> best_cost;
-  for (const WorkerInfo& worker : workers) {
-    if (!IsUsable(worker, WorkerRole::kTarget) ||
-        worker.model_id != query.model_id) {
-      continue;
+// One pick. Everything it points to lives as long as the call.
+struct Router::Search {
+  const WorkerTable::Workers& workers;
+  const SequenceNeed& need;
+  std::function<bool(const WorkerInfo&)> fits;
+  std::vector<std::string> avoid = {};
+  std::vector<PrefixHolder> holders = {};
+
+  Candidate ToCandidate(const WorkerInfo& worker) const {
+    Candidate candidate{.load = worker.link->load(),
+                        .costs = worker.link->costs(),
+                        .cached = 0,
+                        .avoided = Contains(avoid, worker.address)};
+    if (need.last_worker.name == worker.address) {
+      candidate.cached = need.last_worker.tokens;
     }
-    if (!query.fingerprint.empty() && worker.fingerprint != query.fingerprint) {
-      continue;
+    for (const PrefixHolder& holder : holders) {
+      if (holder.worker != worker.address) continue;
+      candidate.cached = std::max(candidate.cached, holder.tokens);
     }
-    if (!query.vocabulary_fingerprint.empty() &&
-        worker.vocabulary_fingerprint != query.vocabulary_fingerprint) {
-      continue;
-    }
-    const std::pair cost(Contains(query.avoid, worker.address), Load(worker));
-    if (best == nullptr || cost < best_cost) {
-      best = &worker;
-      best_cost = cost;
-    }
+    return candidate;
   }
+  bool IsHolder(const WorkerInfo& worker) const {
+    return worker.address == need.last_worker.name ||
+           std::any_of(holders.begin(), holders.end(),
+                       [&worker](const PrefixHolder& holder) {
+                         return holder.worker == worker.address;
+                       });
+  }
+};
+
+std::optional<WorkerChoice> Router::PickTarget(const TargetQuery& query) {
+  const std::shared_ptr<const WorkerTable> table = workers_();
+  Search search{.workers = table->TargetsOf(query.model_id),
+                .need = query.need,
+                .fits =
+                    [&query](const WorkerInfo& worker) {
+                      return (query.fingerprint.empty() ||
+                              worker.fingerprint == query.fingerprint) &&
+                             (query.vocabulary_fingerprint.empty() ||
+                              worker.vocabulary_fingerprint ==
+                                  query.vocabulary_fingerprint);
+                    },
+                .avoid = query.avoid};
+  if (search.workers.empty()) return std::nullopt;
+  // Where a turn may begin on any fingerprint, the pool's usual one.
+  const std::string& fingerprint = query.fingerprint.empty()
+                                       ? search.workers[0]->fingerprint
+                                       : query.fingerprint;
+  search.holders = prefixes_.Find({.tenant = query.need.tenant,
+                                   .fingerprint = fingerprint,
+                                   .tokens = query.need.tokens});
+  const WorkerInfo* const best = Pick(search);
   if (best == nullptr) return std::nullopt;
   return ToChoice(*best);
 }
 
-std::optional<WorkerChoice> ChooseDrafter(
-    const std::vector<WorkerInfo>& workers, const DrafterQuery& query) {
-  const WorkerInfo* best = nullptr;
-  for (const WorkerInfo& worker : workers) {
-    if (!IsUsable(worker, WorkerRole::kDraft) ||
-        worker.vocabulary_fingerprint != query.vocabulary_fingerprint ||
-        worker.context_max <= query.context_min) {
-      continue;
-    }
-    if (best == nullptr || Load(worker) < Load(*best)) best = &worker;
-  }
+std::optional<WorkerChoice> Router::PickDrafter(const DrafterQuery& query) {
+  const std::shared_ptr<const WorkerTable> table = workers_();
+  Search search{.workers = table->DraftersOf(query.vocabulary_fingerprint),
+                .need = query.need,
+                .fits = [&query](const WorkerInfo& worker) {
+                  return worker.context_max > query.context_min;
+                }};
+  if (search.workers.empty()) return std::nullopt;
+  search.holders =
+      prefixes_.Find({.tenant = query.need.tenant,
+                      .fingerprint = search.workers[0]->fingerprint,
+                      .tokens = query.need.tokens});
+  const WorkerInfo* const best = Pick(search);
   if (best == nullptr) return std::nullopt;
   return ToChoice(*best);
 }
 
-std::vector<ModelSummary> SummarizeModels(
-    const std::vector<WorkerInfo>& workers) {
-  std::map<std::string, ModelSummary> models;
-  for (const WorkerInfo& worker : workers) {
-    if (!IsUsable(worker, WorkerRole::kTarget)) continue;
-    ModelSummary& model = models[worker.model_id];
-    if (model.target_workers++ > 0) continue;
-    model.model_id = worker.model_id;
-    model.fingerprint = worker.fingerprint;
-    model.vocabulary_fingerprint = worker.vocabulary_fingerprint;
-    model.numerics = worker.numerics;
-    model.context_max = worker.context_max;
-    model.vocab_size = worker.vocab_size;
-    model.tokenizer = worker.tokenizer;
-  }
-  std::vector<ModelSummary> summaries;
-  for (auto& [id, model] : models) {
-    for (const WorkerInfo& worker : workers) {
-      if (IsUsable(worker, WorkerRole::kDraft) &&
-          worker.vocabulary_fingerprint == model.vocabulary_fingerprint) {
-        ++model.draft_workers;
-      }
-    }
-    summaries.push_back(std::move(model));
-  }
-  return summaries;
+void Router::OnComputed(const ComputedSequence& sequence) {
+  prefixes_.Add({.tenant = sequence.tenant,
+                 .fingerprint = sequence.fingerprint,
+                 .tokens = sequence.tokens},
+                sequence.worker);
 }
 
-absl::StatusOr<ModelSummary> ResolveModel(
-    const std::vector<WorkerInfo>& workers, const std::string& model_id) {
-  std::vector<ModelSummary> models = SummarizeModels(workers);
-  if (model_id.empty()) {
-    if (models.size() == 1) return std::move(models[0]);
-    if (models.empty()) return NoWorker("no target worker is usable now");
-    std::vector<std::string> ids;
-    for (const ModelSummary& model : models) ids.push_back(model.model_id);
-    return MakeError(
-        absl::StatusCode::kInvalidArgument,
-        {.reason = kReasonUnknownModel,
-         .violations = {{.field = "model_id", .description = "must be set"}}},
-        absl::StrCat("the server has several models, model_id "
-                     "must name one: ",
-                     absl::StrJoin(ids, ", ")));
+const WorkerInfo* Router::Pick(const Search& search) {
+  const Placement placement{
+      .tokens = static_cast<Position>(search.need.tokens.size()),
+      .tokens_max = search.need.tokens_max,
+      .generated =
+          std::clamp(search.need.generated_max, 1, kGeneratedExpected)};
+  std::vector<const WorkerInfo*> workers = Draw(search);
+  const bool is_whole = workers.size() == search.workers.size();
+  for (bool all : {false, true}) {
+    if (all) workers = search.workers;
+    std::erase_if(workers, [&search](const WorkerInfo* worker) {
+      return !search.fits(*worker);
+    });
+    std::vector<Candidate> candidates;
+    bool any_good = false;
+    for (const WorkerInfo* worker : workers) {
+      candidates.push_back(search.ToCandidate(*worker));
+      any_good |= !candidates.back().avoided &&
+                  HasRoom(candidates.back().load, placement.tokens_max);
+    }
+    if (!any_good && !is_whole && !all) continue;
+    if (candidates.empty()) return nullptr;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return workers[ChooseCheapest(candidates, placement, &random_)];
   }
-  for (ModelSummary& model : models) {
-    if (model.model_id == model_id) return std::move(model);
-  }
-  for (const WorkerInfo& worker : workers) {
-    if (worker.role == WorkerRole::kTarget && worker.model_id == model_id) {
-      return NoWorker(absl::StrCat("the target workers of model ", model_id,
-                                   " are not usable now"));
+  return nullptr;
+}
+
+// Those that may have KV of the sequence, and kDrawn others.
+std::vector<const WorkerInfo*> Router::Draw(const Search& search) {
+  const size_t all = search.workers.size();
+  if (all <= kDrawn) return search.workers;
+  std::vector<const WorkerInfo*> drawn;
+  if (!search.holders.empty() || !search.need.last_worker.name.empty()) {
+    for (const WorkerInfo* worker : search.workers) {
+      if (search.IsHolder(*worker)) drawn.push_back(worker);
     }
   }
-  return MakeError(
-      absl::StatusCode::kNotFound,
-      {.reason = kReasonUnknownModel, .violations = {}},
-      absl::StrCat("no model \"", model_id, "\"; ListModels tells what is"));
+  const size_t holders = drawn.size();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (size_t tries = 0; tries < 2 * kDrawn; ++tries) {
+    const WorkerInfo* const worker = search.workers[random_() % all];
+    if (std::find(drawn.begin(), drawn.end(), worker) != drawn.end()) continue;
+    drawn.push_back(worker);
+    if (drawn.size() == std::min(all, holders + kDrawn)) break;
+  }
+  return drawn;
 }
 
 }  // namespace tandem

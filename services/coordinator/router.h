@@ -1,75 +1,64 @@
-// Picks workers for turns: by model and fingerprint, then by load. Owned by the
-// server; any thread may call.
+// Picks workers for turns: by model and fingerprint, then by the time that the
+// turn would take there (placement.h). Owned by the server; any thread may
+// call.
+//
+// In a large pool it looks at some workers alone: those that may have the
+// sequence's KV, and a few drawn at random. So a pick costs the same for any
+// number of workers, and coordinators that all see the same loads, up to 100 ms
+// old, do not all go to the one that was the least loaded.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_ROUTER_H_
 #define TANDEM_SERVICES_COORDINATOR_ROUTER_H_
 
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <random>
 #include <string>
 #include <vector>
 
 #include "engine/base/status.h"
+#include "services/coordinator/prefix_map.h"
 #include "services/coordinator/worker_link.h"
-#include "services/coordinator/worker_pool.h"
+#include "services/coordinator/worker_table.h"
 
 namespace tandem {
 
-// The least loaded usable target that fits, or nothing.
-std::optional<WorkerChoice> ChooseTarget(const std::vector<WorkerInfo>& workers,
-                                         const TargetQuery& query);
-// The least loaded usable drafter that fits, or nothing.
-std::optional<WorkerChoice> ChooseDrafter(
-    const std::vector<WorkerInfo>& workers, const DrafterQuery& query);
-
-// A model that can be asked for now.
-struct ModelSummary {
-  std::string model_id;
-  std::string fingerprint;
-  std::string vocabulary_fingerprint;
-  std::string numerics;
-  Position context_max = 0;
-  int vocab_size = 0;
-  std::shared_ptr<const Tokenizer> tokenizer;
-  int target_workers = 0;
-  int draft_workers = 0;
-};
-
-// In the order of their ids.
-std::vector<ModelSummary> SummarizeModels(
-    const std::vector<WorkerInfo>& workers);
-
-// The model that a request means. `model_id` may be empty where there is one
-// model. Errors: NOT_FOUND with UNKNOWN_MODEL (no worker has had it),
-// INVALID_ARGUMENT with UNKNOWN_MODEL (empty, and there are several),
-// UNAVAILABLE with NO_WORKER (its workers are gone, or none came yet).
-absl::StatusOr<ModelSummary> ResolveModel(
-    const std::vector<WorkerInfo>& workers, const std::string& model_id);
-
 class Router : public WorkerDirectory {
  public:
-  // Where the workers stand; a WorkerPool's Workers.
-  using Snapshot = std::function<std::vector<WorkerInfo>()>;
-  explicit Router(Snapshot workers) : workers_(std::move(workers)) {}
+  // Workers drawn for one pick; a pool of no more is looked at whole. All are
+  // looked at where none of those has room.
+  static constexpr size_t kDrawn = 8;
 
-  std::optional<WorkerChoice> PickTarget(const TargetQuery& query) override {
-    return ChooseTarget(workers_(), query);
-  }
-  std::optional<WorkerChoice> PickDrafter(const DrafterQuery& query) override {
-    return ChooseDrafter(workers_(), query);
-  }
-  std::vector<ModelSummary> Models() const {
-    return SummarizeModels(workers_());
-  }
+  // Where the workers stand; a WorkerPool's Workers. Never null.
+  using Snapshot = std::function<std::shared_ptr<const WorkerTable>()>;
+  // `seed` decides between equals.
+  Router(Snapshot workers, uint32_t seed)
+      : workers_(std::move(workers)), random_(seed) {}
+
+  std::optional<WorkerChoice> PickTarget(const TargetQuery& query) override;
+  std::optional<WorkerChoice> PickDrafter(const DrafterQuery& query) override;
+  void OnComputed(const ComputedSequence& sequence) override;
+
+  std::vector<ModelSummary> Models() const { return workers_()->models(); }
   absl::StatusOr<ModelSummary> FindModel(const std::string& model_id) const {
-    return ResolveModel(workers_(), model_id);
+    return workers_()->FindModel(model_id);
   }
   // True where a turn can be started.
-  bool HasTarget() const { return !Models().empty(); }
+  bool HasTarget() const { return !workers_()->models().empty(); }
 
  private:
+  struct Search;
+
+  const WorkerInfo* Pick(const Search& search);
+  std::vector<const WorkerInfo*> Draw(const Search& search);
+
   const Snapshot workers_;
+  PrefixMap prefixes_;
+  std::mutex mutex_;
+  std::minstd_rand random_;  // guarded by mutex_
 };
 
 }  // namespace tandem

@@ -7,13 +7,12 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/error_reason.h"
+#include "services/coordinator/placement.h"
 #include "services/coordinator/turn_observer.h"
 
 namespace tandem {
 namespace {
 
-// A pass of so many rows tells what a prompt's token costs.
-constexpr double kPromptRows = 64;
 // Rounds between looks at whether a deferred drafter can be afforded.
 constexpr int kOpeningEveryRounds = 16;
 
@@ -43,7 +42,8 @@ TurnRunner::TurnRunner(EventLoop* loop, WorkerDirectory* directory,
       setup_(std::move(setup)),
       controller_(setup_.controller),
       turn_(std::make_unique<Turn>(setup_.tokenizer.get(), setup_.spec)),
-      next_epoch_(setup_.first_epoch) {}
+      next_epoch_(setup_.first_epoch),
+      last_drafter_(setup_.last_drafter.name) {}
 
 TurnRunner::~TurnRunner() {
   Release();
@@ -69,7 +69,7 @@ void TurnRunner::Resume() {
       std::make_unique<Turn>(setup_.tokenizer.get(), setup_.spec, committed);
   SetState(State::kRunning);
   tried_.clear();
-  Launch(directory_->PickTarget(TargetOfTurn()));
+  Launch(PickTarget());
   Notify();
 }
 
@@ -97,18 +97,19 @@ void TurnRunner::Launch(std::optional<WorkerChoice> target) {
 
 bool TurnRunner::OpenDrafter() {
   if (!MayUseModel(setup_.spec.options)) return false;
+  const std::vector<TokenId> tokens = turn_->session_tokens();
   const std::optional<WorkerChoice> drafter = directory_->PickDrafter(
       {.vocabulary_fingerprint = vocabulary_fingerprint_,
-       .context_min = static_cast<Position>(turn_->session_tokens().size())});
+       .context_min = static_cast<Position>(tokens.size()),
+       .need = NeedOf(setup_.last_drafter, tokens)});
   drafter_deferred_ = false;
   if (!drafter.has_value()) return false;
   // A fixed length is wanted whether it pays or not, and what is not known is
   // found out.
   const std::shared_ptr<const WorkerCosts> costs = drafter->link->costs();
   if (!setup_.spec.options.draft_length.has_value() && costs != nullptr) {
-    const double prompt_us =
-        costs->passes.At(kPromptRows) / kPromptRows *
-        static_cast<double>(turn_->session_tokens().size());
+    const double prompt_us = costs->passes.At(kPromptRows) / kPromptRows *
+                             static_cast<double>(tokens.size());
     if (!controller_.TakeOpening(prompt_us)) {
       drafter_deferred_ = true;
       return false;
@@ -139,16 +140,14 @@ void TurnRunner::OpenLane(const WorkerChoice& worker, bool is_target,
                .turn = setup_.number};
   lane->link = worker.link;
   lane->name = worker.name;
+  lane->fingerprint = worker.fingerprint;
   lane->context_max = worker.context_max;
-  const Position wanted = static_cast<Position>(spec.prompt.size()) +
-                          spec.options.max_tokens +
-                          DraftLengthMax(spec.options);
   OpenRequest open{.tag = lane->tag,
                    .model_id = worker.model_id,
                    .fingerprint = is_target ? fingerprint_ : "",
                    .tokens = turn_->session_tokens(),
                    .generated_from = static_cast<Position>(spec.prompt.size()),
-                   .tokens_max = std::min(worker.context_max, wanted),
+                   .tokens_max = std::min(worker.context_max, TokensMax()),
                    .options = spec.options,
                    .tenant = setup_.tenant,
                    .trace = setup_.trace};
@@ -158,7 +157,39 @@ void TurnRunner::OpenLane(const WorkerChoice& worker, bool is_target,
   if (setup_.timeout.has_value()) {
     deadline = started_at_ + *setup_.timeout + std::chrono::seconds(1);
   }
+  (is_target ? last_target_ : last_drafter_) = worker.name;
+  TellComputed(*lane);
   lane->stream = worker.link->Open(std::move(open), loop_, this, deadline);
+}
+
+Position TurnRunner::TokensMax() const {
+  return static_cast<Position>(setup_.spec.prompt.size()) +
+         setup_.spec.options.max_tokens + DraftLengthMax(setup_.spec.options);
+}
+
+SequenceNeed TurnRunner::NeedOf(const LastWorker& last,
+                                const std::vector<TokenId>& tokens) const {
+  const int64_t generated = static_cast<int64_t>(turn_->generated().size());
+  return {.tenant = setup_.tenant,
+          .tokens = tokens,
+          .tokens_max = TokensMax(),
+          .generated_max =
+              static_cast<int>(setup_.spec.options.max_tokens - generated),
+          .last_worker = last};
+}
+
+LastWorker TurnRunner::LastOf(const std::string& name) const {
+  return {.name = name,
+          .tokens = static_cast<Position>(setup_.spec.prompt.size() +
+                                          turn_->generated().size())};
+}
+
+void TurnRunner::TellComputed(const Lane& lane) {
+  const std::vector<TokenId> tokens = turn_->session_tokens();
+  directory_->OnComputed({.worker = lane.name,
+                          .tenant = setup_.tenant,
+                          .fingerprint = lane.fingerprint,
+                          .tokens = tokens});
 }
 
 void TurnRunner::Suspend(const absl::Status& status) {
@@ -484,12 +515,14 @@ void TurnRunner::OnClosed(const StreamTag& tag, const absl::Status& status) {
 void TurnRunner::LoseDrafter() {
   loop_->CancelTimer(&draft_timer_);
   drafter_ = Lane();
+  last_drafter_.clear();
   speculator_->SetModelBusy(false);
   Perform(turn_->OnDrafterLost());
 }
 
 void TurnRunner::LoseTarget(const absl::Status& status) {
   target_ = Lane();
+  last_target_.clear();
   pending_verify_.reset();  // OnTargetReplaced asks for it again
   if (IsFatal(status)) {
     Release();
@@ -510,8 +543,7 @@ void TurnRunner::LookForTarget(Wait wait) {
       loop_->Now() - *lost_at_ >= budget) {
     return GiveUp();
   }
-  const std::optional<WorkerChoice> worker =
-      directory_->PickTarget(TargetOfTurn());
+  const std::optional<WorkerChoice> worker = PickTarget();
   const bool is_new =
       worker.has_value() &&
       std::find(tried_.begin(), tried_.end(), worker->name) == tried_.end();
@@ -535,11 +567,14 @@ void TurnRunner::LookForTarget(Wait wait) {
       });
 }
 
-TargetQuery TurnRunner::TargetOfTurn() const {
-  return {.model_id = model_id_,
-          .fingerprint = fingerprint_,
-          .vocabulary_fingerprint = vocabulary_fingerprint_,
-          .avoid = tried_};
+std::optional<WorkerChoice> TurnRunner::PickTarget() {
+  const std::vector<TokenId> tokens = turn_->session_tokens();
+  return directory_->PickTarget(
+      {.model_id = model_id_,
+       .fingerprint = fingerprint_,
+       .vocabulary_fingerprint = vocabulary_fingerprint_,
+       .avoid = tried_,
+       .need = NeedOf(LastOf(last_target_), tokens)});
 }
 
 void TurnRunner::OpenTarget(const WorkerChoice& worker) {
@@ -584,6 +619,9 @@ void TurnRunner::GiveUp() {
 }
 
 void TurnRunner::Release() {
+  for (const Lane* lane : {&target_, &drafter_}) {
+    if (lane->opened && lane->stream != nullptr) TellComputed(*lane);
+  }
   target_ = Lane();
   drafter_ = Lane();
   pending_propose_.reset();

@@ -72,6 +72,8 @@ struct TurnSetup {
   std::optional<MonotonicDuration> timeout;
   // What was learned of drafting before.
   DraftController controller = {};
+  // Who drafted for the session last.
+  LastWorker last_drafter = {};
   // Of the client's request; passed on to workers.
   std::optional<TraceContext> trace = {};
   // Outlives the runner; null: nobody is told.
@@ -144,6 +146,10 @@ class TurnRunner : private WorkerStreamEvents {
   const TurnSetup& setup() const { return setup_; }
   const std::string& model_id() const { return model_id_; }
   const std::string& fingerprint() const { return fingerprint_; }
+  // Who had the turn's tokens last, for the session's next turn; no name where
+  // the worker was lost.
+  LastWorker last_target() const { return LastOf(last_target_); }
+  LastWorker last_drafter() const { return LastOf(last_drafter_); }
   // Epoch for the session's next worker stream.
   uint64_t next_epoch() const { return next_epoch_; }
 
@@ -175,6 +181,7 @@ class TurnRunner : private WorkerStreamEvents {
     std::shared_ptr<const WorkerCosts> costs;  // that the controller has
     StreamTag tag;
     std::string name;
+    std::string fingerprint;
     Position context_max = 0;
     bool opened = false;
     bool outstanding = false;
@@ -237,9 +244,15 @@ class TurnRunner : private WorkerStreamEvents {
   void OnDraftLate();
   void LoseDrafter();
   void LoseTarget(const absl::Status& status);
+  SequenceNeed NeedOf(const LastWorker& last,
+                      const std::vector<TokenId>& tokens) const;
+  // Tokens that a worker's sequence will hold at most.
+  Position TokensMax() const;
+  LastWorker LastOf(const std::string& name) const;
+  void TellComputed(const Lane& lane);
   enum class Wait { kNone, kOver };
   void LookForTarget(Wait wait);
-  TargetQuery TargetOfTurn() const;
+  std::optional<WorkerChoice> PickTarget();
   void OpenTarget(const WorkerChoice& worker);
   // How long the next target may let the turn wait for KV.
   MonotonicDuration QueueTimeout() const;
@@ -273,6 +286,8 @@ class TurnRunner : private WorkerStreamEvents {
 
   Lane target_;
   Lane drafter_;
+  std::string last_target_;  // names
+  std::string last_drafter_;
   bool drafter_deferred_ = false;
   int rounds_to_opening_ = 1;
   // The request to send next; held while its worker is missing or the reader

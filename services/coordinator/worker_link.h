@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "engine/base/status.h"
 #include "engine/base/types.h"
 #include "engine/sampling/gen_options.h"
@@ -21,6 +23,7 @@
 #include "engine/speculation/cost_curve.h"
 #include "services/common/trace_context.h"
 #include "services/coordinator/event_loop.h"
+#include "services/coordinator/load_tracker.h"
 
 namespace tandem {
 
@@ -102,6 +105,8 @@ class WorkerLink {
   virtual ~WorkerLink() = default;
   // The newest report; null: none yet. Any thread.
   virtual std::shared_ptr<const WorkerCosts> costs() const = 0;
+  // As far as it is known now. Any thread.
+  virtual WorkerLoad load() const = 0;
   // Opens a sequence; requests may follow at once. `loop` and `events` outlive
   // the stream. `deadline`: when the worker may give up by itself.
   virtual std::unique_ptr<WorkerStream> Open(
@@ -119,17 +124,42 @@ struct WorkerChoice {
   Position context_max = 0;
 };
 
+// A worker that had a sequence, and how many of its tokens.
+struct LastWorker {
+  std::string name = {};
+  Position tokens = 0;
+};
+
+// The sequence that a worker is wanted for. Points to what the caller has.
+struct SequenceNeed {
+  absl::string_view tenant = {};
+  absl::Span<const TokenId> tokens = {};
+  Position tokens_max = 0;  // that it will hold
+  int generated_max = 0;
+  LastWorker last_worker = {};  // of the session
+};
+
 struct TargetQuery {
   std::string model_id;
-  std::string fingerprint;             // empty: any
-  std::string vocabulary_fingerprint;  // empty: any
+  std::string fingerprint = {};             // empty: any
+  std::string vocabulary_fingerprint = {};  // empty: any
   // Names of workers to take only if there is no other.
-  std::vector<std::string> avoid;
+  std::vector<std::string> avoid = {};
+  SequenceNeed need = {};
 };
 
 struct DrafterQuery {
   std::string vocabulary_fingerprint;
   Position context_min = 0;  // tokens that its context must exceed
+  SequenceNeed need = {};
+};
+
+// Tokens whose KV a worker computes or has computed.
+struct ComputedSequence {
+  const std::string& worker;  // its name
+  absl::string_view tenant;
+  absl::string_view fingerprint;  // of the worker's model
+  absl::Span<const TokenId> tokens;
 };
 
 // Where turns get workers from: the router, or a fake. Any thread.
@@ -140,6 +170,8 @@ class WorkerDirectory {
   virtual std::optional<WorkerChoice> PickTarget(const TargetQuery& query) = 0;
   virtual std::optional<WorkerChoice> PickDrafter(
       const DrafterQuery& query) = 0;
+  // For picks to come.
+  virtual void OnComputed(const ComputedSequence& sequence) = 0;
 };
 
 }  // namespace tandem

@@ -1,10 +1,10 @@
 #include "services/coordinator/worker_pool.h"
 
-#include <grpcpp/create_channel.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <random>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
@@ -19,6 +19,8 @@ namespace {
 // A worker answers Describe at once or is hung.
 constexpr std::chrono::seconds kDescribeDeadline(5);
 constexpr std::chrono::seconds kTokenizerDeadline(60);
+// Models that targets had once; more are forgotten.
+constexpr size_t kModelsSeenMax = 1024;
 // In one pass; more than any worker has.
 constexpr double kSequencesMax = 1 << 16;
 
@@ -52,6 +54,16 @@ std::shared_ptr<const WorkerCosts> ReadCosts(const v1::WatchResponse& load) {
                   .takes_turns = load.takes_turns()});
 }
 
+WorkerLoad ReadLoad(const v1::WatchResponse& report) {
+  return {.streams = std::max(0, report.streams_open()),
+          .requests_pending = std::max(0, report.requests_pending()),
+          .streams_queued = std::max(0, report.streams_queued()),
+          .kv_pages_free = report.kv_pages_free(),
+          .kv_pages_cached = report.kv_pages_cached(),
+          .kv_pages_total = report.kv_pages_total(),
+          .kv_page_tokens = report.kv_page_tokens()};
+}
+
 // From half to one and a half times, so that coordinators do not come at the
 // same moment.
 MonotonicDuration Jittered(MonotonicDuration duration) {
@@ -62,17 +74,17 @@ MonotonicDuration Jittered(MonotonicDuration duration) {
 
 }  // namespace
 
-// A management call under way: Stop cancels it.
+// A management call under way: the end of its slot cancels it.
 class WorkerPool::CallScope {
  public:
   CallScope(WorkerPool* pool, Slot* slot) : pool_(pool), slot_(slot) {
     const std::lock_guard<std::mutex> lock(pool_->mutex_);
-    slot_->context = &context_;
-    if (pool_->stopping_) context_.TryCancel();
+    slot_->calls.insert(&context_);
+    if (pool_->stopping_ || slot_->ending) context_.TryCancel();
   }
   ~CallScope() {
     const std::lock_guard<std::mutex> lock(pool_->mutex_);
-    slot_->context = nullptr;
+    slot_->calls.erase(&context_);
   }
 
   CallScope(const CallScope&) = delete;
@@ -94,65 +106,205 @@ WorkerPool::WorkerPool(const WorkerPoolOptions& options,
                        TokenizerCache* tokenizers)
     : options_(options),
       credentials_(std::move(credentials)),
-      tokenizers_(tokenizers) {
-  const auto add = [this](const std::vector<std::string>& addresses,
-                          WorkerRole role) {
-    TANDEM_CHECK(addresses.size() <= kWorkersMax);
-    for (const std::string& address : addresses) {
-      auto slot = std::make_unique<Slot>();
-      slot->address = address;
-      slot->role = role;
-      slot->channel = MakeChannel(address, credentials_);
-      slot->stub = v1::WorkerService::NewStub(slot->channel);
-      slot->link = std::make_shared<GrpcWorkerLink>(slot->channel);
-      slot->info.address = address;
-      slot->info.role = role;
-      slots_.push_back(std::move(slot));
-    }
-  };
-  add(options_.targets, WorkerRole::kTarget);
-  add(options_.drafts, WorkerRole::kDraft);
+      tokenizers_(tokenizers),
+      resolver_(options.resolver == nullptr ? &system_resolver_
+                                            : options.resolver) {
+  AddGroup(WorkerRole::kTarget, options_.targets);
+  AddGroup(WorkerRole::kDraft, options_.drafts);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  UpdateTable();
+}
+
+void WorkerPool::AddGroup(WorkerRole role,
+                          const std::vector<std::string>& items) {
+  absl::StatusOr<AddressBook> book = AddressBook::Parse(items);
+  TANDEM_CHECK(book.ok());
+  Group group{.role = role, .book = *std::move(book), .slots = {}};
+  for (const NamedAddress& address : group.book.Addresses()) {
+    group.slots.push_back(MakeSlot(address, role));
+  }
+  groups_.push_back(std::move(group));
+}
+
+std::shared_ptr<WorkerPool::Slot> WorkerPool::MakeSlot(
+    const NamedAddress& address, WorkerRole role) {
+  auto slot = std::make_shared<Slot>();
+  slot->address = address;
+  slot->role = role;
+  slot->channel = MakeChannel(address, credentials_);
+  slot->stub = v1::WorkerService::NewStub(slot->channel);
+  slot->link = std::make_shared<GrpcWorkerLink>(slot->channel);
+  WorkerInfo unknown;
+  unknown.address = address.address;
+  unknown.role = role;
+  unknown.link = slot->link;
+  slot->models = {std::move(unknown)};
+  return slot;
+}
+
+void WorkerPool::StartSlot(const std::shared_ptr<Slot>& slot) {
+  slot->thread = std::thread([this, slot = slot.get()] { Manage(slot); });
 }
 
 void WorkerPool::Start() {
-  for (const std::unique_ptr<Slot>& slot : slots_) {
-    slot->thread = std::thread([this, slot = slot.get()] { Manage(slot); });
+  bool any_names = false;
+  for (Group& group : groups_) {
+    for (const std::shared_ptr<Slot>& slot : group.slots) StartSlot(slot);
+    any_names |= !group.book.names().empty();
   }
+  if (any_names) resolving_ = std::thread([this] { Resolve(); });
 }
 
 void WorkerPool::Stop() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     stopping_ = true;
-    for (const std::unique_ptr<Slot>& slot : slots_) {
-      if (slot->context != nullptr) slot->context->TryCancel();
+    for (const Group& group : groups_) {
+      for (const std::shared_ptr<Slot>& slot : group.slots) {
+        for (grpc::ClientContext* call : slot->calls) call->TryCancel();
+      }
     }
   }
-  stop_wake_.notify_all();
-  for (const std::unique_ptr<Slot>& slot : slots_) {
-    if (slot->thread.joinable()) slot->thread.join();
+  wake_.notify_all();
+  // First, so that no slot is added any more.
+  if (resolving_.joinable()) resolving_.join();
+  for (const Group& group : groups_) {
+    for (const std::shared_ptr<Slot>& slot : group.slots) {
+      if (slot->thread.joinable()) slot->thread.join();
+    }
   }
 }
 
-std::vector<WorkerInfo> WorkerPool::Workers() const {
+std::shared_ptr<const WorkerTable> WorkerPool::Workers() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return table_;
+}
+
+int WorkerPool::own_streams() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  int streams = 0;
+  for (const Group& group : groups_) {
+    for (const std::shared_ptr<Slot>& slot : group.slots) {
+      streams += slot->link->tracker().own_streams();
+    }
+  }
+  return streams;
+}
+
+int WorkerPool::leaving() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  int leaving = 0;
+  for (const Group& group : groups_) {
+    for (const std::shared_ptr<Slot>& slot : group.slots) {
+      leaving += slot->leaving ? 1 : 0;
+    }
+  }
+  return leaving;
+}
+
+void WorkerPool::UpdateTable() {
   std::vector<WorkerInfo> workers;
-  const std::lock_guard<std::mutex> lock(mutex_);
-  for (const std::unique_ptr<Slot>& slot : slots_) {
-    workers.push_back(slot->info);
-    workers.back().link = slot->link;
-    workers.back().own_streams = slot->link->streams();
+  for (const Group& group : groups_) {
+    for (const std::shared_ptr<Slot>& slot : group.slots) {
+      for (const WorkerInfo& model : slot->models) {
+        if (slot->role == WorkerRole::kTarget && !model.model_id.empty() &&
+            models_seen_.size() < kModelsSeenMax) {
+          models_seen_.insert(model.model_id);
+        }
+        if (!slot->leaving) workers.push_back(model);
+      }
+    }
   }
-  return workers;
+  table_ =
+      std::make_shared<const WorkerTable>(std::move(workers), models_seen_);
 }
 
-bool WorkerPool::Stopping() const {
+void WorkerPool::Changed() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    UpdateTable();
+  }
+  if (on_change_) on_change_();
+}
+
+void WorkerPool::Resolve() {
+  do {
+    for (Group& group : groups_) {
+      ResolveGroup(&group);
+      Reconcile(&group);
+      EndLeaving(&group);
+    }
+  } while (Wait(Jittered(options_.resolve_interval), nullptr));
+}
+
+void WorkerPool::ResolveGroup(Group* group) {
+  for (size_t i = 0; i < group->book.names().size(); ++i) {
+    const std::optional<std::string> message =
+        group->book.OnResolved(i, resolver_->Resolve(group->book.names()[i]));
+    if (message.has_value()) {
+      spdlog::warn("{} workers: {}", RoleName(group->role), *message);
+    }
+  }
+}
+
+void WorkerPool::Reconcile(Group* group) {
+  std::vector<std::shared_ptr<Slot>> added;
+  bool changed = false;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (stopping_) return;
+    std::vector<NamedAddress> missing = group->book.Addresses();
+    for (const std::shared_ptr<Slot>& slot : group->slots) {
+      if (slot->ending) continue;
+      const bool is_listed = std::erase(missing, slot->address) > 0;
+      changed |= slot->leaving == is_listed;
+      slot->leaving = !is_listed;
+    }
+    for (const NamedAddress& address : missing) {
+      added.push_back(MakeSlot(address, group->role));
+      group->slots.push_back(added.back());
+    }
+  }
+  for (const std::shared_ptr<Slot>& slot : added) {
+    spdlog::info("{} worker {} is new", RoleName(group->role),
+                 slot->address.address);
+    StartSlot(slot);
+  }
+  if (changed || !added.empty()) Changed();
+}
+
+void WorkerPool::EndLeaving(Group* group) {
+  std::vector<std::shared_ptr<Slot>> ended;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (const std::shared_ptr<Slot>& slot : group->slots) {
+      if (!slot->leaving || slot->link->tracker().own_streams() > 0) continue;
+      slot->ending = true;
+      for (grpc::ClientContext* call : slot->calls) call->TryCancel();
+    }
+    std::erase_if(group->slots, [&ended](const std::shared_ptr<Slot>& slot) {
+      if (slot->ended) ended.push_back(slot);
+      return slot->ended;
+    });
+  }
+  wake_.notify_all();
+  for (const std::shared_ptr<Slot>& slot : ended) {
+    slot->thread.join();
+    spdlog::info("{} worker {} has left", RoleName(group->role),
+                 slot->address.address);
+  }
+}
+
+bool WorkerPool::Ending(const Slot& slot) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return stopping_;
+  return stopping_ || slot.ending;
 }
 
-bool WorkerPool::Wait(MonotonicDuration duration) {
+bool WorkerPool::Wait(MonotonicDuration duration, const Slot* slot) {
   std::unique_lock<std::mutex> lock(mutex_);
-  return !stop_wake_.wait_for(lock, duration, [this] { return stopping_; });
+  return !wake_.wait_for(lock, duration, [this, slot] {
+    return stopping_ || (slot != nullptr && slot->ending);
+  });
 }
 
 void WorkerPool::Manage(Slot* slot) {
@@ -170,21 +322,48 @@ void WorkerPool::Manage(Slot* slot) {
                      : std::min(backoff * 2, options_.backoff_max);
     const std::string error = status.ToString();
     // Once for each state, not for each try.
-    if (error != last_error && !Stopping()) {
+    if (error != last_error && !Ending(*slot)) {
       spdlog::warn("{} worker {} is not usable: {}", RoleName(slot->role),
-                   slot->address, std::string(status.message()));
+                   slot->address.address, std::string(status.message()));
       last_error = error;
     }
-  } while (Wait(Jittered(backoff)));
+  } while (Wait(Jittered(backoff), slot));
+  const std::lock_guard<std::mutex> lock(mutex_);
+  slot->ended = true;
 }
 
 absl::Status WorkerPool::Serve(Slot* slot) {
-  TANDEM_ASSIGN_OR_RETURN(const WorkerInfo info, Describe(slot));
-  Publish(slot, info);
+  slot->models_generation = 0;
+  TANDEM_RETURN_IF_ERROR(DescribeAndPublish(slot));
   return Watch(slot);
 }
 
-absl::StatusOr<WorkerInfo> WorkerPool::Describe(Slot* slot) {
+absl::Status WorkerPool::DescribeAndPublish(Slot* slot) {
+  TANDEM_ASSIGN_OR_RETURN(std::vector<WorkerInfo> models, Describe(slot));
+  std::vector<WorkerInfo> known;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const bool draining = slot->models[0].draining && slot->models[0].usable;
+    for (WorkerInfo& model : models) model.draining = draining;
+    known = std::exchange(slot->models, models);
+    UpdateTable();
+  }
+  for (const WorkerInfo& model : models) {
+    const auto is_same = [&model](const WorkerInfo& it) {
+      return it.usable && it.fingerprint == model.fingerprint;
+    };
+    if (std::any_of(known.begin(), known.end(), is_same)) continue;
+    spdlog::info("{} worker {} is usable: model {} ({}, context {}, {})",
+                 RoleName(slot->role), slot->address.address, model.model_id,
+                 model.numerics, model.context_max, model.fingerprint);
+  }
+  ReportMismatches(slot);
+  if (on_change_) on_change_();
+  return absl::OkStatus();
+}
+
+// At least one.
+absl::StatusOr<std::vector<WorkerInfo>> WorkerPool::Describe(Slot* slot) {
   v1::DescribeResponse response;
   {
     CallScope call(this, slot);
@@ -197,12 +376,19 @@ absl::StatusOr<WorkerInfo> WorkerPool::Describe(Slot* slot) {
         absl::StrCat("it is listed as ", RoleName(slot->role),
                      " but does not have that role"));
   }
-  if (response.models_size() != 1) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("it has ", response.models_size(), " models, not one"));
+  std::vector<WorkerInfo> models;
+  for (const v1::WorkerModel& model : response.models()) {
+    if (models.size() == kWorkerModelsMax) break;
+    TANDEM_ASSIGN_OR_RETURN(WorkerInfo info, DescribeModel(slot, model));
+    models.push_back(std::move(info));
   }
-  const v1::WorkerModel& model = response.models(0);
-  WorkerInfo info{.address = slot->address,
+  if (models.empty()) return absl::FailedPreconditionError("it has no model");
+  return models;
+}
+
+absl::StatusOr<WorkerInfo> WorkerPool::DescribeModel(
+    Slot* slot, const v1::WorkerModel& model) {
+  WorkerInfo info{.address = slot->address.address,
                   .role = slot->role,
                   .usable = true,
                   .draining = false,
@@ -213,23 +399,19 @@ absl::StatusOr<WorkerInfo> WorkerPool::Describe(Slot* slot) {
                   .context_max = model.context_max(),
                   .vocab_size = model.vocab_size(),
                   .tokenizer = nullptr,
-                  .streams_open = 0,
-                  .requests_pending = 0,
-                  .link = nullptr,
-                  .own_streams = 0};
+                  .link = slot->link};
   // A drafter needs no tokenizer of its own: its vocabulary must be a target's.
-  if (slot->role == WorkerRole::kTarget) {
-    CallScope call(this, slot);
-    call.SetDeadline(kTokenizerDeadline);
-    TANDEM_ASSIGN_OR_RETURN(
-        info.tokenizer, tokenizers_->Fetch({.stub = slot->stub.get(),
-                                            .address = slot->address,
-                                            .model_id = info.model_id,
-                                            .fingerprint = info.fingerprint,
-                                            .vocabulary_fingerprint =
-                                                info.vocabulary_fingerprint},
-                                           call.context()));
-  }
+  if (slot->role == WorkerRole::kDraft) return info;
+  CallScope call(this, slot);
+  call.SetDeadline(kTokenizerDeadline);
+  TANDEM_ASSIGN_OR_RETURN(info.tokenizer,
+                          tokenizers_->Fetch({.stub = slot->stub.get(),
+                                              .address = info.address,
+                                              .model_id = info.model_id,
+                                              .fingerprint = info.fingerprint,
+                                              .vocabulary_fingerprint =
+                                                  info.vocabulary_fingerprint},
+                                             call.context()));
   return info;
 }
 
@@ -237,93 +419,89 @@ absl::StatusOr<WorkerInfo> WorkerPool::Describe(Slot* slot) {
 absl::Status WorkerPool::Watch(Slot* slot) {
   CallScope call(this, slot);
   const auto reader = slot->stub->Watch(call.context(), v1::WatchRequest());
-  v1::WatchResponse load;
-  bool first = true;
-  while (reader->Read(&load)) {
-    WorkerInfo info;
-    bool changed = first;
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      info = slot->info;
+  v1::WatchResponse report;
+  absl::Status error;
+  while (error.ok() && reader->Read(&report)) error = TakeReport(slot, report);
+  if (!error.ok()) {
+    call.context()->TryCancel();
+    while (reader->Read(&report)) {
     }
-    changed |= info.draining != load.draining();
-    info.draining = load.draining();
-    info.streams_open = load.streams_open();
-    info.requests_pending = load.requests_pending();
-    slot->link->SetCosts(ReadCosts(load));
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      slot->info = info;
-    }
-    if (changed && on_change_) on_change_();
-    first = false;
+    (void)reader->Finish();
+    return error;
   }
   const absl::Status status = FromGrpcStatus(reader->Finish());
   if (!status.ok()) return status;
   return absl::UnavailableError("it ended the watch");
 }
 
-void WorkerPool::Publish(Slot* slot, const WorkerInfo& info) {
+absl::Status WorkerPool::TakeReport(Slot* slot,
+                                    const v1::WatchResponse& report) {
+  slot->link->tracker().OnReport(ReadLoad(report));
+  slot->link->SetCosts(ReadCosts(report));
+  bool changed = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    slot->info = info;
+    for (WorkerInfo& model : slot->models) {
+      changed |= model.draining != report.draining();
+      model.draining = report.draining();
+    }
   }
-  spdlog::info("{} worker {} is usable: model {} ({}, context {}, {})",
-               RoleName(slot->role), slot->address, info.model_id,
-               info.numerics, info.context_max, info.fingerprint);
-  ReportMismatches(slot);
-  if (on_change_) on_change_();
+  if (changed) Changed();
+  const int64_t generation = report.models_generation();
+  const int64_t described = std::exchange(slot->models_generation, generation);
+  // The first report comes after Describe and may tell of a change in between.
+  if (generation == described) return absl::OkStatus();
+  return DescribeAndPublish(slot);
 }
 
 void WorkerPool::MarkGone(Slot* slot) {
   bool was_usable = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    was_usable = slot->info.usable;
-    slot->info.usable = false;
+    for (WorkerInfo& model : slot->models) {
+      was_usable |= model.usable;
+      model.usable = false;
+    }
   }
-  if (was_usable && on_change_) on_change_();
+  slot->link->tracker().Forget();
+  if (was_usable) Changed();
 }
 
-// Logs each draft worker whose vocabulary is no target's; the router does not
+// Logs each draft model whose vocabulary is no target's; the router does not
 // use it.
 void WorkerPool::ReportMismatches(Slot* slot) {
-  std::vector<Slot*> drafts;
+  std::vector<DraftModel> drafts;
   WorkerInfo target;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     std::set<std::string> vocabularies;
-    for (const std::unique_ptr<Slot>& it : slots_) {
-      if (it->role != WorkerRole::kTarget || !it->info.usable) continue;
-      vocabularies.insert(it->info.vocabulary_fingerprint);
-      target = it->info;
+    for (const WorkerInfo& model : table_->workers()) {
+      if (model.role != WorkerRole::kTarget || !model.usable) continue;
+      vocabularies.insert(model.vocabulary_fingerprint);
+      target = model;
     }
     if (vocabularies.empty()) return;
-    for (const std::unique_ptr<Slot>& it : slots_) {
-      const std::string& own = it->info.vocabulary_fingerprint;
-      if (it->role == WorkerRole::kDraft && it->info.usable &&
-          !vocabularies.contains(own) &&
-          reported_.emplace(own, target.vocabulary_fingerprint).second) {
-        drafts.push_back(it.get());
+    for (const std::shared_ptr<Slot>& draft : groups_[1].slots) {
+      for (const WorkerInfo& model : draft->models) {
+        const std::string& own = model.vocabulary_fingerprint;
+        if (model.usable && !vocabularies.contains(own) &&
+            reported_.emplace(own, target.vocabulary_fingerprint).second) {
+          drafts.push_back({.slot = draft, .info = model});
+        }
       }
     }
   }
-  for (Slot* draft : drafts) ReportMismatch(slot, draft, target);
+  for (const DraftModel& draft : drafts) ReportMismatch(slot, draft, target);
 }
 
-void WorkerPool::ReportMismatch(Slot* slot, Slot* draft,
+void WorkerPool::ReportMismatch(Slot* slot, const DraftModel& draft,
                                 const WorkerInfo& target) {
-  TokenizerSource source{.stub = draft->stub.get(),
-                         .address = draft->address,
-                         .model_id = "",
-                         .fingerprint = "",
-                         .vocabulary_fingerprint = ""};
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    source.model_id = draft->info.model_id;
-    source.fingerprint = draft->info.fingerprint;
-    source.vocabulary_fingerprint = draft->info.vocabulary_fingerprint;
-  }
+  const TokenizerSource source{
+      .stub = draft.slot->stub.get(),
+      .address = draft.info.address,
+      .model_id = draft.info.model_id,
+      .fingerprint = draft.info.fingerprint,
+      .vocabulary_fingerprint = draft.info.vocabulary_fingerprint};
   CallScope call(this, slot);
   call.SetDeadline(kTokenizerDeadline);
   const auto tokenizer = tokenizers_->Fetch(source, call.context());
@@ -333,7 +511,7 @@ void WorkerPool::ReportMismatch(Slot* slot, Slot* draft,
   spdlog::error(
       "draft worker {} is not used: its vocabulary is not that of target "
       "worker {} (model {}): {}",
-      draft->address, target.address, target.model_id,
+      draft.info.address, target.address, target.model_id,
       std::string(status.message()));
 }
 

@@ -1,10 +1,12 @@
-// The workers of the static address lists: connects to each in the background,
-// learns what it is, watches its load, and tries again when it is gone. Owned
-// by the server.
+// The workers of the address lists: connects to each in the background, learns
+// what it is, watches its load, and tries again when it is gone. DNS names in
+// the lists are looked up again and again; workers come and go with their
+// addresses. Owned by the server.
 //
 // Each worker has one thread of its own here that blocks on the worker's
-// management calls (Describe, GetTokenizer, Watch); no turn runs on it. What
-// it learns is published as an immutable WorkerInfo, which any thread may read.
+// management calls (Describe, GetTokenizer, Watch); one more looks up names. No
+// turn runs on them. What they learn is published as an immutable WorkerTable,
+// loads and costs at the workers' links, which any thread may read.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_WORKER_POOL_H_
 #define TANDEM_SERVICES_COORDINATOR_WORKER_POOL_H_
@@ -24,47 +26,32 @@
 #include <vector>
 
 #include "engine/base/status.h"
-#include "engine/tokenizer/tokenizer.h"
+#include "services/coordinator/address_book.h"
 #include "services/coordinator/event_loop.h"
+#include "services/coordinator/resolver.h"
 #include "services/coordinator/tokenizer_cache.h"
 #include "services/coordinator/worker_link.h"
+#include "services/coordinator/worker_table.h"
 #include "tandem/v1/worker.grpc.pb.h"
 
 namespace tandem {
 
-// Addresses of one list; each costs a thread and a channel.
-inline constexpr size_t kWorkersMax = 256;
-
-enum class WorkerRole { kDraft, kTarget };
-
-// What is known of a worker now. Immutable.
-struct WorkerInfo {
-  std::string address;
-  WorkerRole role = WorkerRole::kTarget;
-  bool usable = false;  // described, watched, its tokenizer is here
-  bool draining = false;
-  // Of its model; as last known where it is gone.
-  std::string model_id;
-  std::string fingerprint;
-  std::string vocabulary_fingerprint;
-  std::string numerics;
-  Position context_max = 0;
-  int vocab_size = 0;
-  std::shared_ptr<const Tokenizer> tokenizer;  // null: never seen
-  // Load that the worker told last.
-  int streams_open = 0;
-  int requests_pending = 0;
-  // For opening streams, and how many this process has open.
-  std::shared_ptr<WorkerLink> link;
-  int own_streams = 0;
-};
+// Models of one worker; more are not used.
+inline constexpr int kWorkerModelsMax = 64;
+inline constexpr std::chrono::milliseconds kResolveIntervalMin(100);
 
 struct WorkerPoolOptions {
+  // Addresses, and DNS names as dns:///NAME:PORT; AddressBook::Parse takes
+  // them.
   std::vector<std::string> targets;
   std::vector<std::string> drafts;
   // Between tries to reach a worker: doubled up to the maximum, with jitter.
   MonotonicDuration backoff_min = std::chrono::milliseconds(100);
   MonotonicDuration backoff_max = std::chrono::seconds(5);
+  // Between looking up the names, with jitter.
+  MonotonicDuration resolve_interval = std::chrono::seconds(5);
+  // Outlives the pool; null: the system's.
+  Resolver* resolver = nullptr;
 };
 
 class GrpcWorkerLink;
@@ -87,51 +74,97 @@ class WorkerPool {
   }
   // Once.
   void Start();
-  // Ends the threads; no turn may be running.
+  // Ends the threads, after a lookup under way; no turn may be running.
   void Stop();
 
-  // Copies, in the order of the lists; any thread.
-  std::vector<WorkerInfo> Workers() const;
+  // Targets first, in the order of the lists; any thread.
+  std::shared_ptr<const WorkerTable> Workers() const;
+  // Streams of this process at all workers, those that left the lists too.
+  int own_streams() const;
+  // Workers that have left the lists and still have streams of this process.
+  int leaving() const;
 
  private:
-  // One address. The thread owns what is not guarded.
+  // One address. Its thread owns what is not guarded.
   struct Slot {
-    std::string address;
+    NamedAddress address;
     WorkerRole role = WorkerRole::kTarget;
     std::shared_ptr<grpc::Channel> channel;
     std::unique_ptr<v1::WorkerService::Stub> stub;
     std::shared_ptr<GrpcWorkerLink> link;
     std::thread thread;
-    WorkerInfo info;                         // guarded by mutex_
-    grpc::ClientContext* context = nullptr;  // call to cancel; by mutex_
+    int64_t models_generation = 0;  // of the last Describe
+    // Guarded by mutex_:
+    std::vector<WorkerInfo> models;        // one without a name before Describe
+    std::set<grpc::ClientContext*> calls;  // to cancel
+    bool leaving = false;  // not in the lists any more: no new streams
+    bool ending = false;   // its thread ends
+    bool ended = false;    // has ended
+  };
+  // One role's addresses and those who have them.
+  struct Group {
+    WorkerRole role = WorkerRole::kTarget;
+    AddressBook book;                          // the resolving thread's
+    std::vector<std::shared_ptr<Slot>> slots;  // guarded by mutex_
   };
 
+  struct DraftModel {
+    std::shared_ptr<Slot> slot;
+    WorkerInfo info;
+  };
+
+  void AddGroup(WorkerRole role, const std::vector<std::string>& items);
+  std::shared_ptr<Slot> MakeSlot(const NamedAddress& address, WorkerRole role);
+  void StartSlot(const std::shared_ptr<Slot>& slot);
+
+  // The resolving thread.
+  void Resolve();
+  void ResolveGroup(Group* group);
+  // Makes slots what the book says: new ones start, others leave.
+  void Reconcile(Group* group);
+  // Ends slots that have left and have no streams; forgets those that ended.
+  void EndLeaving(Group* group);
+
+  // A slot's thread.
   void Manage(Slot* slot);
   // Until the worker is lost; OK never.
   absl::Status Serve(Slot* slot);
-  absl::StatusOr<WorkerInfo> Describe(Slot* slot);
+  absl::Status DescribeAndPublish(Slot* slot);
+  absl::StatusOr<std::vector<WorkerInfo>> Describe(Slot* slot);
+  absl::StatusOr<WorkerInfo> DescribeModel(Slot* slot,
+                                           const v1::WorkerModel& model);
   absl::Status Watch(Slot* slot);
-  void Publish(Slot* slot, const WorkerInfo& info);
+  absl::Status TakeReport(Slot* slot, const v1::WatchResponse& report);
   void MarkGone(Slot* slot);
   void ReportMismatches(Slot* slot);
-  void ReportMismatch(Slot* slot, Slot* draft, const WorkerInfo& target);
-  bool Stopping() const;
-  // Sleeps; false when the pool stops.
-  bool Wait(MonotonicDuration duration);
+  void ReportMismatch(Slot* slot, const DraftModel& draft,
+                      const WorkerInfo& target);
+  bool Ending(const Slot& slot) const;
+  // Sleeps; false when the pool stops or `slot` (null: none) ends.
+  bool Wait(MonotonicDuration duration, const Slot* slot);
+
+  // Publishes a new table; mutex_ is held.
+  void UpdateTable();
+  void Changed();
 
   class CallScope;
 
   const WorkerPoolOptions options_;
   const std::shared_ptr<grpc::ChannelCredentials> credentials_;
   TokenizerCache* const tokenizers_;
+  SystemResolver system_resolver_;
+  Resolver* const resolver_;
   absl::AnyInvocable<void()> on_change_;
 
   mutable std::mutex mutex_;
-  std::condition_variable stop_wake_;
+  std::condition_variable wake_;
   bool stopping_ = false;  // guarded by mutex_
   // Pairs of vocabulary fingerprints that were logged; guarded by mutex_.
   std::set<std::pair<std::string, std::string>> reported_;
-  std::vector<std::unique_ptr<Slot>> slots_;  // fixed after construction
+  std::vector<Group> groups_;          // targets, drafts
+  std::set<std::string> models_seen_;  // of targets ever; guarded by mutex_
+  std::shared_ptr<const WorkerTable> table_;  // guarded by mutex_
+  std::thread resolving_;
 };
 
 }  // namespace tandem

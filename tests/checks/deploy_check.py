@@ -205,19 +205,20 @@ class Manifests:
                        container, values)
 
     def addresses(self, workload, role, text):
-        """The list names each pod that the pool's autoscaler may start."""
+        """The flag names the pool's headless service."""
         pool = self.named(WORKLOADS, f"tandem-{role}")
-        scaler = self.named(("HorizontalPodAutoscaler",), f"tandem-{role}")
-        if not pool or not scaler:
+        if not pool:
             self.add(workload, f"there is no pool tandem-{role}")
             return
-        service = pool["spec"].get("serviceName")
+        name = pool["spec"].get("serviceName")
+        service = self.named(("Service",), name)
+        if not service or service["spec"].get("clusterIP") != "None":
+            self.add(workload, f"service {name} is not headless: its name has "
+                     "one address, not one for each pod")
         port = pool["spec"]["template"]["spec"]["containers"][0]["ports"][0]
-        want = [f"tandem-{role}-{i}.{service}.{self.namespace}.svc:"
-                f"{port['containerPort']}"
-                for i in range(scaler["spec"]["maxReplicas"])]
-        if text.split(",") != want:
-            self.add(workload, f"--{role} is {text}, not {','.join(want)}")
+        want = f"dns:///{name}.{self.namespace}.svc:{port['containerPort']}"
+        if text != want:
+            self.add(workload, f"--{role} is {text}, not {want}")
 
     def selector(self, document):
         spec = document["spec"]

@@ -75,13 +75,12 @@ class ManifestsTest(unittest.TestCase):
         self.assert_found("startupProbe asks for 'tandem.ready'")
 
     def test_addresses(self):
-        scaler = self.get("HorizontalPodAutoscaler", "tandem-draft")
-        scaler["spec"]["maxReplicas"] = 5
-        self.assert_found("--draft is")
+        del self.get("Service", "tandem-draft")["spec"]["clusterIP"]
+        self.assert_found("service tandem-draft is not headless")
         self.setUp()
         self.change(self.container(kind="Deployment",
                                    name="tandem-coordinator"),
-                    "tandem-target-3", "tandem-target-7")
+                    "target.tandem.svc:7071", "target.tandem.svc:7072")
         self.assert_found("--target is")
 
     def test_autoscaler(self):

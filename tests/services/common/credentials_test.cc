@@ -52,11 +52,14 @@ class TlsTest : public ::testing::Test {
   }
 
   // One call over a new channel.
-  grpc::Status Call(const ChannelTlsFiles& tls) {
+  grpc::Status Call(const ChannelTlsFiles& tls,
+                    const std::string& server_name = "") {
     const auto credentials = MakeChannelCredentials(tls);
     EXPECT_TRUE(credentials.ok()) << credentials.status();
     const auto channel =
-        MakeChannel(absl::StrCat("127.0.0.1:", port_), *credentials);
+        MakeChannel(NamedAddress{.address = absl::StrCat("127.0.0.1:", port_),
+                                 .server_name = server_name},
+                    *credentials);
     const auto stub = v1::WorkerService::NewStub(channel);
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() +
@@ -100,6 +103,15 @@ TEST_F(TlsTest, ServerCertificate) {
             grpc::StatusCode::UNAVAILABLE);
   // Plaintext to a TLS port.
   EXPECT_EQ(Call({}).error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+// An address that a name resolved to: the certificate must have the name.
+TEST_F(TlsTest, ServerCertificateOfAName) {
+  Serve(Server("server"));
+  const grpc::Status status = Call(Client("ca"), "localhost");
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(Call(Client("ca"), "elsewhere").error_code(),
+            grpc::StatusCode::UNAVAILABLE);
 }
 
 TEST_F(TlsTest, MutualTls) {

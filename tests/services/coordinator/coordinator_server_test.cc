@@ -97,6 +97,19 @@ TEST_F(CoordinatorServerTest, IsReadyWhileItHasATarget) {
   WaitFor([this] { return !server_->ready(); });
 }
 
+TEST_F(CoordinatorServerTest, FindsWorkersByName) {
+  target_ = std::make_unique<FakeWorker>();
+  const std::string& address = target_->address();
+  CoordinatorOptions options = Options();
+  options.workers.targets = {absl::StrCat(
+      "dns:///127.0.0.1:", address.substr(address.rfind(':') + 1))};
+  StartCoordinator(options);
+  WaitFor([this] { return server_->ready(); });
+  const Outcome outcome = Generate(Request("w1 w2", 50));
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status.error_message();
+  ExpectPlain(outcome, PromptOf("w1 w2"), 50);
+}
+
 TEST_F(CoordinatorServerTest, LosingTheDrafterDoesNotChangeTheText) {
   StartAll();
   draft_->service().fail_after = 7;
@@ -266,6 +279,14 @@ TEST_F(CoordinatorServerTest, ABadConfigurationIsAnError) {
             absl::StatusCode::kInvalidArgument);
   options = Options();
   options.workers.drafts.resize(kWorkersMax + 1, "unix:/nonexistent");
+  EXPECT_EQ(CoordinatorServer::Start(options).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  options = Options();
+  options.workers.targets = {"dns:///name-without-port"};
+  EXPECT_EQ(CoordinatorServer::Start(options).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  options = Options();
+  options.workers.resolve_interval = std::chrono::milliseconds(1);
   EXPECT_EQ(CoordinatorServer::Start(options).status().code(),
             absl::StatusCode::kInvalidArgument);
   options = Options();

@@ -126,6 +126,7 @@ std::unique_ptr<WorkerStream> FakeLink::Open(
 
 std::optional<WorkerChoice> FakeDirectory::PickTarget(
     const TargetQuery& query) {
+  last_target = query.need.last_worker;
   std::optional<WorkerChoice> choice;
   for (const auto& [name, entry] : targets) {
     if (!entry.up || entry.fingerprint != query.fingerprint) continue;
@@ -145,6 +146,7 @@ std::optional<WorkerChoice> FakeDirectory::PickTarget(
 
 std::optional<WorkerChoice> FakeDirectory::PickDrafter(
     const DrafterQuery& query) {
+  last_drafter = query.need.last_worker;
   for (const auto& [name, entry] : drafters) {
     if (!entry.up || entry.context_max <= query.context_min) continue;
     return WorkerChoice{.link = entry.link,
@@ -155,6 +157,10 @@ std::optional<WorkerChoice> FakeDirectory::PickDrafter(
                         .context_max = entry.context_max};
   }
   return std::nullopt;
+}
+
+void FakeDirectory::OnComputed(const ComputedSequence& sequence) {
+  computed[sequence.worker] = sequence.tokens.size();
 }
 
 }  // namespace tandem

@@ -49,6 +49,11 @@ class FakeLink : public WorkerLink {
       std::optional<MonotonicTime> deadline) override;
 
   std::shared_ptr<const WorkerCosts> costs() const override { return reported; }
+  WorkerLoad load() const override {
+    WorkerLoad load;
+    load.streams = streams;
+    return load;
+  }
 
   FakeFaults faults;
   std::shared_ptr<const WorkerCosts> reported;
@@ -78,6 +83,7 @@ class FakeDirectory : public WorkerDirectory {
  public:
   std::optional<WorkerChoice> PickTarget(const TargetQuery& query) override;
   std::optional<WorkerChoice> PickDrafter(const DrafterQuery& query) override;
+  void OnComputed(const ComputedSequence& sequence) override;
 
   struct Entry {
     std::shared_ptr<FakeLink> link;
@@ -87,6 +93,10 @@ class FakeDirectory : public WorkerDirectory {
   };
   std::map<std::string, Entry> targets;
   std::map<std::string, Entry> drafters;
+  // What was asked and told last.
+  LastWorker last_target;
+  LastWorker last_drafter;
+  std::map<std::string, size_t> computed;  // tokens by worker
 };
 
 }  // namespace tandem

@@ -41,33 +41,69 @@ class TokenizerReactor
   v1::GetTokenizerResponse response_;
 };
 
-// One report, then open until the client or the server ends it.
-class WatchReactor : public grpc::ServerWriteReactor<v1::WatchResponse> {
+}  // namespace
+
+// A report at once and at each change, until the client or the server ends it.
+class FakeWatchReactor : public grpc::ServerWriteReactor<v1::WatchResponse> {
  public:
-  explicit WatchReactor(const FakeWorkerService& service) {
-    response_.set_streams_open(service.streams.load());
-    response_.set_draining(service.draining.load());
-    response_.set_kv_pages_free(100);
-    response_.set_kv_pages_total(100);
+  explicit FakeWatchReactor(FakeWorkerService* service) : service_(service) {
+    {
+      const std::lock_guard<std::mutex> lock(service_->mutex_);
+      service_->watchers_.insert(this);
+    }
+    Report();
+  }
+  void Report() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    again_ = writing_;
+    if (!writing_ && !finished_) Write();
+  }
+  void OnWriteDone(bool ok) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    writing_ = false;
+    if (ok && !finished_ && std::exchange(again_, false)) Write();
+  }
+  void OnCancel() override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    finished_ = true;
+    Finish(grpc::Status::CANCELLED);
+  }
+  void OnDone() override {
+    {
+      const std::lock_guard<std::mutex> lock(service_->mutex_);
+      service_->watchers_.erase(this);
+    }
+    delete this;
+  }
+
+ private:
+  void Write() {
+    response_.Clear();
+    response_.set_streams_open(service_->streams.load());
+    response_.set_draining(service_->draining.load());
+    response_.set_kv_pages_free(100000);
+    response_.set_kv_pages_total(100000);
     response_.set_kv_page_tokens(16);
+    response_.set_models_generation(service_->models_generation.load());
     // Rows cost little, drafting less; two of the rows are out of order.
-    const bool is_draft = service.options().role == v1::WORKER_ROLE_DRAFT;
+    const bool is_draft = service_->options().role == v1::WORKER_ROLE_DRAFT;
     for (const int rows : {1, 4, 4, 2, 8}) {
       v1::StepCost* const cost = response_.add_step_costs();
       cost->set_rows(rows);
       cost->set_step_us((is_draft ? 0 : 100) + rows);
     }
     response_.set_sequences_per_step(2.5);
+    writing_ = true;
     StartWrite(&response_);
   }
-  void OnCancel() override { Finish(grpc::Status::CANCELLED); }
-  void OnDone() override { delete this; }
 
- private:
+  FakeWorkerService* const service_;
+  std::mutex mutex_;
   v1::WatchResponse response_;
+  bool writing_ = false;
+  bool again_ = false;
+  bool finished_ = false;
 };
-
-}  // namespace
 
 class FakeDecodeReactor
     : public grpc::ServerBidiReactor<v1::DecodeRequest, v1::DecodeResponse> {
@@ -227,18 +263,26 @@ void FakeWorkerService::Release() {
   for (FakeDecodeReactor* reactor : held) reactor->AnswerHeld();
 }
 
+void FakeWorkerService::Report() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (FakeWatchReactor* watcher : watchers_) watcher->Report();
+}
+
 grpc::ServerUnaryReactor* FakeWorkerService::Describe(
     grpc::CallbackServerContext* context,
     const v1::DescribeRequest* /*request*/, v1::DescribeResponse* response) {
   response->set_version("test");
   response->set_role(options_.role);
-  v1::WorkerModel& model = *response->add_models();
-  model.set_model_id(options_.model_id);
-  model.set_fingerprint(options_.fingerprint);
-  model.set_vocabulary_fingerprint(vocabulary_);
-  model.set_numerics("f32");
-  model.set_context_max(options_.context_max);
-  model.set_vocab_size(FakeTokenizer()->vocab_size());
+  for (int i = 1; i <= models.load(); ++i) {
+    const std::string suffix = i == 1 ? "" : absl::StrCat("-", i);
+    v1::WorkerModel& model = *response->add_models();
+    model.set_model_id(options_.model_id + suffix);
+    model.set_fingerprint(options_.fingerprint + suffix);
+    model.set_vocabulary_fingerprint(vocabulary_);
+    model.set_numerics("f32");
+    model.set_context_max(options_.context_max);
+    model.set_vocab_size(FakeTokenizer()->vocab_size());
+  }
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   reactor->Finish(grpc::Status::OK);
   return reactor;
@@ -253,7 +297,7 @@ FakeWorkerService::GetTokenizer(grpc::CallbackServerContext* /*context*/,
 grpc::ServerWriteReactor<v1::WatchResponse>* FakeWorkerService::Watch(
     grpc::CallbackServerContext* /*context*/,
     const v1::WatchRequest* /*request*/) {
-  return new WatchReactor(*this);
+  return new FakeWatchReactor(this);
 }
 
 grpc::ServerBidiReactor<v1::DecodeRequest, v1::DecodeResponse>*

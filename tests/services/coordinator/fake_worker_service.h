@@ -28,6 +28,7 @@ struct FakeWorkerOptions {
 };
 
 class FakeDecodeReactor;
+class FakeWatchReactor;
 
 class FakeWorkerService final : public v1::WorkerService::CallbackService {
  public:
@@ -63,17 +64,24 @@ class FakeWorkerService final : public v1::WorkerService::CallbackService {
   std::string last_traceparent();
   // Of the Decode stream that was opened last.
   v1::OpenSequence last_open();
+  // Models that it has: the options' one, then fake-2, fake-3 and so on.
+  std::atomic<int> models{1};
+  std::atomic<int64_t> models_generation{0};
+  // Tells those that watch how things stand.
+  void Report();
 
  private:
   const FakeWorkerOptions options_;
   const std::string image_;
   friend class FakeDecodeReactor;
+  friend class FakeWatchReactor;
 
   std::string vocabulary_;
   std::mutex mutex_;
-  std::string last_traceparent_;       // guarded by mutex_
-  std::set<FakeDecodeReactor*> held_;  // guarded by mutex_
-  v1::OpenSequence last_open_;         // guarded by mutex_
+  std::string last_traceparent_;          // guarded by mutex_
+  v1::OpenSequence last_open_;            // guarded by mutex_
+  std::set<FakeDecodeReactor*> held_;     // guarded by mutex_
+  std::set<FakeWatchReactor*> watchers_;  // guarded by mutex_
 };
 
 // The service, listening.

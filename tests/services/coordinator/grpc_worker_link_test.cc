@@ -17,7 +17,7 @@ class GrpcWorkerLinkTest : public ::testing::Test, public WorkerStreamEvents {
   GrpcWorkerLinkTest() { Connect(worker_->address()); }
   ~GrpcWorkerLinkTest() override {
     stream_.reset();
-    RunUntil([this] { return link_->streams() == 0; });
+    RunUntil([this] { return link_->tracker().own_streams() == 0; });
   }
 
   void Connect(const std::string& address) {
@@ -94,7 +94,7 @@ TEST_F(GrpcWorkerLinkTest, CarriesRequestsAndAnswers) {
   ASSERT_FALSE(verified_->tokens.empty());
   EXPECT_EQ(verified_->tokens[0].id, FakeTargetToken({1, 260}));
   EXPECT_EQ(verified_->compute_us, 1);
-  EXPECT_EQ(link_->streams(), 1);
+  EXPECT_EQ(link_->tracker().own_streams(), 1);
 }
 
 TEST_F(GrpcWorkerLinkTest, TellsWhoseTurnItIsAndHowLongItMayWait) {
@@ -117,7 +117,8 @@ TEST_F(GrpcWorkerLinkTest, DestroyingAStreamEndsTheCall) {
   EXPECT_EQ(worker_->service().streams, 1);
   stream_.reset();
   RunUntil([this] {
-    return link_->streams() == 0 && worker_->service().streams == 0;
+    return link_->tracker().own_streams() == 0 &&
+           worker_->service().streams == 0;
   });
   EXPECT_FALSE(closed_.has_value());
 }
@@ -125,11 +126,11 @@ TEST_F(GrpcWorkerLinkTest, DestroyingAStreamEndsTheCall) {
 TEST_F(GrpcWorkerLinkTest, AStreamMayBeDestroyedAtOnceAndInItsCallbacks) {
   Open();
   stream_.reset();
-  RunUntil([this] { return link_->streams() == 0; });
+  RunUntil([this] { return link_->tracker().own_streams() == 0; });
   destroy_in_callback_ = true;
   Open();
   stream_->Verify({.position = 1, .tokens = {260}, .draft = {}});
-  RunUntil([this] { return link_->streams() == 0; });
+  RunUntil([this] { return link_->tracker().own_streams() == 0; });
   EXPECT_TRUE(verified_.has_value());
 }
 

@@ -44,7 +44,7 @@ class TurnRunnerFixture : public ::testing::Test, public TurnListener {
 
   void Make() {
     runner_ =
-        std::make_unique<TurnRunner>(&loop_, &directory_, limits_,
+        std::make_unique<TurnRunner>(&loop_, workers_, limits_,
                                      TurnSetup{.session_id = "session",
                                                .tenant = "tenant",
                                                .number = 3,
@@ -53,16 +53,15 @@ class TurnRunnerFixture : public ::testing::Test, public TurnListener {
                                                .spec = spec_,
                                                .timeout = timeout_,
                                                .controller = learned_,
+                                               .last_drafter = last_drafter_,
                                                .trace = trace_,
                                                .observer = observer_});
     runner_->SetListener(this);
   }
   void Start() {
     Make();
-    runner_->Start(*directory_.PickTarget({.model_id = "fake",
-                                           .fingerprint = "fp",
-                                           .vocabulary_fingerprint = "",
-                                           .avoid = {}}));
+    runner_->Start(
+        *workers_->PickTarget({.model_id = "fake", .fingerprint = "fp"}));
   }
 
   void OnTurnChanged() override {
@@ -131,11 +130,13 @@ class TurnRunnerFixture : public ::testing::Test, public TurnListener {
   FakeClock clock_;
   EventLoop loop_;
   FakeDirectory directory_;
+  WorkerDirectory* workers_ = &directory_;
   FakeLink* drafter_ = nullptr;
   TurnLimits limits_;
   TurnSpec spec_;
   std::optional<MonotonicDuration> timeout_;
   DraftController learned_;
+  LastWorker last_drafter_;
   std::optional<TraceContext> trace_;
   TurnObserver* observer_ = nullptr;
   std::unique_ptr<TurnRunner> runner_;

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "engine/base/error_reason.h"
+#include "services/coordinator/router.h"
 #include "tests/services/coordinator/turn_runner_fixture.h"
 
 namespace tandem {
@@ -161,6 +162,74 @@ TEST_F(TurnRunnerTest, GoesOnAtAnotherTargetWithTheCommittedTokens) {
   ExpectPlain();
   EXPECT_GE(second->last_open.tokens.size(), spec_.prompt.size() + 20);
   EXPECT_EQ(second->last_open.generated_from, 3);
+}
+
+// The real router over two workers: a worker that drains keeps the turn until
+// it ends the stream; then the turn goes on at the other, and no new one comes.
+TEST_F(TurnRunnerTest, ATurnLeavesADrainingWorkerAtTheEndOfItsDrain) {
+  std::vector<std::shared_ptr<FakeLink>> links;
+  std::vector<WorkerInfo> workers;
+  for (const char* address : {"a", "b"}) {
+    links.push_back(std::make_shared<FakeLink>(seed_++, "fp"));
+    WorkerInfo worker;
+    worker.address = address;
+    worker.usable = true;
+    worker.model_id = "fake";
+    worker.fingerprint = "fp";
+    worker.vocabulary_fingerprint = "vocabulary";
+    worker.context_max = 100000;
+    worker.link = links.back();
+    workers.push_back(std::move(worker));
+  }
+  workers[1].draining = true;
+  spec_.options.ignore_eos = true;  // long enough
+  Router router([&] { return std::make_shared<WorkerTable>(workers); }, 1);
+  workers_ = &router;
+  Start();
+  RunUntil([this] { return tokens_.size() > 20; });
+  EXPECT_EQ(links[0]->streams, 1);
+  workers[0].draining = true;
+  workers[1].draining = false;
+  RunUntil([this] { return tokens_.size() > 40; });
+  EXPECT_EQ(links[0]->opened, 1);
+  EXPECT_EQ(links[0]->streams, 1);
+  EXPECT_EQ(links[1]->opened, 0);
+  links[0]->faults.close = 1000;
+  links[0]->faults.close_status =
+      MakeError(absl::StatusCode::kUnavailable,
+                {.reason = kReasonDraining, .violations = {}}, "drained");
+  RunToEnd();
+  ExpectPlain();
+  EXPECT_EQ(links[0]->opened, 1);
+  EXPECT_EQ(links[1]->opened, 1);
+  EXPECT_EQ(links[0]->streams + links[1]->streams, 0);
+  EXPECT_GT(links[1]->last_open.tokens.size(), spec_.prompt.size() + 40);
+  EXPECT_EQ(runner_->last_target().name, "b");
+  tokens_.clear();
+  Start();
+  EXPECT_EQ(links[0]->opened, 1);
+  EXPECT_EQ(links[1]->opened, 2);
+  runner_.reset();
+}
+
+TEST_F(TurnRunnerTest, TellsWhoHasTheTokensOfATurn) {
+  last_drafter_ = {.name = "d0", .tokens = 2};
+  Start();
+  EXPECT_EQ(directory_.last_drafter.name, "d0");
+  EXPECT_EQ(directory_.computed.at("t1"), spec_.prompt.size());
+  RunToEnd();
+  const size_t all = spec_.prompt.size() + tokens_.size();
+  EXPECT_EQ(directory_.computed.at("t1"), all);
+  EXPECT_EQ(directory_.computed.at("d1"), all);
+  EXPECT_EQ(runner_->last_target().name, "t1");
+  EXPECT_EQ(runner_->last_target().tokens, static_cast<Position>(all));
+  EXPECT_EQ(runner_->last_drafter().name, "d1");
+  // One that was lost has nothing any more.
+  tokens_.clear();
+  target()->faults.close = 1000;
+  Start();
+  RunUntil([this] { return runner_->last_target().name.empty(); });
+  EXPECT_EQ(runner_->last_target().name, "");
 }
 
 TEST_F(TurnRunnerTest, NeverGoesToAnotherFingerprint) {

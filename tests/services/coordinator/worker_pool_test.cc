@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <functional>
+#include <mutex>
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
@@ -35,6 +36,44 @@ class LogCapture {
   std::ostringstream stream_;
 };
 
+// Says what the test says.
+class FakeResolver : public Resolver {
+ public:
+  absl::StatusOr<std::vector<std::string>> Resolve(
+      const DnsName& name) override {
+    EXPECT_EQ(name, (DnsName{.host = "pool", .port = "7"}));
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ++lookups_;
+    return answer_;
+  }
+  void Set(absl::StatusOr<std::vector<std::string>> answer) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    answer_ = std::move(answer);
+  }
+  int lookups() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return lookups_;
+  }
+
+ private:
+  std::mutex mutex_;
+  absl::StatusOr<std::vector<std::string>> answer_ = std::vector<std::string>();
+  int lookups_ = 0;
+};
+
+// Nobody listens.
+class NoEvents : public WorkerStreamEvents {
+ public:
+  void OnOpened(const StreamTag& /*tag*/,
+                const std::string& /*fingerprint*/) override {}
+  void OnProposed(const StreamTag& /*tag*/,
+                  ProposedTokens /*proposed*/) override {}
+  void OnVerified(const StreamTag& /*tag*/,
+                  VerifiedTokens /*verified*/) override {}
+  void OnClosed(const StreamTag& /*tag*/,
+                const absl::Status& /*status*/) override {}
+};
+
 class WorkerPoolTest : public ::testing::Test {
  protected:
   void Start(std::vector<std::string> targets,
@@ -48,12 +87,34 @@ class WorkerPoolTest : public ::testing::Test {
     pool_->SetChangeListener([this] { ++changes_; });
     pool_->Start();
   }
-  WorkerInfo Worker(size_t index) { return pool_->Workers().at(index); }
+  WorkerInfo Worker(size_t index) {
+    return pool_->Workers()->workers().at(index);
+  }
+  // Targets of a name whose addresses `resolver_` tells.
+  void StartByName() {
+    pool_ = std::make_unique<WorkerPool>(
+        WorkerPoolOptions{.targets = {"dns:///pool:7"},
+                          .drafts = {},
+                          .backoff_min = std::chrono::milliseconds(5),
+                          .backoff_max = std::chrono::milliseconds(50),
+                          .resolve_interval = std::chrono::milliseconds(5),
+                          .resolver = &resolver_},
+        grpc::InsecureChannelCredentials(), &tokenizers_);
+    pool_->Start();
+  }
+  std::vector<std::string> UsableAddresses() {
+    std::vector<std::string> usable;
+    for (const WorkerInfo& worker : pool_->Workers()->workers()) {
+      if (worker.usable) usable.push_back(worker.address);
+    }
+    return usable;
+  }
   static void WaitFor(const std::function<bool()>& done) {
     while (!done()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 
   TokenizerCache tokenizers_;
+  FakeResolver resolver_;
   std::atomic<int> changes_{0};
   std::unique_ptr<WorkerPool> pool_;
 };
@@ -139,6 +200,125 @@ TEST_F(WorkerPoolTest, NamesTheTokenThatMakesADrafterUnfit) {
   EXPECT_THAT(log.text(),
               HasSubstr("draft worker " + draft.address() + " is not used"));
   EXPECT_THAT(log.text(), HasSubstr("last-other"));
+}
+
+TEST_F(WorkerPoolTest, KnowsAllModelsOfAWorkerAndTheirChanges) {
+  FakeWorker target;
+  target.service().models = 2;
+  Start({target.address()});
+  WaitFor([this] { return pool_->Workers()->models().size() == 2; });
+  const std::shared_ptr<const WorkerTable> table = pool_->Workers();
+  ASSERT_EQ(table->workers().size(), 2u);
+  EXPECT_EQ(table->workers()[0].model_id, "fake");
+  EXPECT_EQ(table->workers()[1].model_id, "fake-2");
+  EXPECT_EQ(table->workers()[1].fingerprint, "fingerprint-1-2");
+  EXPECT_EQ(table->workers()[0].link, table->workers()[1].link);
+  EXPECT_NE(table->workers()[1].tokenizer, nullptr);
+
+  target.service().models = 3;
+  target.service().models_generation = 7;
+  target.service().Report();
+  WaitFor([this] { return pool_->Workers()->models().size() == 3; });
+  target.service().models = 1;
+  target.service().models_generation = 8;
+  target.service().draining = true;
+  target.service().Report();
+  WaitFor([this] {
+    return pool_->Workers()->workers().size() == 1 && Worker(0).draining;
+  });
+  // Its workers had it: not a model that nobody knows.
+  EXPECT_EQ(pool_->Workers()->FindModel("fake-3").status().code(),
+            absl::StatusCode::kUnavailable);
+}
+
+TEST_F(WorkerPoolTest, TakesLoadsFromReports) {
+  FakeWorker target;
+  Start({target.address()});
+  WaitFor([this] { return Worker(0).usable; });
+  const WorkerInfo worker = Worker(0);
+  WaitFor([&worker] { return worker.link->load().kv_pages_total == 100000; });
+  target.service().streams = 3;
+  target.service().Report();
+  WaitFor([&worker] { return worker.link->load().streams == 3; });
+  target.service().streams = 0;
+}
+
+TEST_F(WorkerPoolTest, WorkersComeAndGoWithTheAddressesOfAName) {
+  FakeWorker one;
+  FakeWorker two;
+  resolver_.Set(std::vector<std::string>{one.address()});
+  StartByName();
+  WaitFor([this] { return UsableAddresses().size() == 1; });
+  resolver_.Set(std::vector<std::string>{two.address(), one.address()});
+  WaitFor([this] { return UsableAddresses().size() == 2; });
+  resolver_.Set(std::vector<std::string>{two.address()});
+  WaitFor([this] {
+    return UsableAddresses().size() == 1 && pool_->leaving() == 0;
+  });
+  EXPECT_EQ(UsableAddresses()[0], two.address());
+  // It comes back.
+  resolver_.Set(std::vector<std::string>{two.address(), one.address()});
+  WaitFor([this] { return UsableAddresses().size() == 2; });
+}
+
+TEST_F(WorkerPoolTest, KeepsItsWorkersWhileTheNameDoesNotResolve) {
+  LogCapture log;
+  FakeWorker one;
+  resolver_.Set(std::vector<std::string>{one.address()});
+  StartByName();
+  WaitFor([this] { return UsableAddresses().size() == 1; });
+  const auto look_up = [this] {
+    const int before = resolver_.lookups();
+    // The second one from here has seen what was set, and been dealt with.
+    WaitFor([this, before] { return resolver_.lookups() > before + 2; });
+  };
+  resolver_.Set(absl::UnavailableError("no name server"));
+  look_up();
+  EXPECT_EQ(UsableAddresses().size(), 1u);
+  resolver_.Set(std::vector<std::string>());
+  look_up();
+  EXPECT_EQ(UsableAddresses().size(), 1u);
+  pool_->Stop();
+  const std::string text = log.text();
+  const size_t told = text.find("no name server");
+  ASSERT_NE(told, std::string::npos);
+  EXPECT_EQ(text.find("addresses are kept", told + 60), std::string::npos);
+}
+
+TEST_F(WorkerPoolTest, AWorkerThatLeftIsDroppedWhenItsStreamsHaveEnded) {
+  FakeWorker one;
+  FakeWorker two;
+  resolver_.Set(std::vector<std::string>{one.address()});
+  StartByName();
+  WaitFor([this] { return UsableAddresses().size() == 1; });
+  EventLoop loop;
+  NoEvents events;
+  std::unique_ptr<WorkerStream> stream =
+      Worker(0).link->Open({.tag = {.session_id = "s"},
+                            .model_id = "fake",
+                            .fingerprint = "",
+                            .tokens = {1},
+                            .generated_from = 1,
+                            .tokens_max = 10,
+                            .options = {}},
+                           &loop, &events, std::nullopt);
+  WaitFor([&one] { return one.service().streams == 1; });
+  resolver_.Set(std::vector<std::string>{two.address()});
+  WaitFor([this, &two] {
+    return UsableAddresses() == std::vector<std::string>{two.address()};
+  });
+  const int before = resolver_.lookups();
+  WaitFor([this, before] { return resolver_.lookups() > before + 5; });
+  EXPECT_EQ(pool_->leaving(), 1);
+  EXPECT_EQ(pool_->own_streams(), 1);
+  EXPECT_EQ(one.service().streams, 1);
+  stream.reset();
+  WaitFor([this, &loop] {
+    loop.RunReady();
+    return pool_->own_streams() == 0 && pool_->leaving() == 0;
+  });
+  pool_->Stop();
+  loop.RunReady();
 }
 
 TEST_F(WorkerPoolTest, StopsWhileNothingAnswers) {

@@ -1,0 +1,67 @@
+#include "services/coordinator/resolver.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <memory>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+
+namespace tandem {
+namespace {
+
+struct FreeAddresses {
+  void operator()(addrinfo* list) const { freeaddrinfo(list); }
+};
+
+std::optional<std::string> ToText(const addrinfo& entry) {
+  char host[NI_MAXHOST];
+  char port[NI_MAXSERV];
+  if (getnameinfo(entry.ai_addr, entry.ai_addrlen, host, sizeof(host), port,
+                  sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+    return std::nullopt;
+  }
+  if (entry.ai_family == AF_INET6) return absl::StrCat("[", host, "]:", port);
+  return absl::StrCat(host, ":", port);
+}
+
+}  // namespace
+
+absl::StatusOr<std::optional<DnsName>> ParseDnsName(const std::string& item) {
+  if (!absl::StartsWith(item, kDnsPrefix)) return std::nullopt;
+  const std::string name = item.substr(sizeof(kDnsPrefix) - 1);
+  const size_t colon = name.rfind(':');
+  int port = 0;
+  if (colon == std::string::npos || colon == 0 ||
+      !absl::SimpleAtoi(name.substr(colon + 1), &port) || port < 1 ||
+      port > 65535) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", item, "\" is not ", kDnsPrefix,
+                     "NAME:PORT with a port of 1 to 65535"));
+  }
+  return DnsName{.host = name.substr(0, colon), .port = absl::StrCat(port)};
+}
+
+absl::StatusOr<std::vector<std::string>> SystemResolver::Resolve(
+    const DnsName& name) {
+  addrinfo hints = {};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  const int error =
+      getaddrinfo(name.host.c_str(), name.port.c_str(), &hints, &found);
+  if (error != 0) return absl::UnavailableError(gai_strerror(error));
+  const std::unique_ptr<addrinfo, FreeAddresses> list(found);
+  std::vector<std::string> addresses;
+  for (const addrinfo* it = list.get(); it != nullptr; it = it->ai_next) {
+    if (std::optional<std::string> text = ToText(*it)) {
+      addresses.push_back(*std::move(text));
+    }
+  }
+  return addresses;
+}
+
+}  // namespace tandem
