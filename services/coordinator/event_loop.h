@@ -26,6 +26,11 @@ namespace tandem {
 using MonotonicTime = std::chrono::steady_clock::time_point;
 using MonotonicDuration = std::chrono::steady_clock::duration;
 
+inline int64_t Micros(MonotonicDuration duration) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(duration)
+      .count();
+}
+
 class Clock {
  public:
   virtual ~Clock() = default;

@@ -13,14 +13,6 @@
 namespace tandem {
 namespace {
 
-// Rounds between looks at whether a deferred drafter can be afforded.
-constexpr int kOpeningEveryRounds = 16;
-
-int64_t Micros(MonotonicDuration duration) {
-  return std::chrono::duration_cast<std::chrono::microseconds>(duration)
-      .count();
-}
-
 // True where another worker, or the same one later, can not do better: the
 // request itself is at fault, or the model's numbers are.
 bool IsFatal(const absl::Status& status) {
@@ -93,42 +85,6 @@ void TurnRunner::Launch(std::optional<WorkerChoice> target) {
                          {.reason = kReasonNoWorker, .violations = {}},
                          "no target worker with the turn's fingerprint"));
   }
-}
-
-bool TurnRunner::OpenDrafter() {
-  if (!MayUseModel(setup_.spec.options)) return false;
-  const std::vector<TokenId> tokens = turn_->session_tokens();
-  const std::optional<WorkerChoice> drafter = directory_->PickDrafter(
-      {.vocabulary_fingerprint = vocabulary_fingerprint_,
-       .context_min = static_cast<Position>(tokens.size()),
-       .need = NeedOf(setup_.last_drafter, tokens)});
-  drafter_deferred_ = false;
-  if (!drafter.has_value()) return false;
-  // A fixed length is wanted whether it pays or not, and what is not known is
-  // found out.
-  const std::shared_ptr<const WorkerCosts> costs = drafter->link->costs();
-  if (!setup_.spec.options.draft_length.has_value() && costs != nullptr) {
-    const double prompt_us = costs->passes.At(kPromptRows) / kPromptRows *
-                             static_cast<double>(tokens.size());
-    if (!controller_.TakeOpening(prompt_us)) {
-      drafter_deferred_ = true;
-      return false;
-    }
-  }
-  OpenLane(*drafter, /*is_target=*/false, &drafter_);
-  return true;
-}
-
-void TurnRunner::OpenDeferredDrafter() {
-  if (--rounds_to_opening_ > 0) return;
-  rounds_to_opening_ = kOpeningEveryRounds;
-  if (drafter_deferred_ && OpenDrafter()) turn_->OnDrafterAttached();
-}
-
-DraftController TurnRunner::TakeController() {
-  DraftController taken = controller_;
-  controller_.AddOpeningCredit(-controller_.opening_credit_us());
-  return taken;
 }
 
 void TurnRunner::OpenLane(const WorkerChoice& worker, bool is_target,
@@ -300,95 +256,6 @@ void TurnRunner::SendPending() {
   }
 }
 
-void TurnRunner::SendPropose(ProposeAction propose) {
-  const Position end =
-      propose.position + static_cast<Position>(propose.tokens.size());
-  // A drafter with a smaller context only ends drafting.
-  const Position room = drafter_.context_max - end;
-  if (room < 1) return LoseDrafter();
-  propose.draft_length =
-      static_cast<int>(std::min<Position>(propose.draft_length, room));
-  // Where the first request follows `open`, the prompt is run first.
-  const Position prefill = drafter_.opened ? 0 : end;
-  drafter_.outstanding = true;
-  drafter_.expected = end;
-  drafter_.sent_at = loop_->Now();
-  drafter_.rows = static_cast<int>(propose.tokens.size());
-  drafter_.draft_length = propose.draft_length;
-  if (drafter_.ran_prompt && controller_.cost().draft_known()) {
-    double expected_us = controller_.cost().DraftUs(propose.draft_length);
-    if (drafter_.ahead.has_value()) {  // comes first
-      expected_us += controller_.cost().DraftUs(drafter_.ahead->draft_length);
-    }
-    const auto expected = std::chrono::duration_cast<MonotonicDuration>(
-        std::chrono::duration<double, std::micro>(expected_us));
-    SetDraftTimer(std::max(limits_.draft_patience * expected,
-                           expected + limits_.draft_patience_min),
-                  &TurnRunner::OnDraftLate);
-  } else {
-    SetDraftTimer(limits_.draft_round_deadline +
-                      prefill * limits_.draft_prefill_per_token,
-                  &TurnRunner::LoseDrafter);
-  }
-  drafter_.stream->Propose(std::move(propose));
-}
-
-// One at a time: while an earlier one is computed in vain, there is no sense in
-// another.
-void TurnRunner::SendAhead(ProposeAction propose) {
-  if (drafter_.stream == nullptr || drafter_.ahead.has_value()) return;
-  const Position end =
-      propose.position + static_cast<Position>(propose.tokens.size());
-  propose.draft_length = static_cast<int>(
-      std::min<Position>(propose.draft_length, drafter_.context_max - end));
-  if (propose.draft_length < 2) return;
-  drafter_.ahead = {.expected = end,
-                    .sent_at = loop_->Now(),
-                    .draft_length = propose.draft_length};
-  drafter_.stream->Propose(std::move(propose));
-}
-
-bool TurnRunner::TakeAhead(const StreamTag& tag,
-                           const ProposedTokens& proposed) {
-  if (!active() || drafter_.stream == nullptr || !(tag == drafter_.tag) ||
-      !drafter_.ahead.has_value() ||
-      proposed.position != drafter_.ahead->expected) {
-    return false;
-  }
-  const Lane::Ahead ahead = *drafter_.ahead;
-  drafter_.ahead.reset();
-  times_.draft_us += std::clamp<int64_t>(proposed.compute_us, 0,
-                                         Micros(loop_->Now() - ahead.sent_at));
-  if (!ahead.is_dropped) turn_->OnAheadProposed(proposed.tokens);
-  return true;
-}
-
-void TurnRunner::SetDraftTimer(MonotonicDuration since_sent,
-                               void (TurnRunner::*then)()) {
-  draft_timer_ = loop_->SetTimer(drafter_.sent_at + since_sent, [this, then] {
-    (this->*then)();
-    Notify();
-  });
-}
-
-// The answer may still come: it is dropped by its position, and only then the
-// drafter is asked again. So a slow drafter never has more than one request.
-void TurnRunner::OnDraftLate() {
-  drafter_.late = true;
-  const int64_t waited_us = Micros(loop_->Now() - drafter_.sent_at);
-  times_.rpc_us += waited_us;
-  times_.wait_us += waited_us;
-  speculator_->SetModelBusy(true);
-  speculator_->OnDraftLate(drafter_.draft_length, drafter_.rows,
-                           static_cast<double>(waited_us));
-  if (limits_.draft_round_deadline > loop_->Now() - drafter_.sent_at) {
-    SetDraftTimer(limits_.draft_round_deadline, &TurnRunner::LoseDrafter);
-    Perform(turn_->OnDraftLate());
-  } else {
-    LoseDrafter();
-  }
-}
-
 bool TurnRunner::IsAnswer(const Lane& lane, const StreamTag& tag,
                           Position position) const {
   // Else it is stale, duplicated or unasked.
@@ -460,29 +327,6 @@ void TurnRunner::OnOpened(const StreamTag& tag, const OpenedSequence& opened) {
   Notify();
 }
 
-void TurnRunner::OnProposed(const StreamTag& tag, ProposedTokens proposed) {
-  if (TakeAhead(tag, proposed)) return;
-  if (!IsAnswer(drafter_, tag, proposed.position)) return;
-  loop_->CancelTimer(&draft_timer_);
-  if (std::exchange(drafter_.late, false)) {
-    drafter_.outstanding = false;
-    speculator_->SetModelBusy(false);
-    controller_.cost().OnProposed(
-        drafter_.draft_length, drafter_.rows,
-        static_cast<double>(Micros(loop_->Now() - drafter_.sent_at)));
-    return;
-  }
-  const std::optional<double> us = TakeAnswer(
-      &drafter_,
-      {.compute_us = proposed.compute_us, .served_us = proposed.served_us});
-  if (us.has_value()) {
-    speculator_->OnProposed(static_cast<int>(proposed.tokens.size()),
-                            drafter_.rows, *us);
-  }
-  Perform(turn_->OnProposed(proposed.tokens));
-  Notify();
-}
-
 void TurnRunner::OnVerified(const StreamTag& tag, VerifiedTokens verified) {
   if (!target_.opened || !IsAnswer(target_, tag, verified.position)) return;
   const std::optional<double> us = TakeAnswer(
@@ -510,14 +354,6 @@ void TurnRunner::OnClosed(const StreamTag& tag, const absl::Status& status) {
   LoseTarget(status.ok() ? absl::UnavailableError("the worker ended the stream")
                          : status);
   Notify();
-}
-
-void TurnRunner::LoseDrafter() {
-  loop_->CancelTimer(&draft_timer_);
-  drafter_ = Lane();
-  last_drafter_.clear();
-  speculator_->SetModelBusy(false);
-  Perform(turn_->OnDrafterLost());
 }
 
 void TurnRunner::LoseTarget(const absl::Status& status) {
