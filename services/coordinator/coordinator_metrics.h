@@ -13,10 +13,10 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
+#include "absl/types/span.h"
 #include "services/coordinator/turn_observer.h"
-#include "services/coordinator/worker_pool.h"
+#include "services/coordinator/worker_table.h"
 
 namespace tandem {
 
@@ -25,7 +25,7 @@ struct CoordinatorLevels {
   int64_t turns = 0;     // running
   int64_t sessions = 0;  // kept
   int64_t streams = 0;   // of clients
-  std::vector<WorkerInfo> workers;
+  absl::Span<const WorkerInfo> workers;  // by model
 };
 
 class CoordinatorMetrics : public TurnObserver {

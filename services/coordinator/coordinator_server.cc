@@ -116,10 +116,11 @@ absl::Status CoordinatorServer::ServeMetrics(const MetricsFlags& flags) {
   if (flags.listen.empty()) return absl::OkStatus();
   TANDEM_ASSIGN_OR_RETURN(
       metrics_server_, MetricsServer::Start(flags, metrics_.registry(), [this] {
+        const std::shared_ptr<const WorkerTable> table = pool_.Workers();
         metrics_.SetLevels({.turns = turns(),
                             .sessions = sessions(),
                             .streams = static_cast<int64_t>(registry_.size()),
-                            .workers = pool_.Workers()});
+                            .workers = table->workers()});
       }));
   spdlog::info("metrics at http://{}/metrics", metrics_server_->address());
   return absl::OkStatus();

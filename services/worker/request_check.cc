@@ -110,11 +110,6 @@ absl::StatusOr<StreamOpen> ReadOpen(const WorkerModelInfo& model,
                    absl::StrCat("must be at least the ", open.tokens_size(),
                                 " tokens, is ", open.tokens_max()));
   }
-  if (open.tenant().size() > kTenantBytesMax) {
-    return Invalid(kReasonInvalidOptions, "open.tenant",
-                   absl::StrCat("must have at most ", kTenantBytesMax,
-                                " bytes, has ", open.tenant().size()));
-  }
   if (!open.options().has_seed()) {
     return Invalid(kReasonInvalidOptions, "open.options.seed", "must be set");
   }

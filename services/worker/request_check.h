@@ -14,8 +14,6 @@ namespace tandem {
 
 // Bytes of a tag's session id at most.
 inline constexpr size_t kSessionIdBytesMax = 256;
-inline constexpr size_t kTenantBytesMax = 256;
-
 // Bytes of a tenant's name at most, and milliseconds that an open may wait.
 inline constexpr size_t kTenantBytesMax = 256;
 inline constexpr int kQueueTimeoutMsMax = 3600000;

@@ -69,7 +69,8 @@ CostEngine::CostEngine(std::unique_ptr<Tokenizer> tokenizer,
   info_.fingerprint = hash.HexDigest();
 }
 
-absl::StatusOr<SequenceId> CostEngine::Open(Position tokens_max) {
+absl::StatusOr<SequenceId> CostEngine::Open(const SequenceOptions& options) {
+  const Position tokens_max = options.tokens_max;
   if (tokens_max < 1 || tokens_max > options_.context_max) {
     return MakeError(absl::StatusCode::kInvalidArgument,
                      {.reason = kReasonContextExceeded, .violations = {}},
@@ -85,6 +86,10 @@ absl::StatusOr<SequenceId> CostEngine::Open(Position tokens_max) {
   sequences_[next_sequence_] = {
       .tokens_max = tokens_max, .length = 0, .pages = pages, .step = 0};
   return next_sequence_++;
+}
+
+SequenceState CostEngine::state(SequenceId sequence) const {
+  return {.length = sequences_.at(sequence).length, .cut_min = 0};
 }
 
 absl::StatusOr<int> CostEngine::CheckBatch(absl::Span<const StepItem> batch) {

@@ -44,10 +44,12 @@ class CostEngine final : public Engine {
   static absl::StatusOr<std::unique_ptr<CostEngine>> Create(
       std::unique_ptr<Tokenizer> tokenizer, const CostEngineOptions& options);
 
-  absl::StatusOr<SequenceId> Open(Position tokens_max) override;
+  // Keeps nothing between sequences.
+  absl::StatusOr<SequenceId> Open(const SequenceOptions& options) override;
   absl::Status Step(absl::Span<const StepItem> batch,
                     RowConsumer* consumer) override;
   void Close(SequenceId sequence) override;
+  SequenceState state(SequenceId sequence) const override;
   const EngineInfo& info() const override { return info_; }
   const Tokenizer& tokenizer() const override { return *tokenizer_; }
   KvUsage kv_usage() const override;

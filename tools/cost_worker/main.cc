@@ -21,7 +21,7 @@ int Main(int argc, const char* const* argv) {
   if (!parts.ok()) return PrintUsageError(kCostWorkerProgram, parts.status());
   WorkerOptions worker;
   worker.server = options.server;
-  worker.role = options.role;
+  worker.loader.role = options.role;
   const absl::StatusOr<std::unique_ptr<WorkerServer>> server =
       WorkerServer::Listen(worker);
   if (!server.ok()) return PrintUsageError(kCostWorkerProgram, server.status());

@@ -73,10 +73,6 @@ TEST(RequestCheckTest, WrongOpenNamesTheField) {
   EXPECT_EQ(ReadOpen(model, open).status().code(),
             absl::StatusCode::kFailedPrecondition);
   open = GoodOpen();
-  open.set_tenant(std::string(257, 't'));
-  ExpectInvalid(ReadOpen(model, open).status(), kReasonInvalidOptions,
-                "open.tenant");
-  open = GoodOpen();
   open.clear_tokens();
   ExpectInvalid(ReadOpen(model, open).status(), kReasonEmptyPrompt,
                 "open.tokens");

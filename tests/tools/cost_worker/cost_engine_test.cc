@@ -40,8 +40,8 @@ std::unique_ptr<CostEngine> MakeEngine(const CostEngineOptions& options = {}) {
 
 TEST(CostEngineTest, RowsAreTheFunctionOfPositionAndToken) {
   const auto engine = MakeEngine();
-  const SequenceId one = *engine->Open(100);
-  const SequenceId two = *engine->Open(100);
+  const SequenceId one = *engine->Open(SequenceOptions{.tokens_max = 100});
+  const SequenceId two = *engine->Open(SequenceOptions{.tokens_max = 100});
   const std::vector<TokenId> tokens = {10, 11, 12};
   const std::vector<StepItem> batch = {
       {.sequence = one, .tokens = tokens, .rows = WantedRows::kAll},
@@ -94,7 +94,7 @@ TEST(CostEngineTest, APassTakesItsTimeAtLeast) {
   options.step_base = std::chrono::microseconds(2000);
   options.step_per_row = std::chrono::microseconds(500);
   const auto engine = MakeEngine(options);
-  const SequenceId sequence = *engine->Open(10);
+  const SequenceId sequence = *engine->Open(SequenceOptions{.tokens_max = 10});
   const std::vector<TokenId> tokens = {10, 11, 12, 13};
   BestTokens best;
   const auto began = std::chrono::steady_clock::now();
@@ -111,29 +111,35 @@ TEST(CostEngineTest, SequencesAndPagesAreBounded) {
   options.kv_tokens = 10 * kCostPageTokens;
   options.context_max = 8 * kCostPageTokens;
   const auto engine = MakeEngine(options);
-  EXPECT_EQ(engine->Open(8 * kCostPageTokens + 1).status().code(),
+  EXPECT_EQ(engine->Open(SequenceOptions{.tokens_max = 8 * kCostPageTokens + 1})
+                .status()
+                .code(),
             absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(engine->Open(0).status().code(),
+  EXPECT_EQ(engine->Open(SequenceOptions{.tokens_max = 0}).status().code(),
             absl::StatusCode::kInvalidArgument);
-  const SequenceId first = *engine->Open(7 * kCostPageTokens + 1);
+  const SequenceId first =
+      *engine->Open(SequenceOptions{.tokens_max = 7 * kCostPageTokens + 1});
   EXPECT_EQ(engine->kv_usage().pages_reserved, 8);
-  EXPECT_EQ(engine->Open(3 * kCostPageTokens).status().code(),
+  EXPECT_EQ(engine->Open(SequenceOptions{.tokens_max = 3 * kCostPageTokens})
+                .status()
+                .code(),
             absl::StatusCode::kResourceExhausted);
-  ASSERT_TRUE(engine->Open(2 * kCostPageTokens).ok());
+  ASSERT_TRUE(
+      engine->Open(SequenceOptions{.tokens_max = 2 * kCostPageTokens}).ok());
   EXPECT_EQ(engine->kv_usage().pages_reserved, 10);
-  EXPECT_EQ(engine->Open(1).status().code(),
+  EXPECT_EQ(engine->Open(SequenceOptions{.tokens_max = 1}).status().code(),
             absl::StatusCode::kResourceExhausted);
   engine->Close(first);
   EXPECT_EQ(engine->kv_usage().pages_reserved, 2);
   EXPECT_EQ(engine->kv_usage().pages_total, 10);
-  EXPECT_TRUE(engine->Open(1).ok());
+  EXPECT_TRUE(engine->Open(SequenceOptions{.tokens_max = 1}).ok());
 }
 
 TEST(CostEngineTest, WrongBatchesRunNothing) {
   CostEngineOptions options;
   options.rows_max = 3;
   const auto engine = MakeEngine(options);
-  const SequenceId sequence = *engine->Open(4);
+  const SequenceId sequence = *engine->Open(SequenceOptions{.tokens_max = 4});
   const std::vector<TokenId> good = {10, 11};
   const std::vector<TokenId> outside = {engine->info().vocab_size};
   const std::vector<TokenId> many = {1, 2, 3, 4};
