@@ -32,7 +32,7 @@ struct EngineOptions {
   // Tokens of one sequence at most; 0: what the model allows.
   Position context_max = 0;
   // Tokens of all open sequences together; 0: four full contexts. Rounded up
-  // to whole pages.
+  // to whole pages. More fit where layers have windows.
   int64_t kv_tokens = 0;
   // KV storage; absent: bf16 for int8 and bf16 modes, f32 for mode f32.
   std::optional<KvType> kv_type = {};

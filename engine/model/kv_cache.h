@@ -3,9 +3,10 @@
 // pages_reserved() and pages_cached() may be called from any thread.
 //
 // The slices that a sequence can need are reserved when it is opened, so a Step
-// never runs out. Nothing is allocated after Create. A position is read only
-// after it was written for this sequence's tokens (readers stay below the
-// sequence's length), so slices are not cleared between sequences.
+// never runs out. Nothing is allocated after Create, but by Open for the digest
+// of its tenant. A position is read only after it was written for this
+// sequence's tokens (readers stay below the sequence's length), so slices are
+// not cleared between sequences.
 //
 // Full pages are shared through a PrefixCache: those of the tokens that a
 // sequence is opened with as soon as they are full, from which on it can not be

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "services/common/channel.h"
+#include "services/coordinator/tenant.h"
 
 namespace tandem {
 
