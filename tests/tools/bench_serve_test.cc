@@ -1,8 +1,6 @@
 #include "tools/tandem/bench_serve.h"
 
 #include <httplib.h>
-#include <signal.h>
-#include <unistd.h>
 
 #include <thread>
 
@@ -77,24 +75,6 @@ TEST_F(BenchServeTest, ErrorsAreInTheReport) {
   const auto json = nlohmann::json::parse(result.out);
   EXPECT_EQ(json["turns"]["failed"], 1);
   EXPECT_EQ(json["errors"]["INTERNAL"], 1);
-}
-
-TEST_F(BenchServeTest, CtrlCEndsItWithAReport) {
-  service_.wait_for_cancel = true;
-  // Once a turn runs the watcher stands, since it comes before the channels.
-  std::thread interrupter([this] {
-    while (service_.last_turn().tokens().ids_size() == 0) {
-      std::this_thread::yield();
-    }
-    kill(getpid(), SIGINT);
-  });
-  const RunResult result =
-      Serve({"--requests", "1000000", "--duration", "600", "--json"});
-  interrupter.join();
-  EXPECT_EQ(result.code, kExitInterrupted);
-  const auto json = nlohmann::json::parse(result.out);
-  EXPECT_EQ(json["turns"]["cut"], 1);
-  EXPECT_EQ(json["finish_reasons"]["cancelled"], 1);
 }
 
 TEST_F(BenchServeTest, WrongFlagsAreUsageErrors) {
