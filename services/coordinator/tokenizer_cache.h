@@ -46,7 +46,7 @@ class TokenizerCache {
  private:
   mutable std::mutex mutex_;
   // By both fingerprints; guarded by mutex_. Grows by one for each model that a
-  // worker of the static lists has had; one that nobody uses goes when another
+  // worker of the lists has had; one that nobody uses goes when another
   // comes.
   std::map<std::string, std::shared_ptr<const Tokenizer>> tokenizers_;
 };
