@@ -102,6 +102,15 @@ CoordinatorMetrics::CoordinatorMetrics()
       ahead_used_(MakeCounter(*registry_,
                               "tandem_spec_decode_num_ahead_used_total",
                               "Of those, drafts that a round began with.")) {
+  AddFamilies();
+  MakeGauges(*registry_, "tandem_build_info",
+             "The version that runs; always 1.")
+      .Add({{"version", kTandemVersion}})
+      .Set(1);
+}
+
+// Those whose series differ in a label.
+void CoordinatorMetrics::AddFamilies() {
   prometheus::Registry& registry = *registry_;
   Counters& drafted =
       MakeCounters(registry, "tandem_spec_decode_num_draft_tokens_total",
@@ -137,9 +146,6 @@ CoordinatorMetrics::CoordinatorMetrics()
   verify_seconds_ = &seconds.Add({{"part", "verify"}});
   rpc_seconds_ = &seconds.Add({{"part", "rpc"}});
   wait_seconds_ = &seconds.Add({{"part", "wait"}});
-  MakeGauges(registry, "tandem_build_info", "The version that runs; always 1.")
-      .Add({{"version", kTandemVersion}})
-      .Set(1);
 }
 
 void CoordinatorMetrics::SetLevels(const CoordinatorLevels& levels) {

@@ -22,9 +22,9 @@ namespace tandem {
 
 // What is asked for at each scrape.
 struct CoordinatorLevels {
-  int64_t turns = 0;     // running
-  int64_t sessions = 0;  // kept
-  int64_t streams = 0;   // of clients
+  int64_t turns = 0;                     // running
+  int64_t sessions = 0;                  // kept
+  int64_t streams = 0;                   // of clients
   absl::Span<const WorkerInfo> workers;  // by model
 };
 
@@ -53,6 +53,7 @@ class CoordinatorMetrics : public TurnObserver {
     prometheus::Counter* wasted = nullptr;
   };
 
+  void AddFamilies();
   void CountDrafts(const DraftCounts& counts, const Drafts& drafts);
   void CountSpeculation(const SpeculationCounts& counts);
   void CountTimes(const TurnTimes& times);

@@ -46,7 +46,7 @@ class StreamWires : public SequenceEvents,
   void OnOpened() override {
     Down([](StreamWires* it) {
       // A target's; who opens a drafter does not look.
-      it->events_->OnOpened(it->tag_, it->fingerprint_);
+      it->events_->OnOpened(it->tag_, {.fingerprint = it->fingerprint_});
     });
   }
   void OnProposed(ProposedTokens proposed) override {

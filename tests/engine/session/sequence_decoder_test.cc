@@ -7,103 +7,13 @@
 
 #include "engine/base/error_reason.h"
 #include "tests/engine/session/fake_engine.h"
+#include "tests/engine/session/sequence_decoder_runs.h"
 
 namespace tandem {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-
-SequenceDecoderOptions MakeOptions(std::vector<TokenId> tokens = {1, 3, 4, 5}) {
-  SequenceDecoderOptions options;
-  options.generated_from = static_cast<Position>(tokens.size());
-  options.tokens = std::move(tokens);
-  options.tokens_max = 100;
-  options.options.seed = 9;
-  options.options.ignore_eos = true;
-  return options;
-}
-
-std::unique_ptr<SequenceDecoder> MustOpen(Engine* engine,
-                                          SequenceDecoderOptions options) {
-  absl::StatusOr<std::unique_ptr<SequenceDecoder>> decoder =
-      SequenceDecoder::Open(engine, std::move(options));
-  EXPECT_TRUE(decoder.ok()) << decoder.status();
-  return *std::move(decoder);
-}
-
-std::string Reason(const absl::Status& status) {
-  const std::optional<ErrorDetail> detail = GetErrorDetail(status);
-  return detail.has_value() ? detail->reason : "";
-}
-
-std::vector<TokenId> Ids(const DecodeResult& result) {
-  std::vector<TokenId> ids;
-  for (const SampledToken& token : result.tokens) ids.push_back(token.id);
-  return ids;
-}
-
-// Item i of the Step is decoders[i]'s.
-struct Rows : public RowConsumer {
-  explicit Rows(std::vector<SequenceDecoder*> list = {})
-      : decoders(std::move(list)) {}
-  void OnRow(size_t item, size_t row, absl::Span<float> logits) override {
-    decoders.at(item)->OnRow(row, logits);
-  }
-  std::vector<SequenceDecoder*> decoders;
-};
-
-absl::Status RunItem(Engine* engine, SequenceDecoder* decoder, int rows_max) {
-  const StepItem item = decoder->NextItem(rows_max);
-  EXPECT_GE(item.tokens.size(), 1u);
-  EXPECT_LE(item.tokens.size(), static_cast<size_t>(rows_max));
-  Rows rows({decoder});
-  const absl::Status status = engine->Step({&item, 1}, &rows);
-  decoder->OnStepDone(status);
-  return status;
-}
-
-absl::StatusOr<DecodeResult> Finish(Engine* engine, SequenceDecoder* decoder,
-                                    int rows_max = 64) {
-  while (true) {
-    EXPECT_TRUE(decoder->has_work());
-    EXPECT_TRUE(decoder->request_active());
-    RunItem(engine, decoder, rows_max).IgnoreError();
-    if (auto result = decoder->TakeResult()) {
-      EXPECT_FALSE(decoder->request_active());
-      return *result;
-    }
-  }
-}
-
-// The model's own tokens after `tokens`, one at a time.
-std::vector<SampledToken> Plain(const FakeModel& model,
-                                const SequenceDecoderOptions& options,
-                                std::vector<TokenId> tokens, size_t count) {
-  std::vector<SampledToken> result;
-  while (result.size() < count) {
-    LogitsProcessor processor(options.options, kFakeVocabSize, tokens,
-                              options.generated_from);
-    std::vector<float> logits = FakeLogits(model, tokens);
-    result.push_back(*processor.Sample(absl::MakeSpan(logits)));
-    tokens.push_back(result.back().id);
-  }
-  return result;
-}
-
-// What verifying `draft` after `tokens` must give.
-std::vector<SampledToken> PlainVerify(const FakeModel& model,
-                                      const SequenceDecoderOptions& options,
-                                      const std::vector<TokenId>& tokens,
-                                      const std::vector<TokenId>& draft) {
-  std::vector<SampledToken> chosen =
-      Plain(model, options, tokens, draft.size() + 1);
-  for (size_t i = 0; i < draft.size(); ++i) {
-    if (chosen[i].id != draft[i]) chosen.resize(i + 1);
-    if (chosen.size() == i + 1) break;
-  }
-  return chosen;
-}
 
 // An engine that takes back 17 tokens at most, as one with windows: whatever a
 // request verified or drafted is taken back; tokens from long ago are not.
@@ -528,92 +438,6 @@ TEST(SequenceDecoderTest, SharedStepsChangeNothing) {
       if (!result.has_value()) continue;
       EXPECT_EQ((*result)->tokens, expected[i]);
       ++finished;
-    }
-  }
-}
-
-// A request as a client that knows `known` tokens of the sequence may send it.
-struct RandomRequest {
-  Position position;
-  std::vector<TokenId> tokens;
-};
-
-RandomRequest MakeRequest(std::mt19937_64* random, Position generated_from,
-                          const std::vector<TokenId>& session) {
-  RandomRequest request;
-  const Position lowest = generated_from - 1;
-  const Position size = static_cast<Position>(session.size());
-  request.position = lowest + (*random)() % (size - lowest);
-  request.tokens.assign(session.begin() + request.position, session.end());
-  // A rollback, other tokens than before, or more of them.
-  if ((*random)() % 4 == 0 && request.tokens.size() > 1) {
-    request.tokens.resize(1 + (*random)() % request.tokens.size());
-  }
-  for (size_t i = request.position < generated_from ? 1 : 0;
-       i < request.tokens.size(); ++i) {
-    if ((*random)() % 8 == 0) request.tokens[i] = 3 + (*random)() % 10;
-  }
-  if ((*random)() % 3 == 0) request.tokens.push_back(3 + (*random)() % 10);
-  return request;
-}
-
-// Random interleavings: prefill in chunks, requests while it is under way,
-// rollbacks, other continuations, rejected requests, failures.
-TEST(SequenceDecoderTest, EqualsTheModelWhateverCameBefore) {
-  std::mt19937_64 random(1);
-  for (int round = 0; round < 400; ++round) {
-    const FakeEngineOptions engine_options = {.model = {.seed = random()}};
-    FakeEngine engine(engine_options);
-    std::vector<TokenId> opening(1 + random() % 30);
-    for (TokenId& id : opening) id = 3 + random() % 10;
-    SequenceDecoderOptions options = MakeOptions(opening);
-    options.generated_from = 1 + random() % opening.size();
-    options.tokens_max = 90;
-    if (random() % 2 == 0) options.options.frequency_penalty = 0.5f;
-    const auto decoder = MustOpen(&engine, options);
-    std::vector<TokenId> session = opening;
-    for (int i = 0; i < 12 && session.size() < 60; ++i) {
-      for (size_t n = random() % 4; n > 0 && decoder->has_work(); --n) {
-        EXPECT_TRUE(RunItem(&engine, decoder.get(), 1 + random() % 8).ok());
-      }
-      const RandomRequest request =
-          MakeRequest(&random, options.generated_from, session);
-      session.resize(request.position);
-      session.insert(session.end(), request.tokens.begin(),
-                     request.tokens.end());
-      if (random() % 4 == 0) {
-        EXPECT_FALSE(
-            decoder->BeginVerify(request.position, {{-1}}, {{3}}).ok());
-      }
-      const int rows_max = 1 + random() % 12;
-      const bool fails = random() % 5 == 0;
-      const size_t count = 1 + random() % 6;
-      std::vector<SampledToken> expected =
-          Plain(engine_options.model, options, session, count);
-      std::vector<TokenId> draft = Ids({.tokens = expected});
-      if (random() % 2 == 0) {
-        ASSERT_TRUE(decoder
-                        ->BeginPropose(request.position, request.tokens,
-                                       static_cast<int>(count))
-                        .ok());
-      } else {
-        if (random() % 2 == 0) draft[random() % count] = 3 + random() % 10;
-        ASSERT_TRUE(
-            decoder->BeginVerify(request.position, request.tokens, draft).ok());
-        expected = PlainVerify(engine_options.model, options, session, draft);
-      }
-      engine.FailStepAfter(fails ? static_cast<int>(random() % 3) : -1);
-      const absl::StatusOr<DecodeResult> result =
-          Finish(&engine, decoder.get(), rows_max);
-      engine.FailStepAfter(-1);
-      if (!result.ok()) {
-        EXPECT_TRUE(fails);
-        continue;
-      }
-      ASSERT_EQ(result->tokens, expected) << "round " << round;
-      // Some of the answer is committed.
-      expected.resize(random() % (expected.size() + 1));
-      for (const SampledToken& token : expected) session.push_back(token.id);
     }
   }
 }

@@ -65,7 +65,7 @@ class FakeResolver : public Resolver {
 class NoEvents : public WorkerStreamEvents {
  public:
   void OnOpened(const StreamTag& /*tag*/,
-                const std::string& /*fingerprint*/) override {}
+                const OpenedSequence& /*opened*/) override {}
   void OnProposed(const StreamTag& /*tag*/,
                   ProposedTokens /*proposed*/) override {}
   void OnVerified(const StreamTag& /*tag*/,
