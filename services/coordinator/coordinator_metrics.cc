@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "services/common/metric_families.h"
 #include "services/common/version.h"
 
 namespace tandem {
@@ -18,31 +19,6 @@ const prometheus::Histogram::BucketBoundaries kTurnSeconds = {
 const prometheus::Histogram::BucketBoundaries kTokenSeconds = {
     0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03,
     0.06,   0.12,  0.25,  0.5,   1,     2,     4};
-
-prometheus::Family<prometheus::Counter>& MakeCounters(
-    prometheus::Registry& registry, const char* name, const char* help) {
-  return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
-}
-
-prometheus::Counter& MakeCounter(prometheus::Registry& registry,
-                                 const char* name, const char* help) {
-  return MakeCounters(registry, name, help).Add({});
-}
-
-prometheus::Family<prometheus::Gauge>& MakeGauges(
-    prometheus::Registry& registry, const char* name, const char* help) {
-  return prometheus::BuildGauge().Name(name).Help(help).Register(registry);
-}
-
-prometheus::Histogram& MakeHistogram(
-    prometheus::Registry& registry, const char* name, const char* help,
-    const prometheus::Histogram::BucketBoundaries& buckets) {
-  return prometheus::BuildHistogram()
-      .Name(name)
-      .Help(help)
-      .Register(registry)
-      .Add({}, buckets);
-}
 
 double Seconds(MonotonicDuration duration) {
   return std::chrono::duration<double>(duration).count();
@@ -74,6 +50,12 @@ CoordinatorMetrics::CoordinatorMetrics()
                                  "Tokens of prompts of turns that ended.")),
       generation_tokens_(MakeCounter(
           *registry_, "tandem_generation_tokens_total", "Tokens generated.")),
+      prefix_queries_(
+          MakeCounter(*registry_, "tandem_prefix_cache_queries_total",
+                      "Tokens of prompts that were looked for in a target's "
+                      "prefix cache.")),
+      prefix_hits_(MakeCounter(*registry_, "tandem_prefix_cache_hits_total",
+                               "Of those, tokens that were there.")),
       finished_(MakeCounters(*registry_, "tandem_request_success_total",
                              "Turns that ended, by what ended them.")),
       failed_(
@@ -181,6 +163,9 @@ void CoordinatorMetrics::OnTokens(int64_t tokens,
 
 void CoordinatorMetrics::OnTurnOver(const TurnSummary& summary) {
   prompt_tokens_.Increment(static_cast<double>(summary.usage.prompt_tokens));
+  prefix_queries_.Increment(static_cast<double>(summary.usage.prompt_tokens));
+  prefix_hits_.Increment(
+      static_cast<double>(summary.usage.cached_prompt_tokens));
   CountSpeculation(summary.speculation);
   CountTimes(summary.times);
   if (summary.finish_reason == FinishReason::kError) return;

@@ -65,6 +65,8 @@ class CoordinatorMetrics : public TurnObserver {
   Gauges& workers_;
   prometheus::Counter& prompt_tokens_;
   prometheus::Counter& generation_tokens_;
+  prometheus::Counter& prefix_queries_;
+  prometheus::Counter& prefix_hits_;
   Counters& finished_;
   Counters& failed_;
   prometheus::Histogram& first_token_;

@@ -1,5 +1,6 @@
 #include "services/worker/worker_metrics.h"
 
+#include "services/common/metric_families.h"
 #include "services/common/version.h"
 
 namespace tandem {
@@ -11,31 +12,6 @@ const prometheus::Histogram::BucketBoundaries kStepSeconds = {
     0.06,   0.12,  0.25,  0.5,   1,     2,     4};
 const prometheus::Histogram::BucketBoundaries kStepRows = {
     1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096};
-
-prometheus::Family<prometheus::Gauge>& MakeGauges(
-    prometheus::Registry& registry, const char* name, const char* help) {
-  return prometheus::BuildGauge().Name(name).Help(help).Register(registry);
-}
-
-prometheus::Gauge& MakeGauge(prometheus::Registry& registry, const char* name,
-                             const char* help) {
-  return MakeGauges(registry, name, help).Add({});
-}
-
-prometheus::Counter& MakeCounter(prometheus::Registry& registry,
-                                 const char* name, const char* help,
-                                 const prometheus::Labels& labels) {
-  return prometheus::BuildCounter()
-      .Name(name)
-      .Help(help)
-      .Register(registry)
-      .Add(labels);
-}
-
-constexpr char kRowsName[] = "tandem_rows_total";
-constexpr char kRowsHelp[] =
-    "Rows that passes computed: decode rows draft or verify, prompt rows fill "
-    "the KV cache.";
 
 }  // namespace
 
@@ -57,22 +33,17 @@ WorkerMetrics::WorkerMetrics(v1::WorkerRole role)
                        "1 while new sequences are taken.")),
       stalled_(MakeGauge(*registry_, "tandem_engine_stalled",
                          "1 while the compute thread does not move.")),
-      step_seconds_(prometheus::BuildHistogram()
-                        .Name("tandem_step_seconds")
-                        .Help("Time of a pass.")
-                        .Register(*registry_)
-                        .Add({}, kStepSeconds)),
-      step_rows_(prometheus::BuildHistogram()
-                     .Name("tandem_step_rows")
-                     .Help("Rows of a pass.")
-                     .Register(*registry_)
-                     .Add({}, kStepRows)),
-      decode_rows_(
-          MakeCounter(*registry_, kRowsName, kRowsHelp, {{"kind", "decode"}})),
-      prompt_rows_(
-          MakeCounter(*registry_, kRowsName, kRowsHelp, {{"kind", "prompt"}})),
+      step_seconds_(MakeHistogram(*registry_, "tandem_step_seconds",
+                                  "Time of a pass.", kStepSeconds)),
+      step_rows_(MakeHistogram(*registry_, "tandem_step_rows",
+                               "Rows of a pass.", kStepRows)),
+      rows_(MakeCounters(*registry_, "tandem_rows_total",
+                         "Rows that passes computed: decode rows draft or "
+                         "verify, prompt rows fill the KV cache.")),
+      decode_rows_(rows_.Add({{"kind", "decode"}})),
+      prompt_rows_(rows_.Add({{"kind", "prompt"}})),
       step_failures_(MakeCounter(*registry_, "tandem_step_failures_total",
-                                 "Passes that failed.", {})) {
+                                 "Passes that failed.")) {
   MakeGauges(*registry_, "tandem_build_info",
              "The version that runs, and the worker's role; always 1.")
       .Add({{"version", kTandemVersion},

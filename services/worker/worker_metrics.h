@@ -48,6 +48,7 @@ class WorkerMetrics {
   prometheus::Gauge& stalled_;
   prometheus::Histogram& step_seconds_;
   prometheus::Histogram& step_rows_;
+  prometheus::Family<prometheus::Counter>& rows_;
   prometheus::Counter& decode_rows_;
   prometheus::Counter& prompt_rows_;
   prometheus::Counter& step_failures_;

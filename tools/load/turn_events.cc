@@ -44,7 +44,8 @@ TurnOutcome OutcomeOf(const v1::TurnEnded& ended) {
                      .verify_us = stats.verify_us(),
                      .rpc_us = stats.rpc_us(),
                      .wait_us = stats.wait_us(),
-                     .late_drafts = stats.late_drafts()};
+                     .late_drafts = stats.late_drafts(),
+                     .cached_tokens = ended.usage().cached_prompt_tokens()};
   return outcome;
 }
 

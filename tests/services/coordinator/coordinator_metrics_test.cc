@@ -47,7 +47,8 @@ TEST_F(CoordinatorMetricsTest, CountsTokensAsTheyCome) {
 TEST_F(CoordinatorMetricsTest, CountsATurnsSpeculation) {
   TurnSummary summary;
   summary.finish_reason = FinishReason::kLength;
-  summary.usage = {.prompt_tokens = 11, .generated_tokens = 9};
+  summary.usage = {
+      .prompt_tokens = 11, .generated_tokens = 9, .cached_prompt_tokens = 8};
   SpeculationCounts& counts = summary.speculation;
   counts.rounds = 4;
   counts.drafted = 7;
@@ -64,6 +65,8 @@ TEST_F(CoordinatorMetricsTest, CountsATurnsSpeculation) {
                    .total_us = 4000000};
   metrics_.OnTurnOver(summary);
   ExpectLine("tandem_prompt_tokens_total 11");
+  ExpectLine("tandem_prefix_cache_queries_total 11");
+  ExpectLine("tandem_prefix_cache_hits_total 8");
   ExpectLine("tandem_rounds_total 4");
   ExpectLine("tandem_spec_decode_num_drafts_total 3");
   ExpectLine("tandem_spec_decode_num_late_drafts_total 1");

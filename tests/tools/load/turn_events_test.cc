@@ -41,9 +41,11 @@ TEST(TurnEventsTest, EventsGoToTheObserver) {
   EXPECT_EQ(observer.tokens, 2);
   event.mutable_ended()->set_finish_reason(v1::FINISH_REASON_STOP_TOKEN);
   event.mutable_ended()->mutable_speculation()->set_wait_us(4);
+  event.mutable_ended()->mutable_usage()->set_cached_prompt_tokens(3);
   EXPECT_TRUE(TakeEvent(event, &observer, &session_id));
   EXPECT_EQ(observer.outcome.finish_reason, "stop_token");
   EXPECT_EQ(observer.outcome.figures.wait_us, 4);
+  EXPECT_EQ(observer.outcome.figures.cached_tokens, 3);
 }
 
 TEST(TurnEventsTest, AReasonOfALaterVersionHasItsNumber) {
