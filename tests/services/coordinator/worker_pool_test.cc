@@ -293,15 +293,14 @@ TEST_F(WorkerPoolTest, AWorkerThatLeftIsDroppedWhenItsStreamsHaveEnded) {
   WaitFor([this] { return UsableAddresses().size() == 1; });
   EventLoop loop;
   NoEvents events;
+  OpenRequest open;
+  open.tag.session_id = "s";
+  open.model_id = "fake";
+  open.tokens = {1};
+  open.generated_from = 1;
+  open.tokens_max = 10;
   std::unique_ptr<WorkerStream> stream =
-      Worker(0).link->Open({.tag = {.session_id = "s"},
-                            .model_id = "fake",
-                            .fingerprint = "",
-                            .tokens = {1},
-                            .generated_from = 1,
-                            .tokens_max = 10,
-                            .options = {}},
-                           &loop, &events, std::nullopt);
+      Worker(0).link->Open(std::move(open), &loop, &events, std::nullopt);
   WaitFor([&one] { return one.service().streams == 1; });
   resolver_.Set(std::vector<std::string>{two.address()});
   WaitFor([this, &two] {
