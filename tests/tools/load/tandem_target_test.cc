@@ -1,5 +1,7 @@
 #include "tools/load/tandem_target.h"
 
+#include <string>
+
 #include "gtest/gtest.h"
 #include "tests/tools/load/fake_generation.h"
 #include "tools/load/load_run.h"
@@ -14,7 +16,7 @@ TEST_P(TandemTargetTest, ManySessionsShareTheConnections) {
   TandemTargetOptions target_options;
   target_options.channels = {server.NewChannel(), server.NewChannel()};
   target_options.call = GetParam();
-  target_options.model_id = "m";
+  target_options.model_id = std::string("m");
   target_options.generation.set_ignore_eos(true);
   TandemTarget target(target_options);
   LoadOptions options;
