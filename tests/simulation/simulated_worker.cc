@@ -105,7 +105,6 @@ void SimulatedWorker::Request(uint64_t number,
                               const std::function<void(Sequence*)>& set) {
   const auto found = sequences_.find(number);
   if (found == sequences_.end()) return;
-  // One request at a time, as the turn does it.
   TANDEM_CHECK(!found->second.propose.has_value() &&
                !found->second.verify.has_value());
   set(&found->second);
@@ -116,7 +115,14 @@ void SimulatedWorker::Request(uint64_t number,
   BeginPass();
 }
 
+// A target has one request at a time, a drafter another behind one ahead.
 void SimulatedWorker::Propose(uint64_t sequence, const ProposeAction& propose) {
+  const auto found = sequences_.find(sequence);
+  if (found != sequences_.end() && found->second.propose.has_value()) {
+    TANDEM_CHECK(found->second.proposes_waiting.empty());
+    found->second.proposes_waiting.push_back(propose);
+    return;
+  }
   Request(sequence, [&propose](Sequence* it) {
     it->propose = propose;
     it->drafted = 0;
@@ -233,6 +239,12 @@ void SimulatedWorker::AnswerProposal(uint64_t number, Sequence* sequence) {
                            network_->Now() - sequence->asked_at)
                            .count();
   sequence->events->OnProposed(std::move(proposed));
+  if (sequence->proposes_waiting.empty()) return;
+  sequence->propose = std::move(sequence->proposes_waiting.front());
+  sequence->proposes_waiting.pop_front();
+  sequence->drafted = 0;
+  sequence->asked_at = network_->Now();
+  sequence->compute_us = 0;
 }
 
 void SimulatedWorker::AnswerVerification(uint64_t number, Sequence* sequence) {

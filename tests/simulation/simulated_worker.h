@@ -8,6 +8,7 @@
 #define TANDEM_TESTS_SIMULATION_SIMULATED_WORKER_H_
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -108,6 +109,8 @@ class SimulatedWorker {
     int64_t prefill_left = 0;  // rows of the prompt
     std::optional<ProposeAction> propose;
     int drafted = 0;  // passes of it that are done
+    // Behind it: one that was sent while one ahead is computed in vain.
+    std::deque<ProposeAction> proposes_waiting;
     std::optional<VerifyAction> verify;
     MonotonicTime asked_at;
     double compute_us = 0;

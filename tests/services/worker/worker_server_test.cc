@@ -214,6 +214,7 @@ TEST_F(WorkerServerTest, BadModelFilesAreNamed) {
   EXPECT_THAT(std::string(status.message()), HasSubstr(path));
   std::remove(path.c_str());
 
+  options_.models = {{.id = "", .path = kDraftModel}};
   options_.loader.compute_turn = "/no/such/turn";
   server_.reset();
   Listen();
