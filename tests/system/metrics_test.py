@@ -45,7 +45,7 @@ class MetricsTest(processes.ClusterTest):
     def test_the_readme_lists_what_is_served(self):
         self.generate()
         # Series of labels that have not occurred are not there before.
-        self.cluster.tandem("generate", "")
+        self.cluster.tandem("generate", "Once", "--model", "none")
         listed = listed_names()
         for name in ("coordinator", "target", "draft"):
             _, text = self.cluster.metrics(name)

@@ -51,7 +51,7 @@ TEST_F(BenchServeTest, ReportsALoadAsText) {
   ASSERT_EQ(result.code, 0) << result.err;
   EXPECT_THAT(result.out,
               AllOf(HasSubstr("2 turns ended"), HasSubstr("between events"),
-                    HasSubstr("1 of 4 accepted")));
+                    HasSubstr("2 of 8 accepted")));
   EXPECT_EQ(service_.last_turn().options().draft_length(), 3);
 }
 

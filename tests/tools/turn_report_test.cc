@@ -53,7 +53,8 @@ TEST(TurnReportTest, JsonHasEveryKeyInOrder) {
                           "acceptance_rate", "draft_us", "verify_us", "rpc_us",
                           "first_token_us", "total_us", "drafted_by_position",
                           "accepted_by_position", "lookup_drafted_tokens",
-                          "lookup_accepted_tokens", "wait_us", "late_drafts"));
+                          "lookup_accepted_tokens", "wait_us", "late_drafts",
+                          "ahead_asked", "ahead_used"));
 }
 
 TEST(TurnReportTest, NothingDividesByZero) {

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
 #include "services/common/channel.h"
 #include "tandem/v1/worker.grpc.pb.h"
 #include "tests/tools/cost_worker/cost_vocabulary.h"
@@ -59,6 +60,7 @@ TEST(CostWorkerTest, AWorkerVerifiesByTheFunction) {
   open->mutable_tokens()->Add(10);
   open->set_generated_from(1);
   open->set_tokens_max(100);
+  open->mutable_options()->set_seed(1);
   ASSERT_TRUE(stream->Write(request));
   v1::DecodeResponse response;
   ASSERT_TRUE(stream->Read(&response));  // opened
