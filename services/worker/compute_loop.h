@@ -111,9 +111,12 @@ struct StepReport {
 };
 
 // The wait for the streams that were just answered: ends when all have a new
-// request or are closed, and after the lesser of these.
+// request or are closed, and after the lesser of these. A coordinator's round
+// trip is 0.2 to 1.5 ms: where the wait is shorter, streams that fell into
+// different passes stay apart. 2 in place of 0.5 ms gave four streams 12% more
+// tokens (round trips of 0.8 ms, passes of 93 ms).
 struct CohortWait {
-  absl::Duration most = absl::Microseconds(500);
+  absl::Duration most = absl::Milliseconds(2);
   double step_share = 0.05;  // of the wall time of the Step before
 };
 
