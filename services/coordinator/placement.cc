@@ -38,7 +38,7 @@ PlacementCost CostOf(const Candidate& candidate, const Placement& placement,
   const double new_tokens =
       static_cast<double>(placement.tokens - std::max<Position>(0, cached));
   const int sharing = load.streams + load.requests_pending;
-  const double prompt_us = passes.At(kPromptRows) / kPromptRows * new_tokens;
+  const double prompt_us = PromptUs(passes, new_tokens);
   const double pass_us = passes.At(1 + sharing);
   const double more_us = sharing == 0 ? 0 : pass_us - passes.At(sharing);
   return {

@@ -23,6 +23,11 @@ inline constexpr int kGeneratedExpected = 128;
 // A pass of so many rows tells what a prompt's token costs.
 inline constexpr double kPromptRows = 64;
 
+// Microseconds that a prompt of `tokens` takes where passes cost so much.
+inline double PromptUs(const CostCurve& passes, double tokens) {
+  return passes.At(kPromptRows) / kPromptRows * tokens;
+}
+
 // The sequence that looks for a place.
 struct Placement {
   Position tokens = 0;      // that it begins with

@@ -7,7 +7,6 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/error_reason.h"
-#include "services/coordinator/placement.h"
 #include "services/coordinator/turn_observer.h"
 
 namespace tandem {

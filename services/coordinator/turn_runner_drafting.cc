@@ -31,8 +31,8 @@ bool TurnRunner::OpenDrafter() {
   // found out.
   const std::shared_ptr<const WorkerCosts> costs = drafter->link->costs();
   if (!setup_.spec.options.draft_length.has_value() && costs != nullptr) {
-    const double prompt_us = costs->passes.At(kPromptRows) / kPromptRows *
-                             static_cast<double>(tokens.size());
+    const double prompt_us =
+        PromptUs(costs->passes, static_cast<double>(tokens.size()));
     if (!controller_.TakeOpening(prompt_us)) {
       drafter_deferred_ = true;
       return false;
@@ -126,7 +126,8 @@ void TurnRunner::SetDraftTimer(MonotonicDuration since_sent,
 }
 
 // The answer may still come: it is dropped by its position, and only then the
-// drafter is asked again. So a slow drafter never has more than one request.
+// drafter is asked again. So a slow drafter has one request, and at most one
+// ahead before it.
 void TurnRunner::OnDraftLate() {
   drafter_.late = true;
   const int64_t waited_us = Micros(loop_->Now() - drafter_.sent_at);
