@@ -14,42 +14,16 @@
 #include "absl/strings/str_cat.h"
 #include "engine/engine.h"
 #include "tests/engine/model/tiny_model.h"
+#include "tests/numerics/text_rows.h"
 
 namespace tandem {
 namespace {
 
 constexpr Position kTokensMax = 250;
-constexpr int kVocab = 300;
 constexpr int kRowsMax = 24;
 // Within the ring of each window below, at kRowsMax.
 constexpr Position kShortMax = 64;
 constexpr int kTenants = 3;
-
-struct Text {
-  std::vector<TokenId> tokens;
-  std::vector<std::vector<float>> rows;  // the row after each token
-};
-
-class Rows : public RowConsumer {
- public:
-  void OnRow(size_t item, size_t row, absl::Span<float> logits) override {
-    rows_[{item, row}].assign(logits.begin(), logits.end());
-  }
-  const std::vector<float>& Get(size_t item, size_t row) {
-    return rows_[{item, row}];
-  }
-
- private:
-  std::map<std::pair<size_t, size_t>, std::vector<float>> rows_;
-};
-
-std::vector<TokenId> RandomTokens(int64_t count, TinyRandom* random) {
-  std::vector<TokenId> tokens(count);
-  for (TokenId& token : tokens) {
-    token = static_cast<TokenId>(random->Below(kVocab));
-  }
-  return tokens;
-}
 
 // Texts that begin alike, and their rows from an engine whose passes are so
 // large that no window's memory is used twice.

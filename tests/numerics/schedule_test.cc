@@ -17,40 +17,12 @@
 #include "engine/base/cpu_features.h"
 #include "engine/engine.h"
 #include "tests/engine/model/tiny_model.h"
+#include "tests/numerics/text_rows.h"
 
 namespace tandem {
 namespace {
 
-constexpr int64_t kVocab = 300;
 constexpr Position kTokensMax = 100;  // of one text; four KV pages
-
-// The rows that a text must give: row i after its token i.
-struct Text {
-  std::vector<TokenId> tokens;
-  std::vector<std::vector<float>> rows;
-};
-
-// Keeps each row by item and row number.
-class Rows : public RowConsumer {
- public:
-  void OnRow(size_t item, size_t row, absl::Span<float> logits) override {
-    rows_[{item, row}].assign(logits.begin(), logits.end());
-  }
-  const std::vector<float>& Get(size_t item, size_t row) {
-    return rows_[{item, row}];
-  }
-
- private:
-  std::map<std::pair<size_t, size_t>, std::vector<float>> rows_;
-};
-
-std::vector<TokenId> RandomTokens(int64_t count, TinyRandom* random) {
-  std::vector<TokenId> tokens(count);
-  for (TokenId& token : tokens) {
-    token = static_cast<TokenId>(random->Below(kVocab));
-  }
-  return tokens;
-}
 
 std::unique_ptr<Engine> MakeEngine(std::shared_ptr<const Model> model,
                                    int threads, SimdLevel level,
