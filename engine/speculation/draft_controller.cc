@@ -147,7 +147,8 @@ void DraftController::Probe(const Room& room, double rate, Choice* choice) {
     }
   }
   if (!probe.is_probe) return;
-  if (RoundUs(probe.source, probe.length) - worth_us > credit_us_) return;
+  const double spent_us = RoundUs(probe.source, probe.length) - worth_us;
+  if (SharedUs(spent_us) > credit_us_) return;
   *choice = probe;
   probing_ = true;
   worth_us_ = worth_us;
@@ -181,19 +182,19 @@ void DraftController::OnRound(const Round& round) {
   total_us_ += round.us;
   opening_credit_us_ += kProbeShare * round.us;
   credit_us_ = std::min(credit_us_ + kProbeShare * round.us,
-                        kProbeCreditRounds * cost_.VerifyUs(0));
+                        SharedUs(kProbeCreditRounds * cost_.VerifyUs(0)));
   if (probing_) {
     const double spent_us = std::max(round.us - worth_us_, 0.0);
     probe_us_ += spent_us;
-    credit_us_ -= spent_us;
+    credit_us_ -= SharedUs(spent_us);
     probing_ = false;
   }
 }
 
 bool DraftController::TakeOpening(double prompt_us) {
   if (length_ > 0) return true;
-  if (opening_credit_us_ < prompt_us) return false;
-  opening_credit_us_ -= prompt_us;
+  if (opening_credit_us_ < SharedUs(prompt_us)) return false;
+  opening_credit_us_ -= SharedUs(prompt_us);
   return true;
 }
 

@@ -7,7 +7,8 @@
 // clock, no I/O, no randomness. A value; one thread at a time.
 //
 // What is not chosen is not seen, so now and then a round is spent on it: a
-// probe. Probes take at most kProbeShare of the time.
+// probe. Probes take at most kProbeShare of the time of all sessions that share
+// the target's passes: a session that probes comes late to the others' pass.
 
 #ifndef TANDEM_ENGINE_SPECULATION_DRAFT_CONTROLLER_H_
 #define TANDEM_ENGINE_SPECULATION_DRAFT_CONTROLLER_H_
@@ -81,8 +82,8 @@ class DraftController {
 
   // Whether a drafter that has no sequence of the session yet should get one,
   // which takes `prompt_us` to run the prompt there: yes where its drafts are
-  // used; else, as a probe, out of another kProbeShare of the time, which it
-  // then spends.
+  // used; else, as a probe, out of another kProbeShare of the time of all who
+  // share passes, which it then spends.
   bool TakeOpening(double prompt_us);
   // What is saved for that, to go to another session or to come from one.
   double opening_credit_us() const { return opening_credit_us_; }
@@ -116,6 +117,8 @@ class DraftController {
   // Turns `choice`, of this rate, into a probe where one is due.
   void Probe(const Room& room, double rate, Choice* choice);
   bool MayPay(DraftSource source, int length_max, double rate) const;
+  // What `us` spent on a probe cost all sessions that share passes.
+  double SharedUs(double us) const { return us * cost_.sequences(); }
 
   RoundCost cost_;
   Acceptance model_{0.7};

@@ -32,8 +32,9 @@ double Tame(double us, double expected_us) {
 
 void RoundCost::SetTarget(const CostCurve& passes, double sequences) {
   if (passes.empty()) return;
+  sequences_ = std::max(sequences, 1.0);
   for (int length = 0; length < kLengths; ++length) {
-    passes_us_[length] = passes.At(std::max(sequences, 1.0) * (length + 1));
+    passes_us_[length] = passes.At(sequences_ * (length + 1));
   }
   has_passes_ = true;
   known_ = true;

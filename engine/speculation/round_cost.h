@@ -28,6 +28,9 @@ class RoundCost {
   // that the drafter did not have).
   void OnProposed(int length, int rows, double us);
 
+  // Sequences that share a pass of the target, 1 or more.
+  double sequences() const { return sequences_; }
+
   // False while nothing is known of the target.
   bool known() const { return known_; }
   // False while nothing is known of the drafter.
@@ -47,6 +50,7 @@ class RoundCost {
   // Of the worker's passes alone; by length of the draft.
   std::array<double, kLengths> passes_us_ = {};
   bool has_passes_ = false;
+  double sequences_ = 1;
   double draft_pass_us_ = 0;
   double draft_row_us_ = 0;  // of one more row in a pass
   bool has_draft_passes_ = false;

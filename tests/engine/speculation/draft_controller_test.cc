@@ -280,6 +280,33 @@ TEST(DraftControllerTest, ADrafterThatDoesNotPayIsOpenedOnCredit) {
   EXPECT_TRUE(controller.TakeOpening(500));
 }
 
+// What a session tries delays all who share its passes.
+TEST(DraftControllerTest, ProbesAreRarerWhereManySharePasses) {
+  const auto probes = [](double sequences) {
+    DraftController controller;
+    const std::vector<StepCost> target = {{.rows = 1, .us = 1000},
+                                          {.rows = 64, .us = 1100}};
+    const std::vector<StepCost> draft = {{.rows = 1, .us = 400}};
+    controller.cost().SetTarget(CostCurve(target), sequences);
+    controller.cost().SetDraft(CostCurve(draft), 1);
+    int count = 0;
+    for (int i = 0; i < 20000; ++i) {
+      const DraftController::Choice choice =
+          controller.Choose({.model_max = 16});
+      if (i > 1000 && choice.is_probe) ++count;
+      controller.OnRound({.source = choice.source,
+                          .drafted = choice.length,
+                          .us = 1000.0 + 450 * choice.length});
+    }
+    return count;
+  };
+  const int alone = probes(1);
+  EXPECT_GT(alone, 100);
+  const int shared = probes(8);
+  EXPECT_GE(shared, 10);
+  EXPECT_LE(shared, alone / 6);
+}
+
 TEST(DraftControllerTest, SoftenedKeepsWhatIsRightAndForgetsTimes) {
   DraftController controller = After(200, 8, 10);
   for (int i = 0; i < 200; ++i) {
