@@ -235,13 +235,21 @@ std::vector<TurnAction> Turn::OnCancel(FinishReason reason) {
 
 std::vector<TokenId> Turn::session_tokens() const { return TokensFrom(0); }
 
+std::vector<SampledToken> Turn::sampled() const {
+  if (!logprobs_.empty()) return logprobs_;
+  std::vector<SampledToken> tokens(generated_.size());
+  for (size_t i = 0; i < tokens.size(); ++i) tokens[i].id = generated_[i];
+  return tokens;
+}
+
 TurnUsage Turn::usage() const {
   return {.prompt_tokens = static_cast<int64_t>(spec_.prompt.size()),
           .generated_tokens = static_cast<int64_t>(generated_.size())};
 }
 
 bool Turn::Commit(const SampledToken& token) {
-  generated_.push_back(token);
+  generated_.push_back(token.id);
+  if (spec_.options.logprobs.has_value()) logprobs_.push_back(token);
   if (IsStopToken(*tokenizer_, spec_.options, token.id)) {
     finish_ = FinishReason::kStopToken;
   } else if (decoder_.Push(token.id)) {
@@ -267,7 +275,7 @@ std::vector<TokenId> Turn::TokensFrom(Position position) const {
   tokens.reserve(length() - position);
   const Position prompt = static_cast<Position>(spec_.prompt.size());
   for (Position p = position; p < length(); ++p) {
-    tokens.push_back(p < prompt ? spec_.prompt[p] : generated_[p - prompt].id);
+    tokens.push_back(p < prompt ? spec_.prompt[p] : generated_[p - prompt]);
   }
   return tokens;
 }
@@ -308,8 +316,7 @@ void Turn::BeginRound(std::vector<TurnAction>* actions) {
 bool Turn::TakeAhead(int length_max) {
   const std::optional<Ahead> ahead = std::exchange(ahead_, std::nullopt);
   if (!ahead.has_value() || ahead->draft.size() < 2 ||
-      ahead->position != length() - 1 ||
-      ahead->draft[0] != generated_.back().id) {
+      ahead->position != length() - 1 || ahead->draft[0] != generated_.back()) {
     return false;
   }
   TakeDraft(absl::MakeConstSpan(ahead->draft).subspan(1),

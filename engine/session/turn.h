@@ -189,7 +189,11 @@ class Turn {
   bool ended() const { return phase_ == Phase::kEnded; }
   const TurnSpec& spec() const { return spec_; }
   // Committed generated tokens, with the one that completed a stop.
-  const std::vector<SampledToken>& generated() const { return generated_; }
+  const std::vector<TokenId>& generated() const { return generated_; }
+  // The same with their log-probabilities, which are kept where the options ask
+  // for them.
+  std::vector<SampledToken> sampled() const;
+  const std::vector<SampledToken>& logprobs() const { return logprobs_; }
   // Prompt and committed tokens: what a worker is opened with, and the next
   // turn's history.
   std::vector<TokenId> session_tokens() const;
@@ -225,7 +229,8 @@ class Turn {
 
   const Tokenizer* tokenizer_;
   TurnSpec spec_;
-  std::vector<SampledToken> generated_;
+  std::vector<TokenId> generated_;
+  std::vector<SampledToken> logprobs_;  // of generated_; empty: not asked for
   StreamDecoder decoder_;
   size_t text_taken_ = 0;  // bytes of decided()
   SpeculationCounts speculation_;

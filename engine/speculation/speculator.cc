@@ -42,7 +42,7 @@ DraftPlan Speculator::PlanRound(const RoundRoom& room) {
     }
     for (; known_ < tokens; ++known_) {
       ngrams_.Append(known_ < prompt ? room.prompt[known_]
-                                     : room.generated[known_ - prompt].id);
+                                     : room.generated[known_ - prompt]);
     }
     match = ngrams_.Find();
     if (match.length > 0) {

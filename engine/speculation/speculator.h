@@ -24,10 +24,10 @@ struct DraftPlan {
 
 // What a round stands on.
 struct RoundRoom {
-  absl::Span<const TokenId> prompt;          // all before the generated ones
-  absl::Span<const SampledToken> generated;  // grows from round to round
-  int length_max = 0;                        // of any draft
-  int model_max = 0;                         // of the drafter's; 0: none there
+  absl::Span<const TokenId> prompt;     // all before the generated ones
+  absl::Span<const TokenId> generated;  // grows from round to round
+  int length_max = 0;                   // of any draft
+  int model_max = 0;                    // of the drafter's; 0: none there
 };
 
 // Tokens that a round of the turn may draft at most; what a drafter is opened

@@ -55,9 +55,11 @@ v1::ConverseResponse TokensEvent(const TurnRunner& runner,
   const bool logprobs = turn.spec().options.logprobs.has_value();
   tokens.set_first_token(from.tokens);
   for (int64_t i = from.tokens; i < to.tokens; ++i) {
-    const SampledToken& token = turn.generated()[static_cast<size_t>(i)];
-    tokens.add_token_ids(token.id);
-    if (logprobs) *tokens.add_logprobs() = LogprobsToProto(token);
+    const size_t index = static_cast<size_t>(i);
+    tokens.add_token_ids(turn.generated()[index]);
+    if (logprobs) {
+      *tokens.add_logprobs() = LogprobsToProto(turn.logprobs()[index]);
+    }
   }
   if (to.text_bytes > from.text_bytes) {
     tokens.set_text(

@@ -55,7 +55,7 @@ void TurnRunner::Resume() {
   TANDEM_CHECK(state_ == State::kSuspended);
   status_ = absl::OkStatus();
   earlier_.Add(turn_->speculation());
-  const std::vector<SampledToken> committed = turn_->generated();
+  const std::vector<SampledToken> committed = turn_->sampled();
   turn_ =
       std::make_unique<Turn>(setup_.tokenizer.get(), setup_.spec, committed);
   SetState(State::kRunning);

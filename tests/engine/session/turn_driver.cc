@@ -142,7 +142,7 @@ void TurnDriver::Disturb() {
     EXPECT_TRUE(turn_->Start(true).empty());
   }
   if (Chance(faults_.restart)) {
-    const std::vector<SampledToken> committed = turn_->generated();
+    const std::vector<SampledToken> committed = turn_->sampled();
     pending_.reset();
     Build(has_drafter_, committed);
     ++restarts_;

@@ -76,7 +76,7 @@ TurnSpec RandomSpec(std::mt19937_64* random) {
 
 void ExpectEqualsReference(const TurnDriver& driver,
                            const ReferenceTurn& reference) {
-  EXPECT_EQ(driver.turn().generated(), reference.tokens);
+  EXPECT_EQ(driver.turn().sampled(), reference.tokens);
   EXPECT_EQ(driver.text(), reference.text);
   EXPECT_EQ(driver.turn().text(), reference.text);
   EXPECT_EQ(driver.reason(), reference.reason);
@@ -568,7 +568,7 @@ TEST(TurnTest, CancelKeepsAPrefixThatGoesOnAlike) {
     }
     EXPECT_TRUE(driver.turn().ended());
     EXPECT_EQ(driver.text(), driver.turn().text());
-    const std::vector<SampledToken> kept = driver.turn().generated();
+    const std::vector<SampledToken> kept = driver.turn().sampled();
     ASSERT_LE(kept.size(), reference.tokens.size());
     EXPECT_TRUE(std::equal(kept.begin(), kept.end(), reference.tokens.begin()));
     std::vector<TokenId> session = spec.prompt;

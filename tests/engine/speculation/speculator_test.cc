@@ -9,14 +9,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-std::vector<SampledToken> Tokens(const std::vector<TokenId>& ids) {
-  std::vector<SampledToken> tokens;
-  for (const TokenId id : ids) {
-    tokens.push_back({.id = id, .logprob = 0, .alternatives = {}});
-  }
-  return tokens;
-}
-
 // Ends as it once did before 3 4 5.
 const std::vector<TokenId> kRepeating = {1, 2, 3, 4, 5, 1, 2};
 
@@ -99,7 +91,7 @@ TEST(SpeculatorTest, LooksThroughGeneratedTokensToo) {
   Speculator speculator(
       &controller, {.draft_length = 2, .draft_sources = DraftSources::kLookup});
   const std::vector<TokenId> prompt = {1, 2, 3, 4};
-  std::vector<SampledToken> generated;
+  std::vector<TokenId> generated;
   const auto plan = [&] {
     return speculator.PlanRound({.prompt = prompt,
                                  .generated = generated,
@@ -107,9 +99,9 @@ TEST(SpeculatorTest, LooksThroughGeneratedTokensToo) {
                                  .model_max = 0});
   };
   EXPECT_THAT(plan().draft, IsEmpty());
-  generated = Tokens({9, 1, 2});
+  generated = {9, 1, 2};
   EXPECT_THAT(plan().draft, ElementsAre(3, 4));
-  generated = Tokens({9, 1, 2, 9, 1});
+  generated = {9, 1, 2, 9, 1};
   EXPECT_THAT(plan().draft, ElementsAre(2, 9));
 }
 

@@ -115,9 +115,7 @@ PlainResult PlainRun(const TurnSpec& spec) {
     actions = turn.OnVerified(tokens);
   }
   result.reason = std::get<EndAction>(actions.back()).reason;
-  for (const SampledToken& token : turn.generated()) {
-    result.tokens.push_back(token.id);
-  }
+  result.tokens = turn.generated();
   result.text = turn.text();
   return result;
 }

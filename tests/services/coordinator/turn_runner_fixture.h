@@ -77,7 +77,7 @@ class TurnRunnerFixture : public ::testing::Test, public TurnListener {
       ASSERT_GT(group.end, static_cast<int64_t>(tokens_.size()));
       for (int64_t i = static_cast<int64_t>(tokens_.size()); i < group.end;
            ++i) {
-        tokens_.push_back(runner_->turn().generated()[i].id);
+        tokens_.push_back(runner_->turn().generated()[i]);
       }
       text_ = runner_->turn().text().substr(0, group.text_end);
     }
