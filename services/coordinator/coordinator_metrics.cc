@@ -62,6 +62,10 @@ CoordinatorMetrics::CoordinatorMetrics()
           MakeCounters(*registry_, "tandem_request_failure_total",
                        "Streams of clients that ended with an error, by its "
                        "reason.")),
+      queue_time_(MakeHistogram(
+          *registry_, "tandem_request_queue_time_seconds",
+          "Waiting for KV at target workers, of turns that had a token.",
+          kLatencySeconds)),
       first_token_(MakeHistogram(
           *registry_, "tandem_time_to_first_token_seconds",
           "From a turn's start to its first token.", kLatencySeconds)),
@@ -168,6 +172,9 @@ void CoordinatorMetrics::OnTurnOver(const TurnSummary& summary) {
       static_cast<double>(summary.usage.cached_prompt_tokens));
   CountSpeculation(summary.speculation);
   CountTimes(summary.times);
+  if (summary.usage.generated_tokens > 0) {
+    queue_time_.Observe(SecondsOfMicros(summary.times.queue_us));
+  }
   if (summary.finish_reason == FinishReason::kError) return;
   latency_.Observe(SecondsOfMicros(summary.times.total_us));
   finished_

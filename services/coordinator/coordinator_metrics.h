@@ -69,6 +69,7 @@ class CoordinatorMetrics : public TurnObserver {
   prometheus::Counter& prefix_hits_;
   Counters& finished_;
   Counters& failed_;
+  prometheus::Histogram& queue_time_;
   prometheus::Histogram& first_token_;
   prometheus::Histogram& inter_token_;
   prometheus::Histogram& latency_;

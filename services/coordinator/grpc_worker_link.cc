@@ -163,7 +163,8 @@ class DecodeCall
       case v1::DecodeResponse::kOpened:
         return events_->OnOpened(
             tag, {.fingerprint = response_.opened().fingerprint(),
-                  .cached_tokens = response_.opened().cached_tokens()});
+                  .cached_tokens = response_.opened().cached_tokens(),
+                  .queued_us = response_.opened().queued_us()});
       case v1::DecodeResponse::kProposed: {
         const v1::TokensProposed& proposed = response_.proposed();
         return events_->OnProposed(tag,

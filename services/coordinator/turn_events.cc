@@ -102,6 +102,7 @@ v1::ConverseResponse EndedEvent(const TurnRunner& runner, size_t text_sent) {
   stats.set_late_drafts(counts.late);
   stats.set_ahead_asked(counts.ahead_asked);
   stats.set_ahead_used(counts.ahead_used);
+  stats.set_queue_us(times.queue_us);
   return event;
 }
 

@@ -316,6 +316,8 @@ void TurnRunner::OnOpened(const StreamTag& tag, const OpenedSequence& opened) {
                          "the target worker has another fingerprint now"));
   } else {
     target_.opened = true;
+    times_.queue_us +=
+        std::clamp<int64_t>(opened.queued_us, 0, MicrosSinceStart());
     if (!cached_prompt_tokens_.has_value()) {
       cached_prompt_tokens_ =
           std::clamp<int64_t>(opened.cached_tokens, 0,

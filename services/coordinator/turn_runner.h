@@ -86,6 +86,7 @@ struct TurnTimes {
   int64_t verify_us = 0;  // target workers computing
   int64_t rpc_us = 0;     // the rest of the round trips
   int64_t wait_us = 0;    // of that, waiting in workers
+  int64_t queue_us = 0;   // waiting for KV at targets
   int64_t first_token_us = 0;
   int64_t total_us = 0;
 };

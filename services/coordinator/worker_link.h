@@ -53,6 +53,7 @@ struct OpenRequest {
 struct OpenedSequence {
   std::string fingerprint;
   int64_t cached_tokens = 0;  // of the request's tokens, not run again
+  int64_t queued_us = 0;      // waiting for KV
 };
 
 struct ProposedTokens {

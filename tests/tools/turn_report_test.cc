@@ -54,7 +54,7 @@ TEST(TurnReportTest, JsonHasEveryKeyInOrder) {
                           "first_token_us", "total_us", "drafted_by_position",
                           "accepted_by_position", "lookup_drafted_tokens",
                           "lookup_accepted_tokens", "wait_us", "late_drafts",
-                          "ahead_asked", "ahead_used"));
+                          "ahead_asked", "ahead_used", "queue_us"));
 }
 
 TEST(TurnReportTest, NothingDividesByZero) {

@@ -34,7 +34,8 @@ Json SpeculationJson(const v1::SpeculationStats& stats) {
           {"wait_us", stats.wait_us()},
           {"late_drafts", stats.late_drafts()},
           {"ahead_asked", stats.ahead_asked()},
-          {"ahead_used", stats.ahead_used()}};
+          {"ahead_used", stats.ahead_used()},
+          {"queue_us", stats.queue_us()}};
 }
 
 Json LogprobsJson(const v1::TokensGenerated& tokens) {

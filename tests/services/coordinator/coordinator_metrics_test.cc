@@ -61,12 +61,14 @@ TEST_F(CoordinatorMetricsTest, CountsATurnsSpeculation) {
                    .verify_us = 2000000,
                    .rpc_us = 500000,
                    .wait_us = 250000,
+                   .queue_us = 300000,
                    .first_token_us = 1,
                    .total_us = 4000000};
   metrics_.OnTurnOver(summary);
   ExpectLine("tandem_prompt_tokens_total 11");
   ExpectLine("tandem_prefix_cache_queries_total 11");
   ExpectLine("tandem_prefix_cache_hits_total 8");
+  ExpectLine("tandem_request_queue_time_seconds_sum 0.3");
   ExpectLine("tandem_rounds_total 4");
   ExpectLine("tandem_spec_decode_num_drafts_total 3");
   ExpectLine("tandem_spec_decode_num_late_drafts_total 1");

@@ -27,7 +27,8 @@ class FakeLinkStream : public WorkerStream {
     }
     Deliver([tag = tag_,
              opened = OpenedSequence{.fingerprint = link_->fingerprint_,
-                                     .cached_tokens = link_->cached_tokens}](
+                                     .cached_tokens = link_->cached_tokens,
+                                     .queued_us = link_->queued_us}](
                 WorkerStreamEvents* to) { to->OnOpened(tag, opened); });
   }
   ~FakeLinkStream() override {

@@ -60,6 +60,7 @@ class FakeLink : public WorkerLink {
   // Every answer to a proposal takes so much longer.
   MonotonicDuration propose_delay = {};
   int64_t cached_tokens = 0;  // told when a stream opens
+  int64_t queued_us = 0;      // likewise
   // Told to the next streams.
   OpenRequest last_open;
   int streams = 0;  // open now

@@ -188,6 +188,7 @@ class FakeDecodeReactor
       // Shows what it was told.
       response.mutable_opened()->set_cached_tokens(
           static_cast<int64_t>(open.tenant().size()));
+      response.mutable_opened()->set_queued_us(7);
     } else if (!sequence_.has_value()) {
       return End(
           grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "no open"));

@@ -50,6 +50,7 @@ class GrpcWorkerLinkTest : public ::testing::Test, public WorkerStreamEvents {
     EXPECT_EQ(tag, tag_);
     opened_ = opened.fingerprint;
     cached_tokens_ = opened.cached_tokens;
+    queued_us_ = opened.queued_us;
   }
   void OnProposed(const StreamTag& tag, ProposedTokens proposed) override {
     EXPECT_EQ(tag, tag_);
@@ -75,6 +76,7 @@ class GrpcWorkerLinkTest : public ::testing::Test, public WorkerStreamEvents {
   MonotonicDuration queue_timeout_ = std::chrono::milliseconds(1500);
   std::optional<std::string> opened_;
   int64_t cached_tokens_ = -1;
+  int64_t queued_us_ = -1;
   std::optional<ProposedTokens> proposed_;
   std::optional<VerifiedTokens> verified_;
   std::optional<absl::Status> closed_;
@@ -86,6 +88,7 @@ TEST_F(GrpcWorkerLinkTest, CarriesRequestsAndAnswers) {
   RunUntil([this] { return proposed_.has_value(); });
   EXPECT_EQ(opened_, "fingerprint-1");
   EXPECT_EQ(cached_tokens_, 6);  // the bytes of the tenant's name
+  EXPECT_EQ(queued_us_, 7);
   EXPECT_EQ(proposed_->position, 2);
   EXPECT_EQ(proposed_->tokens.size(), 3u);
   stream_->Verify({.position = 1, .tokens = {260}, .draft = proposed_->tokens});

@@ -77,6 +77,23 @@ TEST_F(TurnRunnerTest, TellsWhatTheFirstTargetHadOfThePrompt) {
   }
 }
 
+TEST_F(TurnRunnerTest, CountsWaitingForKvWithinItsOwnTime) {
+  target()->queued_us = int64_t{1} << 60;  // a clock that is wrong
+  drafter_->queued_us = 3;
+  Start();
+  RunUntil([this] { return tokens_.size() >= 10; });
+  const int64_t first = runner_->times().queue_us;
+  EXPECT_GT(first, 0);
+  EXPECT_LE(first, runner_->times().first_token_us);
+  // The next target's wait counts too.
+  runner_->Suspend(absl::OkStatus());
+  target()->queued_us = 2;
+  runner_->Resume();
+  RunToEnd();
+  ExpectPlain();
+  EXPECT_EQ(runner_->times().queue_us, first + 2);
+}
+
 // Any faults at any time: the text is a prefix of the plain one at each moment,
 // and the plain one in the end.
 TEST_F(TurnRunnerTest, RandomFaultsNeverChangeTheText) {
