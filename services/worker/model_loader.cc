@@ -98,8 +98,8 @@ absl::Status ModelLoader::Serve(const std::string& id,
       .numerics = std::string(NumericsModeName(model->numerics())),
       .context_max = engine.context_max,
       .vocab_size = engine.vocab_size,
-      .weight_bytes = model->weight_bytes(),
-      .tokenizer_image = model->tokenizer_image()};
+      .weight_bytes = model->weight_bytes()};
+  parts.tokenizer_image = model->tokenizer_image();
   spdlog::info("model {}: {}, {} KiB of weights, context {}, fingerprint {}",
                id, parts.info.numerics, parts.info.weight_bytes >> 10,
                parts.info.context_max, parts.info.fingerprint);

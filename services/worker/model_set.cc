@@ -45,6 +45,7 @@ absl::Status ModelSet::Add(WorkerModelParts parts) {
   options.on_step = on_step_;
   auto entry = std::make_unique<Entry>();
   entry->model.info = std::move(parts.info);
+  entry->model.tokenizer_image = std::move(parts.tokenizer_image);
   entry->model.loop = std::make_unique<ComputeLoop>(std::move(parts.engine),
                                                     std::move(options));
   {
@@ -151,21 +152,10 @@ std::vector<ServedModelState> ModelSet::States() const {
   absl::MutexLock lock(&mutex_);
   std::vector<ServedModelState> states;
   for (const std::unique_ptr<Entry>& entry : entries_) {
-    ServedModelState state{.info = {},
-                           .load = entry->model.loop->load(),
-                           .users = entry->users,
-                           .leaving = entry->leaving};
-    const WorkerModelInfo& info = entry->model.info;
-    state.info = {.role = info.role,
-                  .model_id = info.model_id,
-                  .fingerprint = info.fingerprint,
-                  .vocabulary_fingerprint = info.vocabulary_fingerprint,
-                  .numerics = info.numerics,
-                  .context_max = info.context_max,
-                  .vocab_size = info.vocab_size,
-                  .weight_bytes = info.weight_bytes,
-                  .tokenizer_image = {}};
-    states.push_back(std::move(state));
+    states.push_back({.info = entry->model.info,
+                      .load = entry->model.loop->load(),
+                      .users = entry->users,
+                      .leaving = entry->leaving});
   }
   return states;
 }

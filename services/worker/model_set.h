@@ -29,6 +29,7 @@ namespace tandem {
 
 struct WorkerModelParts {
   WorkerModelInfo info;
+  std::string tokenizer_image;  // a GGUF that holds the metadata only
   std::unique_ptr<Engine> engine;
   std::unique_ptr<ComputeTurn> turn;  // may be null
   int streams_max = 1024;
@@ -38,12 +39,13 @@ struct WorkerModelParts {
 // A model in the set; stays where it is until it is removed.
 struct ServedModel {
   WorkerModelInfo info;
+  std::string tokenizer_image;
   std::unique_ptr<ComputeLoop> loop;
 };
 
 // What is told of a model.
 struct ServedModelState {
-  WorkerModelInfo info;  // without the tokenizer's image
+  WorkerModelInfo info;
   ComputeLoad load;
   int users = 0;
   bool leaving = false;

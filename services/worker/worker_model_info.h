@@ -22,8 +22,6 @@ struct WorkerModelInfo {
   int vocab_size = 0;
   int64_t weight_bytes = 0;  // in memory
   bool takes_turns = false;  // with other processes on the same cores
-  // A GGUF that holds the metadata only.
-  std::string tokenizer_image;
 };
 
 void FillProto(const WorkerModelInfo& info, v1::WorkerModel* model);

@@ -129,11 +129,10 @@ grpc::ServerWriteReactor<v1::GetTokenizerResponse>* WorkerService::GetTokenizer(
       models_.Use(request->model_id());
   if (!model.ok()) return new Failed(model.status());
   AddStream();
-  return new TokenizerStream((*model)->info.tokenizer_image,
-                             [this, used = *model] {
-                               models_.Release(used);
-                               OnStreamGone();
-                             });
+  return new TokenizerStream((*model)->tokenizer_image, [this, used = *model] {
+    models_.Release(used);
+    OnStreamGone();
+  });
 }
 
 grpc::ServerWriteReactor<v1::WatchResponse>* WorkerService::Watch(

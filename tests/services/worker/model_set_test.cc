@@ -2,10 +2,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <memory>
+#include <string>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "engine/base/error_reason.h"
 #include "tests/services/worker/compute_loop_fixture.h"
@@ -23,8 +27,9 @@ class ModelSetTest : public ::testing::Test {
     WorkerModelParts parts;
     parts.info.model_id = id;
     parts.info.fingerprint = "print of " + id;
-    parts.info.tokenizer_image = "image";
+    parts.tokenizer_image = "image";
     parts.engine = std::move(engine);
+    parts.turn = std::move(turn_);
     return set_.Add(std::move(parts));
   }
   const ServedModel* MustUse(const std::string& id) {
@@ -46,7 +51,8 @@ class ModelSetTest : public ::testing::Test {
 
   std::atomic<int> changes_{0};
   ModelSet set_{[this] { ++changes_; }};
-  GatedEngine* engine_ = nullptr;  // of the model that was added last
+  GatedEngine* engine_ = nullptr;      // of the model that was added last
+  std::unique_ptr<ComputeTurn> turn_;  // of the next one
 };
 
 TEST_F(ModelSetTest, ModelsAreFoundById) {
@@ -74,6 +80,16 @@ TEST_F(ModelSetTest, ModelsAreFoundById) {
   const absl::Status unnamed = set_.Use("").status();
   EXPECT_EQ(unnamed.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Reason(unnamed), kReasonUnknownModel);
+}
+
+TEST_F(ModelSetTest, TellsOfEachModelWhetherItTakesTurns) {
+  const std::string path =
+      absl::StrCat(::testing::TempDir(), "set-turn-", getpid());
+  turn_ = std::move(ComputeTurn::Open(path)).value();
+  ASSERT_TRUE(Add("a").ok());
+  ASSERT_TRUE(Add("b").ok());
+  EXPECT_TRUE(set_.States()[0].info.takes_turns);
+  EXPECT_FALSE(set_.States()[1].info.takes_turns);
 }
 
 TEST_F(ModelSetTest, AModelInUseStays) {

@@ -130,7 +130,7 @@ void WorkerFixture::SetModel(v1::WorkerRole role,
   parts.info.numerics = "int8";
   parts.info.context_max = engine->info().context_max;
   parts.info.vocab_size = engine->info().vocab_size;
-  parts.info.tokenizer_image = tokenizer_image_;
+  parts.tokenizer_image = tokenizer_image_;
   parts.engine = std::move(engine);
   service_.SetModel(std::move(parts));
 }

@@ -123,6 +123,32 @@ TEST_F(WorkerServerTest, DrainTimeEndsWhatStillRuns) {
   EXPECT_FALSE(running.Finish().ok());
 }
 
+// A drafter that shares its cores is not asked ahead.
+TEST_F(WorkerServerTest, TellsWhetherItTakesTurns) {
+  const auto takes_turns = [this] {
+    grpc::ClientContext context;
+    SetTestDeadline(&context);
+    const auto reader = stub_->Watch(&context, v1::WatchRequest());
+    v1::WatchResponse report;
+    EXPECT_TRUE(reader->Read(&report));
+    context.TryCancel();
+    while (reader->Read(&report)) {
+    }
+    reader->Finish();
+    return report.takes_turns();
+  };
+  for (const bool has_turn : {false, true}) {
+    if (has_turn) {
+      options_.loader.compute_turn =
+          absl::StrCat(::testing::TempDir(), "worker-turns-", getpid());
+    }
+    Listen();
+    ASSERT_TRUE(server_->Load().ok());
+    EXPECT_EQ(takes_turns(), has_turn);
+    server_->Drain();
+  }
+}
+
 // The real demo model, through real gRPC, against a decoder of the same model
 // in this process.
 TEST_F(WorkerServerTest, DemoModelAnswersAsInProcess) {

@@ -28,7 +28,7 @@ TEST(CostWorkerTest, TheVocabularyIsServed) {
   EXPECT_EQ(parts->info.vocab_size, tokenizer->vocab_size());
   EXPECT_EQ(parts->streams_max, 3);
   EXPECT_FALSE(parts->info.fingerprint.empty());
-  EXPECT_FALSE(parts->info.tokenizer_image.empty());
+  EXPECT_FALSE(parts->tokenizer_image.empty());
 }
 
 TEST(CostWorkerTest, AMissingVocabularyIsAnError) {
