@@ -1,7 +1,9 @@
 """Real processes of tandem for the tests that are written in Python."""
 
+import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,31 +44,48 @@ def wait_until(condition, what):
         time.sleep(0.05)
 
 
-class Cluster:
-    """A target worker, a draft worker and a coordinator in a folder of their
-    own. `tls` gives the flags of each by its name; TLS needs ports, for the
-    names in certificates."""
+def names(role, count):
+    return [role + str(number) * (number > 1)
+            for number in range(1, count + 1)]
 
-    def __init__(self, tls=None):
+
+def make_stubs(folder):
+    """Python modules of the public protocol, made from proto/ alone."""
+    proto = SOURCE_DIR / "proto"
+    subprocess.run(
+        ["protoc", "-I", proto, f"--python_out={folder}",
+         f"--grpc_python_out={folder}", "--plugin=protoc-gen-grpc_python=" +
+         shutil.which("grpc_python_plugin"),
+         proto / "tandem/v1/types.proto", proto / "tandem/v1/generation.proto"],
+        check=True)
+
+
+class Cluster:
+    """Target workers, draft workers and coordinators in a folder of their own.
+    The first of a role has its name, others follow as target2, target3.
+    `flags` has further flags by role. `tls` gives the flags of each by its
+    name; TLS needs ports, for the names in certificates."""
+
+    def __init__(self, tls=None, targets=1, drafts=1, coordinators=1,
+                 flags=None):
         self._folder = tempfile.TemporaryDirectory(prefix="tandem-test.")
         self.folder = pathlib.Path(self._folder.name)
         self.processes = {}
+        self.targets = names("target", targets)
+        self.drafts = names("draft", drafts)
+        self.coordinators = names("coordinator", coordinators)
+        self._has_ports = tls is not None
         self._tls = tls or (lambda name: [])
+        self._flags = flags or {}
         try:
-            for role, model in (("target", TARGET_MODEL),
-                                ("draft", DRAFT_MODEL)):
-                listen = "localhost:0" if tls else f"unix:{self.folder}/{role}"
-                self.start(role, *self.worker(role, model), "--listen", listen,
-                           *self._tls(role))
-            self.start("coordinator", "tandem-coordinator",
-                       "--target", self.address("target"),
-                       "--draft", self.address("draft"),
-                       "--listen", "localhost:0" if tls else "127.0.0.1:0",
-                       *self._tls("coordinator"))
+            for name in self.targets + self.drafts:
+                self.start_worker(name)
+            for name in self.coordinators:
+                self._start_coordinator(name)
             self.coordinator = self.address("coordinator")
             self.environment = {"TANDEM_COORDINATOR": self.coordinator}
             if not tls:
-                wait_until(self._paired, "the draft worker is paired")
+                self.wait_for_workers(targets, drafts)
         except BaseException:
             self.stop()
             raise
@@ -76,7 +95,27 @@ class Cluster:
         return ["tandem-worker", "--role", role, "--model", model,
                 "--compute-turn", self.folder / "turn"]
 
+    def start_worker(self, name):
+        """Also one that has ended, at the address that it had."""
+        role = "target" if name in self.targets else "draft"
+        model = TARGET_MODEL if role == "target" else DRAFT_MODEL
+        listen = "localhost:0" if self._has_ports else (
+            f"unix:{self.folder}/{name}")
+        self.start(name, *self.worker(role, model), "--listen", listen,
+                   *self._flags.get(role, ()), *self._tls(name))
+
+    def _start_coordinator(self, name):
+        pools = ["--target", ",".join(map(self.address, self.targets))]
+        if self.drafts:
+            pools += ["--draft", ",".join(map(self.address, self.drafts))]
+        listen = "localhost:0" if self._has_ports else "127.0.0.1:0"
+        self.start(name, "tandem-coordinator", *pools, "--listen", listen,
+                   *self._flags.get("coordinator", ()), *self._tls(name))
+
     def start(self, name, program, *arguments):
+        # Else those of a process that had this name would be read.
+        for file in ("address", "metrics"):
+            (self.folder / f"{name}.{file}").unlink(missing_ok=True)
         with open(self.folder / f"{name}.log", "ab") as log:
             self.processes[name] = subprocess.Popen(
                 [BIN / program, *arguments, "--address-file",
@@ -88,8 +127,8 @@ class Cluster:
     def log(self, name):
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
-    def address(self, name):
-        path = self.folder / f"{name}.address"
+    def address(self, name, file="address"):
+        path = self.folder / f"{name}.{file}"
 
         def listening():
             if self.processes[name].poll() is not None:
@@ -101,7 +140,7 @@ class Cluster:
 
     def metrics(self, name):
         """The process's metrics: value by series, and the text."""
-        address = (self.folder / f"{name}.metrics").read_text().strip()
+        address = self.address(name, "metrics")
         with urllib.request.urlopen(f"http://{address}/metrics",
                                     timeout=LIMIT_SECONDS) as response:
             text = response.read().decode()
@@ -112,9 +151,26 @@ class Cluster:
                 values[series] = float(value)
         return values, text
 
-    def _paired(self):
-        models = self.tandem("models", "--json")
-        return b'"draft_workers":1' in models.stdout
+    def wait_for_workers(self, targets, drafts):
+        """Until every coordinator has found and paired so many."""
+        def found(name):
+            shown = self.tandem("models", "--json", "--coordinator",
+                                self.address(name))
+            models = json.loads(shown.stdout or b'{"models": []}')["models"]
+            return [(model["target_workers"], model["draft_workers"])
+                    for model in models] == [(targets, drafts)]
+
+        for name in self.coordinators:
+            wait_until(lambda name=name: found(name),
+                       f"{name} has {targets} targets, {drafts} drafts")
+
+    def wait_for_free_kv(self):
+        """Until no worker has KV reserved: turns that were cut give it back
+        soon, not at once."""
+        for name in self.targets + self.drafts:
+            wait_until(lambda name=name: self.metrics(name)[0][
+                'tandem_kv_pages{state="reserved"}'] == 0,
+                f"{name} has no KV reserved")
 
     def tandem(self, *arguments, **options):
         return tandem(*arguments, environment=self.environment, **options)

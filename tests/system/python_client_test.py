@@ -1,8 +1,6 @@
 """A client in another language, made from proto/ alone, streams a turn."""
 
 import os
-import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -10,17 +8,7 @@ import unittest
 
 import processes
 
-PROTO = processes.SOURCE_DIR / "proto"
 CLIENT = processes.SOURCE_DIR / "tools/example_client.py"
-
-
-def make_stubs(folder):
-    subprocess.run(
-        ["protoc", "-I", PROTO, f"--python_out={folder}",
-         f"--grpc_python_out={folder}", "--plugin=protoc-gen-grpc_python=" +
-         shutil.which("grpc_python_plugin"),
-         PROTO / "tandem/v1/types.proto", PROTO / "tandem/v1/generation.proto"],
-        check=True)
 
 
 class PythonClientTest(processes.ClusterTest):
@@ -30,7 +18,7 @@ class PythonClientTest(processes.ClusterTest):
         super().setUpClass()
         cls.stubs = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.stubs.cleanup)
-        make_stubs(cls.stubs.name)
+        processes.make_stubs(cls.stubs.name)
 
     def test_the_client_is_ten_lines(self):
         self.assertLessEqual(len(CLIENT.read_text().splitlines()), 10)
