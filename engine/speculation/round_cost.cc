@@ -7,8 +7,11 @@
 namespace tandem {
 namespace {
 
-// Weight of the newest time; of the first few, one over their number.
+// Weight of the newest time; of the first few, one over their number and that
+// of the times that the worker's report counts as: one round that met another
+// session's prompt makes every length look cheap, since all of them would wait.
 constexpr double kNewestWeight = 0.1;
+constexpr double kReportWeight = 2;
 // A time further from what is expected than by this factor is an accident of
 // the machine and counts as this far.
 constexpr double kSurprise = 4;
@@ -21,7 +24,7 @@ constexpr double kReach = 3;
 constexpr double kLeastShare = 0.1;
 
 double NewestWeight(double samples) {
-  return std::max(kNewestWeight, 1 / (samples + 1));
+  return std::max(kNewestWeight, 1 / (samples + kReportWeight + 1));
 }
 
 double Tame(double us, double expected_us) {
@@ -56,11 +59,9 @@ void RoundCost::OnVerified(int drafted, double us) {
   for (Beyond& beyond : beyond_) beyond.weight *= 1 - kAgeing;
   if (has_passes_) {
     Beyond& beyond = beyond_[drafted];
-    // The first time is taken as it is: waiting may be most of it.
-    const double tamed =
-        beyond.weight > 0.5 ? Tame(us, verify_us_[drafted]) : us;
     beyond.us +=
-        NewestWeight(beyond.weight) * (tamed - passes_us_[drafted] - beyond.us);
+        NewestWeight(beyond.weight) *
+        (Tame(us, verify_us_[drafted]) - passes_us_[drafted] - beyond.us);
     beyond.weight = std::min(beyond.weight + 1, kWeightMax);
   } else {
     seen_.Add(drafted + 1, us);

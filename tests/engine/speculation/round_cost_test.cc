@@ -82,6 +82,18 @@ TEST(RoundCostTest, OneAccidentChangesLittle) {
   EXPECT_LT(cost.DraftUs(4), 1.4 * 400);
 }
 
+// Drafts would look as if they cost nothing.
+TEST(RoundCostTest, AnAccidentInTheFirstRoundChangesLittle) {
+  RoundCost cost;
+  cost.SetTarget(Passes(1000, 100), 4);
+  cost.OnVerified(0, 1e6);
+  EXPECT_LT(cost.VerifyUs(0), 2.1 * 1300);
+  EXPECT_GT(cost.VerifyUs(16), 3 * cost.VerifyUs(0));
+  // A wait that is there each time is learned.
+  for (int i = 0; i < 30; ++i) cost.OnVerified(0, 20000);
+  EXPECT_NEAR(cost.VerifyUs(0), 20000, 1000);
+}
+
 TEST(RoundCostTest, WithoutReportsTheSessionsOwnTimesServe) {
   RoundCost cost;
   for (int i = 0; i < 50; ++i) {
