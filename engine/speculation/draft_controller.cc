@@ -192,6 +192,8 @@ void DraftController::OnRound(const Round& round) {
 }
 
 bool DraftController::TakeOpening(double prompt_us) {
+  // What is known of passes now may say something else than the last rounds.
+  if (cost_.known() && cost_.draft_known()) SteadyLength(kDraftLengthLimit);
   if (length_ > 0) return true;
   if (opening_credit_us_ < SharedUs(prompt_us)) return false;
   opening_credit_us_ -= SharedUs(prompt_us);

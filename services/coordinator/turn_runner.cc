@@ -74,8 +74,9 @@ void TurnRunner::Launch(std::optional<WorkerChoice> target) {
       Cancel(FinishReason::kDeadline);
     });
   }
-  const bool has_drafter = OpenDrafter();
   if (target.has_value()) OpenTarget(*target);
+  TakeCosts();
+  const bool has_drafter = OpenDrafter();
   speculator_ = std::make_unique<Speculator>(&controller_, setup_.spec.options);
   TakeCosts();
   Perform(turn_->Start(has_drafter, speculator_.get()));

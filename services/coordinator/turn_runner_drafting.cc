@@ -31,6 +31,7 @@ bool TurnRunner::OpenDrafter() {
   // found out.
   const std::shared_ptr<const WorkerCosts> costs = drafter->link->costs();
   if (!setup_.spec.options.draft_length.has_value() && costs != nullptr) {
+    controller_.cost().SetDraft(costs->passes, costs->sequences);
     const double prompt_us =
         PromptUs(costs->passes, static_cast<double>(tokens.size()));
     if (!controller_.TakeOpening(prompt_us)) {

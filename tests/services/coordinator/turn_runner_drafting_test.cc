@@ -97,6 +97,29 @@ TEST_F(TurnRunnerDraftingTest, LookupGoesOnWhereTheDrafterIsLost) {
   EXPECT_GT(runner_->speculation().lookup.accepted, 60);
 }
 
+// What workers report says so before the first round.
+TEST_F(TurnRunnerDraftingTest, ADrafterThatDoesNotPayIsNotOpened) {
+  spec_.options.draft_length.reset();
+  spec_.options.draft_sources = DraftSources::kModel;
+  spec_.options.max_tokens = 400;
+  spec_.options.ignore_eos = true;
+  // Opening it on credit would take longer than the turn.
+  spec_.prompt.assign(3000, 270);
+  target()->reported = Costs(1000, 1000);
+  drafter_->reported = Costs(900, 900);
+  Start();
+  RunUntil([this] { return tokens_.size() >= 30; });
+  EXPECT_EQ(drafter_->opened, 0);
+  EXPECT_EQ(runner_->speculation().drafted, 0);
+  // Passes are cheap now: it pays, and is opened within the turn.
+  target()->reported = Costs(5000, 1);
+  drafter_->reported = Costs(100, 1);
+  RunUntil([this] { return runner_->speculation().drafted > 0; });
+  EXPECT_EQ(drafter_->opened, 1);
+  RunToEnd();
+  ExpectPlain();
+}
+
 TEST_F(TurnRunnerDraftingTest, SourcesThatAreNotAskedForAreNotUsed) {
   spec_.prompt = {kFakeRepeat, 270, 271, 272, 273, 274, 275};
   spec_.options.draft_length.reset();
@@ -190,8 +213,8 @@ TEST_F(TurnRunnerDraftingTest, ADrafterThatDoesNotPayIsOpenedOnCredit) {
   target()->reported = Costs(1000, 1);
   drafter_->reported = Costs(1000000, 0);
   Start();
-  EXPECT_EQ(drafter_->opened, 1);
   RunToEnd();
+  EXPECT_EQ(drafter_->opened, 0);
   DraftController learned = runner_->TakeController();
   EXPECT_EQ(runner_->controller().opening_credit_us(), 0);
   ASSERT_EQ(learned.steady_length(), 0);
@@ -209,7 +232,7 @@ TEST_F(TurnRunnerDraftingTest, ADrafterThatDoesNotPayIsOpenedOnCredit) {
     EXPECT_EQ(drafter_->opened, credit_us > 0 ? 1 : 0);
   }
 
-  // One that has become cheap is opened in the middle and used.
+  // One that has become cheap is opened at once and used.
   learned.AddOpeningCredit(-learned.opening_credit_us());
   learned_ = learned;
   tokens_.clear();
@@ -217,7 +240,7 @@ TEST_F(TurnRunnerDraftingTest, ADrafterThatDoesNotPayIsOpenedOnCredit) {
   drafter_->reported = Costs(10, 0);
   spec_.options.max_tokens = 4000;
   Start();
-  EXPECT_EQ(drafter_->opened, 0);
+  EXPECT_EQ(drafter_->opened, 1);
   RunToEnd();
   ExpectPlain();
   EXPECT_EQ(drafter_->opened, 1);
