@@ -51,8 +51,10 @@ struct TurnLimits {
   MonotonicDuration draft_patience_min = std::chrono::milliseconds(20);
   // A drafter that needs longer for one round is dropped for the turn.
   MonotonicDuration draft_round_deadline = std::chrono::seconds(2);
-  // Added in the first round, for each token of the prompt.
+  // Added in the first round, for each token of the prompt; then the turn goes
+  // on without a draft, and the drafter may take so long in all for the prompt.
   MonotonicDuration draft_prefill_per_token = std::chrono::milliseconds(10);
+  MonotonicDuration draft_prompt_deadline = std::chrono::seconds(60);
   // Drafters go on while the target verifies, where they have cores of their
   // own and fewer sequences than this share their passes.
   bool draft_ahead = true;

@@ -83,7 +83,7 @@ void TurnRunner::SendPropose(ProposeAction propose) {
   } else {
     SetDraftTimer(limits_.draft_round_deadline +
                       prefill * limits_.draft_prefill_per_token,
-                  &TurnRunner::LoseDrafter);
+                  &TurnRunner::OnDraftLate);
   }
   drafter_.stream->Propose(std::move(propose));
 }
@@ -135,10 +135,17 @@ void TurnRunner::OnDraftLate() {
   times_.rpc_us += waited_us;
   times_.wait_us += waited_us;
   speculator_->SetModelBusy(true);
-  speculator_->OnDraftLate(drafter_.draft_length, drafter_.rows,
-                           static_cast<double>(waited_us));
-  if (limits_.draft_round_deadline > loop_->Now() - drafter_.sent_at) {
-    SetDraftTimer(limits_.draft_round_deadline, &TurnRunner::LoseDrafter);
+  // Running the prompt, maybe in turns with the target, says little of
+  // drafting.
+  if (drafter_.ran_prompt) {
+    speculator_->OnDraftLate(drafter_.draft_length, drafter_.rows,
+                             static_cast<double>(waited_us));
+  }
+  const MonotonicDuration deadline = drafter_.ran_prompt
+                                         ? limits_.draft_round_deadline
+                                         : limits_.draft_prompt_deadline;
+  if (deadline > loop_->Now() - drafter_.sent_at) {
+    SetDraftTimer(deadline, &TurnRunner::LoseDrafter);
     Perform(turn_->OnDraftLate());
   } else {
     LoseDrafter();
@@ -152,9 +159,11 @@ void TurnRunner::OnProposed(const StreamTag& tag, ProposedTokens proposed) {
   if (std::exchange(drafter_.late, false)) {
     drafter_.outstanding = false;
     speculator_->SetModelBusy(false);
-    controller_.cost().OnProposed(
-        drafter_.draft_length, drafter_.rows,
-        static_cast<double>(Micros(loop_->Now() - drafter_.sent_at)));
+    if (std::exchange(drafter_.ran_prompt, true)) {
+      controller_.cost().OnProposed(
+          drafter_.draft_length, drafter_.rows,
+          static_cast<double>(Micros(loop_->Now() - drafter_.sent_at)));
+    }
     return;
   }
   const std::optional<double> us = TakeAnswer(

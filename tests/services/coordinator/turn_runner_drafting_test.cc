@@ -69,6 +69,22 @@ TEST_F(TurnRunnerDraftingTest, ADrafterThatFallsSilentIsLostInTheEnd) {
   EXPECT_EQ(runner_->speculation().late, 1);
 }
 
+// A large model takes turns with its target, which runs its prompt first.
+TEST_F(TurnRunnerDraftingTest, ADrafterThatIsSlowWithThePromptIsKept) {
+  spec_.options.max_tokens = 3000;
+  spec_.options.ignore_eos = true;
+  drafter_->propose_delay = std::chrono::seconds(5);
+  Start();
+  RunUntil([this] { return runner_->speculation().late > 0; });
+  drafter_->propose_delay = {};
+  EXPECT_EQ(drafter_->streams, 1);
+  RunUntil([this] { return runner_->speculation().accepted > 0; });
+  EXPECT_EQ(drafter_->opened, 1);
+  RunToEnd();
+  ExpectPlain();
+  EXPECT_EQ(runner_->speculation().late, 1);
+}
+
 TEST_F(TurnRunnerDraftingTest, ARepeatingTextNeedsNoDrafter) {
   directory_.drafters.clear();
   spec_.prompt = {kFakeRepeat, 270, 271, 272, 273, 274, 275};

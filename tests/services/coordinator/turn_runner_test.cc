@@ -148,13 +148,13 @@ TEST_F(TurnRunnerTest, GoesOnWithoutItsDrafter) {
   EXPECT_EQ(drafter_->opened, 1);
 }
 
-TEST_F(TurnRunnerTest, DropsADrafterThatIsSlow) {
+TEST_F(TurnRunnerTest, GoesOnWithoutADrafterThatIsSilent) {
   drafter_->silent = true;
   Start();
   const MonotonicTime began = clock_.Now();
   RunUntil([this] { return !tokens_.empty(); });
   EXPECT_GE(clock_.Now() - began, limits_.draft_round_deadline);
-  EXPECT_EQ(drafter_->streams, 0);
+  EXPECT_EQ(drafter_->streams, 1);  // it may still run the prompt
   RunToEnd();
   ExpectPlain();
   EXPECT_EQ(drafter_->proposes, 1);
