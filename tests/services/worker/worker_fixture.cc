@@ -135,11 +135,12 @@ void WorkerFixture::SetModel(v1::WorkerRole role,
   service_.SetModel(std::move(parts));
 }
 
-void WorkerFixture::WaitForLoad(
+void WaitForLoad(
+    v1::WorkerService::StubInterface* stub,
     const std::function<bool(const v1::WatchResponse&)>& condition) {
   grpc::ClientContext context;
   SetTestDeadline(&context);
-  const auto reader = stub_->Watch(&context, v1::WatchRequest());
+  const auto reader = stub->Watch(&context, v1::WatchRequest());
   v1::WatchResponse report;
   bool found = false;
   while (!found && reader->Read(&report)) found = condition(report);

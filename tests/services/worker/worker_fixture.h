@@ -6,6 +6,7 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -57,6 +58,11 @@ class DecodeCall {
   bool finished_ = false;
 };
 
+// Until a Watch report satisfies `condition`.
+void WaitForLoad(
+    v1::WorkerService::StubInterface* stub,
+    const std::function<bool(const v1::WatchResponse&)>& condition);
+
 class WorkerFixture : public ::testing::Test {
  protected:
   ~WorkerFixture() override;
@@ -67,9 +73,10 @@ class WorkerFixture : public ::testing::Test {
   void Start(v1::WorkerRole role, const FakeEngineOptions& options = {});
   void SetModel(v1::WorkerRole role, const FakeEngineOptions& options = {});
 
-  // Until a Watch report satisfies `condition`.
   void WaitForLoad(
-      const std::function<bool(const v1::WatchResponse&)>& condition);
+      const std::function<bool(const v1::WatchResponse&)>& condition) {
+    tandem::WaitForLoad(stub_.get(), condition);
+  }
 
   std::unique_ptr<v1::WorkerService::Stub> NewStub() const;
 

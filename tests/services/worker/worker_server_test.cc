@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -125,18 +126,6 @@ TEST_F(WorkerServerTest, DrainTimeEndsWhatStillRuns) {
 
 // A drafter that shares its cores is not asked ahead.
 TEST_F(WorkerServerTest, TellsWhetherItTakesTurns) {
-  const auto takes_turns = [this] {
-    grpc::ClientContext context;
-    SetTestDeadline(&context);
-    const auto reader = stub_->Watch(&context, v1::WatchRequest());
-    v1::WatchResponse report;
-    EXPECT_TRUE(reader->Read(&report));
-    context.TryCancel();
-    while (reader->Read(&report)) {
-    }
-    reader->Finish();
-    return report.takes_turns();
-  };
   for (const bool has_turn : {false, true}) {
     if (has_turn) {
       options_.loader.compute_turn =
@@ -144,7 +133,12 @@ TEST_F(WorkerServerTest, TellsWhetherItTakesTurns) {
     }
     Listen();
     ASSERT_TRUE(server_->Load().ok());
-    EXPECT_EQ(takes_turns(), has_turn);
+    std::optional<bool> takes_turns;
+    WaitForLoad(stub_.get(), [&](const v1::WatchResponse& load) {
+      takes_turns = load.takes_turns();
+      return true;
+    });
+    EXPECT_EQ(takes_turns, has_turn);
     server_->Drain();
   }
 }
