@@ -24,6 +24,7 @@ constexpr int64_t kPrefetchBytes = 8192;
 struct Vector {
   // Two registers for each query, two for what they share.
   static constexpr int kQueriesAtOnce = 4;
+  static constexpr int kPartsAtOnce = 1;
 
   __m256 low;
   __m256 high;

@@ -26,6 +26,7 @@ constexpr int64_t kPrefetchBytes = 8192;
 
 struct Vector {
   static constexpr int kQueriesAtOnce = 8;
+  static constexpr int kPartsAtOnce = 2;
 
   __m512 v;
 

@@ -74,6 +74,9 @@ struct AttentionQuery {
 struct AttentionCall {
   const void* keys = nullptr;    // [head_dim, kKvPageTokens]
   const void* values = nullptr;  // [kKvPageTokens, head_dim]
+  // The block that will be asked for next, to be fetched meanwhile; or null.
+  const void* next_keys = nullptr;
+  const void* next_values = nullptr;
   // Positions of the block that the queries see, begin .. end - 1; at least
   // one. Nothing is said about the others.
   int64_t begin = 0;

@@ -247,110 +247,165 @@ void DivideVector(const float* values, float sum, int64_t count, float* out) {
   }
 }
 
-constexpr int kPageVectors = kKvPageTokens / kLanes;
+// Fetches one row of the next block's keys and as many bytes of its values,
+// which take as much: the rows of a block's keys bring all of the next block.
+template <typename T>
+inline void PrefetchRow(const AttentionCall& call, int64_t row) {
+  constexpr int64_t kLineBytes = 64;
+  constexpr int64_t kRowBytes = kKvPageTokens * sizeof(T);
+  const char* keys = static_cast<const char*>(call.next_keys);
+  const char* values = static_cast<const char*>(call.next_values);
+  for (int64_t at = row * kRowBytes; at < (row + 1) * kRowBytes;
+       at += kLineBytes) {
+    __builtin_prefetch(keys + at, 0, 3);
+    __builtin_prefetch(values + at, 0, 3);
+  }
+}
 
-// Scores of all positions of a block for kQueries queries, which share each
-// load of keys. A lane is a position.
-template <typename V, int kQueries, typename T>
+// Scores of kParts vectors of positions of a block, from position `first` on,
+// for kQueries queries, which share each load of keys. A lane is a position.
+template <typename V, int kQueries, int kParts, typename T>
 void ScoreKeys(const AttentionCall& call, const AttentionQuery* queries,
-               float (*scores)[kKvPageTokens]) {
-  const V scale = V::Splat(call.scale);
-  for (int part = 0; part < kPageVectors; ++part) {
-    const T* keys = static_cast<const T*>(call.keys) + part * kLanes;
-    V sums[kQueries];
-    for (int q = 0; q < kQueries; ++q) sums[q] = V::Splat(0.0f);
-    for (int64_t i = 0; i < call.head_dim; ++i, keys += kKvPageTokens) {
-      const V key = V::Load(keys);
-      for (int q = 0; q < kQueries; ++q) {
-        sums[q] = V::Fma(V::Splat(queries[q].query[i]), key, sums[q]);
-      }
+               int first, float (*scores)[kKvPageTokens]) {
+  const T* keys = static_cast<const T*>(call.keys) + first;
+  V sums[kQueries][kParts];
+  for (int q = 0; q < kQueries; ++q) {
+    for (int part = 0; part < kParts; ++part) sums[q][part] = V::Splat(0.0f);
+  }
+  for (int64_t i = 0; i < call.head_dim; ++i, keys += kKvPageTokens) {
+    if (first == 0) PrefetchRow<T>(call, i);
+    V parts[kParts];
+    for (int part = 0; part < kParts; ++part) {
+      parts[part] = V::Load(keys + part * kLanes);
     }
     for (int q = 0; q < kQueries; ++q) {
-      V::Store(V::Mul(sums[q], scale), scores[q] + part * kLanes);
+      const V query = V::Splat(queries[q].query[i]);
+      for (int part = 0; part < kParts; ++part) {
+        sums[q][part] = V::Fma(query, parts[part], sums[q][part]);
+      }
+    }
+  }
+  const V scale = V::Splat(call.scale);
+  for (int q = 0; q < kQueries; ++q) {
+    for (int part = 0; part < kParts; ++part) {
+      V::Store(V::Mul(sums[q][part], scale), scores[q] + first + part * kLanes);
     }
   }
 }
 
-// Scores to weights, and the query's maximum and sum with them; the factor for
-// what the query has gathered so far.
-template <typename V>
-float WeighScores(const AttentionCall& call, AttentionQuery* query,
-                  float* scores) {
-  if (call.soft_cap != 0)
-    SoftCapVector<V>(scores, kKvPageTokens, call.soft_cap);
-  // Positions that are not seen: never the maximum, and of weight 0.
-  for (int64_t t = 0; t < call.begin; ++t) scores[t] = -__builtin_inff();
-  for (int64_t t = call.end; t < kKvPageTokens; ++t) {
-    scores[t] = -__builtin_inff();
+// Scores to weights, and the queries' maxima and sums with them; `factors` for
+// what the queries have gathered so far.
+template <typename V, int kQueries>
+void WeighScores(const AttentionCall& call, AttentionQuery* queries,
+                 float (*scores)[kKvPageTokens], float* factors) {
+  static_assert(kQueries <= kLanes);
+  float changes[kLanes] = {};
+  for (int q = 0; q < kQueries; ++q) {
+    float* own = scores[q];
+    if (call.soft_cap != 0) SoftCapVector<V>(own, kKvPageTokens, call.soft_cap);
+    // Positions that are not seen: never the maximum, and of weight 0.
+    for (int64_t t = 0; t < call.begin; ++t) own[t] = -__builtin_inff();
+    for (int64_t t = call.end; t < kKvPageTokens; ++t) {
+      own[t] = -__builtin_inff();
+    }
+    const V first =
+        V::Max(V::Load(own), V::Splat(-__builtin_inff()));  // no NaN
+    const float highest = V::ReduceMax(V::Max(V::Load(own + kLanes), first));
+    const float before = queries[q].maximum;
+    queries[q].maximum = highest > before ? highest : before;
+    changes[q] = before - queries[q].maximum;
   }
-  const V first = V::Load(scores);
-  const V second = V::Load(scores + kLanes);
-  const float highest =
-      V::ReduceMax(V::Max(second, V::Max(first, V::Splat(-__builtin_inff()))));
-  const float maximum = highest > query->maximum ? highest : query->maximum;
-  float factors[kLanes];
-  V::Store(Exp(V::Splat(query->maximum - maximum)), factors);
-  V::Store(Exp(V::Sub(first, V::Splat(maximum))), scores);
-  V::Store(Exp(V::Sub(second, V::Splat(maximum))), scores + kLanes);
-  // -infinity - -infinity is NaN.
-  for (int64_t t = 0; t < call.begin; ++t) scores[t] = 0.0f;
-  for (int64_t t = call.end; t < kKvPageTokens; ++t) scores[t] = 0.0f;
-  query->maximum = maximum;
-  query->sum = query->sum * factors[0] +
-               V::ReduceAdd(V::Add(V::Load(scores), V::Load(scores + kLanes)));
-  return factors[0];
+  float all_factors[kLanes];
+  V::Store(Exp(V::Load(changes)), all_factors);
+  for (int q = 0; q < kQueries; ++q) {
+    float* own = scores[q];
+    const V maximum = V::Splat(queries[q].maximum);
+    const V first = Exp(V::Sub(V::Load(own), maximum));
+    const V second = Exp(V::Sub(V::Load(own + kLanes), maximum));
+    V::Store(first, own);
+    V::Store(second, own + kLanes);
+    // -infinity - -infinity is NaN.
+    for (int64_t t = 0; t < call.begin; ++t) own[t] = 0.0f;
+    for (int64_t t = call.end; t < kKvPageTokens; ++t) own[t] = 0.0f;
+    factors[q] = all_factors[q];
+    queries[q].sum = queries[q].sum * factors[q] +
+                     V::ReduceAdd(V::Add(V::Load(own), V::Load(own + kLanes)));
+  }
 }
 
-// values[at .. at + width - 1] = those * factor + the sum, in ascending order
-// of positions, of weight * value; width is at most kLanes. The queries share
-// each load of values.
-template <typename V, int kQueries, typename T>
+// values[at ..] = those * factor + the sum, in ascending order of positions, of
+// weight * value, for kParts vectors or, where that is one, the `width`
+// elements of it. The queries share each load of values.
+template <typename V, int kQueries, int kParts, typename T>
 void AddValues(const AttentionCall& call, AttentionQuery* queries,
                const float (*weights)[kKvPageTokens], const float* factors,
                int64_t at, int64_t width) {
-  const bool whole = width == kLanes;
-  V sums[kQueries];
+  const bool whole = width == kParts * kLanes;
+  V sums[kQueries][kParts];
   for (int q = 0; q < kQueries; ++q) {
-    const float* values = queries[q].values + at;
-    sums[q] = V::Mul(whole ? V::Load(values) : V::LoadPart(values, width),
-                     V::Splat(factors[q]));
+    const V factor = V::Splat(factors[q]);
+    for (int part = 0; part < kParts; ++part) {
+      const float* from = queries[q].values + at + part * kLanes;
+      sums[q][part] =
+          V::Mul(whole ? V::Load(from) : V::LoadPart(from, width), factor);
+    }
   }
   const T* values =
       static_cast<const T*>(call.values) + call.begin * call.head_dim + at;
   for (int64_t t = call.begin; t < call.end; ++t, values += call.head_dim) {
-    const V value = whole ? V::Load(values) : V::LoadPart(values, width);
+    V parts[kParts];
+    for (int part = 0; part < kParts; ++part) {
+      const T* from = values + part * kLanes;
+      parts[part] = whole ? V::Load(from) : V::LoadPart(from, width);
+    }
     for (int q = 0; q < kQueries; ++q) {
-      sums[q] = V::Fma(V::Splat(weights[q][t]), value, sums[q]);
+      const V weight = V::Splat(weights[q][t]);
+      for (int part = 0; part < kParts; ++part) {
+        sums[q][part] = V::Fma(weight, parts[part], sums[q][part]);
+      }
     }
   }
   for (int q = 0; q < kQueries; ++q) {
-    float* out = queries[q].values + at;
-    if (whole) {
-      V::Store(sums[q], out);
-    } else {
-      V::StorePart(sums[q], width, out);
+    for (int part = 0; part < kParts; ++part) {
+      float* out = queries[q].values + at + part * kLanes;
+      if (whole) {
+        V::Store(sums[q][part], out);
+      } else {
+        V::StorePart(sums[q][part], width, out);
+      }
     }
   }
 }
 
 template <typename V, typename T, int kQueries>
 void AttendQueries(const AttentionCall& call, AttentionQuery* queries) {
+  constexpr int kParts = V::kPartsAtOnce;
   float weights[kQueries][kKvPageTokens];
   float factors[kQueries];
-  ScoreKeys<V, kQueries, T>(call, queries, weights);
-  for (int q = 0; q < kQueries; ++q) {
-    factors[q] = WeighScores<V>(call, queries + q, weights[q]);
+  for (int first = 0; first < kKvPageTokens; first += kParts * kLanes) {
+    ScoreKeys<V, kQueries, kParts, T>(call, queries, first, weights);
   }
-  for (int64_t at = 0; at < call.head_dim; at += kLanes) {
+  WeighScores<V, kQueries>(call, queries, weights, factors);
+  int64_t at = 0;
+  for (; at + kParts * kLanes <= call.head_dim; at += kParts * kLanes) {
+    AddValues<V, kQueries, kParts, T>(call, queries, weights, factors, at,
+                                      kParts * kLanes);
+  }
+  for (; at < call.head_dim; at += kLanes) {
     const int64_t left = call.head_dim - at;
-    AddValues<V, kQueries, T>(call, queries, weights, factors, at,
-                              left < kLanes ? left : kLanes);
+    AddValues<V, kQueries, 1, T>(call, queries, weights, factors, at,
+                                 left < kLanes ? left : kLanes);
   }
 }
 
 // 8, 4, 2 or 1 queries at a time, as many as V has registers for.
 template <typename V, typename T>
-void AttendBlockVector(const AttentionCall& call) {
+void AttendBlockVector(const AttentionCall& block) {
+  AttentionCall call = block;
+  if (call.next_keys == nullptr) {
+    call.next_keys = call.keys;
+    call.next_values = call.values;
+  }
   AttentionQuery* query = call.queries;
   int64_t left = call.query_count;
   if constexpr (V::kQueriesAtOnce >= 8) {

@@ -156,10 +156,14 @@ void AttentionPass::Attend(const Unit& unit, int64_t span,
   const int64_t end =
       std::min((span + 1) * kAttentionSpanTokens,
                Seen(unit.layer, group.begin + group.count - 1).end);
+  const auto block_at = [&](int64_t position) {
+    return state_.kv().BlockAt(scratch_.rows[group.begin].sequence, unit.layer,
+                               unit.kv_head, position / kKvPageTokens);
+  };
+  KvCache::Block ahead = block_at(begin);
   for (int64_t at = begin; at < end; at += kKvPageTokens) {
-    const KvCache::Block block =
-        state_.kv().BlockAt(scratch_.rows[group.begin].sequence, unit.layer,
-                            unit.kv_head, at / kKvPageTokens);
+    const KvCache::Block block = ahead;
+    if (at + kKvPageTokens < end) ahead = block_at(at + kKvPageTokens);
     const auto seen_of = [&](int64_t row) {
       const Range seen = Seen(unit.layer, group.begin + row);
       return Range{.begin = std::max(seen.begin - at, int64_t{0}),
@@ -174,6 +178,8 @@ void AttentionPass::Attend(const Unit& unit, int64_t span,
         AttendBlock(state_.level(), state_.options().kv_type,
                     {.keys = block.keys,
                      .values = block.values,
+                     .next_keys = ahead.keys,
+                     .next_values = ahead.values,
                      .begin = seen.begin,
                      .end = seen.end,
                      .head_dim = config_.head_dim,

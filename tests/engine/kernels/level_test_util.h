@@ -315,6 +315,8 @@ void TestAttendBlock(void (*attend)(const AttentionCall&),
     const AttentionCall call = {
         .keys = stored.data(),
         .values = stored.data() + kKvPageTokens * head_dim,
+        .next_keys = round % 2 == 0 ? stored.data() : nullptr,
+        .next_values = round % 2 == 0 ? stored.data() : nullptr,
         .begin = begin,
         .end = end,
         .head_dim = head_dim,
