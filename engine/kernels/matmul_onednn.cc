@@ -12,8 +12,8 @@
 #include "engine/base/check.h"
 #include "engine/base/cpu_features.h"
 #include "engine/base/error_reason.h"
+#include "engine/base/huge_page_buffer.h"
 #include "engine/kernels/vector_ops.h"
-#include "engine/kernels/weight_buffer.h"
 #include "engine/kernels/weight_format.h"
 
 // Of oneDNN's OpenMP runtime; declared here because clang has no omp.h.
@@ -312,7 +312,7 @@ struct OnednnMatrix::State {
   int64_t inputs = 0;
   bool row_invariant = false;
   int64_t slice_bytes = 0;
-  WeightBuffer data;  // [slices][slice_bytes]
+  HugePageBuffer data;  // [slices][slice_bytes]
 
   int64_t slices() const {
     return (outputs + kSliceOutputs - 1) / kSliceOutputs;
@@ -367,7 +367,7 @@ absl::StatusOr<OnednnMatrix> OnednnMatrix::Create(const LinearSource& source,
   state->slice_bytes =
       RoundUp(static_cast<int64_t>(state->shape.weights.get_size()),
               static_cast<int64_t>(kBufferAlignment));
-  state->data = WeightBuffer(state->slices() * state->slice_bytes);
+  state->data = HugePageBuffer(state->slices() * state->slice_bytes);
   std::vector<int64_t> offsets(source.inputs);
   for (int64_t k = 0; k < source.inputs; ++k) {
     offsets[k] = state->layout().Offset(0, k);

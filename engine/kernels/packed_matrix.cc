@@ -64,7 +64,7 @@ PackedMatrix PackedMatrix::Pack(TensorType type, const uint8_t* data,
                                 ThreadTeam* team) {
   const WeightFormat* format = FindWeightFormat(type);
   PackedMatrix matrix;
-  matrix.data_ = WeightBuffer(PackedBytes(type, outputs, inputs));
+  matrix.data_ = HugePageBuffer(PackedBytes(type, outputs, inputs));
   matrix.form_ = format->form;
   matrix.outputs_ = outputs;
   matrix.groups_ = inputs / kGroupInputs;

@@ -7,9 +7,9 @@
 
 #include <cstdint>
 
+#include "engine/base/huge_page_buffer.h"
 #include "engine/base/thread_team.h"
 #include "engine/kernels/kernel_table.h"
-#include "engine/kernels/weight_buffer.h"
 #include "engine/kernels/weight_format.h"
 
 namespace tandem {
@@ -55,7 +55,7 @@ class PackedMatrix {
   int64_t outputs_ = 0;
   int64_t groups_ = 0;
   int64_t tile_stride_ = 0;  // bytes
-  WeightBuffer data_;
+  HugePageBuffer data_;
 };
 
 }  // namespace tandem

@@ -103,7 +103,7 @@ SuperMatrix SuperMatrix::Pack(TensorType type, const uint8_t* data,
                               ThreadTeam* team) {
   const WeightFormat* format = FindWeightFormat(type);
   SuperMatrix matrix;
-  matrix.data_ = WeightBuffer(PackedBytes(type, outputs, inputs));
+  matrix.data_ = HugePageBuffer(PackedBytes(type, outputs, inputs));
   matrix.form_ = format->form;
   matrix.outputs_ = outputs;
   matrix.blocks_ = inputs / kSuperInputs;

@@ -7,10 +7,10 @@
 
 #include <cstdint>
 
+#include "engine/base/huge_page_buffer.h"
 #include "engine/base/thread_team.h"
 #include "engine/kernels/kernel_table.h"
 #include "engine/kernels/super_kernels.h"
-#include "engine/kernels/weight_buffer.h"
 #include "engine/kernels/weight_format.h"
 
 namespace tandem {
@@ -56,7 +56,7 @@ class SuperMatrix {
   int64_t outputs_ = 0;
   int64_t blocks_ = 0;
   int64_t tile_stride_ = 0;  // bytes
-  WeightBuffer data_;
+  HugePageBuffer data_;
 };
 
 }  // namespace tandem

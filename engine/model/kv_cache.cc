@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <new>
 #include <optional>
@@ -82,6 +83,8 @@ KvCache::KvCache(const KvCacheOptions& options)
       table_(slots_ * slot_entries_),
       sequences_(slots_),
       free_slots_(slots_) {
+  // Taken now, not while sequences run.
+  std::memset(pool_.data(), 0, pool_.size());
   if (options.prefix_cache) {
     prefix_.emplace(
         PrefixCacheOptions{.entries = options.pages,

@@ -23,7 +23,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "engine/base/aligned_buffer.h"
+#include "engine/base/huge_page_buffer.h"
 #include "engine/base/status.h"
 #include "engine/base/types.h"
 #include "engine/kernels/attention.h"
@@ -175,7 +175,7 @@ class KvCache {
   const int64_t slot_entries_;  // its slices at most
 
   // [slices, layers of a slice, kv_heads, 2, block]
-  AlignedBuffer<uint8_t> pool_;
+  HugePageBuffer pool_;
   std::vector<int32_t> free_;        // slices, used as a stack
   std::vector<int32_t> table_;       // [slots, slot_entries]: slices
   std::vector<Sequence> sequences_;  // [slots]

@@ -7,8 +7,8 @@
 #include <cstddef>
 
 #include "engine/base/cpu_features.h"
+#include "engine/base/huge_page_buffer.h"
 #include "engine/base/thread_team.h"
-#include "engine/kernels/weight_buffer.h"
 
 namespace tandem::bench {
 
@@ -23,7 +23,7 @@ class ReadBandwidth {
   double Measure(ThreadTeam* team) const;
 
  private:
-  WeightBuffer memory_;
+  HugePageBuffer memory_;
 };
 
 // 8-bit multiply-adds per second of all members together, at the level's

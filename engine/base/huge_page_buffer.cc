@@ -1,4 +1,4 @@
-#include "engine/kernels/weight_buffer.h"
+#include "engine/base/huge_page_buffer.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -27,7 +27,7 @@ void Unmap(uint8_t* data, size_t size) {
 
 }  // namespace
 
-WeightBuffer::WeightBuffer(size_t size) : size_(size) {
+HugePageBuffer::HugePageBuffer(size_t size) : size_(size) {
   if (size == 0) return;
   // A huge page is aligned to its own size: map more and give back the ends.
   const size_t mapped = MappedBytes(size);
@@ -47,17 +47,17 @@ WeightBuffer::WeightBuffer(size_t size) : size_(size) {
   (void)madvise(data_, mapped, MADV_HUGEPAGE);
 }
 
-WeightBuffer::WeightBuffer(WeightBuffer&& other) noexcept
+HugePageBuffer::HugePageBuffer(HugePageBuffer&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)),
       size_(std::exchange(other.size_, 0)) {}
 
-WeightBuffer& WeightBuffer::operator=(WeightBuffer&& other) noexcept {
+HugePageBuffer& HugePageBuffer::operator=(HugePageBuffer&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   return *this;
 }
 
-WeightBuffer::~WeightBuffer() {
+HugePageBuffer::~HugePageBuffer() {
   if (data_ != nullptr) Unmap(data_, MappedBytes(size_));
 }
 

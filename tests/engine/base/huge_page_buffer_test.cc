@@ -1,4 +1,4 @@
-#include "engine/kernels/weight_buffer.h"
+#include "engine/base/huge_page_buffer.h"
 
 #include <gtest/gtest.h>
 
@@ -8,11 +8,11 @@
 namespace tandem {
 namespace {
 
-TEST(WeightBufferTest, IsZeroAndWritable) {
+TEST(HugePageBufferTest, IsZeroAndWritable) {
   for (size_t size :
        {size_t{1}, size_t{4096}, size_t{4097}, (size_t{2} << 20) - 1,
         size_t{2} << 20, (size_t{5} << 20) + 123}) {
-    WeightBuffer buffer(size);
+    HugePageBuffer buffer(size);
     EXPECT_EQ(buffer.size(), size);
     EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer.data()) % 4096, 0u);
     for (size_t i = 0; i < size; ++i) ASSERT_EQ(buffer.data()[i], 0);
@@ -21,27 +21,27 @@ TEST(WeightBufferTest, IsZeroAndWritable) {
   }
 }
 
-TEST(WeightBufferTest, LargeOnesAreAlignedToHugePages) {
-  const WeightBuffer buffer(size_t{3} << 20);
+TEST(HugePageBufferTest, LargeOnesAreAlignedToHugePages) {
+  const HugePageBuffer buffer(size_t{3} << 20);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer.data()) % (2 << 20), 0u);
 }
 
-TEST(WeightBufferTest, Moves) {
-  WeightBuffer a(100);
+TEST(HugePageBufferTest, Moves) {
+  HugePageBuffer a(100);
   a.data()[7] = 9;
-  WeightBuffer b(std::move(a));
+  HugePageBuffer b(std::move(a));
   EXPECT_EQ(b.data()[7], 9);
-  WeightBuffer c(50);
+  HugePageBuffer c(50);
   c = std::move(b);
   EXPECT_EQ(c.data()[7], 9);
   EXPECT_EQ(c.size(), 100u);
-  const WeightBuffer empty;
+  const HugePageBuffer empty;
   EXPECT_EQ(empty.size(), 0u);
-  EXPECT_EQ(WeightBuffer(0).data(), nullptr);
+  EXPECT_EQ(HugePageBuffer(0).data(), nullptr);
 }
 
-TEST(WeightBufferTest, RefusesWhatNoAddressSpaceHolds) {
-  EXPECT_THROW(WeightBuffer(size_t{1} << 60), std::bad_alloc);
+TEST(HugePageBufferTest, RefusesWhatNoAddressSpaceHolds) {
+  EXPECT_THROW(HugePageBuffer(size_t{1} << 60), std::bad_alloc);
 }
 
 }  // namespace
