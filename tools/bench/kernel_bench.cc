@@ -7,7 +7,8 @@
 // memory as in a forward pass; "cached" uses one again and again. GB/s counts
 // the weights as they lie in memory, GMAC/s the multiply-adds. Both are of the
 // iteration at the tenth percentile, so that they say what the code does when
-// other processes leave it alone. "Sample" chooses the tokens of a
+// other processes leave it alone. "Attend" runs the queries of one KV head over
+// the blocks of its positions on one thread. "Sample" chooses the tokens of a
 // verification's rows from logits of a large vocabulary.
 
 #include <benchmark/benchmark.h>
@@ -23,6 +24,7 @@
 #include "engine/base/aligned_buffer.h"
 #include "engine/base/cpu_features.h"
 #include "engine/base/thread_team.h"
+#include "engine/kernels/attention.h"
 #include "engine/kernels/linear.h"
 #include "engine/kernels/weight_format.h"
 #include "engine/sampling/logits_processor.h"
@@ -108,6 +110,48 @@ void MultiplyAll(benchmark::State& state, const Case& c) {
           });
 }
 
+constexpr int64_t kHeadDim = 64;
+
+// One thread: `queries` of a KV head over all blocks of `bytes` of bf16 keys
+// and values. GMAC/s counts both products.
+void AttendBlocks(benchmark::State& state, SimdLevel level, int64_t queries,
+                  int64_t bytes) {
+  constexpr int64_t kBlock = kHeadDim * kKvPageTokens;  // of keys, or values
+  const int64_t blocks = bytes / (2 * kBlock * 2);
+  AlignedBuffer<uint16_t> kv(blocks * 2 * kBlock);
+  for (int64_t i = 0; i < blocks * 2 * kBlock; ++i) {
+    kv.data()[i] = static_cast<uint16_t>(0x3c00 + i % 97);
+  }
+  const std::vector<float> query(kHeadDim, 0.01f);
+  std::vector<float> values(queries * kHeadDim);
+  std::vector<AttentionQuery> gathered(queries);
+  const double seen = static_cast<double>(blocks * kKvPageTokens);
+  Measure(state, seen * 2 * kHeadDim * sizeof(uint16_t),
+          seen * 2 * kHeadDim * static_cast<double>(queries), [&] {
+            for (int64_t q = 0; q < queries; ++q) {
+              gathered[q] = {.query = query.data(),
+                             .values = values.data() + q * kHeadDim};
+              BeginAttention(kHeadDim, &gathered[q]);
+            }
+            for (int64_t block = 0; block < blocks; ++block) {
+              const uint16_t* keys = kv.data() + block * 2 * kBlock;
+              const bool last = block + 1 == blocks;
+              AttendBlock(level, KvType::kBf16,
+                          {.keys = keys,
+                           .values = keys + kBlock,
+                           .next_keys = last ? nullptr : keys + 2 * kBlock,
+                           .next_values = last ? nullptr : keys + 3 * kBlock,
+                           .begin = 0,
+                           .end = kKvPageTokens,
+                           .head_dim = kHeadDim,
+                           .scale = 0.125f,
+                           .queries = gathered.data(),
+                           .query_count = queries});
+            }
+            benchmark::ClobberMemory();
+          });
+}
+
 // What the machine gives, in the same units.
 void ReadMemory(benchmark::State& state, int threads) {
   ThreadTeam team(threads);
@@ -178,6 +222,20 @@ void RegisterSample(const char* name, const GenOptions& options) {
       ->MinTime(0.3);
 }
 
+void RegisterAttend(SimdLevel level, int64_t queries, int64_t bytes) {
+  const std::string name = std::string("Attend/") +
+                           std::string(SimdLevelName(level)) +
+                           (bytes >= kWorkingSetBytes ? "/memory" : "/cached") +
+                           "/queries:" + std::to_string(queries);
+  benchmark::RegisterBenchmark(name.c_str(),
+                               [=](benchmark::State& state) {
+                                 AttendBlocks(state, level, queries, bytes);
+                               })
+      ->UseManualTime()
+      ->Unit(benchmark::kMicrosecond)
+      ->MinTime(0.3);
+}
+
 void Register(const Case& c) {
   const std::string name = std::string(GetTensorTypeInfo(c.type).name) + "_" +
                            std::string(NumericsModeName(c.mode)) + "/" +
@@ -200,6 +258,13 @@ void RegisterAll(int threads) {
   RegisterSample("Sample/8x131072/defaults", {.seed = 1});
   RegisterSample("Sample/8x131072/no_top_k", {.top_k = 0, .seed = 1});
   RegisterSample("Sample/8x131072/greedy", {.temperature = 0, .seed = 1});
+  for (SimdLevel level : {SimdLevel::kAvx2, SimdLevel::kAvx512}) {
+    if (level > DetectedSimdLevel()) continue;
+    for (int64_t queries : {1, 8, 64}) {
+      RegisterAttend(level, queries, 1 << 14);
+      RegisterAttend(level, queries, kWorkingSetBytes);
+    }
+  }
   for (TensorType type : {TensorType::kQ4_0, TensorType::kQ8_0,
                           TensorType::kQ4_K, TensorType::kQ6_K}) {
     for (SimdLevel level :

@@ -11,6 +11,7 @@
 #include "engine/base/cpu_features.h"
 #include "engine/engine.h"
 #include "engine/gguf/gguf_file.h"
+#include "engine/kernels/kernel_table.h"
 #include "engine/model/model.h"
 #include "engine/session/inference_session.h"
 #include "tools/bench/machine_limits.h"
@@ -78,7 +79,7 @@ class Bench {
   void MeasureMachine();
   absl::Status MeasurePasses();
   absl::Status MeasurePrompt();
-  absl::Status MeasureDepth(Position depth);
+  absl::Status MeasureDepths();
   absl::StatusOr<SpeculativeFigure> MeasureSpeculation(
       const GenOptions& generation);
 
@@ -86,6 +87,10 @@ class Bench {
   absl::StatusOr<double> Pass(SequenceId sequence, Position position,
                               int64_t count, WantedRows rows);
   absl::Status Prefill(SequenceId sequence, Position count);
+  // What a sequence to decode at `depth` holds in the end.
+  Position DepthTokens(Position depth) const {
+    return depth + options_.passes + 1;
+  }
   // Tokens per second of one generation; the session keeps the figures.
   absl::StatusOr<double> Generate(InferenceSession* session,
                                   const GenOptions& generation);
@@ -128,20 +133,24 @@ absl::Status Bench::Load() {
   tokens = std::max<Position>(tokens, options_.prompt_tokens);
   tokens = std::max<Position>(
       tokens, kSpeculativePromptTokens + options_.generated_tokens + 1);
+  // All depths at once, so that they are measured in turns.
+  Position kv_tokens = 0;
   for (const Position depth : options_.depths) {
-    tokens = std::max<Position>(tokens, depth + options_.passes + 1);
+    tokens = std::max(tokens, DepthTokens(depth));
+    kv_tokens += DepthTokens(depth) + kKvPageTokens;
   }
   if (tokens > model_->config().context_length) {
     return absl::InvalidArgumentError(absl::StrCat(
         options_.model, ": has a context of ", model_->config().context_length,
         " tokens, the figures asked for need ", tokens));
   }
-  const EngineOptions engine_options = {.threads = options_.threads,
-                                        .context_max = tokens,
-                                        .kv_tokens = tokens,
-                                        .rows_max = kChunkRows,
-                                        .sequences_max = 1,
-                                        .prefix_cache = false};
+  const EngineOptions engine_options = {
+      .threads = options_.threads,
+      .context_max = tokens,
+      .kv_tokens = std::max(tokens, kv_tokens),
+      .rows_max = kChunkRows,
+      .sequences_max = std::max(1, static_cast<int>(options_.depths.size())),
+      .prefix_cache = false};
   TANDEM_ASSIGN_OR_RETURN(engine_, Engine::Load(model_, engine_options));
   tokens_ = RandomTokens(tokens, engine_->info().vocab_size, 1);
   if (!options_.draft.empty()) {
@@ -231,25 +240,35 @@ absl::Status Bench::MeasurePrompt() {
   return absl::OkStatus();
 }
 
-absl::Status Bench::MeasureDepth(Position depth) {
-  Say(absl::StrCat("decoding at depth ", depth));
-  TANDEM_ASSIGN_OR_RETURN(
-      const SequenceId sequence,
-      engine_->Open({.tokens_max = depth + options_.passes}));
-  TANDEM_RETURN_IF_ERROR(Prefill(sequence, depth));
-  std::vector<double> samples;
+absl::Status Bench::MeasureDepths() {
+  const size_t count = options_.depths.size();
+  std::vector<SequenceId> sequences(count);
+  std::vector<std::vector<double>> samples(count);
+  for (size_t i = 0; i < count; ++i) {
+    const Position depth = options_.depths[i];
+    Say(absl::StrCat("a prompt of ", depth, " tokens to decode after"));
+    TANDEM_ASSIGN_OR_RETURN(sequences[i],
+                            engine_->Open({.tokens_max = DepthTokens(depth)}));
+    TANDEM_RETURN_IF_ERROR(Prefill(sequences[i], depth));
+  }
+  Say("decoding at depth");
   for (int run = 0; run < options_.runs; ++run) {
-    for (int pass = 0; pass < options_.passes; ++pass) {
-      TANDEM_ASSIGN_OR_RETURN(const double seconds, Pass(sequence, depth + pass,
-                                                         1, WantedRows::kAll));
-      samples.push_back(seconds);
+    for (size_t i = 0; i < count; ++i) {
+      for (int pass = 0; pass < options_.passes; ++pass) {
+        TANDEM_ASSIGN_OR_RETURN(
+            const double seconds,
+            Pass(sequences[i], options_.depths[i] + pass, 1, WantedRows::kAll));
+        samples[i].push_back(seconds);
+      }
     }
   }
-  engine_->Close(sequence);
-  const double seconds = Median(samples);
-  report_.decode.push_back({.depth = depth,
-                            .seconds_per_token = seconds,
-                            .tokens_per_second = 1 / seconds});
+  for (size_t i = 0; i < count; ++i) {
+    engine_->Close(sequences[i]);
+    const double seconds = Median(samples[i]);
+    report_.decode.push_back({.depth = options_.depths[i],
+                              .seconds_per_token = seconds,
+                              .tokens_per_second = 1 / seconds});
+  }
   return absl::OkStatus();
 }
 
@@ -324,9 +343,7 @@ absl::StatusOr<ModelBenchReport> Bench::Run() {
   team_ = std::make_unique<ThreadTeam>(report_.threads);
   TANDEM_RETURN_IF_ERROR(MeasurePasses());
   TANDEM_RETURN_IF_ERROR(MeasurePrompt());
-  for (const Position depth : options_.depths) {
-    TANDEM_RETURN_IF_ERROR(MeasureDepth(depth));
-  }
+  TANDEM_RETURN_IF_ERROR(MeasureDepths());
   if (draft_ != nullptr) {
     Say("generation, greedy");
     GenOptions greedy = {.max_tokens = options_.generated_tokens,
