@@ -122,24 +122,44 @@ void ComputeLoop::Run() {
   while (TakeCommands()) {
     RunCommands();
     ServeOpenQueue();
-    BuildBatch();
-    if (!batch_.empty()) RunBatch();
+    if (HasRows()) RunInTurn();
     NotifyLoadChanged();
   }
   RunCommands();
   while (!streams_.empty()) CloseStream(streams_.begin()->first);
 }
 
-bool ComputeLoop::HasWork() const {
-  if (room_changed_ && !opens_.empty()) return true;
+bool ComputeLoop::HasRows() const {
   for (const auto& [id, stream] : streams_) {
     if (stream.decoder != nullptr && stream.decoder->has_work()) return true;
   }
   return false;
 }
 
+bool ComputeLoop::MostAreDrafting() const {
+  int ready = 0;
+  for (const auto& [id, stream] : streams_) {
+    if (stream.decoder != nullptr && stream.decoder->has_work()) ++ready;
+  }
+  absl::MutexLock lock(&mutex_);
+  for (const Command& command : queue_) {
+    if (std::holds_alternative<RequestCommand>(command.what)) ++ready;
+  }
+  return ready < options_.ready_share * sequences_open_;
+}
+
+bool ComputeLoop::HasDecodes() const {
+  for (const auto& [id, stream] : streams_) {
+    if (stream.decoder != nullptr && stream.decoder->has_work() &&
+        stream.decoder->next_is_decode()) {
+      return true;
+    }
+  }
+  return false;
+}
+
 bool ComputeLoop::TakeCommands() {
-  const bool has_work = HasWork();
+  const bool has_work = (room_changed_ && !opens_.empty()) || HasRows();
   const auto awake = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
     return stop_ || !queue_.empty();
   };
@@ -154,6 +174,11 @@ bool ComputeLoop::TakeCommands() {
   cohort_wait_ = absl::ZeroDuration();
   if (!has_work) {
     round_began_ = absl::InfinitePast();
+    if (options_.turn != nullptr && options_.turn->drafting() &&
+        !mutex_.AwaitWithTimeout(absl::Condition(&awake),
+                                 options_.draft_linger)) {
+      options_.turn->SetDrafting(false);
+    }
     mutex_.AwaitWithDeadline(absl::Condition(&awake), opens_.NextExpiry());
   }
   round_began_ = absl::Now();
@@ -161,6 +186,26 @@ bool ComputeLoop::TakeCommands() {
   commands_.clear();
   commands_.swap(queue_);
   return !stop_;
+}
+
+void ComputeLoop::RunInTurn() {
+  const bool in_turn = AcquireTurn();
+  // Whoever came meanwhile has a part in this pass.
+  {
+    absl::MutexLock lock(&mutex_);
+    round_began_ = absl::Now();
+    commands_.clear();
+    commands_.swap(queue_);
+  }
+  RunCommands();
+  ServeOpenQueue();
+  BuildBatch();
+  double step_us = 0;
+  absl::Status status;
+  if (!batch_.empty()) status = Step(&step_us);
+  if (in_turn) options_.turn->Release();
+  if (options_.step_turn != nullptr) options_.step_turn->Release();
+  if (!batch_.empty()) Deliver(status, step_us);
 }
 
 void ComputeLoop::RunCommands() {
@@ -417,16 +462,23 @@ void ComputeLoop::BuildBatch() {
   }
 }
 
-void ComputeLoop::RunBatch() {
+absl::Status ComputeLoop::Step(double* step_us) {
   {
     absl::MutexLock lock(&mutex_);
     round_rows_ = batch_rows_;
   }
-  double step_us = 0;
-  const absl::Status status = StepInTurn(&step_us);
+  Rows rows(&batch_streams_);
+  const absl::Time began = absl::Now();
+  const absl::Status status = engine_->Step(batch_, &rows);
+  *step_us = absl::ToDoubleMicroseconds(absl::Now() - began);
+  return status;
+}
+
+void ComputeLoop::Deliver(const absl::Status& status, double step_us) {
   cohort_wait_ =
       std::min(options_.cohort_wait.most,
                absl::Microseconds(step_us * options_.cohort_wait.step_share));
+  draft_patience_ = absl::Microseconds(step_us * options_.draft_patience);
   if (status.ok()) {
     absl::MutexLock lock(&mutex_);
     costs_.Add(batch_rows_, step_us);
@@ -462,36 +514,23 @@ void ComputeLoop::RunBatch() {
   }
 }
 
-absl::Status ComputeLoop::StepInTurn(double* step_us) {
-  if (options_.step_turn != nullptr) AcquireStepTurn();
-  bool in_turn = false;
-  if (options_.turn != nullptr && !turn_failed_) {
-    const absl::Status status = options_.turn->Acquire();
-    in_turn = status.ok();
-    if (!in_turn) {
-      // Turns are for speed only.
-      turn_failed_ = true;
-      spdlog::warn("computing without turns from now on: {}",
-                   std::string(status.message()));
-    }
-  }
-  Rows rows(&batch_streams_);
-  const absl::Time began = absl::Now();
-  const absl::Status status = engine_->Step(batch_, &rows);
-  *step_us = absl::ToDoubleMicroseconds(absl::Now() - began);
-  if (in_turn) options_.turn->Release();
-  if (options_.step_turn != nullptr) options_.step_turn->Release();
-  return status;
-}
-
-void ComputeLoop::AcquireStepTurn() {
+bool ComputeLoop::AcquireTurn() {
   {
+    // The time until the loop has its turn is not its own.
     absl::MutexLock lock(&mutex_);
     round_began_ = absl::InfinitePast();
   }
-  options_.step_turn->Acquire();
-  absl::MutexLock lock(&mutex_);
-  round_began_ = absl::Now();
+  if (options_.step_turn != nullptr) options_.step_turn->Acquire();
+  if (options_.turn == nullptr || turn_failed_) return false;
+  options_.turn->SetDrafting(HasDecodes());
+  const absl::Status status = options_.turn->Acquire(
+      draft_patience_, [this] { return MostAreDrafting(); });
+  if (status.ok()) return true;
+  // Turns are for speed only.
+  turn_failed_ = true;
+  spdlog::warn("computing without turns from now on: {}",
+               std::string(status.message()));
+  return false;
 }
 
 void ComputeLoop::NotifyLoadChanged() {

@@ -117,7 +117,7 @@ struct StepReport {
 // tokens (round trips of 0.8 ms, passes of 93 ms).
 struct CohortWait {
   absl::Duration most = absl::Milliseconds(2);
-  double step_share = 0.05;  // of the wall time of the Step before
+  double step_share = 0.15;  // of the wall time of the Step before
 };
 
 struct ComputeLoopOptions {
@@ -129,6 +129,14 @@ struct ComputeLoopOptions {
   CohortWait cohort_wait = {};
   // May be null: no turns.
   std::unique_ptr<ComputeTurn> turn;
+  // A target in turns waits for drafts under way, so many times its last pass
+  // at most, and while less than this share of its sequences is ready: few that
+  // draft do not keep many waiting.
+  double draft_patience = 2;
+  double ready_share = 0.75;
+  // A drafter's drafts count as under way for so long after the last of them:
+  // until the sessions are at the target.
+  absl::Duration draft_linger = absl::Microseconds(500);
   // Turns with the other loops of the process; outlives the loop, may be null.
   StepTurn* step_turn = nullptr;
   // Called on any thread, with no lock held, after the load has changed; may
@@ -217,7 +225,11 @@ class ComputeLoop {
   // Waits for the streams just answered, and for commands where there is no
   // work; false: stop.
   bool TakeCommands();
-  bool HasWork() const;
+  bool HasRows() const;
+  // Rows of requests that clients wait for.
+  bool HasDecodes() const;
+  // Fewer sequences are ready than a pass should have.
+  bool MostAreDrafting() const;
   void RunCommands();
   void RunRequest(StreamId id, RequestCommand command);
   void OpenStream(StreamId id, OpenCommand command);
@@ -241,11 +253,13 @@ class ComputeLoop {
   void Settle(int requests);
   // Ends the stream's decoding with an error.
   void Fail(Stream* stream, const absl::Status& status);
+  // One pass, between the loops of this process and of others.
+  void RunInTurn();
+  // False: without the turn between processes.
+  bool AcquireTurn();
   void BuildBatch();
-  void RunBatch();
-  absl::Status StepInTurn(double* step_us);
-  // The time until the loop has its turn is not its own.
-  void AcquireStepTurn();
+  absl::Status Step(double* step_us);
+  void Deliver(const absl::Status& status, double step_us);
   void NotifyLoadChanged();
 
   const std::unique_ptr<Engine> engine_;
@@ -285,6 +299,7 @@ class ComputeLoop {
   int batch_rows_ = 0;
   int batch_decodes_ = 0;      // items that clients wait for
   int batch_decode_rows_ = 0;  // rows of those
+  absl::Duration draft_patience_ = absl::ZeroDuration();
   bool turn_failed_ = false;
 
   std::thread thread_;

@@ -83,8 +83,11 @@ absl::Status ModelLoader::Serve(const std::string& id,
                                 std::shared_ptr<const Model> model) {
   WorkerModelParts parts;
   if (!options_.compute_turn.empty()) {
-    TANDEM_ASSIGN_OR_RETURN(parts.turn,
-                            ComputeTurn::Open(options_.compute_turn));
+    TANDEM_ASSIGN_OR_RETURN(
+        parts.turn, ComputeTurn::Open(options_.compute_turn,
+                                      options_.role == v1::WORKER_ROLE_DRAFT
+                                          ? ComputeTurn::Role::kDrafter
+                                          : ComputeTurn::Role::kTarget));
   }
   TANDEM_ASSIGN_OR_RETURN(parts.engine, Engine::Load(model, options_.engine));
   parts.streams_max = options_.engine.sequences_max;

@@ -9,9 +9,13 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 
 namespace tandem {
 namespace {
+
+bool Never() { return false; }
+bool Always() { return true; }
 
 class ComputeTurnTest : public ::testing::Test {
  protected:
@@ -36,8 +40,9 @@ class ComputeTurnTest : public ::testing::Test {
     return pid;
   }
 
-  std::unique_ptr<ComputeTurn> Turn() const {
-    auto turn = ComputeTurn::Open(path_);
+  std::unique_ptr<ComputeTurn> Turn(
+      ComputeTurn::Role role = ComputeTurn::Role::kTarget) const {
+    auto turn = ComputeTurn::Open(path_, role);
     if (!turn.ok()) _exit(1);
     return std::move(turn).value();
   }
@@ -58,7 +63,7 @@ class ComputeTurnTest : public ::testing::Test {
 TEST_F(ComputeTurnTest, AloneItNeverWaits) {
   const auto turn = Turn();
   for (int i = 0; i < 1000; ++i) {
-    ASSERT_TRUE(turn->Acquire().ok());
+    ASSERT_TRUE(turn->Acquire(absl::ZeroDuration(), Never).ok());
     turn->Release();
   }
 }
@@ -68,7 +73,7 @@ TEST_F(ComputeTurnTest, TwoBusyProcessesAlternate) {
   const auto busy = [this](char letter) {
     const auto turn = Turn();
     for (int i = 0; i < kTurns; ++i) {
-      if (!turn->Acquire().ok()) _exit(1);
+      if (!turn->Acquire(absl::ZeroDuration(), Never).ok()) _exit(1);
       Say(letter);
       usleep(100);  // the other one comes to the gate meanwhile
       turn->Release();
@@ -99,11 +104,11 @@ TEST_F(ComputeTurnTest, WaiterGoesBeforeTheOneWhoLeaves) {
   // Strict, because the waiter is known to stand at the room: it holds the
   // gate, so the leaver's next Acquire can not overtake it.
   const auto turn = Turn();
-  ASSERT_TRUE(turn->Acquire().ok());
+  ASSERT_TRUE(turn->Acquire(absl::ZeroDuration(), Never).ok());
   const pid_t waiter = Fork([this] {
     const auto own = Turn();
     Say('w');
-    if (!own->Acquire().ok()) _exit(1);
+    if (!own->Acquire(absl::ZeroDuration(), Never).ok()) _exit(1);
     Say('i');
     own->Release();
   });
@@ -128,7 +133,7 @@ TEST_F(ComputeTurnTest, WaiterGoesBeforeTheOneWhoLeaves) {
     if (!asleep) usleep(1000);
   }
   turn->Release();
-  ASSERT_TRUE(turn->Acquire().ok());
+  ASSERT_TRUE(turn->Acquire(absl::ZeroDuration(), Never).ok());
   Say('m');
   turn->Release();
   EXPECT_EQ(Hear(), 'i');
@@ -141,7 +146,7 @@ TEST_F(ComputeTurnTest, WaiterGoesBeforeTheOneWhoLeaves) {
 TEST_F(ComputeTurnTest, DeathOfTheHolderFreesIt) {
   const pid_t holder = Fork([this] {
     const auto turn = Turn();
-    if (!turn->Acquire().ok()) _exit(1);
+    if (!turn->Acquire(absl::ZeroDuration(), Never).ok()) _exit(1);
     Say('h');
     while (true) pause();
   });
@@ -149,7 +154,7 @@ TEST_F(ComputeTurnTest, DeathOfTheHolderFreesIt) {
   const pid_t waiter = Fork([this] {
     const auto turn = Turn();
     Say('w');
-    if (!turn->Acquire().ok()) _exit(1);
+    if (!turn->Acquire(absl::ZeroDuration(), Never).ok()) _exit(1);
     while (true) pause();
   });
   EXPECT_EQ(Hear(), 'w');
@@ -159,12 +164,58 @@ TEST_F(ComputeTurnTest, DeathOfTheHolderFreesIt) {
   EXPECT_EQ(waitpid(holder, &status, 0), holder);
   EXPECT_EQ(waitpid(waiter, &status, 0), waiter);
   const auto turn = Turn();
-  ASSERT_TRUE(turn->Acquire().ok());
+  ASSERT_TRUE(turn->Acquire(absl::ZeroDuration(), Never).ok());
   turn->Release();
 }
 
+TEST_F(ComputeTurnTest, DraftsUnderWayGoFirst) {
+  const auto target = Turn();
+  const auto drafter = Turn(ComputeTurn::Role::kDrafter);
+  const auto other = Turn(ComputeTurn::Role::kDrafter);
+  drafter->SetDrafting(true);
+  other->SetDrafting(true);
+  EXPECT_TRUE(drafter->drafting());
+  // Not longer than it has patience, nor than it wants to.
+  const absl::Time began = absl::Now();
+  ASSERT_TRUE(target->Acquire(absl::Milliseconds(20), Always).ok());
+  EXPECT_GE(absl::Now() - began, absl::Milliseconds(20));
+  target->Release();
+  ASSERT_TRUE(target->Acquire(absl::InfiniteDuration(), Never).ok());
+  target->Release();
+  // Drafters do not wait for each other's drafts.
+  ASSERT_TRUE(drafter->Acquire(absl::InfiniteDuration(), Always).ok());
+  drafter->Release();
+  int looks = 0;
+  const auto end_after_some = [&] {
+    if (++looks == 3) drafter->SetDrafting(false);
+    if (looks == 6) other->SetDrafting(false);
+    return true;
+  };
+  ASSERT_TRUE(target->Acquire(absl::InfiniteDuration(), end_after_some).ok());
+  EXPECT_EQ(looks, 6);
+  target->Release();
+}
+
+TEST_F(ComputeTurnTest, DeathOfADrafterEndsItsDrafts) {
+  const pid_t drafter = Fork([this] {
+    Turn(ComputeTurn::Role::kDrafter).release()->SetDrafting(true);
+    Say('d');
+    pause();
+  });
+  EXPECT_EQ(Hear(), 'd');
+  const auto target = Turn();
+  const auto kill_it = [drafter] {
+    kill(drafter, SIGKILL);
+    return true;
+  };
+  ASSERT_TRUE(target->Acquire(absl::InfiniteDuration(), kill_it).ok());
+  waitpid(drafter, nullptr, 0);
+}
+
 TEST_F(ComputeTurnTest, BadPathIsNamed) {
-  const absl::Status status = ComputeTurn::Open("/no/such/dir/file").status();
+  const absl::Status status =
+      ComputeTurn::Open("/no/such/dir/file", ComputeTurn::Role::kTarget)
+          .status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_NE(std::string(status.message()).find("/no/such/dir/file"),
             std::string::npos);

@@ -85,7 +85,8 @@ TEST_F(ModelSetTest, ModelsAreFoundById) {
 TEST_F(ModelSetTest, TellsOfEachModelWhetherItTakesTurns) {
   const std::string path =
       absl::StrCat(::testing::TempDir(), "set-turn-", getpid());
-  turn_ = std::move(ComputeTurn::Open(path)).value();
+  turn_ =
+      std::move(ComputeTurn::Open(path, ComputeTurn::Role::kTarget)).value();
   ASSERT_TRUE(Add("a").ok());
   ASSERT_TRUE(Add("b").ok());
   EXPECT_TRUE(set_.States()[0].info.takes_turns);
