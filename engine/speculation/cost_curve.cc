@@ -27,6 +27,8 @@ void CostCurve::Add(int rows, double us) {
   const int counted = rows <= kExactRowsMax ? rows
                                             : (rows + kExactRowsMax - 1) /
                                                   kExactRowsMax * kExactRowsMax;
+  // So many rows cost by the row: computing, not reading, is what limits.
+  us *= static_cast<double>(counted) / rows;
   const auto it =
       std::lower_bound(seen_.begin(), seen_.end(), counted, HasFewerRows);
   if (it != seen_.end() && it->rows == counted) {

@@ -21,7 +21,7 @@ class CostCurve {
   // Weight of the newest pass in the average of its row count.
   static constexpr double kNewestWeight = 0.2;
   // Row counts up to this stand for themselves; larger ones count as the next
-  // multiple of it.
+  // multiple of it, at so much more time.
   static constexpr int kExactRowsMax = 32;
 
   CostCurve() = default;

@@ -9,6 +9,8 @@ void StepCosts::Add(int rows, double step_us) {
   const int counted = rows <= kExactRowsMax ? rows
                                             : (rows + kExactRowsMax - 1) /
                                                   kExactRowsMax * kExactRowsMax;
+  // So many rows cost by the row: computing, not reading, is what limits.
+  step_us *= static_cast<double>(counted) / rows;
   const auto [entry, is_new] = averages_.try_emplace(counted, step_us);
   if (!is_new) entry->second += kNewestWeight * (step_us - entry->second);
 }

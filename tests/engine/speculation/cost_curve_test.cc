@@ -46,12 +46,14 @@ TEST(CostCurveTest, AveragesPassesAndBoundsTheirNumber) {
   curve.Add(4, 100);
   curve.Add(4, 200);
   EXPECT_DOUBLE_EQ(curve.At(4), 120);
-  curve.Add(33, 1000);
-  curve.Add(64, 1000);
+  curve.Add(33, 330);
+  curve.Add(64, 640);
   curve.Add(1, 50);
   ASSERT_EQ(curve.costs().size(), 3u);
   EXPECT_EQ(curve.costs()[0].rows, 1);
   EXPECT_EQ(curve.costs()[2].rows, 64);
+  // At the cost of as many rows as it stands for.
+  EXPECT_NEAR(curve.At(64), 640, 1e-9);
 }
 
 TEST(CostCurveTest, IsMonotoneWhateverWasMeasured) {

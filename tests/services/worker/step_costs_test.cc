@@ -27,6 +27,8 @@ TEST(StepCostsTest, LargeCountsShareAnEntry) {
   EXPECT_EQ(costs.averages().count(33), 0u);
   EXPECT_EQ(costs.averages().count(64), 1u);
   EXPECT_EQ(costs.averages().rbegin()->first, 4096);
+  // At the cost of as many rows as it stands for.
+  EXPECT_NEAR(costs.averages().at(64), 64, 1e-9);
 }
 
 TEST(StepCostsTest, TheCurveGoesThroughTheAverages) {
