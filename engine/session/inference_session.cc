@@ -178,9 +178,10 @@ absl::Status InferenceSession::RunPending() {
               .costs = &target_costs_},
              verify, &us);
   if (!result.ok()) return Fail(result.status());
-  controller_.cost().SetTarget(target_costs_, /*sequences=*/1);
+  controller_.cost().SetTarget(target_costs_, {});
   if (target_ran_prompt_) {
-    speculator_->OnVerified(static_cast<int>(verify.draft.size()), us);
+    speculator_->OnVerified(static_cast<int>(verify.draft.size()), us,
+                            /*served_us=*/us);
   }
   target_ran_prompt_ = true;
   Take(turn_->OnVerified(result->tokens));
@@ -205,7 +206,8 @@ void InferenceSession::RunPropose(const ProposeAction& propose) {
   for (const SampledToken& token : result->tokens) draft.push_back(token.id);
   if (draft_ran_prompt_) {
     speculator_->OnProposed(static_cast<int>(draft.size()),
-                            static_cast<int>(propose.tokens.size()), us);
+                            static_cast<int>(propose.tokens.size()), us,
+                            /*served_us=*/us);
   }
   draft_ran_prompt_ = true;
   Take(turn_->OnProposed(draft));

@@ -10,10 +10,9 @@ int DraftController::MatchClass(int lookup_match) {
   return lookup_match < 8 ? 2 : 3;
 }
 
-const Acceptance& DraftController::Of(DraftSource source,
-                                      int lookup_match) const {
+Acceptance DraftController::Of(DraftSource source, int lookup_match) const {
   return source == DraftSource::kLookup ? lookup_[MatchClass(lookup_match)]
-                                        : model_;
+                                        : ModelAcceptance();
 }
 
 double DraftController::RoundUs(DraftSource source, int length) const {
@@ -24,29 +23,43 @@ double DraftController::RoundUs(DraftSource source, int length) const {
 
 double DraftController::Rate(DraftSource source, int length,
                              int lookup_match) const {
-  const double tokens = 1 + Of(source, lookup_match).Expected(length);
+  return RateOf(source, length, Of(source, lookup_match));
+}
+
+double DraftController::RateOf(DraftSource source, int length,
+                               const Acceptance& acceptance) const {
+  const double tokens = 1 + acceptance.Expected(length);
   // Costs of zero are possible where clocks are coarse.
   return tokens / std::max(RoundUs(source, length), 1e-3);
 }
 
-double DraftController::SteadyRate(int length) const {
-  return Rate(DraftSource::kModel, length, 0) *
-         (length == 0 ? kPlainAdvantage : 1);
+double DraftController::SteadyRate(int length,
+                                   const Acceptance& acceptance) const {
+  const double rate = RateOf(DraftSource::kModel, length, acceptance);
+  if (length > 0) return rate;
+  return rate * (cost_.is_shared() ? kSharedPlainAdvantage : kPlainAdvantage);
 }
 
 int DraftController::SteadyLength(int model_max) {
+  const Acceptance acceptance = ModelAcceptance();
+  if (agrees()) length_ = accord_->length().value_or(length_);
   const int current = std::min(length_, model_max);
   int best = 0;
   double best_rate = 0;
   for (int length = 0; length <= model_max; ++length) {
-    const double rate = SteadyRate(length);
+    const double rate = SteadyRate(length, acceptance);
     if (rate > best_rate) {
       best = length;
       best_rate = rate;
     }
   }
-  if (best_rate <= (1 + kHysteresis) * SteadyRate(current)) return current;
+  const double hysteresis = agrees() ? kSharedHysteresis : kHysteresis;
+  if (best_rate <= (1 + hysteresis) * SteadyRate(current, acceptance)) {
+    return current;
+  }
   length_ = best;
+  // One that has no room for the others' length says nothing of it.
+  if (agrees() && model_max == kDraftLengthLimit) accord_->SetLength(best);
   return best;
 }
 
@@ -67,11 +80,12 @@ DraftController::Choice DraftController::Choose(const Room& room) {
   if (room.model_max > 0 && !model_known) return choice;
 
   const double lately_rate = lately_us_ > 0 ? lately_tokens_ / lately_us_ : 0;
-  if (lately_rate > kFasterElsewhere * SteadyRate(choice.length)) {
+  const Acceptance acceptance = ModelAcceptance();
+  if (lately_rate > kFasterElsewhere * SteadyRate(choice.length, acceptance)) {
     choice.length = LengthWorth(choice.length, lately_rate);
     if (choice.length == 0) choice.source = DraftSource::kNone;
   }
-  double best_rate = SteadyRate(choice.length);
+  double best_rate = SteadyRate(choice.length, acceptance);
   for (int length = 1; length <= room.lookup_max; ++length) {
     const double rate = Rate(DraftSource::kLookup, length, room.lookup_match);
     if (rate <= best_rate) continue;
@@ -84,11 +98,12 @@ DraftController::Choice DraftController::Choose(const Room& room) {
 }
 
 int DraftController::LengthWorth(int model_max, double rate) const {
+  const Acceptance acceptance = ModelAcceptance();
   int best = 0;
   double best_gain = 0;
   for (int length = 1; length <= model_max; ++length) {
     const double gain =
-        model_.Expected(length) -
+        acceptance.Expected(length) -
         rate * (RoundUs(DraftSource::kModel, length) - cost_.VerifyUs(0));
     if (gain <= best_gain) continue;
     best = length;
@@ -166,6 +181,7 @@ void DraftController::OnRound(const Round& round) {
       model_seen_ = rounds_;
       if (round.drafted > length_) longer_seen_ = rounds_;
       model_.Add(round.drafted, round.accepted);
+      if (agrees()) accord_->Add(round.drafted, round.accepted);
       break;
     case DraftSource::kLookup: {
       const int match_class = MatchClass(round.lookup_match);

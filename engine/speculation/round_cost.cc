@@ -33,10 +33,15 @@ double Tame(double us, double expected_us) {
 
 }  // namespace
 
-void RoundCost::SetTarget(const CostCurve& passes, double sequences) {
+void RoundCost::SetTarget(const CostCurve& passes,
+                          const TargetSharing& sharing) {
   if (passes.empty()) return;
-  sequences_ = std::max(sequences, 1.0);
-  for (int length = 0; length < kLengths; ++length) {
+  sequences_ = std::max(sharing.sequences, 1.0);
+  takes_turns_ = sharing.takes_turns;
+  const double streams = std::max(sharing.streams, sequences_);
+  cohorts_ = std::min(streams / sequences_, kCohortsMax);
+  passes_us_[0] = passes.At(is_shared() ? streams : sequences_);
+  for (int length = 1; length < kLengths; ++length) {
     passes_us_[length] = passes.At(sequences_ * (length + 1));
   }
   has_passes_ = true;
@@ -55,9 +60,10 @@ void RoundCost::SetDraft(const CostCurve& passes, double sequences) {
   draft_known_ = true;
 }
 
-void RoundCost::OnVerified(int drafted, double us) {
+void RoundCost::OnVerified(int drafted, double us, double served_us) {
   for (Beyond& beyond : beyond_) beyond.weight *= 1 - kAgeing;
   if (has_passes_) {
+    if (is_shared()) us = passes_us_[drafted] + std::max(us - served_us, 0.0);
     Beyond& beyond = beyond_[drafted];
     beyond.us +=
         NewestWeight(beyond.weight) *
@@ -70,11 +76,12 @@ void RoundCost::OnVerified(int drafted, double us) {
   Draw();
 }
 
-void RoundCost::OnProposed(int length, int rows, double us) {
+void RoundCost::OnProposed(int length, int rows, double us, double served_us) {
   if (length < 1) return;
   if (has_draft_passes_) {
-    draft_beyond_us_ = MedianWith(us - length * draft_pass_us_ -
-                                  std::max(rows - 1, 0) * draft_row_us_);
+    const double passes_us =
+        length * draft_pass_us_ + std::max(rows - 1, 0) * draft_row_us_;
+    draft_beyond_us_ = MedianWith(us - (is_shared() ? served_us : passes_us));
   } else if (rows <= 2) {
     // Two tokens follow a draft that was right to its end; more would say
     // little of a token's cost.
@@ -93,11 +100,23 @@ double RoundCost::MedianWith(double us) {
   return *middle;
 }
 
-double RoundCost::DraftUs(int length) const {
+double RoundCost::LoneDraftUs(int length) const {
   if (length == 0) return 0;
   if (!has_draft_passes_) return length * draft_token_us_;
   const double passes_us = length * draft_pass_us_;
   return std::max(passes_us + draft_beyond_us_, kLeastShare * passes_us);
+}
+
+double RoundCost::DraftUs(int length) const {
+  const double us = LoneDraftUs(length);
+  if (!is_shared()) return us;
+  if (takes_turns_) return cohorts_ * us;
+  // The target computes for the others meanwhile.
+  return std::max(us - (cohorts_ - 1) * passes_us_[length], 0.0);
+}
+
+double RoundCost::ProposalUs(int length) const {
+  return LoneDraftUs(length) + (is_shared() ? verify_us_[length] : 0);
 }
 
 void RoundCost::Draw() {
@@ -114,8 +133,10 @@ void RoundCost::Draw() {
         sum += weight * beyond_[other].us;
         weights += weight;
       }
-      us = passes_us_[length] + (weights > 0 ? sum / weights : 0);
-      us = std::max(us, kLeastShare * passes_us_[length]);
+      const double passes_us =
+          passes_us_[length] * (length > 0 && is_shared() ? cohorts_ : 1);
+      us = passes_us + (weights > 0 ? sum / weights : 0);
+      us = std::max(us, kLeastShare * passes_us);
     }
     least_us = std::max(least_us, us);
     verify_us_[length] = least_us;

@@ -80,18 +80,18 @@ void Speculator::OnRound(int drafted, int accepted) {
   controller_->OnRound(std::exchange(round_, {}));
 }
 
-void Speculator::OnProposed(int length, int rows, double us) {
-  controller_->cost().OnProposed(length, rows, us);
+void Speculator::OnProposed(int length, int rows, double us, double served_us) {
+  controller_->cost().OnProposed(length, rows, us, served_us);
   round_.us += us;
 }
 
-void Speculator::OnVerified(int drafted, double us) {
-  controller_->cost().OnVerified(drafted, us);
+void Speculator::OnVerified(int drafted, double us, double served_us) {
+  controller_->cost().OnVerified(drafted, us, served_us);
   round_.us += us;
 }
 
 void Speculator::OnDraftLate(int length, int rows, double us) {
-  OnProposed(length, rows, us);
+  OnProposed(length, rows, us, /*served_us=*/0);
 }
 
 }  // namespace tandem

@@ -48,9 +48,10 @@ class Speculator {
 
   // Told by the driver, before it gives the answer to the turn: how long it
   // waited for a proposal whose first pass had `rows` rows, or for a
-  // verification. Not told of those that ran the prompt.
-  void OnProposed(int length, int rows, double us);
-  void OnVerified(int drafted, double us);
+  // verification, and how long of that it was in the worker. Not told of those
+  // that ran the prompt.
+  void OnProposed(int length, int rows, double us, double served_us);
+  void OnVerified(int drafted, double us, double served_us);
   // It waited in vain: a drafter takes at least so long for `length` tokens.
   void OnDraftLate(int length, int rows, double us);
   // The drafter does not answer now; its rounds are drafted otherwise.

@@ -296,6 +296,7 @@ absl::Status Conversation::OpenTurn(const v1::TurnRequest& turn,
   setup.number = session_->turns() + 1;
   setup.first_epoch = session_->next_epoch();
   setup.controller = services_->draft_priors.Get(target->fingerprint);
+  setup.draft_priors = &services_->draft_priors;
   if (session_->turn() != nullptr) {
     const double credit_us = setup.controller.opening_credit_us();
     setup.controller = session_->turn()->TakeController();

@@ -26,4 +26,18 @@ void DraftPriors::Put(const std::string& fingerprint,
   }
 }
 
+std::shared_ptr<DraftAccord> DraftPriors::AccordOf(const std::string& target) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!accords_.contains(target) && accords_.size() >= kAccordsMax) {
+    std::erase_if(accords_, [](const auto& entry) {
+      return entry.second.use_count() == 1;
+    });
+  }
+  std::shared_ptr<DraftAccord>& accord = accords_[target];
+  if (accord == nullptr) {
+    accord = std::make_shared<DraftAccord>(DraftController::kModelPrior);
+  }
+  return accord;
+}
+
 }  // namespace tandem

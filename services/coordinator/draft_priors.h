@@ -6,6 +6,7 @@
 #define TANDEM_SERVICES_COORDINATOR_DRAFT_PRIORS_H_
 
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 
@@ -17,6 +18,7 @@ class DraftPriors {
  public:
   // Fingerprints that are kept; beyond, new ones are not.
   static constexpr size_t kFingerprintsMax = 256;
+  static constexpr size_t kAccordsMax = 4096;
 
   // What the last turn on this target model ended with, at the weight of a few
   // rounds; a new controller where there was none. It takes along what turns
@@ -25,10 +27,16 @@ class DraftPriors {
   DraftController Get(const std::string& fingerprint);
   void Put(const std::string& fingerprint, const DraftController& controller);
 
+  // What the sessions on a target worker agree on, by its address. As long as
+  // one of them has it, or nobody took more addresses than kAccordsMax.
+  std::shared_ptr<DraftAccord> AccordOf(const std::string& target);
+
  private:
   // std::mutex: ThreadSanitizer does not see into Abseil's.
   std::mutex mutex_;
   std::map<std::string, DraftController> priors_;  // guarded by mutex_
+  // Guarded by mutex_.
+  std::map<std::string, std::shared_ptr<DraftAccord>> accords_;
 };
 
 }  // namespace tandem

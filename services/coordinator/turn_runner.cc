@@ -107,7 +107,12 @@ void TurnRunner::OpenLane(const WorkerChoice& worker, bool is_target,
                    .options = spec.options,
                    .tenant = setup_.tenant,
                    .trace = setup_.trace};
-  if (is_target) open.queue_timeout = QueueTimeout();
+  if (is_target) {
+    open.queue_timeout = QueueTimeout();
+    if (setup_.draft_priors != nullptr) {
+      controller_.Join(setup_.draft_priors->AccordOf(worker.name));
+    }
+  }
   // A little later than our own timer, which ends the turn in good order.
   std::optional<MonotonicTime> deadline;
   if (setup_.timeout.has_value()) {
@@ -263,8 +268,8 @@ bool TurnRunner::IsAnswer(const Lane& lane, const StreamTag& tag,
          lane.outstanding && position == lane.expected;
 }
 
-std::optional<double> TurnRunner::TakeAnswer(Lane* lane,
-                                             const AnswerTimes& times) {
+std::optional<TurnRunner::RoundTrip> TurnRunner::TakeAnswer(
+    Lane* lane, const AnswerTimes& times) {
   lane->outstanding = false;
   // A worker's own clock is not trusted beyond the round trip.
   const int64_t round_trip_us = Micros(loop_->Now() - lane->sent_at);
@@ -278,7 +283,8 @@ std::optional<double> TurnRunner::TakeAnswer(Lane* lane,
   times_.rpc_us += round_trip_us - computed_us;
   times_.wait_us += served_us - computed_us;
   if (!std::exchange(lane->ran_prompt, true)) return std::nullopt;
-  return static_cast<double>(round_trip_us);
+  return RoundTrip{.us = static_cast<double>(round_trip_us),
+                   .served_us = static_cast<double>(served_us)};
 }
 
 void TurnRunner::TakeCosts() {
@@ -291,7 +297,9 @@ void TurnRunner::TakeCosts() {
   };
   if (is_new(&target_)) {
     controller_.cost().SetTarget(target_.costs->passes,
-                                 target_.costs->sequences);
+                                 {.sequences = target_.costs->sequences,
+                                  .streams = target_.costs->streams,
+                                  .takes_turns = target_.costs->takes_turns});
   }
   if (is_new(&drafter_)) {
     controller_.cost().SetDraft(drafter_.costs->passes,
@@ -331,11 +339,13 @@ void TurnRunner::OnOpened(const StreamTag& tag, const OpenedSequence& opened) {
 
 void TurnRunner::OnVerified(const StreamTag& tag, VerifiedTokens verified) {
   if (!target_.opened || !IsAnswer(target_, tag, verified.position)) return;
-  const std::optional<double> us = TakeAnswer(
+  const std::optional<RoundTrip> trip = TakeAnswer(
       &target_,
       {.compute_us = verified.compute_us, .served_us = verified.served_us});
   TakeCosts();
-  if (us.has_value()) speculator_->OnVerified(target_.draft_length, *us);
+  if (trip.has_value()) {
+    speculator_->OnVerified(target_.draft_length, trip->us, trip->served_us);
+  }
   OpenDeferredDrafter();
   target_opens_ = 1;
   tried_ = {target_.name};

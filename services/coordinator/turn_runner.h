@@ -24,6 +24,7 @@
 #include "engine/speculation/speculator.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "services/common/trace_context.h"
+#include "services/coordinator/draft_priors.h"
 #include "services/coordinator/event_loop.h"
 #include "services/coordinator/worker_link.h"
 
@@ -74,6 +75,9 @@ struct TurnSetup {
   std::optional<MonotonicDuration> timeout;
   // What was learned of drafting before.
   DraftController controller = {};
+  // Who knows what the sessions on a target agree on. Outlives the runner;
+  // null: each session is for itself.
+  DraftPriors* draft_priors = nullptr;
   // Who drafted for the session last.
   LastWorker last_drafter = {};
   // Of the client's request; passed on to workers.
@@ -211,6 +215,10 @@ class TurnRunner : private WorkerStreamEvents {
     int64_t compute_us = 0;
     int64_t served_us = 0;
   };
+  struct RoundTrip {
+    double us = 0;
+    double served_us = 0;  // of that, in the worker
+  };
 
   void OnOpened(const StreamTag& tag, const OpenedSequence& opened) override;
   void OnProposed(const StreamTag& tag, ProposedTokens proposed) override;
@@ -238,7 +246,7 @@ class TurnRunner : private WorkerStreamEvents {
                 Position position) const;
   // Counts the times of the lane's answer, which is there; gives its round
   // trip, or nothing where that says little of rounds.
-  std::optional<double> TakeAnswer(Lane* lane, const AnswerTimes& times);
+  std::optional<RoundTrip> TakeAnswer(Lane* lane, const AnswerTimes& times);
   // Gives the controller what the workers have reported since.
   void TakeCosts();
 

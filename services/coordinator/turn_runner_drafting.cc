@@ -71,9 +71,10 @@ void TurnRunner::SendPropose(ProposeAction propose) {
   drafter_.rows = static_cast<int>(propose.tokens.size());
   drafter_.draft_length = propose.draft_length;
   if (drafter_.ran_prompt && controller_.cost().draft_known()) {
-    double expected_us = controller_.cost().DraftUs(propose.draft_length);
+    double expected_us = controller_.cost().ProposalUs(propose.draft_length);
     if (drafter_.ahead.has_value()) {  // comes first
-      expected_us += controller_.cost().DraftUs(drafter_.ahead->draft_length);
+      expected_us +=
+          controller_.cost().ProposalUs(drafter_.ahead->draft_length);
     }
     const auto expected = std::chrono::duration_cast<MonotonicDuration>(
         std::chrono::duration<double, std::micro>(expected_us));
@@ -162,16 +163,17 @@ void TurnRunner::OnProposed(const StreamTag& tag, ProposedTokens proposed) {
     if (std::exchange(drafter_.ran_prompt, true)) {
       controller_.cost().OnProposed(
           drafter_.draft_length, drafter_.rows,
-          static_cast<double>(Micros(loop_->Now() - drafter_.sent_at)));
+          static_cast<double>(Micros(loop_->Now() - drafter_.sent_at)),
+          /*served_us=*/0);
     }
     return;
   }
-  const std::optional<double> us = TakeAnswer(
+  const std::optional<RoundTrip> trip = TakeAnswer(
       &drafter_,
       {.compute_us = proposed.compute_us, .served_us = proposed.served_us});
-  if (us.has_value()) {
+  if (trip.has_value()) {
     speculator_->OnProposed(static_cast<int>(proposed.tokens.size()),
-                            drafter_.rows, *us);
+                            drafter_.rows, trip->us, trip->served_us);
   }
   Perform(turn_->OnProposed(proposed.tokens));
   Notify();

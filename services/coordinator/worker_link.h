@@ -96,6 +96,7 @@ class WorkerStream {
 struct WorkerCosts {
   CostCurve passes;
   double sequences = 1;  // that share a pass
+  double streams = 0;    // open, without those that wait for room
   // It computes in turns with another worker on the same cores.
   bool takes_turns = false;
 };

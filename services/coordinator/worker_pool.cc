@@ -51,6 +51,8 @@ std::shared_ptr<const WorkerCosts> ReadCosts(const v1::WatchResponse& load) {
   return std::make_shared<const WorkerCosts>(
       WorkerCosts{.passes = CostCurve(costs),
                   .sequences = sequences,
+                  .streams = static_cast<double>(
+                      std::max(0, load.streams_open() - load.streams_queued())),
                   .takes_turns = load.takes_turns()});
 }
 

@@ -195,6 +195,7 @@ void TurnDriver::AnswerPropose(const ProposeAction& action) {
   if (speculates_) {
     speculator_->OnProposed(action.draft_length,
                             static_cast<int>(action.tokens.size()),
+                            static_cast<double>(random_() % 1000),
                             static_cast<double>(random_() % 1000));
   }
   Take(turn_->OnProposed(draft));
@@ -229,6 +230,7 @@ void TurnDriver::AnswerVerify(const VerifyAction& action) {
   CheckSession(target_.tokens(), static_cast<int>(chosen.size()) - 1);
   if (speculates_) {
     speculator_->OnVerified(static_cast<int>(action.draft.size()),
+                            static_cast<double>(random_() % 1000),
                             static_cast<double>(random_() % 1000));
   }
   Take(turn_->OnVerified(chosen));

@@ -223,7 +223,7 @@ DraftController After(int rounds, int length, double draft_us) {
   const std::vector<StepCost> target = {{.rows = 1, .us = 1000},
                                         {.rows = 17, .us = 1500}};
   const std::vector<StepCost> draft = {{.rows = 1, .us = draft_us}};
-  controller.cost().SetTarget(CostCurve(target), 1);
+  controller.cost().SetTarget(CostCurve(target), {.sequences = 1});
   controller.cost().SetDraft(CostCurve(draft), 1);
   for (int i = 0; i < rounds; ++i) {
     controller.OnRound({.source = DraftSource::kModel,
@@ -246,7 +246,7 @@ TEST(DraftControllerTest, RoomLimitsTheChoiceAndIsForgotten) {
 TEST(DraftControllerTest, ADrafterThatIsTooDearIsLeft) {
   DraftController controller = After(40, 4, 10);
   EXPECT_GT(controller.Choose({.model_max = 16}).length, 0);
-  for (int i = 0; i < 20; ++i) controller.cost().OnProposed(4, 1, 100000);
+  for (int i = 0; i < 20; ++i) controller.cost().OnProposed(4, 1, 100000, 0);
   EXPECT_EQ(controller.Choose({.model_max = 16}).source, DraftSource::kNone);
 }
 
@@ -256,8 +256,8 @@ TEST(DraftControllerTest, OthersInThePassMakeRowsDearer) {
   const std::vector<StepCost> passes = {{.rows = 1, .us = 1000},
                                         {.rows = 16, .us = 1500},
                                         {.rows = 272, .us = 27200}};
-  alone.cost().SetTarget(CostCurve(passes), 1);
-  crowded.cost().SetTarget(CostCurve(passes), 16);
+  alone.cost().SetTarget(CostCurve(passes), {.sequences = 1});
+  crowded.cost().SetTarget(CostCurve(passes), {.sequences = 16});
   EXPECT_GT(alone.Choose({.model_max = 16}).length,
             crowded.Choose({.model_max = 16}).length);
 }
@@ -266,7 +266,7 @@ TEST(DraftControllerTest, ADrafterThatDoesNotPayIsOpenedOnCredit) {
   DraftController controller = After(40, 4, 10);
   controller.Choose({.model_max = 16});
   EXPECT_TRUE(controller.TakeOpening(1e9));
-  for (int i = 0; i < 20; ++i) controller.cost().OnProposed(4, 1, 100000);
+  for (int i = 0; i < 20; ++i) controller.cost().OnProposed(4, 1, 100000, 0);
   controller.Choose({.model_max = 16});
   ASSERT_EQ(controller.steady_length(), 0);
   EXPECT_TRUE(controller.TakeOpening(controller.opening_credit_us()));
@@ -280,6 +280,40 @@ TEST(DraftControllerTest, ADrafterThatDoesNotPayIsOpenedOnCredit) {
   EXPECT_TRUE(controller.TakeOpening(500));
 }
 
+// One that drafts alone among others makes them wait, or waits for them.
+TEST(DraftControllerTest, SessionsThatSharePassesAgree) {
+  const auto accord = std::make_shared<DraftAccord>(0.7);
+  const std::vector<StepCost> target = {{.rows = 1, .us = 1000},
+                                        {.rows = 64, .us = 1100}};
+  const std::vector<StepCost> draft = {{.rows = 1, .us = 200}};
+  const auto join = [&](double sequences) {
+    DraftController controller;
+    controller.Join(accord);
+    controller.cost().SetTarget(CostCurve(target), {.sequences = sequences});
+    controller.cost().SetDraft(CostCurve(draft), sequences);
+    return controller;
+  };
+  DraftController lucky = join(4);
+  DraftController unlucky = join(4);
+  DraftController alone = join(1);
+  for (int i = 0; i < 200; ++i) {
+    for (DraftController* one : {&lucky, &unlucky, &alone}) {
+      const DraftController::Choice choice = one->Choose({.model_max = 16});
+      one->OnRound({.source = choice.source,
+                    .drafted = choice.length,
+                    .accepted = one == &lucky ? choice.length : 0,
+                    .us = 1000});
+    }
+  }
+  lucky.Choose({.model_max = 16});
+  unlucky.Choose({.model_max = 16});
+  EXPECT_EQ(lucky.steady_length(), unlucky.steady_length());
+  EXPECT_EQ(accord->length(), lucky.steady_length());
+  // A pass of its own is its own affair.
+  alone.Choose({.model_max = 16});
+  EXPECT_EQ(alone.steady_length(), 0);
+}
+
 // What a session tries delays all who share its passes.
 TEST(DraftControllerTest, ProbesAreRarerWhereManySharePasses) {
   const auto probes = [](double sequences) {
@@ -287,7 +321,7 @@ TEST(DraftControllerTest, ProbesAreRarerWhereManySharePasses) {
     const std::vector<StepCost> target = {{.rows = 1, .us = 1000},
                                           {.rows = 64, .us = 1100}};
     const std::vector<StepCost> draft = {{.rows = 1, .us = 400}};
-    controller.cost().SetTarget(CostCurve(target), sequences);
+    controller.cost().SetTarget(CostCurve(target), {.sequences = sequences});
     controller.cost().SetDraft(CostCurve(draft), 1);
     int count = 0;
     for (int i = 0; i < 20000; ++i) {

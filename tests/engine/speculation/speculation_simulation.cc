@@ -70,7 +70,7 @@ SimulationResult SpeculationSimulation::RunLookup(int length,
 }
 
 void SpeculationSimulation::Report(DraftController* controller) {
-  controller->cost().SetTarget(target_seen_, 1);
+  controller->cost().SetTarget(target_seen_, {.sequences = 1});
   controller->cost().SetDraft(draft_seen_, 1);
 }
 
@@ -107,12 +107,14 @@ SimulationResult SpeculationSimulation::RunAuto(DraftController* controller,
         computed += step_us;
       }
       us += computed + Noisy(world_.round_trip_us);
-      controller->cost().OnProposed(choice.length, 1 + (accepted % 2), us);
+      controller->cost().OnProposed(choice.length, 1 + (accepted % 2), us,
+                                    /*served_us=*/us);
     }
     const double pass_us = Noisy(world_.target_us(choice.length + 1));
     target_seen_.Add(choice.length + 1, pass_us);
     const double verify_us = pass_us + Noisy(world_.round_trip_us);
-    controller->cost().OnVerified(choice.length, verify_us);
+    controller->cost().OnVerified(choice.length, verify_us,
+                                  /*served_us=*/verify_us);
     us += verify_us;
     controller->OnRound({.source = choice.source,
                          .drafted = choice.length,

@@ -124,9 +124,9 @@ TEST(SpeculatorTest, RoundsTeachTheController) {
     int drafted = static_cast<int>(plan.draft.size());
     if (plan.source == DraftSource::kModel) {
       drafted = plan.length;
-      speculator.OnProposed(drafted, 1, 100 * drafted);
+      speculator.OnProposed(drafted, 1, 100 * drafted, 0);
     }
-    speculator.OnVerified(drafted, 1000);
+    speculator.OnVerified(drafted, 1000, 0);
     // The model is always wrong, the text repeats.
     speculator.OnRound(drafted,
                        plan.source == DraftSource::kModel ? 0 : drafted);
@@ -139,15 +139,15 @@ TEST(SpeculatorTest, ADraftThatNeverCameIsPaidForAndProvesNothing) {
   DraftController controller;
   Speculator speculator(&controller, {.draft_length = 4});
   const double before = controller.Rate(DraftSource::kModel, 4, 0);
-  speculator.OnProposed(4, 1, 400);
-  speculator.OnVerified(4, 1000);
+  speculator.OnProposed(4, 1, 400, 0);
+  speculator.OnVerified(4, 1000, 0);
   const double rate = controller.Rate(DraftSource::kModel, 4, 0);
   speculator.PlanRound({.prompt = kRepeating,
                         .generated = {},
                         .length_max = 16,
                         .model_max = 16});
   speculator.OnDraftLate(4, 1, 4000);
-  speculator.OnVerified(0, 1000);
+  speculator.OnVerified(0, 1000, 0);
   speculator.OnRound(0, 0);
   EXPECT_GE(controller.total_us(), 5000);
   EXPECT_LT(controller.Rate(DraftSource::kModel, 4, 0), rate);

@@ -24,7 +24,7 @@ DraftController Taught(bool right) {
 // Tokens a round, where rounds cost the same.
 double Rate(DraftController controller) {
   const std::vector<StepCost> costs = {{.rows = 1, .us = 1000}};
-  controller.cost().SetTarget(CostCurve(costs), 1);
+  controller.cost().SetTarget(CostCurve(costs), {.sequences = 1});
   return controller.Rate(DraftSource::kModel, 2, 0);
 }
 
