@@ -515,12 +515,14 @@ void ComputeLoop::Deliver(const absl::Status& status, double step_us) {
 }
 
 bool ComputeLoop::AcquireTurn() {
-  {
-    // The time until the loop has its turn is not its own.
+  const auto set_round_began = [this](absl::Time time) {
     absl::MutexLock lock(&mutex_);
-    round_began_ = absl::InfinitePast();
-  }
+    round_began_ = time;
+  };
+  // While another loop of the process computes, that one tells whether it does.
+  set_round_began(absl::InfinitePast());
   if (options_.step_turn != nullptr) options_.step_turn->Acquire();
+  set_round_began(absl::Now());
   if (options_.turn == nullptr || turn_failed_) return false;
   options_.turn->SetDrafting(HasDecodes());
   const absl::Status status = options_.turn->Acquire(
