@@ -111,7 +111,7 @@ bool ComputeLoop::IsStalled(absl::Duration limit) const {
   absl::MutexLock lock(&mutex_);
   if (round_began_ == absl::InfinitePast()) return false;
   const absl::Duration expected =
-      costs_.averages().empty()
+      costs_.Curve().empty()
           ? kFirstStepLimit
           : absl::Microseconds(kStallFactor *
                                costs_.UpperEstimateUs(round_rows_));

@@ -3,7 +3,6 @@
 #ifndef TANDEM_SERVICES_WORKER_STEP_COSTS_H_
 #define TANDEM_SERVICES_WORKER_STEP_COSTS_H_
 
-#include <cstdint>
 #include <map>
 
 #include "engine/speculation/cost_curve.h"
@@ -12,26 +11,23 @@ namespace tandem {
 
 class StepCosts {
  public:
-  // Row counts up to this stand for themselves; larger ones count as the next
-  // multiple of it, which bounds a report to 32 + 4096 / 32 entries.
-  static constexpr int kExactRowsMax = 32;
   // Weight of the newest Step in the average.
-  static constexpr double kNewestWeight = 0.2;
+  static constexpr double kNewestWeight = CostCurve::kNewestWeight;
 
   // A Step of `rows` >= 1 took `step_us`.
-  void Add(int rows, double step_us);
+  void Add(int rows, double step_us) { curve_.Add(rows, step_us); }
 
-  // Rows (ascending) -> microseconds.
-  const std::map<int, double>& averages() const { return averages_; }
+  // Rows (ascending) -> microseconds; at most 32 + 4096 / 32 entries.
+  std::map<int, double> averages() const;
   // A monotone curve through them.
-  CostCurve Curve() const;
+  const CostCurve& Curve() const { return curve_; }
   // What a Step of `rows` takes at most, by what was seen: the slowest average,
   // or the dearest row times `rows` (a pass of many rows is not dearer than
   // many passes of one). 0 before the first Step.
   double UpperEstimateUs(int rows) const;
 
  private:
-  std::map<int, double> averages_;
+  CostCurve curve_;
 };
 
 }  // namespace tandem
