@@ -86,8 +86,9 @@ DraftController::Choice DraftController::Choose(const Room& room) {
     if (choice.length == 0) choice.source = DraftSource::kNone;
   }
   double best_rate = SteadyRate(choice.length, acceptance);
+  const Acceptance& lookup = lookup_[MatchClass(room.lookup_match)];
   for (int length = 1; length <= room.lookup_max; ++length) {
-    const double rate = Rate(DraftSource::kLookup, length, room.lookup_match);
+    const double rate = RateOf(DraftSource::kLookup, length, lookup);
     if (rate <= best_rate) continue;
     best_rate = rate;
     choice = {

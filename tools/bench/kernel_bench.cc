@@ -214,12 +214,18 @@ void Sample(benchmark::State& state, const GenOptions& options) {
   state.counters["us"] = seconds[at] * 1e6;
 }
 
-void RegisterSample(const char* name, const GenOptions& options) {
-  benchmark::RegisterBenchmark(
-      name, [options](benchmark::State& state) { Sample(state, options); })
+// A benchmark that takes its own time.
+void RegisterTimed(const std::string& name,
+                   const std::function<void(benchmark::State&)>& body) {
+  benchmark::RegisterBenchmark(name.c_str(), body)
       ->UseManualTime()
       ->Unit(benchmark::kMicrosecond)
       ->MinTime(0.3);
+}
+
+void RegisterSample(const char* name, const GenOptions& options) {
+  RegisterTimed(name,
+                [options](benchmark::State& state) { Sample(state, options); });
 }
 
 void RegisterAttend(SimdLevel level, int64_t queries, int64_t bytes) {
@@ -227,13 +233,9 @@ void RegisterAttend(SimdLevel level, int64_t queries, int64_t bytes) {
                            std::string(SimdLevelName(level)) +
                            (bytes >= kWorkingSetBytes ? "/memory" : "/cached") +
                            "/queries:" + std::to_string(queries);
-  benchmark::RegisterBenchmark(name.c_str(),
-                               [=](benchmark::State& state) {
-                                 AttendBlocks(state, level, queries, bytes);
-                               })
-      ->UseManualTime()
-      ->Unit(benchmark::kMicrosecond)
-      ->MinTime(0.3);
+  RegisterTimed(name, [=](benchmark::State& state) {
+    AttendBlocks(state, level, queries, bytes);
+  });
 }
 
 void Register(const Case& c) {
@@ -244,11 +246,7 @@ void Register(const Case& c) {
                            std::to_string(c.inputs) +
                            (c.working_set_bytes == 0 ? "/cached" : "/memory") +
                            "/M:" + std::to_string(c.rows);
-  benchmark::RegisterBenchmark(
-      name.c_str(), [c](benchmark::State& state) { MultiplyAll(state, c); })
-      ->UseManualTime()
-      ->Unit(benchmark::kMicrosecond)
-      ->MinTime(0.3);
+  RegisterTimed(name, [c](benchmark::State& state) { MultiplyAll(state, c); });
 }
 
 void RegisterAll(int threads) {
