@@ -136,16 +136,23 @@ bool ComputeLoop::HasRows() const {
   return false;
 }
 
-bool ComputeLoop::MostAreDrafting() const {
+bool ComputeLoop::WaitsForDrafts() const {
   int ready = 0;
+  int plain = 0;
   for (const auto& [id, stream] : streams_) {
-    if (stream.decoder != nullptr && stream.decoder->has_work()) ++ready;
+    if (stream.decoder == nullptr || !stream.decoder->has_work()) continue;
+    ++ready;
+    plain += stream.is_plain ? 1 : 0;
   }
   absl::MutexLock lock(&mutex_);
   for (const Command& command : queue_) {
-    if (std::holds_alternative<RequestCommand>(command.what)) ++ready;
+    const auto* request = std::get_if<RequestCommand>(&command.what);
+    if (request == nullptr) continue;
+    ++ready;
+    plain += request->request.is_plain() ? 1 : 0;
   }
-  return ready < options_.ready_share * sequences_open_;
+  return ready < sequences_open_ &&
+         plain < options_.plain_share * sequences_open_;
 }
 
 bool ComputeLoop::HasDecodes() const {
@@ -163,15 +170,10 @@ bool ComputeLoop::TakeCommands() {
   const auto awake = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
     return stop_ || !queue_.empty();
   };
-  const auto cohort_is_back = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return stop_ || cohort_.empty();
-  };
   absl::MutexLock lock(&mutex_);
   // What came while the Step ran.
   for (const Command& command : queue_) cohort_.erase(command.stream);
-  mutex_.AwaitWithTimeout(absl::Condition(&cohort_is_back), cohort_wait_);
-  cohort_.clear();
-  cohort_wait_ = absl::ZeroDuration();
+  AwaitCohort(std::exchange(cohort_wait_, absl::ZeroDuration()));
   if (!has_work) {
     round_began_ = absl::InfinitePast();
     if (options_.turn != nullptr && options_.turn->drafting() &&
@@ -180,12 +182,39 @@ bool ComputeLoop::TakeCommands() {
       options_.turn->SetDrafting(false);
     }
     mutex_.AwaitWithDeadline(absl::Condition(&awake), opens_.NextExpiry());
+    AwaitWave();
   }
   round_began_ = absl::Now();
   round_rows_ = 0;
   commands_.clear();
   commands_.swap(queue_);
   return !stop_;
+}
+
+void ComputeLoop::AwaitCohort(absl::Duration wait) {
+  const auto is_here = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return stop_ || cohort_.empty();
+  };
+  mutex_.AwaitWithTimeout(absl::Condition(&is_here), wait);
+  cohort_.clear();
+}
+
+void ComputeLoop::AwaitWave() {
+  std::set<uint64_t> waves;
+  for (const Command& command : queue_) {
+    const auto found = streams_.find(command.stream);
+    if (found != streams_.end() && found->second.wave != 0) {
+      waves.insert(found->second.wave);
+    }
+  }
+  ++wave_;
+  wave_began_ = absl::Now();
+  if (waves.empty()) return;
+  for (const auto& [id, stream] : streams_) {
+    if (waves.contains(stream.wave)) cohort_.insert(id);
+  }
+  for (const Command& command : queue_) cohort_.erase(command.stream);
+  AwaitCohort(wave_wait_);
 }
 
 void ComputeLoop::RunInTurn() {
@@ -239,6 +268,8 @@ void ComputeLoop::RunRequest(StreamId id, RequestCommand command) {
     stream->return_time = command.arrived - *stream->answered_at;
     stream->answered_at.reset();
   }
+  const bool is_of_wave = command.arrived <= wave_began_ + wave_wait_;
+  stream->wave = is_of_wave ? wave_ : 0;
   stream->waiting.push_back(std::move(command.request));
   ++stream->pending;
   if (stream->decoder != nullptr) Advance(stream);
@@ -397,6 +428,7 @@ void ComputeLoop::Advance(Stream* stream) {
     const ComputeRequest request = std::move(stream->waiting.front());
     stream->waiting.pop_front();
     stream->compute_us = 0;
+    stream->is_plain = request.is_plain();
     const absl::Status status =
         request.kind == ComputeRequest::Kind::kPropose
             ? stream->decoder->BeginPropose(request.position, request.tokens,
@@ -475,9 +507,8 @@ absl::Status ComputeLoop::Step(double* step_us) {
 }
 
 void ComputeLoop::Deliver(const absl::Status& status, double step_us) {
-  cohort_wait_ =
-      std::min(options_.cohort_wait.most,
-               absl::Microseconds(step_us * options_.cohort_wait.step_share));
+  cohort_wait_ = options_.cohort_wait.After(step_us);
+  wave_wait_ = options_.wave_wait.After(step_us);
   draft_patience_ = absl::Microseconds(step_us * options_.draft_patience);
   if (status.ok()) {
     absl::MutexLock lock(&mutex_);
@@ -526,7 +557,7 @@ bool ComputeLoop::AcquireTurn() {
   if (options_.turn == nullptr || turn_failed_) return false;
   options_.turn->SetDrafting(HasDecodes());
   const absl::Status status = options_.turn->Acquire(
-      draft_patience_, [this] { return MostAreDrafting(); });
+      draft_patience_, [this] { return WaitsForDrafts(); });
   if (status.ok()) return true;
   // Turns are for speed only.
   turn_failed_ = true;

@@ -11,11 +11,14 @@
 // After a Step the thread waits a little (CohortWait) for the next requests of
 // the streams that it has just answered and whose last requests came that fast:
 // else the first of them would get a pass of its own, and the others would have
-// to wait for that.
+// to wait for that. A drafter is asked only after the target's pass, and asleep
+// until then: woken by a stream, it waits a little for those whose requests
+// came together with that one's the last time, a wave.
 
 #ifndef TANDEM_SERVICES_WORKER_COMPUTE_LOOP_H_
 #define TANDEM_SERVICES_WORKER_COMPUTE_LOOP_H_
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -60,6 +63,9 @@ struct ComputeRequest {
   std::vector<TokenId> tokens;
   int draft_length = 0;        // kPropose
   std::vector<TokenId> draft;  // kVerify
+
+  // Verifies nothing: its stream did not draft.
+  bool is_plain() const { return kind == Kind::kVerify && draft.empty(); }
 };
 
 // What a stream begins with.
@@ -118,6 +124,10 @@ struct StepReport {
 struct CohortWait {
   absl::Duration most = absl::Milliseconds(2);
   double step_share = 0.15;  // of the wall time of the Step before
+
+  absl::Duration After(double step_us) const {
+    return std::min(most, absl::Microseconds(step_us * step_share));
+  }
 };
 
 struct ComputeLoopOptions {
@@ -127,13 +137,17 @@ struct ComputeLoopOptions {
   // once.
   int queue_max = 1024;
   CohortWait cohort_wait = {};
+  // For the rest of a wave. Four streams of one target, drafts of 1 to 3
+  // tokens, workers in turns: 1.2 times the tokens.
+  CohortWait wave_wait = {.most = absl::Milliseconds(2), .step_share = 0.25};
   // May be null: no turns.
   std::unique_ptr<ComputeTurn> turn;
-  // A target in turns waits for drafts under way, so many times its last pass
-  // at most, and while less than this share of its sequences is ready: few that
-  // draft do not keep many waiting.
+  // A target in turns waits for drafts under way until all its sequences are
+  // ready, but so many times its last pass at most, and not where so large a
+  // share of them is ready without a draft: few that draft do not keep waiting
+  // those that do not.
   double draft_patience = 2;
-  double ready_share = 0.75;
+  double plain_share = 0.75;
   // A drafter's drafts count as under way for so long after the last of them:
   // until the sessions are at the target.
   absl::Duration draft_linger = absl::Microseconds(500);
@@ -212,24 +226,31 @@ class ComputeLoop {
     std::unique_ptr<SequenceDecoder> decoder;  // null: queued, or dead
     int64_t pages = 0;                         // of the decoder's sequence
     std::deque<ComputeRequest> waiting;
+    bool is_plain = false;  // the active request verifies no draft
     int pending = 0;        // waiting and active
     double compute_us = 0;  // of the active request
     // When the last answer was given, while no request has followed; and how
     // long the last request that did took to come.
     std::optional<absl::Time> answered_at;
     absl::Duration return_time = absl::ZeroDuration();
+    // That its last request came with; 0: alone.
+    uint64_t wave = 0;
   };
   class Rows;
 
   void Run();
-  // Waits for the streams just answered, and for commands where there is no
-  // work; false: stop.
+  // Waits for the streams just answered, and where there is no work for
+  // commands; false: stop.
   bool TakeCommands();
+  // Waits for the streams of cohort_, `wait` at most.
+  void AwaitCohort(absl::Duration wait) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The first requests of a wave are there: waits for the rest of it.
+  void AwaitWave() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool HasRows() const;
   // Rows of requests that clients wait for.
   bool HasDecodes() const;
-  // Fewer sequences are ready than a pass should have.
-  bool MostAreDrafting() const;
+  // Whether a pass should have those too that draft now.
+  bool WaitsForDrafts() const;
   void RunCommands();
   void RunRequest(StreamId id, RequestCommand command);
   void OpenStream(StreamId id, OpenCommand command);
@@ -278,13 +299,17 @@ class ComputeLoop {
   // asleep.
   int round_rows_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Time round_began_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
-  // Streams that were answered in the last round and have no request yet.
+  // Streams that are waited for: answered in the last round, or of the wave
+  // that begins, without a request yet.
   std::set<StreamId> cohort_ ABSL_GUARDED_BY(mutex_);
 
   // The compute thread's own.
   std::map<StreamId, Stream> streams_;
   std::vector<Command> commands_;
   absl::Duration cohort_wait_ = absl::ZeroDuration();  // of the last round
+  absl::Duration wave_wait_ = absl::ZeroDuration();
+  uint64_t wave_ = 0;  // the last one
+  absl::Time wave_began_ = absl::InfinitePast();
   OpenQueue opens_;
   bool room_changed_ = false;  // since the queue's head was tried
   int64_t pages_queued_ = 0;

@@ -19,7 +19,6 @@ using ::testing::SizeIs;
 
 using Client = LoopClient;
 using ComputeLoopTest = ComputeLoopFixture;
-constexpr absl::Duration kLong = absl::Hours(1);
 
 TEST_F(ComputeLoopTest, AnswersAsTheDecoderAlone) {
   Start();
@@ -308,88 +307,6 @@ TEST_F(ComputeLoopTest, EndClosesWhatIsOpen) {
   loop_.reset();
   clients[0].WaitClosed();
   clients[1].WaitClosed();
-}
-
-TEST_F(ComputeLoopTest, WaitsForTheCohortThatWasJustAnswered) {
-  ComputeLoopOptions options;
-  // As long as it takes: 5% of a Step of the fake engine is nothing.
-  options.cohort_wait = {.most = kLong, .step_share = 1e9};
-  Start({}, std::move(options));
-  // Prompts of one token have no Step of their own.
-  Client clients[3], holder;
-  StreamId ids[3];
-  for (int i = 0; i < 3; ++i) {
-    ids[i] = MustOpen(&clients[i], OpenOptions({4}));
-    ASSERT_TRUE(clients[i].WaitOpened().ok());
-  }
-  const StreamId holder_id = MustOpen(&holder, OpenOptions({4}));
-  engine_->ShutGate();
-  ASSERT_TRUE(loop_->Submit(holder_id, Verify(0, {4}, {})).ok());
-  engine_->WaitForStep();
-  for (const StreamId id : ids) {
-    ASSERT_TRUE(loop_->Submit(id, Verify(0, {4}, {5})).ok());
-  }
-  loop_->Close(holder_id);
-  engine_->OpenGate();
-  holder.WaitClosed();
-  for (Client& client : clients) ASSERT_TRUE(client.WaitResult().ok());
-  // Each round is one Step of all, however far apart the requests come; one
-  // that closes is not waited for.
-  for (int round = 0; round < 3; ++round) {
-    const size_t from = engine_->batches().size();
-    const int last = round < 2 ? 3 : 2;
-    for (int i = 0; i < last; ++i) {
-      ASSERT_TRUE(loop_->Submit(ids[i], Verify(0, {4}, {6})).ok());
-      std::this_thread::yield();
-    }
-    if (last == 2) CloseAndWait(ids[2], &clients[2]);
-    for (int i = 0; i < last; ++i) {
-      ASSERT_TRUE(clients[i].WaitResult().ok());
-    }
-    const std::vector<std::vector<SeenItem>> batches = engine_->batches();
-    ASSERT_EQ(batches.size(), from + 1);
-    EXPECT_THAT(batches[from], SizeIs(static_cast<size_t>(last)));
-  }
-  loop_->Close(ids[0]);
-  loop_->Close(ids[1]);
-  clients[0].WaitClosed();
-  clients[1].WaitClosed();
-}
-
-TEST_F(ComputeLoopTest, WhoComesBeforeItsTurnIsInThePass) {
-  const std::string path =
-      absl::StrCat(::testing::TempDir(), "loop-gather-", getpid());
-  ComputeLoopOptions options;
-  options.turn =
-      std::move(ComputeTurn::Open(path, ComputeTurn::Role::kTarget)).value();
-  const auto other =
-      std::move(ComputeTurn::Open(path, ComputeTurn::Role::kDrafter)).value();
-  Start({}, std::move(options));
-  Client first;
-  Client second;
-  const StreamId a = MustOpen(&first, OpenOptions({1, 3, 4}));
-  const StreamId b = MustOpen(&second, OpenOptions({1, 5, 6}));
-  for (const auto& [id, client] : {std::pair(a, &first), {b, &second}}) {
-    ASSERT_TRUE(loop_->Submit(id, Verify(2, {4}, {})).ok());
-    ASSERT_TRUE(client->WaitResult().ok());
-  }
-  const size_t from = engine_->batches().size();
-  ASSERT_TRUE(other->Acquire(absl::ZeroDuration(), [] { return false; }).ok());
-  ASSERT_TRUE(loop_->Submit(a, Verify(2, {4}, {7})).ok());
-  // It is at the gate, most likely, or takes both at once: one pass either way.
-  absl::SleepFor(absl::Milliseconds(20));
-  ASSERT_TRUE(loop_->Submit(b, Verify(2, {6}, {8})).ok());
-  other->Release();
-  ASSERT_TRUE(first.WaitResult().ok());
-  ASSERT_TRUE(second.WaitResult().ok());
-  const std::vector<std::vector<SeenItem>> batches = engine_->batches();
-  ASSERT_EQ(batches.size(), from + 1);
-  EXPECT_THAT(batches[from], SizeIs(2));
-  CloseAndWait(a, &first);
-  CloseAndWait(b, &second);
-  loop_.reset();
-  engine_ = nullptr;
-  std::remove(path.c_str());
 }
 
 TEST_F(ComputeLoopTest, TellsOfLoadChangesAndStalls) {
