@@ -8,8 +8,7 @@ namespace {
 // What stands for the part of a pass that does not depend on its rows, below
 // the least row count seen.
 constexpr double kFixedShare = 0.5;
-// Of the mean cost of a row, above the only row count seen. Too low an estimate
-// is tried and measured, too high a one would never be.
+// Of the mean cost of a row, above the only row count seen.
 constexpr double kLoneSlope = 0.25;
 
 bool HasFewerRows(const StepCost& cost, double rows) {
@@ -68,7 +67,8 @@ double CostCurve::At(double rows) const {
       std::lower_bound(curve_.begin(), curve_.end(), rows, HasFewerRows);
   const auto below = above - 1;
   const double part = (rows - below->rows) / (above->rows - below->rows);
-  return below->us + part * (above->us - below->us);
+  const double line = below->us + part * (above->us - below->us);
+  return std::min(line, std::max(below->us, above->us * rows / above->rows));
 }
 
 }  // namespace tandem

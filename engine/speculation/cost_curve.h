@@ -38,8 +38,11 @@ class CostCurve {
   // Microseconds of a pass of `rows`, 0 where nothing was seen. Never falls
   // with the row count: of two measurements that say otherwise the cheaper one
   // holds, since a pass is slowed down by accident and never sped up. Between
-  // measurements it is a line. Below the least row count, down to half the cost
-  // at no row: reading the weights costs the same, and the rest is by the row.
+  // measurements it is what reading the weights costs, until computing limits:
+  // the lesser one's cost, then by the row up to the greater one's, but never
+  // above the line that joins them. Too low an estimate is tried and measured,
+  // too high a one would never be. Below the least row count, down to half the
+  // cost at no row: a part is fixed, the rest is by the row.
   // Above the greatest it goes on with the slope of the upper half, or, with
   // one measurement alone, with a quarter of its cost a row.
   double At(double rows) const;

@@ -38,9 +38,9 @@ class DraftController {
   // as fast is left alone, because estimates err.
   static constexpr double kPlainAdvantage = 1.015;
   // Where sessions share passes: a round waits for the slowest draft, and a
-  // pass that a session comes too late for goes without it. Four to sixteen
-  // sessions on two cores gained 6 to 20% less than the costs say.
-  static constexpr double kSharedPlainAdvantage = 1.25;
+  // pass that a session comes too late for goes without it, so that a crowd
+  // gains a few percent less than the costs say.
+  static constexpr double kSharedPlainAdvantage = 1.1;
   // Of the time, for probes, counted as if what they try brought nothing; as
   // much again to open drafters for them. Together the 2% that are promised.
   static constexpr double kProbeShare = 0.01;

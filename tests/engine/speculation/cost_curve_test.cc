@@ -14,12 +14,18 @@ TEST(CostCurveTest, AnEmptyOneCostsNothing) {
   EXPECT_EQ(CostCurve().At(4), 0);
 }
 
-TEST(CostCurveTest, LinesJoinWhatWasMeasured) {
+TEST(CostCurveTest, ReadsTheWeightsUntilComputingLimits) {
   const CostCurve curve =
-      Make({{.rows = 1, .us = 100}, {.rows = 5, .us = 180}});
-  EXPECT_DOUBLE_EQ(curve.At(1), 100);
-  EXPECT_DOUBLE_EQ(curve.At(3), 140);
-  EXPECT_DOUBLE_EQ(curve.At(5), 180);
+      Make({{.rows = 4, .us = 140}, {.rows = 20, .us = 400}});
+  EXPECT_DOUBLE_EQ(curve.At(4), 140);
+  EXPECT_DOUBLE_EQ(curve.At(6), 140);
+  EXPECT_DOUBLE_EQ(curve.At(8), 160);
+  EXPECT_DOUBLE_EQ(curve.At(16), 320);
+  EXPECT_DOUBLE_EQ(curve.At(20), 400);
+  // Where rows become dearer a line joins them.
+  const CostCurve rising =
+      Make({{.rows = 4, .us = 40}, {.rows = 8, .us = 120}});
+  EXPECT_DOUBLE_EQ(rising.At(6), 80);
 }
 
 TEST(CostCurveTest, GoesOnBeyondWhatWasMeasured) {

@@ -8,8 +8,10 @@ namespace tandem {
 namespace {
 
 CostCurve Passes(double first_us, double row_us) {
-  const std::vector<StepCost> costs = {
-      {.rows = 1, .us = first_us}, {.rows = 17, .us = first_us + 16 * row_us}};
+  std::vector<StepCost> costs;
+  for (int rows = 1; rows <= 17; ++rows) {
+    costs.push_back({.rows = rows, .us = first_us + (rows - 1) * row_us});
+  }
   return CostCurve(costs);
 }
 
@@ -135,7 +137,7 @@ TEST(RoundCostTest, WithoutReportsTheSessionsOwnTimesServe) {
   RoundCost cost;
   for (int i = 0; i < 50; ++i) {
     cost.OnVerified(0, 1000, 0);
-    cost.OnVerified(4, 1400, 0);
+    cost.OnVerified(2, 1200, 0);
     cost.OnProposed(4, 1, 400, 0);
   }
   EXPECT_TRUE(cost.known());
