@@ -168,6 +168,7 @@ void DraftController::Probe(const Room& room, double rate, Choice* choice) {
   *choice = probe;
   probing_ = true;
   worth_us_ = worth_us;
+  token_us_ = token_us;
 }
 
 void DraftController::OnRound(const Round& round) {
@@ -201,7 +202,9 @@ void DraftController::OnRound(const Round& round) {
   credit_us_ = std::min(credit_us_ + kProbeShare * round.us,
                         SharedUs(kProbeCreditRounds * cost_.VerifyUs(0)));
   if (probing_) {
-    const double spent_us = std::max(round.us - worth_us_, 0.0);
+    const double brought_us = token_us_ * (1 + kProbeWorth * round.accepted);
+    const double spent_us =
+        std::max(round.us - std::max(worth_us_, brought_us), 0.0);
     probe_us_ += spent_us;
     credit_us_ -= SharedUs(spent_us);
     probing_ = false;

@@ -41,9 +41,14 @@ class DraftController {
   // pass that a session comes too late for goes without it, so that a crowd
   // gains a few percent less than the costs say.
   static constexpr double kSharedPlainAdvantage = 1.1;
-  // Of the time, for probes, counted as if what they try brought nothing; as
-  // much again to open drafters for them. Together the 2% that are promised.
-  static constexpr double kProbeShare = 0.01;
+  // Of the time, for probes, less what they bring: one that is right is soon
+  // followed by the next. As much again to open drafters for them. Together
+  // half of the 2% that are promised, since what is tried in a worker delays
+  // more than the round itself.
+  static constexpr double kProbeShare = 0.005;
+  // What a probe brings counts for so much: the lucky ones are seen first, and
+  // where drafts nearly pay, probes without end would lose what each lacks.
+  static constexpr double kProbeWorth = 0.75;
   // Time for probes is saved up for at most so many plain rounds.
   static constexpr double kProbeCreditRounds = 4;
   static constexpr int kProbeLength = 2;
@@ -168,9 +173,10 @@ class DraftController {
   double credit_us_ = 0;
   double opening_credit_us_ = 0;
   // Of the round under way, if it is a probe: the time that what it brings in
-  // any case would take otherwise.
+  // any case would take otherwise, and what one token would.
   bool probing_ = false;
   double worth_us_ = 0;
+  double token_us_ = 0;
 };
 
 }  // namespace tandem

@@ -114,11 +114,12 @@ TEST(DraftControllerSimulation, FollowsChances) {
   }
 }
 
-// From a drafter that is never right to one that nearly always is: probes of 1%
-// of the time find it. A probe of two tokens costs at most 1.3 plain rounds
-// here, so one comes every 130 rounds at the latest, and brings about two
-// trials. The dearest drafter pays from a chance of 0.64 on, which twelve
-// probes show against what was known before.
+// From a drafter that is never right to one that nearly always is: probes of
+// 0.5% of the time find it. A probe of two tokens costs at most 1.3 plain
+// rounds here, so one that is wrong comes every 260 rounds at the latest, and
+// those that are right pay for themselves in part. The dearest drafter pays
+// from a chance of 0.64 on, which twelve probes show against what was known
+// before.
 TEST(DraftControllerSimulation, ComesBackFromZero) {
   for (uint32_t seed = 1; seed <= 20; ++seed) {
     for (const double draft : {0.05, 0.26, 0.5}) {
@@ -271,8 +272,8 @@ TEST(DraftControllerTest, ADrafterThatDoesNotPayIsOpenedOnCredit) {
   ASSERT_EQ(controller.steady_length(), 0);
   EXPECT_TRUE(controller.TakeOpening(controller.opening_credit_us()));
   EXPECT_FALSE(controller.TakeOpening(100));
-  // A hundredth of the time.
-  controller.OnRound({.source = DraftSource::kNone, .us = 9999});
+  // A two-hundredth of the time.
+  controller.OnRound({.source = DraftSource::kNone, .us = 19999});
   EXPECT_FALSE(controller.TakeOpening(100));
   controller.OnRound({.source = DraftSource::kNone, .us = 2});
   EXPECT_TRUE(controller.TakeOpening(100));
