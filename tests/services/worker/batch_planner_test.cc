@@ -22,7 +22,11 @@ std::vector<int> Plan(BatchPlanner* planner,
 
 // A pass costs 10 ms and 1 ms for each row.
 CostCurve Line() {
-  return CostCurve({{.rows = 1, .us = 11000}, {.rows = 4096, .us = 4106000}});
+  std::vector<StepCost> costs;
+  for (int rows = 1; rows <= 4096; ++rows) {
+    costs.push_back({.rows = rows, .us = 10000 + rows * 1000.0});
+  }
+  return CostCurve(costs);
 }
 
 TEST(BatchPlannerTest, DecodeFirstThenPromptsShareTheRest) {
