@@ -1,6 +1,7 @@
 #include "engine/speculation/draft_controller.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace tandem {
 
@@ -42,8 +43,10 @@ double DraftController::SteadyRate(int length,
 
 int DraftController::SteadyLength(int model_max) {
   const Acceptance acceptance = ModelAcceptance();
-  if (agrees()) length_ = accord_->length().value_or(length_);
+  const std::optional<int> agreed = agrees() ? accord_->length() : std::nullopt;
+  length_ = agreed.value_or(length_);
   const int current = std::min(length_, model_max);
+  if (agreed.has_value() && rounds_ < kRoundsToAgree) return current;
   int best = 0;
   double best_rate = 0;
   for (int length = 0; length <= model_max; ++length) {

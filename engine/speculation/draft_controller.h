@@ -34,6 +34,9 @@ class DraftController {
   static constexpr double kHysteresis = 0.01;
   // Where it is all sessions' of a target.
   static constexpr double kSharedHysteresis = 0.05;
+  // Rounds after which a session has a say in that. Before it has seen what its
+  // rounds cost beside passes it would draft, and open a drafter, each time.
+  static constexpr int64_t kRoundsToAgree = 8;
   // Rounds without a draft count as so much faster than they are: what is about
   // as fast is left alone, because estimates err.
   static constexpr double kPlainAdvantage = 1.015;

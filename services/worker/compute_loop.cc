@@ -211,7 +211,8 @@ void ComputeLoop::AwaitWave() {
   wave_began_ = absl::Now();
   if (waves.empty()) return;
   for (const auto& [id, stream] : streams_) {
-    if (waves.contains(stream.wave)) cohort_.insert(id);
+    // Who waits for KV has its request here.
+    if (waves.contains(stream.wave) && stream.pending == 0) cohort_.insert(id);
   }
   for (const Command& command : queue_) cohort_.erase(command.stream);
   AwaitCohort(wave_wait_);

@@ -315,6 +315,26 @@ TEST(DraftControllerTest, SessionsThatSharePassesAgree) {
   EXPECT_EQ(alone.steady_length(), 0);
 }
 
+// It knows passes only, not what its rounds take beside.
+TEST(DraftControllerTest, ANewSessionFollowsTheOthersAtFirst) {
+  const auto accord = std::make_shared<DraftAccord>(0.7);
+  const std::vector<StepCost> target = {{.rows = 1, .us = 1000},
+                                        {.rows = 64, .us = 1100}};
+  const std::vector<StepCost> draft = {{.rows = 1, .us = 100}};
+  DraftController controller;
+  controller.Join(accord);
+  controller.cost().SetTarget(CostCurve(target), {.sequences = 4});
+  controller.cost().SetDraft(CostCurve(draft), 4);
+  accord->SetLength(0);
+  EXPECT_FALSE(controller.TakeOpening(1e9));
+  for (int64_t i = 0; i < DraftController::kRoundsToAgree; ++i) {
+    EXPECT_EQ(controller.Choose({.model_max = 16}).length, 0);
+    controller.OnRound({.source = DraftSource::kNone, .us = 1000});
+  }
+  EXPECT_GT(controller.Choose({.model_max = 16}).length, 0);
+  EXPECT_GT(accord->length(), 0);
+}
+
 // What a session tries delays all who share its passes.
 TEST(DraftControllerTest, ProbesAreRarerWhereManySharePasses) {
   const auto probes = [](double sequences) {

@@ -145,6 +145,32 @@ TEST_F(ComputeLoopWaitsTest, ForTheRestOfAWave) {
   End(&clients);
 }
 
+TEST_F(ComputeLoopWaitsTest, ForNobodyOfAWaveWhoWaitsForRoom) {
+  ComputeLoopOptions options;
+  options.cohort_wait = kNever;
+  options.wave_wait = kAlways;
+  Start({.sequences_max = 3}, std::move(options));
+  std::vector<Client> clients(2);
+  const std::vector<StreamId> ids = OpenTogether(&clients);
+  Client third;
+  Client queued;
+  MustOpen(&third, OpenOptions({4}));
+  ASSERT_TRUE(third.WaitOpened().ok());
+  const StreamId queued_id = MustOpen(&queued, OpenOptions({4}), "", kLong);
+  for (int round = 0; round < 2; ++round) {
+    ASSERT_TRUE(loop_->Submit(ids[0], Propose(0, {4}, 1)).ok());
+    if (round == 0) {
+      // Of the wave too, and not answered before it has room.
+      ASSERT_TRUE(loop_->Submit(queued_id, Propose(0, {4}, 1)).ok());
+    }
+    ASSERT_TRUE(loop_->Submit(ids[1], Propose(0, {4}, 1)).ok());
+    for (Client& client : clients) ASSERT_TRUE(client.WaitResult().ok());
+    absl::SleepFor(kMoment);  // asleep again
+  }
+  EXPECT_FALSE(queued.HasResult());
+  End(&clients);
+}
+
 // Who does not come is waited for once, and then only from where it comes with
 // the others again.
 TEST_F(ComputeLoopWaitsTest, ForNobodyOfAWaveWhoCameTooLate) {
