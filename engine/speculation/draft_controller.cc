@@ -42,11 +42,11 @@ double DraftController::SteadyRate(int length,
 }
 
 int DraftController::SteadyLength(int model_max) {
-  const Acceptance acceptance = ModelAcceptance();
   const std::optional<int> agreed = agrees() ? accord_->length() : std::nullopt;
   length_ = agreed.value_or(length_);
   const int current = std::min(length_, model_max);
   if (agreed.has_value() && rounds_ < kRoundsToAgree) return current;
+  const Acceptance acceptance = ModelAcceptance();
   int best = 0;
   double best_rate = 0;
   for (int length = 0; length <= model_max; ++length) {

@@ -137,12 +137,14 @@ TEST(RoundCostTest, WithoutReportsTheSessionsOwnTimesServe) {
   RoundCost cost;
   for (int i = 0; i < 50; ++i) {
     cost.OnVerified(0, 1000, 0);
-    cost.OnVerified(2, 1200, 0);
+    cost.OnVerified(4, 1400, 0);
     cost.OnProposed(4, 1, 400, 0);
   }
   EXPECT_TRUE(cost.known());
   EXPECT_TRUE(cost.draft_known());
-  EXPECT_NEAR(cost.VerifyUs(2), 1200, 1);
+  EXPECT_NEAR(cost.VerifyUs(2), 1000, 1);
+  EXPECT_NEAR(cost.VerifyUs(3), 1120, 1);
+  EXPECT_NEAR(cost.VerifyUs(4), 1400, 1);
   EXPECT_NEAR(cost.DraftUs(1), 100, 1);
 }
 

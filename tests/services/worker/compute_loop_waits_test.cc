@@ -65,12 +65,14 @@ class ComputeLoopWaitsTest : public ComputeLoopFixture {
     for (Client& client : *clients) client.WaitClosed();
   }
 
-  // The loop takes turns with the drafter that is given.
+  // The loop takes turns with the drafter that is given, and waits for its
+  // drafts as long as it takes.
   std::unique_ptr<ComputeTurn> StartInTurns(ComputeLoopOptions options) {
     turn_path_ = absl::StrCat(::testing::TempDir(), "loop-waits-", getpid());
     options.turn =
         std::move(ComputeTurn::Open(turn_path_, ComputeTurn::Role::kTarget))
             .value();
+    options.draft_patience = 1e12;
     Start({}, std::move(options));
     return std::move(ComputeTurn::Open(turn_path_, ComputeTurn::Role::kDrafter))
         .value();
@@ -219,7 +221,6 @@ TEST_F(ComputeLoopWaitsTest, WhoComesBeforeItsTurnIsInThePass) {
 TEST_F(ComputeLoopWaitsTest, ForAllThatDraft) {
   ComputeLoopOptions options;
   options.wave_wait = kNever;
-  options.draft_patience = 1e12;
   const auto drafter = StartInTurns(std::move(options));
   std::vector<Client> clients(4);
   const std::vector<StreamId> ids = OpenTogether(&clients);
@@ -238,7 +239,6 @@ TEST_F(ComputeLoopWaitsTest, ForNoDraftWhereMostDoNotDraft) {
   ComputeLoopOptions options;
   options.cohort_wait = kNever;
   options.wave_wait = kAlways;  // the three come together
-  options.draft_patience = 1e12;
   const auto drafter = StartInTurns(std::move(options));
   std::vector<Client> clients(3);
   const std::vector<StreamId> ids = OpenTogether(&clients);

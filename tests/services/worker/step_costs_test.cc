@@ -37,6 +37,7 @@ TEST(StepCostsTest, TheCurveGoesThroughTheAverages) {
   costs.Add(1, 100);
   costs.Add(5, 300);
   EXPECT_DOUBLE_EQ(costs.Curve().At(1), 100);
+  EXPECT_DOUBLE_EQ(costs.Curve().At(3), 180);
   EXPECT_DOUBLE_EQ(costs.Curve().At(5), 300);
 }
 
