@@ -1,6 +1,7 @@
 #include "engine/speculation/cost_curve.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace tandem {
 namespace {
@@ -19,6 +20,7 @@ bool HasFewerRows(const StepCost& cost, double rows) {
 
 CostCurve::CostCurve(absl::Span<const StepCost> costs)
     : seen_(costs.begin(), costs.end()) {
+  for (const StepCost& cost : seen_) trends_.push_back({.us = cost.us});
   Draw();
 }
 
@@ -32,10 +34,31 @@ void CostCurve::Add(int rows, double us) {
       std::lower_bound(seen_.begin(), seen_.end(), counted, HasFewerRows);
   if (it != seen_.end() && it->rows == counted) {
     it->us += kNewestWeight * (us - it->us);
+    FollowTrend(it - seen_.begin(), us);
   } else {
+    trends_.insert(trends_.begin() + (it - seen_.begin()), Trend{.us = us});
     seen_.insert(it, {.rows = counted, .us = us});
   }
   Draw();
+}
+
+void CostCurve::FollowTrend(size_t index, double us) {
+  Trend& trend = trends_[index];
+  const double before_us = trend.us;
+  const bool is_known = trend.passes == kTrendPasses;
+  trend.passes = std::min(trend.passes + 1, kTrendPasses);
+  trend.us += (us - before_us) / trend.passes;
+  if (!is_known || before_us <= 0) return;
+  const double change = trend.us / before_us - 1;
+  for (size_t i = 0; i < seen_.size(); ++i) {
+    if (i == index) continue;
+    const double doublings = std::abs(
+        std::log2(static_cast<double>(seen_[i].rows) / seen_[index].rows));
+    const double factor =
+        1 + std::max(1 - doublings / kReachDoublings, 0.0) * change;
+    seen_[i].us *= factor;
+    trends_[i].us *= factor;
+  }
 }
 
 void CostCurve::Draw() {

@@ -24,11 +24,19 @@ class CostCurve {
   // multiple of it, at so much more time.
   static constexpr int kExactRowsMax = 32;
 
+  // Passes in a slower average, the trend, which tells changes from noise, and
+  // doublings of the row count from which on it tells nothing.
+  static constexpr int kTrendPasses = 50;
+  static constexpr double kReachDoublings = 4;
+
   CostCurve() = default;
   // Averages of row counts; rows at least 1, ascending.
   explicit CostCurve(absl::Span<const StepCost> costs);
 
-  // A pass of `rows` >= 1 took `us`.
+  // A pass of `rows` >= 1 took `us`. Where passes of so many rows have become
+  // dearer or cheaper, so have others, the less the further their row counts
+  // are: memory's speed changes, contexts grow, and what is not run now would
+  // seem to be what it was then.
   void Add(int rows, double us);
 
   bool empty() const { return seen_.empty(); }
@@ -48,10 +56,17 @@ class CostCurve {
   double At(double rows) const;
 
  private:
+  // Another pass of seen_[index] took `us`: moves the others with its trend.
+  void FollowTrend(size_t index, double us);
   // Makes curve_ of seen_.
   void Draw();
 
   std::vector<StepCost> seen_;
+  struct Trend {
+    double us = 0;
+    int passes = 1;  // kTrendPasses at most
+  };
+  std::vector<Trend> trends_;    // of each of seen_
   std::vector<StepCost> curve_;  // monotone
 };
 

@@ -62,6 +62,22 @@ TEST(CostCurveTest, AveragesPassesAndBoundsTheirNumber) {
   EXPECT_NEAR(curve.At(64), 640, 1e-9);
 }
 
+TEST(CostCurveTest, WhatIsNotRunNowFollowsWhatIs) {
+  CostCurve curve(std::vector<StepCost>{
+      {.rows = 2, .us = 100}, {.rows = 4, .us = 120}, {.rows = 64, .us = 900}});
+  for (int i = 0; i < 60; ++i) curve.Add(2, 100);
+  for (int i = 0; i < 500; ++i) curve.Add(2, 50);
+  EXPECT_NEAR(curve.At(2), 50, 1e-6);
+  EXPECT_GT(curve.At(4), 60);
+  EXPECT_LT(curve.At(4), 80);
+  EXPECT_DOUBLE_EQ(curve.At(64), 900);
+  // Accidents of one row count leave no trace on another.
+  const double before = curve.At(4);
+  for (int i = 0; i < 5; ++i) curve.Add(2, 100);
+  for (int i = 0; i < 100; ++i) curve.Add(2, 50);
+  EXPECT_NEAR(curve.At(4), before, 0.05 * before);
+}
+
 TEST(CostCurveTest, IsMonotoneWhateverWasMeasured) {
   std::mt19937 random(1);
   for (int round = 0; round < 500; ++round) {
