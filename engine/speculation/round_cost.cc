@@ -51,9 +51,12 @@ void RoundCost::SetTarget(const CostCurve& passes,
 
 void RoundCost::SetDraft(const CostCurve& passes, double sequences) {
   if (passes.empty()) return;
-  const double rows = std::max(sequences, 1.0);
+  double rows = std::max(sequences, 1.0);
+  // While none drafts, few are seen there.
+  if (is_shared() && takes_turns_) rows = std::max(rows, sequences_);
   draft_pass_us_ = passes.At(rows);
   draft_row_us_ = passes.At(rows + 1) - draft_pass_us_;
+  draft_more_us_ = passes.At(2 * rows) - draft_pass_us_;
   // What was seen without reports is of another kind.
   if (!has_draft_passes_) draft_times_seen_ = 0;
   has_draft_passes_ = true;
@@ -78,6 +81,7 @@ void RoundCost::OnVerified(int drafted, double us, double served_us) {
 
 void RoundCost::OnProposed(int length, int rows, double us, double served_us) {
   if (length < 1) return;
+  more_rows_ += kNewestWeight * (std::clamp(rows - 1, 0, 1) - more_rows_);
   if (has_draft_passes_) {
     const double passes_us =
         length * draft_pass_us_ + std::max(rows - 1, 0) * draft_row_us_;
@@ -103,7 +107,8 @@ double RoundCost::MedianWith(double us) {
 double RoundCost::LoneDraftUs(int length) const {
   if (length == 0) return 0;
   if (!has_draft_passes_) return length * draft_token_us_;
-  const double passes_us = length * draft_pass_us_;
+  const double passes_us =
+      length * draft_pass_us_ + (is_shared() ? more_rows_ * draft_more_us_ : 0);
   return std::max(passes_us + draft_beyond_us_, kLeastShare * passes_us);
 }
 
@@ -119,23 +124,35 @@ double RoundCost::ProposalUs(int length) const {
   return LoneDraftUs(length) + (is_shared() ? verify_us_[length] : 0);
 }
 
+double RoundCost::BeyondUs(int length) const {
+  // Where all draft, answers meet busy processors; where none does, they do
+  // not. So neither tells of the other, as long as both were seen.
+  const bool apart = is_shared() && (length > 0 || beyond_[0].weight > 0);
+  double sum = 0;
+  double weights = 0;
+  double other_us = 0;
+  for (int other = 0; other < kLengths; ++other) {
+    if (beyond_[other].weight == 0) continue;
+    if (apart && (other > 0) != (length > 0)) {
+      other_us = beyond_[other].us;
+      continue;
+    }
+    const double weight =
+        beyond_[other].weight * std::exp(-std::abs(length - other) / kReach);
+    sum += weight * beyond_[other].us;
+    weights += weight;
+  }
+  return weights > 0 ? sum / weights : other_us;
+}
+
 void RoundCost::Draw() {
   double least_us = 0;
   for (int length = 0; length < kLengths; ++length) {
     double us = seen_.At(length + 1);
     if (has_passes_) {
-      double sum = 0;
-      double weights = 0;
-      for (int other = 0; other < kLengths; ++other) {
-        if (beyond_[other].weight == 0) continue;
-        const double weight = beyond_[other].weight *
-                              std::exp(-std::abs(length - other) / kReach);
-        sum += weight * beyond_[other].us;
-        weights += weight;
-      }
       const double passes_us =
           passes_us_[length] * (length > 0 && is_shared() ? cohorts_ : 1);
-      us = passes_us + (weights > 0 ? sum / weights : 0);
+      us = passes_us + BeyondUs(length);
       us = std::max(us, kLeastShare * passes_us);
     }
     least_us = std::max(least_us, us);

@@ -36,6 +36,8 @@ class RoundCost {
   // is best for all. Sequences that draft may come in several passes where ones
   // that do not come in one. An empty curve tells nothing.
   void SetTarget(const CostCurve& passes, const TargetSharing& sharing);
+  // After SetTarget, where both are known. All of those that share the target's
+  // passes are taken to share the drafter's, where these two compute in turns.
   void SetDraft(const CostCurve& passes, double sequences);
 
   // A verification of so many drafts took so long, from request to answer, and
@@ -48,6 +50,9 @@ class RoundCost {
   // Sequences that share a pass of the target, 1 or more.
   double sequences() const { return sequences_; }
   bool is_shared() const { return sequences_ >= kShared; }
+
+  // The target computes nothing while the drafter does.
+  bool takes_turns() const { return takes_turns_; }
 
   // False while nothing is known of the target.
   bool known() const { return known_; }
@@ -67,6 +72,8 @@ class RoundCost {
 
   // Of a proposal that nobody keeps waiting.
   double LoneDraftUs(int length) const;
+  // What the session sees beyond passes with drafts of `length`.
+  double BeyondUs(int length) const;
   void Draw();
   // Takes the newest of the times; gives their median.
   double MedianWith(double us);
@@ -79,7 +86,11 @@ class RoundCost {
   double cohorts_ = 1;
   bool takes_turns_ = false;
   double draft_pass_us_ = 0;
-  double draft_row_us_ = 0;  // of one more row in a pass
+  double draft_row_us_ = 0;   // of one more row in a pass
+  double draft_more_us_ = 0;  // of one more row of each sequence in it
+  // What the first pass of a proposal has more than one row, in the mean: the
+  // last draft's end, where that was right.
+  double more_rows_ = 0.5;
   bool has_draft_passes_ = false;
 
   // What the session sees beyond that: transport, waiting, and what the passes

@@ -42,7 +42,7 @@ TEST(RoundCostTest, EverySequenceOfAPassCounts) {
   cost.SetDraft(Passes(100, 1), 4);
   EXPECT_DOUBLE_EQ(cost.VerifyUs(0), 1030);
   EXPECT_DOUBLE_EQ(cost.VerifyUs(2), 1110);
-  EXPECT_DOUBLE_EQ(cost.DraftUs(2), 206);
+  EXPECT_DOUBLE_EQ(cost.DraftUs(2), 208);
 }
 
 TEST(RoundCostTest, WhatTheSessionSeesComesOnTop) {
@@ -68,6 +68,48 @@ TEST(RoundCostTest, TokensThatTheDrafterLackedAreNotItsDraft) {
   cost.SetDraft(Passes(100, 10), 1);
   for (int i = 0; i < 50; ++i) cost.OnProposed(2, 11, 300, 0);
   EXPECT_NEAR(cost.DraftUs(2), 200, 1);
+}
+
+// A draft that was right to its end leaves two tokens for the next to begin
+// with, and all sequences' are in one pass.
+TEST(RoundCostTest, ADraftBeginsWithWhatAllHaveBroughtSince) {
+  const auto draft_us = [](int rows) {
+    RoundCost cost;
+    cost.SetTarget(Passes(1000, 100), {.sequences = 4, .takes_turns = true});
+    cost.SetDraft(Passes(100, 10), 4);
+    for (int i = 0; i < 200; ++i) cost.OnProposed(3, rows, 500, 500);
+    return cost.DraftUs(3);
+  };
+  EXPECT_NEAR(draft_us(1), 3 * 130, 1);
+  EXPECT_NEAR(draft_us(2), 3 * 130 + 4 * 10, 1);
+  // After rounds without a draft there are more, once.
+  EXPECT_NEAR(draft_us(9), draft_us(2), 1);
+}
+
+// Drafting, which keeps the processors busy, makes no rounds dear that do not.
+TEST(RoundCostTest, OfACrowdRoundsWithDraftsTellNothingOfThoseWithout) {
+  RoundCost cost;
+  cost.SetTarget(Passes(1000, 100), {.sequences = 4});
+  for (int i = 0; i < 50; ++i) cost.OnVerified(0, 1400, 1300);
+  EXPECT_NEAR(cost.VerifyUs(0), 1300 + 100, 1);
+  EXPECT_NEAR(cost.VerifyUs(2), 2100 + 100, 1);
+  for (int i = 0; i < 50; ++i) cost.OnVerified(2, 3000, 2100);
+  EXPECT_NEAR(cost.VerifyUs(0), 1300 + 100, 1);
+  EXPECT_NEAR(cost.VerifyUs(2), 2100 + 900, 20);
+  EXPECT_NEAR(cost.VerifyUs(3), 2500 + 900, 20);
+}
+
+// While none drafts the drafter's passes have few sequences.
+TEST(RoundCostTest, WhereAllDraftTheDraftersPassesAreShared) {
+  RoundCost cost;
+  cost.SetTarget(Passes(1000, 100), {.sequences = 8, .takes_turns = true});
+  cost.SetDraft(Passes(100, 10), 1);
+  for (int i = 0; i < 200; ++i) cost.OnProposed(3, 1, 500, 500);
+  EXPECT_NEAR(cost.DraftUs(3), 3 * 170, 1);
+  // A target of its own cores may have drafters of many.
+  cost.SetTarget(Passes(1000, 100), {.sequences = 8});
+  cost.SetDraft(Passes(100, 10), 1);
+  EXPECT_NEAR(cost.DraftUs(3), 3 * 100, 1);
 }
 
 TEST(RoundCostTest, OneAccidentChangesLittle) {
