@@ -37,33 +37,52 @@ double DraftController::RateOf(DraftSource source, int length,
 double DraftController::SteadyRate(int length,
                                    const Acceptance& acceptance) const {
   const double rate = RateOf(DraftSource::kModel, length, acceptance);
-  if (length > 0) return rate;
-  return rate * (cost_.is_shared() ? kSharedPlainAdvantage : kPlainAdvantage);
+  if (length == 0) {
+    return rate * (cost_.is_shared() ? kSharedPlainAdvantage : kPlainAdvantage);
+  }
+  if (!agrees() || !cost_.takes_turns()) return rate;
+  // Where the drafter computes a prompt nobody else does.
+  const double opening_us = accord_->OpeningUsPerToken() * cost_.sequences();
+  return 1 / (1 / rate + opening_us);
 }
 
 int DraftController::SteadyLength(int model_max) {
-  const std::optional<int> agreed = agrees() ? accord_->length() : std::nullopt;
-  length_ = agreed.value_or(length_);
+  if (agrees()) return AgreedLength(model_max);
   const int current = std::min(length_, model_max);
-  if (agreed.has_value() && rounds_ < kRoundsToAgree) return current;
-  const Acceptance acceptance = ModelAcceptance();
   int best = 0;
   double best_rate = 0;
   for (int length = 0; length <= model_max; ++length) {
-    const double rate = SteadyRate(length, acceptance);
+    const double rate = SteadyRate(length, model_);
     if (rate > best_rate) {
       best = length;
       best_rate = rate;
     }
   }
-  const double hysteresis = agrees() ? kSharedHysteresis : kHysteresis;
-  if (best_rate <= (1 + hysteresis) * SteadyRate(current, acceptance)) {
+  if (best_rate <= (1 + kHysteresis) * SteadyRate(current, model_)) {
     return current;
   }
   length_ = best;
-  // One that has no room for the others' length says nothing of it.
-  if (agrees() && model_max == kDraftLengthLimit) accord_->SetLength(best);
   return best;
+}
+
+int DraftController::AgreedLength(int model_max) {
+  const std::optional<int> agreed = accord_->length();
+  const int64_t rounds = std::min(rounds_ - weighed_, kRoundsWeighed);
+  // One that has no room for the others' length says nothing of it.
+  if (rounds_ >= kRoundsToAgree && model_max == kDraftLengthLimit &&
+      rounds > 0) {
+    const Acceptance acceptance = accord_->acceptance();
+    const double rate = SteadyRate(agreed.value_or(0), acceptance);
+    DraftAccord::Gains gains;
+    for (int length = 0; length <= kDraftLengthLimit; ++length) {
+      gains[length] = SteadyRate(length, acceptance) / rate - 1 - kHysteresis;
+    }
+    accord_->Weigh(agreed, gains, static_cast<double>(rounds),
+                   cost_.sequences());
+    weighed_ = rounds_;
+  }
+  length_ = accord_->length().value_or(length_);
+  return std::min(length_, model_max);
 }
 
 DraftController::Choice DraftController::Choose(const Room& room) {
@@ -212,6 +231,10 @@ void DraftController::OnRound(const Round& round) {
     credit_us_ -= SharedUs(spent_us);
     probing_ = false;
   }
+}
+
+void DraftController::OnTurn(double opening_us, int64_t tokens) {
+  if (accord_ != nullptr) accord_->AddTurn(opening_us, tokens);
 }
 
 bool DraftController::TakeOpening(double prompt_us) {

@@ -30,20 +30,21 @@ enum class DraftSource { kNone, kModel, kLookup };
 
 class DraftController {
  public:
-  // Another length must promise so much more before it is taken.
+  // Another length must promise so much more before it is taken. Where it is
+  // all sessions' of a target: before it counts as better.
   static constexpr double kHysteresis = 0.01;
-  // Where it is all sessions' of a target.
-  static constexpr double kSharedHysteresis = 0.05;
   // Rounds after which a session has a say in that. Before it has seen what its
   // rounds cost beside passes it would draft, and open a drafter, each time.
   static constexpr int64_t kRoundsToAgree = 8;
+  // Rounds that it speaks for at most; more are long ago.
+  static constexpr int64_t kRoundsWeighed = 16;
   // Rounds without a draft count as so much faster than they are: what is about
   // as fast is left alone, because estimates err.
   static constexpr double kPlainAdvantage = 1.015;
   // Where sessions share passes: a round waits for the slowest draft, and a
   // pass that a session comes too late for goes without it, so that a crowd
   // gains a few percent less than the costs say.
-  static constexpr double kSharedPlainAdvantage = 1.1;
+  static constexpr double kSharedPlainAdvantage = 1.04;
   // Of the time, for probes, less what they bring: one that is right is soon
   // followed by the next. As much again to open drafters for them. Together
   // half of the 2% that are promised, since what is tried in a worker delays
@@ -106,6 +107,10 @@ class DraftController {
   Choice Choose(const Room& room);
   void OnRound(const Round& round);
 
+  // A turn of so many tokens is over, in which a drafter's prompt took, or
+  // would have taken, so long.
+  void OnTurn(double opening_us, int64_t tokens);
+
   // Whether a drafter that has no sequence of the session yet should get one,
   // which takes `prompt_us` to run the prompt there: yes where its drafts are
   // used; else, as a probe, out of another kProbeShare of the time of all who
@@ -140,10 +145,13 @@ class DraftController {
   Acceptance ModelAcceptance() const {
     return agrees() ? accord_->acceptance() : model_;
   }
-  // Rate with the draft model, and with plain's advantage.
+  // Rate with the draft model, less what opening drafters takes, and with
+  // plain's advantage.
   double SteadyRate(int length, const Acceptance& acceptance) const;
   // The best length of 0 .. model_max, unless the last one is about as good.
   int SteadyLength(int model_max);
+  // The one that is agreed on, after a word on what it should be.
+  int AgreedLength(int model_max);
   // The length that is worth its time where a unit of it brings `rate` tokens.
   int LengthWorth(int model_max, double rate) const;
   // Turns `choice`, of this rate, into a probe where one is due.
@@ -161,6 +169,8 @@ class DraftController {
   int length_ = kFirstLength;
 
   int64_t rounds_ = 0;
+  // Rounds of which the accord was told.
+  int64_t weighed_ = 0;
   // Rounds at which each was seen last.
   int64_t plain_seen_ = 0;
   int64_t model_seen_ = 0;

@@ -28,15 +28,20 @@ Position TokensHeld(const WorkerLoad& load) {
 
 }  // namespace
 
+Position CachedTokens(const Candidate& candidate, const Placement& placement) {
+  const WorkerLoad& load = candidate.load;
+  Position cached = std::min(candidate.cached, placement.tokens - 1);
+  if (load.kv_pages_total > 0) cached = std::min(cached, TokensHeld(load));
+  return std::max<Position>(0, cached);
+}
+
 PlacementCost CostOf(const Candidate& candidate, const Placement& placement,
                      const CostCurve& unknown) {
   const WorkerLoad& load = candidate.load;
   const CostCurve& passes =
       Knows(candidate) ? candidate.costs->passes : unknown;
-  Position cached = std::min(candidate.cached, placement.tokens - 1);
-  if (load.kv_pages_total > 0) cached = std::min(cached, TokensHeld(load));
-  const double new_tokens =
-      static_cast<double>(placement.tokens - std::max<Position>(0, cached));
+  const double new_tokens = static_cast<double>(
+      placement.tokens - CachedTokens(candidate, placement));
   const int sharing = load.streams + load.requests_pending;
   const double prompt_us = PromptUs(passes, new_tokens);
   const double pass_us = passes.At(1 + sharing);

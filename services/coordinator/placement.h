@@ -54,6 +54,10 @@ struct PlacementCost {
                                            const PlacementCost&) = default;
 };
 
+// Tokens of the sequence that the worker need not compute, as far as can be
+// told: not the last one.
+Position CachedTokens(const Candidate& candidate, const Placement& placement);
+
 // The time of the prompt's tokens that must be computed, of the expected tokens
 // at the pace that the worker's streams leave, and of those that wait there;
 // and how much longer all that makes the streams take that are there already.

@@ -8,13 +8,14 @@
 namespace tandem {
 namespace {
 
-WorkerChoice ToChoice(const WorkerInfo& worker) {
+WorkerChoice ToChoice(const WorkerInfo& worker, Position cached) {
   return {.link = worker.link,
           .name = worker.address,
           .model_id = worker.model_id,
           .fingerprint = worker.fingerprint,
           .vocabulary_fingerprint = worker.vocabulary_fingerprint,
-          .context_max = worker.context_max};
+          .context_max = worker.context_max,
+          .cached = cached};
 }
 
 bool Contains(const std::vector<std::string>& list, const std::string& item) {
@@ -75,9 +76,7 @@ std::optional<WorkerChoice> Router::PickTarget(const TargetQuery& query) {
   search.holders = prefixes_.Find({.tenant = query.need.tenant,
                                    .fingerprint = fingerprint,
                                    .tokens = query.need.tokens});
-  const WorkerInfo* const best = Pick(search);
-  if (best == nullptr) return std::nullopt;
-  return ToChoice(*best);
+  return Pick(search);
 }
 
 std::optional<WorkerChoice> Router::PickDrafter(const DrafterQuery& query) {
@@ -92,9 +91,7 @@ std::optional<WorkerChoice> Router::PickDrafter(const DrafterQuery& query) {
       prefixes_.Find({.tenant = query.need.tenant,
                       .fingerprint = search.workers[0]->fingerprint,
                       .tokens = query.need.tokens});
-  const WorkerInfo* const best = Pick(search);
-  if (best == nullptr) return std::nullopt;
-  return ToChoice(*best);
+  return Pick(search);
 }
 
 void Router::OnComputed(const ComputedSequence& sequence) {
@@ -104,7 +101,7 @@ void Router::OnComputed(const ComputedSequence& sequence) {
                 sequence.worker);
 }
 
-const WorkerInfo* Router::Pick(const Search& search) {
+std::optional<WorkerChoice> Router::Pick(const Search& search) {
   const Placement placement{
       .tokens = static_cast<Position>(search.need.tokens.size()),
       .tokens_max = search.need.tokens_max,
@@ -125,11 +122,12 @@ const WorkerInfo* Router::Pick(const Search& search) {
                   HasRoom(candidates.back().load, placement.tokens_max);
     }
     if (!any_good && !is_whole && !all) continue;
-    if (candidates.empty()) return nullptr;
+    if (candidates.empty()) return std::nullopt;
     const std::lock_guard<std::mutex> lock(mutex_);
-    return workers[ChooseCheapest(candidates, placement, &random_)];
+    const size_t best = ChooseCheapest(candidates, placement, &random_);
+    return ToChoice(*workers[best], CachedTokens(candidates[best], placement));
   }
-  return nullptr;
+  return std::nullopt;
 }
 
 // Those that may have KV of the sequence, and kDrawn others.

@@ -52,7 +52,7 @@ class Router : public WorkerDirectory {
  private:
   struct Search;
 
-  const WorkerInfo* Pick(const Search& search);
+  std::optional<WorkerChoice> Pick(const Search& search);
   std::vector<const WorkerInfo*> Draw(const Search& search);
 
   const Snapshot workers_;

@@ -300,6 +300,8 @@ class TurnRunner : private WorkerStreamEvents {
   std::string last_target_;  // names
   std::string last_drafter_;
   bool drafter_deferred_ = false;
+  // What a drafter's prompt takes, or would have, when the turn began.
+  std::optional<double> opening_us_;
   int rounds_to_opening_ = 1;
   // The request to send next; held while its worker is missing or the reader
   // lags.

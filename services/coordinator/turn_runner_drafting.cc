@@ -30,13 +30,16 @@ bool TurnRunner::OpenDrafter() {
   // A fixed length is wanted whether it pays or not, and what is not known is
   // found out.
   const std::shared_ptr<const WorkerCosts> costs = drafter->link->costs();
-  if (!setup_.spec.options.draft_length.has_value() && costs != nullptr) {
-    controller_.cost().SetDraft(costs->passes, costs->sequences);
-    const double prompt_us =
-        PromptUs(costs->passes, static_cast<double>(tokens.size()));
-    if (!controller_.TakeOpening(prompt_us)) {
-      drafter_deferred_ = true;
-      return false;
+  if (costs != nullptr) {
+    const double prompt_us = PromptUs(
+        costs->passes, static_cast<double>(tokens.size()) - drafter->cached);
+    if (!opening_us_.has_value()) opening_us_ = prompt_us;
+    if (!setup_.spec.options.draft_length.has_value()) {
+      controller_.cost().SetDraft(costs->passes, costs->sequences);
+      if (!controller_.TakeOpening(prompt_us)) {
+        drafter_deferred_ = true;
+        return false;
+      }
     }
   }
   OpenLane(*drafter, /*is_target=*/false, &drafter_);
@@ -50,6 +53,10 @@ void TurnRunner::OpenDeferredDrafter() {
 }
 
 DraftController TurnRunner::TakeController() {
+  const auto generated = static_cast<int64_t>(turn_->generated().size());
+  if (opening_us_.has_value() && generated > 0) {
+    controller_.OnTurn(*std::exchange(opening_us_, std::nullopt), generated);
+  }
   DraftController taken = controller_;
   controller_.AddOpeningCredit(-controller_.opening_credit_us());
   return taken;

@@ -124,6 +124,8 @@ struct WorkerChoice {
   std::string fingerprint;
   std::string vocabulary_fingerprint;
   Position context_max = 0;
+  // Of the sequence's tokens: those that it may have the KV of.
+  Position cached = 0;
 };
 
 // A worker that had a sequence, and how many of its tokens.

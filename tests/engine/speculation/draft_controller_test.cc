@@ -325,14 +325,48 @@ TEST(DraftControllerTest, ANewSessionFollowsTheOthersAtFirst) {
   controller.Join(accord);
   controller.cost().SetTarget(CostCurve(target), {.sequences = 4});
   controller.cost().SetDraft(CostCurve(draft), 4);
-  accord->SetLength(0);
+  accord->Weigh(std::nullopt, {}, 1, 4);
+  ASSERT_EQ(accord->length(), 0);
   EXPECT_FALSE(controller.TakeOpening(1e9));
   for (int64_t i = 0; i < DraftController::kRoundsToAgree; ++i) {
     EXPECT_EQ(controller.Choose({.model_max = 16}).length, 0);
     controller.OnRound({.source = DraftSource::kNone, .us = 1000});
   }
+  for (int64_t i = 0; i < 100; ++i) {
+    controller.Choose({.model_max = 16});
+    controller.OnRound({.source = DraftSource::kNone, .us = 1000});
+  }
   EXPECT_GT(controller.Choose({.model_max = 16}).length, 0);
   EXPECT_GT(accord->length(), 0);
+}
+
+// Nobody gets a token while a drafter, in turns with the target, runs a prompt.
+TEST(DraftControllerTest, ShortTurnsDoNotPayForTheirDrafters) {
+  const auto length = [](bool takes_turns, int64_t tokens) {
+    const auto accord = std::make_shared<DraftAccord>(0.7);
+    const std::vector<StepCost> target = {{.rows = 1, .us = 1000},
+                                          {.rows = 64, .us = 1100}};
+    const std::vector<StepCost> draft = {{.rows = 1, .us = 100},
+                                         {.rows = 64, .us = 100}};
+    DraftController controller;
+    controller.Join(accord);
+    controller.cost().SetTarget(CostCurve(target),
+                                {.sequences = 4, .takes_turns = takes_turns});
+    controller.cost().SetDraft(CostCurve(draft), 4);
+    controller.OnTurn(10000, tokens);
+    for (int i = 0; i < 100; ++i) {
+      const DraftController::Choice choice =
+          controller.Choose({.model_max = 16});
+      controller.OnRound({.source = choice.source,
+                          .drafted = choice.length,
+                          .accepted = choice.length,
+                          .us = 1000});
+    }
+    return controller.Choose({.model_max = 16}).length;
+  };
+  EXPECT_EQ(length(/*takes_turns=*/true, 16), 0);
+  EXPECT_GT(length(/*takes_turns=*/true, 1000), 0);
+  EXPECT_GT(length(/*takes_turns=*/false, 16), 0);
 }
 
 // What a session tries delays all who share its passes.

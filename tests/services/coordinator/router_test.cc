@@ -136,6 +136,17 @@ TEST_F(RouterTest, GoesWhereTheSessionWas) {
   EXPECT_EQ(Target(query), "a");
 }
 
+TEST_F(RouterTest, SaysWhatNeedNotBeComputed) {
+  workers_ = {FakeDrafter("d", 0)};
+  DrafterQuery query{.vocabulary_fingerprint = "vocabulary", .need = Need()};
+  EXPECT_EQ(router_.PickDrafter(query)->cached, 0);
+  query.need.last_worker = {.name = "d", .tokens = 400};
+  EXPECT_EQ(router_.PickDrafter(query)->cached, 400);
+  // The last token is computed in any case.
+  query.need.last_worker.tokens = 512;
+  EXPECT_EQ(router_.PickDrafter(query)->cached, 511);
+}
+
 TEST_F(RouterTest, TakesAFullWorkerOnlyWhereNoneHasRoom) {
   workers_ = {FakeTarget("a", 0), FakeTarget("b", 50)};
   for (size_t i = 0; i < 2; ++i) {

@@ -263,6 +263,24 @@ TEST_F(TurnRunnerDraftingTest, ADrafterThatDoesNotPayIsOpenedOnCredit) {
   EXPECT_GT(runner_->speculation().accepted, 100);
 }
 
+// Whether one was opened or not: what it costs decides about the next.
+TEST_F(TurnRunnerDraftingTest, TellsTheOthersWhatADraftersPromptTakes) {
+  spec_.options.draft_length.reset();
+  spec_.options.max_tokens = 50;
+  spec_.options.ignore_eos = true;
+  drafter_->reported = Costs(64000, 0);
+  Start();
+  RunToEnd();
+  const std::shared_ptr<DraftAccord> accord = draft_priors_.AccordOf("t1");
+  EXPECT_EQ(accord->OpeningUsPerToken(), 0);
+  runner_->TakeController();
+  const double prompt_us = 1000.0 * static_cast<double>(spec_.prompt.size());
+  EXPECT_NEAR(accord->OpeningUsPerToken(), prompt_us / 50, 1e-6);
+  // Once a turn.
+  runner_->TakeController();
+  EXPECT_NEAR(accord->OpeningUsPerToken(), prompt_us / 50, 1e-6);
+}
+
 TEST_F(TurnRunnerDraftingTest, WhatWasLearnedGoesToTheNextTurn) {
   spec_.options.draft_length.reset();
   Start();

@@ -53,6 +53,7 @@ class TurnRunnerFixture : public ::testing::Test, public TurnListener {
                                                .spec = spec_,
                                                .timeout = timeout_,
                                                .controller = learned_,
+                                               .draft_priors = &draft_priors_,
                                                .last_drafter = last_drafter_,
                                                .trace = trace_,
                                                .observer = observer_});
@@ -136,6 +137,7 @@ class TurnRunnerFixture : public ::testing::Test, public TurnListener {
   TurnSpec spec_;
   std::optional<MonotonicDuration> timeout_;
   DraftController learned_;
+  DraftPriors draft_priors_;
   LastWorker last_drafter_;
   std::optional<TraceContext> trace_;
   TurnObserver* observer_ = nullptr;
