@@ -68,13 +68,12 @@ int DraftController::SteadyLength(int model_max) {
 int DraftController::AgreedLength(int model_max) {
   const std::optional<int> agreed = accord_->length();
   const int64_t rounds = std::min(rounds_ - weighed_, kRoundsWeighed);
-  // One that has no room for the others' length says nothing of it.
-  if (rounds_ >= kRoundsToAgree && model_max == kDraftLengthLimit &&
-      rounds > 0) {
+  if (rounds_ >= kRoundsToAgree && model_max > 0 && rounds > 0) {
     const Acceptance acceptance = accord_->acceptance();
     const double rate = SteadyRate(agreed.value_or(0), acceptance);
-    DraftAccord::Gains gains;
-    for (int length = 0; length <= kDraftLengthLimit; ++length) {
+    // Of lengths that it has no room for it says nothing.
+    DraftAccord::Gains gains = {};
+    for (int length = 0; length <= model_max; ++length) {
       gains[length] = SteadyRate(length, acceptance) / rate - 1 - kHysteresis;
     }
     accord_->Weigh(agreed, gains, static_cast<double>(rounds),

@@ -340,6 +340,32 @@ TEST(DraftControllerTest, ANewSessionFollowsTheOthersAtFirst) {
   EXPECT_GT(accord->length(), 0);
 }
 
+TEST(DraftControllerTest, SessionsWhoseLengthsAreCappedAgreeToo) {
+  const auto length = [](double draft_us) {
+    const auto accord = std::make_shared<DraftAccord>(0.7);
+    const std::vector<StepCost> target = {{.rows = 1, .us = 1000},
+                                          {.rows = 64, .us = 1100}};
+    const std::vector<StepCost> draft = {{.rows = 1, .us = draft_us},
+                                         {.rows = 64, .us = draft_us}};
+    DraftController controller;
+    controller.Join(accord);
+    controller.cost().SetTarget(CostCurve(target), {.sequences = 4});
+    controller.cost().SetDraft(CostCurve(draft), 4);
+    for (int i = 0; i < 100; ++i) {
+      const DraftController::Choice choice =
+          controller.Choose({.model_max = 2});
+      controller.OnRound({.source = choice.source,
+                          .drafted = choice.length,
+                          .accepted = choice.length,
+                          .us = 1000});
+    }
+    EXPECT_LE(accord->length(), 2);
+    return controller.Choose({.model_max = 2}).length;
+  };
+  EXPECT_EQ(length(50), 2);
+  EXPECT_EQ(length(5000), 0);
+}
+
 // Nobody gets a token while a drafter, in turns with the target, runs a prompt.
 TEST(DraftControllerTest, ShortTurnsDoNotPayForTheirDrafters) {
   const auto length = [](bool takes_turns, int64_t tokens) {
