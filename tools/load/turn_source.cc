@@ -1,5 +1,7 @@
 #include "tools/load/turn_source.h"
 
+#include <algorithm>
+
 namespace tandem::load {
 namespace {
 
@@ -14,6 +16,11 @@ void TurnSource::AppendTokens(LoadRandom* random, int64_t count,
     tokens->push_back(static_cast<TokenId>(random->NextIn(
         {.low = kFirstPromptToken, .high = int64_t{vocab_size_} - 1})));
   }
+}
+
+bool TurnSource::IsSpread(int64_t session, int turn) const {
+  return options_.warmup.count() > 0 && options_.rate == 0 &&
+         session < options_.sessions && turn == 0;
 }
 
 LoadTurn TurnSource::Make(int64_t session, int turn) const {
@@ -32,6 +39,12 @@ LoadTurn TurnSource::Make(int64_t session, int turn) const {
   }
   AppendTokens(&random, random.NextIn(options_.prompt_tokens), &made.prompt);
   made.output_tokens = random.NextIn(options_.output_tokens);
+  // Else the turns of a closed loop begin and end together for as long as it
+  // runs, and how many beginnings a window has decides its throughput.
+  if (IsSpread(session, turn)) {
+    made.output_tokens = std::max<int64_t>(
+        1, made.output_tokens * (session + 1) / options_.sessions);
+  }
   made.seed = random.Next();
   made.draft_length = options_.draft_length;
   return made;

@@ -29,10 +29,13 @@ class TurnSource {
   TurnSource(const LoadOptions& options, int vocab_size)
       : options_(options), vocab_size_(vocab_size) {}
 
-  // Turn `turn` (from 0) of session `session` (from 0).
+  // Turn `turn` (from 0) of session `session` (from 0). The first turns of a
+  // closed loop's first sessions end one after the other, where there is a
+  // warm-up.
   LoadTurn Make(int64_t session, int turn) const;
 
  private:
+  bool IsSpread(int64_t session, int turn) const;
   void AppendTokens(LoadRandom* random, int64_t count,
                     std::vector<TokenId>* tokens) const;
 

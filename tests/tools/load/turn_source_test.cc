@@ -57,6 +57,28 @@ TEST(TurnSourceTest, AGroupSharesThePrefixOfItsFirstPrompts) {
   EXPECT_EQ(source.Make(0, 1).prompt.size(), 8u);
 }
 
+TEST(TurnSourceTest, FirstTurnsOfAClosedLoopEndOneAfterTheOther) {
+  LoadOptions options;
+  options.sessions = 4;
+  options.output_tokens = {.low = 100, .high = 100};
+  const auto length = [&options](int64_t session, int turn) {
+    return TurnSource(options, kVocab).Make(session, turn).output_tokens;
+  };
+  EXPECT_EQ(length(0, 0), 100);
+  options.warmup = std::chrono::seconds(1);
+  EXPECT_EQ(length(0, 0), 25);
+  EXPECT_EQ(length(1, 0), 50);
+  EXPECT_EQ(length(3, 0), 100);
+  // Later ones, and those of later sessions, are as asked.
+  EXPECT_EQ(length(0, 1), 100);
+  EXPECT_EQ(length(4, 0), 100);
+  options.output_tokens = {.low = 1, .high = 1};
+  EXPECT_EQ(length(0, 0), 1);
+  options.rate = 2;
+  options.output_tokens = {.low = 100, .high = 100};
+  EXPECT_EQ(length(0, 0), 100);
+}
+
 TEST(TurnSourceTest, ASaltComesFirstAndOnceASession) {
   LoadOptions options;
   options.prompt_tokens = {.low = 8, .high = 8};
