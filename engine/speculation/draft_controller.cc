@@ -34,16 +34,19 @@ double DraftController::RateOf(DraftSource source, int length,
   return tokens / std::max(RoundUs(source, length), 1e-3);
 }
 
-double DraftController::SteadyRate(int length,
-                                   const Acceptance& acceptance) const {
+double DraftController::OpeningUsPerToken() const {
+  // Where the drafter computes a prompt nobody else does.
+  if (!agrees() || !cost_.takes_turns()) return 0;
+  return accord_->OpeningUsPerToken() * cost_.sequences();
+}
+
+double DraftController::SteadyRate(int length, const Acceptance& acceptance,
+                                   double opening_us_per_token) const {
   const double rate = RateOf(DraftSource::kModel, length, acceptance);
   if (length == 0) {
     return rate * (cost_.is_shared() ? kSharedPlainAdvantage : kPlainAdvantage);
   }
-  if (!agrees() || !cost_.takes_turns()) return rate;
-  // Where the drafter computes a prompt nobody else does.
-  const double opening_us = accord_->OpeningUsPerToken() * cost_.sequences();
-  return 1 / (1 / rate + opening_us);
+  return rate / (1 + rate * opening_us_per_token);
 }
 
 int DraftController::SteadyLength(int model_max) {
@@ -52,13 +55,13 @@ int DraftController::SteadyLength(int model_max) {
   int best = 0;
   double best_rate = 0;
   for (int length = 0; length <= model_max; ++length) {
-    const double rate = SteadyRate(length, model_);
+    const double rate = SteadyRate(length, model_, 0);
     if (rate > best_rate) {
       best = length;
       best_rate = rate;
     }
   }
-  if (best_rate <= (1 + kHysteresis) * SteadyRate(current, model_)) {
+  if (best_rate <= (1 + kHysteresis) * SteadyRate(current, model_, 0)) {
     return current;
   }
   length_ = best;
@@ -70,11 +73,13 @@ int DraftController::AgreedLength(int model_max) {
   const int64_t rounds = std::min(rounds_ - weighed_, kRoundsWeighed);
   if (rounds_ >= kRoundsToAgree && model_max > 0 && rounds > 0) {
     const Acceptance acceptance = accord_->acceptance();
-    const double rate = SteadyRate(agreed.value_or(0), acceptance);
+    const double opening_us = OpeningUsPerToken();
+    const double rate = SteadyRate(agreed.value_or(0), acceptance, opening_us);
     // Of lengths that it has no room for it says nothing.
     DraftAccord::Gains gains = {};
     for (int length = 0; length <= model_max; ++length) {
-      gains[length] = SteadyRate(length, acceptance) / rate - 1 - kHysteresis;
+      gains[length] =
+          SteadyRate(length, acceptance, opening_us) / rate - 1 - kHysteresis;
     }
     accord_->Weigh(agreed, gains, static_cast<double>(rounds),
                    cost_.sequences());
@@ -102,11 +107,13 @@ DraftController::Choice DraftController::Choose(const Room& room) {
 
   const double lately_rate = lately_us_ > 0 ? lately_tokens_ / lately_us_ : 0;
   const Acceptance acceptance = ModelAcceptance();
-  if (lately_rate > kFasterElsewhere * SteadyRate(choice.length, acceptance)) {
+  const double opening_us = OpeningUsPerToken();
+  if (lately_rate >
+      kFasterElsewhere * SteadyRate(choice.length, acceptance, opening_us)) {
     choice.length = LengthWorth(choice.length, lately_rate);
     if (choice.length == 0) choice.source = DraftSource::kNone;
   }
-  double best_rate = SteadyRate(choice.length, acceptance);
+  double best_rate = SteadyRate(choice.length, acceptance, opening_us);
   const Acceptance& lookup = lookup_[MatchClass(room.lookup_match)];
   for (int length = 1; length <= room.lookup_max; ++length) {
     const double rate = RateOf(DraftSource::kLookup, length, lookup);

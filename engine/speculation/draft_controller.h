@@ -147,7 +147,10 @@ class DraftController {
   }
   // Rate with the draft model, less what opening drafters takes, and with
   // plain's advantage.
-  double SteadyRate(int length, const Acceptance& acceptance) const;
+  double SteadyRate(int length, const Acceptance& acceptance,
+                    double opening_us_per_token) const;
+  // Of all who share passes; 0 where it keeps nobody waiting.
+  double OpeningUsPerToken() const;
   // The best length of 0 .. model_max, unless the last one is about as good.
   int SteadyLength(int model_max);
   // The one that is agreed on, after a word on what it should be.

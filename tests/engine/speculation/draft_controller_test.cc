@@ -340,27 +340,37 @@ TEST(DraftControllerTest, ANewSessionFollowsTheOthersAtFirst) {
   EXPECT_GT(accord->length(), 0);
 }
 
+// The length after 100 rounds whose drafts were all right, in one of four
+// sessions whose drafter takes `draft_us` a pass.
+int LengthOfARightOne(DraftController* controller, double draft_us,
+                      bool takes_turns, int model_max) {
+  const std::vector<StepCost> target = {{.rows = 1, .us = 1000},
+                                        {.rows = 64, .us = 1100}};
+  const std::vector<StepCost> draft = {{.rows = 1, .us = draft_us},
+                                       {.rows = 64, .us = draft_us}};
+  controller->cost().SetTarget(CostCurve(target),
+                               {.sequences = 4, .takes_turns = takes_turns});
+  controller->cost().SetDraft(CostCurve(draft), 4);
+  for (int i = 0; i < 100; ++i) {
+    const DraftController::Choice choice =
+        controller->Choose({.model_max = model_max});
+    controller->OnRound({.source = choice.source,
+                         .drafted = choice.length,
+                         .accepted = choice.length,
+                         .us = 1000});
+  }
+  return controller->Choose({.model_max = model_max}).length;
+}
+
 TEST(DraftControllerTest, SessionsWhoseLengthsAreCappedAgreeToo) {
   const auto length = [](double draft_us) {
     const auto accord = std::make_shared<DraftAccord>(0.7);
-    const std::vector<StepCost> target = {{.rows = 1, .us = 1000},
-                                          {.rows = 64, .us = 1100}};
-    const std::vector<StepCost> draft = {{.rows = 1, .us = draft_us},
-                                         {.rows = 64, .us = draft_us}};
     DraftController controller;
     controller.Join(accord);
-    controller.cost().SetTarget(CostCurve(target), {.sequences = 4});
-    controller.cost().SetDraft(CostCurve(draft), 4);
-    for (int i = 0; i < 100; ++i) {
-      const DraftController::Choice choice =
-          controller.Choose({.model_max = 2});
-      controller.OnRound({.source = choice.source,
-                          .drafted = choice.length,
-                          .accepted = choice.length,
-                          .us = 1000});
-    }
+    const int last = LengthOfARightOne(&controller, draft_us,
+                                       /*takes_turns=*/false, /*model_max=*/2);
     EXPECT_LE(accord->length(), 2);
-    return controller.Choose({.model_max = 2}).length;
+    return last;
   };
   EXPECT_EQ(length(50), 2);
   EXPECT_EQ(length(5000), 0);
@@ -369,26 +379,11 @@ TEST(DraftControllerTest, SessionsWhoseLengthsAreCappedAgreeToo) {
 // Nobody gets a token while a drafter, in turns with the target, runs a prompt.
 TEST(DraftControllerTest, ShortTurnsDoNotPayForTheirDrafters) {
   const auto length = [](bool takes_turns, int64_t tokens) {
-    const auto accord = std::make_shared<DraftAccord>(0.7);
-    const std::vector<StepCost> target = {{.rows = 1, .us = 1000},
-                                          {.rows = 64, .us = 1100}};
-    const std::vector<StepCost> draft = {{.rows = 1, .us = 100},
-                                         {.rows = 64, .us = 100}};
     DraftController controller;
-    controller.Join(accord);
-    controller.cost().SetTarget(CostCurve(target),
-                                {.sequences = 4, .takes_turns = takes_turns});
-    controller.cost().SetDraft(CostCurve(draft), 4);
+    controller.Join(std::make_shared<DraftAccord>(0.7));
     controller.OnTurn(10000, tokens);
-    for (int i = 0; i < 100; ++i) {
-      const DraftController::Choice choice =
-          controller.Choose({.model_max = 16});
-      controller.OnRound({.source = choice.source,
-                          .drafted = choice.length,
-                          .accepted = choice.length,
-                          .us = 1000});
-    }
-    return controller.Choose({.model_max = 16}).length;
+    return LengthOfARightOne(&controller, /*draft_us=*/100, takes_turns,
+                             /*model_max=*/16);
   };
   EXPECT_EQ(length(/*takes_turns=*/true, 16), 0);
   EXPECT_GT(length(/*takes_turns=*/true, 1000), 0);
