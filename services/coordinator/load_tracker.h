@@ -1,7 +1,7 @@
-// The load of one worker as this process knows it: what the worker told last,
-// corrected by the streams that this process has opened and closed since.
-// Several coordinators may use the worker, so its own word counts first. Owned
-// by the worker's link; any thread may call.
+// The load of one model of a worker as this process knows it: what the worker
+// told last, corrected by the streams that this process has opened and closed
+// since. Several coordinators may use the worker, so its own word counts first.
+// Owned by the worker's link; any thread may call.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_LOAD_TRACKER_H_
 #define TANDEM_SERVICES_COORDINATOR_LOAD_TRACKER_H_
@@ -13,7 +13,8 @@
 
 namespace tandem {
 
-// A worker's load. As it told; or, from LoadTracker::load, corrected.
+// The load of one of a worker's models. As the worker told; or, from
+// LoadTracker::load, corrected.
 struct WorkerLoad {
   int streams = 0;
   int requests_pending = 0;
@@ -22,6 +23,10 @@ struct WorkerLoad {
   int64_t kv_pages_cached = 0;  // of the free ones, with KV of before
   int64_t kv_pages_total = 0;   // 0: not told
   int kv_page_tokens = 0;
+  // The worker's other models, which compute in turn with this one: their
+  // streams, and one pass of each that has any, in microseconds.
+  int other_streams = 0;
+  double other_pass_us = 0;
 
   friend bool operator==(const WorkerLoad&, const WorkerLoad&) = default;
 };

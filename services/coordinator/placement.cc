@@ -45,14 +45,15 @@ PlacementCost CostOf(const Candidate& candidate, const Placement& placement,
   const int sharing = load.streams + load.requests_pending;
   const double prompt_us = PromptUs(passes, new_tokens);
   const double pass_us = passes.At(1 + sharing);
-  const double more_us = sharing == 0 ? 0 : pass_us - passes.At(sharing);
-  return {
-      .avoided = candidate.avoided,
-      .full = !HasRoom(load, placement.tokens_max),
-      .time_us = prompt_us * (1 + sharing) +
-                 placement.generated *
-                     (pass_us * (1 + load.streams_queued) + more_us * sharing),
-      .streams = sharing};
+  const double more_us = pass_us - (sharing == 0 ? 0 : passes.At(sharing));
+  return {.avoided = candidate.avoided,
+          .full = !HasRoom(load, placement.tokens_max),
+          .time_us =
+              prompt_us * (1 + sharing) +
+              placement.generated *
+                  ((pass_us + load.other_pass_us) * (1 + load.streams_queued) +
+                   more_us * (sharing + load.other_streams)),
+          .streams = sharing + load.other_streams};
 }
 
 size_t ChooseCheapest(absl::Span<const Candidate> candidates,

@@ -1,6 +1,6 @@
-// The seam between turns and workers: a link is one worker, a stream is one
-// sequence at it, for one turn. Implemented over gRPC (grpc_worker_link.h) and
-// by fakes in tests.
+// The seam between turns and workers: a link is one model of one worker, a
+// stream is one sequence at it, for one turn. Implemented over gRPC
+// (grpc_worker_link.h) and by fakes in tests.
 //
 // Everything here belongs to the event loop of the turn.
 
@@ -92,7 +92,7 @@ class WorkerStream {
   virtual void Verify(VerifyAction verify) = 0;
 };
 
-// What a worker's passes cost lately, as it told. Immutable.
+// What passes of a worker's model cost lately, as the worker told. Immutable.
 struct WorkerCosts {
   CostCurve passes;
   double sequences = 1;  // that share a pass
@@ -101,7 +101,7 @@ struct WorkerCosts {
   bool takes_turns = false;
 };
 
-// One worker. Outlives its streams' opening, not the streams.
+// One model of one worker. Outlives its streams' opening, not the streams.
 class WorkerLink {
  public:
   virtual ~WorkerLink() = default;

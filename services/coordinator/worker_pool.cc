@@ -12,6 +12,7 @@
 #include "services/common/channel.h"
 #include "services/common/status_conversion.h"
 #include "services/coordinator/grpc_worker_link.h"
+#include "services/coordinator/worker_report.h"
 
 namespace tandem {
 namespace {
@@ -21,8 +22,6 @@ constexpr std::chrono::seconds kDescribeDeadline(5);
 constexpr std::chrono::seconds kTokenizerDeadline(60);
 // Models that targets had once; more are forgotten.
 constexpr size_t kModelsSeenMax = 1024;
-// In one pass; more than any worker has.
-constexpr double kSequencesMax = 1 << 16;
 
 const char* RoleName(WorkerRole role) {
   return role == WorkerRole::kTarget ? "target" : "draft";
@@ -31,39 +30,6 @@ const char* RoleName(WorkerRole role) {
 v1::WorkerRole ToProto(WorkerRole role) {
   return role == WorkerRole::kTarget ? v1::WORKER_ROLE_TARGET
                                      : v1::WORKER_ROLE_DRAFT;
-}
-
-// A worker says what it likes: rows that do not ascend and times below zero are
-// left out.
-std::shared_ptr<const WorkerCosts> ReadCosts(const v1::WatchResponse& load) {
-  std::vector<StepCost> costs;
-  for (const v1::StepCost& cost : load.step_costs()) {
-    const int rows_before = costs.empty() ? 0 : costs.back().rows;
-    if (cost.rows() <= rows_before || cost.step_us() < 0) continue;
-    costs.push_back(
-        {.rows = cost.rows(), .us = static_cast<double>(cost.step_us())});
-  }
-  // Written so that a NaN is 1 too.
-  const double sequences =
-      load.sequences_per_step() >= 1
-          ? std::min(load.sequences_per_step(), kSequencesMax)
-          : 1;
-  return std::make_shared<const WorkerCosts>(
-      WorkerCosts{.passes = CostCurve(costs),
-                  .sequences = sequences,
-                  .streams = static_cast<double>(
-                      std::max(0, load.streams_open() - load.streams_queued())),
-                  .takes_turns = load.takes_turns()});
-}
-
-WorkerLoad ReadLoad(const v1::WatchResponse& report) {
-  return {.streams = std::max(0, report.streams_open()),
-          .requests_pending = std::max(0, report.requests_pending()),
-          .streams_queued = std::max(0, report.streams_queued()),
-          .kv_pages_free = report.kv_pages_free(),
-          .kv_pages_cached = report.kv_pages_cached(),
-          .kv_pages_total = report.kv_pages_total(),
-          .kv_page_tokens = report.kv_page_tokens()};
 }
 
 // From half to one and a half times, so that coordinators do not come at the
@@ -135,11 +101,9 @@ std::shared_ptr<WorkerPool::Slot> WorkerPool::MakeSlot(
   slot->role = role;
   slot->channel = MakeChannel(address, credentials_);
   slot->stub = v1::WorkerService::NewStub(slot->channel);
-  slot->link = std::make_shared<GrpcWorkerLink>(slot->channel);
   WorkerInfo unknown;
   unknown.address = address.address;
   unknown.role = role;
-  unknown.link = slot->link;
   slot->models = {std::move(unknown)};
   return slot;
 }
@@ -187,8 +151,16 @@ int WorkerPool::own_streams() const {
   int streams = 0;
   for (const Group& group : groups_) {
     for (const std::shared_ptr<Slot>& slot : group.slots) {
-      streams += slot->link->tracker().own_streams();
+      streams += OwnStreams(*slot);
     }
+  }
+  return streams;
+}
+
+int WorkerPool::OwnStreams(const Slot& slot) {
+  int streams = 0;
+  for (const auto& [model_id, link] : slot.links) {
+    streams += link->tracker().own_streams();
   }
   return streams;
 }
@@ -280,7 +252,7 @@ void WorkerPool::EndLeaving(Group* group) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     for (const std::shared_ptr<Slot>& slot : group->slots) {
-      if (!slot->leaving || slot->link->tracker().own_streams() > 0) continue;
+      if (!slot->leaving || OwnStreams(*slot) > 0) continue;
       slot->ending = true;
       for (grpc::ClientContext* call : slot->calls) call->TryCancel();
     }
@@ -348,6 +320,14 @@ absl::Status WorkerPool::DescribeAndPublish(Slot* slot) {
     const bool draining = slot->models[0].draining && slot->models[0].usable;
     for (WorkerInfo& model : models) model.draining = draining;
     known = std::exchange(slot->models, models);
+    // Links of models that are gone stay while streams of theirs count.
+    std::erase_if(slot->links, [&models](const auto& entry) {
+      const auto has_link = [&entry](const WorkerInfo& model) {
+        return model.link == entry.second;
+      };
+      return std::none_of(models.begin(), models.end(), has_link) &&
+             entry.second->tracker().own_streams() == 0;
+    });
     UpdateTable();
   }
   for (const WorkerInfo& model : models) {
@@ -401,7 +381,7 @@ absl::StatusOr<WorkerInfo> WorkerPool::DescribeModel(
                   .context_max = model.context_max(),
                   .vocab_size = model.vocab_size(),
                   .tokenizer = nullptr,
-                  .link = slot->link};
+                  .link = LinkOf(slot, model.model_id())};
   // A drafter needs no tokenizer of its own: its vocabulary must be a target's.
   if (slot->role == WorkerRole::kDraft) return info;
   CallScope call(this, slot);
@@ -415,6 +395,14 @@ absl::StatusOr<WorkerInfo> WorkerPool::DescribeModel(
                                                   info.vocabulary_fingerprint},
                                              call.context()));
   return info;
+}
+
+std::shared_ptr<GrpcWorkerLink> WorkerPool::LinkOf(
+    Slot* slot, const std::string& model_id) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  std::shared_ptr<GrpcWorkerLink>& link = slot->links[model_id];
+  if (link == nullptr) link = std::make_shared<GrpcWorkerLink>(slot->channel);
+  return link;
 }
 
 // Runs until the stream ends: the worker or the connection is gone.
@@ -438,22 +426,28 @@ absl::Status WorkerPool::Watch(Slot* slot) {
 
 absl::Status WorkerPool::TakeReport(Slot* slot,
                                     const v1::WatchResponse& report) {
-  slot->link->tracker().OnReport(ReadLoad(report));
-  slot->link->SetCosts(ReadCosts(report));
+  const int64_t generation = report.models_generation();
+  const int64_t described = std::exchange(slot->models_generation, generation);
+  // The first report comes after Describe and may tell of a change in between.
+  if (generation != described) {
+    TANDEM_RETURN_IF_ERROR(DescribeAndPublish(slot));
+  }
   bool changed = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
+    for (const ModelReport& model : ReadReport(report)) {
+      const auto link = slot->links.find(model.model_id);
+      if (link == slot->links.end()) continue;
+      link->second->tracker().OnReport(model.load);
+      link->second->SetCosts(model.costs);
+    }
     for (WorkerInfo& model : slot->models) {
       changed |= model.draining != report.draining();
       model.draining = report.draining();
     }
   }
   if (changed) Changed();
-  const int64_t generation = report.models_generation();
-  const int64_t described = std::exchange(slot->models_generation, generation);
-  // The first report comes after Describe and may tell of a change in between.
-  if (generation == described) return absl::OkStatus();
-  return DescribeAndPublish(slot);
+  return absl::OkStatus();
 }
 
 void WorkerPool::MarkGone(Slot* slot) {
@@ -464,8 +458,8 @@ void WorkerPool::MarkGone(Slot* slot) {
       was_usable |= model.usable;
       model.usable = false;
     }
+    for (const auto& [model_id, link] : slot->links) link->tracker().Forget();
   }
-  slot->link->tracker().Forget();
   if (was_usable) Changed();
 }
 

@@ -17,6 +17,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -91,11 +92,12 @@ class WorkerPool {
     WorkerRole role = WorkerRole::kTarget;
     std::shared_ptr<grpc::Channel> channel;
     std::unique_ptr<v1::WorkerService::Stub> stub;
-    std::shared_ptr<GrpcWorkerLink> link;
     std::thread thread;
     int64_t models_generation = 0;  // of the last Describe
     // Guarded by mutex_:
-    std::vector<WorkerInfo> models;        // one without a name before Describe
+    std::vector<WorkerInfo> models;  // one without a name before Describe
+    // By model: loads and costs differ from model to model of one worker.
+    std::map<std::string, std::shared_ptr<GrpcWorkerLink>> links;
     std::set<grpc::ClientContext*> calls;  // to cancel
     bool leaving = false;  // not in the lists any more: no new streams
     bool ending = false;   // its thread ends
@@ -133,12 +135,17 @@ class WorkerPool {
   absl::StatusOr<std::vector<WorkerInfo>> Describe(Slot* slot);
   absl::StatusOr<WorkerInfo> DescribeModel(Slot* slot,
                                            const v1::WorkerModel& model);
+  // The link of one of the worker's models, made at the first call.
+  std::shared_ptr<GrpcWorkerLink> LinkOf(Slot* slot,
+                                         const std::string& model_id);
   absl::Status Watch(Slot* slot);
   absl::Status TakeReport(Slot* slot, const v1::WatchResponse& report);
   void MarkGone(Slot* slot);
   void ReportMismatches(Slot* slot);
   void ReportMismatch(Slot* slot, const DraftModel& draft,
                       const WorkerInfo& target);
+  // Streams of this process at the worker; mutex_ is held.
+  static int OwnStreams(const Slot& slot);
   bool Ending(const Slot& slot) const;
   // Sleeps; false when the pool stops or `slot` (null: none) ends.
   bool Wait(MonotonicDuration duration, const Slot* slot);

@@ -79,22 +79,29 @@ class FakeWatchReactor : public grpc::ServerWriteReactor<v1::WatchResponse> {
  private:
   void Write() {
     response_.Clear();
-    response_.set_streams_open(service_->streams.load());
     response_.set_draining(service_->draining.load());
-    response_.set_kv_pages_free(100000);
-    response_.set_kv_pages_total(100000);
-    response_.set_kv_page_tokens(16);
     response_.set_models_generation(service_->models_generation.load());
-    // Rows cost little, drafting less; two of the rows are out of order.
-    const bool is_draft = service_->options().role == v1::WORKER_ROLE_DRAFT;
-    for (const int rows : {1, 4, 4, 2, 8}) {
-      v1::StepCost* const cost = response_.add_step_costs();
-      cost->set_rows(rows);
-      cost->set_step_us((is_draft ? 0 : 100) + rows);
-    }
-    response_.set_sequences_per_step(2.5);
+    for (int i = 1; i <= service_->models.load(); ++i) AddModel(i);
     writing_ = true;
     StartWrite(&response_);
+  }
+  // All streams are the first model's. Rows cost little, drafting less, and i
+  // times as much for model i; two of the rows are out of order.
+  void AddModel(int i) {
+    v1::ModelLoad& model = *response_.add_models();
+    model.set_model_id(service_->ModelId(i));
+    if (i == 1) model.set_streams_open(service_->streams.load());
+    model.set_kv_pages_free(i == 1 ? 100000
+                                   : service_->other_pages_free.load());
+    model.set_kv_pages_total(100000);
+    model.set_kv_page_tokens(16 * i);
+    const bool is_draft = service_->options().role == v1::WORKER_ROLE_DRAFT;
+    for (const int rows : {1, 4, 4, 2, 8}) {
+      v1::StepCost* const cost = model.add_step_costs();
+      cost->set_rows(rows);
+      cost->set_step_us(i * ((is_draft ? 0 : 100) + rows));
+    }
+    model.set_sequences_per_step(2.5);
   }
 
   FakeWorkerService* const service_;
@@ -269,6 +276,10 @@ void FakeWorkerService::Report() {
   for (FakeWatchReactor* watcher : watchers_) watcher->Report();
 }
 
+std::string FakeWorkerService::ModelId(int i) const {
+  return i == 1 ? options_.model_id : absl::StrCat(options_.model_id, "-", i);
+}
+
 grpc::ServerUnaryReactor* FakeWorkerService::Describe(
     grpc::CallbackServerContext* context,
     const v1::DescribeRequest* /*request*/, v1::DescribeResponse* response) {
@@ -277,7 +288,7 @@ grpc::ServerUnaryReactor* FakeWorkerService::Describe(
   for (int i = 1; i <= models.load(); ++i) {
     const std::string suffix = i == 1 ? "" : absl::StrCat("-", i);
     v1::WorkerModel& model = *response->add_models();
-    model.set_model_id(options_.model_id + suffix);
+    model.set_model_id(ModelId(i));
     model.set_fingerprint(options_.fingerprint + suffix);
     model.set_vocabulary_fingerprint(vocabulary_);
     model.set_numerics("f32");

@@ -67,6 +67,10 @@ class FakeWorkerService final : public v1::WorkerService::CallbackService {
   // Models that it has: the options' one, then fake-2, fake-3 and so on.
   std::atomic<int> models{1};
   std::atomic<int64_t> models_generation{0};
+  // KV pages of each model but the first.
+  std::atomic<int64_t> other_pages_free{100000};
+  // Of its model number `i`, from 1.
+  std::string ModelId(int i) const;
   // Tells those that watch how things stand.
   void Report();
 

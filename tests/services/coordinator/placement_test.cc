@@ -52,6 +52,19 @@ TEST(CostOfTest, AddsPromptAndRounds) {
                    4 * 640 * 74000.0 / 64 + 100 * (3 * 14000.0 + 3000.0));
 }
 
+TEST(CostOfTest, AddsWhatTheWorkersOtherModelsCost) {
+  Candidate candidate = At(3);
+  candidate.load.other_streams = 2;
+  candidate.load.other_pass_us = 50000;
+  // Each pass waits for one of the others, whose two streams wait 1 ms more.
+  EXPECT_DOUBLE_EQ(CostOf(candidate, kPlace, CostCurve()).time_us,
+                   4 * 640 * 74000.0 / 64 + 100 * (64000.0 + 5 * 1000.0));
+  // Where the model was idle the others wait for a whole pass.
+  candidate.load.streams = 0;
+  EXPECT_DOUBLE_EQ(CostOf(candidate, kPlace, CostCurve()).time_us,
+                   640 * 74000.0 / 64 + 100 * (61000.0 + 2 * 11000.0));
+}
+
 TEST(ChooseCheapestTest, WeighsCacheAgainstLoad) {
   std::minstd_rand random(1);
   std::vector<Candidate> candidates = {At(4), At(1)};

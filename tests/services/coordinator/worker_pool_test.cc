@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
+#include "services/coordinator/router.h"
 #include "tests/services/coordinator/fake_worker_service.h"
 
 namespace tandem {
@@ -212,7 +213,7 @@ TEST_F(WorkerPoolTest, KnowsAllModelsOfAWorkerAndTheirChanges) {
   EXPECT_EQ(table->workers()[0].model_id, "fake");
   EXPECT_EQ(table->workers()[1].model_id, "fake-2");
   EXPECT_EQ(table->workers()[1].fingerprint, "fingerprint-1-2");
-  EXPECT_EQ(table->workers()[0].link, table->workers()[1].link);
+  EXPECT_NE(table->workers()[0].link, table->workers()[1].link);
   EXPECT_NE(table->workers()[1].tokenizer, nullptr);
 
   target.service().models = 3;
@@ -241,6 +242,49 @@ TEST_F(WorkerPoolTest, TakesLoadsFromReports) {
   target.service().Report();
   WaitFor([&worker] { return worker.link->load().streams == 3; });
   target.service().streams = 0;
+}
+
+TEST_F(WorkerPoolTest, KnowsLoadAndCostsOfEachModel) {
+  FakeWorker target;
+  target.service().models = 2;
+  target.service().other_pages_free = 7;
+  target.service().streams = 3;
+  Start({target.address()});
+  WaitFor([this] { return pool_->Workers()->workers().size() == 2; });
+  const WorkerInfo first = Worker(0);
+  const WorkerInfo second = Worker(1);
+  ASSERT_NE(first.link, second.link);
+  WaitFor([&second] { return second.link->costs() != nullptr; });
+  EXPECT_EQ(first.link->load().streams, 3);
+  EXPECT_EQ(first.link->load().kv_pages_free, 100000);
+  EXPECT_EQ(first.link->load().kv_page_tokens, 16);
+  EXPECT_EQ(first.link->costs()->passes.At(1), 101);
+  EXPECT_EQ(second.link->load().streams, 0);
+  EXPECT_EQ(second.link->load().other_streams, 3);
+  EXPECT_EQ(second.link->load().kv_pages_free, 7);
+  EXPECT_EQ(second.link->load().kv_page_tokens, 32);
+  EXPECT_EQ(second.link->costs()->passes.At(1), 202);
+}
+
+// A worker whose other model has room is no place for a model that has none.
+TEST_F(WorkerPoolTest, RoutesEachModelByItsOwnRoom) {
+  FakeWorker both;
+  FakeWorker second({.model_id = "fake-2", .fingerprint = "fingerprint-1-2"});
+  both.service().models = 2;
+  both.service().other_pages_free = 0;
+  second.service().streams = 9;  // busy, and yet the only one with room
+  Start({both.address(), second.address()});
+  WaitFor([this] {
+    const auto workers = pool_->Workers()->TargetsOf("fake-2");
+    return workers.size() == 2 && workers[0]->link->costs() != nullptr &&
+           workers[1]->link->costs() != nullptr;
+  });
+  Router router([this] { return pool_->Workers(); }, /*seed=*/1);
+  const TargetQuery query{.model_id = "fake-2",
+                          .need = {.tokens_max = 100, .generated_max = 50}};
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(router.PickTarget(query)->name, second.address());
+  }
 }
 
 TEST_F(WorkerPoolTest, WorkersComeAndGoWithTheAddressesOfAName) {

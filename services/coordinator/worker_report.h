@@ -1,0 +1,30 @@
+// What a worker's Watch report says of each of its models, as the router and
+// the turns use it. A pure function; any thread.
+
+#ifndef TANDEM_SERVICES_COORDINATOR_WORKER_REPORT_H_
+#define TANDEM_SERVICES_COORDINATOR_WORKER_REPORT_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "services/coordinator/load_tracker.h"
+#include "services/coordinator/worker_link.h"
+#include "tandem/v1/worker.pb.h"
+
+namespace tandem {
+
+struct ModelReport {
+  std::string model_id;
+  WorkerLoad load;
+  std::shared_ptr<const WorkerCosts> costs;  // never null
+};
+
+// In the report's order. A worker says what it likes: counts below zero are
+// zero; step costs whose rows do not ascend or whose time is below zero are
+// left out.
+std::vector<ModelReport> ReadReport(const v1::WatchResponse& report);
+
+}  // namespace tandem
+
+#endif  // TANDEM_SERVICES_COORDINATOR_WORKER_REPORT_H_
