@@ -16,7 +16,7 @@
 namespace tandem {
 
 inline constexpr int kMaxTokensLimit = 1 << 20;
-inline constexpr int kStopTokenIdsLimit = 64;
+inline constexpr int kStopTokenIdsLimit = 255;
 inline constexpr int kStopStringsLimit = 16;
 inline constexpr int kStopStringBytesLimit = 256;
 inline constexpr int kLogitBiasLimit = 1024;
