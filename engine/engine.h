@@ -43,6 +43,8 @@ struct EngineOptions {
   // Full pages of KV stay for later sequences of the same tenant, as long as
   // their memory is not needed.
   bool prefix_cache = true;
+
+  bool operator==(const EngineOptions&) const = default;
 };
 
 struct EngineInfo {

@@ -114,6 +114,7 @@ absl::StatusOr<std::shared_ptr<const Model>> ModelStore::Load(Entry* entry) {
     loaded = file.status();
   } else {
     const int64_t bytes = TensorBytes(**file);
+    ReleaseCompanion(bytes);
     {
       const absl::MutexLock lock(&mutex_);
       room = Reserve(entry->id, bytes, &evicted);
@@ -121,6 +122,9 @@ absl::StatusOr<std::shared_ptr<const Model>> ModelStore::Load(Entry* entry) {
     }
     evicted.clear();
     if (room.ok()) loaded = Model::Load(*std::move(file), entry->options);
+    if (room.ok() && loaded.ok()) {
+      ReleaseCompanion((*loaded)->weight_bytes() - bytes);
+    }
   }
   const absl::MutexLock lock(&mutex_);
   // What it was counted for gives way to what it is.
@@ -139,6 +143,16 @@ absl::StatusOr<std::shared_ptr<const Model>> ModelStore::Load(Entry* entry) {
   entry->failure = loaded.status();
   if (loaded.ok()) entry->model = *loaded;
   return loaded;
+}
+
+void ModelStore::ReleaseCompanion(int64_t bytes) {
+  ModelStoreCompanion* companion = nullptr;
+  {
+    const absl::MutexLock lock(&mutex_);
+    const int64_t most = options_.weight_bytes_max;
+    if (most > 0 && bytes_ + bytes > most) companion = companion_.get();
+  }
+  if (companion != nullptr) companion->ReleaseIdle();
 }
 
 absl::Status ModelStore::Reserve(absl::string_view what, int64_t bytes,
@@ -179,14 +193,26 @@ ModelStore::Entry* ModelStore::FindIdle() {
 
 absl::Status ModelStore::Remove(absl::string_view id) {
   std::shared_ptr<Entry> removed;  // freed last, without the lock
-  const absl::MutexLock lock(&mutex_);
-  const auto found = entries_.find(std::string(id));
-  if (found == entries_.end()) return UnknownModel(id);
-  removed = std::move(found->second);
-  entries_.erase(found);
-  removed->removed = true;
-  bytes_ -= std::exchange(removed->reserved, 0);
+  ModelStoreCompanion* companion = nullptr;
+  {
+    const absl::MutexLock lock(&mutex_);
+    const auto found = entries_.find(std::string(id));
+    if (found == entries_.end()) return UnknownModel(id);
+    removed = std::move(found->second);
+    entries_.erase(found);
+    removed->removed = true;
+    bytes_ -= std::exchange(removed->reserved, 0);
+    companion = companion_.get();
+  }
+  if (companion != nullptr) companion->OnRemoved(id);
   return absl::OkStatus();
+}
+
+ModelStoreCompanion& ModelStore::Companion(
+    std::unique_ptr<ModelStoreCompanion> (*make)()) {
+  const absl::MutexLock lock(&mutex_);
+  if (companion_ == nullptr) companion_ = make();
+  return *companion_;
 }
 
 std::vector<std::string> ModelStore::Ids() const {

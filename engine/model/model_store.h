@@ -5,6 +5,9 @@
 // those that nobody but the store holds, the one least recently got first; a
 // later Get loads them again. Models from bytes are not pushed out: their bytes
 // are gone.
+//
+// A layer above may keep things with a store that hold its models (engines do):
+// a ModelStoreCompanion.
 
 #ifndef TANDEM_ENGINE_MODEL_MODEL_STORE_H_
 #define TANDEM_ENGINE_MODEL_MODEL_STORE_H_
@@ -26,6 +29,18 @@ namespace tandem {
 struct ModelStoreOptions {
   // Weights of all models of the store together, in bytes; 0: no bound.
   int64_t weight_bytes_max = 0;
+};
+
+// What a layer above keeps with a store. Owned by it. Called from any thread,
+// without the store's lock.
+class ModelStoreCompanion {
+ public:
+  virtual ~ModelStoreCompanion() = default;
+
+  // Lets go of all models that it holds and nobody uses.
+  virtual void ReleaseIdle() = 0;
+  // The same of the model `id`, which the store has forgotten.
+  virtual void OnRemoved(absl::string_view id) = 0;
 };
 
 class ModelStore {
@@ -50,6 +65,11 @@ class ModelStore {
   // NOT_FOUND.
   absl::Status Remove(absl::string_view id);
 
+  // The store's companion, made by the first call, by `make`; it ends before
+  // the models. Every caller has the same `make`.
+  ModelStoreCompanion& Companion(
+      std::unique_ptr<ModelStoreCompanion> (*make)());
+
   std::vector<std::string> Ids() const;
   // Of the models that are loaded now.
   int64_t weight_bytes() const;
@@ -61,6 +81,8 @@ class ModelStore {
   absl::Status Add(absl::string_view id, std::shared_ptr<Entry> entry);
   // Opens and loads what `entry` names; it is marked as loading.
   absl::StatusOr<std::shared_ptr<const Model>> Load(Entry* entry);
+  // Has the companion let go of idle models where `bytes` more do not fit.
+  void ReleaseCompanion(int64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
   // Makes room for `bytes` more. Idle models go to `evicted`, to be freed
   // without the lock.
   absl::Status Reserve(absl::string_view what, int64_t bytes, Models* evicted)
@@ -74,6 +96,7 @@ class ModelStore {
       ABSL_GUARDED_BY(mutex_);
   int64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // loaded, and being loaded
   uint64_t gets_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::unique_ptr<ModelStoreCompanion> companion_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace tandem

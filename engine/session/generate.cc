@@ -1,32 +1,26 @@
 #include "engine/session/generate.h"
 
-#include <algorithm>
 #include <memory>
-#include <utility>
+#include <optional>
 
-#include "engine/session/inference_session.h"
+#include "engine/base/error_reason.h"
+#include "engine/sampling/gen_options.h"
 
 namespace tandem {
 namespace {
 
-// An engine for one sequence, of `context_max` tokens where its model has as
-// many.
-absl::StatusOr<std::unique_ptr<Engine>> LoadEngine(ModelStore& store,
-                                                   absl::string_view model_id,
-                                                   EngineOptions options,
-                                                   Position context_max) {
-  TANDEM_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model,
+absl::StatusOr<std::vector<TokenId>> Encode(ModelStore& store,
+                                            absl::string_view model_id,
+                                            absl::string_view prompt) {
+  if (!IsUtf8(prompt)) {
+    return MakeError(absl::StatusCode::kInvalidArgument,
+                     {.reason = kReasonInvalidText, .violations = {}},
+                     "the prompt is not UTF-8");
+  }
+  TANDEM_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
                           store.Get(model_id));
-  if (context_max > 0) {
-    options.context_max =
-        std::min<Position>(context_max, model->config().context_length);
-  }
-  if (options.kv_tokens == 0) {
-    options.kv_tokens = options.context_max > 0
-                            ? options.context_max
-                            : model->config().context_length;
-  }
-  return Engine::Load(std::move(model), options);
+  const Tokenizer& tokenizer = model->tokenizer();
+  return tokenizer.Encode(prompt, tokenizer.adds_bos());
 }
 
 }  // namespace
@@ -35,18 +29,11 @@ absl::StatusOr<GenerateResult> Generate(ModelStore& store,
                                         absl::string_view model_id,
                                         absl::string_view prompt,
                                         const GenerateOptions& options) {
+  TANDEM_ASSIGN_OR_RETURN(const std::vector<TokenId> tokens,
+                          Encode(store, model_id, prompt));
   TANDEM_ASSIGN_OR_RETURN(
-      const std::unique_ptr<Engine> target,
-      LoadEngine(store, model_id, options.engine, /*context_max=*/0));
-  std::unique_ptr<Engine> draft;
-  if (!options.draft_model_id.empty()) {
-    TANDEM_ASSIGN_OR_RETURN(
-        draft, LoadEngine(store, options.draft_model_id, options.engine,
-                          target->info().context_max));
-  }
-  TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<InferenceSession> session,
-                          InferenceSession::Create(target.get(), draft.get()));
-  TANDEM_RETURN_IF_ERROR(session->StartTurn(prompt, options.generation));
+      const std::unique_ptr<InferenceSession> session,
+      InferenceSession::Create(store, model_id, tokens, options));
   GenerateResult result;
   while (true) {
     TANDEM_ASSIGN_OR_RETURN(const std::optional<SampledToken> token,

@@ -9,9 +9,8 @@
 #include "absl/strings/string_view.h"
 #include "engine/base/status.h"
 #include "engine/base/types.h"
-#include "engine/engine.h"
 #include "engine/model/model_store.h"
-#include "engine/sampling/gen_options.h"
+#include "engine/session/inference_session.h"
 #include "engine/session/turn.h"
 
 namespace tandem {
@@ -25,15 +24,10 @@ struct GenerateResult {
   SpeculationCounts speculation = {};
 };
 
-struct GenerateOptions {
-  GenOptions generation = {};
-  // A model of `store` that drafts; empty: no speculation.
-  std::string draft_model_id = {};
-  EngineOptions engine = {};
-};
-
-// Generates from `prompt` with the model `model_id` of `store`. Errors:
-// NOT_FOUND with UNKNOWN_MODEL, and as InferenceSession.
+// Generates from `prompt` with the model `model_id` of `store`, where a model
+// stands by a file or by bytes. Any thread; calls at the same time have engines
+// of their own (EngineCache), which later calls find again. Errors: as
+// InferenceSession::Create and StartTurn.
 absl::StatusOr<GenerateResult> Generate(ModelStore& store,
                                         absl::string_view model_id,
                                         absl::string_view prompt,

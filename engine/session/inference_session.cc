@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <utility>
 
 #include "absl/memory/memory.h"
@@ -34,13 +35,17 @@ struct Request {
   Engine* engine = nullptr;
   SequenceDecoder* decoder = nullptr;
   CostCurve* costs = nullptr;  // of the engine's passes
+  const std::atomic<bool>* interrupted = nullptr;
 };
 
-// Runs the decoder's request to its end.
+// Runs the decoder's request to its end, unless interrupted.
 absl::StatusOr<DecodeResult> Run(const Request& request, double* us) {
   DecoderRows rows(request.decoder);
   *us = 0;
   while (true) {
+    if (request.interrupted->load()) {
+      return absl::CancelledError("the turn was interrupted");
+    }
     const StepItem item =
         request.decoder->NextItem(request.engine->info().rows_max);
     const int item_rows = static_cast<int>(item.tokens.size());
@@ -92,6 +97,95 @@ absl::StatusOr<std::unique_ptr<InferenceSession>> InferenceSession::Create(
   return absl::WrapUnique(new InferenceSession(target, draft));
 }
 
+absl::StatusOr<std::unique_ptr<InferenceSession>> InferenceSession::Create(
+    ModelStore& store, absl::string_view model_id,
+    absl::Span<const TokenId> prompt, const GenerateOptions& options) {
+  TANDEM_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
+                          store.Get(model_id));
+  if (!options.draft_model_id.empty()) {
+    TANDEM_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> draft,
+                            store.Get(options.draft_model_id));
+    TANDEM_RETURN_IF_ERROR(
+        CheckSameVocabulary(draft->tokenizer(), model->tokenizer()));
+  }
+  auto session = absl::WrapUnique(new InferenceSession(Source{
+      .store = &store, .model_id = std::string(model_id), .options = options}));
+  session->first_turn_ =
+      FirstTurn{.prompt = std::vector<TokenId>(prompt.begin(), prompt.end()),
+                .options = options.generation};
+  // The engines go back to the cache, where the turn will find them.
+  TurnSpec spec{.prompt = session->first_turn_->prompt,
+                .options = options.generation};
+  TANDEM_ASSIGN_OR_RETURN(const TurnEngines engines,
+                          session->PrepareTurn(&spec));
+  if (!options.draft_model_id.empty() && engines.draft == nullptr &&
+      MayUseModel(options.generation)) {
+    // A turn would go on without it.
+    TANDEM_RETURN_IF_ERROR(
+        session
+            ->TakeDraft(spec.context_max,
+                        static_cast<int64_t>(spec.prompt.size()) +
+                            spec.options.max_tokens)
+            .status());
+  }
+  return session;
+}
+
+absl::StatusOr<EngineCache::Lease> InferenceSession::TakeDraft(
+    Position context_max, int64_t tokens) const {
+  const std::string& id = source_->options.draft_model_id;
+  EngineOptions options = source_->options.engine;
+  {
+    TANDEM_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
+                            source_->store->Get(id));
+    options.context_max =
+        std::min<Position>(context_max, model->config().context_length);
+  }
+  return EngineCache::Of(*source_->store)
+      .Take(*source_->store,
+            {.model_id = id, .options = options, .tokens = tokens});
+}
+
+absl::StatusOr<InferenceSession::TurnEngines> InferenceSession::PrepareTurn(
+    TurnSpec* spec) const {
+  if (!spec->options.seed.has_value()) spec->options.seed = DrawSeed();
+  if (!source_.has_value()) {
+    spec->context_max = target_->info().context_max;
+    TANDEM_RETURN_IF_ERROR(Turn::Check(target_->tokenizer(), *spec));
+    return TurnEngines{.target = target_,
+                       .draft = MayUseModel(spec->options) ? draft_ : nullptr};
+  }
+  const EngineOptions& engine_options = source_->options.engine;
+  {
+    TANDEM_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
+                            source_->store->Get(source_->model_id));
+    const Position all = model->config().context_length;
+    // A context_max out of range is for Engine::Load to tell.
+    spec->context_max = engine_options.context_max > 0
+                            ? std::min(engine_options.context_max, all)
+                            : all;
+    TANDEM_RETURN_IF_ERROR(Turn::Check(model->tokenizer(), *spec));
+  }
+  const int64_t tokens =
+      static_cast<int64_t>(spec->prompt.size()) + spec->options.max_tokens;
+  TurnEngines engines;
+  TANDEM_ASSIGN_OR_RETURN(
+      engines.target_lease,
+      EngineCache::Of(*source_->store)
+          .Take(*source_->store, {.model_id = source_->model_id,
+                                  .options = engine_options,
+                                  .tokens = tokens}));
+  engines.target = engines.target_lease.engine();
+  if (!source_->options.draft_model_id.empty() && MayUseModel(spec->options)) {
+    // A drafter that can not be had costs speed only.
+    absl::StatusOr<EngineCache::Lease> draft =
+        TakeDraft(spec->context_max, tokens);
+    if (draft.ok()) engines.draft_lease = *std::move(draft);
+    engines.draft = engines.draft_lease.engine();
+  }
+  return engines;
+}
+
 absl::Status InferenceSession::StartTurn(absl::string_view prompt,
                                          const GenOptions& options) {
   if (!IsUtf8(prompt)) {
@@ -99,7 +193,12 @@ absl::Status InferenceSession::StartTurn(absl::string_view prompt,
                      {.reason = kReasonInvalidText, .violations = {}},
                      "the prompt is not UTF-8");
   }
-  const Tokenizer& tokenizer = target_->tokenizer();
+  std::shared_ptr<const Model> model;
+  if (source_.has_value()) {
+    TANDEM_ASSIGN_OR_RETURN(model, source_->store->Get(source_->model_id));
+  }
+  const Tokenizer& tokenizer =
+      model == nullptr ? target_->tokenizer() : model->tokenizer();
   const bool add_bos = turn_ == nullptr && tokenizer.adds_bos();
   return StartTurn(tokenizer.Encode(prompt, add_bos), options);
 }
@@ -111,51 +210,58 @@ absl::Status InferenceSession::StartTurn(absl::Span<const TokenId> prompt,
                      {.reason = kReasonEmptyPrompt, .violations = {}},
                      "the prompt has no token");
   }
-  TurnSpec spec{.prompt = tokens(),
-                .options = options,
-                .context_max = target_->info().context_max};
+  TurnSpec spec{.prompt = tokens(), .options = options};
   spec.prompt.insert(spec.prompt.end(), prompt.begin(), prompt.end());
-  if (!spec.options.seed.has_value()) spec.options.seed = DrawSeed();
-  TANDEM_RETURN_IF_ERROR(Turn::Check(target_->tokenizer(), spec));
+  TANDEM_ASSIGN_OR_RETURN(TurnEngines engines, PrepareTurn(&spec));
   TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<SequenceDecoder> target_decoder,
-                          OpenDecoder(target_, spec, spec.options));
+                          OpenDecoder(engines.target, spec, spec.options));
   std::unique_ptr<SequenceDecoder> draft_decoder;
-  if (draft_ != nullptr && MayUseModel(options)) {
-    spec.draft_context_max = draft_->info().context_max;
+  if (engines.draft != nullptr) {
+    spec.draft_context_max = engines.draft->info().context_max;
     GenOptions draft_options = spec.options;
     draft_options.logprobs.reset();  // nobody reads them of a draft
     // A drafter that can not be had (too long a prompt, no free pages) costs
     // speed only.
     absl::StatusOr<std::unique_ptr<SequenceDecoder>> opened =
-        OpenDecoder(draft_, spec, std::move(draft_options));
+        OpenDecoder(engines.draft, spec, std::move(draft_options));
     if (opened.ok()) draft_decoder = *std::move(opened);
   }
 
   // From here on nothing fails.
   Cancel();
+  if (source_.has_value()) {
+    source_->target = std::move(engines.target_lease);
+    source_->draft = std::move(engines.draft_lease);
+    target_ = engines.target;
+    draft_ = engines.draft;
+  }
+  first_turn_.reset();
   buffer_.clear();
+  handed_out_ = 0;
   end_.reset();
   finish_reason_.reset();
   speculator_ = std::make_unique<Speculator>(&controller_, spec.options);
   turn_ = std::make_unique<Turn>(&target_->tokenizer(), std::move(spec));
   target_decoder_ = std::move(target_decoder);
-  prompt_found_ = target_decoder_->tokens_found();
+  figures_ = {.prompt_found = target_decoder_->tokens_found(),
+              .fingerprint = target_->info().fingerprint};
   draft_decoder_ = std::move(draft_decoder);
   state_ = SessionState::kGenerating;
-  target_ran_prompt_ = false;
-  draft_ran_prompt_ = false;
   Take(turn_->Start(draft_decoder_ != nullptr, speculator_.get()));
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::optional<SampledToken>> InferenceSession::NextToken() {
-  while (buffer_.empty() && state_ == SessionState::kGenerating) {
+  if (first_turn_.has_value()) {
+    TANDEM_RETURN_IF_ERROR(
+        StartTurn(first_turn_->prompt, first_turn_->options));
+  }
+  while (buffered().empty() && state_ == SessionState::kGenerating) {
     TANDEM_RETURN_IF_ERROR(RunPending());
   }
-  if (buffer_.empty()) return std::nullopt;
-  std::optional<SampledToken> token = std::move(buffer_.front());
-  buffer_.pop_front();
-  if (buffer_.empty() && end_.has_value() &&
+  if (buffered().empty()) return std::nullopt;
+  std::optional<SampledToken> token = std::move(buffer_[handed_out_++]);
+  if (buffered().empty() && end_.has_value() &&
       state_ == SessionState::kGenerating) {
     Close(SessionState::kComplete);
   }
@@ -175,15 +281,17 @@ absl::Status InferenceSession::RunPending() {
   const absl::StatusOr<DecodeResult> result =
       Verify({.engine = target_,
               .decoder = target_decoder_.get(),
-              .costs = &target_costs_},
+              .costs = &target_costs_,
+              .interrupted = &interrupted_},
              verify, &us);
+  figures_.times.verify_us += std::llround(us);
   if (!result.ok()) return Fail(result.status());
   controller_.cost().SetTarget(target_costs_, {});
-  if (target_ran_prompt_) {
+  if (figures_.target_ran_prompt) {
     speculator_->OnVerified(static_cast<int>(verify.draft.size()), us,
                             /*served_us=*/us);
   }
-  target_ran_prompt_ = true;
+  figures_.target_ran_prompt = true;
   Take(turn_->OnVerified(result->tokens));
   TANDEM_CHECK(end_ != FinishReason::kError);  // the decoder's answer is right
   return absl::OkStatus();
@@ -194,8 +302,10 @@ void InferenceSession::RunPropose(const ProposeAction& propose) {
   const absl::StatusOr<DecodeResult> result =
       Propose({.engine = draft_,
                .decoder = draft_decoder_.get(),
-               .costs = &draft_costs_},
+               .costs = &draft_costs_,
+               .interrupted = &interrupted_},
               propose, &us);
+  figures_.times.draft_us += std::llround(us);
   if (!result.ok()) {
     draft_decoder_.reset();
     Take(turn_->OnDrafterLost());
@@ -204,26 +314,34 @@ void InferenceSession::RunPropose(const ProposeAction& propose) {
   controller_.cost().SetDraft(draft_costs_, /*sequences=*/1);
   std::vector<TokenId> draft;
   for (const SampledToken& token : result->tokens) draft.push_back(token.id);
-  if (draft_ran_prompt_) {
+  if (figures_.draft_ran_prompt) {
     speculator_->OnProposed(static_cast<int>(draft.size()),
                             static_cast<int>(propose.tokens.size()), us,
                             /*served_us=*/us);
   }
-  draft_ran_prompt_ = true;
+  figures_.draft_ran_prompt = true;
   Take(turn_->OnProposed(draft));
 }
 
 void InferenceSession::Take(std::vector<TurnAction> actions) {
   for (TurnAction& action : actions) {
     if (auto* emit = std::get_if<EmitAction>(&action)) {
-      std::move(emit->tokens.begin(), emit->tokens.end(),
-                std::back_inserter(buffer_));
+      // Nothing is computed while a token is left to hand out.
+      TANDEM_CHECK(buffered().empty());
+      buffer_ = std::move(emit->tokens);
+      handed_out_ = 0;
     } else if (const auto* end = std::get_if<EndAction>(&action)) {
       end_ = end->reason;
       pending_.reset();
       target_decoder_.reset();
       draft_decoder_.reset();
       speculator_.reset();
+      if (source_.has_value()) {
+        target_ = nullptr;
+        draft_ = nullptr;
+        source_->target = {};
+        source_->draft = {};
+      }
     } else {
       pending_ = std::move(action);
     }
@@ -231,6 +349,10 @@ void InferenceSession::Take(std::vector<TurnAction> actions) {
 }
 
 absl::Status InferenceSession::Fail(const absl::Status& status) {
+  if (interrupted_.load()) {
+    Cancel();
+    return absl::OkStatus();
+  }
   Take(turn_->OnCancel(FinishReason::kError));
   Close(SessionState::kStopped);
   return status;
@@ -248,6 +370,7 @@ void InferenceSession::Cancel() {
 void InferenceSession::Close(SessionState state) {
   state_ = state;
   finish_reason_ = end_;
+  interrupted_.store(false);
 }
 
 const std::string& InferenceSession::text() const {
@@ -262,12 +385,23 @@ uint64_t InferenceSession::seed() const {
 TurnUsage InferenceSession::usage() const {
   if (turn_ == nullptr) return {};
   TurnUsage usage = turn_->usage();
-  usage.cached_prompt_tokens = prompt_found_;
+  usage.cached_prompt_tokens = figures_.prompt_found;
   return usage;
 }
 
 SpeculationCounts InferenceSession::speculation() const {
   return turn_ == nullptr ? SpeculationCounts{} : turn_->speculation();
+}
+
+absl::Span<const TokenId> InferenceSession::prompt_tokens() const {
+  if (first_turn_.has_value()) return first_turn_->prompt;
+  if (turn_ == nullptr) return {};
+  return turn_->spec().prompt;
+}
+
+absl::Span<const TokenId> InferenceSession::generated_tokens() const {
+  if (turn_ == nullptr) return {};
+  return turn_->generated();
 }
 
 std::vector<TokenId> InferenceSession::tokens() const {

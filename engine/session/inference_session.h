@@ -1,6 +1,13 @@
 // A conversation with a model in this process, with or without speculation:
 // the library's face. Drives Turn (turn.h) over local SequenceDecoders. One
-// thread at a time.
+// thread at a time; Interrupt alone may come from another.
+//
+//   auto session = InferenceSession::Create(store, "tales", prompt, options);
+//   while (true) {
+//     auto token = (*session)->NextToken();
+//     if (!token.ok() || !token->has_value()) break;
+//     ... (*token)->id, (*session)->text() ...
+//   }
 //
 // A turn opens its own sequences and frees them when it is over: between turns
 // a session holds token ids only, no KV, and any number of idle sessions share
@@ -10,17 +17,21 @@
 #ifndef TANDEM_ENGINE_SESSION_INFERENCE_SESSION_H_
 #define TANDEM_ENGINE_SESSION_INFERENCE_SESSION_H_
 
-#include <deque>
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "engine/base/status.h"
 #include "engine/engine.h"
+#include "engine/model/model_store.h"
 #include "engine/sampling/gen_options.h"
+#include "engine/session/engine_cache.h"
 #include "engine/session/sequence_decoder.h"
 #include "engine/session/turn.h"
 #include "engine/speculation/cost_curve.h"
@@ -30,7 +41,8 @@
 namespace tandem {
 
 enum class SessionState {
-  kReady,       // takes a prompt
+  // Takes a prompt, or has the one that it was made with.
+  kReady,
   kGenerating,  // NextToken has more
   // The turn ended by its own text, length or context, and its last token was
   // handed out. Takes a prompt.
@@ -39,33 +51,72 @@ enum class SessionState {
   kStopped,
 };
 
+struct GenerateOptions {
+  GenOptions generation = {};
+  // A model of the store that drafts; empty: none.
+  std::string draft_model_id = {};
+  // With kv_tokens of 0, the KV is as large as a turn needs. A drafter's
+  // context is no longer than that of its target.
+  EngineOptions engine = {};
+};
+
+// Engines computing for the turn, in microseconds.
+struct ComputeTimes {
+  int64_t draft_us = 0;
+  int64_t verify_us = 0;  // the target, prompt included
+};
+
 class InferenceSession {
  public:
-  // `target` and `draft` (may be null: no speculation) outlive the session.
-  // Errors: FAILED_PRECONDITION with VOCABULARY_MISMATCH.
+  // A session over `model_id` of `store`, which outlives it. It takes engines
+  // of the store's EngineCache for one turn at a time, so an idle session holds
+  // none. `prompt` (as in StartTurn; BOS, if any, is part of it) is checked
+  // here and run by the first NextToken. Errors: NOT_FOUND with UNKNOWN_MODEL,
+  // as ModelStore::Get, as Engine::Load, VOCABULARY_MISMATCH, as StartTurn.
+  static absl::StatusOr<std::unique_ptr<InferenceSession>> Create(
+      ModelStore& store, absl::string_view model_id,
+      absl::Span<const TokenId> prompt, const GenerateOptions& options = {});
+
+  // The same over engines of the caller. `target` and `draft` (may be null: no
+  // speculation) outlive the session and no other thread uses them. Errors:
+  // FAILED_PRECONDITION with VOCABULARY_MISMATCH.
   static absl::StatusOr<std::unique_ptr<InferenceSession>> Create(
       Engine* target, Engine* draft);
 
   // Starts a turn: the prompt is put after all tokens of the session so far
   // (BOS first in an empty session where the vocabulary adds one; token ids
-  // are taken as they are). A turn still generating is cancelled. Errors: as
-  // Turn::Check (EMPTY_PROMPT where the prompt itself adds no token), as
-  // Engine::Open on the target, INVALID_TEXT for text that is not UTF-8; the
-  // session is as before then.
+  // are taken as they are). A turn still generating is cancelled, one that has
+  // not begun is forgotten. Errors: as Turn::Check (EMPTY_PROMPT where the
+  // prompt itself adds no token), as Engine::Open on the target, as
+  // Engine::Load, INVALID_TEXT for text that is not UTF-8; the session is as
+  // before then.
   absl::Status StartTurn(absl::string_view prompt, const GenOptions& options);
   absl::Status StartTurn(absl::Span<const TokenId> prompt,
                          const GenOptions& options);
 
   // The next token, from the buffer or by a round of speculation; nothing when
-  // the turn is over. Errors end the turn (state kStopped).
+  // the turn is over. Errors end the turn (state kStopped); those of starting
+  // the first one, as StartTurn, leave the session kReady.
   absl::StatusOr<std::optional<SampledToken>> NextToken();
 
   // Ends the turn after the tokens already handed out or buffered. Buffered
   // ones belong to the session and can still be taken with NextToken; nothing
   // more is computed. Nothing if no turn is generating.
   void Cancel();
+  // Any thread: Cancel, by NextToken before its next pass. Where no turn is
+  // generating, for the next one.
+  void Interrupt() { interrupted_.store(true); }
 
   SessionState state() const { return state_; }
+  bool is_complete() const { return state_ == SessionState::kComplete; }
+  // What NextToken gives without computing, in order.
+  absl::Span<const SampledToken> buffered() const {
+    return absl::MakeConstSpan(buffer_).subspan(handed_out_);
+  }
+  // Of the turn: what stands before its first generated token (history and
+  // prompt), and the committed tokens, buffered ones among them.
+  absl::Span<const TokenId> prompt_tokens() const;
+  absl::Span<const TokenId> generated_tokens() const;
   // Of the turn: text decided so far (it lags the tokens by what is held
   // back), finish reason once it is over, seed, usage, speculation figures.
   const std::string& text() const;
@@ -73,13 +124,49 @@ class InferenceSession {
   uint64_t seed() const;
   TurnUsage usage() const;
   SpeculationCounts speculation() const;
+  ComputeTimes times() const { return figures_.times; }
+  // Of the engine that made it (EngineInfo); "" before the first turn.
+  const std::string& fingerprint() const { return figures_.fingerprint; }
   // All tokens of the session.
   std::vector<TokenId> tokens() const;
 
  private:
+  // Where engines come from, if not from the caller, and those of the turn.
+  struct Source {
+    ModelStore* store = nullptr;
+    std::string model_id = {};
+    GenerateOptions options = {};
+    EngineCache::Lease target = {};
+    EngineCache::Lease draft = {};
+  };
+  // Engines for a turn; leases of what is not the caller's.
+  struct TurnEngines {
+    Engine* target = nullptr;
+    Engine* draft = nullptr;  // null: none is wanted, or none can be had
+    EngineCache::Lease target_lease = {};
+    EngineCache::Lease draft_lease = {};
+  };
+  struct FirstTurn {
+    std::vector<TokenId> prompt = {};
+    GenOptions options = {};
+  };
+  struct Figures {
+    int64_t prompt_found = 0;  // tokens whose KV the target had
+    ComputeTimes times = {};
+    std::string fingerprint = {};
+    // A turn's first requests run its prompt too and tell nothing of rounds.
+    bool target_ran_prompt = false;
+    bool draft_ran_prompt = false;
+  };
+
   InferenceSession(Engine* target, Engine* draft)
       : target_(target), draft_(draft) {}
+  explicit InferenceSession(Source source) : source_(std::move(source)) {}
 
+  absl::StatusOr<EngineCache::Lease> TakeDraft(Position context_max,
+                                               int64_t tokens) const;
+  // Completes and checks `spec`, then gets engines for it.
+  absl::StatusOr<TurnEngines> PrepareTurn(TurnSpec* spec) const;
   // Performs the request under way.
   absl::Status RunPending();
   void RunPropose(const ProposeAction& propose);
@@ -88,28 +175,30 @@ class InferenceSession {
   // The turn is over for the caller: nothing more will come.
   void Close(SessionState state);
 
-  Engine* target_;
-  Engine* draft_;
+  // Between turns null where there is a source.
+  Engine* target_ = nullptr;
+  Engine* draft_ = nullptr;
+  std::optional<Source> source_;
+  std::optional<FirstTurn> first_turn_;  // has not begun
   SessionState state_ = SessionState::kReady;
   std::optional<FinishReason> finish_reason_;
 
   std::unique_ptr<Turn> turn_;  // the last one; null before the first
   std::unique_ptr<SequenceDecoder> target_decoder_;  // while generating
   std::unique_ptr<SequenceDecoder> draft_decoder_;   // while it works
-  int64_t prompt_found_ = 0;  // tokens whose KV the target had
   // What drafting brings and costs here, over all turns, and the plans of the
   // turn's rounds. Times do not change the text.
   DraftController controller_;
   CostCurve target_costs_;
   CostCurve draft_costs_;
   std::unique_ptr<Speculator> speculator_;  // while generating
-  // A turn's first requests run its prompt too and tell nothing of rounds.
-  bool target_ran_prompt_ = false;
-  bool draft_ran_prompt_ = false;
+  Figures figures_;                         // of the turn
+  std::atomic<bool> interrupted_{false};
 
   std::optional<TurnAction> pending_;  // ProposeAction or VerifyAction
   std::optional<FinishReason> end_;    // the turn's, from its EndAction
-  std::deque<SampledToken> buffer_;
+  std::vector<SampledToken> buffer_;
+  size_t handed_out_ = 0;  // of buffer_
 };
 
 }  // namespace tandem

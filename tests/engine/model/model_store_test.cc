@@ -227,6 +227,42 @@ TEST_F(BoundedStoreTest, ModelsFromBytesDoNotGo) {
   EXPECT_EQ(store->weight_bytes(), bytes_);
 }
 
+// Holds a model until it is asked to let go.
+class HoldingCompanion : public ModelStoreCompanion {
+ public:
+  void ReleaseIdle() override {
+    held.reset();
+    ++releases;
+  }
+  void OnRemoved(absl::string_view id) override {
+    held.reset();
+    removed.push_back(std::string(id));
+  }
+
+  std::shared_ptr<const Model> held;
+  int releases = 0;
+  std::vector<std::string> removed;
+};
+
+TEST_F(BoundedStoreTest, TheCompanionLetsGoWhereRoomLacks) {
+  const auto store = MakeStore(bytes_);
+  const auto make = +[]() -> std::unique_ptr<ModelStoreCompanion> {
+    return std::make_unique<HoldingCompanion>();
+  };
+  auto& companion = static_cast<HoldingCompanion&>(store->Companion(make));
+  EXPECT_EQ(&store->Companion(make), &companion);
+  companion.held = *store->Get("a");
+  EXPECT_EQ(companion.releases, 0) << "there was room";
+  ASSERT_TRUE(store->Get("a").ok());
+  EXPECT_EQ(companion.releases, 0) << "nothing was loaded";
+  companion.held = *store->Get("b");
+  EXPECT_EQ(companion.releases, 1);
+  const std::weak_ptr<const Model> b = companion.held;
+  ASSERT_TRUE(store->Remove("b").ok());
+  EXPECT_THAT(companion.removed, ElementsAre("b"));
+  EXPECT_TRUE(b.expired());
+}
+
 TEST_F(BoundedStoreTest, ManyThreadsStayWithinTheBound) {
   const auto store = MakeStore(2 * bytes_);
   std::atomic<int> served = 0;

@@ -188,6 +188,67 @@ TEST(InferenceSessionTest, StatesAndBuffer) {
   EXPECT_EQ(session->state(), SessionState::kComplete);
 }
 
+TEST(InferenceSessionTest, WhatIsBufferedCanBeReadWithoutComputing) {
+  FakeEngine target;
+  FakeEngine draft;  // equal: everything is accepted
+  const auto session = MustCreate(&target, &draft);
+  EXPECT_THAT(session->buffered(), IsEmpty());
+  EXPECT_THAT(session->prompt_tokens(), IsEmpty());
+  EXPECT_THAT(session->generated_tokens(), IsEmpty());
+  GenOptions options;
+  options.seed = 3;
+  options.max_tokens = 5;
+  options.draft_length = 4;
+  options.ignore_eos = true;
+  ASSERT_TRUE(session->StartTurn("ab", options).ok());
+  EXPECT_THAT(session->prompt_tokens(), ElementsAre(kFakeBos, 3, 4));
+  const SampledToken first = **session->NextToken();
+  const int64_t rows = target.rows_run();
+  const std::vector<SampledToken> buffered(session->buffered().begin(),
+                                           session->buffered().end());
+  ASSERT_EQ(buffered.size(), 4u);
+  EXPECT_THAT(session->generated_tokens(),
+              ElementsAre(first.id, buffered[0].id, buffered[1].id,
+                          buffered[2].id, buffered[3].id));
+  EXPECT_FALSE(session->is_complete());
+  EXPECT_EQ(TakeTokens(session.get()), buffered);
+  EXPECT_EQ(target.rows_run(), rows);
+  EXPECT_THAT(session->buffered(), IsEmpty());
+  EXPECT_TRUE(session->is_complete());
+}
+
+TEST(InferenceSessionTest, AnInterruptEndsTheTurnBeforeTheNextPass) {
+  for (const bool has_draft : {false, true}) {
+    FakeEngine target;
+    FakeEngine draft;
+    const auto session = MustCreate(&target, has_draft ? &draft : nullptr);
+    GenOptions options;
+    options.seed = 3;
+    options.draft_length = has_draft ? 4 : 0;
+    options.ignore_eos = true;
+    ASSERT_TRUE(session->StartTurn("ab", options).ok());
+    TakeTokens(session.get(), 1);
+    const int64_t rows = target.rows_run() + draft.rows_run();
+    session->Interrupt();
+    EXPECT_EQ(session->state(), SessionState::kGenerating);
+    EXPECT_EQ(TakeTokens(session.get()).size(), has_draft ? 4u : 0u);
+    EXPECT_EQ(target.rows_run() + draft.rows_run(), rows);
+    EXPECT_EQ(session->state(), SessionState::kStopped);
+    EXPECT_EQ(session->finish_reason(), FinishReason::kCancelled);
+    EXPECT_EQ(target.open_sequences(), 0);
+    EXPECT_EQ(draft.open_sequences(), 0);
+    // It is used up by one turn; between turns it is for the next one.
+    ASSERT_TRUE(session->StartTurn("a", options).ok());
+    TakeTokens(session.get(), 1);
+    EXPECT_EQ(session->state(), SessionState::kGenerating);
+    session->Cancel();
+    session->Interrupt();
+    ASSERT_TRUE(session->StartTurn("a", options).ok());
+    EXPECT_THAT(TakeTokens(session.get()), IsEmpty());
+    EXPECT_EQ(session->state(), SessionState::kStopped);
+  }
+}
+
 TEST(InferenceSessionTest, CancelKeepsWhatIsBuffered) {
   FakeEngine target;
   FakeEngine draft;
