@@ -7,31 +7,9 @@
 
 #include "services/common/options_conversion.h"
 #include "services/common/trace_context.h"
+#include "services/common/turn_conversion.h"
 
 namespace tandem {
-namespace {
-
-v1::FinishReason ToProto(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::kStopToken:
-      return v1::FINISH_REASON_STOP_TOKEN;
-    case FinishReason::kStopString:
-      return v1::FINISH_REASON_STOP_STRING;
-    case FinishReason::kLength:
-      return v1::FINISH_REASON_LENGTH;
-    case FinishReason::kContext:
-      return v1::FINISH_REASON_CONTEXT;
-    case FinishReason::kCancelled:
-      return v1::FINISH_REASON_CANCELLED;
-    case FinishReason::kDeadline:
-      return v1::FINISH_REASON_DEADLINE;
-    case FinishReason::kError:
-      break;  // told as a status
-  }
-  return v1::FINISH_REASON_UNSPECIFIED;
-}
-
-}  // namespace
 
 v1::ConverseResponse StartedEvent(const TurnRunner& runner) {
   v1::ConverseResponse event;
@@ -76,32 +54,16 @@ v1::ConverseResponse EndedEvent(const TurnRunner& runner, size_t text_sent) {
   if (text_sent < turn.text().size()) {
     ended.set_text(turn.text().substr(text_sent));
   }
-  const TurnUsage usage = runner.usage();
-  ended.mutable_usage()->set_prompt_tokens(usage.prompt_tokens);
-  ended.mutable_usage()->set_generated_tokens(usage.generated_tokens);
-  ended.mutable_usage()->set_cached_prompt_tokens(usage.cached_prompt_tokens);
-  const SpeculationCounts counts = runner.speculation();
+  *ended.mutable_usage() = ToProto(runner.usage());
   const TurnTimes& times = runner.times();
   v1::SpeculationStats& stats = *ended.mutable_speculation();
-  stats.set_rounds(counts.rounds);
-  stats.set_drafted_tokens(counts.drafted);
-  stats.set_accepted_tokens(counts.accepted);
+  SetCounts(runner.speculation(), &stats);
   stats.set_draft_us(times.draft_us);
   stats.set_verify_us(times.verify_us);
   stats.set_rpc_us(times.rpc_us);
   stats.set_first_token_us(times.first_token_us);
   stats.set_total_us(times.total_us);
-  for (const DraftCounts& position : counts.positions) {
-    if (position.drafted == 0) break;
-    stats.add_drafted_by_position(position.drafted);
-    stats.add_accepted_by_position(position.accepted);
-  }
-  stats.set_lookup_drafted_tokens(counts.lookup.drafted);
-  stats.set_lookup_accepted_tokens(counts.lookup.accepted);
   stats.set_wait_us(times.wait_us);
-  stats.set_late_drafts(counts.late);
-  stats.set_ahead_asked(counts.ahead_asked);
-  stats.set_ahead_used(counts.ahead_used);
   stats.set_queue_us(times.queue_us);
   return event;
 }

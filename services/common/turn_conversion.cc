@@ -1,0 +1,49 @@
+#include "services/common/turn_conversion.h"
+
+namespace tandem {
+
+v1::FinishReason ToProto(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStopToken:
+      return v1::FINISH_REASON_STOP_TOKEN;
+    case FinishReason::kStopString:
+      return v1::FINISH_REASON_STOP_STRING;
+    case FinishReason::kLength:
+      return v1::FINISH_REASON_LENGTH;
+    case FinishReason::kContext:
+      return v1::FINISH_REASON_CONTEXT;
+    case FinishReason::kCancelled:
+      return v1::FINISH_REASON_CANCELLED;
+    case FinishReason::kDeadline:
+      return v1::FINISH_REASON_DEADLINE;
+    case FinishReason::kError:
+      break;
+  }
+  return v1::FINISH_REASON_UNSPECIFIED;
+}
+
+v1::Usage ToProto(const TurnUsage& usage) {
+  v1::Usage result;
+  result.set_prompt_tokens(usage.prompt_tokens);
+  result.set_generated_tokens(usage.generated_tokens);
+  result.set_cached_prompt_tokens(usage.cached_prompt_tokens);
+  return result;
+}
+
+void SetCounts(const SpeculationCounts& counts, v1::SpeculationStats* stats) {
+  stats->set_rounds(counts.rounds);
+  stats->set_drafted_tokens(counts.drafted);
+  stats->set_accepted_tokens(counts.accepted);
+  for (const DraftCounts& position : counts.positions) {
+    if (position.drafted == 0) break;
+    stats->add_drafted_by_position(position.drafted);
+    stats->add_accepted_by_position(position.accepted);
+  }
+  stats->set_lookup_drafted_tokens(counts.lookup.drafted);
+  stats->set_lookup_accepted_tokens(counts.lookup.accepted);
+  stats->set_late_drafts(counts.late);
+  stats->set_ahead_asked(counts.ahead_asked);
+  stats->set_ahead_used(counts.ahead_used);
+}
+
+}  // namespace tandem

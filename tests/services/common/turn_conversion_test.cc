@@ -1,0 +1,56 @@
+#include "services/common/turn_conversion.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace tandem {
+namespace {
+
+using ::testing::ElementsAre;
+
+TEST(TurnConversionTest, EveryFinishReasonHasItsOwn) {
+  EXPECT_EQ(ToProto(FinishReason::kStopToken), v1::FINISH_REASON_STOP_TOKEN);
+  EXPECT_EQ(ToProto(FinishReason::kStopString), v1::FINISH_REASON_STOP_STRING);
+  EXPECT_EQ(ToProto(FinishReason::kLength), v1::FINISH_REASON_LENGTH);
+  EXPECT_EQ(ToProto(FinishReason::kContext), v1::FINISH_REASON_CONTEXT);
+  EXPECT_EQ(ToProto(FinishReason::kCancelled), v1::FINISH_REASON_CANCELLED);
+  EXPECT_EQ(ToProto(FinishReason::kDeadline), v1::FINISH_REASON_DEADLINE);
+  EXPECT_EQ(ToProto(FinishReason::kError), v1::FINISH_REASON_UNSPECIFIED);
+}
+
+TEST(TurnConversionTest, UsageKeepsEveryField) {
+  const v1::Usage usage = ToProto(TurnUsage{
+      .prompt_tokens = 3, .generated_tokens = 5, .cached_prompt_tokens = 2});
+  EXPECT_EQ(usage.prompt_tokens(), 3);
+  EXPECT_EQ(usage.generated_tokens(), 5);
+  EXPECT_EQ(usage.cached_prompt_tokens(), 2);
+}
+
+TEST(TurnConversionTest, CountsKeepEveryFieldAndLeaveTimes) {
+  SpeculationCounts counts = {.rounds = 7,
+                              .drafted = 20,
+                              .accepted = 11,
+                              .lookup = {.drafted = 4, .accepted = 1},
+                              .late = 2,
+                              .ahead_asked = 6,
+                              .ahead_used = 5};
+  counts.positions[0] = {.drafted = 12, .accepted = 9};
+  counts.positions[1] = {.drafted = 8, .accepted = 2};
+  v1::SpeculationStats stats;
+  stats.set_verify_us(99);
+  SetCounts(counts, &stats);
+  EXPECT_EQ(stats.rounds(), 7);
+  EXPECT_EQ(stats.drafted_tokens(), 20);
+  EXPECT_EQ(stats.accepted_tokens(), 11);
+  EXPECT_THAT(stats.drafted_by_position(), ElementsAre(12, 8));
+  EXPECT_THAT(stats.accepted_by_position(), ElementsAre(9, 2));
+  EXPECT_EQ(stats.lookup_drafted_tokens(), 4);
+  EXPECT_EQ(stats.lookup_accepted_tokens(), 1);
+  EXPECT_EQ(stats.late_drafts(), 2);
+  EXPECT_EQ(stats.ahead_asked(), 6);
+  EXPECT_EQ(stats.ahead_used(), 5);
+  EXPECT_EQ(stats.verify_us(), 99);
+}
+
+}  // namespace
+}  // namespace tandem
