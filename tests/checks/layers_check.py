@@ -37,6 +37,9 @@ ALLOWED = {
     # command's own process, as the benchmarks do.
     "tools/tandem/inspect.cc": TEXT + ("engine/kernels", "services/common",
                                        "tools/tandem"),
+    # A model in the command's own process.
+    "tools/tandem/run.cc": ENGINE + ("services/common", "tandem/v1",
+                                     "tools/tandem"),
     "tools/tandem/quantize.cc": TEXT + ("engine/model", "tools/tandem"),
     "tools/tandem/bench_serve.cc": TEXT + ("services/common", "tandem/v1",
                                            "tools/load", "tools/tandem"),

@@ -57,6 +57,24 @@ TEST(TurnReportTest, JsonHasEveryKeyInOrder) {
                           "ahead_asked", "ahead_used", "queue_us"));
 }
 
+TEST(TurnReportTest, InProcessThereIsNoSessionAndNoRpc) {
+  TurnRecord record;
+  record.in_process = true;
+  record.started.set_model_id("m");
+  v1::SpeculationStats& stats = *record.ended.mutable_speculation();
+  stats.set_rounds(2);
+  stats.set_verify_us(8000);
+  stats.set_total_us(10000);
+  const Json json = TurnJson(record);
+  EXPECT_FALSE(json.contains("session_id"));
+  EXPECT_FALSE(json.contains("turn"));
+  EXPECT_EQ(json["model_id"], "m");
+  const std::string text = TurnStats(record);
+  EXPECT_THAT(text, HasSubstr("verify 80% (8 ms), other 20% (2 ms)\n"));
+  EXPECT_THAT(text, HasSubstr("a round: draft 0.00 ms, verify 4.00 ms\n"));
+  EXPECT_THAT(text, Not(HasSubstr("RPC")));
+}
+
 TEST(TurnReportTest, NothingDividesByZero) {
   TurnRecord record;
   EXPECT_EQ(TurnJson(record)["speculation"]["acceptance_rate"], 0);

@@ -109,6 +109,7 @@ int RunCommandLine(int argc, const char* const* argv, const Io& io) {
   app.require_subcommand(1);
   app.fallthrough();  // --coordinator may stand after the subcommand
   AddConnectionFlags(&app, &line.connection);
+  AddRunCommand(&app, &line);
   AddGenerateCommand(&app, &line);
   AddTokenizeCommand(&app, &line);
   AddDetokenizeCommand(&app, &line);

@@ -48,6 +48,7 @@ absl::Status InterruptedError();
 std::string OneLine(const absl::Status& status);
 
 // The subcommands. Each adds itself to `app`; `line` outlives it.
+void AddRunCommand(CLI::App* app, CommandLine* line);
 void AddGenerateCommand(CLI::App* app, CommandLine* line);
 void AddTokenizeCommand(CLI::App* app, CommandLine* line);
 void AddDetokenizeCommand(CLI::App* app, CommandLine* line);

@@ -1,83 +1,49 @@
 // tandem generate: one turn, streamed.
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 
 #include "CLI/App.hpp"
-#include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "tools/tandem/client.h"
 #include "tools/tandem/command_line.h"
-#include "tools/tandem/generation_flags.h"
 #include "tools/tandem/interrupt.h"
-#include "tools/tandem/json_output.h"
-#include "tools/tandem/text_input.h"
+#include "tools/tandem/turn_flags.h"
 #include "tools/tandem/turn_report.h"
 
 namespace tandem::cli {
 namespace {
 
 struct GenerateFlags {
-  TextSource prompt;
-  GenerationFlags generation;
-  bool chat = false;
-  std::optional<std::string> system;
-  bool special = false;
+  TurnFlags turn;
   std::string model_id;
   std::string session_id;
   int64_t timeout_ms = 0;
-  bool json = false;
-  bool stats = false;
 };
 
-void AddMessage(v1::ChatRole role, std::string content, v1::TurnRequest* turn) {
-  v1::ChatMessage* message = turn->mutable_messages()->add_messages();
-  message->set_role(role);
-  message->set_content(std::move(content));
+v1::ChatRole ToProto(ChatRole role) {
+  return role == ChatRole::kSystem ? v1::CHAT_ROLE_SYSTEM : v1::CHAT_ROLE_USER;
 }
 
 absl::StatusOr<v1::TurnRequest> MakeTurn(const GenerateFlags& flags,
                                          const Io& io) {
-  if (flags.generation.logprobs && !flags.json) {
-    return UsageError("--logprobs is printed with --json only: add --json");
-  }
+  TANDEM_ASSIGN_OR_RETURN(TurnInput input, ReadTurn(flags.turn, io));
   v1::TurnRequest turn;
-  TANDEM_ASSIGN_OR_RETURN(*turn.mutable_options(),
-                          ToGenerationOptions(flags.generation));
-  TANDEM_ASSIGN_OR_RETURN(
-      std::string prompt,
-      ReadText(flags.prompt, {.what = "prompt", .file_flag = "--prompt-file"},
-               io));
-  TANDEM_RETURN_IF_ERROR(CheckUtf8(prompt, "prompt"));
-  if (flags.system.has_value()) {
-    TANDEM_RETURN_IF_ERROR(CheckUtf8(*flags.system, "text of --system"));
-    AddMessage(v1::CHAT_ROLE_SYSTEM, *flags.system, &turn);
+  *turn.mutable_options() = std::move(input.options);
+  for (ChatMessage& message : input.messages) {
+    v1::ChatMessage* added = turn.mutable_messages()->add_messages();
+    added->set_role(ToProto(message.role));
+    added->set_content(std::move(message.content));
   }
-  if (flags.chat || flags.system.has_value()) {
-    AddMessage(v1::CHAT_ROLE_USER, std::move(prompt), &turn);
-  } else {
-    turn.set_text(std::move(prompt));
-    turn.set_parse_special(flags.special);
+  if (input.messages.empty()) {
+    turn.set_text(std::move(input.text));
+    turn.set_parse_special(input.parse_special);
   }
   turn.set_model_id(flags.model_id);
   turn.set_session_id(flags.session_id);
   turn.set_timeout_ms(flags.timeout_ms);
   return turn;
-}
-
-void PrintTurn(const GenerateFlags& flags, const TurnRecord& record,
-               const Io& io) {
-  if (flags.json) {
-    PrintJson(TurnJson(record), io.out);
-  } else {
-    // A shell's prompt belongs on a line of its own.
-    const std::string& text = record.tokens.text();
-    if (text.empty() || text.back() != '\n') *io.out << "\n";
-    io.out->flush();
-  }
-  if (flags.stats) *io.err << TurnStats(record);
 }
 
 absl::Status RunGenerate(const GenerateFlags& flags,
@@ -109,20 +75,20 @@ absl::Status RunGenerate(const GenerateFlags& flags,
              .on_tokens =
                  [&record, &flags, &io](const v1::TokensGenerated& tokens) {
                    Append(tokens, &record);
-                   if (!flags.json) *io.out << tokens.text() << std::flush;
+                   if (!flags.turn.json) *io.out << tokens.text() << std::flush;
                  }});
   {
     absl::MutexLock lock(&mutex);
     cancellable = nullptr;
   }
   if (!ended.ok()) {
-    if (!flags.json && !record.tokens.text().empty()) *io.out << "\n";
+    if (!flags.turn.json && !record.tokens.text().empty()) *io.out << "\n";
     return ended.status();
   }
   record.ended = *ended;
   record.tokens.mutable_text()->append(ended->text());
-  if (!flags.json) *io.out << ended->text();
-  PrintTurn(flags, record, io);
+  if (!flags.turn.json) *io.out << ended->text();
+  PrintTurn(flags.turn, record, io);
   return watcher.interrupted() ? InterruptedError() : absl::OkStatus();
 }
 
@@ -134,24 +100,7 @@ void AddGenerateCommand(CLI::App* app, CommandLine* line) {
       "generate",
       "Generates text after a prompt, printed as it comes. Ctrl-C ends the "
       "turn.");
-  command->add_option("prompt", flags->prompt.argument,
-                      "The prompt; \"-\" or absent: standard input, byte for "
-                      "byte");
-  command->add_option("--prompt-file", flags->prompt.file,
-                      "Reads the prompt from a file, byte for byte");
-  CLI::Option* special = command->add_flag(
-      "--special", flags->special,
-      "Names of special tokens in the prompt become these tokens");
-  command
-      ->add_flag("--chat", flags->chat,
-                 "Sends the prompt as a user's message, formatted by the "
-                 "model's chat template")
-      ->excludes(special);
-  command
-      ->add_option("--system", flags->system,
-                   "With --chat, which it implies: the system's message")
-      ->take_last()
-      ->excludes(special);
+  AddTurnFlags(command, &flags->turn);
   command
       ->add_option("--model", flags->model_id,
                    "Id of the model; may be absent where there is one")
@@ -164,12 +113,6 @@ void AddGenerateCommand(CLI::App* app, CommandLine* line) {
       ->add_option("--timeout-ms", flags->timeout_ms,
                    "Ends the turn after this time; 0: never")
       ->take_last();
-  command->add_flag("--json", flags->json,
-                    "Prints one object at the end instead of text");
-  command->add_flag("--stats", flags->stats,
-                    "Prints speed, acceptance and time split to standard "
-                    "error");
-  AddGenerationFlags(command, &flags->generation);
   command->callback([flags, line] {
     line->run = [flags, line](const Io& io) {
       return RunGenerate(*flags, line->connection, io);

@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "engine/base/error_reason.h"
 #include "engine/base/status.h"
 #include "engine/sampling/gen_options.h"
 #include "services/common/options_conversion.h"
@@ -65,21 +66,10 @@ std::string FlagOfField(const std::string& field) {
 }
 
 // The service's own check, in the words of the command line. Token ids are
-// left to the service, which knows the vocabulary.
+// left to who knows the vocabulary.
 absl::Status CheckRanges(const v1::GenerationOptions& options) {
-  const absl::Status status = ValidateGenOptions(
-      FromProto(options), std::numeric_limits<int32_t>::max());
-  if (status.ok()) return status;
-  const std::optional<ErrorDetail> detail = GetErrorDetail(status);
-  if (!detail || detail->violations.empty()) {
-    return UsageError(status.message());
-  }
-  return UsageError(
-      absl::StrJoin(detail->violations, "; ",
-                    [](std::string* out, const FieldViolation& violation) {
-                      absl::StrAppend(out, FlagOfField(violation.field), ": ",
-                                      violation.description);
-                    }));
+  return InFlagTerms(ValidateGenOptions(FromProto(options),
+                                        std::numeric_limits<int32_t>::max()));
 }
 
 void SetSampling(const GenerationFlags& flags, v1::GenerationOptions* options) {
@@ -153,7 +143,7 @@ void AddGenerationFlags(CLI::App* command, GenerationFlags* flags) {
             "Any 64-bit number; default: one is drawn (--stats and --json "
             "show it)");
   AddRepeated(command, "--stop-token", &flags->stop_token_ids,
-              "Token id that ends the turn; may be repeated");
+              "Token id that ends the turn; may be repeated, up to 255 times");
   AddRepeated(command, "--stop", &flags->stop_strings,
               "Text that ends the turn, which is cut before it; may be "
               "repeated");
@@ -170,8 +160,22 @@ void AddGenerationFlags(CLI::App* command, GenerationFlags* flags) {
   AddScalar(command, "--draft-length-max", &flags->draft_length_max,
             "The most that auto drafts: 0 .. 16; default 16");
   AddScalar(command, "--draft-sources", &flags->draft_sources,
-            "Where drafts come from: model (a draft worker), lookup (the "
+            "Where drafts come from: model (a draft model), lookup (the "
             "session's own text) or any; default any");
+}
+
+absl::Status InFlagTerms(const absl::Status& status) {
+  const std::optional<ErrorDetail> detail = GetErrorDetail(status);
+  if (!detail || detail->reason != kReasonInvalidOptions ||
+      detail->violations.empty()) {
+    return status;
+  }
+  return UsageError(
+      absl::StrJoin(detail->violations, "; ",
+                    [](std::string* out, const FieldViolation& violation) {
+                      absl::StrAppend(out, FlagOfField(violation.field), ": ",
+                                      violation.description);
+                    }));
 }
 
 absl::StatusOr<v1::GenerationOptions> ToGenerationOptions(

@@ -43,6 +43,10 @@ void AddGenerationFlags(CLI::App* command, GenerationFlags* flags);
 absl::StatusOr<v1::GenerationOptions> ToGenerationOptions(
     const GenerationFlags& flags);
 
+// The usage error that names the flags in place of the fields that `status`
+// finds wrong; any other status is as it was.
+absl::Status InFlagTerms(const absl::Status& status);
+
 }  // namespace tandem::cli
 
 #endif  // TANDEM_TOOLS_TANDEM_GENERATION_FLAGS_H_

@@ -85,14 +85,17 @@ std::string Drafts(const v1::SpeculationStats& stats) {
 }
 
 // The mean of a round; "" where there was none.
-std::string MeanRound(const v1::SpeculationStats& stats) {
+std::string MeanRound(const TurnRecord& record) {
+  const v1::SpeculationStats& stats = record.ended.speculation();
   if (stats.rounds() == 0) return "";
   const double rounds_ms = 1000.0 * static_cast<double>(stats.rounds());
+  const std::string computing =
+      absl::StrFormat("a round: draft %.2f ms, verify %.2f ms",
+                      static_cast<double>(stats.draft_us()) / rounds_ms,
+                      static_cast<double>(stats.verify_us()) / rounds_ms);
+  if (record.in_process) return absl::StrCat(computing, "\n");
   return absl::StrFormat(
-      "a round: draft %.2f ms, verify %.2f ms, RPC %.2f ms, waiting in workers "
-      "%.2f ms\n",
-      static_cast<double>(stats.draft_us()) / rounds_ms,
-      static_cast<double>(stats.verify_us()) / rounds_ms,
+      "%s, RPC %.2f ms, waiting in workers %.2f ms\n", computing,
       static_cast<double>(stats.rpc_us() - stats.wait_us()) / rounds_ms,
       static_cast<double>(stats.wait_us()) / rounds_ms);
 }
@@ -123,11 +126,13 @@ Json TurnJson(const TurnRecord& record) {
        {{"prompt_tokens", ended.usage().prompt_tokens()},
         {"generated_tokens", ended.usage().generated_tokens()},
         {"cached_prompt_tokens", ended.usage().cached_prompt_tokens()}}},
-      {"speculation", SpeculationJson(ended.speculation())},
-      {"session_id", started.session_id()},
-      {"turn", started.turn()},
-      {"fingerprint", started.fingerprint()},
-      {"model_id", started.model_id()}};
+      {"speculation", SpeculationJson(ended.speculation())}};
+  if (!record.in_process) {
+    json["session_id"] = started.session_id();
+    json["turn"] = started.turn();
+  }
+  json["fingerprint"] = started.fingerprint();
+  json["model_id"] = started.model_id();
   if (record.tokens.logprobs_size() > 0) {
     json["logprobs"] = LogprobsJson(record.tokens);
   }
@@ -163,8 +168,9 @@ std::string TurnStats(const TurnRecord& record) {
                       per_round),
       Drafts(stats), "time: ", Share("draft", stats.draft_us(), total_us), ", ",
       Share("verify", stats.verify_us(), total_us), ", ",
-      Share("RPC", stats.rpc_us(), total_us), ", ",
-      Share("other", other_us, total_us), "\n", MeanRound(stats));
+      record.in_process ? ""
+                        : Share("RPC", stats.rpc_us(), total_us).append(", "),
+      Share("other", other_us, total_us), "\n", MeanRound(record));
 }
 
 }  // namespace tandem::cli

@@ -1,4 +1,4 @@
-// What `tandem generate` tells about a turn: the object of --json and the
+// What `generate` and `run` tell about a turn: the object of --json and the
 // lines of --stats. Pure functions of the turn's events.
 
 #ifndef TANDEM_TOOLS_TANDEM_TURN_REPORT_H_
@@ -17,6 +17,7 @@ struct TurnRecord {
   v1::TurnStarted started;
   v1::TokensGenerated tokens;  // all of them, joined
   v1::TurnEnded ended;         // its text is joined to tokens.text
+  bool in_process = false;     // no session, and no RPC to tell about
 };
 
 // Joins `more` to the record's tokens.
@@ -25,8 +26,8 @@ void Append(const v1::TokensGenerated& more, TurnRecord* record);
 // "stop_token", "length", ...
 std::string FinishReasonName(v1::FinishReason reason);
 
-// token_ids, text, finish_reason, seed, usage, speculation, session_id, turn,
-// fingerprint, model_id; logprobs where they were asked for.
+// token_ids, text, finish_reason, seed, usage, speculation, session_id and turn
+// (not in process), fingerprint, model_id; logprobs where they were asked for.
 Json TurnJson(const TurnRecord& record);
 
 // Lines: speed, prompt, speculation, its drafts, where the time went, the mean

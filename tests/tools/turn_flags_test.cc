@@ -1,0 +1,89 @@
+#include "tools/tandem/turn_flags.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+
+namespace tandem::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Parsed {
+  absl::StatusOr<TurnInput> input;
+  TurnFlags flags;
+};
+
+Parsed Read(std::vector<std::string> arguments,
+            const std::string& typed = "typed") {
+  CLI::App app;
+  TurnFlags flags;
+  AddTurnFlags(&app, &flags);
+  std::reverse(arguments.begin(), arguments.end());
+  app.parse(arguments);
+  std::istringstream in(typed);
+  std::ostringstream out;
+  absl::StatusOr<TurnInput> input =
+      ReadTurn(flags, {.in = &in, .out = &out, .err = &out});
+  return {.input = std::move(input), .flags = flags};
+}
+
+TEST(TurnFlagsTest, APromptIsTextOrAMessage) {
+  const Parsed text = Read({"Once", "--seed", "3", "--special"});
+  ASSERT_TRUE(text.input.ok()) << text.input.status();
+  EXPECT_EQ(text.input->text, "Once");
+  EXPECT_TRUE(text.input->parse_special);
+  EXPECT_TRUE(text.input->messages.empty());
+  EXPECT_EQ(text.input->options.seed(), 3u);
+
+  EXPECT_EQ(Read({}).input->text, "typed");
+  EXPECT_EQ(Read({"-"}).input->text, "typed");
+
+  const Parsed chat = Read({"--chat", "Hi"});
+  ASSERT_EQ(chat.input->messages.size(), 1u);
+  EXPECT_EQ(chat.input->messages[0].role, ChatRole::kUser);
+  EXPECT_EQ(chat.input->messages[0].content, "Hi");
+  EXPECT_EQ(chat.input->text, "");
+
+  const Parsed system = Read({"--system", "Be brief.", "Hi"});
+  ASSERT_EQ(system.input->messages.size(), 2u);
+  EXPECT_EQ(system.input->messages[0].role, ChatRole::kSystem);
+  EXPECT_EQ(system.input->messages[0].content, "Be brief.");
+}
+
+TEST(TurnFlagsTest, WhatIsWrongIsToldBeforeInputIsRead) {
+  const auto error = [](std::vector<std::string> arguments,
+                        const std::string& typed = "") {
+    return std::string(
+        Read(std::move(arguments), typed).input.status().message());
+  };
+  EXPECT_THAT(error({"--logprobs", "1"}), HasSubstr("--json"));
+  EXPECT_THAT(error({"--temperature", "-1"}), HasSubstr("--temperature"));
+  EXPECT_THAT(error({"a", "--prompt-file", "b"}), HasSubstr("not both"));
+  EXPECT_THAT(error({"a", "--system", "\xff"}), HasSubstr("--system"));
+  EXPECT_THAT(error({}, "ab\xff"), HasSubstr("not UTF-8 at byte 2"));
+}
+
+TEST(TurnFlagsTest, PrintsTheLineEndOrTheObject) {
+  TurnRecord record;
+  record.tokens.set_text("one");
+  const auto print = [&record](const TurnFlags& flags) {
+    std::ostringstream out;
+    std::ostringstream err;
+    PrintTurn(flags, record, {.in = nullptr, .out = &out, .err = &err});
+    return out.str() + "|" + err.str();
+  };
+  EXPECT_EQ(print({}), "\n|");
+  EXPECT_THAT(print({.stats = true}), HasSubstr("|tokens: "));
+  EXPECT_THAT(print({.json = true}), HasSubstr("\"text\":\"one\""));
+  record.tokens.set_text("one\n");
+  EXPECT_EQ(print({}), "|");
+}
+
+}  // namespace
+}  // namespace tandem::cli

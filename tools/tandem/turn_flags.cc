@@ -1,0 +1,75 @@
+#include "tools/tandem/turn_flags.h"
+
+#include <utility>
+
+#include "engine/base/status.h"
+#include "tools/tandem/json_output.h"
+
+namespace tandem::cli {
+
+void AddTurnFlags(CLI::App* command, TurnFlags* flags) {
+  command->add_option("prompt", flags->prompt.argument,
+                      "The prompt; \"-\" or absent: standard input, byte for "
+                      "byte");
+  command->add_option("--prompt-file", flags->prompt.file,
+                      "Reads the prompt from a file, byte for byte");
+  CLI::Option* special = command->add_flag(
+      "--special", flags->special,
+      "Names of special tokens in the prompt become these tokens");
+  command
+      ->add_flag("--chat", flags->chat,
+                 "Sends the prompt as a user's message, formatted by the "
+                 "model's chat template")
+      ->excludes(special);
+  command
+      ->add_option("--system", flags->system,
+                   "With --chat, which it implies: the system's message")
+      ->take_last()
+      ->excludes(special);
+  command->add_flag("--json", flags->json,
+                    "Prints one object at the end instead of text");
+  command->add_flag("--stats", flags->stats,
+                    "Prints speed, acceptance and time split to standard "
+                    "error");
+  AddGenerationFlags(command, &flags->generation);
+}
+
+absl::StatusOr<TurnInput> ReadTurn(const TurnFlags& flags, const Io& io) {
+  if (flags.generation.logprobs && !flags.json) {
+    return UsageError("--logprobs is printed with --json only: add --json");
+  }
+  TurnInput input;
+  TANDEM_ASSIGN_OR_RETURN(input.options, ToGenerationOptions(flags.generation));
+  TANDEM_ASSIGN_OR_RETURN(
+      std::string prompt,
+      ReadText(flags.prompt, {.what = "prompt", .file_flag = "--prompt-file"},
+               io));
+  TANDEM_RETURN_IF_ERROR(CheckUtf8(prompt, "prompt"));
+  if (flags.system.has_value()) {
+    TANDEM_RETURN_IF_ERROR(CheckUtf8(*flags.system, "text of --system"));
+    input.messages.push_back(
+        {.role = ChatRole::kSystem, .content = *flags.system});
+  }
+  if (flags.chat || flags.system.has_value()) {
+    input.messages.push_back(
+        {.role = ChatRole::kUser, .content = std::move(prompt)});
+  } else {
+    input.text = std::move(prompt);
+    input.parse_special = flags.special;
+  }
+  return input;
+}
+
+void PrintTurn(const TurnFlags& flags, const TurnRecord& record, const Io& io) {
+  if (flags.json) {
+    PrintJson(TurnJson(record), io.out);
+  } else {
+    // A shell's prompt belongs on a line of its own.
+    const std::string& text = record.tokens.text();
+    if (text.empty() || text.back() != '\n') *io.out << "\n";
+    io.out->flush();
+  }
+  if (flags.stats) *io.err << TurnStats(record);
+}
+
+}  // namespace tandem::cli

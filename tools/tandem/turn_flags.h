@@ -1,0 +1,52 @@
+// What `generate` and `run` share: the flags of a turn, and what was given to
+// them.
+
+#ifndef TANDEM_TOOLS_TANDEM_TURN_FLAGS_H_
+#define TANDEM_TOOLS_TANDEM_TURN_FLAGS_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "CLI/App.hpp"
+#include "absl/status/statusor.h"
+#include "engine/tokenizer/chat_template.h"
+#include "tandem/v1/types.pb.h"
+#include "tools/tandem/command_line.h"
+#include "tools/tandem/generation_flags.h"
+#include "tools/tandem/text_input.h"
+#include "tools/tandem/turn_report.h"
+
+namespace tandem::cli {
+
+struct TurnFlags {
+  TextSource prompt = {};
+  GenerationFlags generation = {};
+  bool chat = false;
+  std::optional<std::string> system = {};
+  bool special = false;
+  bool json = false;
+  bool stats = false;
+};
+
+// `flags` outlives `command`. The prompt is the command's next positional.
+void AddTurnFlags(CLI::App* command, TurnFlags* flags);
+
+struct TurnInput {
+  v1::GenerationOptions options;
+  // The prompt: messages, or where there are none a text.
+  std::vector<ChatMessage> messages = {};
+  std::string text = {};
+  bool parse_special = false;
+};
+
+// Checks the flags, then reads the prompt from where they say.
+absl::StatusOr<TurnInput> ReadTurn(const TurnFlags& flags, const Io& io);
+
+// Prints what --json and --stats ask for; else the end of the line that the
+// turn's text, printed before, leaves open.
+void PrintTurn(const TurnFlags& flags, const TurnRecord& record, const Io& io);
+
+}  // namespace tandem::cli
+
+#endif  // TANDEM_TOOLS_TANDEM_TURN_FLAGS_H_
