@@ -114,13 +114,6 @@ inline constexpr size_t kChatMessagesMax = 1024;
 // takes; fields are "[2].role", or "" for all.
 absl::Status CheckChatMessages(absl::Span<const ChatMessage> messages);
 
-// True for the spelling of a marker: "<|...|>", "[INST]" and the like. A token
-// of such a name is special even where the file says user-defined.
-bool IsChatMarker(absl::string_view piece);
-
-// True for the name of a token that ends a reply, as "<|im_end|>".
-bool IsEndOfReplyName(absl::string_view piece);
-
 // All formats, for tests and messages.
 absl::Span<const ChatFormat> ChatFormats();
 

@@ -10,6 +10,7 @@
 #include "engine/base/hash.h"
 #include "engine/gguf/gguf_error.h"
 #include "engine/tokenizer/bpe_tokenizer.h"
+#include "engine/tokenizer/special_names.h"
 #include "engine/tokenizer/spm_tokenizer.h"
 #include "engine/tokenizer/vocabulary.h"
 

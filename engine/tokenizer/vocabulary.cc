@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/gguf/gguf_error.h"
-#include "engine/tokenizer/chat_template.h"
+#include "engine/tokenizer/special_names.h"
 
 namespace tandem {
 namespace {

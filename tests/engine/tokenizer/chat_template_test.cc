@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/error_reason.h"
+#include "engine/tokenizer/special_names.h"
 #include "tests/engine/tokenizer/bpe_vocabulary.h"
 #include "tests/engine/tokenizer/test_vocabulary.h"
 
@@ -414,17 +415,6 @@ TEST(ChatTemplateTest, ChecksMessages) {
   expect(many, "", "at most 1024 messages, has 1025");
   many.resize(kChatMessagesMax - 1);
   EXPECT_TRUE(CheckChatMessages(many).ok());
-}
-
-TEST(ChatTemplateTest, KnowsMarkersByTheirNames) {
-  for (const char* marker : {"<|a|>", "<｜a｜>", "[INST]", "<end_of_turn>"}) {
-    EXPECT_TRUE(IsChatMarker(marker)) << marker;
-  }
-  for (const char* other : {"", "<||>", "<a>", "|>", "<|a", "<tool_call>"}) {
-    EXPECT_FALSE(IsChatMarker(other)) << other;
-  }
-  EXPECT_TRUE(IsEndOfReplyName("<|eot_id|>"));
-  EXPECT_FALSE(IsEndOfReplyName("<|im_start|>"));
 }
 
 using Ids = std::vector<TokenId>;
