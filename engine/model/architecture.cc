@@ -42,7 +42,9 @@ constexpr Architecture kArchitectures[] = {
         .local_rope_base = 10000,
         .wide_score_layers = 62,  // 27B
     },
-    {.name = "granite", .takes_multipliers = true},
+    {.name = "granite",
+     .takes_multipliers = true,
+     .finetuned_means_rope = true},
     {.name = "llama", .takes_window = true},
     {
         .name = "phi3",

@@ -48,6 +48,10 @@ struct Architecture {
   // Takes embedding_scale, residual_scale, attention.scale and logit_scale.
   bool takes_multipliers = false;
 
+  // rope.scaling.finetuned says whether there is RoPE; elsewhere it says what
+  // training was.
+  bool finetuned_means_rope = false;
+
   // Takes attn_logit_softcapping and final_logit_softcapping; where a file
   // has none: these, 0 for no cap.
   bool takes_soft_caps = false;

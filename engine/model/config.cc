@@ -59,6 +59,11 @@ absl::Status ReadHeads(ConfigReader* reader, ModelConfig* config) {
         absl::StrCat("is ", value_dim, ", must be the length of keys, ",
                      config->head_dim));
   }
+  for (const absl::string_view key :
+       {"attention.key_length_swa", "attention.value_length_swa"}) {
+    TANDEM_RETURN_IF_ERROR(
+        reader->OnlyNumber(key, static_cast<double>(config->head_dim)));
+  }
   const absl::string_view source = reader->Has("attention.key_length")
                                        ? "attention.key_length"
                                        : "attention.head_count";
@@ -196,7 +201,20 @@ absl::Status ReadRope(ConfigReader* reader, const Architecture& architecture,
   TANDEM_ASSIGN_OR_RETURN(
       rope.base, reader->NumberOr("rope.freq_base", kBaseRange, kDefaultBase));
   TANDEM_RETURN_IF_ERROR(ReadRopeScaling(reader, *config, &rope));
-  if (architecture.local_rope_base == 0) return absl::OkStatus();
+  TANDEM_RETURN_IF_ERROR(
+      reader->OnlyNumber("rope.scaling.yarn_ext_factor",
+                         rope.scaling == RopeScaling::kYarn ? 1 : 0));
+  TANDEM_RETURN_IF_ERROR(reader->OnlyNumber("rope.dimension_count_swa",
+                                            static_cast<double>(rope.dims)));
+  if (architecture.finetuned_means_rope) {
+    constexpr absl::string_view kFinetuned = "rope.scaling.finetuned";
+    TANDEM_ASSIGN_OR_RETURN(const bool has_rope,
+                            reader->FlagOr(kFinetuned, /*absent=*/true));
+    if (!has_rope) return reader->Unsupported(kFinetuned);
+  }
+  if (architecture.local_rope_base == 0) {
+    return reader->OnlyNumber("rope.freq_base_swa", rope.base);
+  }
   RopeConfig local = {.pairs = rope.pairs, .dims = rope.dims};
   TANDEM_ASSIGN_OR_RETURN(local.base,
                           reader->NumberOr("rope.freq_base_swa", kBaseRange,
@@ -207,10 +225,18 @@ absl::Status ReadRope(ConfigReader* reader, const Architecture& architecture,
 
 absl::Status ReadWindow(ConfigReader* reader, const Architecture& architecture,
                         ModelConfig* config) {
-  if (!architecture.takes_window) return absl::OkStatus();
-  TANDEM_ASSIGN_OR_RETURN(
-      config->window, reader->SizeOr("attention.sliding_window", kContextMax,
-                                     architecture.window));
+  constexpr absl::string_view kWindow = "attention.sliding_window";
+  if (!architecture.takes_window) {
+    // One that reaches over the whole context hides nothing.
+    TANDEM_ASSIGN_OR_RETURN(const int64_t window,
+                            reader->SizeOr(kWindow, kContextMax, 0));
+    if (window == 0 || window >= config->context_length) {
+      return absl::OkStatus();
+    }
+    return reader->Unsupported(kWindow);
+  }
+  TANDEM_ASSIGN_OR_RETURN(config->window, reader->SizeOr(kWindow, kContextMax,
+                                                         architecture.window));
   TANDEM_ASSIGN_OR_RETURN(
       config->window_period,
       reader->SizeOr("attention.sliding_window_pattern", kLayersMax,
@@ -248,6 +274,8 @@ absl::Status ReadScales(ConfigReader* reader, const Architecture& architecture,
   if (architecture.scales_by_root_width) {
     config->embedding_scale =
         static_cast<float>(std::sqrt(static_cast<double>(config->width)));
+  } else if (!architecture.takes_multipliers) {
+    TANDEM_RETURN_IF_ERROR(reader->OnlyNumber("embedding_scale", 1));
   }
   if (architecture.takes_multipliers) {
     TANDEM_ASSIGN_OR_RETURN(config->embedding_scale,
@@ -321,6 +349,7 @@ absl::StatusOr<ModelConfig> ModelConfig::FromGguf(const GgufFile& file) {
   config.features = architecture->features;
   TANDEM_ASSIGN_OR_RETURN(config.layers,
                           reader.Count("block_count", kLayersMax));
+  reader.SetLayers(config.layers);
   TANDEM_ASSIGN_OR_RETURN(config.width,
                           reader.Count("embedding_length", kWidthMax));
   TANDEM_ASSIGN_OR_RETURN(config.feed_forward_width,

@@ -2,51 +2,34 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
+#include <optional>
+#include <utility>
 #include <variant>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/error_reason.h"
 #include "engine/gguf/gguf_error.h"
+#include "engine/model/neutral_keys.h"
 
 namespace tandem {
 namespace {
 
-// Keys that change nothing.
-constexpr absl::string_view kKeysOfNoEffect[] = {
-    "tensor_data_layout",
-    "expert_used_count",  // says nothing where expert_count is 0
-};
-
-// Keys that change nothing while they are 0.
-constexpr absl::string_view kKeysAllowedAtZero[] = {
-    "expert_count",
-    "attention.sliding_window",
-};
-
-// Keys that change nothing while they are true: granite's files say by it
-// whether there is RoPE, others say what training was.
-constexpr absl::string_view kKeysAllowedWhenTrue[] = {"rope.scaling.finetuned"};
-
-template <size_t kCount>
-bool Contains(const absl::string_view (&keys)[kCount], absl::string_view key) {
-  return std::find(std::begin(keys), std::end(keys), key) != std::end(keys);
-}
-
-// Whether the value is the one that asks for nothing.
-bool IsHarmless(absl::string_view suffix, const GgufEntry& entry) {
-  if (Contains(kKeysOfNoEffect, suffix)) return true;
-  if (Contains(kKeysAllowedWhenTrue, suffix)) {
-    const auto* value = std::get_if<bool>(&entry.value);
-    return value != nullptr && *value;
+// The elements of an array of integers; nothing where it holds others, or
+// negative ones.
+std::optional<std::vector<uint64_t>> SizesOf(const GgufArray& array) {
+  if (array.element_type == GgufValueType::kBool) return std::nullopt;
+  if (const auto* values = std::get_if<std::vector<uint64_t>>(&array.values)) {
+    return *values;
   }
-  if (!Contains(kKeysAllowedAtZero, suffix)) return false;
-  if (const auto* value = std::get_if<uint64_t>(&entry.value)) {
-    return *value == 0;
+  const auto* values = std::get_if<std::vector<int64_t>>(&array.values);
+  if (values == nullptr) return std::nullopt;
+  if (std::any_of(values->begin(), values->end(),
+                  [](int64_t value) { return value < 0; })) {
+    return std::nullopt;
   }
-  const auto* value = std::get_if<int64_t>(&entry.value);
-  return value != nullptr && *value == 0;
+  return std::vector<uint64_t>(values->begin(), values->end());
 }
 
 }  // namespace
@@ -95,10 +78,47 @@ absl::StatusOr<int64_t> ConfigReader::CountOr(absl::string_view suffix,
 absl::StatusOr<int64_t> ConfigReader::SizeOr(absl::string_view suffix,
                                              uint64_t maximum, int64_t absent) {
   if (!Has(suffix)) return absent;
-  TANDEM_ASSIGN_OR_RETURN(const uint64_t value, file_.GetUint(Key(suffix)));
+  TANDEM_ASSIGN_OR_RETURN(const uint64_t value, Integer(suffix));
   if (value <= maximum) return static_cast<int64_t>(value);
   return Malformed(suffix,
                    absl::StrCat("must be at most ", maximum, ", is ", value));
+}
+
+// A number, or one for each layer where all are equal.
+absl::StatusOr<uint64_t> ConfigReader::Integer(absl::string_view suffix) const {
+  const std::string key = Key(suffix);
+  const auto* array = std::get_if<GgufArray>(&file_.FindEntry(key)->value);
+  if (array == nullptr || !layers_.has_value()) return file_.GetUint(key);
+  const std::optional<std::vector<uint64_t>> sizes = SizesOf(*array);
+  if (!sizes.has_value()) {
+    return Malformed(suffix, "must be a number, or one for each layer");
+  }
+  if (sizes->size() != static_cast<uint64_t>(*layers_)) {
+    return Malformed(
+        suffix, absl::StrCat("has ", sizes->size(), " elements for ", *layers_,
+                             " layers"));
+  }
+  if (std::count(sizes->begin(), sizes->end(), sizes->front()) == *layers_) {
+    return sizes->front();
+  }
+  return UnsupportedModel(
+      file_, absl::StrCat("offset ", file_.FindEntry(key)->offset, ": key ",
+                          QuoteForError(key),
+                          ": gives layers that differ, which this build does "
+                          "not compute"));
+}
+
+absl::Status ConfigReader::OnlyNumber(absl::string_view suffix, double number) {
+  if (!Has(suffix) || IsNumber(*file_.FindEntry(Key(suffix)), number)) {
+    return absl::OkStatus();
+  }
+  return Unsupported(suffix);
+}
+
+absl::StatusOr<bool> ConfigReader::FlagOr(absl::string_view suffix,
+                                          bool absent) {
+  if (!Has(suffix)) return absent;
+  return file_.GetBool(Key(suffix));
 }
 
 absl::StatusOr<double> ConfigReader::Number(absl::string_view suffix,
@@ -133,10 +153,11 @@ absl::Status ConfigReader::Malformed(absl::string_view suffix,
 
 absl::Status ConfigReader::Unsupported(absl::string_view suffix) const {
   const std::string key = Key(suffix);
+  const GgufEntry& entry = *file_.FindEntry(key);
   return UnsupportedModel(
-      file_, absl::StrCat("offset ", file_.FindEntry(key)->offset, ": key ",
-                          QuoteForError(key),
-                          ": asks for what this build does not compute"));
+      file_, absl::StrCat("offset ", entry.offset, ": key ", QuoteForError(key),
+                          ": is ", DescribeValue(entry),
+                          ", which asks for what this build does not compute"));
 }
 
 absl::Status ConfigReader::CheckNoUnknownKeys() const {
@@ -144,7 +165,7 @@ absl::Status ConfigReader::CheckNoUnknownKeys() const {
     if (!absl::StartsWith(entry.key, prefix_)) continue;
     const absl::string_view suffix =
         absl::string_view(entry.key).substr(prefix_.size());
-    if (asked_.contains(entry.key) || IsHarmless(suffix, entry)) continue;
+    if (asked_.contains(entry.key) || IsNeutral(suffix, entry)) continue;
     return Unsupported(suffix);
   }
   return absl::OkStatus();

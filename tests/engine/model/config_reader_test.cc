@@ -63,7 +63,7 @@ TEST_F(ConfigReaderTest, WhatNobodyAskedForIsRefused) {
   ConfigReader reader = MakeReader();
   EXPECT_TRUE(reader.Has("known"));
   ExpectError(reader.CheckNoUnknownKeys(), kReasonUnsupportedModel,
-              ": key 'x.new': asks");
+              ": key 'x.new': is 7, which asks for what this build");
   EXPECT_TRUE(reader.Has("new"));
   EXPECT_TRUE(reader.CheckNoUnknownKeys().ok());
 }
@@ -71,7 +71,6 @@ TEST_F(ConfigReaderTest, WhatNobodyAskedForIsRefused) {
 TEST_F(ConfigReaderTest, KeysThatAskForNothingPass) {
   writer_.SetUint32("x.expert_count", 0);
   writer_.SetInt32("x.attention.sliding_window", 0);
-  writer_.SetBool("x.rope.scaling.finetuned", true);
   writer_.SetString("x.tensor_data_layout", "any");
   EXPECT_TRUE(MakeReader().CheckNoUnknownKeys().ok());
   writer_.SetUint32("x.extra.expert_count", 0);
@@ -80,13 +79,52 @@ TEST_F(ConfigReaderTest, KeysThatAskForNothingPass) {
 }
 
 TEST_F(ConfigReaderTest, TheSameKeysWithOtherValuesDoNot) {
-  writer_.SetBool("x.rope.scaling.finetuned", false);
-  ExpectError(MakeReader().CheckNoUnknownKeys(), kReasonUnsupportedModel,
-              "x.rope.scaling.finetuned");
-  writer_ = GgufWriter();
   writer_.SetUint32("x.expert_count", 8);
   ExpectError(MakeReader().CheckNoUnknownKeys(), kReasonUnsupportedModel,
-              "x.expert_count");
+              "key 'x.expert_count': is 8, which asks for");
+}
+
+TEST_F(ConfigReaderTest, ANumberMayStandOnceForEachLayer) {
+  writer_.SetInt32Array("x.equal", {4, 4, 4});
+  writer_.SetInt32Array("x.unlike", {4, 4, 2});
+  writer_.SetInt32Array("x.negative", {-4, -4, -4});
+  writer_.SetInt32Array("x.short", {4, 4});
+  writer_.SetInt32Array("x.none", {});
+  writer_.SetFloat32Array("x.float", {4, 4, 4});
+  ConfigReader reader = MakeReader();
+  // Before the number of layers is known.
+  ExpectError(reader.Count("equal", 9).status(), kReasonMalformedFile,
+              "key 'x.equal': ");
+  reader.SetLayers(3);
+  EXPECT_EQ(*reader.Count("equal", 9), 4);
+  ExpectError(reader.Count("equal", 3).status(), kReasonMalformedFile,
+              "key 'x.equal': must be at most 3, is 4");
+  ExpectError(reader.Count("unlike", 9).status(), kReasonUnsupportedModel,
+              "key 'x.unlike': gives layers that differ");
+  for (const std::string key : {"short", "none"}) {
+    ExpectError(reader.Count(key, 9).status(), kReasonMalformedFile,
+                " elements for 3 layers");
+  }
+  for (const std::string key : {"negative", "float"}) {
+    ExpectError(reader.Count(key, 9).status(), kReasonMalformedFile,
+                "key 'x." + key + "': must be a number, or one for each layer");
+  }
+}
+
+TEST_F(ConfigReaderTest, ReadsFlagsAndWhatMustBeOneNumber) {
+  writer_.SetBool("x.flag", false);
+  writer_.SetFloat32("x.one", 1.0f);
+  writer_.SetUint32("x.two", 2);
+  ConfigReader reader = MakeReader();
+  EXPECT_FALSE(*reader.FlagOr("flag", true));
+  EXPECT_TRUE(*reader.FlagOr("absent", true));
+  ExpectError(reader.FlagOr("two", true).status(), kReasonMalformedFile,
+              "x.two");
+  EXPECT_TRUE(reader.OnlyNumber("one", 1).ok());
+  EXPECT_TRUE(reader.OnlyNumber("two", 2).ok());
+  EXPECT_TRUE(reader.OnlyNumber("absent", 2).ok());
+  ExpectError(reader.OnlyNumber("two", 1), kReasonUnsupportedModel,
+              "key 'x.two': is 2, which asks for");
 }
 
 }  // namespace

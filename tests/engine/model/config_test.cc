@@ -232,9 +232,8 @@ TEST(ConfigTest, RefusesOtherArchitecturesByName) {
 TEST(ConfigTest, RefusesWhatItDoesNotComputeByKey) {
   const std::vector<BadValue> extras = {
       {"llama.rope.scaling.type", std::string("llama3")},
-      {"llama.rope.scaling.finetuned", false},
       {"llama.rope.scaling.yarn_ext_factor", 1.0f},
-      {"llama.rope.freq_base_swa", 10000.0f},
+      {"llama.rope.freq_base_swa", 5000.0f},
       {"llama.expert_count", uint32_t{8}},
       {"llama.expert_count", std::string("8")},
       {"llama.embedding_scale", 12.0f},
@@ -245,11 +244,19 @@ TEST(ConfigTest, RefusesWhatItDoesNotComputeByKey) {
   for (const BadValue& extra : extras) {
     TinyModel model(TinyModelSpec{});
     model.metadata[extra.key] = extra.value;
-    ExpectUnsupported(model, absl::StrCat(": key '", extra.key, "': asks"));
+    ExpectUnsupported(model, absl::StrCat(": key '", extra.key, "': is "));
   }
   TinyModel model({.architecture = "qwen2"});
-  model.metadata["qwen2.attention.sliding_window"] = uint32_t{4096};
-  ExpectUnsupported(model, ": key 'qwen2.attention.sliding_window': asks");
+  model.metadata["qwen2.attention.sliding_window"] = uint32_t{128};
+  ExpectUnsupported(
+      model, ": key 'qwen2.attention.sliding_window': is 128, which asks");
+  // Granite's files say by it whether there is RoPE.
+  model = TinyModel({.architecture = "granite"});
+  model.metadata["granite.rope.scaling.finetuned"] = false;
+  ExpectUnsupported(model, "rope.scaling.finetuned': is false, which asks");
+  model = TinyModel({.architecture = "gemma"});
+  model.metadata["gemma.embedding_scale"] = 1.0f;
+  ExpectUnsupported(model, "key 'gemma.embedding_scale': is 1, which asks");
 }
 
 TEST(ConfigTest, RefusesMixturesOfExpertsByName) {
@@ -434,13 +441,90 @@ TEST(ConfigTest, RopeFactorsAreChecked) {
 TEST(ConfigTest, TakesExtrasThatAskForNothing) {
   TinyModel model(TinyModelSpec{});
   model.metadata["llama.rope.scaling.type"] = std::string("none");
-  model.metadata["llama.rope.scaling.finetuned"] = true;
   model.metadata["llama.expert_count"] = uint32_t{0};
   model.metadata["llama.expert_used_count"] = uint32_t{0};
   model.metadata["llama.attention.sliding_window"] = int32_t{0};
   model.metadata["general.quantization_version"] = uint32_t{2};
   model.metadata["other.rope.scaling.type"] = std::string("yarn");
   EXPECT_TRUE(Read(model).ok()) << Read(model).status();
+}
+
+// A key of the table whose value asks for nothing leaves the config as it is.
+TEST(ConfigTest, NeutralValuesChangeNothing) {
+  const auto hash_of = [](const TinyModel& model) {
+    const absl::StatusOr<ModelConfig> config = Read(model);
+    EXPECT_TRUE(config.ok()) << config.status();
+    Sha256 hash;
+    if (config.ok()) config->AddTo(&hash);
+    return hash.HexDigest();
+  };
+  const std::vector<BadValue> neutral = {
+      {"attention.causal", true},
+      {"rope.scaling.finetuned", false},
+      {"rope.scaling.finetuned", true},
+      {"rope.scaling.attn_factor", 1.0f},
+      {"rope.scaling.yarn_ext_factor", 0.0f},
+      {"rope.scaling.yarn_beta_fast", 32.0f},
+      {"rope.freq_base_swa", 10000.0f},
+      {"rope.dimension_count_swa", uint32_t{16}},
+      {"pooling_type", uint32_t{0}},
+      {"attention.clamp_kqv", 0.0f},
+      {"attention.max_alibi_bias", 0.0f},
+      {"attention.key_length_swa", uint32_t{16}},
+      {"use_parallel_residual", false},
+      {"expert_feed_forward_length", uint32_t{64}},
+      {"logit_scale", 1.0f},
+      {"embedding_scale", 1.0f},
+      {"final_logit_softcapping", 0.0f},
+      // No shorter than the context of 256.
+      {"attention.sliding_window", uint32_t{256}},
+  };
+  const std::string base = hash_of(TinyModel({.architecture = "qwen2"}));
+  for (const BadValue& key : neutral) {
+    TinyModel model({.architecture = "qwen2"});
+    model.metadata[absl::StrCat("qwen2.", key.key)] = key.value;
+    EXPECT_EQ(hash_of(model), base) << key.key;
+  }
+  const std::vector<BadValue> asking = {
+      {"attention.causal", false},
+      {"attention.causal", uint32_t{1}},
+      {"rope.scaling.yarn_ext_factor", 1.0f},
+      {"rope.freq_base_swa", 5000.0f},
+      {"rope.dimension_count_swa", uint32_t{8}},
+      {"pooling_type", uint32_t{1}},
+      {"attention.max_alibi_bias", 8.0f},
+      {"attention.key_length_swa", uint32_t{8}},
+      {"use_parallel_residual", true},
+      {"logit_scale", 0.5f},
+      {"embedding_scale", 2.0f},
+      {"final_logit_softcapping", 30.0f},
+      {"attention.sliding_window", uint32_t{255}},
+  };
+  for (const BadValue& key : asking) {
+    TinyModel model({.architecture = "qwen2"});
+    model.metadata[absl::StrCat("qwen2.", key.key)] = key.value;
+    ExpectUnsupported(model, absl::StrCat("key 'qwen2.", key.key, "': is "));
+  }
+}
+
+TEST(ConfigTest, HeadsMayBeGivenForEachLayer) {
+  const auto read = [](const std::string& key,
+                       const std::vector<int32_t>& values) {
+    TinyModel model(TinyModelSpec{});
+    model.metadata["llama." + key] = values;
+    return Read(model);
+  };
+  const ModelConfig base = *Read(TinyModel(TinyModelSpec{}));
+  EXPECT_EQ(read("attention.head_count", {4, 4})->heads, base.heads);
+  EXPECT_EQ(read("attention.head_count_kv", {2, 2})->kv_heads, base.kv_heads);
+  EXPECT_EQ(read("feed_forward_length", {96, 96})->feed_forward_width,
+            base.feed_forward_width);
+  EXPECT_THAT(
+      std::string(read("attention.head_count_kv", {2, 1}).status().message()),
+      HasSubstr("'llama.attention.head_count_kv': gives layers that differ"));
+  EXPECT_THAT(
+      std::string(read("feed_forward_length", {96}).status().message()),
+      HasSubstr("'llama.feed_forward_length': has 1 elements for 2 layers"));
 }
 
 TEST(ConfigTest, EveryFieldIsHashed) {

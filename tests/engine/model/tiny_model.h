@@ -192,8 +192,8 @@ inline std::vector<uint8_t> EncodeTensor(TensorType type,
 
 class TinyModel {
  public:
-  using Value =
-      std::variant<uint32_t, int32_t, uint64_t, float, bool, std::string>;
+  using Value = std::variant<uint32_t, int32_t, uint64_t, float, bool,
+                             std::string, std::vector<int32_t>>;
 
   explicit TinyModel(const TinyModelSpec& spec) {
     SetMetadata(spec);
@@ -257,6 +257,11 @@ class TinyModel {
   static void Set(const std::string& key, const std::string& value,
                   GgufWriter* out) {
     out->SetString(key, value);
+  }
+
+  static void Set(const std::string& key, const std::vector<int32_t>& values,
+                  GgufWriter* out) {
+    out->SetInt32Array(key, values);
   }
 
   void SetMetadata(const TinyModelSpec& spec) {
