@@ -9,6 +9,7 @@
 #include "engine/base/error_reason.h"
 #include "engine/gguf/gguf_error.h"
 #include "engine/tokenizer/character_class.h"
+#include "engine/tokenizer/nfc.h"
 #include "engine/tokenizer/utf8.h"
 
 namespace tandem {
@@ -244,6 +245,8 @@ void BpeTokenizer::EncodePlain(absl::string_view text, SpacePrefix prefix,
 
 void BpeTokenizer::EncodeWords(absl::string_view text, BpeMerger* merger,
                                std::vector<TokenId>* ids) const {
+  std::string normalized;
+  if (pre_tokenizer_->normalizes()) text = ToNfc(text, &normalized);
   pre_tokenizer_->Split(text, [&](absl::string_view word) {
     while (word.size() > kBpeWordBytesMax) {
       EncodeWord(word.substr(0, kBpeWordBytesMax), merger, ids);

@@ -2,10 +2,11 @@
 // to engine/tokenizer; made by Tokenizer::FromGguf. Immutable, so any thread
 // may call.
 //
-// A text is cut into words (pre_tokenizer.h); each word begins as its bytes,
-// and the neighbours whose merge stands first in the file are merged until none
-// is left (bpe_merger.h). In the file a byte is spelt as one printable
-// character (README.md); here all texts are bytes.
+// A text is brought to NFC where the family does so (nfc.h), and cut into words
+// (pre_tokenizer.h); each word begins as its bytes, and the neighbours whose
+// merge stands first in the file are merged until none is left (bpe_merger.h).
+// In the file a byte is spelt as one printable character (README.md); here all
+// texts are bytes.
 
 #ifndef TANDEM_ENGINE_TOKENIZER_BPE_TOKENIZER_H_
 #define TANDEM_ENGINE_TOKENIZER_BPE_TOKENIZER_H_

@@ -249,26 +249,32 @@ constexpr PreTokenizerStage kDeepSeekCoder[] = {{kNewlineRules},
                                                 {kNumberRules}};
 
 // Name, stages, ignores merges, adds BOS.
+// Published tokenizers of Qwen's families normalise texts (NFC); those of the
+// others here do not.
+constexpr PreTokenizerTraits kLlama3Traits = {.ignores_merges = true,
+                                              .adds_bos = true};
+constexpr PreTokenizerTraits kQwenTraits = {.normalizes = true};
+
 constexpr PreTokenizer kPreTokenizers[] = {
-    {"default", kDefault, false, false},
-    {"gpt-2", kGpt2, false, false},
-    {"phi-2", kGpt2, false, false},
-    {"llama-bpe", kLlama3, true, true},
-    {"llama3", kLlama3, true, true},
-    {"llama-v3", kLlama3, true, true},
-    {"falcon3", kLlama3, true, true},
-    {"dbrx", kLlama3, false, false},
-    {"smaug-bpe", kLlama3, false, false},
-    {"qwen2", kQwen2, false, false},
-    {"deepseek-r1-qwen", kQwen2, false, false},
-    {"smollm", kSmolLm, false, false},
-    {"starcoder", kSmolLm, false, false},
-    {"refact", kSmolLm, false, false},
-    {"deepseek-llm", kDeepSeekLlm, false, false},
-    {"deepseek-coder", kDeepSeekCoder, false, false},
-    {"falcon", kFalcon, false, false},
-    {"tekken", kTekken, true, true},
-    {"gpt-4o", kGpt4o, false, false},
+    {"default", kDefault},
+    {"gpt-2", kGpt2},
+    {"phi-2", kGpt2},
+    {"llama-bpe", kLlama3, kLlama3Traits},
+    {"llama3", kLlama3, kLlama3Traits},
+    {"llama-v3", kLlama3, kLlama3Traits},
+    {"falcon3", kLlama3, kLlama3Traits},
+    {"dbrx", kLlama3},
+    {"smaug-bpe", kLlama3},
+    {"qwen2", kQwen2, kQwenTraits},
+    {"deepseek-r1-qwen", kQwen2, kQwenTraits},
+    {"smollm", kSmolLm},
+    {"starcoder", kSmolLm},
+    {"refact", kSmolLm},
+    {"deepseek-llm", kDeepSeekLlm},
+    {"deepseek-coder", kDeepSeekCoder},
+    {"falcon", kFalcon},
+    {"tekken", kTekken, kLlama3Traits},
+    {"gpt-4o", kGpt4o},
 };
 
 // Matches the rules of one stage in one piece of text. A match is told by its

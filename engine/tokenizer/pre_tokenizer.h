@@ -19,6 +19,13 @@ namespace tandem {
 
 struct PreTokenizerStage;  // in pre_tokenizer.cc
 
+// What else the tokenizers of a family do.
+struct PreTokenizerTraits {
+  bool ignores_merges = false;
+  bool adds_bos = false;
+  bool normalizes = false;
+};
+
 class PreTokenizer {
  public:
   // By the name that a file gives; null where there is none of that name.
@@ -36,23 +43,21 @@ class PreTokenizer {
   static constexpr size_t kLooksMax = 64;
 
   // A word that is a token as a whole is that token, whatever the merges.
-  bool ignores_merges() const { return ignores_merges_; }
+  bool ignores_merges() const { return traits_.ignores_merges; }
   // Where the file does not say whether texts begin with BOS.
-  bool adds_bos() const { return adds_bos_; }
+  bool adds_bos() const { return traits_.adds_bos; }
+  // Texts are brought to NFC first (nfc.h).
+  bool normalizes() const { return traits_.normalizes; }
 
   constexpr PreTokenizer(absl::string_view name,
                          absl::Span<const PreTokenizerStage> stages,
-                         bool ignores_merges, bool adds_bos)
-      : name_(name),
-        stages_(stages),
-        ignores_merges_(ignores_merges),
-        adds_bos_(adds_bos) {}
+                         const PreTokenizerTraits& traits = {})
+      : name_(name), stages_(stages), traits_(traits) {}
 
  private:
   absl::string_view name_;
   absl::Span<const PreTokenizerStage> stages_;
-  bool ignores_merges_;
-  bool adds_bos_;
+  PreTokenizerTraits traits_;
 };
 
 }  // namespace tandem
