@@ -23,11 +23,37 @@ bool IsChatMarker(absl::string_view piece) {
 
 bool IsEndOfReplyName(absl::string_view piece) {
   constexpr absl::string_view kNames[] = {
-      "<|eot_id|>",      "<|eom_id|>",    "<|im_end|>",
-      "<|end|>",         "<end_of_turn>", "<|endoftext|>",
-      "<|end_of_text|>", "<|EOT|>",       "<｜end▁of▁sentence｜>"};
+      // Of a turn.
+      "<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|end|>", "<|return|>",
+      "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>", "<turn|>",
+      "<|tool_response>", "<end_of_utterance>", "<|EOT|>", "<EOT>", "_<EOT>",
+      "[EOT]",
+      // Of a text.
+      "<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[EOS]",
+      "<｜end▁of▁sentence｜>",
+      // Of a file or a gap in one, where models of code write.
+      "<|fim_pad|>", "<fim_pad>", "<fim-pad>", "<|fim_repo|>", "<fim-repo>",
+      "<|repo_name|>", "<reponame>", "<REPO>", "<|file_sep|>"};
   return std::find(std::begin(kNames), std::end(kNames), piece) !=
          std::end(kNames);
+}
+
+bool EndsLessThanReply(absl::string_view piece, HasSpecialName has) {
+  // A vocabulary with both names: `piece` does not end replies there.
+  struct Rule {
+    absl::string_view piece;
+    absl::string_view first;
+    absl::string_view second;
+  };
+  constexpr Rule kRules[] = {
+      {"<|end|>", "<|return|>", "<|call|>"},    // gpt-oss
+      {"<|end|>", "<|calls|>", "<|flush|>"},    // Solar Open
+      {"</s>", "<turn|>", "<|tool_response>"},  // Gemma 4: HTML
+  };
+  return std::any_of(
+      std::begin(kRules), std::end(kRules), [&](const Rule& rule) {
+        return rule.piece == piece && has(rule.first) && has(rule.second);
+      });
 }
 
 }  // namespace tandem

@@ -33,23 +33,51 @@ std::string Describe(const Tokenizer& tokenizer, TokenId id) {
                       TokenKindName(tokenizer.kind(id)), ")");
 }
 
-std::string Describe(std::optional<TokenId> id) {
-  return id.has_value() ? absl::StrCat(*id) : "none";
+absl::string_view Bytes(const Tokenizer& tokenizer, TokenId id) {
+  return tokenizer.TokenText(id, /*skip_special=*/false);
 }
 
+bool IsSpecial(const Tokenizer& tokenizer, TokenId id) {
+  return tokenizer.TokenText(id, /*skip_special=*/true).empty();
+}
+
+// The bytes of a special token are its name as the file spells it, so a token
+// that only one side calls special (for padding, say) is compared as spelt.
 bool SameToken(const Tokenizer& a, const Tokenizer& b, TokenId id) {
-  return a.kind(id) == b.kind(id) &&
-         a.TokenText(id, /*skip_special=*/false) ==
-             b.TokenText(id, /*skip_special=*/false);
+  if (a.kind(id) != b.kind(id)) return false;
+  if (Bytes(a, id) == Bytes(b, id)) return true;
+  return IsSpecial(a, id) != IsSpecial(b, id) && a.piece(id) == b.piece(id);
 }
 
-absl::Status CheckSameSpecial(absl::string_view name,
-                              std::optional<TokenId> draft,
-                              std::optional<TokenId> target) {
-  if (draft == target) return absl::OkStatus();
-  return Unlike(absl::StrCat("the ", name, " token is ", Describe(draft),
-                             " in the draft and ", Describe(target),
-                             " in the target"));
+// True for tokens that fill a vocabulary up to a round size, and others that no
+// text yields: nothing is lost where the other vocabulary has no such id.
+bool IsFiller(const Tokenizer& tokenizer, TokenId id) {
+  const TokenKind kind = tokenizer.kind(id);
+  return kind == TokenKind::kUnused || kind == TokenKind::kControl ||
+         kind == TokenKind::kUnknown || IsSpecial(tokenizer, id) ||
+         tokenizer.piece(id) == absl::StrCat("[PAD", id, "]");
+}
+
+// UNSUPPORTED_MODEL where the file asks for a change of texts that is not made.
+absl::Status CheckNormalizer(const GgufFile& file) {
+  constexpr char kSpacesKey[] = "tokenizer.ggml.remove_extra_whitespaces";
+  constexpr char kCharsmapKey[] = "tokenizer.ggml.precompiled_charsmap";
+  TANDEM_ASSIGN_OR_RETURN(const bool removes_spaces,
+                          file.GetBoolOr(kSpacesKey, /*absent=*/false));
+  const char* key = removes_spaces ? kSpacesKey : nullptr;
+  if (file.FindEntry(kCharsmapKey) != nullptr) {
+    TANDEM_ASSIGN_OR_RETURN(const GgufArray* charsmap,
+                            file.GetArray(kCharsmapKey));
+    if (charsmap->size() > 0) key = kCharsmapKey;
+  }
+  if (key == nullptr) return absl::OkStatus();
+  return MakeError(
+      absl::StatusCode::kInvalidArgument,
+      {.reason = kReasonUnsupportedModel, .violations = {}},
+      absl::StrCat(file.name(), ": offset ", file.FindEntry(key)->offset,
+                   ": key '", key,
+                   "': asks for a normalisation of texts that this build does "
+                   "not make"));
 }
 
 }  // namespace
@@ -61,6 +89,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::FromGguf(
   }
   TANDEM_ASSIGN_OR_RETURN(const absl::string_view model,
                           file.GetString(kModelKey));
+  TANDEM_RETURN_IF_ERROR(CheckNormalizer(file));
   ChatTemplate chat_template;
   if (file.FindEntry(kChatTemplateKey) != nullptr) {
     TANDEM_ASSIGN_OR_RETURN(const absl::string_view source,
@@ -181,23 +210,34 @@ std::string Tokenizer::Decode(absl::Span<const TokenId> ids,
 }
 
 bool Tokenizer::IsEndOfGeneration(TokenId id) const {
-  return std::find(end_tokens_.begin(), end_tokens_.end(), id) !=
-         end_tokens_.end();
+  return std::binary_search(end_tokens_.begin(), end_tokens_.end(), id);
 }
 
 void Tokenizer::FinishTokens() {
-  if (special().eos.has_value()) end_tokens_.push_back(*special().eos);
-  if (special().eot.has_value()) end_tokens_.push_back(*special().eot);
+  const SpecialTokens& named = special();
+  end_tokens_ = named.ends;
+  for (const std::optional<TokenId>& id : {named.eos, named.eot, named.eom}) {
+    if (id.has_value()) end_tokens_.push_back(*id);
+  }
   for (TokenId id = 0; id < vocab_size(); ++id) {
-    const absl::string_view text = TokenText(id, /*skip_special=*/false);
-    const bool is_special = TokenText(id, /*skip_special=*/true).empty();
-    if (text.empty() || !is_special) continue;
-    special_tokens_.Add(text, id);
-    if (IsEndOfReplyName(text) && !IsEndOfGeneration(id)) {
-      end_tokens_.push_back(id);
+    if (!Bytes(*this, id).empty() && IsSpecial(*this, id)) {
+      special_tokens_.Add(Bytes(*this, id), id);
     }
   }
   special_tokens_.Build();
+  const auto has = [this](absl::string_view name) {
+    return special_tokens_.Find(name).has_value();
+  };
+  for (TokenId id = 0; id < vocab_size(); ++id) {
+    const absl::string_view name = Bytes(*this, id);
+    if (IsSpecial(*this, id) && IsEndOfReplyName(name) &&
+        !EndsLessThanReply(name, has)) {
+      end_tokens_.push_back(id);
+    }
+  }
+  std::sort(end_tokens_.begin(), end_tokens_.end());
+  end_tokens_.erase(std::unique(end_tokens_.begin(), end_tokens_.end()),
+                    end_tokens_.end());
   ComputeFingerprint();
 }
 
@@ -208,10 +248,19 @@ void Tokenizer::ComputeFingerprint() {
     hash.AddString(TokenText(id, /*skip_special=*/false));
     hash.AddNumber(static_cast<uint64_t>(kind(id)));
   }
+  const auto add = [&hash](const std::optional<TokenId>& id) {
+    hash.AddNumber(id.has_value() ? static_cast<uint64_t>(*id) + 1 : 0);
+  };
   const SpecialTokens& ids = special();
   for (const std::optional<TokenId>& id :
        {ids.bos, ids.eos, ids.eot, ids.unknown, ids.padding}) {
-    hash.AddNumber(id.has_value() ? static_cast<uint64_t>(*id) + 1 : 0);
+    add(id);
+  }
+  // Files without these keep the fingerprint that they had before these were
+  // known.
+  if (ids.eom.has_value() || !ids.ends.empty()) {
+    add(ids.eom);
+    for (const TokenId id : ids.ends) add(id);
   }
   fingerprint_ = hash.HexDigest();
 }
@@ -224,20 +273,15 @@ absl::Status CheckSameVocabulary(const Tokenizer& draft,
   const TokenId both = std::min(draft.vocab_size(), target.vocab_size());
   TokenId first = 0;
   while (first < both && SameToken(draft, target, first)) ++first;
-  if (first < both || draft.vocab_size() != target.vocab_size()) {
-    return Unlike(absl::StrCat(
-        "the first token that differs is ", first, ": ", Describe(draft, first),
-        " in the draft, ", Describe(target, first), " in the target (",
-        draft.vocab_size(), " and ", target.vocab_size(), " tokens)"));
+  const Tokenizer& larger = draft.vocab_size() > both ? draft : target;
+  if (first == both) {
+    while (first < larger.vocab_size() && IsFiller(larger, first)) ++first;
+    if (first == larger.vocab_size()) return absl::OkStatus();
   }
-  const SpecialTokens& ours = draft.special();
-  const SpecialTokens& theirs = target.special();
-  TANDEM_RETURN_IF_ERROR(CheckSameSpecial("BOS", ours.bos, theirs.bos));
-  TANDEM_RETURN_IF_ERROR(CheckSameSpecial("EOS", ours.eos, theirs.eos));
-  TANDEM_RETURN_IF_ERROR(CheckSameSpecial("EOT", ours.eot, theirs.eot));
-  TANDEM_RETURN_IF_ERROR(
-      CheckSameSpecial("unknown", ours.unknown, theirs.unknown));
-  return CheckSameSpecial("padding", ours.padding, theirs.padding);
+  return Unlike(absl::StrCat(
+      "the first token that differs is ", first, ": ", Describe(draft, first),
+      " in the draft, ", Describe(target, first), " in the target (",
+      draft.vocab_size(), " and ", target.vocab_size(), " tokens)"));
 }
 
 }  // namespace tandem

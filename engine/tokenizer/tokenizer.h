@@ -77,12 +77,12 @@ class Tokenizer {
   virtual absl::string_view piece(TokenId id) const = 0;
   virtual const SpecialTokens& special() const = 0;
 
-  // True for tokens that end a generation unless ignored: EOS, EOT, and special
-  // tokens with the name of one that ends a reply (IsEndOfReplyName).
+  // True for tokens that end a generation unless ignored: those that the file
+  // names as EOS, EOT, EOM or in eos_token_ids, and special tokens with the
+  // name of one that ends a reply (special_names.h).
   bool IsEndOfGeneration(TokenId id) const;
 
-  // SHA-256 of token bytes, types and special ids, in hexadecimal. A draft and
-  // a target pair up only when theirs are equal.
+  // SHA-256 of token bytes, types and special ids, in hexadecimal.
   const std::string& vocabulary_fingerprint() const { return fingerprint_; }
 
  protected:
@@ -114,8 +114,12 @@ class Tokenizer {
   std::vector<TokenId> end_tokens_;  // of a generation
 };
 
-// OK where the vocabularies are equal, else FAILED_PRECONDITION with
-// VOCABULARY_MISMATCH; the message names the first token that differs.
+// OK where a draft with the one vocabulary may draft for a target with the
+// other: all ids below the smaller size have equal bytes and kinds, and the
+// others are fillers, which no text yields (unused, control, "[PAD151650]").
+// Else FAILED_PRECONDITION with VOCABULARY_MISMATCH; the message names the
+// first token that differs. Which ids are BOS, ends or padding does not matter:
+// the target's decide, and a draft's can cost time only.
 absl::Status CheckSameVocabulary(const Tokenizer& draft,
                                  const Tokenizer& target);
 

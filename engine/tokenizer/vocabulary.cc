@@ -1,5 +1,6 @@
 #include "engine/tokenizer/vocabulary.h"
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 
@@ -91,12 +92,39 @@ absl::Status ReadSpecialId(const GgufFile& file, absl::string_view name,
   return absl::OkStatus();
 }
 
+absl::Status ReadEndIds(const GgufFile& file, int vocab_size,
+                        std::vector<TokenId>* ends) {
+  constexpr char kKey[] = "tokenizer.ggml.eos_token_ids";
+  if (file.FindEntry(kKey) == nullptr) return absl::OkStatus();
+  TANDEM_ASSIGN_OR_RETURN(const GgufArray* array, file.GetArray(kKey));
+  const std::optional<std::vector<int64_t>> ids = Integers(*array);
+  if (!ids.has_value()) {
+    return file.MalformedEntry(kKey, "must be an array of integers");
+  }
+  if (ids->size() > kEndIdsMax) {
+    return file.MalformedEntry(
+        kKey, absl::StrCat("has ", ids->size(), " elements; at most ",
+                           kEndIdsMax, " are allowed"));
+  }
+  for (const int64_t id : *ids) {
+    if (id < 0 || id >= vocab_size) {
+      return file.MalformedEntry(
+          kKey, absl::StrCat("has the id ", id, ", but there are ", vocab_size,
+                             " tokens"));
+    }
+    ends->push_back(static_cast<TokenId>(id));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 bool Vocabulary::IsSpecial(TokenId id) const {
   return kinds[id] == TokenKind::kControl || kinds[id] == TokenKind::kUnknown ||
          special.bos == id || special.eos == id || special.eot == id ||
-         special.padding == id ||
+         special.eom == id || special.padding == id ||
+         std::find(special.ends.begin(), special.ends.end(), id) !=
+             special.ends.end() ||
          (kinds[id] == TokenKind::kUserDefined && IsChatMarker(pieces[id]));
 }
 
@@ -139,14 +167,13 @@ absl::StatusOr<Vocabulary> ReadVocabulary(const GgufFile& file) {
   TANDEM_RETURN_IF_ERROR(ReadKinds(file, &vocabulary));
   SpecialTokens& special = vocabulary.special;
   const std::pair<absl::string_view, std::optional<TokenId>*> ids[] = {
-      {"bos", &special.bos},
-      {"eos", &special.eos},
-      {"eot", &special.eot},
-      {"unknown", &special.unknown},
-      {"padding", &special.padding}};
+      {"bos", &special.bos},         {"eos", &special.eos},
+      {"eot", &special.eot},         {"eom", &special.eom},
+      {"unknown", &special.unknown}, {"padding", &special.padding}};
   for (const auto& [name, id] : ids) {
     TANDEM_RETURN_IF_ERROR(ReadSpecialId(file, name, vocabulary.size(), id));
   }
+  TANDEM_RETURN_IF_ERROR(ReadEndIds(file, vocabulary.size(), &special.ends));
   return vocabulary;
 }
 

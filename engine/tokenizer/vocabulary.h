@@ -31,12 +31,17 @@ struct SpecialTokens {
   std::optional<TokenId> bos;
   std::optional<TokenId> eos;
   std::optional<TokenId> eot;  // end of turn
+  std::optional<TokenId> eom;  // end of message: a tool is called
   std::optional<TokenId> unknown;
   std::optional<TokenId> padding;
+  // More that end a text (eos_token_ids); at most kEndIdsMax.
+  std::vector<TokenId> ends;
 };
 
 inline constexpr char kTokensKey[] = "tokenizer.ggml.tokens";
 inline constexpr char kTokenTypeKey[] = "tokenizer.ggml.token_type";
+// Known files name up to three.
+inline constexpr size_t kEndIdsMax = 64;
 
 // Real pieces have under 200 bytes.
 inline constexpr size_t kPieceBytesMax = 65535;
@@ -48,16 +53,16 @@ struct Vocabulary {
 
   int size() const { return static_cast<int>(pieces.size()); }
   // True for tokens that never come from text: control and unknown ones, those
-  // that the file names as BOS, EOS, EOT or padding, and user-defined ones that
-  // are spelt like the marker of a chat template.
+  // that the file names as BOS, EOS, EOT, EOM or padding, and user-defined ones
+  // that are spelt like the marker of a chat template.
   bool IsSpecial(TokenId id) const;
 };
 
 // "normal", "control", ...
 absl::string_view TokenKindName(TokenKind kind);
 
-// Reads tokens, token_type (all normal where absent) and the *_token_id
-// entries. Errors: INVALID_ARGUMENT with MALFORMED_FILE.
+// Reads tokens, token_type (all normal where absent), the *_token_id entries
+// and eos_token_ids. Errors: INVALID_ARGUMENT with MALFORMED_FILE.
 absl::StatusOr<Vocabulary> ReadVocabulary(const GgufFile& file);
 
 // MALFORMED_FILE: two tokens that must differ are spelt alike.

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -128,29 +129,131 @@ TEST(TokenizerTest, DecodesWithAndWithoutSpecialTokens) {
   EXPECT_EQ(tokenizer->TokenText(hello, true), " hello");
 }
 
-TEST(TokenizerTest, EndOfGenerationIsEosAndEot) {
-  TestVocabulary vocabulary = TestVocabulary::WithSpecials();
-  vocabulary.Add("<eot>", TokenKind::kControl);
-  vocabulary.Add("a");
-  GgufWriter writer = vocabulary.Writer();
-  writer.SetUint32("tokenizer.ggml.eot_token_id", 3);
-  const auto tokenizer = MakeTokenizer(writer);
-  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
-  const std::vector<bool> expected = {false, false, true, true, false};
-  for (TokenId id = 0; id < 5; ++id) {
-    EXPECT_EQ((*tokenizer)->IsEndOfGeneration(id), expected[id]) << id;
+// The ids that end a generation.
+std::vector<TokenId> EndsOf(const Tokenizer& tokenizer) {
+  std::vector<TokenId> ends;
+  for (TokenId id = 0; id < tokenizer.vocab_size(); ++id) {
+    if (tokenizer.IsEndOfGeneration(id)) ends.push_back(id);
   }
+  return ends;
 }
 
-TEST(TokenizerTest, EndOfGenerationIsAlsoTheEndOfAReply) {
+TEST(TokenizerTest, EndsAreThoseThatTheFileNames) {
   TestVocabulary vocabulary = TestVocabulary::WithSpecials();
-  vocabulary.Add("<end_of_turn>", TokenKind::kControl);
-  vocabulary.Add("<|eot_id|>", TokenKind::kUserDefined);
-  vocabulary.Add("<|im_end|>");  // a text like any other
-  const auto tokenizer = MakeTokenizer(vocabulary);
-  const std::vector<bool> expected = {false, false, true, true, true, false};
-  for (TokenId id = 0; id < 6; ++id) {
-    EXPECT_EQ(tokenizer->IsEndOfGeneration(id), expected[id]) << id;
+  for (const char* piece : {"a", "<eot>", "<eom>", "<more>", "b"}) {
+    vocabulary.Add(piece);
+  }
+  GgufWriter writer = vocabulary.Writer();
+  writer.SetUint32("tokenizer.ggml.eos_token_id", 3);
+  writer.SetUint32("tokenizer.ggml.eot_token_id", 4);
+  writer.SetUint32("tokenizer.ggml.eom_token_id", 5);
+  writer.SetInt32Array("tokenizer.ggml.eos_token_ids", {3, 6});
+  const auto tokenizer = MakeTokenizer(writer);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  // </s> by its name.
+  EXPECT_EQ(EndsOf(**tokenizer), (std::vector<TokenId>{2, 3, 4, 5, 6}));
+}
+
+// A file whose EOS is another token.
+TEST(TokenizerTest, EndsAreSpecialTokensOfKnownNames) {
+  BpeVocabulary vocabulary = BpeVocabulary::WithBytes();
+  const TokenId eos = vocabulary.Add("<stop>", TokenKind::kControl);
+  std::vector<TokenId> ends = {eos};
+  for (const char* name : {"<end_of_utterance>", "<|return|>", "</s>",
+                           "<end_of_turn>", "[EOS]", "_<EOT>"}) {
+    ends.push_back(vocabulary.Add(name, TokenKind::kControl));
+  }
+  ends.push_back(vocabulary.Add("<|eot_id|>", TokenKind::kUserDefined));
+  vocabulary.Add("<|im_end|>");                      // an ordinary text
+  vocabulary.Add("<EOT>", TokenKind::kUserDefined);  // no marker's spelling
+  vocabulary.Add("<|start|>", TokenKind::kControl);
+  GgufWriter writer = vocabulary.Writer();
+  writer.SetUint32("tokenizer.ggml.eos_token_id", static_cast<uint32_t>(eos));
+  EXPECT_EQ(EndsOf(**MakeTokenizer(writer)), ends);
+}
+
+TEST(TokenizerTest, OrdinaryTextIsNoEnd) {
+  BpeVocabulary vocabulary = BpeVocabulary::WithBytes();
+  for (const char* name : {"</s>", "<|endoftext|>", "<end_of_turn>"}) {
+    vocabulary.Add(name);
+  }
+  EXPECT_EQ(EndsOf(**MakeTokenizer(vocabulary.Writer())),
+            std::vector<TokenId>());
+}
+
+// In gpt-oss a message ends with <|end|> and the reply with another token.
+TEST(TokenizerTest, TheEndOfAMessageIsNotThatOfAReply) {
+  BpeVocabulary vocabulary = BpeVocabulary::WithBytes();
+  const TokenId returns = vocabulary.Add("<|return|>", TokenKind::kControl);
+  const TokenId end = vocabulary.Add("<|end|>", TokenKind::kControl);
+  EXPECT_EQ(EndsOf(**MakeTokenizer(vocabulary.Writer())),
+            (std::vector<TokenId>{returns, end}));
+  const TokenId call = vocabulary.Add("<|call|>", TokenKind::kControl);
+  EXPECT_EQ(EndsOf(**MakeTokenizer(vocabulary.Writer())),
+            (std::vector<TokenId>{returns, call}));
+  // Unless the file itself names it.
+  GgufWriter writer = vocabulary.Writer();
+  writer.SetUint32("tokenizer.ggml.eot_token_id", static_cast<uint32_t>(end));
+  EXPECT_EQ(EndsOf(**MakeTokenizer(writer)),
+            (std::vector<TokenId>{returns, end, call}));
+}
+
+// As Qwen2's tokenizer: without NFC "e" and U+0301 are two tokens.
+TEST(TokenizerTest, QwensVocabulariesNormalizeTexts) {
+  BpeVocabulary vocabulary = BpeVocabulary::WithBytes();
+  const TokenId composed = vocabulary.Merge("\xc3", "\xa9");
+  const TokenId accent = vocabulary.Merge("\xcc", "\x81");
+  const TokenId marked = vocabulary.Add("e\u0301", TokenKind::kUserDefined);
+  vocabulary.Add("<|im_end|>", TokenKind::kControl);
+  using Ids = std::vector<TokenId>;
+  for (const char* pre : {"qwen2", "deepseek-r1-qwen"}) {
+    vocabulary.pre = pre;
+    const auto tokenizer = MakeTokenizer(vocabulary.Writer());
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+    // User-defined tokens are found before.
+    EXPECT_EQ((*tokenizer)->Encode("e\u0301", false), Ids{marked});
+    const std::string text = "xe\u0323\u0301 a\u00e9";
+    EXPECT_EQ((*tokenizer)->Decode((*tokenizer)->Encode(text, false), true),
+              "x\u1eb9\u0301 a\u00e9");
+    EXPECT_EQ((*tokenizer)->Encode("\u0301\u00e9", false),
+              (Ids{accent, composed}));
+    // What is apart does not compose: nor over special tokens.
+    EXPECT_EQ(
+        (*tokenizer)->Encode("e<|im_end|>\u0301", {.parse_special = true}),
+        (Ids{'e', marked + 1, accent}));
+    EXPECT_EQ((*tokenizer)->Encode("e\xff\u0301", false),
+              (Ids{'e', 0xff, accent}));
+  }
+  vocabulary.pieces.pop_back();
+  vocabulary.types.pop_back();
+  vocabulary.pieces.back() = "<other>";
+  vocabulary.pre = "qwen2";
+  EXPECT_EQ((*MakeTokenizer(vocabulary.Writer()))->Encode("e\u0301", false),
+            Ids{composed});
+  vocabulary.pre = "llama-bpe";
+  EXPECT_EQ((*MakeTokenizer(vocabulary.Writer()))->Encode("e\u0301", false),
+            (Ids{'e', accent}));
+}
+
+TEST(TokenizerTest, RefusesANormalizationThatIsNotMade) {
+  const auto refusal = [](bool removes_spaces,
+                          const std::vector<int32_t>& charsmap) {
+    GgufWriter writer = TestVocabulary::WithBytes().Writer();
+    writer.SetBool("tokenizer.ggml.remove_extra_whitespaces", removes_spaces);
+    writer.SetInt32Array("tokenizer.ggml.precompiled_charsmap", charsmap);
+    return MakeTokenizer(writer).status();
+  };
+  EXPECT_TRUE(refusal(false, {}).ok()) << refusal(false, {});
+  const std::pair<absl::Status, std::string> asking[] = {
+      {refusal(true, {}),
+       "key 'tokenizer.ggml.remove_extra_whitespaces': asks for"},
+      {refusal(false, {1, 2}),
+       "key 'tokenizer.ggml.precompiled_charsmap': asks for"}};
+  for (const auto& [status, named] : asking) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    ASSERT_TRUE(GetErrorDetail(status).has_value());
+    EXPECT_EQ(GetErrorDetail(status)->reason, kReasonUnsupportedModel);
+    EXPECT_TRUE(absl::StrContains(status.message(), named)) << status;
   }
 }
 
@@ -208,24 +311,52 @@ TEST(TokenizerTest, NamesTheFirstTokenThatDiffers) {
                  "tokens)");
   ExpectMismatch(*target, *MakeTokenizer(longer),
                  "5: missing in the draft, 'e' (normal) in the target");
+  longer.types[5] = static_cast<int32_t>(TokenKind::kByte);
+  longer.pieces[5] = "<0x41>";
+  ExpectMismatch(*target, *MakeTokenizer(longer),
+                 "5: missing in the draft, '<0x41>' (byte) in the target");
 }
 
-TEST(TokenizerTest, NamesTheSpecialTokenThatDiffers) {
+void ExpectPair(const Tokenizer& a, const Tokenizer& b) {
+  EXPECT_NE(a.vocabulary_fingerprint(), b.vocabulary_fingerprint());
+  EXPECT_TRUE(CheckSameVocabulary(a, b).ok()) << CheckSameVocabulary(a, b);
+  EXPECT_TRUE(CheckSameVocabulary(b, a).ok()) << CheckSameVocabulary(b, a);
+}
+
+// As those of Qwen2.5 0.5B and 7B: 151,936 and 152,064 tokens.
+TEST(TokenizerTest, PairsMayDifferByFillers) {
   TestVocabulary base = TestVocabulary::WithSpecials();
   base.Add("a");
   const auto target = MakeTokenizer(base);
-  const auto with_id = [&base](const std::string& name) {
+  TestVocabulary longer = base;
+  longer.Add("[PAD4]", TokenKind::kUnused);
+  longer.Add("[PAD5]", TokenKind::kUserDefined);
+  longer.Add("<|tool|>", TokenKind::kControl);
+  longer.Add("<|mark|>", TokenKind::kUserDefined);
+  ExpectPair(*MakeTokenizer(longer), *target);
+  // The name of a filler is that of its own id.
+  TestVocabulary other = base;
+  other.Add("[PAD5]", TokenKind::kUserDefined);
+  ExpectMismatch(*MakeTokenizer(other), *target,
+                 "4: '[PAD5]' (user-defined) in the draft, missing");
+  // One real token behind them.
+  longer.Add("b");
+  ExpectMismatch(*MakeTokenizer(longer), *target,
+                 "8: 'b' (normal) in the draft, missing in the target");
+}
+
+// They decide nothing that a drafter could change.
+TEST(TokenizerTest, PairsMayNameOtherSpecialTokens) {
+  BpeVocabulary base = BpeVocabulary::WithBytes();
+  const TokenId space = base.Add(SpellBytes(" a"));
+  const auto target = MakeTokenizer(base.Writer());
+  for (const std::string name :
+       {"bos", "eos", "eot", "eom", "unknown", "padding"}) {
     GgufWriter writer = base.Writer();
-    writer.SetUint32("tokenizer.ggml." + name + "_token_id", 3);
-    return std::move(MakeTokenizer(writer).value());
-  };
-  ExpectMismatch(*with_id("bos"), *target, "the BOS token is 3 in the draft");
-  ExpectMismatch(*with_id("eos"), *target, "the EOS token is 3 in the draft");
-  ExpectMismatch(*with_id("eot"), *target,
-                 "the EOT token is 3 in the draft and none in the target");
-  ExpectMismatch(*with_id("unknown"), *target, "the unknown token is 3");
-  ExpectMismatch(*target, *with_id("padding"),
-                 "the padding token is none in the draft and 3 in the target");
+    writer.SetUint32("tokenizer.ggml." + name + "_token_id",
+                     static_cast<uint32_t>(space));
+    ExpectPair(**MakeTokenizer(writer), **target);
+  }
 }
 
 TEST(TokenizerDeathTest, StopsOnIdsOutOfRange) {

@@ -36,24 +36,31 @@ TEST(VocabularyTest, ReadsPiecesKindsAndIds) {
   test.Add("a", TokenKind::kUserDefined);
   test.Add("b", TokenKind::kUnused);
   test.Add("pad");
+  test.Add("eom");
+  test.Add("end");
   GgufWriter writer = test.Writer();
   writer.SetUint32("tokenizer.ggml.bos_token_id", 1);
   writer.SetInt32("tokenizer.ggml.eos_token_id", 2);
   writer.SetUint64("tokenizer.ggml.eot_token_id", 3);
+  writer.SetUint32("tokenizer.ggml.eom_token_id", 6);
+  writer.SetInt32Array("tokenizer.ggml.eos_token_ids", {2, 7});
   writer.SetUint32("tokenizer.ggml.unknown_token_id", 0);
   writer.SetUint32("tokenizer.ggml.padding_token_id", 5);
   const auto vocabulary = Read(writer);
   ASSERT_TRUE(vocabulary.ok()) << vocabulary.status();
-  EXPECT_EQ(vocabulary->size(), 6);
+  EXPECT_EQ(vocabulary->size(), 8);
   EXPECT_EQ(vocabulary->pieces[3], "a");
   EXPECT_EQ(vocabulary->kinds[3], TokenKind::kUserDefined);
   EXPECT_EQ(vocabulary->special.bos, 1);
   EXPECT_EQ(vocabulary->special.eos, 2);
   EXPECT_EQ(vocabulary->special.eot, 3);
+  EXPECT_EQ(vocabulary->special.eom, 6);
+  EXPECT_EQ(vocabulary->special.ends, (std::vector<TokenId>{2, 7}));
   EXPECT_EQ(vocabulary->special.unknown, 0);
   EXPECT_EQ(vocabulary->special.padding, 5);
-  const std::vector<bool> special = {true, true, true, true, false, true};
-  for (TokenId id = 0; id < 6; ++id) {
+  const std::vector<bool> special = {true,  true, true, true,
+                                     false, true, true, true};
+  for (TokenId id = 0; id < 8; ++id) {
     EXPECT_EQ(vocabulary->IsSpecial(id), special[id]) << id;
   }
 }
@@ -128,7 +135,7 @@ TEST(VocabularyTest, RefusesBadTypes) {
 
 TEST(VocabularyTest, RefusesBadIds) {
   for (const absl::string_view name :
-       {"bos", "eos", "eot", "unknown", "padding"}) {
+       {"bos", "eos", "eot", "eom", "unknown", "padding"}) {
     const std::string key = absl::StrCat(name, "_token_id");
     const std::string full = absl::StrCat("tokenizer.ggml.", key);
     for (const uint32_t id : {3u, UINT32_MAX}) {
@@ -144,6 +151,29 @@ TEST(VocabularyTest, RefusesBadIds) {
     text.SetString(full, "1");
     ExpectMalformed(text, key, "has type string, must be an integer");
   }
+}
+
+TEST(VocabularyTest, RefusesBadEndIds) {
+  static constexpr char kKey[] = "tokenizer.ggml.eos_token_ids";
+  const auto with_ids = [](const std::vector<int32_t>& ids) {
+    GgufWriter writer = TestVocabulary::WithSpecials().Writer();
+    writer.SetInt32Array(kKey, ids);
+    return writer;
+  };
+  EXPECT_TRUE(Read(with_ids({})).ok());
+  for (const int32_t id : {-1, 3, INT32_MAX}) {
+    ExpectMalformed(
+        with_ids({1, id}), "eos_token_ids",
+        absl::StrCat("has the id ", id, ", but there are 3 tokens"));
+  }
+  ExpectMalformed(with_ids(std::vector<int32_t>(kEndIdsMax + 1, 2)),
+                  "eos_token_ids", "has 65 elements; at most 64 are allowed");
+  GgufWriter scalar = TestVocabulary::WithSpecials().Writer();
+  scalar.SetUint32(kKey, 2);
+  ExpectMalformed(scalar, "eos_token_ids", "has type uint32, must be an array");
+  GgufWriter numbers = TestVocabulary::WithSpecials().Writer();
+  numbers.SetFloat32Array(kKey, {2});
+  ExpectMalformed(numbers, "eos_token_ids", "must be an array of integers");
 }
 
 TEST(VocabularyTest, NamesKinds) {
