@@ -8,6 +8,7 @@
 #include "absl/memory/memory.h"
 #include "engine/base/check.h"
 #include "engine/base/error_reason.h"
+#include "engine/sampling/draft_options.h"
 
 namespace tandem {
 namespace {
@@ -218,12 +219,12 @@ absl::Status InferenceSession::StartTurn(absl::Span<const TokenId> prompt,
   std::unique_ptr<SequenceDecoder> draft_decoder;
   if (engines.draft != nullptr) {
     spec.draft_context_max = engines.draft->info().context_max;
-    GenOptions draft_options = spec.options;
-    draft_options.logprobs.reset();  // nobody reads them of a draft
-    // A drafter that can not be had (too long a prompt, no free pages) costs
-    // speed only.
-    absl::StatusOr<std::unique_ptr<SequenceDecoder>> opened =
-        OpenDecoder(engines.draft, spec, std::move(draft_options));
+    // A drafter that can not be had (too long a prompt, an id that it lacks, no
+    // free pages) costs speed only.
+    absl::StatusOr<std::unique_ptr<SequenceDecoder>> opened = OpenDecoder(
+        engines.draft, spec,
+        OptionsForDrafter(spec.options,
+                          engines.draft->tokenizer().vocab_size()));
     if (opened.ok()) draft_decoder = *std::move(opened);
   }
 
@@ -306,7 +307,7 @@ void InferenceSession::RunPropose(const ProposeAction& propose) {
                .interrupted = &interrupted_},
               propose, &us);
   figures_.times.draft_us += std::llround(us);
-  if (!result.ok()) {
+  if (!result.ok()) {  // an id that it lacks was committed, for one
     draft_decoder_.reset();
     Take(turn_->OnDrafterLost());
     return;

@@ -15,6 +15,7 @@ WorkerChoice ToChoice(const WorkerInfo& worker, Position cached) {
           .fingerprint = worker.fingerprint,
           .vocabulary_fingerprint = worker.vocabulary_fingerprint,
           .context_max = worker.context_max,
+          .vocab_size = worker.vocab_size,
           .cached = cached};
 }
 
@@ -84,7 +85,8 @@ std::optional<WorkerChoice> Router::PickDrafter(const DrafterQuery& query) {
   Search search{.workers = table->DraftersOf(query.vocabulary_fingerprint),
                 .need = query.need,
                 .fits = [&query](const WorkerInfo& worker) {
-                  return worker.context_max > query.context_min;
+                  return worker.context_max > query.context_min &&
+                         worker.vocab_size >= query.vocab_size_min;
                 }};
   if (search.workers.empty()) return std::nullopt;
   search.holders =

@@ -66,6 +66,36 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> TokenizerCache::Fetch(
   return tokenizers_.emplace(KeyOf(source), std::move(tokenizer)).first->second;
 }
 
+absl::StatusOr<std::shared_ptr<const Tokenizer>>
+TokenizerCache::FetchVocabulary(const TokenizerSource& source,
+                                grpc::ClientContext* context) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    // Keys begin with the vocabulary.
+    const auto found = tokenizers_.lower_bound(source.vocabulary_fingerprint);
+    if (found != tokenizers_.end() && found->second->vocabulary_fingerprint() ==
+                                          source.vocabulary_fingerprint) {
+      return found->second;
+    }
+  }
+  return Fetch(source, context);
+}
+
+absl::Status TokenizerCache::CheckPair(const Tokenizer& draft,
+                                       const Tokenizer& target) {
+  const std::pair<std::string, std::string> key(
+      draft.vocabulary_fingerprint(), target.vocabulary_fingerprint());
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = pairs_.find(key);
+    if (found != pairs_.end()) return found->second;
+  }
+  absl::Status status = CheckSameVocabulary(draft, target);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (pairs_.size() >= kPairsMax) pairs_.clear();
+  return pairs_.emplace(key, std::move(status)).first->second;
+}
+
 std::shared_ptr<const Tokenizer> TokenizerCache::Find(
     const TokenizerSource& source) const {
   const std::lock_guard<std::mutex> lock(mutex_);

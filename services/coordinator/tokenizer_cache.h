@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "engine/base/status.h"
 #include "engine/tokenizer/tokenizer.h"
@@ -33,6 +34,9 @@ struct TokenizerSource {
 
 class TokenizerCache {
  public:
+  // Pairs of vocabularies that are remembered; all are forgotten then.
+  static constexpr size_t kPairsMax = 4096;
+
   // The tokenizer with the source's fingerprints, from the cache or
   // from the worker. FAILED_PRECONDITION with VOCABULARY_MISMATCH where the
   // worker's file has another fingerprint than the worker told. `context`: the
@@ -40,8 +44,17 @@ class TokenizerCache {
   absl::StatusOr<std::shared_ptr<const Tokenizer>> Fetch(
       const TokenizerSource& source, grpc::ClientContext* context);
 
+  // Any tokenizer of the source's vocabulary: for a drafter, whose texts nobody
+  // encodes.
+  absl::StatusOr<std::shared_ptr<const Tokenizer>> FetchVocabulary(
+      const TokenizerSource& source, grpc::ClientContext* context);
+
   // Null where none was fetched.
   std::shared_ptr<const Tokenizer> Find(const TokenizerSource& source) const;
+
+  // CheckSameVocabulary, looked at once for each pair of fingerprints (some
+  // milliseconds where vocabularies are large).
+  absl::Status CheckPair(const Tokenizer& draft, const Tokenizer& target);
 
  private:
   mutable std::mutex mutex_;
@@ -49,6 +62,8 @@ class TokenizerCache {
   // worker of the lists has had; one that nobody uses goes when another
   // comes.
   std::map<std::string, std::shared_ptr<const Tokenizer>> tokenizers_;
+  // By the fingerprints of draft and target; guarded by mutex_.
+  std::map<std::pair<std::string, std::string>, absl::Status> pairs_;
 };
 
 }  // namespace tandem

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/error_reason.h"
+#include "engine/sampling/draft_options.h"
 #include "services/coordinator/turn_observer.h"
 
 namespace tandem {
@@ -98,15 +99,18 @@ void TurnRunner::OpenLane(const WorkerChoice& worker, bool is_target,
   lane->name = worker.name;
   lane->fingerprint = worker.fingerprint;
   lane->context_max = worker.context_max;
-  OpenRequest open{.tag = lane->tag,
-                   .model_id = worker.model_id,
-                   .fingerprint = is_target ? fingerprint_ : "",
-                   .tokens = turn_->session_tokens(),
-                   .generated_from = static_cast<Position>(spec.prompt.size()),
-                   .tokens_max = std::min(worker.context_max, TokensMax()),
-                   .options = spec.options,
-                   .tenant = setup_.tenant,
-                   .trace = setup_.trace};
+  lane->vocab_size = worker.vocab_size;
+  OpenRequest open{
+      .tag = lane->tag,
+      .model_id = worker.model_id,
+      .fingerprint = is_target ? fingerprint_ : "",
+      .tokens = turn_->session_tokens(),
+      .generated_from = static_cast<Position>(spec.prompt.size()),
+      .tokens_max = std::min(worker.context_max, TokensMax()),
+      .options = is_target ? spec.options
+                           : OptionsForDrafter(spec.options, worker.vocab_size),
+      .tenant = setup_.tenant,
+      .trace = setup_.trace};
   if (is_target) {
     open.queue_timeout = QueueTimeout();
     if (setup_.draft_priors != nullptr) {

@@ -190,6 +190,7 @@ class TurnRunner : private WorkerStreamEvents {
     std::string name;
     std::string fingerprint;
     Position context_max = 0;
+    int vocab_size = 0;
     bool opened = false;
     bool outstanding = false;
     Position expected = 0;  // position of the answer
@@ -238,6 +239,7 @@ class TurnRunner : private WorkerStreamEvents {
   void OnAction(EmitAction emit);
   void OnAction(EndAction end);
   void SendPending();
+  // Without a drafter from here on where that lacks one of the ids.
   void SendPropose(ProposeAction propose);
   void SendAhead(ProposeAction propose);
   // True where the answer is one to the request ahead, and dealt with.

@@ -16,6 +16,12 @@ namespace {
 // Rounds between looks at whether a deferred drafter can be afforded.
 constexpr int kOpeningEveryRounds = 16;
 
+// Of a vocabulary that has all of the ids, the least size.
+int VocabSizeFor(absl::Span<const TokenId> tokens) {
+  const auto largest = std::max_element(tokens.begin(), tokens.end());
+  return largest == tokens.end() ? 0 : *largest + 1;
+}
+
 }  // namespace
 
 bool TurnRunner::OpenDrafter() {
@@ -23,6 +29,7 @@ bool TurnRunner::OpenDrafter() {
   const std::vector<TokenId> tokens = turn_->session_tokens();
   const std::optional<WorkerChoice> drafter = directory_->PickDrafter(
       {.vocabulary_fingerprint = vocabulary_fingerprint_,
+       .vocab_size_min = VocabSizeFor(tokens),
        .context_min = static_cast<Position>(tokens.size()),
        .need = NeedOf(setup_.last_drafter, tokens)});
   drafter_deferred_ = false;
@@ -67,7 +74,9 @@ void TurnRunner::SendPropose(ProposeAction propose) {
       propose.position + static_cast<Position>(propose.tokens.size());
   // A drafter with a smaller context only ends drafting.
   const Position room = drafter_.context_max - end;
-  if (room < 1) return LoseDrafter();
+  if (room < 1 || VocabSizeFor(propose.tokens) > drafter_.vocab_size) {
+    return LoseDrafter();
+  }
   propose.draft_length =
       static_cast<int>(std::min<Position>(propose.draft_length, room));
   // Where the first request follows `open`, the prompt is run first.
@@ -99,7 +108,10 @@ void TurnRunner::SendPropose(ProposeAction propose) {
 // One at a time: while an earlier one is computed in vain, there is no sense in
 // another.
 void TurnRunner::SendAhead(ProposeAction propose) {
-  if (drafter_.stream == nullptr || drafter_.ahead.has_value()) return;
+  if (drafter_.stream == nullptr || drafter_.ahead.has_value() ||
+      VocabSizeFor(propose.tokens) > drafter_.vocab_size) {
+    return;
+  }
   const Position end =
       propose.position + static_cast<Position>(propose.tokens.size());
   propose.draft_length = static_cast<int>(

@@ -124,6 +124,7 @@ struct WorkerChoice {
   std::string fingerprint;
   std::string vocabulary_fingerprint;
   Position context_max = 0;
+  int vocab_size = 0;
   // Of the sequence's tokens: those that it may have the KV of.
   Position cached = 0;
 };
@@ -153,8 +154,9 @@ struct TargetQuery {
 };
 
 struct DrafterQuery {
-  std::string vocabulary_fingerprint;
-  Position context_min = 0;  // tokens that its context must exceed
+  std::string vocabulary_fingerprint;  // of the target
+  int vocab_size_min = 0;              // of the drafter
+  Position context_min = 0;            // tokens that its context must exceed
   SequenceNeed need = {};
 };
 

@@ -189,8 +189,11 @@ void WorkerPool::UpdateTable() {
       }
     }
   }
-  table_ =
-      std::make_shared<const WorkerTable>(std::move(workers), models_seen_);
+  table_ = std::make_shared<const WorkerTable>(
+      std::move(workers), models_seen_,
+      [this](const WorkerInfo& draft, const WorkerInfo& target) {
+        return CheckPair(draft, target).ok();
+      });
 }
 
 void WorkerPool::Changed() {
@@ -314,6 +317,7 @@ absl::Status WorkerPool::Serve(Slot* slot) {
 
 absl::Status WorkerPool::DescribeAndPublish(Slot* slot) {
   TANDEM_ASSIGN_OR_RETURN(std::vector<WorkerInfo> models, Describe(slot));
+  LookAtPairs(models);
   std::vector<WorkerInfo> known;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -339,7 +343,7 @@ absl::Status WorkerPool::DescribeAndPublish(Slot* slot) {
                  RoleName(slot->role), slot->address.address, model.model_id,
                  model.numerics, model.context_max, model.fingerprint);
   }
-  ReportMismatches(slot);
+  ReportMismatches();
   if (on_change_) on_change_();
   return absl::OkStatus();
 }
@@ -382,18 +386,20 @@ absl::StatusOr<WorkerInfo> WorkerPool::DescribeModel(
                   .vocab_size = model.vocab_size(),
                   .tokenizer = nullptr,
                   .link = LinkOf(slot, model.model_id())};
-  // A drafter needs no tokenizer of its own: its vocabulary must be a target's.
-  if (slot->role == WorkerRole::kDraft) return info;
+  const TokenizerSource source{
+      .stub = slot->stub.get(),
+      .address = info.address,
+      .model_id = info.model_id,
+      .fingerprint = info.fingerprint,
+      .vocabulary_fingerprint = info.vocabulary_fingerprint};
   CallScope call(this, slot);
   call.SetDeadline(kTokenizerDeadline);
-  TANDEM_ASSIGN_OR_RETURN(info.tokenizer,
-                          tokenizers_->Fetch({.stub = slot->stub.get(),
-                                              .address = info.address,
-                                              .model_id = info.model_id,
-                                              .fingerprint = info.fingerprint,
-                                              .vocabulary_fingerprint =
-                                                  info.vocabulary_fingerprint},
-                                             call.context()));
+  auto tokenizer = slot->role == WorkerRole::kDraft
+                       ? tokenizers_->FetchVocabulary(source, call.context())
+                       : tokenizers_->Fetch(source, call.context());
+  if (!tokenizer.ok()) return tokenizer.status();
+  info.tokenizer = *std::move(tokenizer);
+  info.vocab_size = info.tokenizer->vocab_size();
   return info;
 }
 
@@ -463,52 +469,55 @@ void WorkerPool::MarkGone(Slot* slot) {
   if (was_usable) Changed();
 }
 
-// Logs each draft model whose vocabulary is no target's; the router does not
-// use it.
-void WorkerPool::ReportMismatches(Slot* slot) {
-  std::vector<DraftModel> drafts;
-  WorkerInfo target;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    std::set<std::string> vocabularies;
-    for (const WorkerInfo& model : table_->workers()) {
-      if (model.role != WorkerRole::kTarget || !model.usable) continue;
-      vocabularies.insert(model.vocabulary_fingerprint);
-      target = model;
-    }
-    if (vocabularies.empty()) return;
-    for (const std::shared_ptr<Slot>& draft : groups_[1].slots) {
-      for (const WorkerInfo& model : draft->models) {
-        const std::string& own = model.vocabulary_fingerprint;
-        if (model.usable && !vocabularies.contains(own) &&
-            reported_.emplace(own, target.vocabulary_fingerprint).second) {
-          drafts.push_back({.slot = draft, .info = model});
-        }
-      }
-    }
+absl::Status WorkerPool::CheckPair(const WorkerInfo& draft,
+                                   const WorkerInfo& target) const {
+  if (draft.tokenizer == nullptr || target.tokenizer == nullptr) {
+    return absl::UnavailableError("a vocabulary is not known yet");
   }
-  for (const DraftModel& draft : drafts) ReportMismatch(slot, draft, target);
+  return tokenizers_->CheckPair(*draft.tokenizer, *target.tokenizer);
 }
 
-void WorkerPool::ReportMismatch(Slot* slot, const DraftModel& draft,
-                                const WorkerInfo& target) {
-  const TokenizerSource source{
-      .stub = draft.slot->stub.get(),
-      .address = draft.info.address,
-      .model_id = draft.info.model_id,
-      .fingerprint = draft.info.fingerprint,
-      .vocabulary_fingerprint = draft.info.vocabulary_fingerprint};
-  CallScope call(this, slot);
-  call.SetDeadline(kTokenizerDeadline);
-  const auto tokenizer = tokenizers_->Fetch(source, call.context());
-  const absl::Status status =
-      tokenizer.ok() ? CheckSameVocabulary(**tokenizer, *target.tokenizer)
-                     : tokenizer.status();
-  spdlog::error(
-      "draft worker {} is not used: its vocabulary is not that of target "
-      "worker {} (model {}): {}",
-      draft.info.address, target.address, target.model_id,
-      std::string(status.message()));
+void WorkerPool::LookAtPairs(const std::vector<WorkerInfo>& models) const {
+  const std::shared_ptr<const WorkerTable> table = Workers();
+  for (const WorkerInfo& model : models) {
+    for (const WorkerInfo& other : table->workers()) {
+      if (other.role == model.role) continue;
+      const bool is_draft = model.role == WorkerRole::kDraft;
+      (void)CheckPair(is_draft ? model : other, is_draft ? other : model);
+    }
+  }
+}
+
+// Logs each draft model whose vocabulary fits no target's; the router does not
+// use it.
+void WorkerPool::ReportMismatches() {
+  const std::shared_ptr<const WorkerTable> table = Workers();
+  std::vector<const WorkerInfo*> targets;
+  for (const WorkerInfo& worker : table->workers()) {
+    if (worker.role == WorkerRole::kTarget && worker.usable) {
+      targets.push_back(&worker);
+    }
+  }
+  if (targets.empty()) return;
+  const WorkerInfo& target = *targets.back();
+  for (const WorkerInfo& draft : table->workers()) {
+    if (draft.role != WorkerRole::kDraft || !draft.usable) continue;
+    const auto fits = [this, &draft](const WorkerInfo* it) {
+      return CheckPair(draft, *it).ok();
+    };
+    if (std::any_of(targets.begin(), targets.end(), fits)) continue;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      const auto [pair, is_new] = reported_.emplace(
+          draft.vocabulary_fingerprint, target.vocabulary_fingerprint);
+      if (!is_new) continue;
+    }
+    spdlog::error(
+        "draft worker {} is not used: its vocabulary does not fit that of "
+        "target worker {} (model {}): {}",
+        draft.address, target.address, target.model_id,
+        std::string(CheckPair(draft, target).message()));
+  }
 }
 
 }  // namespace tandem

@@ -110,11 +110,6 @@ class WorkerPool {
     std::vector<std::shared_ptr<Slot>> slots;  // guarded by mutex_
   };
 
-  struct DraftModel {
-    std::shared_ptr<Slot> slot;
-    WorkerInfo info;
-  };
-
   void AddGroup(WorkerRole role, const std::vector<std::string>& items);
   std::shared_ptr<Slot> MakeSlot(const NamedAddress& address, WorkerRole role);
   void StartSlot(const std::shared_ptr<Slot>& slot);
@@ -141,9 +136,13 @@ class WorkerPool {
   absl::Status Watch(Slot* slot);
   absl::Status TakeReport(Slot* slot, const v1::WatchResponse& report);
   void MarkGone(Slot* slot);
-  void ReportMismatches(Slot* slot);
-  void ReportMismatch(Slot* slot, const DraftModel& draft,
-                      const WorkerInfo& target);
+  // OK where the one may draft for the other.
+  absl::Status CheckPair(const WorkerInfo& draft,
+                         const WorkerInfo& target) const;
+  // Looks at the pairs that these models make with others, before mutex_ is
+  // taken for what was found.
+  void LookAtPairs(const std::vector<WorkerInfo>& models) const;
+  void ReportMismatches();
   // Streams of this process at the worker; mutex_ is held.
   static int OwnStreams(const Slot& slot);
   bool Ending(const Slot& slot) const;

@@ -40,21 +40,50 @@ ModelSummary Summarize(const WorkerTable::Workers& targets) {
 
 WorkerTable::WorkerTable(std::vector<WorkerInfo> workers,
                          std::set<std::string> models_seen)
+    : WorkerTable(std::move(workers), std::move(models_seen),
+                  [](const WorkerInfo&, const WorkerInfo&) { return false; }) {}
+
+WorkerTable::WorkerTable(std::vector<WorkerInfo> workers,
+                         std::set<std::string> models_seen, Fits fits)
     : workers_(std::move(workers)), models_seen_(std::move(models_seen)) {
+  Workers drafters;
   for (const WorkerInfo& worker : workers_) {
     const bool is_target = worker.role == WorkerRole::kTarget;
     if (is_target && !worker.model_id.empty()) {
       models_seen_.insert(worker.model_id);
     }
     if (!worker.usable || worker.draining) continue;
-    (is_target ? targets_[worker.model_id]
-               : drafters_[worker.vocabulary_fingerprint])
-        .push_back(&worker);
+    (is_target ? targets_[worker.model_id] : drafters).push_back(&worker);
   }
+  PairDrafters(drafters, fits);
   for (const auto& [id, targets] : targets_) {
     models_.push_back(Summarize(targets));
     models_.back().draft_workers = static_cast<int>(
         DraftersOf(models_.back().vocabulary_fingerprint).size());
+  }
+}
+
+// A turn goes on at a target that drains or was lost, so every target counts;
+// and a drafter fits its own vocabulary whether or not a target is there.
+void WorkerTable::PairDrafters(const Workers& live, Fits fits) {
+  std::map<std::string, const WorkerInfo*> targets;  // one of each vocabulary
+  for (const WorkerInfo* worker : live) {
+    targets.emplace(worker->vocabulary_fingerprint, nullptr);
+  }
+  for (const WorkerInfo& worker : workers_) {
+    if (worker.role != WorkerRole::kTarget) continue;
+    targets[worker.vocabulary_fingerprint] = &worker;
+  }
+  for (const auto& [vocabulary, target] : targets) {
+    std::map<std::string, bool> known;  // by the draft's vocabulary
+    for (const WorkerInfo* draft : live) {
+      const std::string& own = draft->vocabulary_fingerprint;
+      const auto [found, is_new] = known.emplace(own, own == vocabulary);
+      if (is_new && !found->second && target != nullptr) {
+        found->second = fits(*draft, *target);
+      }
+      if (found->second) drafters_[vocabulary].push_back(draft);
+    }
   }
 }
 

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/types/span.h"
 #include "engine/base/status.h"
 #include "engine/tokenizer/tokenizer.h"
@@ -34,7 +35,8 @@ struct WorkerInfo {
   std::string numerics;
   Position context_max = 0;
   int vocab_size = 0;
-  std::shared_ptr<const Tokenizer> tokenizer;  // null: never seen
+  // Of a drafter: one of its vocabulary. Null: never seen.
+  std::shared_ptr<const Tokenizer> tokenizer;
   // For opening streams; tells loads and costs.
   std::shared_ptr<WorkerLink> link;
 };
@@ -55,10 +57,17 @@ struct ModelSummary {
 class WorkerTable {
  public:
   using Workers = std::vector<const WorkerInfo*>;
+  // Whether a draft's vocabulary fits a target's; asked where their
+  // fingerprints differ.
+  using Fits = absl::FunctionRef<bool(const WorkerInfo& draft,
+                                      const WorkerInfo& target)>;
 
   // `models_seen`: models of target workers that are not listed any more.
+  // Drafters fit targets of the same vocabulary fingerprint alone.
   explicit WorkerTable(std::vector<WorkerInfo> workers,
                        std::set<std::string> models_seen = {});
+  WorkerTable(std::vector<WorkerInfo> workers,
+              std::set<std::string> models_seen, Fits fits);
 
   WorkerTable(const WorkerTable&) = delete;
   WorkerTable& operator=(const WorkerTable&) = delete;
@@ -66,6 +75,7 @@ class WorkerTable {
   const std::vector<WorkerInfo>& workers() const { return workers_; }
   // Those that take streams now, in the order of workers().
   const Workers& TargetsOf(const std::string& model_id) const;
+  // Those that fit a target's vocabulary.
   const Workers& DraftersOf(const std::string& vocabulary_fingerprint) const;
 
   // In the order of their ids.
@@ -77,10 +87,13 @@ class WorkerTable {
   absl::StatusOr<ModelSummary> FindModel(const std::string& model_id) const;
 
  private:
+  // Fills drafters_ with those of `live` for each vocabulary of a worker.
+  void PairDrafters(const Workers& live, Fits fits);
+
   const std::vector<WorkerInfo> workers_;
   std::set<std::string> models_seen_;
   std::map<std::string, Workers> targets_;   // by model
-  std::map<std::string, Workers> drafters_;  // by vocabulary
+  std::map<std::string, Workers> drafters_;  // by a target's vocabulary
   std::vector<ModelSummary> models_;
 };
 

@@ -67,8 +67,11 @@ std::string Cluster::WorkerSocket(const std::string& role, int index) const {
 
 std::unique_ptr<Process> Cluster::StartWorker(const std::string& role,
                                               int index) {
-  const std::string model =
+  const std::string& own =
+      role == "target" ? options_.target_model : options_.draft_model;
+  const std::string demo =
       role == "target" ? TargetModelPath() : DraftModelPath();
+  const std::string& model = own.empty() ? demo : own;
   std::vector<std::string> argv = {Binary("tandem-worker"),
                                    "--role",
                                    role,

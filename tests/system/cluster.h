@@ -58,6 +58,9 @@ class Cluster {
   struct Options {
     int targets = 1;
     int drafts = 1;
+    // Files; empty: the demo pair.
+    std::string target_model = {};
+    std::string draft_model = {};
     std::vector<std::string> worker_flags = {};
     std::vector<std::string> coordinator_flags = {};
   };

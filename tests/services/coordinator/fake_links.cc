@@ -18,6 +18,7 @@ class FakeLinkStream : public WorkerStream {
     state_->events = events;
     ++link_->streams;
     ++link_->opened;
+    link_->Look(open.tokens);
     if (link_->Draw(link_->faults.open_close)) {
       if (link_->faults.queues) {
         state_->last = loop_->Now() + link_->last_open.queue_timeout;
@@ -38,6 +39,7 @@ class FakeLinkStream : public WorkerStream {
 
   void Propose(ProposeAction propose) override {
     ++link_->proposes;
+    link_->Look(propose.tokens);
     if (link_->silent) return;
     if (link_->Draw(link_->faults.close)) return Close();
     if (!sequence_.Extend(propose.position, propose.tokens)) return Close();
@@ -139,7 +141,8 @@ std::optional<WorkerChoice> FakeDirectory::PickTarget(
                           .model_id = "fake",
                           .fingerprint = entry.fingerprint,
                           .vocabulary_fingerprint = "vocabulary",
-                          .context_max = entry.context_max};
+                          .context_max = entry.context_max,
+                          .vocab_size = entry.vocab_size};
     if (!avoided) return choice;
   }
   return choice;
@@ -149,13 +152,17 @@ std::optional<WorkerChoice> FakeDirectory::PickDrafter(
     const DrafterQuery& query) {
   last_drafter = query.need.last_worker;
   for (const auto& [name, entry] : drafters) {
-    if (!entry.up || entry.context_max <= query.context_min) continue;
+    if (!entry.up || entry.context_max <= query.context_min ||
+        entry.vocab_size < query.vocab_size_min) {
+      continue;
+    }
     return WorkerChoice{.link = entry.link,
                         .name = name,
                         .model_id = "fake-draft",
                         .fingerprint = "draft-fp",
                         .vocabulary_fingerprint = "vocabulary",
-                        .context_max = entry.context_max};
+                        .context_max = entry.context_max,
+                        .vocab_size = entry.vocab_size};
   }
   return std::nullopt;
 }

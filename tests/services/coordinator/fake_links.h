@@ -5,6 +5,7 @@
 #ifndef TANDEM_TESTS_SERVICES_COORDINATOR_FAKE_LINKS_H_
 #define TANDEM_TESTS_SERVICES_COORDINATOR_FAKE_LINKS_H_
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
@@ -67,11 +68,15 @@ class FakeLink : public WorkerLink {
   int opened = 0;   // ever
   int verifies = 0;
   int proposes = 0;
-  bool silent = false;  // answers nothing
+  bool silent = false;     // answers nothing
+  TokenId largest_id = 0;  // that any request has had
 
  private:
   friend class FakeLinkStream;
 
+  void Look(absl::Span<const TokenId> tokens) {
+    for (const TokenId id : tokens) largest_id = std::max(largest_id, id);
+  }
   bool Draw(int per_mille) {
     return static_cast<int>(random_() % 1000) < per_mille;
   }
@@ -91,6 +96,7 @@ class FakeDirectory : public WorkerDirectory {
     std::string fingerprint = "fp";
     bool up = true;
     Position context_max = 100000;
+    int vocab_size = FakeTokenizer()->vocab_size();
   };
   std::map<std::string, Entry> targets;
   std::map<std::string, Entry> drafters;

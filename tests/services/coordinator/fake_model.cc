@@ -24,7 +24,7 @@ uint64_t Hash(absl::Span<const TokenId> prefix, uint64_t salt) {
 
 }  // namespace
 
-std::string FakeTokenizerImage(const std::string& variant) {
+std::string FakeTokenizerImage(const std::string& variant, int fillers) {
   TestVocabulary vocabulary = TestVocabulary::WithBytes();
   for (int i = 0; i + 1 < kPieces; ++i) {
     // Some of more than one byte a character, some with a space before.
@@ -33,6 +33,10 @@ std::string FakeTokenizerImage(const std::string& variant) {
                    TokenKind::kNormal, -static_cast<float>(i));
   }
   vocabulary.Add("last" + variant);
+  for (int i = 0; i < fillers; ++i) {
+    vocabulary.Add(absl::StrCat("[PAD", kFirstPiece + kPieces + i, "]"),
+                   TokenKind::kUnused);
+  }
   GgufWriter writer = vocabulary.Writer();
   writer.SetString(kChatTemplateKey,
                    "'<|user|>\\n' + message['content'] + eos_token");

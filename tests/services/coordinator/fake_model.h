@@ -17,8 +17,9 @@
 namespace tandem {
 
 // The image of the fake model's tokenizer; another `variant` has another last
-// piece.
-std::string FakeTokenizerImage(const std::string& variant = "");
+// piece, and `fillers` are unused tokens behind it.
+std::string FakeTokenizerImage(const std::string& variant = "",
+                               int fillers = 0);
 // The tokenizer of the image without variant; made once.
 std::shared_ptr<const Tokenizer> FakeTokenizer();
 

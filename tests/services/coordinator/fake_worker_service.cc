@@ -253,12 +253,13 @@ v1::OpenSequence FakeWorkerService::last_open() {
 
 FakeWorkerService::FakeWorkerService(const FakeWorkerOptions& options)
     : options_(options),
-      image_(FakeTokenizerImage(options.vocabulary_variant)) {
+      image_(FakeTokenizerImage(options.vocabulary_variant, options.fillers)) {
   const auto file = GgufFile::FromBytes(image_, "fake");
   TANDEM_CHECK(file.ok());
   const auto tokenizer = Tokenizer::FromGguf(**file);
   TANDEM_CHECK(tokenizer.ok());
   vocabulary_ = (*tokenizer)->vocabulary_fingerprint();
+  vocab_size_ = (*tokenizer)->vocab_size();
 }
 
 void FakeWorkerService::Release() {
@@ -293,7 +294,7 @@ grpc::ServerUnaryReactor* FakeWorkerService::Describe(
     model.set_vocabulary_fingerprint(vocabulary_);
     model.set_numerics("f32");
     model.set_context_max(options_.context_max);
-    model.set_vocab_size(FakeTokenizer()->vocab_size());
+    model.set_vocab_size(vocab_size_);
   }
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   reactor->Finish(grpc::Status::OK);

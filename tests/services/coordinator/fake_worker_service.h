@@ -22,6 +22,7 @@ struct FakeWorkerOptions {
   std::string model_id = "fake";
   std::string fingerprint = "fingerprint-1";
   std::string vocabulary_variant = {};
+  int fillers = 0;  // tokens of the vocabulary that no text yields
   int64_t context_max = 100000;
   // Decode answers with this, where it is not OK.
   grpc::Status decode_status = {};
@@ -81,6 +82,7 @@ class FakeWorkerService final : public v1::WorkerService::CallbackService {
   friend class FakeWatchReactor;
 
   std::string vocabulary_;
+  int vocab_size_ = 0;
   std::mutex mutex_;
   std::string last_traceparent_;          // guarded by mutex_
   v1::OpenSequence last_open_;            // guarded by mutex_

@@ -102,6 +102,11 @@ TEST_F(RouterTest, SpreadsDraftersByLoad) {
   workers_[3].vocabulary_fingerprint = "other";
   DrafterQuery query{.vocabulary_fingerprint = "vocabulary"};
   EXPECT_EQ(Drafter(query), "b");
+  workers_[2].vocab_size = 9;
+  query.vocab_size_min = 10;
+  EXPECT_EQ(Drafter(query), "a");
+  query.vocab_size_min = 9;
+  EXPECT_EQ(Drafter(query), "b");
   workers_[2].context_max = 50;
   query.context_min = 50;
   EXPECT_EQ(Drafter(query), "a");

@@ -43,6 +43,38 @@ TEST_F(TokenizerCacheTest, JoinsThePiecesAndParsesThemOnce) {
   EXPECT_EQ(cache_.Find(Source()), *tokenizer);
 }
 
+TEST_F(TokenizerCacheTest, AVocabularyIsFetchedOnce) {
+  grpc::ClientContext context;
+  const auto tokenizer = cache_.Fetch(Source(), &context);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  TokenizerSource draft = Source();
+  draft.fingerprint = "draft";
+  // This context would not do for a call.
+  const auto found = cache_.FetchVocabulary(draft, &context);
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(*found, *tokenizer);
+  EXPECT_EQ(cache_.Find(draft), nullptr);
+  TokenizerCache empty;
+  grpc::ClientContext other_context;
+  const auto fetched = empty.FetchVocabulary(draft, &other_context);
+  ASSERT_TRUE(fetched.ok()) << fetched.status();
+  EXPECT_EQ(empty.Find(draft), *fetched);
+}
+
+TEST_F(TokenizerCacheTest, LooksAtAPairOnce) {
+  const std::shared_ptr<const Tokenizer> target = FakeTokenizer();
+  const auto file = GgufFile::FromBytes(FakeTokenizerImage("-other"), "other");
+  ASSERT_TRUE(file.ok()) << file.status();
+  const auto other = Tokenizer::FromGguf(**file);
+  ASSERT_TRUE(other.ok()) << other.status();
+  EXPECT_TRUE(cache_.CheckPair(*target, *target).ok());
+  for (int i = 0; i < 2; ++i) {
+    const absl::Status status = cache_.CheckPair(**other, *target);
+    EXPECT_EQ(GetErrorDetail(status)->reason, kReasonVocabularyMismatch);
+    EXPECT_EQ(status, CheckSameVocabulary(**other, *target));
+  }
+}
+
 // A fine-tuned model has its base's vocabulary, and a chat template.
 TEST_F(TokenizerCacheTest, KeepsModelsWithOneVocabularyApart) {
   grpc::ClientContext context;

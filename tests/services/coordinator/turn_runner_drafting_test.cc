@@ -70,6 +70,64 @@ TEST_F(TurnRunnerDraftingTest, ADrafterThatFallsSilentIsLostInTheEnd) {
 }
 
 // A large model takes turns with its target, which runs its prompt first.
+// Of the fake model's 300 tokens this drafter lacks the last ones, which come
+// soon.
+TEST_F(TurnRunnerDraftingTest, ATokenThatTheDrafterLacksEndsDrafting) {
+  constexpr int kVocabSize = 290;
+  directory_.drafters["d1"].vocab_size = kVocabSize;
+  spec_.options.max_tokens = 200;
+  spec_.options.ignore_eos = true;
+  Start();
+  RunToEnd();
+  ExpectPlain();
+  const auto first = std::find_if(tokens_.begin(), tokens_.end(),
+                                  [](TokenId id) { return id >= kVocabSize; });
+  ASSERT_LT(first - tokens_.begin(), 100);
+  ASSERT_GT(first - tokens_.begin(), 0);
+  EXPECT_GT(drafter_->proposes, 0);
+  EXPECT_LE(drafter_->proposes, first - tokens_.begin() + 1);
+  EXPECT_LT(drafter_->largest_id, kVocabSize);
+  EXPECT_EQ(drafter_->streams, 0);
+  EXPECT_EQ(drafter_->opened, 1);
+}
+
+TEST_F(TurnRunnerDraftingTest, APromptThatTheDrafterLacksOpensNone) {
+  directory_.drafters["d1"].vocab_size = 280;  // the prompt ends with id 280
+  Start();
+  RunToEnd();
+  ExpectPlain();
+  EXPECT_EQ(drafter_->opened, 0);
+  EXPECT_EQ(runner_->speculation().drafted, 0);
+}
+
+// Another drafter may have it.
+TEST_F(TurnRunnerDraftingTest, ADrafterThatHasThePromptIsTaken) {
+  directory_.drafters["d1"].vocab_size = 280;
+  FakeLink* const other = AddDrafter("d2");
+  Start();
+  RunToEnd();
+  ExpectPlain();
+  EXPECT_EQ(drafter_->opened, 0);
+  EXPECT_EQ(other->opened, 1);
+}
+
+TEST_F(TurnRunnerDraftingTest, ADrafterIsToldOnlyOfTokensThatItHas) {
+  directory_.drafters["d1"].vocab_size = 290;
+  spec_.options.logit_bias = {{.id = 7, .bias = 1}, {.id = 295, .bias = 1}};
+  spec_.options.stop_token_ids = {296, 8};
+  spec_.options.logprobs = 2;
+  Start();
+  RunToEnd();
+  const GenOptions& options = drafter_->last_open.options;
+  ASSERT_EQ(options.logit_bias.size(), 1u);
+  EXPECT_EQ(options.logit_bias[0].id, 7);
+  EXPECT_EQ(options.stop_token_ids, std::vector<TokenId>{8});
+  EXPECT_FALSE(options.logprobs.has_value());
+  EXPECT_EQ(target()->last_open.options.logit_bias.size(), 2u);
+  EXPECT_EQ(target()->last_open.options.stop_token_ids.size(), 2u);
+  EXPECT_TRUE(target()->last_open.options.logprobs.has_value());
+}
+
 TEST_F(TurnRunnerDraftingTest, ADrafterThatIsSlowWithThePromptIsKept) {
   spec_.options.max_tokens = 3000;
   spec_.options.ignore_eos = true;

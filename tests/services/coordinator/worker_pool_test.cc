@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <functional>
 #include <mutex>
 #include <sstream>
@@ -19,6 +20,7 @@ namespace tandem {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // Takes what is logged; put back at the end.
 class LogCapture {
@@ -181,6 +183,31 @@ TEST_F(WorkerPoolTest, RefusesAWorkerOfTheOtherRole) {
   pool_->Stop();
 }
 
+// Whoever comes first.
+TEST_F(WorkerPoolTest, PairsVocabulariesThatDifferByFillers) {
+  LogCapture log;
+  for (const bool draft_is_larger : {false, true}) {
+    FakeWorkerOptions options;
+    FakeWorkerOptions draft_options{.role = v1::WORKER_ROLE_DRAFT};
+    (draft_is_larger ? draft_options : options).fillers = 28;
+    FakeWorker target(options);
+    FakeWorker draft(draft_options);
+    ASSERT_NE(target.service().vocabulary_fingerprint(),
+              draft.service().vocabulary_fingerprint());
+    Start({target.address()}, {draft.address()});
+    WaitFor([this] { return Worker(0).usable && Worker(1).usable; });
+    const std::shared_ptr<const WorkerTable> table = pool_->Workers();
+    ASSERT_EQ(table->models().size(), 1u);
+    EXPECT_EQ(table->models()[0].draft_workers, 1);
+    EXPECT_EQ(
+        table->DraftersOf(target.service().vocabulary_fingerprint()).size(),
+        1u);
+    EXPECT_EQ(std::abs(Worker(0).vocab_size - Worker(1).vocab_size), 28);
+    pool_->Stop();
+  }
+  EXPECT_THAT(log.text(), Not(HasSubstr("is not used")));
+}
+
 TEST_F(WorkerPoolTest, NamesTheTokenThatMakesADrafterUnfit) {
   LogCapture log;
   FakeWorker target;
@@ -188,15 +215,8 @@ TEST_F(WorkerPoolTest, NamesTheTokenThatMakesADrafterUnfit) {
       {.role = v1::WORKER_ROLE_DRAFT, .vocabulary_variant = "-other"});
   Start({target.address()}, {draft.address()});
   WaitFor([this] { return Worker(0).usable && Worker(1).usable; });
+  EXPECT_EQ(pool_->Workers()->models()[0].draft_workers, 0);
   // The report is made by the thread that came last, before its watch.
-  WaitFor([this, &draft] {
-    return tokenizers_.Find(
-               {.address = {},
-                .model_id = {},
-                .fingerprint = draft.service().options().fingerprint,
-                .vocabulary_fingerprint =
-                    draft.service().vocabulary_fingerprint()}) != nullptr;
-  });
   pool_->Stop();
   EXPECT_THAT(log.text(),
               HasSubstr("draft worker " + draft.address() + " is not used"));

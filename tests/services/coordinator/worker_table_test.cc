@@ -41,6 +41,43 @@ TEST(WorkerTableTest, ListsThoseThatTakeStreams) {
   EXPECT_TRUE(table.DraftersOf("other").empty());
 }
 
+TEST(WorkerTableTest, ADrafterMayFitOtherVocabularies) {
+  std::vector<WorkerInfo> workers = {FakeTarget("a"),    FakeTarget("b"),
+                                     FakeTarget("gone"), FakeDrafter("d"),
+                                     FakeDrafter("e"),   FakeDrafter("f")};
+  workers[1].model_id = "second";
+  workers[1].vocabulary_fingerprint = "larger";
+  workers[2].model_id = "third";
+  workers[2].vocabulary_fingerprint = "third";
+  workers[2].usable = false;
+  workers[4].vocabulary_fingerprint = "smaller";
+  workers[5].vocabulary_fingerprint = "smaller";
+  int asked = 0;
+  const WorkerTable table(
+      std::move(workers), {},
+      [&asked](const WorkerInfo& draft, const WorkerInfo& target) {
+        ++asked;
+        return draft.vocabulary_fingerprint == "smaller" &&
+               target.vocabulary_fingerprint != "vocabulary";
+      });
+  const auto drafters = [&table](const std::string& vocabulary) {
+    std::vector<std::string> addresses;
+    for (const WorkerInfo* worker : table.DraftersOf(vocabulary)) {
+      addresses.push_back(worker->address);
+    }
+    return addresses;
+  };
+  EXPECT_THAT(drafters("vocabulary"), ::testing::ElementsAre("d"));
+  EXPECT_THAT(drafters("larger"), ::testing::ElementsAre("e", "f"));
+  // For turns that go on when its target comes back.
+  EXPECT_THAT(drafters("third"), ::testing::ElementsAre("e", "f"));
+  EXPECT_THAT(drafters("smaller"), ::testing::ElementsAre("e", "f"));
+  // Each pair of vocabularies once, equal ones never.
+  EXPECT_EQ(asked, 5);
+  EXPECT_EQ(table.FindModel("model")->draft_workers, 1);
+  EXPECT_EQ(table.FindModel("second")->draft_workers, 2);
+}
+
 TEST(WorkerTableTest, AWorkerMayHaveSeveralModels) {
   std::vector<WorkerInfo> workers = {FakeTarget("a"), FakeTarget("a")};
   workers[1].model_id = "second";
