@@ -13,6 +13,8 @@
 #include "engine/model/forward_pass.h"
 #include "engine/model/model_state.h"
 #include "engine/model/weights.h"
+#include "engine/tokenizer/nfc.h"
+#include "engine/tokenizer/text_version.h"
 
 namespace tandem {
 namespace {
@@ -130,6 +132,8 @@ std::string Model::ComputeFingerprint() const {
   config_.AddTo(&hash);
   hash.AddString(tokenizer_->vocabulary_fingerprint());
   hash.AddString(tokenizer_image_);
+  hash.AddNumber(kTextVersion);
+  hash.AddString(UnicodeVersion());
   hash.AddString(NumericsModeName(numerics_));
   hash.AddNumber(kNumericsVersion);
   if (numerics_ != NumericsMode::kInt8) hash.AddString(OnednnSignature());
