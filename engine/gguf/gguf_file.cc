@@ -11,7 +11,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
+#include "engine/base/descriptor.h"
 #include "engine/base/error_reason.h"
+#include "engine/base/file_kind.h"
 #include "engine/gguf/gguf_error.h"
 #include "engine/gguf/gguf_parser.h"
 #include "engine/gguf/gguf_split.h"
@@ -43,26 +45,16 @@ absl::Status FileError(const std::string& path, int error) {
   }
 }
 
-absl::Status NotRegular(const std::string& path) {
-  return MakeError(absl::StatusCode::kInvalidArgument,
-                   {.reason = kReasonMalformedFile, .violations = {}},
-                   absl::StrCat(path, ": is not a regular file"));
+absl::Status NotRegular(const std::string& path, mode_t mode) {
+  return MakeError(
+      absl::StatusCode::kInvalidArgument,
+      {.reason = kReasonMalformedFile, .violations = {}},
+      absl::StrCat(path, ": is ", FileKindName(mode),
+                   S_ISDIR(mode) ? ", not a GGUF file: name the .gguf file in "
+                                   "it; a checkpoint of several files is made "
+                                   "one by llama.cpp's convert_hf_to_gguf.py"
+                                 : ", not a regular file"));
 }
-
-// A file descriptor that closes itself.
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
-  ~Descriptor() {
-    if (number_ >= 0) close(number_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int number() const { return number_; }
-
- private:
-  int number_;
-};
 
 }  // namespace
 
@@ -127,7 +119,7 @@ absl::StatusOr<std::unique_ptr<GgufFile>> GgufFile::OpenOne(
   if (descriptor.number() < 0) return FileError(path, errno);
   struct stat info;
   if (fstat(descriptor.number(), &info) != 0) return FileError(path, errno);
-  if (!S_ISREG(info.st_mode)) return NotRegular(path);
+  if (!S_ISREG(info.st_mode)) return NotRegular(path, info.st_mode);
 
   std::unique_ptr<GgufFile> file(new GgufFile());
   file->name_ = path;

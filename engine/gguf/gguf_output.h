@@ -6,11 +6,11 @@
 #define TANDEM_ENGINE_GGUF_GGUF_OUTPUT_H_
 
 #include <cstdint>
-#include <cstdio>
 #include <memory>
 #include <string>
 
 #include "absl/types/span.h"
+#include "engine/base/output_file.h"
 #include "engine/base/status.h"
 #include "engine/gguf/gguf_writer.h"
 
@@ -18,33 +18,25 @@ namespace tandem {
 
 class GgufOutput {
  public:
-  // Begins `path` (as `path`.part) with the header of `writer`, whose tensors
-  // are declared. Errors of this and of all that follow: UNAVAILABLE, naming
-  // the path and the system's reason.
+  // Begins `path` with the header of `writer`, whose tensors are declared.
+  // Errors of this and of all that follow: those of OutputFile.
   static absl::StatusOr<std::unique_ptr<GgufOutput>> Create(
       const std::string& path, const GgufWriter& writer);
-  ~GgufOutput();
-
-  GgufOutput(const GgufOutput&) = delete;
-  GgufOutput& operator=(const GgufOutput&) = delete;
 
   // The next bytes of the tensor in turn; tensors go in the order in which they
   // were declared.
   absl::Status Append(absl::Span<const uint8_t> bytes);
   // The tensor is whole: pads to the alignment.
   absl::Status EndTensor();
-  // Gives the file its name, over one that may be there.
-  absl::Status Finish();
+  // Gives the file its name, over one that may be there. Once, at the end.
+  absl::Status Finish() { return file_->Commit(); }
 
  private:
-  GgufOutput(const std::string& path, uint64_t alignment);
-  absl::Status Failed() const;
+  GgufOutput(std::unique_ptr<OutputFile> file, uint64_t alignment);
 
-  std::string path_;
-  std::string part_;
-  uint64_t alignment_;
+  const std::unique_ptr<OutputFile> file_;
+  const uint64_t alignment_;
   uint64_t tensor_bytes_ = 0;
-  FILE* file_;
 };
 
 }  // namespace tandem

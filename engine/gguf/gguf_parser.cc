@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/checked_math.h"
+#include "engine/gguf/foreign_format.h"
 #include "engine/gguf/gguf_error.h"
 
 namespace tandem {
@@ -147,6 +148,10 @@ absl::Status GgufParser::CheckMagic() {
     return Error(0, "the file is big-endian; only little-endian is supported");
   }
   if (magic != kMagic) {
+    const absl::string_view foreign = DescribeForeignFile(file_->bytes_);
+    if (!foreign.empty()) {
+      return Error(0, absl::StrCat("not a GGUF file: it ", foreign));
+    }
     return Error(0, absl::StrCat("not a GGUF file: the magic is ",
                                  QuoteForError(magic), ", not 'GGUF'"));
   }

@@ -1,12 +1,10 @@
 #include "services/common/bound_address.h"
 
-#include <unistd.h>
-
-#include <cstdio>
-#include <fstream>
+#include <memory>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/output_file.h"
 
 namespace tandem {
 
@@ -17,16 +15,16 @@ std::string BoundAddress(absl::string_view listen, int port) {
 
 absl::Status WriteAddressFile(const std::string& path,
                               absl::string_view address) {
-  const std::string temporary = absl::StrCat(path, ".", getpid(), ".tmp");
-  std::ofstream file(temporary, std::ios::trunc);
-  file << address << "\n";
-  file.close();
-  if (!file || std::rename(temporary.c_str(), path.c_str()) != 0) {
-    std::remove(temporary.c_str());
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--address-file ", path, ": can not be written; name another path"));
-  }
-  return absl::OkStatus();
+  const auto write = [&]() -> absl::Status {
+    TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<OutputFile> file,
+                            OutputFile::Create(path));
+    TANDEM_RETURN_IF_ERROR(file->Append(absl::StrCat(address, "\n")));
+    return file->Commit();
+  };
+  const absl::Status status = write();
+  if (status.ok()) return status;
+  return absl::InvalidArgumentError(
+      absl::StrCat("address file ", std::string(status.message())));
 }
 
 }  // namespace tandem

@@ -1,0 +1,130 @@
+#include "engine/base/output_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/file_kind.h"
+
+namespace tandem {
+namespace {
+
+constexpr mode_t kNewFileMode = 0666;  // less the umask
+constexpr mode_t kPermissionBits = 0777;
+
+absl::Status Refused(const std::string& path, absl::string_view what) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, ": is ", what, "; name a regular file or a new one"));
+}
+
+absl::Status CannotWrite(const std::string& path, int error) {
+  return absl::UnavailableError(
+      absl::StrCat(path, ": cannot be written: ", strerror(error)));
+}
+
+struct Target {
+  std::string path;
+  mode_t mode = 0;  // 0: there is no such file yet
+};
+
+// The file that writing to `path` replaces.
+absl::StatusOr<Target> FindTarget(const std::string& path) {
+  struct stat info;
+  if (lstat(path.c_str(), &info) != 0) {
+    if (errno == ENOENT) return Target{.path = path};
+    return CannotWrite(path, errno);
+  }
+  Target target{.path = path};
+  if (S_ISLNK(info.st_mode)) {
+    char* const resolved = realpath(path.c_str(), nullptr);
+    if (resolved == nullptr) {
+      return Refused(path, absl::StrCat("a symbolic link that leads nowhere (",
+                                        strerror(errno), ")"));
+    }
+    target.path = resolved;
+    free(resolved);
+    if (stat(target.path.c_str(), &info) != 0) return CannotWrite(path, errno);
+  }
+  if (!S_ISREG(info.st_mode)) return Refused(path, FileKindName(info.st_mode));
+  // A rename would replace a file that its owner has protected.
+  if (access(target.path.c_str(), W_OK) != 0) return CannotWrite(path, errno);
+  target.mode = info.st_mode & kPermissionBits;
+  return target;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<OutputFile>> OutputFile::Create(
+    const std::string& path) {
+  TANDEM_ASSIGN_OR_RETURN(Target target, FindTarget(path));
+  std::unique_ptr<OutputFile> file(
+      new OutputFile(path, std::move(target.path)));
+  TANDEM_RETURN_IF_ERROR(file->Open(target.mode));
+  return file;
+}
+
+// The process id keeps two programs apart that write the same file.
+OutputFile::OutputFile(std::string path, std::string target)
+    : path_(std::move(path)),
+      target_(std::move(target)),
+      part_(absl::StrCat(target_, ".", getpid(), ".part")) {}
+
+absl::Status OutputFile::Open(mode_t mode) {
+  // Left by a process that was killed and had the same id.
+  (void)unlink(part_.c_str());
+  const int descriptor = open(
+      part_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kNewFileMode);
+  if (descriptor < 0) return Failed(errno);
+  if (mode != 0) (void)fchmod(descriptor, mode);
+  file_ = fdopen(descriptor, "wb");
+  if (file_ != nullptr) return absl::OkStatus();
+  const int error = errno;
+  (void)close(descriptor);
+  (void)unlink(part_.c_str());
+  return Failed(error);
+}
+
+OutputFile::~OutputFile() {
+  if (file_ == nullptr) return;
+  (void)fclose(file_);
+  (void)unlink(part_.c_str());
+}
+
+absl::Status OutputFile::Append(absl::Span<const uint8_t> bytes) {
+  if (fwrite(bytes.data(), 1, bytes.size(), file_) == bytes.size()) {
+    return absl::OkStatus();
+  }
+  return Failed(errno);
+}
+
+absl::Status OutputFile::Append(absl::string_view text) {
+  return Append(absl::MakeConstSpan(
+      reinterpret_cast<const uint8_t*>(text.data()), text.size()));
+}
+
+absl::Status OutputFile::Commit() {
+  // On the disk before it has the name: a machine that loses its power then
+  // has the old file or the new one, not an empty one.
+  const bool written = fflush(file_) == 0 && fsync(fileno(file_)) == 0;
+  int error = errno;
+  const bool closed = fclose(std::exchange(file_, nullptr)) == 0;
+  if (written && !closed) error = errno;
+  if (written && closed) {
+    if (rename(part_.c_str(), target_.c_str()) == 0) return absl::OkStatus();
+    error = errno;
+  }
+  (void)unlink(part_.c_str());
+  return Failed(error);
+}
+
+absl::Status OutputFile::Failed(int error) const {
+  return CannotWrite(path_, error);
+}
+
+}  // namespace tandem

@@ -1,0 +1,57 @@
+// A file that is written as a whole. It appears under its name when it is
+// complete; until then, and after every error, what had the name is as it was
+// and nothing else is left. Used by one thread.
+//
+// Only regular files are replaced, and new ones made: a device, FIFO, socket
+// or directory is refused by what it is, since a rename would destroy it. Of a
+// symbolic link the file that it names is replaced, and the link stays.
+
+#ifndef TANDEM_ENGINE_BASE_OUTPUT_FILE_H_
+#define TANDEM_ENGINE_BASE_OUTPUT_FILE_H_
+
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "engine/base/status.h"
+
+namespace tandem {
+
+class OutputFile {
+ public:
+  // Begins a file beside the one that `path` names, in the same folder, so
+  // that Commit is one rename. Errors: INVALID_ARGUMENT for a path that is no
+  // regular file; of this and all that follow UNAVAILABLE with the system's
+  // reason. Each names `path`.
+  static absl::StatusOr<std::unique_ptr<OutputFile>> Create(
+      const std::string& path);
+  // Removes what was not committed.
+  ~OutputFile();
+
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  absl::Status Append(absl::Span<const uint8_t> bytes);
+  absl::Status Append(absl::string_view text);
+  // The bytes are on the disk and the file has its name. Once, at the end.
+  absl::Status Commit();
+
+ private:
+  OutputFile(std::string path, std::string target);
+
+  // Opens the part; `mode`: the permissions, 0 for those of a new file.
+  absl::Status Open(mode_t mode);
+  absl::Status Failed(int error) const;
+
+  const std::string path_;    // as the caller named it
+  const std::string target_;  // the file that gets replaced
+  const std::string part_;    // what is written until then
+  FILE* file_ = nullptr;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_ENGINE_BASE_OUTPUT_FILE_H_
