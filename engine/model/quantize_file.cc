@@ -26,6 +26,8 @@ namespace {
 
 constexpr char kEmbeddings[] = "token_embd.weight";
 constexpr char kHead[] = "output.weight";
+// Keys that tell how a model is split into files; what is written is one.
+constexpr char kSplitKeys[] = "split.";
 // Elements made and written at a time; a multiple of every block.
 constexpr int64_t kChunkElements = int64_t{1} << 20;
 constexpr float kMagnitudeMax = 65504;  // the largest fp16
@@ -39,12 +41,34 @@ std::optional<int64_t> LayerOf(absl::string_view tensor) {
   return layer;
 }
 
+bool IsHead(absl::string_view tensor, bool tied) {
+  return tensor == (tied ? kEmbeddings : kHead);
+}
+
 int64_t LayersOf(const GgufFile& file) {
   int64_t layers = 0;
   for (const GgufTensor& tensor : file.tensors()) {
     layers = std::max(layers, LayerOf(tensor.name).value_or(-1) + 1);
   }
   return layers;
+}
+
+// What `type` stands for in one matrix. The head decides every token, so it
+// gets more bits than four; rows that are no whole number of blocks get the
+// next type up that they fit.
+TensorType MatrixType(TensorType type, const GgufTensor& tensor, int64_t layers,
+                      bool tied) {
+  if (type == TensorType::kQ4_K) {
+    type = Q4KMediumType(tensor.name, layers, tied);
+  } else if (type == TensorType::kQ4_0 && IsHead(tensor.name, tied)) {
+    type = TensorType::kQ6_K;
+  }
+  for (const TensorType fitting : {type, TensorType::kQ8_0}) {
+    if (tensor.dims[0] % GetTensorTypeInfo(fitting).block_elements == 0) {
+      return fitting;
+    }
+  }
+  return TensorType::kF16;
 }
 
 // general.file_type: the numbers of llama.cpp (MOSTLY_Q8_0 and so on).
@@ -103,24 +127,15 @@ absl::StatusOr<TensorType> FileQuantizer::TypeFor(
                                "; only F32, F16 and BF16 are quantised"));
   }
   if (tensor.dims.size() == 1) return TensorType::kF32;
-  const TensorType type = options_.type == TensorType::kQ4_K
-                              ? Q4KMediumType(tensor.name, layers_, tied_)
-                              : options_.type;
-  const TensorTypeInfo to = GetTensorTypeInfo(type);
-  if (tensor.dims[0] % to.block_elements != 0) {
-    return Refuse(input_, tensor,
-                  absl::StrCat("has rows of ", tensor.dims[0],
-                               " elements, no multiple of ", to.block_elements,
-                               ", the block of ", to.name));
-  }
-  return type;
+  return MatrixType(options_.type, tensor, layers_, tied_);
 }
 
 absl::Status FileQuantizer::Write(const std::string& path) {
   GgufWriter writer;
   for (const GgufEntry& entry : input_.entries()) {
     if (entry.key == "general.file_type" ||
-        entry.key == "general.quantization_version") {
+        entry.key == "general.quantization_version" ||
+        absl::StartsWith(entry.key, kSplitKeys)) {
       continue;
     }
     writer.CopyEntry(entry);
@@ -187,7 +202,7 @@ absl::Status FileQuantizer::WriteTensor(const GgufTensor& tensor,
 }  // namespace
 
 TensorType Q4KMediumType(absl::string_view tensor, int64_t layers, bool tied) {
-  if (tensor == (tied ? kEmbeddings : kHead)) return TensorType::kQ6_K;
+  if (IsHead(tensor, tied)) return TensorType::kQ6_K;
   const std::optional<int64_t> layer = LayerOf(tensor);
   if (!layer.has_value()) return TensorType::kQ4_K;
   const bool sensitive = absl::EndsWith(tensor, ".attn_v.weight") ||

@@ -25,18 +25,20 @@ namespace tandem {
 TensorType Q4KMediumType(absl::string_view tensor, int64_t layers, bool tied);
 
 struct QuantizeOptions {
-  // Q8_0, Q4_0, or Q4_K (which stands for the mix).
+  // Q8_0, Q4_0 (with a head of Q6_K), or Q4_K (which stands for the mix).
   TensorType type = TensorType::kQ8_0;
   ThreadTeam* team = nullptr;
   std::function<void(double fraction)> progress = {};  // may be empty
 };
 
-// Writes `input` to `path`: matrices of floats in the asked type, vectors as
-// they are in F32, metadata copied, general.file_type set. Errors:
-// INVALID_ARGUMENT with UNSUPPORTED_MODEL (a matrix that is quantised already,
-// or whose rows are no multiple of the block) or MALFORMED_FILE (NaN, infinity
-// or a number above 65504, the largest fp16), naming the tensor; UNAVAILABLE
-// (the output can not be written). Nothing is left of a file that failed.
+// Writes `input` to `path` as one file, also where it is several: matrices of
+// floats in the asked type, vectors in F32, metadata copied (but for split.*),
+// general.file_type set. A matrix whose rows are no multiple of its type's
+// block is Q8_0, or F16 where they are no multiple of 32 either. Errors:
+// INVALID_ARGUMENT with UNSUPPORTED_MODEL (a matrix that is quantised already)
+// or MALFORMED_FILE (NaN, infinity or a number above 65504, the largest fp16),
+// naming the tensor; those of OutputFile. Nothing is left of a file that
+// failed.
 absl::Status QuantizeFile(const GgufFile& input, const std::string& path,
                           const QuantizeOptions& options);
 

@@ -35,12 +35,18 @@ absl::StatusOr<TensorType> QuantizedType(absl::string_view name) {
 absl::Status RunQuantize(const QuantizeFlags& flags, const Io& io) {
   QuantizeOptions options;
   TANDEM_ASSIGN_OR_RETURN(options.type, QuantizedType(flags.type));
-  std::error_code ignored;  // a file that is not there yet is no other file
-  if (std::filesystem::equivalent(flags.in, flags.out, ignored)) {
-    return UsageError("IN and OUT are the same file");
-  }
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file,
                           GgufFile::Open(flags.in));
+  for (size_t shard = 0; shard < file->shards(); ++shard) {
+    std::error_code ignored;  // a file that is not there yet is no other file
+    if (!std::filesystem::equivalent(file->shard_name(shard), flags.out,
+                                     ignored)) {
+      continue;
+    }
+    return UsageError(file->shards() == 1
+                          ? "IN and OUT are the same file"
+                          : "OUT is one of the files of IN: name a new file");
+  }
   ThreadTeam team(flags.threads > 0 ? flags.threads : AvailableCpus());
   options.team = &team;
   int shown = -1;
@@ -59,8 +65,9 @@ void AddQuantizeCommand(CLI::App* app, CommandLine* line) {
   auto flags = std::make_shared<QuantizeFlags>();
   CLI::App* command = app->add_subcommand(
       "quantize",
-      "Writes a model of F32, F16 or BF16 as one of smaller types. Q4_K is the "
-      "usual mix Q4_K_M: Q6_K for the matrices that lose most.");
+      "Writes a model of F32, F16 or BF16 as one of smaller types. Q4_0 has a "
+      "head of Q6_K; Q4_K is the usual mix Q4_K_M: Q6_K for the matrices that "
+      "lose most.");
   command->add_option("IN", flags->in, "A GGUF file of floats")->required();
   command->add_option("OUT", flags->out, "The file to write")->required();
   command->add_option("TYPE", flags->type, "Q8_0, Q4_0 or Q4_K")->required();
