@@ -1,10 +1,39 @@
 #include "services/common/channel.h"
 
 #include <grpcpp/create_channel.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/support/channel_arguments.h>
 
+#include <vector>
+
 namespace tandem {
+namespace {
+
+// A program that is linked with the reflection library serves reflection on
+// every port: the library registers itself. This takes it off the builder, and
+// puts it there only where it is asked for.
+class ReflectionOption : public grpc::ServerBuilderOption {
+ public:
+  explicit ReflectionOption(Reflection reflection) : reflection_(reflection) {}
+
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>*
+                         plugins) override {
+    auto own =
+        std::make_unique<grpc::reflection::ProtoServerReflectionPlugin>();
+    std::erase_if(*plugins, [name = own->name()](const auto& plugin) {
+      return plugin->name() == name;
+    });
+    if (reflection_ == Reflection::kOn) plugins->push_back(std::move(own));
+  }
+
+ private:
+  const Reflection reflection_;
+};
+
+}  // namespace
 
 std::shared_ptr<grpc::Channel> MakeChannel(
     const std::string& address,
@@ -14,16 +43,21 @@ std::shared_ptr<grpc::Channel> MakeChannel(
 
 std::shared_ptr<grpc::Channel> MakeChannel(
     const NamedAddress& server,
-    const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+    HttpProxy proxy) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);  // no limit
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS,
+                   kReconnectBackoffMinMs);
+  // Its name misleads: it is the least time that a try to connect may take.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeoutMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectBackoffMaxMs);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY,
+                   proxy == HttpProxy::kFromEnvironment ? 1 : 0);
   arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
   arguments.SetMaxReceiveMessageSize(kResponseBytesMax);
   arguments.SetMaxSendMessageSize(kRequestBytesMax);
@@ -33,7 +67,7 @@ std::shared_ptr<grpc::Channel> MakeChannel(
   return grpc::CreateCustomChannel(server.address, credentials, arguments);
 }
 
-void ConfigureServer(grpc::ServerBuilder* builder) {
+void ConfigureServer(grpc::ServerBuilder* builder, Reflection reflection) {
   grpc::EnableDefaultHealthCheckService(true);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
@@ -45,6 +79,7 @@ void ConfigureServer(grpc::ServerBuilder* builder) {
   builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
   builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsMax);
   builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder->SetOption(std::make_unique<ReflectionOption>(reflection));
   builder->SetMaxReceiveMessageSize(kRequestBytesMax);
   builder->SetMaxSendMessageSize(kResponseBytesMax);
 }

@@ -1,6 +1,7 @@
 // The transport settings that both ends of every tandem connection share:
-// keepalive, so that a dead peer is noticed in 15 s and not in 15 minutes, and
-// limits of messages and metadata.
+// keepalive, so that a dead peer is noticed in 15 s and not in 15 minutes,
+// limits of messages and metadata, the time for connecting, and what libraries
+// would add by themselves (proxies, reflection).
 
 #ifndef TANDEM_SERVICES_COMMON_CHANNEL_H_
 #define TANDEM_SERVICES_COMMON_CHANNEL_H_
@@ -27,8 +28,20 @@ inline constexpr int kResponseBytesMax = 16 << 20;
 inline constexpr int kMetadataBytesMax = 16 << 10;
 // Calls at once on one connection.
 inline constexpr int kStreamsMax = 4096;
-// A lost peer is tried again after 100 ms, then ever later up to this.
+// A lost peer is tried again after the first of these, then ever later up to
+// the second.
+inline constexpr int kReconnectBackoffMinMs = 100;
 inline constexpr int kReconnectBackoffMaxMs = 2 * 1000;
+// What one try may take: TCP, TLS and HTTP/2 are four round trips, 1.2 s on a
+// link of 300 ms, and a lost first packet costs a second more; a busy node
+// needs time for the signatures.
+inline constexpr int kConnectTimeoutMs = 5 * 1000;
+
+// Whether a channel goes through the proxy of the environment (https_proxy,
+// http_proxy, no_proxy).
+enum class HttpProxy { kNever, kFromEnvironment };
+// Whether a server answers reflection.
+enum class Reflection { kOff, kOn };
 
 struct NamedAddress {
   std::string address;
@@ -46,12 +59,14 @@ std::shared_ptr<grpc::Channel> MakeChannel(
 // certificate must be for `server_name`.
 std::shared_ptr<grpc::Channel> MakeChannel(
     const NamedAddress& server,
-    const std::shared_ptr<grpc::ChannelCredentials>& credentials);
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+    HttpProxy proxy = HttpProxy::kNever);
 
 // The server's side, and the health service. A port that is taken is an error
 // (no SO_REUSEPORT). Before the builder's BuildAndStart, on one thread at a
 // time in the process.
-void ConfigureServer(grpc::ServerBuilder* builder);
+void ConfigureServer(grpc::ServerBuilder* builder,
+                     Reflection reflection = Reflection::kOff);
 
 }  // namespace tandem
 

@@ -5,13 +5,12 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
-#include <cstdint>
 #include <fstream>
+#include <optional>
 #include <sstream>
 
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "services/common/address.h"
 
 namespace tandem {
 namespace {
@@ -163,35 +162,15 @@ MakeChannelCredentials(const ChannelTlsFiles& files) {
 absl::Status CheckListenAddress(absl::string_view address,
                                 const ServerTlsFiles& files,
                                 bool allow_insecure) {
-  const auto malformed = [address] {
+  const std::optional<std::string> path = ParseUnixPath(address);
+  const std::optional<HostPort> at = ParseHostPort(address);
+  if (path.has_value() ? path->empty() : !at.has_value()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--listen ", address,
         ": is not host:port, [ipv6]:port or unix:PATH; e.g. 127.0.0.1:0"));
-  };
-  if (absl::StartsWith(address, "unix:")) {
-    return address.size() > 5 ? absl::OkStatus() : malformed();
   }
-  const size_t colon = address.rfind(':');
-  if (colon == absl::string_view::npos) return malformed();
-  absl::string_view host = address.substr(0, colon);
-  uint32_t port = 0;
-  const absl::string_view digits = address.substr(colon + 1);
-  if (digits.empty() || digits.size() > 5 ||
-      digits.find_first_not_of("0123456789") != absl::string_view::npos ||
-      !absl::SimpleAtoi(digits, &port) || port > 65535) {
-    return malformed();
-  }
-  if (absl::StartsWith(host, "[") && absl::EndsWith(host, "]")) {
-    host = host.substr(1, host.size() - 2);
-    in6_addr v6;
-    if (inet_pton(AF_INET6, std::string(host).c_str(), &v6) != 1) {
-      return malformed();
-    }
-  } else if (host.find_first_of(":/[]") != absl::string_view::npos) {
-    return malformed();
-  }
-  if (host.empty()) return malformed();
-  if (!files.cert.empty() || allow_insecure || IsLoopback(std::string(host))) {
+  if (path.has_value() || !files.cert.empty() || allow_insecure ||
+      IsLoopback(at->host)) {
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(absl::StrCat(

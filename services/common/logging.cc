@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 
 namespace tandem {
 namespace {
@@ -56,19 +57,26 @@ std::optional<spdlog::level::level_enum> ParseLevel(absl::string_view name) {
   return std::nullopt;
 }
 
+// gRPC prints whole trees of errors, with file names and times.
+std::string ShortLine(absl::string_view message) {
+  std::string line(message.substr(0, kLibraryMessageBytesMax));
+  if (line.size() < message.size()) absl::StrAppend(&line, "...");
+  return absl::StrReplaceAll(line, {{"\r", " "}, {"\n", " "}});
+}
+
 // A peer that breaks a connection is an error to gRPC; to us it is weather.
 void LogFromGrpc(gpr_log_func_args* arguments) {
   const auto level = arguments->severity == GPR_LOG_SEVERITY_ERROR
                          ? spdlog::level::warn
                          : spdlog::level::debug;
-  spdlog::log(level, "grpc: {}", arguments->message);
+  spdlog::log(level, "grpc: {}", ShortLine(arguments->message));
 }
 
 // Says which field of a message is not UTF-8; without us it goes to standard
 // error as it is, between our lines.
 void LogFromProtobuf(google::protobuf::LogLevel, const char*, int,
                      const std::string& message) {
-  spdlog::debug("protobuf: {}", message);
+  spdlog::debug("protobuf: {}", ShortLine(message));
 }
 
 }  // namespace
@@ -93,6 +101,11 @@ absl::Status InitLogging(absl::string_view format, absl::string_view level) {
   gpr_set_log_function(LogFromGrpc);
   google::protobuf::SetLogHandler(LogFromProtobuf);
   return absl::OkStatus();
+}
+
+void DropLibraryLogs() {
+  gpr_set_log_function([](gpr_log_func_args*) {});
+  google::protobuf::SetLogHandler(nullptr);
 }
 
 }  // namespace tandem

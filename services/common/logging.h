@@ -4,6 +4,8 @@
 #ifndef TANDEM_SERVICES_COMMON_LOGGING_H_
 #define TANDEM_SERVICES_COMMON_LOGGING_H_
 
+#include <cstddef>
+
 #include "absl/strings/string_view.h"
 #include "engine/base/status.h"
 
@@ -11,10 +13,16 @@ namespace tandem {
 
 // `format`: "text", or "json" (one object a line: time, level, message).
 // `level`: "debug", "info", "warning" or "error". gRPC's own messages go
-// there too (its errors as warnings, the rest as debug), and protobuf's (as
-// debug). Once, at the start of
-// main. Errors: INVALID_ARGUMENT.
+// there too, in one line of at most kLibraryMessageBytesMax (its errors as
+// warnings, the rest as debug), and protobuf's (as debug). Once, at the start
+// of main. Errors: INVALID_ARGUMENT.
 absl::Status InitLogging(absl::string_view format, absl::string_view level);
+
+// For programs without a log, whose errors are statuses: the messages of gRPC
+// and protobuf go nowhere. Once, at the start of main.
+void DropLibraryLogs();
+
+inline constexpr size_t kLibraryMessageBytesMax = 300;
 
 }  // namespace tandem
 

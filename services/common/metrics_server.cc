@@ -5,13 +5,14 @@
 #include <sys/socket.h>
 
 #include <chrono>
-#include <cstdlib>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "services/common/address.h"
 #include "services/common/bound_address.h"
 #include "services/common/credentials.h"
+#include "services/common/listen_check.h"
 
 namespace tandem {
 namespace {
@@ -19,20 +20,6 @@ namespace {
 constexpr char kContentType[] = "text/plain; version=0.0.4; charset=utf-8";
 constexpr size_t kRequestBodyBytesMax = 1024;
 constexpr time_t kTimeoutSeconds = 5;
-
-struct HostAndPort {
-  std::string host;
-  int port = 0;
-};
-
-// Of an address that CheckListenAddress has passed.
-HostAndPort Split(const std::string& address) {
-  const size_t colon = address.rfind(':');
-  std::string host = address.substr(0, colon);
-  if (absl::StartsWith(host, "[")) host = host.substr(1, host.size() - 2);
-  return {.host = std::move(host),
-          .port = std::atoi(address.c_str() + colon + 1)};
-}
 
 }  // namespace
 
@@ -89,7 +76,8 @@ absl::Status MetricsServer::Listen(const MetricsFlags& flags) {
                [this](const httplib::Request&, httplib::Response& response) {
                  response.set_content(Scrape(), kContentType);
                });
-  const HostAndPort at = Split(flags.listen);
+  TANDEM_RETURN_IF_ERROR(CheckCanListen("--metrics-listen", flags.listen));
+  const HostPort at = *ParseHostPort(flags.listen);
   int port = at.port;
   if (port == 0) {
     port = server_->bind_to_any_port(at.host.c_str());
@@ -97,9 +85,7 @@ absl::Status MetricsServer::Listen(const MetricsFlags& flags) {
     port = -1;
   }
   if (port <= 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--metrics-listen ", flags.listen,
-                     ": can not be bound; is it in use?"));
+    return CannotListen("--metrics-listen", flags.listen);
   }
   address_ = BoundAddress(flags.listen, port);
   thread_ = std::thread([this] { server_->listen_after_bind(); });

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "services/common/address.h"
 
 namespace tandem {
 
@@ -16,6 +17,7 @@ absl::StatusOr<AddressBook> AddressBook::Parse(
   }
   AddressBook book;
   for (const std::string& item : items) {
+    TANDEM_RETURN_IF_ERROR(CheckPeerAddress(item));
     TANDEM_ASSIGN_OR_RETURN(const std::optional<DnsName> name,
                             ParseDnsName(item));
     if (name.has_value()) {

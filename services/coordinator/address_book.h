@@ -23,7 +23,7 @@ inline constexpr size_t kWorkersMax = 1024;
 class AddressBook {
  public:
   // `items`: addresses, or DNS names as dns:///NAME:PORT. INVALID_ARGUMENT for
-  // a name without a port and for more than kWorkersMax items.
+  // one of another form (CheckPeerAddress) and for more than kWorkersMax items.
   static absl::StatusOr<AddressBook> Parse(absl::Span<const std::string> items);
 
   const std::vector<DnsName>& names() const { return names_; }

@@ -1,6 +1,5 @@
 #include "services/coordinator/coordinator_server.h"
 
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server_builder.h>
 #include <spdlog/spdlog.h>
@@ -12,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "services/common/bound_address.h"
 #include "services/common/channel.h"
+#include "services/common/listen_check.h"
 
 namespace tandem {
 namespace {
@@ -92,20 +92,15 @@ absl::Status CoordinatorServer::Listen(const CoordinatorOptions& options) {
   TANDEM_ASSIGN_OR_RETURN(
       const std::shared_ptr<grpc::ServerCredentials> credentials,
       MakeServerCredentials(options.tls));
+  TANDEM_RETURN_IF_ERROR(CheckCanListen("--listen", options.listen));
   grpc::ServerBuilder builder;
-  ConfigureServer(&builder);
-  if (options.reflection) {
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  }
+  ConfigureServer(&builder,
+                  options.reflection ? Reflection::kOn : Reflection::kOff);
   int port = 0;
   builder.AddListeningPort(options.listen, credentials, &port);
   builder.RegisterService(&service_);
   server_ = builder.BuildAndStart();
-  if (server_ == nullptr) {
-    return absl::UnavailableError(
-        absl::StrCat("can not listen on ", options.listen,
-                     ": is the port taken? Choose another by --listen"));
-  }
+  if (server_ == nullptr) return CannotListen("--listen", options.listen);
   address_ = BoundAddress(options.listen, port);
   server_->GetHealthCheckService()->SetServingStatus(kHealthStarted, true);
   UpdateReady();

@@ -45,7 +45,7 @@ struct CoordinatorOptions {
 class CoordinatorServer {
  public:
   // Listens; workers are found in the background. Errors: INVALID_ARGUMENT for
-  // files and limits, UNAVAILABLE where the address can not be bound.
+  // files, limits and addresses, one that is in use too.
   static absl::StatusOr<std::unique_ptr<CoordinatorServer>> Start(
       const CoordinatorOptions& options);
   // Stops at once, if Stop was not called.

@@ -8,6 +8,7 @@
 
 #include "services/common/bound_address.h"
 #include "services/common/logging.h"
+#include "services/common/process_exit.h"
 #include "services/common/server_flags.h"
 #include "services/common/signals.h"
 #include "services/common/version.h"
@@ -92,6 +93,7 @@ int Main(int argc, char** argv) {
   if (!status.ok()) return PrintUsageError(kProgram, status);
   options.listen = flags.server.listen;
   options.tls = flags.server.tls;
+  options.workers.tls_files = options.worker_tls;
   options.reflection = flags.server.reflection;
   options.metrics = flags.server.metrics;
   options.turn_limits.queue_timeout =
@@ -125,4 +127,6 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace tandem
 
-int main(int argc, char** argv) { return tandem::Main(argc, argv); }
+int main(int argc, char** argv) {
+  tandem::EndProcess(tandem::Main(argc, argv));
+}

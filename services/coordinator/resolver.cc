@@ -6,9 +6,9 @@
 
 #include <memory>
 
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "services/common/address.h"
 
 namespace tandem {
 namespace {
@@ -31,18 +31,11 @@ std::optional<std::string> ToText(const addrinfo& entry) {
 }  // namespace
 
 absl::StatusOr<std::optional<DnsName>> ParseDnsName(const std::string& item) {
-  if (!absl::StartsWith(item, kDnsPrefix)) return std::nullopt;
-  const std::string name = item.substr(sizeof(kDnsPrefix) - 1);
-  const size_t colon = name.rfind(':');
-  int port = 0;
-  if (colon == std::string::npos || colon == 0 ||
-      !absl::SimpleAtoi(name.substr(colon + 1), &port) || port < 1 ||
-      port > 65535) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("\"", item, "\" is not ", kDnsPrefix,
-                     "NAME:PORT with a port of 1 to 65535"));
-  }
-  return DnsName{.host = name.substr(0, colon), .port = absl::StrCat(port)};
+  absl::string_view name = item;
+  if (!absl::ConsumePrefix(&name, kDnsPrefix)) return std::nullopt;
+  TANDEM_RETURN_IF_ERROR(CheckPeerAddress(item));
+  const HostPort parsed = *ParseHostPort(name);
+  return DnsName{.host = parsed.host, .port = absl::StrCat(parsed.port)};
 }
 
 absl::StatusOr<std::vector<std::string>> SystemResolver::Resolve(

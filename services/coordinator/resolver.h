@@ -13,9 +13,6 @@
 
 namespace tandem {
 
-// How a DNS name is told from an address in a list.
-inline constexpr char kDnsPrefix[] = "dns:///";
-
 struct DnsName {
   std::string host;
   std::string port;  // decimal

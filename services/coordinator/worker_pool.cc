@@ -10,6 +10,7 @@
 #include "engine/base/check.h"
 #include "engine/base/error_reason.h"
 #include "services/common/channel.h"
+#include "services/common/connection_probe.h"
 #include "services/common/status_conversion.h"
 #include "services/coordinator/grpc_worker_link.h"
 #include "services/coordinator/worker_report.h"
@@ -17,8 +18,8 @@
 namespace tandem {
 namespace {
 
-// A worker answers Describe at once or is hung.
-constexpr std::chrono::seconds kDescribeDeadline(5);
+// A worker answers Describe at once or is hung; connecting comes on top.
+constexpr std::chrono::milliseconds kDescribeDeadline(5000 + kConnectTimeoutMs);
 constexpr std::chrono::seconds kTokenizerDeadline(60);
 // Models that targets had once; more are forgotten.
 constexpr size_t kModelsSeenMax = 1024;
@@ -59,7 +60,7 @@ class WorkerPool::CallScope {
   CallScope& operator=(const CallScope&) = delete;
 
   grpc::ClientContext* context() { return &context_; }
-  void SetDeadline(std::chrono::seconds deadline) {
+  void SetDeadline(std::chrono::milliseconds deadline) {
     context_.set_deadline(std::chrono::system_clock::now() + deadline);
   }
 
@@ -301,12 +302,23 @@ void WorkerPool::Manage(Slot* slot) {
     // Once for each state, not for each try.
     if (error != last_error && !Ending(*slot)) {
       spdlog::warn("{} worker {} is not usable: {}", RoleName(slot->role),
-                   slot->address.address, std::string(status.message()));
+                   slot->address.address, ReasonFor(*slot, status));
       last_error = error;
     }
   } while (Wait(Jittered(backoff), slot));
   const std::lock_guard<std::mutex> lock(mutex_);
   slot->ended = true;
+}
+
+std::string WorkerPool::ReasonFor(const Slot& slot,
+                                  const absl::Status& status) const {
+  if (absl::IsUnavailable(status) && !GetErrorDetail(status)) {
+    ConnectionFindings found = ProbeConnection({.server = slot.address,
+                                                .files = options_.tls_files,
+                                                .flags = kWorkerTlsFlags});
+    if (!found.problem.empty()) return std::move(found.problem);
+  }
+  return std::string(status.message());
 }
 
 absl::Status WorkerPool::Serve(Slot* slot) {

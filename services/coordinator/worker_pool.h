@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "engine/base/status.h"
+#include "services/common/credentials.h"
 #include "services/coordinator/address_book.h"
 #include "services/coordinator/event_loop.h"
 #include "services/coordinator/resolver.h"
@@ -51,6 +52,8 @@ struct WorkerPoolOptions {
   MonotonicDuration backoff_max = std::chrono::seconds(5);
   // Between looking up the names, with jitter.
   MonotonicDuration resolve_interval = std::chrono::seconds(5);
+  // What the credentials were made of, to say what a handshake failed for.
+  ChannelTlsFiles tls_files = {};
   // Outlives the pool; null: the system's.
   Resolver* resolver = nullptr;
 };
@@ -124,6 +127,8 @@ class WorkerPool {
 
   // A slot's thread.
   void Manage(Slot* slot);
+  // What to log of a worker that Serve has lost.
+  std::string ReasonFor(const Slot& slot, const absl::Status& status) const;
   // Until the worker is lost; OK never.
   absl::Status Serve(Slot* slot);
   absl::Status DescribeAndPublish(Slot* slot);

@@ -6,6 +6,7 @@
 
 #include "absl/synchronization/notification.h"
 #include "services/common/logging.h"
+#include "services/common/process_exit.h"
 #include "services/common/server_flags.h"
 #include "services/common/signals.h"
 #include "services/worker/worker_flags.h"
@@ -69,4 +70,6 @@ int Main(int argc, const char* const* argv) {
 }  // namespace
 }  // namespace tandem
 
-int main(int argc, char** argv) { return tandem::Main(argc, argv); }
+int main(int argc, char** argv) {
+  tandem::EndProcess(tandem::Main(argc, argv));
+}

@@ -1,6 +1,5 @@
 #include "services/worker/worker_server.h"
 
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server_builder.h>
 #include <spdlog/spdlog.h>
@@ -13,6 +12,7 @@
 #include "services/common/bound_address.h"
 #include "services/common/channel.h"
 #include "services/common/credentials.h"
+#include "services/common/listen_check.h"
 
 namespace tandem {
 namespace {
@@ -63,19 +63,15 @@ absl::Status WorkerServer::Start() {
       const std::shared_ptr<grpc::ServerCredentials> credentials,
       MakeServerCredentials(options_.server.tls));
   TANDEM_RETURN_IF_ERROR(ServeMetrics());
-  if (options_.server.reflection) {
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  }
+  TANDEM_RETURN_IF_ERROR(CheckCanListen("--listen", options_.server.listen));
   grpc::ServerBuilder builder;
-  ConfigureServer(&builder);
+  ConfigureServer(&builder, reflection());
   int port = 0;
   builder.AddListeningPort(options_.server.listen, credentials, &port);
   builder.RegisterService(&service_);
   server_ = builder.BuildAndStart();
   if (server_ == nullptr) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--listen ", options_.server.listen,
-                     ": can not be bound; is it in use?"));
+    return CannotListen("--listen", options_.server.listen);
   }
   {
     absl::MutexLock lock(&mutex_);
@@ -119,8 +115,10 @@ absl::Status WorkerServer::StartAdmin() {
   TANDEM_ASSIGN_OR_RETURN(
       const std::shared_ptr<grpc::ServerCredentials> credentials,
       MakeServerCredentials(options_.server.tls));
+  TANDEM_RETURN_IF_ERROR(
+      CheckCanListen("--admin-listen", options_.admin_listen));
   grpc::ServerBuilder builder;
-  ConfigureServer(&builder);
+  ConfigureServer(&builder, reflection());
   int port = 0;
   builder.AddListeningPort(options_.admin_listen, credentials, &port);
   builder.RegisterService(&admin_service_);
@@ -129,9 +127,7 @@ absl::Status WorkerServer::StartAdmin() {
       grpc::ResourceQuota("admin").SetMaxThreads(kAdminThreadsMax));
   admin_server_ = builder.BuildAndStart();
   if (admin_server_ == nullptr) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--admin-listen ", options_.admin_listen,
-                     ": can not be bound; is it in use?"));
+    return CannotListen("--admin-listen", options_.admin_listen);
   }
   admin_address_ = BoundAddress(options_.admin_listen, port);
   spdlog::info("admin service at {}", admin_address_);

@@ -19,6 +19,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "engine/base/status.h"
+#include "services/common/channel.h"
 #include "services/common/server_flags.h"
 #include "services/worker/admin_service.h"
 #include "services/worker/model_loader.h"
@@ -87,6 +88,10 @@ class WorkerServer {
   absl::Status Start();
   absl::Status StartAdmin();
   absl::Status ServeMetrics();
+  // Of every port of the process.
+  Reflection reflection() const {
+    return options_.server.reflection ? Reflection::kOn : Reflection::kOff;
+  }
   // All models to begin with are there.
   void BecomeReady();
   void MonitorStalls();

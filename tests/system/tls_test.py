@@ -53,10 +53,28 @@ class MutualTlsTest(unittest.TestCase):
         self.assertEqual(result.returncode, 0, result.stderr.decode())
 
     def test_others_do_not(self):
-        for flags in ((), self.files("client", tls_ca="ca.crt")):
+        for flags, why in (
+                ((), b"the server speaks TLS and this side does not: give "
+                 b"--tls-ca"),
+                (self.files("client", tls_ca="ca.crt"),
+                 b"the server asks for a client's certificate")):
             result = self.cluster.tandem("models", *flags)
             self.assertEqual(result.returncode, 1)
             self.assertIn(b"cannot reach the coordinator", result.stderr)
+            self.assertIn(why, result.stderr)
+
+    def test_a_coordinators_log_says_what_the_handshake_said(self):
+        self.cluster.start(
+            "careless", "tandem-coordinator", "--target",
+            self.cluster.address("target"), "--listen", "localhost:0",
+            *self.files("worker", worker_ca="ca.crt"))
+        processes.wait_until(
+            lambda: "is not usable" in self.cluster.log("careless"),
+            "the worker is named")
+        self.assertIn("the server asks for a client's certificate",
+                      self.cluster.log("careless"))
+        self.assertIn("give --worker-cert and --worker-key",
+                      self.cluster.log("careless"))
 
     def test_wrong_files_are_wrong_usage(self):
         result = self.cluster.tandem(

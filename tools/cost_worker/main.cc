@@ -1,6 +1,7 @@
 // tandem-cost-worker: a worker without weights, to measure coordinators with.
 
 #include "services/common/logging.h"
+#include "services/common/process_exit.h"
 #include "services/common/signals.h"
 #include "tools/cost_worker/cost_worker.h"
 
@@ -34,4 +35,6 @@ int Main(int argc, const char* const* argv) {
 }  // namespace
 }  // namespace tandem::bench
 
-int main(int argc, char** argv) { return tandem::bench::Main(argc, argv); }
+int main(int argc, char** argv) {
+  tandem::EndProcess(tandem::bench::Main(argc, argv));
+}

@@ -10,11 +10,10 @@
 #include "absl/strings/str_format.h"
 #include "engine/base/status.h"
 #include "grpcpp/client_context.h"
-#include "services/common/channel.h"
-#include "services/common/credentials.h"
 #include "services/common/status_conversion.h"
 #include "tandem/v1/worker_admin.grpc.pb.h"
 #include "tools/tandem/command_line.h"
+#include "tools/tandem/connection.h"
 #include "tools/tandem/json_output.h"
 
 namespace tandem::cli {
@@ -29,24 +28,26 @@ struct AdminFlags {
 
 using Stub = v1::WorkerAdminService::Stub;
 
-absl::StatusOr<std::unique_ptr<Stub>> Connect(
+absl::StatusOr<std::unique_ptr<Stub>> OpenStub(
     const AdminFlags& flags, const ConnectionFlags& connection) {
   if (flags.address.empty()) {
     return UsageError("--admin must name a worker's --admin-listen");
   }
-  const auto credentials = MakeChannelCredentials(connection.tls);
-  if (!credentials.ok()) return UsageError(credentials.status().message());
-  return v1::WorkerAdminService::NewStub(
-      MakeChannel(flags.address, *credentials));
+  TANDEM_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
+                          Connect("--admin", flags.address, connection));
+  return v1::WorkerAdminService::NewStub(channel);
 }
 
-absl::Status Explain(const AdminFlags& flags, const grpc::Status& status) {
+absl::Status Explain(const AdminFlags& flags, const ConnectionFlags& connection,
+                     const grpc::Status& status) {
   const absl::Status error = FromGrpcStatus(status);
   if (absl::IsUnavailable(error) && !GetErrorDetail(error)) {
-    return absl::UnavailableError(absl::StrCat(
-        "cannot reach the admin service at ", flags.address,
-        ": start a worker with --admin-listen, or name another with --admin (",
-        error.message(), ")"));
+    return ExplainUnreachable(
+        {.who = absl::StrCat("the admin service at ", flags.address),
+         .address = flags.address,
+         .hint = "start a worker with --admin-listen, or name another with "
+                 "--admin"},
+        connection, error);
   }
   if (absl::IsUnimplemented(error)) {
     return absl::UnimplementedError(absl::StrCat(
@@ -69,11 +70,11 @@ Json ModelJson(const v1::LoadedModel& loaded) {
 absl::Status RunModels(const AdminFlags& flags,
                        const ConnectionFlags& connection, const Io& io) {
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Stub> stub,
-                          Connect(flags, connection));
+                          OpenStub(flags, connection));
   grpc::ClientContext context;
   v1::ListWorkerModelsResponse response;
   const grpc::Status status = stub->ListWorkerModels(&context, {}, &response);
-  if (!status.ok()) return Explain(flags, status);
+  if (!status.ok()) return Explain(flags, connection, status);
   if (flags.json) {
     Json models = Json::array();
     for (const v1::LoadedModel& loaded : response.models()) {
@@ -102,7 +103,7 @@ absl::Status RunModels(const AdminFlags& flags,
 absl::Status RunLoad(const AdminFlags& flags, const ConnectionFlags& connection,
                      const Io& io) {
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Stub> stub,
-                          Connect(flags, connection));
+                          OpenStub(flags, connection));
   grpc::ClientContext context;
   const auto reader = stub->LoadModel(&context, flags.load);
   v1::LoadModelResponse response;
@@ -116,7 +117,7 @@ absl::Status RunLoad(const AdminFlags& flags, const ConnectionFlags& connection,
     *io.err << "loading: " << tenth * 10 << "%\n";
   }
   const grpc::Status status = reader->Finish();
-  if (!status.ok()) return Explain(flags, status);
+  if (!status.ok()) return Explain(flags, connection, status);
   if (flags.json) {
     PrintJson(ModelJson(loaded), io.out);
   } else {
@@ -130,12 +131,12 @@ absl::Status RunLoad(const AdminFlags& flags, const ConnectionFlags& connection,
 absl::Status RunUnload(const AdminFlags& flags,
                        const ConnectionFlags& connection, const Io& io) {
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Stub> stub,
-                          Connect(flags, connection));
+                          OpenStub(flags, connection));
   grpc::ClientContext context;
   v1::UnloadModelResponse response;
   const grpc::Status status =
       stub->UnloadModel(&context, flags.unload, &response);
-  if (!status.ok()) return Explain(flags, status);
+  if (!status.ok()) return Explain(flags, connection, status);
   *io.out << flags.unload.model_id() << " is unloaded\n";
   return absl::OkStatus();
 }

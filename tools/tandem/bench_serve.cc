@@ -11,13 +11,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "engine/base/status.h"
-#include "services/common/channel.h"
-#include "services/common/credentials.h"
 #include "tools/load/load_run.h"
 #include "tools/load/openai_target.h"
 #include "tools/load/sweep.h"
 #include "tools/load/tandem_target.h"
 #include "tools/tandem/client.h"
+#include "tools/tandem/connection.h"
 #include "tools/tandem/interrupt.h"
 #include "tools/tandem/load_report.h"
 #include "tools/tandem/serve_flags.h"
@@ -96,12 +95,12 @@ absl::StatusOr<Server> ConnectTandem(const ConnectionFlags& connection,
   TANDEM_ASSIGN_OR_RETURN(server.vocab_size,
                           AskVocabSize(connection, flags.model));
   if (flags.vocab > 0) server.vocab_size = flags.vocab;
-  const auto credentials = MakeChannelCredentials(connection.tls);
-  if (!credentials.ok()) return UsageError(credentials.status().message());
   load::TandemTargetOptions options;
   for (int i = 0; i < flags.connections; ++i) {
-    options.channels.push_back(
-        MakeChannel(connection.coordinator, *credentials));
+    TANDEM_ASSIGN_OR_RETURN(
+        std::shared_ptr<grpc::Channel> channel,
+        Connect("--coordinator", connection.coordinator, connection));
+    options.channels.push_back(std::move(channel));
   }
   options.call = plan.call;
   options.model_id = flags.model;

@@ -3,12 +3,13 @@
 #include <chrono>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "grpcpp/client_context.h"
 #include "services/common/channel.h"
-#include "services/common/credentials.h"
 #include "services/common/status_conversion.h"
+#include "tools/tandem/connection.h"
 
 namespace tandem::cli {
 namespace {
@@ -31,14 +32,13 @@ void WriteCancel(
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Make(
     const ConnectionFlags& flags) {
-  auto credentials = MakeChannelCredentials(flags.tls);
-  if (!credentials.ok()) return UsageError(credentials.status().message());
-  return std::unique_ptr<Client>(new Client(
-      flags.coordinator, MakeChannel(flags.coordinator, *credentials)));
+  TANDEM_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel,
+                          Connect("--coordinator", flags.coordinator, flags));
+  return std::unique_ptr<Client>(new Client(flags, std::move(channel)));
 }
 
-Client::Client(std::string address, std::shared_ptr<grpc::Channel> channel)
-    : address_(std::move(address)),
+Client::Client(ConnectionFlags flags, std::shared_ptr<grpc::Channel> channel)
+    : flags_(std::move(flags)),
       channel_(std::move(channel)),
       stub_(v1::GenerationService::NewStub(channel_)) {}
 
@@ -46,18 +46,26 @@ absl::Status Client::Explain(const grpc::Status& status) const {
   absl::Status error = FromGrpcStatus(status);
   if (GetErrorDetail(error)) return error;  // the service's own words
   if (absl::IsUnavailable(error)) {
-    return absl::UnavailableError(absl::StrCat(
-        "cannot reach the coordinator at ", address_,
-        ": start one with tandem-coordinator --target ADDRESS, or name another "
-        "with --coordinator (",
-        error.message(), ")"));
+    return ExplainUnreachable(
+        {.who = absl::StrCat("the coordinator at ", address()),
+         .address = address(),
+         .hint = "start one with tandem-coordinator --target ADDRESS, or name "
+                 "another with --coordinator"},
+        flags_, error);
+  }
+  // gRPC's own refusal, on either side; the service's has a detail.
+  if (absl::IsResourceExhausted(error) &&
+      absl::StrContains(error.message(), "larger than max")) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "the request is larger than the ", kRequestBytesMax >> 20,
+        " MiB of one message: give a shorter prompt (", error.message(), ")"));
   }
   if (absl::IsUnimplemented(error)) {
     return absl::UnimplementedError(absl::StrCat(
-        "the server at ", address_,
+        "the server at ", address(),
         " is no tandem coordinator: name another with --coordinator"));
   }
-  return Annotate(error, address_);
+  return Annotate(error, address());
 }
 
 absl::StatusOr<v1::TurnEnded> Client::RunTurn(const v1::TurnRequest& turn,
@@ -94,7 +102,7 @@ absl::StatusOr<v1::TurnEnded> Client::RunTurn(const v1::TurnRequest& turn,
   if (!status.ok()) return Explain(status);
   if (!has_ended) {
     return absl::InternalError(absl::StrCat(
-        address_, ": the stream ended before the turn; ask again"));
+        address(), ": the stream ended before the turn; ask again"));
   }
   return ended;
 }

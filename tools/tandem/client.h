@@ -28,8 +28,7 @@ struct TurnListener {
 
 class Client {
  public:
-  // Makes the channel; the first call connects. A usage error where the TLS
-  // files can not be read.
+  // Makes the channel; the first call connects. Errors: as Connect.
   static absl::StatusOr<std::unique_ptr<Client>> Make(
       const ConnectionFlags& flags);
 
@@ -51,14 +50,15 @@ class Client {
   using TurnStream =
       grpc::ClientReaderWriter<v1::ConverseRequest, v1::ConverseResponse>;
 
-  Client(std::string address, std::shared_ptr<grpc::Channel> channel);
+  Client(ConnectionFlags flags, std::shared_ptr<grpc::Channel> channel);
 
+  const std::string& address() const { return flags_.coordinator; }
   absl::Status Explain(const grpc::Status& status) const;
   void OpenWrites(TurnStream* turn);
   // Ends the writing side; CancelTurn does nothing from here on.
   void CloseWrites();
 
-  const std::string address_;
+  const ConnectionFlags flags_;
   const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<v1::GenerationService::Stub> stub_;
   absl::Mutex mutex_;

@@ -32,6 +32,11 @@ void AddConnectionFlags(CLI::App* app, ConnectionFlags* flags) {
   app->add_option("--tls-key", flags->tls.key,
                   "PEM file with the key of --tls-cert")
       ->envname("TANDEM_TLS_KEY");
+  app->add_flag("--http-proxy", flags->http_proxy,
+                "Connect through the proxy that https_proxy or http_proxy "
+                "names, but for the hosts of no_proxy; without this flag "
+                "these variables mean nothing")
+      ->envname("TANDEM_HTTP_PROXY");
 }
 
 // The deepest subcommand that the arguments named.

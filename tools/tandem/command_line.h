@@ -31,6 +31,7 @@ struct Io {
 struct ConnectionFlags {
   std::string coordinator = "127.0.0.1:7070";
   ChannelTlsFiles tls = {};
+  bool http_proxy = false;  // go through the proxy of the environment
 };
 
 // A parsed command line: the chosen subcommand sets `run`.

@@ -9,17 +9,18 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/base/status.h"
-#include "services/common/channel.h"
-#include "services/common/credentials.h"
 #include "tools/tandem/command_line.h"
+#include "tools/tandem/connection.h"
 #include "tools/tandem/health_client.h"
 #include "tools/tandem/json_output.h"
 
 namespace tandem::cli {
 namespace {
 
-// One question: a server that is alive answers within this.
-constexpr absl::Duration kCheckTimeout = absl::Seconds(2);
+// One question, with the time to connect (1.5 s over TLS on a link of 300 ms):
+// a server that is alive answers within this. Below the five seconds that the
+// probes of deploy/k8s have, so that the reason is in their events.
+constexpr absl::Duration kCheckTimeout = absl::Seconds(4);
 constexpr absl::Duration kPollInterval = absl::Milliseconds(100);
 
 struct HealthFlags {
@@ -42,29 +43,32 @@ absl::StatusOr<Serving> WaitForHealth(
   }
 }
 
-absl::Status Explain(const absl::Status& status, const HealthFlags& flags) {
+absl::Status Explain(const absl::Status& status, const HealthFlags& flags,
+                     const ConnectionFlags& connection) {
   if (absl::IsNotFound(status)) {
     return absl::NotFoundError(absl::StrCat(
         "the server at ", flags.address, " has no health service \"",
         flags.service, "\": ask for tandem.ready, tandem.started or \"\""));
   }
   if (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status)) {
-    return absl::UnavailableError(absl::StrCat(
-        "cannot reach ", flags.address,
-        ": is the server started, and are its address and TLS files right? (",
-        status.message(), ")"));
+    return ExplainUnreachable(
+        {.who = flags.address,
+         .address = flags.address,
+         .hint = "is the server started, and is this its address?"},
+        connection, status);
   }
   return Annotate(status, flags.address);
 }
 
 absl::Status RunHealth(HealthFlags flags, const ConnectionFlags& connection,
                        const Io& io) {
-  if (flags.address.empty()) flags.address = connection.coordinator;
-  const auto credentials = MakeChannelCredentials(connection.tls);
-  if (!credentials.ok()) return UsageError(credentials.status().message());
-  const auto channel = MakeChannel(flags.address, *credentials);
+  const bool is_given = !flags.address.empty();
+  if (!is_given) flags.address = connection.coordinator;
+  TANDEM_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
+                          Connect(is_given ? "address" : "--coordinator",
+                                  flags.address, connection));
   const absl::StatusOr<Serving> serving = WaitForHealth(channel, flags);
-  if (!serving.ok()) return Explain(serving.status(), flags);
+  if (!serving.ok()) return Explain(serving.status(), flags, connection);
   const std::string state(ServingName(*serving));
   if (flags.json) {
     PrintJson({{"address", flags.address},

@@ -1,8 +1,11 @@
 #include <iostream>
 
+#include "services/common/logging.h"
+#include "services/common/process_exit.h"
 #include "tools/tandem/command_line.h"
 
 int main(int argc, char** argv) {
-  return tandem::cli::RunCommandLine(
-      argc, argv, {.in = &std::cin, .out = &std::cout, .err = &std::cerr});
+  tandem::DropLibraryLogs();
+  tandem::EndProcess(tandem::cli::RunCommandLine(
+      argc, argv, {.in = &std::cin, .out = &std::cout, .err = &std::cerr}));
 }

@@ -1,13 +1,20 @@
 #include "services/common/channel.h"
 
+#include <arpa/inet.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <string>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/descriptor.h"
 #include "tandem/v1/worker.grpc.pb.h"
+#include "tests/services/common/reflection_probe.h"
 
 namespace tandem {
 namespace {
@@ -90,6 +97,68 @@ TEST_F(ChannelTest, MetadataIsLimited) {
     after = Call(1);
   }
   EXPECT_TRUE(after.ok()) << after.error_message();
+}
+
+TEST_F(ChannelTest, ReflectionIsOffUnlessAskedFor) {
+  EXPECT_EQ(AskReflection(absl::StrCat("127.0.0.1:", port_)),
+            grpc::StatusCode::UNIMPLEMENTED);
+  SizeService second;
+  grpc::ServerBuilder builder;
+  ConfigureServer(&builder, Reflection::kOn);
+  int port = 0;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                           &port);
+  builder.RegisterService(&second);
+  const auto server = builder.BuildAndStart();
+  EXPECT_EQ(AskReflection(absl::StrCat("127.0.0.1:", port)),
+            grpc::StatusCode::OK);
+}
+
+// A server that answers the first bytes late: the time for connecting is more
+// than the back-off of 100 ms.
+TEST_F(ChannelTest, ConnectingMayTakeTime) {
+  const Descriptor listener(socket(AF_INET, SOCK_STREAM, 0));
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  auto* const generic = reinterpret_cast<sockaddr*>(&address);
+  ASSERT_EQ(bind(listener.number(), generic, size), 0);
+  ASSERT_EQ(listen(listener.number(), 1), 0);
+  ASSERT_EQ(getsockname(listener.number(), generic, &size), 0);
+  const auto late =
+      MakeChannel(absl::StrCat("127.0.0.1:", ntohs(address.sin_port)),
+                  grpc::InsecureChannelCredentials());
+  late->GetState(/*try_to_connect=*/true);
+  const Descriptor accepted(accept(listener.number(), nullptr, nullptr));
+  std::this_thread::sleep_for(std::chrono::milliseconds(1200));
+  constexpr char kSettings[] = "\0\0\0\4\0\0\0\0";  // an empty frame
+  ASSERT_EQ(send(accepted.number(), kSettings, 9, MSG_NOSIGNAL), 9);
+  EXPECT_TRUE(
+      late->WaitForConnected(std::chrono::system_clock::now() +
+                             std::chrono::milliseconds(kConnectTimeoutMs)));
+  const Descriptor second(
+      accept4(listener.number(), nullptr, nullptr, SOCK_NONBLOCK));
+  EXPECT_LT(second.number(), 0) << "one connection is enough";
+}
+
+// Port 1 of this machine is no proxy: a channel that went there would fail.
+TEST_F(ChannelTest, ProxiesOfTheEnvironmentAreForThoseWhoAsk) {
+  for (const char* name : {"http_proxy", "https_proxy", "grpc_proxy"}) {
+    ASSERT_EQ(setenv(name, "http://127.0.0.1:1", 1), 0);
+  }
+  const auto call = [this](HttpProxy proxy) {
+    channel_ =
+        MakeChannel(NamedAddress{.address = absl::StrCat("127.0.0.1:", port_)},
+                    grpc::InsecureChannelCredentials(), proxy);
+    return channel_->WaitForConnected(std::chrono::system_clock::now() +
+                                      std::chrono::seconds(2));
+  };
+  EXPECT_TRUE(call(HttpProxy::kNever));
+  EXPECT_FALSE(call(HttpProxy::kFromEnvironment));
+  for (const char* name : {"http_proxy", "https_proxy", "grpc_proxy"}) {
+    unsetenv(name);
+  }
 }
 
 TEST_F(ChannelTest, TakenPortIsAnError) {

@@ -57,6 +57,28 @@ TEST(LoggingTest, GrpcMessagesAreTaken) {
   EXPECT_EQ(line["message"], "grpc: peer 7 broke");
 }
 
+TEST(LoggingTest, GrpcMessagesAreShortAndOneLine) {
+  ASSERT_TRUE(InitLogging("text", "warning").ok());
+  ::testing::internal::CaptureStderr();
+  gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
+  gpr_log(GPR_ERROR, "a\r\nb%s", std::string(5000, 'x').c_str());
+  const std::string text = ::testing::internal::GetCapturedStderr();
+  EXPECT_THAT(text, HasSubstr("warning grpc: a  bxxx"));
+  EXPECT_THAT(text, ::testing::EndsWith("xxx...\n"));
+  EXPECT_EQ(text.find('\n'), text.size() - 1);
+  EXPECT_LT(text.size(), kLibraryMessageBytesMax + 100);
+}
+
+TEST(LoggingTest, DroppedMessagesGoNowhere) {
+  DropLibraryLogs();
+  ::testing::internal::CaptureStderr();
+  gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
+  gpr_log(GPR_ERROR, "peer broke");
+  v1::StreamTag tag;
+  EXPECT_FALSE(tag.ParseFromString("\x0a\x01\xff"));
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+}
+
 TEST(LoggingTest, ProtobufMessagesAreTaken) {
   ASSERT_TRUE(InitLogging("json", "debug").ok());
   ::testing::internal::CaptureStderr();

@@ -13,6 +13,7 @@
 #include "engine/base/error_reason.h"
 #include "services/common/channel.h"
 #include "services/common/status_conversion.h"
+#include "tests/services/common/reflection_probe.h"
 #include "tests/services/coordinator/service_fixture.h"
 
 namespace tandem {
@@ -297,8 +298,35 @@ TEST_F(CoordinatorServerTest, ABadConfigurationIsAnError) {
   StartCoordinator(Options());
   options = Options();
   options.listen = server_->address();  // taken
-  EXPECT_EQ(CoordinatorServer::Start(options).status().code(),
-            absl::StatusCode::kUnavailable);
+  const absl::Status taken = CoordinatorServer::Start(options).status();
+  EXPECT_EQ(taken.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(taken.message()),
+              ::testing::HasSubstr(": is in use: another server listens"));
+}
+
+TEST_F(CoordinatorServerTest, AddressesOfAnotherFormAreRefused) {
+  for (const char* target :
+       {"", "127.0.0.1", "127.0.0.1:0", "http://127.0.0.1:7071",
+        TANDEM_SOURCE_DIR "/deploy/models/tales-target-q8_0.gguf"}) {
+    CoordinatorOptions options = Options();
+    options.workers.targets = {target};
+    const absl::Status status = CoordinatorServer::Start(options).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << target;
+    EXPECT_THAT(std::string(status.message()),
+                ::testing::HasSubstr("--target"));
+  }
+}
+
+TEST_F(CoordinatorServerTest, ReflectionIsServedWhereItIsAskedFor) {
+  StartCoordinator(Options());
+  EXPECT_EQ(AskReflection(server_->address()), grpc::StatusCode::UNIMPLEMENTED);
+  CoordinatorOptions options = Options();
+  options.reflection = true;
+  const auto second = CoordinatorServer::Start(options);
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_EQ(AskReflection((*second)->address()), grpc::StatusCode::OK);
+  EXPECT_EQ(AskReflection(server_->address()), grpc::StatusCode::UNIMPLEMENTED)
+      << "one server's flag is not another's";
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include "engine/gguf/gguf_file.h"
 #include "services/common/channel.h"
 #include "tandem/v1/worker_admin.grpc.pb.h"
+#include "tests/services/common/reflection_probe.h"
 #include "tests/services/worker/decoder_alone.h"
 #include "tests/services/worker/worker_fixture.h"
 
@@ -375,6 +376,45 @@ TEST_F(WorkerServerTest, StrangersCanNotReachTheAdminService) {
   options_.server.insecure_listen = true;
   options_.admin_listen = "0.0.0.0:0";
   EXPECT_FALSE(WorkerServer::Listen(options_).ok());
+}
+
+TEST_F(WorkerServerTest, ReflectionIsServedWhereItIsAskedFor) {
+  options_.admin_listen = "127.0.0.1:0";
+  for (const bool asked : {false, true, false}) {
+    server_.reset();
+    options_.server.reflection = asked;
+    Listen();
+    const grpc::StatusCode expected =
+        asked ? grpc::StatusCode::OK : grpc::StatusCode::UNIMPLEMENTED;
+    EXPECT_EQ(AskReflection(server_->address()), expected);
+    EXPECT_EQ(AskReflection(server_->admin_address()), expected);
+  }
+}
+
+TEST_F(WorkerServerTest, AnAddressInUseIsRefusedWithOneWording) {
+  const std::string path =
+      absl::StrCat(::testing::TempDir(), "worker-taken-", getpid(), ".sock");
+  for (const std::string& address :
+       {std::string("127.0.0.1:0"), absl::StrCat("unix:", path)}) {
+    options_.server.listen = address;
+    Listen();
+    WorkerOptions second = options_;
+    second.server.listen = server_->address();
+    const absl::Status status = WorkerServer::Listen(second).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(status.message(),
+              absl::StrCat("--listen ", server_->address(),
+                           ": is in use: another server listens there; stop "
+                           "it, or choose another address"));
+    EXPECT_EQ(Health(""), "SERVING") << "the first one is still reached";
+    second = options_;
+    second.server.listen = "127.0.0.1:0";
+    second.admin_listen = server_->address();
+    EXPECT_THAT(std::string(WorkerServer::Listen(second).status().message()),
+                HasSubstr("--admin-listen " + server_->address() +
+                          ": is in use: another server"));
+    server_.reset();
+  }
 }
 
 TEST_F(WorkerServerTest, UnixSocketAndReflection) {

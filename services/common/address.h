@@ -1,0 +1,40 @@
+// The forms of addresses, in one place: what a flag names is checked when a
+// program starts, and an error says which form is right. Pure, except that a
+// path is looked up to tell a file from a mistyped host; any thread.
+
+#ifndef TANDEM_SERVICES_COMMON_ADDRESS_H_
+#define TANDEM_SERVICES_COMMON_ADDRESS_H_
+
+#include <optional>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "engine/base/status.h"
+
+namespace tandem {
+
+inline constexpr char kUnixPrefix[] = "unix:";
+// How a DNS name is told from an address in a list of workers.
+inline constexpr char kDnsPrefix[] = "dns:///";
+
+struct HostPort {
+  std::string host;  // a name or an IP address, IPv6 without its brackets
+  int port = 0;      // 0 .. 65535
+
+  friend bool operator==(const HostPort&, const HostPort&) = default;
+};
+
+// Of "HOST:PORT" or "[IPV6]:PORT"; nothing for any other text.
+std::optional<HostPort> ParseHostPort(absl::string_view address);
+
+// The path of "unix:PATH" or "unix:///PATH"; nothing for any other text.
+std::optional<std::string> ParseUnixPath(absl::string_view address);
+
+// OK where a channel can be made to `address`: HOST:PORT, [IPV6]:PORT (port 1
+// .. 65535), unix:PATH or dns:///NAME:PORT. Else INVALID_ARGUMENT: "ADDRESS: is
+// ...", which names what was given (a URL, a file, no port) and the right form.
+absl::Status CheckPeerAddress(absl::string_view address);
+
+}  // namespace tandem
+
+#endif  // TANDEM_SERVICES_COMMON_ADDRESS_H_

@@ -1,0 +1,106 @@
+#include "tools/tandem/connection.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "grpcpp/server_builder.h"
+#include "gtest/gtest.h"
+#include "services/common/channel.h"
+#include "tests/services/common/test_certificates.h"
+#include "tests/tools/fake_service.h"
+#include "tests/tools/run_tandem.h"
+
+namespace tandem::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// One of each command that connects; LOCATION stands for its address.
+std::vector<std::vector<std::string>> Commands(const std::string& location) {
+  return {{"models", "--coordinator", location},
+          {"generate", "Once", "--coordinator", location},
+          {"tokenize", "Once", "--coordinator", location},
+          {"detokenize", "1", "--coordinator", location},
+          {"health", location},
+          {"admin", "models", "--admin", location},
+          {"bench", "serve", "--coordinator", location}};
+}
+
+TEST(ConnectionTest, AddressesOfAnotherFormAreWrongUsage) {
+  for (const auto& arguments : Commands("http://127.0.0.1:7070")) {
+    const RunResult result = RunTandem(arguments);
+    EXPECT_EQ(result.code, 2) << arguments[0] << ": " << result.err;
+    EXPECT_THAT(result.err,
+                HasSubstr("http://127.0.0.1:7070: is a URL; an address has no "
+                          "http://: give 127.0.0.1:7070"));
+  }
+  EXPECT_THAT(RunTandem({"models", "--coordinator", "localhost"}).err,
+              HasSubstr("--coordinator localhost: has no port"));
+  EXPECT_THAT(RunTandem({"admin", "models", "--admin", "x:0"}).err,
+              HasSubstr("--admin x:0: port 0"));
+}
+
+TEST(ConnectionTest, NobodyListens) {
+  for (const auto& arguments : Commands("127.0.0.1:1")) {
+    const RunResult result = RunTandem(arguments);
+    EXPECT_EQ(result.code, 1) << arguments[0] << ": " << result.err;
+    EXPECT_THAT(result.err, HasSubstr("127.0.0.1:1: nobody listens there; "));
+    EXPECT_THAT(result.err, Not(HasSubstr("last error"))) << "of gRPC";
+  }
+}
+
+TEST(ConnectionTest, SaysWhatTheHandshakeSaid) {
+  TestCertificates files;
+  files.MakeCa("ca");
+  files.MakeSigned("server", "ca");
+  grpc::ServerBuilder builder;
+  ConfigureServer(&builder);
+  int port = 0;
+  builder.AddListeningPort(
+      "127.0.0.1:0",
+      *MakeServerCredentials({.cert = files.CertPath("server"),
+                              .key = files.KeyPath("server"),
+                              .client_ca = files.CertPath("ca")}),
+      &port);
+  const auto server = builder.BuildAndStart();
+  for (auto arguments : Commands(absl::StrCat("127.0.0.1:", port))) {
+    EXPECT_THAT(RunTandem(arguments).err,
+                HasSubstr("the server speaks TLS and this side does not: give "
+                          "--tls-ca"));
+    arguments.push_back("--tls-ca=" + files.CertPath("ca"));
+    const RunResult result = RunTandem(arguments);
+    EXPECT_EQ(result.code, 1);
+    EXPECT_THAT(result.err, HasSubstr("asks for a client's certificate"));
+    EXPECT_THAT(result.err, HasSubstr("give --tls-cert and --tls-key"));
+  }
+}
+
+// The variables are there, and only --http-proxy makes them mean something.
+TEST(ConnectionTest, ProxiesAreAskedForAndThenNamed) {
+  ASSERT_EQ(setenv("http_proxy", "http://user:secret@127.0.0.1:1", 1), 0);
+  FakeService service;
+  service.SetServing("tandem.ready", true);
+  RunResult result = RunTandem({"health", service.address()});
+  EXPECT_EQ(result.code, 0) << result.err;
+  result = RunTandem({"health", service.address(), "--http-proxy"});
+  EXPECT_EQ(result.code, 1);
+  EXPECT_THAT(result.err, HasSubstr("through the proxy of http_proxy"));
+  EXPECT_THAT(result.err, Not(HasSubstr("secret")));
+  unsetenv("http_proxy");
+}
+
+TEST(ConnectionTest, ARequestThatIsTooLargeIsNamed) {
+  FakeService service;
+  const RunResult result =
+      RunTandem({"generate", "--coordinator", service.address()},
+                std::string(kRequestBytesMax + 1, 'a'));
+  EXPECT_EQ(result.code, 1);
+  EXPECT_THAT(result.err, HasSubstr("larger than the 4 MiB of one message"));
+}
+
+}  // namespace
+}  // namespace tandem::cli
