@@ -6,6 +6,7 @@ import tempfile
 import unittest
 
 import processes
+import yaml
 
 MAKE_CERTS = processes.SOURCE_DIR / "deploy/k8s/make-certs"
 
@@ -51,6 +52,27 @@ class MutualTlsTest(unittest.TestCase):
         result = self.cluster.tandem("generate", "Once", "--max-tokens", "8",
                                      *self.client_flags())
         self.assertEqual(result.returncode, 0, result.stderr.decode())
+
+    def test_the_probes_of_the_manifests(self):
+        base = processes.SOURCE_DIR / "deploy/k8s/base"
+        for name in ("coordinator", "target", "draft"):
+            documents = yaml.safe_load_all(
+                (base / f"{name}.yaml").read_text())
+            pod, = (document["spec"]["template"]["spec"]
+                    for document in documents
+                    if "template" in document.get("spec", {}))
+            owner = "coordinator" if name == "coordinator" else "worker"
+            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+                program, *words = pod["containers"][0][probe]["exec"][
+                    "command"]
+                self.assertEqual(program, "tandem")
+                words = [word.replace("/etc/tandem/tls",
+                                      f"{self.certs}/{owner}")
+                         for word in words]
+                words[1] = self.cluster.address(name)
+                result = self.cluster.tandem(*words, "--wait-ms=60000")
+                self.assertEqual(result.stdout, b"SERVING\n",
+                                 f"{name} {probe}: {result.stderr.decode()}")
 
     def test_others_do_not(self):
         for flags, why in (
