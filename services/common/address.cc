@@ -96,7 +96,8 @@ std::optional<HostPort> ParseHostPort(absl::string_view address) {
     return std::nullopt;
   }
   const bool has_brackets =
-      absl::ConsumePrefix(&host, "[") && absl::ConsumeSuffix(&host, "]");
+      absl::StartsWith(host, "[") && absl::EndsWith(host, "]");
+  if (has_brackets) host = host.substr(1, host.size() - 2);
   result.host = std::string(host);
   if (has_brackets ? !IsIpv6(result.host) : !IsHostName(host)) {
     return std::nullopt;

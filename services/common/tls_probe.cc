@@ -26,7 +26,6 @@ constexpr size_t kNamesMax = 8;
 struct OpenSslDelete {
   void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
   void operator()(SSL* ssl) const { SSL_free(ssl); }
-  void operator()(X509* certificate) const { X509_free(certificate); }
   void operator()(GENERAL_NAMES* names) const { GENERAL_NAMES_free(names); }
 };
 
@@ -107,6 +106,8 @@ class Probe {
   void Judge();
 
   static int OnCertificateAsked(SSL* ssl, void* probe);
+  // Where the names of a certificate are read that is refused: it is not kept.
+  static int OnVerified(int is_good, X509_STORE_CTX* store);
 
   const int socket_;
   const TlsProbeOptions& options_;
@@ -125,7 +126,7 @@ bool Probe::SetUp() {
   if (context_ == nullptr) return false;
   const ChannelTlsFiles& files = options_.files;
   if (!files.ca.empty()) {
-    SSL_CTX_set_verify(context_.get(), SSL_VERIFY_PEER, nullptr);
+    SSL_CTX_set_verify(context_.get(), SSL_VERIFY_PEER, OnVerified);
     if (SSL_CTX_load_verify_locations(context_.get(), files.ca.c_str(),
                                       nullptr) != 1) {
       return false;
@@ -141,6 +142,7 @@ bool Probe::SetUp() {
   SSL_CTX_set_cert_cb(context_.get(), OnCertificateAsked, this);
   ssl_.reset(SSL_new(context_.get()));
   if (ssl_ == nullptr) return false;
+  SSL_set_app_data(ssl_.get(), this);
   from_server_ = BIO_new(BIO_s_mem());
   to_server_ = BIO_new(BIO_s_mem());
   SSL_set_bio(ssl_.get(), from_server_, to_server_);
@@ -163,6 +165,16 @@ bool Probe::SetName() {
 int Probe::OnCertificateAsked(SSL*, void* probe) {
   static_cast<Probe*>(probe)->findings_.asked_for_certificate = true;
   return 1;
+}
+
+int Probe::OnVerified(int is_good, X509_STORE_CTX* store) {
+  auto* const ssl = static_cast<SSL*>(
+      X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  auto* const probe = static_cast<Probe*>(SSL_get_app_data(ssl));
+  if (X509* const leaf = X509_STORE_CTX_get0_cert(store); leaf != nullptr) {
+    probe->findings_.names = NamesOf(leaf);
+  }
+  return is_good;
 }
 
 bool Probe::WaitFor(int16_t events) {
@@ -222,11 +234,6 @@ void Probe::Shake() {
 
 void Probe::Judge() {
   const int64_t verified = SSL_get_verify_result(ssl_.get());
-  if (const std::unique_ptr<X509, OpenSslDelete> certificate(
-          SSL_get1_peer_certificate(ssl_.get()));
-      certificate != nullptr) {
-    findings_.names = NamesOf(certificate.get());
-  }
   if (good_) {
     findings_.outcome = TlsOutcome::kGood;
   } else if (!options_.files.ca.empty() && verified != X509_V_OK) {

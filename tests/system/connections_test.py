@@ -102,15 +102,15 @@ class EndTest(unittest.TestCase):
                 return [f"--tls-cert={certs}/{owner}/tls.crt",
                         f"--tls-key={certs}/{owner}/tls.key"]
 
-            cluster = processes.Cluster(
-                tls=lambda name: flags("worker"), drafts=0, coordinators=0)
+            cluster = processes.Cluster(tls=lambda name: flags("worker"),
+                                        drafts=0)
             self.addCleanup(cluster.stop)
             address = cluster.address("target")
 
             def check(_):
                 return processes.tandem(
                     "health", address, f"--tls-ca={certs}/client/ca.crt",
-                    "--service=", "--wait-ms=30000")
+                    "--service", "", "--wait-ms=30000")
 
             with concurrent.futures.ThreadPoolExecutor(8) as pool:
                 for result in pool.map(check, range(ENDS)):

@@ -1,7 +1,5 @@
 #include "tools/tandem/connection.h"
 
-#include <unistd.h>
-
 #include <cstdlib>
 
 #include "absl/strings/str_cat.h"
@@ -9,6 +7,7 @@
 #include "grpcpp/server_builder.h"
 #include "gtest/gtest.h"
 #include "services/common/channel.h"
+#include "tandem/v1/worker.grpc.pb.h"
 #include "tests/services/common/test_certificates.h"
 #include "tests/tools/fake_service.h"
 #include "tests/tools/run_tandem.h"
@@ -66,6 +65,8 @@ TEST(ConnectionTest, SaysWhatTheHandshakeSaid) {
                               .key = files.KeyPath("server"),
                               .client_ca = files.CertPath("ca")}),
       &port);
+  v1::WorkerService::Service service;
+  builder.RegisterService(&service);
   const auto server = builder.BuildAndStart();
   for (auto arguments : Commands(absl::StrCat("127.0.0.1:", port))) {
     EXPECT_THAT(RunTandem(arguments).err,
@@ -81,6 +82,10 @@ TEST(ConnectionTest, SaysWhatTheHandshakeSaid) {
 
 // The variables are there, and only --http-proxy makes them mean something.
 TEST(ConnectionTest, ProxiesAreAskedForAndThenNamed) {
+  for (const char* name :
+       {"grpc_proxy", "https_proxy", "no_proxy", "no_grpc_proxy"}) {
+    unsetenv(name);
+  }
   ASSERT_EQ(setenv("http_proxy", "http://user:secret@127.0.0.1:1", 1), 0);
   FakeService service;
   service.SetServing("tandem.ready", true);

@@ -196,7 +196,8 @@ TEST(GenerateWithoutServiceTest, NamesTheRemedy) {
       RunTandem({"generate", "p", "--coordinator", "unix:/nonexistent"});
   EXPECT_EQ(result.code, 1);
   EXPECT_THAT(result.err, StartsWith("tandem: cannot reach the coordinator at "
-                                     "unix:/nonexistent: start one with "
+                                     "unix:/nonexistent: there is no such "
+                                     "socket; start one with "
                                      "tandem-coordinator --target ADDRESS"));
   EXPECT_THAT(result.err.substr(0, result.err.size() - 1),
               Not(HasSubstr("\n")));

@@ -12,7 +12,11 @@ namespace {
 
 using ::testing::HasSubstr;
 
-std::string Bytes(absl::string_view text) { return std::string(text); }
+// A literal with NULs in it.
+template <size_t kSize>
+std::string Bytes(const char (&text)[kSize]) {
+  return std::string(text, kSize - 1);
+}
 
 std::string Tar() {
   std::string tar(512, '\0');
@@ -27,17 +31,15 @@ TEST(ForeignFormatTest, SaysWhatAFileLooksLike) {
     std::string what;
     std::string remedy;
   } cases[] = {
-      {Bytes(absl::string_view("\x28\0\0\0\0\0\0\0{\"__metadata__\":{}}", 30)),
-       "a safetensors file", "convert_hf_to_gguf.py"},
-      {Bytes(absl::string_view("PK\x03\x04\0\0\0\0archive/data.pkl", 24)),
-       "a PyTorch checkpoint", "convert_hf_to_gguf.py"},
+      {Bytes("\x28\0\0\0\0\0\0\0{\"__metadata__\":{}}"), "a safetensors file",
+       "convert_hf_to_gguf.py"},
+      {Bytes("PK\x03\x04\0\0\0\0archive/data.pkl"), "a PyTorch checkpoint",
+       "convert_hf_to_gguf.py"},
       {"\x80\x02}q.", "a PyTorch checkpoint", "convert_hf_to_gguf.py"},
-      {Bytes(absl::string_view("PK\x03\x04\0\0\0\0model.gguf", 18)),
-       "an archive", "unpack"},
+      {Bytes("PK\x03\x04\0\0\0\0model.gguf"), "an archive", "unpack"},
       {Tar(), "an archive", "unpack"},
-      {Bytes(absl::string_view("\x1f\x8b\x08\0abcd", 8)), "compressed",
-       "unpack"},
-      {Bytes(absl::string_view("\xfd\x37zXZ\0abc", 9)), "compressed", "unpack"},
+      {Bytes("\x1f\x8b\x08\0abcd"), "compressed", "unpack"},
+      {Bytes("\xfd\x37zXZ\0abc"), "compressed", "unpack"},
       {"\x28\xb5\x2f\xfd....", "compressed", "unpack"},
       {"<!DOCTYPE html><html>", "a web page", "link of the file"},
       {"\r\n <html lang=\"en\">", "a web page", "link of the file"},

@@ -18,10 +18,10 @@ TEST(AddressTest, ReadsHostAndPort) {
   EXPECT_EQ(ParseHostPort("0.0.0.0:0"),
             (HostPort{.host = "0.0.0.0", .port = 0}));
   for (const char* address :
-       {"",        ":",     "a",     "a:",         ":1",
-        "a:65536", "a:-1",  "a:+1",  "a:1x",       "a:000001",
-        "::1",     "::1:7", "[::1]", "[::1]7",     "[a]:1",
-        "[::1:7",  "a b:1", "a/b:1", "http://a:1", "a:1/"}) {
+       {"",      ":",      "a",     "a:",         ":1",   "a:65536",
+        "a:-1",  "a:+1",   "a:1x",  "a:000001",   "::1",  "::1:7",
+        "[::1]", "[::1]7", "[a]:1", "[::1:7",     "[a:7", "a]:7",
+        "[:7",   "a b:1",  "a/b:1", "http://a:1", "a:1/"}) {
     EXPECT_EQ(ParseHostPort(address), std::nullopt) << address;
   }
   EXPECT_EQ(ParseHostPort(std::string(254, 'a') + ":1"), std::nullopt);

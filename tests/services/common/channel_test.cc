@@ -4,6 +4,7 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <chrono>
@@ -137,9 +138,8 @@ TEST_F(ChannelTest, ConnectingMayTakeTime) {
   EXPECT_TRUE(
       late->WaitForConnected(std::chrono::system_clock::now() +
                              std::chrono::milliseconds(kConnectTimeoutMs)));
-  const Descriptor second(
-      accept4(listener.number(), nullptr, nullptr, SOCK_NONBLOCK));
-  EXPECT_LT(second.number(), 0) << "one connection is enough";
+  pollfd more = {.fd = listener.number(), .events = POLLIN, .revents = 0};
+  EXPECT_EQ(poll(&more, 1, 0), 0) << "one connection is enough";
 }
 
 // Port 1 of this machine is no proxy: a channel that went there would fail.
@@ -147,6 +147,7 @@ TEST_F(ChannelTest, ProxiesOfTheEnvironmentAreForThoseWhoAsk) {
   for (const char* name : {"http_proxy", "https_proxy", "grpc_proxy"}) {
     ASSERT_EQ(setenv(name, "http://127.0.0.1:1", 1), 0);
   }
+  for (const char* name : {"no_proxy", "no_grpc_proxy"}) unsetenv(name);
   const auto call = [this](HttpProxy proxy) {
     channel_ =
         MakeChannel(NamedAddress{.address = absl::StrCat("127.0.0.1:", port_)},

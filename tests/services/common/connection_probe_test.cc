@@ -7,7 +7,9 @@
 #include <sys/socket.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "engine/base/descriptor.h"
+#include "tandem/v1/worker.grpc.pb.h"
 #include "tests/services/common/test_certificates.h"
 
 namespace tandem {
@@ -38,6 +40,7 @@ class ConnectionProbeTest : public ::testing::Test {
     ConfigureServer(&builder);
     int port = 0;
     builder.AddListeningPort(address, *MakeServerCredentials(tls), &port);
+    builder.RegisterService(&service_);
     server_ = builder.BuildAndStart();
     ASSERT_NE(server_, nullptr);
     address_ = absl::StrCat("127.0.0.1:", port);
@@ -63,6 +66,7 @@ class ConnectionProbeTest : public ::testing::Test {
   }
 
   static TestCertificates* files_;
+  v1::WorkerService::Service service_;
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
 };

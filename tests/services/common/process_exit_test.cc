@@ -7,8 +7,6 @@
 #include <cstdlib>
 #include <iostream>
 
-#include "services/common/logging.h"
-
 namespace tandem {
 namespace {
 

@@ -252,11 +252,11 @@ TEST_F(WorkerServerTest, BadListenAndAddressFileAreNamed) {
   WorkerOptions second = options_;
   second.server.listen = server_->address();
   EXPECT_THAT(std::string(WorkerServer::Listen(second).status().message()),
-              HasSubstr("can not be bound"));
+              HasSubstr("is in use: another server"));
   second.server.listen = "127.0.0.1:0";
   second.server.address_file = "/no/such/dir/file";
   EXPECT_THAT(std::string(WorkerServer::Listen(second).status().message()),
-              HasSubstr("--address-file"));
+              HasSubstr("address file /no/such/dir/file: cannot be"));
 }
 
 constexpr char kTargetModel[] =
