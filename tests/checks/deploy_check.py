@@ -52,12 +52,18 @@ def help_flags(binaries, words):
 
 
 def flag_values(arguments):
-    """--name=value arguments as a dictionary; the rest as a list."""
+    """--name=value arguments as a dictionary; the rest as a list. An empty
+    value is a word of its own: the programs take the next word for that of
+    --name=, so this has no value here."""
     values, rest = {}, []
-    for argument in arguments:
-        match = re.fullmatch(r"--([a-z0-9-]+)=(.*)", argument)
+    for index, argument in enumerate(arguments):
+        match = re.fullmatch(r"--([a-z0-9-]+)=(.+)", argument)
         if match:
             values[match.group(1)] = match.group(2)
+        elif arguments[index + 1:index + 2] == [""] and argument[:2] == "--":
+            values[argument[2:]] = ""
+        elif not argument and arguments[index - 1][:2] == "--":
+            pass
         else:
             rest.append(argument)
     return values, rest

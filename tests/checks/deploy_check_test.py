@@ -73,6 +73,10 @@ class ManifestsTest(unittest.TestCase):
         command = self.container()["startupProbe"]["exec"]["command"]
         command[3] = "--service=tandem.ready"
         self.assert_found("startupProbe asks for 'tandem.ready'")
+        self.setUp()
+        command = self.container()["livenessProbe"]["exec"]["command"]
+        command[3:5] = ["--service="]
+        self.assert_found("livenessProbe asks for None, not ''")
 
     def test_addresses(self):
         del self.get("Service", "tandem-draft")["spec"]["clusterIP"]
