@@ -10,6 +10,7 @@
 #include "engine/base/hash.h"
 #include "engine/kernels/attention.h"
 #include "engine/model/model_state.h"
+#include "engine/model/weights.h"
 
 namespace tandem {
 namespace {
@@ -18,7 +19,6 @@ constexpr int64_t kThreadsMax = 1024;
 constexpr int64_t kRowsMax = 4096;
 constexpr int64_t kSequencesMax = 1 << 20;
 constexpr int64_t kKvTokensMax = int64_t{1} << 40;
-constexpr int64_t kDefaultKvContexts = 4;
 
 absl::Status CheckRange(absl::string_view field, int64_t value, int64_t low,
                         int64_t high) {
@@ -42,30 +42,45 @@ absl::Status CheckOptions(const EngineOptions& options,
   return CheckRange("sequences_max", options.sequences_max, 1, kSequencesMax);
 }
 
-// The options with every default filled in.
-absl::StatusOr<ModelStateOptions> Resolve(const Model& model,
+// Options with every default filled in but kv_pages.
+absl::StatusOr<ModelStateOptions> Resolve(const ModelConfig& config,
+                                          NumericsMode numerics,
                                           const EngineOptions& options) {
-  TANDEM_RETURN_IF_ERROR(CheckOptions(options, model.config().context_length));
+  TANDEM_RETURN_IF_ERROR(CheckOptions(options, config.context_length));
   TANDEM_ASSIGN_OR_RETURN(const SimdLevel level, EffectiveSimdLevel());
-  const Position context_max = options.context_max == 0
-                                   ? model.config().context_length
-                                   : options.context_max;
-  const int64_t kv_tokens = options.kv_tokens == 0
-                                ? kDefaultKvContexts * context_max
-                                : options.kv_tokens;
   const KvType default_type =
-      model.numerics() == NumericsMode::kF32 ? KvType::kF32 : KvType::kBf16;
+      numerics == NumericsMode::kF32 ? KvType::kF32 : KvType::kBf16;
   return ModelStateOptions{
-      .numerics = model.numerics(),
+      .numerics = numerics,
       .kv_type = options.kv_type.value_or(default_type),
       .threads = options.threads == 0 ? AvailableCpus() : options.threads,
       .pinning = options.pinning,
       .level = level,
-      .context_max = context_max,
-      .kv_pages = (kv_tokens + kKvPageTokens - 1) / kKvPageTokens,
+      .context_max = options.context_max == 0 ? config.context_length
+                                              : options.context_max,
       .rows_max = options.rows_max,
       .sequences_max = options.sequences_max,
       .prefix_cache = options.prefix_cache};
+}
+
+// Without weights.
+ModelNeeds StateNeeds(const ModelConfig& config,
+                      const ModelStateOptions& state) {
+  const StateFootprint footprint = FootprintOf(config, state);
+  return {.scratch_bytes = footprint.scratch_bytes,
+          .page_bytes = footprint.kv.page_bytes,
+          .position_bytes = footprint.position_bytes,
+          .positions_per_page = footprint.kv.positions_per_page,
+          .context = state.context_max};
+}
+
+absl::StatusOr<int64_t> PlanKvTokens(const ModelConfig& config,
+                                     const ModelStateOptions& state) {
+  const ModelNeeds needs = StateNeeds(config, state);
+  TANDEM_ASSIGN_OR_RETURN(
+      const MemoryPlan plan,
+      PlanMemory(ReadMachineMemory(), absl::MakeConstSpan(&needs, 1)));
+  return plan.models[0].kv_tokens;
 }
 
 std::string Fingerprint(const Model& model, const ModelStateOptions& options) {
@@ -125,11 +140,31 @@ class CpuEngine : public Engine {
 
 }  // namespace
 
+absl::StatusOr<ModelNeeds> NeedsOf(const GgufFile& file,
+                                   std::optional<NumericsMode> numerics,
+                                   const EngineOptions& options) {
+  TANDEM_ASSIGN_OR_RETURN(const ModelConfig config,
+                          ModelConfig::FromGguf(file));
+  const NumericsMode mode = numerics.value_or(DefaultNumericsMode(file));
+  TANDEM_ASSIGN_OR_RETURN(const ModelStateOptions state,
+                          Resolve(config, mode, options));
+  ModelNeeds needs = StateNeeds(config, state);
+  needs.model = file.name();
+  needs.weight_bytes = PlannedWeightBytes(file, mode);
+  needs.kv_tokens = options.kv_tokens;
+  return needs;
+}
+
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Load(
     std::shared_ptr<const Model> model, const EngineOptions& options) {
   TANDEM_CHECK(model != nullptr);
-  TANDEM_ASSIGN_OR_RETURN(const ModelStateOptions resolved,
-                          Resolve(*model, options));
+  TANDEM_ASSIGN_OR_RETURN(ModelStateOptions resolved,
+                          Resolve(model->config(), model->numerics(), options));
+  int64_t kv_tokens = options.kv_tokens;
+  if (kv_tokens == 0) {
+    TANDEM_ASSIGN_OR_RETURN(kv_tokens, PlanKvTokens(model->config(), resolved));
+  }
+  resolved.kv_pages = (kv_tokens + kKvPageTokens - 1) / kKvPageTokens;
   TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<ModelState> state,
                           ModelState::Create(model->config(), resolved));
   return std::make_unique<CpuEngine>(std::move(model), std::move(state));

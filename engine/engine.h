@@ -19,6 +19,8 @@
 #include "engine/base/status.h"
 #include "engine/base/thread_team.h"
 #include "engine/base/types.h"
+#include "engine/gguf/gguf_file.h"
+#include "engine/model/memory_plan.h"
 #include "engine/model/model.h"
 #include "engine/model/step.h"
 #include "engine/tokenizer/tokenizer.h"
@@ -26,13 +28,14 @@
 namespace tandem {
 
 struct EngineOptions {
-  // Members of the thread team, the caller included; 0: one per CPU.
+  // Members of the thread team, the caller included; 0: AvailableCpus().
   int threads = 0;
   Pinning pinning = Pinning::kNone;
   // Tokens of one sequence at most; 0: what the model allows.
   Position context_max = 0;
-  // Tokens of all open sequences together; 0: four full contexts. Rounded up
-  // to whole pages. More fit where layers have windows.
+  // Tokens of all open sequences together; 0: what the memory there is holds,
+  // by the plan of memory_plan.h (four full contexts at most). Rounded up to
+  // whole pages. More fit where layers have windows.
   int64_t kv_tokens = 0;
   // KV storage; absent: bf16 for int8 and bf16 modes, f32 for mode f32.
   std::optional<KvType> kv_type = {};
@@ -46,6 +49,13 @@ struct EngineOptions {
 
   bool operator==(const EngineOptions&) const = default;
 };
+
+// What the model of `file` needs with these options, from what stands before
+// its tensors. `numerics` as ModelOptions::numerics. Errors: as Engine::Load
+// for options, as Model::Load for what the metadata has.
+absl::StatusOr<ModelNeeds> NeedsOf(const GgufFile& file,
+                                   std::optional<NumericsMode> numerics,
+                                   const EngineOptions& options);
 
 struct EngineInfo {
   int vocab_size = 0;
@@ -76,8 +86,9 @@ struct SequenceState {
 
 class Engine {
  public:
-  // Shares `model`, which stays loaded while any engine has it. Errors:
-  // INVALID_ARGUMENT (options), RESOURCE_EXHAUSTED (KV memory).
+  // Shares `model`, which stays loaded while any engine has it. Memory is taken
+  // as sequences use it. Errors: INVALID_ARGUMENT (options), RESOURCE_EXHAUSTED
+  // (KV memory).
   static absl::StatusOr<std::unique_ptr<Engine>> Load(
       std::shared_ptr<const Model> model, const EngineOptions& options);
 

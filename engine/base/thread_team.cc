@@ -4,8 +4,11 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <cmath>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
+#include "engine/base/control_groups.h"
 
 namespace tandem {
 namespace {
@@ -158,6 +161,22 @@ void ThreadTeam::MemberLoop(int member) {
   }
 }
 
-int AvailableCpus() { return static_cast<int>(ProcessCpus().size()); }
+int CpusWithin(int cpus, std::optional<double> quota) {
+  if (!quota.has_value() || *quota >= cpus) return cpus;
+  return std::max(1, static_cast<int>(std::lround(*quota)));
+}
+
+int AvailableCpus() {
+  return CpusWithin(static_cast<int>(ProcessCpus().size()),
+                    ReadProcessorQuota());
+}
+
+std::string AvailableCpusText() {
+  const int cpus = static_cast<int>(ProcessCpus().size());
+  const std::optional<double> quota = ReadProcessorQuota();
+  const std::string all = absl::StrCat(cpus, cpus == 1 ? " CPU" : " CPUs");
+  if (!quota.has_value() || *quota >= cpus) return all;
+  return absl::StrCat("quota of ", *quota, " of ", all);
+}
 
 }  // namespace tandem

@@ -16,6 +16,8 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -81,8 +83,13 @@ class ThreadTeam {
   std::atomic<bool> stop_{false};
 };
 
-// The number of CPUs that this process may run on; at least 1.
+// CPUs that this process may keep busy: those that it may run on, and no more
+// than its control groups' quota (control_groups.h). At least 1.
 int AvailableCpus();
+// Why they are so many: "2 CPUs" or "quota of 0.5 of 2 CPUs".
+std::string AvailableCpusText();
+// The rule: a quota is rounded to the nearest whole number, at least 1.
+int CpusWithin(int cpus, std::optional<double> quota);
 
 }  // namespace tandem
 

@@ -108,6 +108,12 @@ void AttentionPass::RunSpan(const Unit& unit, int64_t span) {
   const Range spans = SpansSeen(unit);
   if (span < spans.begin || span >= spans.end) return;
   AttentionQuery* queries = SpanQueries(span, unit.kv_head, unit.group.begin);
+  // Their memory is taken here, by the spans that are reached.
+  float* values = scratch_.span_values.data() +
+                  (queries - scratch_.span_queries.data()) * config_.head_dim;
+  for (int64_t i = 0; i < unit.group.count * heads_per_kv_head(); ++i) {
+    queries[i].values = values + i * config_.head_dim;
+  }
   Begin(unit, queries);
   Attend(unit, span, queries);
 }

@@ -20,6 +20,16 @@ constexpr int64_t kChunksAMember = 8;
 // Matmuls of one input at most (query, key, value).
 constexpr size_t kProductsMax = 3;
 
+// That the longest item reaches.
+Position PositionsOf(absl::Span<const StepItem> batch) {
+  Position end = 0;
+  for (const StepItem& item : batch) {
+    end = std::max(end,
+                   item.position + static_cast<Position>(item.tokens.size()));
+  }
+  return end;
+}
+
 }  // namespace
 
 ForwardPass::ForwardPass(const ModelConfig& config, const ModelWeights& weights,
@@ -33,6 +43,7 @@ ForwardPass::ForwardPass(const ModelConfig& config, const ModelWeights& weights,
 void ForwardPass::Run(absl::Span<const StepItem> batch, RowConsumer* consumer) {
   PlaceRows(batch);
   if (rows_ == 0) return;
+  state_.FillRope(PositionsOf(batch));
   Embed();
   for (int64_t i = 0; i < config_.layers; ++i) {
     const LayerWeights& layer = weights_.layer(i);

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 #include <new>
 #include <optional>
@@ -42,6 +41,12 @@ uint64_t PhysicalBytes() {
          static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
+KvLayout LayoutOf(const KvCacheOptions& options) {
+  return KvLayout({.layers = options.layers,
+                   .windows = options.windows,
+                   .rows_max = options.rows_max});
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(
@@ -50,9 +55,9 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(
                options.head_dim >= 1 && options.pages >= 1 &&
                options.context_max >= 1 && options.sequences_max >= 1);
   const std::optional<uint64_t> bytes = PoolBytes(options);
-  // The pool is touched whole here, so that no later Step meets a machine
-  // without memory; more than the machine has would end the process instead.
-  // (A page has at most as many slices as layers.)
+  // The pool takes memory as sequences use it; whether there is enough for all
+  // of it is planned before (memory_plan.h). (A page has at most as many slices
+  // as layers.)
   if (!bytes || *bytes > PhysicalBytes() ||
       options.pages > std::numeric_limits<int32_t>::max() / options.layers) {
     return OutOfMemory(options);
@@ -64,11 +69,28 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(
   }
 }
 
+KvFootprint KvCache::FootprintOf(const KvCacheOptions& options) {
+  const KvLayout layout = LayoutOf(options);
+  const int64_t slices = layout.slices_per_page();
+  // Of each slice its number, in the stack and in the table, and its tokens; an
+  // entry of the prefix cache.
+  const int64_t slice_notes = static_cast<int64_t>(
+      2 * sizeof(int32_t) + kKvPageTokens * sizeof(TokenId));
+  const int64_t pool_bytes = 2 * ElementBytes(options.type) * kKvPageTokens *
+                             options.head_dim * options.kv_heads *
+                             options.layers;
+  return {.page_bytes = pool_bytes + slices * slice_notes +
+                        PrefixCache::EntryBytes(slices),
+          .positions_per_page =
+              layout.full_slices() == 0
+                  ? int64_t{options.context_max}
+                  : (slices * kKvPageTokens + layout.full_slices() - 1) /
+                        layout.full_slices()};
+}
+
 KvCache::KvCache(const KvCacheOptions& options)
     : options_(options),
-      layout_({.layers = options.layers,
-               .windows = options.windows,
-               .rows_max = options.rows_max}),
+      layout_(LayoutOf(options)),
       row_bytes_(options.head_dim * ElementBytes(options.type)),
       block_bytes_(kKvPageTokens * row_bytes_),
       slice_bytes_(layout_.slice_layers() * options.kv_heads * 2 *
@@ -83,14 +105,12 @@ KvCache::KvCache(const KvCacheOptions& options)
       table_(slots_ * slot_entries_),
       sequences_(slots_),
       free_slots_(slots_) {
-  // Taken now, not while sequences run.
-  std::memset(pool_.data(), 0, pool_.size());
   if (options.prefix_cache) {
     prefix_.emplace(
         PrefixCacheOptions{.entries = options.pages,
                            .slices_per_page = layout_.slices_per_page(),
                            .buckets = options.prefix_buckets});
-    page_tokens_.resize(slices_ * kKvPageTokens);
+    page_tokens_ = HugePageArray<TokenId>(slices_ * kKvPageTokens);
     page_slices_.resize(layout_.slices_per_page());
   }
   // Stacks whose first pops are 0, 1, 2, ...
@@ -102,15 +122,30 @@ KvCache::KvCache(const KvCacheOptions& options)
   }
 }
 
+int64_t KvCache::TableBytes(const KvCacheOptions& options) {
+  const int64_t entries =
+      LayoutOf(options).TableEntries(KvLayout::PagesFor(options.context_max));
+  return options.sequences_max *
+         (entries * static_cast<int64_t>(sizeof(int32_t)) +
+          static_cast<int64_t>(sizeof(Sequence)));
+}
+
 absl::Status KvCache::CheckOpen(const SequenceOptions& options) const {
-  const Position longest =
-      std::min(options_.context_max, slot_pages_ * kKvPageTokens);
+  const Position longest = this->longest();
   const Position tokens = static_cast<Position>(options.tokens.size());
   if (options.tokens_max < 1 || options.tokens_max > longest) {
     return MakeError(
         absl::StatusCode::kInvalidArgument, {kReasonContextExceeded, {}},
-        absl::StrCat("a sequence holds 1 to ", longest, " tokens, ",
-                     options.tokens_max, " asked for"));
+        absl::StrCat(
+            "a sequence holds 1 to ", longest, " tokens",
+            longest < options_.context_max
+                ? absl::StrCat(" (the KV memory; the context is ",
+                               options_.context_max,
+                               ": more fit with a larger --kv-tokens, or with "
+                               "more memory)")
+                : "",
+            ", ", options.tokens_max,
+            " asked for (prompt, tokens to generate and drafts)"));
   }
   if (tokens > options.tokens_max) {
     return MakeError(
@@ -253,8 +288,8 @@ void KvCache::ForEachSlice(int64_t slot, int64_t first, const Body& body) {
 
 absl::Span<TokenId> KvCache::TokensOf(int64_t slot, int64_t page) {
   const int64_t first = SliceAt(slot, 0, page);
-  return absl::MakeSpan(page_tokens_)
-      .subspan(first * kKvPageTokens, kKvPageTokens);
+  return absl::MakeSpan(page_tokens_.data() + first * kKvPageTokens,
+                        kKvPageTokens);
 }
 
 int32_t KvCache::TakeSlice() {

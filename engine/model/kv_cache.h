@@ -4,7 +4,8 @@
 //
 // The slices that a sequence can need are reserved when it is opened, so a Step
 // never runs out. Nothing is allocated after Create, but by Open for the digest
-// of its tenant. A position is read only after it was written for this
+// of its tenant; the system gives the pool's memory when a slice is written for
+// the first time. A position is read only after it was written for this
 // sequence's tokens (readers stay below the sequence's length), so slices are
 // not cleared between sequences.
 //
@@ -16,6 +17,7 @@
 #ifndef TANDEM_ENGINE_MODEL_KV_CACHE_H_
 #define TANDEM_ENGINE_MODEL_KV_CACHE_H_
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -53,8 +55,20 @@ struct KvCacheOptions {
   int64_t prefix_buckets = 0;  // see PrefixCacheOptions
 };
 
+// What a pool takes for each of its pages.
+struct KvFootprint {
+  int64_t page_bytes = 0;  // with what is noted about the page
+  // Positions that the longest sequence gets for it.
+  int64_t positions_per_page = 0;
+};
+
 class KvCache {
  public:
+  // options.pages is not looked at.
+  static KvFootprint FootprintOf(const KvCacheOptions& options);
+  // What it takes beside that at most, for the tables of all sequences.
+  static int64_t TableBytes(const KvCacheOptions& options);
+
   // Errors: RESOURCE_EXHAUSTED with EXHAUSTED where the machine has not the
   // memory.
   static absl::StatusOr<std::unique_ptr<KvCache>> Create(
@@ -110,6 +124,11 @@ class KvCache {
                 int64_t block) const;
 
   const KvCacheOptions& options() const { return options_; }
+  // Tokens of the longest sequence that the pool can hold.
+  Position longest() const {
+    return static_cast<Position>(
+        std::min<int64_t>(options_.context_max, slot_pages_ * kKvPageTokens));
+  }
   // What open sequences have, rounded up to pages of all layers. A shared page
   // counts once.
   int64_t pages_reserved() const;
@@ -177,12 +196,12 @@ class KvCache {
   // [slices, layers of a slice, kv_heads, 2, block]
   HugePageBuffer pool_;
   std::vector<int32_t> free_;        // slices, used as a stack
-  std::vector<int32_t> table_;       // [slots, slot_entries]: slices
+  HugePageArray<int32_t> table_;     // [slots, slot_entries]: slices
   std::vector<Sequence> sequences_;  // [slots]
   std::vector<int32_t> free_slots_;  // used as a stack
   std::optional<PrefixCache> prefix_;
   // [slices, kKvPageTokens] by the first slice of a page that is not shared.
-  std::vector<TokenId> page_tokens_;
+  HugePageArray<TokenId> page_tokens_;
   std::vector<int32_t> page_slices_;  // scratch: [slices_per_page]
   std::atomic<int64_t> slices_reserved_{0};
   std::atomic<int64_t> pages_cached_{0};

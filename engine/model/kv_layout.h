@@ -38,6 +38,7 @@ class KvLayout {
   }
 
   int64_t slice_layers() const { return slice_layers_; }
+  int64_t full_slices() const { return full_slices_; }  // without a window
   int64_t slices_per_page() const { return full_slices_ + window_slices_; }
   // Pages that a sequence has of windowed layers at most; 0 without windows.
   int64_t ring_pages() const { return ring_pages_; }

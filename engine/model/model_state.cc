@@ -26,23 +26,62 @@ std::vector<AttentionQuery> MakeQueries(int64_t count, int64_t head_dim,
   return queries;
 }
 
+int64_t SpansOf(Position positions) {
+  return (int64_t{positions} + kAttentionSpanTokens - 1) / kAttentionSpanTokens;
+}
+
+int64_t GroupQueries(const ModelConfig& config) {
+  return std::max(kGroupQueries, config.heads / config.kv_heads);
+}
+
+int64_t InputsMax(const ModelConfig& config) {
+  return std::max(
+      {config.width, config.query_width(), config.feed_forward_width});
+}
+
+// At most; of int8 rows both quantised forms, of float rows with those of one
+// call more, and what oneDNN keeps for each thread.
+int64_t MatmulInputBytes(const ModelStateOptions& options, int64_t inputs) {
+  constexpr int64_t kQuantisedBytes = 3;  // 1.3 for each form
+  constexpr int64_t kCallRows = 256;
+  constexpr int64_t kThreadBytes = int64_t{4} << 20;
+  if (options.numerics == NumericsMode::kInt8) {
+    return options.rows_max * inputs * kQuantisedBytes;
+  }
+  return (options.rows_max + kCallRows) * inputs *
+             static_cast<int64_t>(sizeof(float)) +
+         options.threads * kThreadBytes;
+}
+
+KvCacheOptions KvOptions(const ModelConfig& config,
+                         const ModelStateOptions& options) {
+  return {.layers = config.layers,
+          .kv_heads = config.kv_heads,
+          .head_dim = config.head_dim,
+          .type = options.kv_type,
+          .pages = options.kv_pages,
+          .context_max = options.context_max,
+          .sequences_max = options.sequences_max,
+          .windows = config.windows(),
+          .rows_max = options.rows_max,
+          .prefix_cache = options.prefix_cache};
+}
+
 void MakeAttention(const ModelConfig& config, const ModelStateOptions& options,
-                   Activations* activations) {
+                   Position longest, Activations* activations) {
   activations->groups.reserve(options.rows_max);
-  activations->group_queries =
-      std::max(kGroupQueries, config.heads / config.kv_heads);
+  activations->group_queries = GroupQueries(config);
   activations->member_queries =
       MakeQueries(options.threads * 2 * activations->group_queries,
                   config.head_dim, &activations->member_values);
-  const int64_t spans =
-      (options.context_max + kAttentionSpanTokens - 1) / kAttentionSpanTokens;
-  activations->span_queries =
-      MakeQueries(spans * kSpanRowsMax * config.heads, config.head_dim,
-                  &activations->span_values);
+  const int64_t queries = SpansOf(longest) * kSpanRowsMax * config.heads;
+  activations->span_queries = HugePageArray<AttentionQuery>(queries);
+  activations->span_values = HugePageArray<float>(queries * config.head_dim);
 }
 
 Activations MakeActivations(const ModelConfig& config,
-                            const ModelStateOptions& options) {
+                            const ModelStateOptions& options,
+                            Position longest) {
   const int64_t rows = options.rows_max;
   Activations activations;
   activations.rows.reserve(rows);
@@ -58,7 +97,7 @@ Activations MakeActivations(const ModelConfig& config,
   activations.up = AlignedBuffer<float>(rows * config.feed_forward_width);
   activations.logits = AlignedBuffer<float>(
       std::min<int64_t>(rows, kHeadTileRows) * config.vocab_size);
-  MakeAttention(config, options, &activations);
+  MakeAttention(config, options, longest, &activations);
   return activations;
 }
 
@@ -68,26 +107,40 @@ absl::Status Invalid(const char* reason, absl::string_view message) {
 
 }  // namespace
 
+StateFootprint FootprintOf(const ModelConfig& config,
+                           const ModelStateOptions& options) {
+  const int64_t rows = options.rows_max;
+  const int64_t floats =
+      rows * (3 * config.width + 2 * config.query_width() +
+              2 * config.kv_width() + 2 * config.feed_forward_width) +
+      std::min<int64_t>(rows, kHeadTileRows) * config.vocab_size;
+  const int64_t query_bytes = static_cast<int64_t>(
+      sizeof(AttentionQuery) + config.head_dim * sizeof(float));
+  const int64_t members = options.threads * 2 * GroupQueries(config);
+  const int64_t notes =
+      rows * static_cast<int64_t>(sizeof(PassRow) + sizeof(WantedRow) +
+                                  sizeof(RowGroup));
+  const KvCacheOptions kv = KvOptions(config, options);
+  const int64_t ropes = config.local_rope ? 2 : 1;
+  return {.scratch_bytes = floats * static_cast<int64_t>(sizeof(float)) +
+                           notes + members * query_bytes +
+                           KvCache::TableBytes(kv) +
+                           MatmulInputBytes(options, InputsMax(config)),
+          .position_bytes =
+              ropes * config.rope.dims * static_cast<int64_t>(sizeof(float)) +
+              kSpanRowsMax * config.heads * query_bytes / kAttentionSpanTokens,
+          .kv = KvCache::FootprintOf(kv)};
+}
+
 absl::StatusOr<std::unique_ptr<ModelState>> ModelState::Create(
     const ModelConfig& config, const ModelStateOptions& options) {
   // The cache first: it is the large part, and says clearly when it does not
   // fit.
-  TANDEM_ASSIGN_OR_RETURN(
-      std::unique_ptr<KvCache> kv,
-      KvCache::Create({.layers = config.layers,
-                       .kv_heads = config.kv_heads,
-                       .head_dim = config.head_dim,
-                       .type = options.kv_type,
-                       .pages = options.kv_pages,
-                       .context_max = options.context_max,
-                       .sequences_max = options.sequences_max,
-                       .windows = config.windows(),
-                       .rows_max = options.rows_max,
-                       .prefix_cache = options.prefix_cache}));
+  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<KvCache> kv,
+                          KvCache::Create(KvOptions(config, options)));
   try {
-    std::unique_ptr<ModelState> state(new ModelState(config, options));
-    state->kv_ = std::move(kv);
-    return state;
+    return std::unique_ptr<ModelState>(
+        new ModelState(config, options, std::move(kv)));
   } catch (const std::bad_alloc&) {
     return MakeError(absl::StatusCode::kResourceExhausted,
                      {kReasonExhausted, {}},
@@ -97,18 +150,24 @@ absl::StatusOr<std::unique_ptr<ModelState>> ModelState::Create(
 }
 
 ModelState::ModelState(const ModelConfig& config,
-                       const ModelStateOptions& options)
+                       const ModelStateOptions& options,
+                       std::unique_ptr<KvCache> kv)
     : config_(config),
       options_(options),
+      kv_(std::move(kv)),
       team_(options.threads, options.pinning),
-      matmul_input_(options.numerics, options.rows_max,
-                    std::max({config.width, config.query_width(),
-                              config.feed_forward_width})),
-      activations_(MakeActivations(config, options)),
-      rope_(config.rope, options.context_max, &team_) {
+      matmul_input_(options.numerics, options.rows_max, InputsMax(config)),
+      activations_(MakeActivations(config, options, kv_->longest())),
+      rope_(config.rope, options.context_max, kv_->longest()) {
   if (config.local_rope) {
-    local_rope_.emplace(*config.local_rope, options.context_max, &team_);
+    local_rope_.emplace(*config.local_rope, options.context_max,
+                        kv_->longest());
   }
+}
+
+void ModelState::FillRope(Position end) {
+  rope_.FillTo(end, &team_);
+  if (local_rope_) local_rope_->FillTo(end, &team_);
 }
 
 absl::Status ModelState::CheckBatch(absl::Span<const StepItem> batch) {

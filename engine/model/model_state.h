@@ -1,6 +1,7 @@
 // What passes of one model change: the KV cache, the activations, the thread
 // team. Owned by an engine and used on its compute thread; the page
-// counts of kv() may be read from any thread. Allocates nothing after Create.
+// counts of kv() may be read from any thread. Allocates nothing after Create;
+// the memory of what is as long as a context is taken as sequences reach it.
 
 #ifndef TANDEM_ENGINE_MODEL_MODEL_STATE_H_
 #define TANDEM_ENGINE_MODEL_MODEL_STATE_H_
@@ -13,6 +14,7 @@
 #include "absl/types/span.h"
 #include "engine/base/aligned_buffer.h"
 #include "engine/base/cpu_features.h"
+#include "engine/base/huge_page_buffer.h"
 #include "engine/base/status.h"
 #include "engine/base/thread_team.h"
 #include "engine/base/types.h"
@@ -90,11 +92,22 @@ struct Activations {
   // [threads, 2, group_queries, head_dim]
   AlignedBuffer<float> member_values;
   // What the spans of each row and head give, where spans are shared out.
-  // [spans of a whole context, kv_heads, kSpanRowsMax, heads of a KV head]
-  std::vector<AttentionQuery> span_queries;
+  // [spans of the longest sequence, kv_heads, kSpanRowsMax, heads of a KV head]
+  HugePageArray<AttentionQuery> span_queries;
   // The same, [..., head_dim].
-  AlignedBuffer<float> span_values;
+  HugePageArray<float> span_values;
 };
+
+// What a ModelState takes beside its KV pages, for a plan that is made before
+// there is one.
+struct StateFootprint {
+  int64_t scratch_bytes = 0;   // whatever the sequences do
+  int64_t position_bytes = 0;  // for each position of the longest sequence
+  KvFootprint kv;
+};
+// options.kv_pages is not looked at.
+StateFootprint FootprintOf(const ModelConfig& config,
+                           const ModelStateOptions& options);
 
 class ModelState {
  public:
@@ -110,7 +123,10 @@ class ModelState {
   ThreadTeam& team() { return team_; }
   SimdLevel level() const { return options_.level; }
 
-  // Cosines and sines of positions below context_max, in `layer`.
+  // Cosines and sines of positions below `end` are there afterwards; at most
+  // those of the longest sequence that the KV cache can hold.
+  void FillRope(Position end);
+  // Of the positions that are there, in `layer`.
   const RopeTable& rope(int64_t layer) const {
     return local_rope_ && config_.HasWindow(layer) ? *local_rope_ : rope_;
   }
@@ -122,19 +138,20 @@ class ModelState {
   absl::Status CheckBatch(absl::Span<const StepItem> batch);
 
  private:
-  ModelState(const ModelConfig& config, const ModelStateOptions& options);
+  ModelState(const ModelConfig& config, const ModelStateOptions& options,
+             std::unique_ptr<KvCache> kv);
 
   absl::Status CheckItem(const StepItem& item);
 
   const ModelConfig config_;
   const ModelStateOptions options_;
+  const std::unique_ptr<KvCache> kv_;
   ThreadTeam team_;
   MatmulInput matmul_input_;
   Activations activations_;
   RopeTable rope_;
   std::optional<RopeTable> local_rope_;  // where the config has one
-  std::unique_ptr<KvCache> kv_;
-  uint64_t batches_ = 0;  // checked so far
+  uint64_t batches_ = 0;                 // checked so far
 };
 
 }  // namespace tandem

@@ -38,6 +38,13 @@ TenantDigest DigestOfTenant(absl::string_view tenant) {
   return digest;
 }
 
+int64_t PrefixCache::EntryBytes(int64_t slices_per_page) {
+  // Buckets are as many as entries, rounded up to a power of two.
+  return static_cast<int64_t>(sizeof(Node) + 2 * sizeof(Entry) +
+                              kKvPageTokens * sizeof(TokenId)) +
+         slices_per_page * static_cast<int64_t>(sizeof(int32_t));
+}
+
 PrefixCache::PrefixCache(const PrefixCacheOptions& options)
     : slices_per_page_(options.slices_per_page),
       bucket_mask_(BucketCount(options) - 1),
@@ -70,7 +77,7 @@ bool PrefixCache::IsAt(Entry entry, const Key& key) const {
   const Node& node = nodes_[entry];
   return node.parent == key.parent && node.tenant == *key.tenant &&
          std::equal(key.tokens.begin(), key.tokens.end(),
-                    tokens_.begin() + int64_t{entry} * kKvPageTokens);
+                    tokens_.data() + int64_t{entry} * kKvPageTokens);
 }
 
 PrefixCache::Entry PrefixCache::Find(const Key& key) const {
@@ -96,7 +103,7 @@ PrefixCache::Entry PrefixCache::Add(const Key& key,
           .tenant = *key.tenant};
   first = entry;
   std::copy(key.tokens.begin(), key.tokens.end(),
-            tokens_.begin() + int64_t{entry} * kKvPageTokens);
+            tokens_.data() + int64_t{entry} * kKvPageTokens);
   std::copy(slices.begin(), slices.end(),
             slices_.begin() + entry * slices_per_page_);
   if (key.parent != kNone) {

@@ -18,6 +18,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "engine/base/huge_page_buffer.h"
 #include "engine/base/types.h"
 
 namespace tandem {
@@ -47,6 +48,9 @@ class PrefixCache {
   };
 
   explicit PrefixCache(const PrefixCacheOptions& options);
+
+  // Memory for each entry, of so many slices.
+  static int64_t EntryBytes(int64_t slices_per_page);
 
   // kNone where there is none.
   Entry Find(const Key& key) const;
@@ -89,10 +93,10 @@ class PrefixCache {
 
   const int64_t slices_per_page_;
   const uint64_t bucket_mask_;
-  std::vector<Entry> buckets_;   // first entry of each
-  std::vector<Node> nodes_;      // [entries]
-  std::vector<TokenId> tokens_;  // [entries, kKvPageTokens]
-  std::vector<int32_t> slices_;  // [entries, slices_per_page]
+  std::vector<Entry> buckets_;     // first entry of each
+  std::vector<Node> nodes_;        // [entries]
+  HugePageArray<TokenId> tokens_;  // [entries, kKvPageTokens]
+  std::vector<int32_t> slices_;    // [entries, slices_per_page]
   Entry free_ = kNone;
   Entry oldest_ = kNone;
   Entry newest_ = kNone;

@@ -89,23 +89,35 @@ double RopeMagnitude(const RopeConfig& config) {
 }
 
 RopeTable::RopeTable(const RopeConfig& config, Position context_max,
-                     ThreadTeam* team)
-    : dims_(config.dims), cos_sin_(context_max * config.dims) {
-  const std::vector<double> frequencies = RopeFrequencies(config, context_max);
-  const double magnitude = RopeMagnitude(config);
-  const bool interleaved = config.pairs == RopePairs::kInterleaved;
-  const int64_t stride = interleaved ? 2 : 1;
-  const int64_t sines = interleaved ? 1 : config.dims / 2;
+                     Position positions)
+    : dims_(config.dims),
+      interleaved_(config.pairs == RopePairs::kInterleaved),
+      positions_(positions),
+      frequencies_(RopeFrequencies(config, context_max)),
+      magnitude_(RopeMagnitude(config)),
+      cos_sin_(positions * config.dims) {
+  TANDEM_CHECK(positions <= context_max);
+}
+
+void RopeTable::FillTo(Position end, ThreadTeam* team) {
+  if (end <= filled_) return;
+  TANDEM_CHECK(end <= positions_);
+  const Position first = filled_;
+  filled_ = std::min(positions_, (end + kRopeFillPositions - 1) /
+                                     kRopeFillPositions * kRopeFillPositions);
+  const int64_t stride = interleaved_ ? 2 : 1;
+  const int64_t sines = interleaved_ ? 1 : dims_ / 2;
   constexpr int64_t kGrain = 64;  // positions
-  team->ParallelFor(context_max, kGrain, [&](int64_t begin, int64_t end) {
-    for (Position position = begin; position < end; ++position) {
+  team->ParallelFor(filled_ - first, kGrain, [&](int64_t begin, int64_t stop) {
+    for (int64_t i = begin; i < stop; ++i) {
+      const int64_t position = first + i;
       float* out = cos_sin_.data() + position * dims_;
-      for (const double frequency : frequencies) {
+      for (const double frequency : frequencies_) {
         // Each entry is rounded to float once.
         const SinCos angle =
             FixedSinCos(static_cast<double>(position) * frequency);
-        out[0] = static_cast<float>(angle.cos * magnitude);
-        out[sines] = static_cast<float>(angle.sin * magnitude);
+        out[0] = static_cast<float>(angle.cos * magnitude_);
+        out[sines] = static_cast<float>(angle.sin * magnitude_);
         out += stride;
       }
     }

@@ -91,6 +91,31 @@ NumericsMode DefaultNumericsMode(const GgufFile& file) {
   return NumericsMode::kF32;
 }
 
+int64_t PlannedWeightBytes(const GgufFile& file, NumericsMode mode) {
+  // What oneDNN rounds both sides of a matrix up to, at most.
+  constexpr int64_t kSide = 64;
+  const auto round_up = [](int64_t n) {
+    return (n + kSide - 1) / kSide * kSide;
+  };
+  const bool tied = file.FindTensor(kHead) == nullptr;
+  int64_t total = 0;
+  for (const GgufTensor& tensor : file.tensors()) {
+    if (!tied && tensor.name == kEmbeddings) {
+      total += static_cast<int64_t>(tensor.bytes);
+    } else if (tensor.dims.size() == 2) {
+      const int64_t inputs = static_cast<int64_t>(tensor.dims[0]);
+      const int64_t outputs = static_cast<int64_t>(tensor.dims[1]);
+      const int64_t element = mode == NumericsMode::kF32 ? 4 : 2;
+      const std::optional<int64_t> packed =
+          mode == NumericsMode::kInt8
+              ? PackedWeightBytes(tensor.type, outputs, inputs)
+              : std::nullopt;
+      total += packed.value_or(round_up(outputs) * round_up(inputs) * element);
+    }
+  }
+  return total;
+}
+
 // One Load: takes the tensors one by one, in the order of the model.
 class WeightsLoader {
  public:

@@ -48,6 +48,10 @@ struct LayerWeights {
 // those, else f32. So no file is rounded to less than it holds unasked.
 NumericsMode DefaultNumericsMode(const GgufFile& file);
 
+// ModelWeights::bytes() of the file in that mode, as far as the tensor table
+// tells: exact in mode int8, a little more in the others.
+int64_t PlannedWeightBytes(const GgufFile& file, NumericsMode mode);
+
 struct WeightsOptions {
   NumericsMode mode = NumericsMode::kF32;
   ThreadTeam* team = nullptr;

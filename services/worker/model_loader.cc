@@ -7,7 +7,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "engine/base/check.h"
 #include "engine/base/error_reason.h"
+#include "engine/base/thread_team.h"
+#include "engine/gguf/gguf_file.h"
 
 namespace tandem {
 
@@ -19,7 +22,12 @@ std::string ModelIdOf(const ModelSpec& spec) {
 ModelLoader::ModelLoader(const ModelLoaderOptions& options, ModelSet* models)
     : options_(options),
       models_(models),
-      store_({.weight_bytes_max = options.weight_bytes_max}) {}
+      store_({.weight_bytes_max = options.weight_bytes_max}),
+      memory_(options.memory) {
+  if (const std::string problem = memory_.problem(); !problem.empty()) {
+    spdlog::warn("{}; the memory of other workers is not known", problem);
+  }
+}
 
 bool ModelLoader::is_loading() const {
   absl::MutexLock lock(&mutex_);
@@ -43,6 +51,60 @@ absl::Status ModelLoader::Load(const ModelSpec& spec,
   return status;
 }
 
+absl::Status ModelLoader::Plan(const std::vector<ModelSpec>& specs) {
+  std::vector<ModelNeeds> needs;
+  for (const ModelSpec& spec : specs) {
+    TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file,
+                            GgufFile::Open(spec.path));
+    TANDEM_ASSIGN_OR_RETURN(
+        needs.emplace_back(),
+        NeedsOf(*file, options_.model.numerics, options_.engine));
+    needs.back().model = ModelIdOf(spec);
+  }
+  TANDEM_ASSIGN_OR_RETURN(const MemoryPlan plan, memory_.Take(needs));
+  const absl::MutexLock lock(&mutex_);
+  const int threads = options_.engine.threads;
+  const std::string threads_text =
+      threads > 0 ? absl::StrCat(threads, " threads (asked for)")
+                  : absl::StrCat(AvailableCpus(), " threads (",
+                                 AvailableCpusText(), ")");
+  for (size_t i = 0; i < needs.size(); ++i) {
+    planned_[needs[i].model] = plan.models[i].kv_tokens;
+    spdlog::info("model {}: {}, {}", needs[i].model,
+                 DescribePlan(plan, needs[i], i), threads_text);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ModelLoader::PlanAlone(const ModelSpec& spec) {
+  const std::string id = ModelIdOf(spec);
+  {
+    const absl::MutexLock lock(&mutex_);
+    if (planned_.contains(id)) return absl::OkStatus();
+  }
+  absl::Status status = Plan({spec});
+  while (absl::IsResourceExhausted(status) && options_.weight_bytes_max > 0 &&
+         MakeRoom(id)) {
+    status = Plan({spec});
+  }
+  return status;
+}
+
+bool ModelLoader::MakeRoom(const std::string& id) {
+  const std::optional<std::string> evicted = models_->RemoveIdle();
+  if (!evicted.has_value()) return false;
+  spdlog::info("model {} was unloaded to make room for {}", *evicted, id);
+  Forget(*evicted);
+  return true;
+}
+
+void ModelLoader::Forget(const std::string& id) {
+  store_.Remove(id).IgnoreError();  // not there: served from elsewhere
+  memory_.Release(id);
+  const absl::MutexLock lock(&mutex_);
+  planned_.erase(id);
+}
+
 absl::Status ModelLoader::LoadAlone(
     const ModelSpec& spec, const std::function<void(double)>& progress) {
   const absl::Time began = absl::Now();
@@ -54,12 +116,14 @@ absl::Status ModelLoader::LoadAlone(
   ModelOptions model_options = options_.model;
   model_options.sha256 = spec.sha256;
   model_options.progress = progress;
-  TANDEM_RETURN_IF_ERROR(store_.AddFile(id, spec.path, model_options));
-  absl::StatusOr<std::shared_ptr<const Model>> model = Get(id);
-  absl::Status status = model.status();
-  if (status.ok()) status = Serve(id, *std::move(model));
+  absl::Status status = store_.AddFile(id, spec.path, model_options);
+  if (status.ok()) status = PlanAlone(spec);
+  if (status.ok()) {
+    absl::StatusOr<std::shared_ptr<const Model>> model = Get(id);
+    status = model.ok() ? Serve(id, *std::move(model)) : model.status();
+  }
   if (!status.ok()) {
-    store_.Remove(id).IgnoreError();  // it is there
+    Forget(id);
     return status;
   }
   spdlog::info("model {} was loaded in {} ms", id,
@@ -72,10 +136,7 @@ absl::StatusOr<std::shared_ptr<const Model>> ModelLoader::Get(
   while (true) {
     absl::StatusOr<std::shared_ptr<const Model>> model = store_.Get(id);
     if (!absl::IsResourceExhausted(model.status())) return model;
-    const std::optional<std::string> evicted = models_->RemoveIdle();
-    if (!evicted.has_value()) return model;
-    spdlog::info("model {} was unloaded to make room for {}", *evicted, id);
-    store_.Remove(*evicted).IgnoreError();  // not there: served from elsewhere
+    if (!MakeRoom(id)) return model;
   }
 }
 
@@ -89,7 +150,14 @@ absl::Status ModelLoader::Serve(const std::string& id,
                                           ? ComputeTurn::Role::kDrafter
                                           : ComputeTurn::Role::kTarget));
   }
-  TANDEM_ASSIGN_OR_RETURN(parts.engine, Engine::Load(model, options_.engine));
+  EngineOptions engine_options = options_.engine;
+  {
+    const absl::MutexLock lock(&mutex_);
+    const auto planned = planned_.extract(id);
+    TANDEM_CHECK(!planned.empty());
+    engine_options.kv_tokens = planned.mapped();
+  }
+  TANDEM_ASSIGN_OR_RETURN(parts.engine, Engine::Load(model, engine_options));
   parts.streams_max = options_.engine.sequences_max;
   parts.queue_max = options_.queue_max;
   const EngineInfo& engine = parts.engine->info();
@@ -111,7 +179,7 @@ absl::Status ModelLoader::Serve(const std::string& id,
 
 absl::Status ModelLoader::Unload(const std::string& id, absl::Duration drain) {
   TANDEM_RETURN_IF_ERROR(models_->Remove(id, drain));
-  store_.Remove(id).IgnoreError();  // not there: served from elsewhere
+  Forget(id);
   spdlog::info("model {} was unloaded", id);
   return absl::OkStatus();
 }

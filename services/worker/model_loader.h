@@ -1,6 +1,7 @@
-// Loads models into a worker's set and takes them out, within a bound on the
-// memory of their weights. What a load needs is taken from models that nobody
-// uses, the least recently used first; these have to be loaded again by name.
+// Loads models into a worker's set and takes them out, within the memory of the
+// machine (memory_account.h) and a bound on that of their weights. With that
+// bound, what a load needs is taken from models that nobody uses, the least
+// recently used first; these have to be loaded again by name.
 //
 // Owned by the worker server. Any thread; Load takes as long as the model.
 
@@ -8,6 +9,8 @@
 #define TANDEM_SERVICES_WORKER_MODEL_LOADER_H_
 
 #include <functional>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -16,6 +19,7 @@
 #include "absl/time/time.h"
 #include "engine/base/status.h"
 #include "engine/engine.h"
+#include "engine/model/memory_account.h"
 #include "engine/model/model.h"
 #include "engine/model/model_store.h"
 #include "services/worker/model_set.h"
@@ -40,6 +44,7 @@ struct ModelLoaderOptions {
   // Weights of all models together, in bytes; 0: no bound. The KV cache of
   // each (EngineOptions::kv_tokens) comes on top.
   int64_t weight_bytes_max = 0;
+  MemoryAccountOptions memory;
 };
 
 class ModelLoader {
@@ -47,10 +52,15 @@ class ModelLoader {
   // `models` outlives the loader.
   ModelLoader(const ModelLoaderOptions& options, ModelSet* models);
 
+  // Plans the memory of models that are going to be loaded, so that each gets
+  // its part; a model that nobody has planned for is planned alone. Reads no
+  // weights. Errors: as GgufFile::Open, NeedsOf and MemoryAccount::Take.
+  absl::Status Plan(const std::vector<ModelSpec>& specs);
+
   // Loads the model and adds it to the set. `progress` (may be empty) is called
   // on this thread or on one of the loading team with 0 .. 1. Errors:
   // FAILED_PRECONDITION with WRONG_STATE (another load is under way),
-  // ALREADY_EXISTS, INVALID_ARGUMENT (the id); as GgufFile::Open, Model::Load,
+  // ALREADY_EXISTS, INVALID_ARGUMENT (the id); as Plan, Model::Load,
   // ModelStore::Get, Engine::Load and ComputeTurn::Open.
   absl::Status Load(const ModelSpec& spec,
                     const std::function<void(double)>& progress);
@@ -68,13 +78,22 @@ class ModelLoader {
                          const std::function<void(double)>& progress);
   // The model from the store, which makes room for it.
   absl::StatusOr<std::shared_ptr<const Model>> Get(const std::string& id);
+  // Plans the model alone, where nobody has planned it; makes room for it.
+  absl::Status PlanAlone(const ModelSpec& spec);
+  // Takes out the model that nobody uses, where there is one, for `id`.
+  bool MakeRoom(const std::string& id);
   absl::Status Serve(const std::string& id, std::shared_ptr<const Model> model);
+  // The model is not there, or no longer.
+  void Forget(const std::string& id);
 
   const ModelLoaderOptions options_;
   ModelSet* const models_;
   ModelStore store_;
+  MemoryAccount memory_;
   mutable absl::Mutex mutex_;
   bool is_loading_ ABSL_GUARDED_BY(mutex_) = false;
+  // KV tokens of models that are planned and not loaded yet.
+  std::map<std::string, int64_t> planned_ ABSL_GUARDED_BY(mutex_);
 };
 
 // The id that `spec` stands for.

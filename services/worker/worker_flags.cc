@@ -149,7 +149,8 @@ void AddAdminFlags(CLI::App* app, WorkerOptions* options) {
 
 void AddEngineFlags(CLI::App* app, WorkerOptions* options, NamedValues* names) {
   app->add_option("--threads", options->loader.engine.threads,
-                  "Computing threads; 0: one per CPU")
+                  "Computing threads; 0: one per CPU, within the quota of a "
+                  "container")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   app->add_flag_callback(
@@ -162,9 +163,16 @@ void AddEngineFlags(CLI::App* app, WorkerOptions* options, NamedValues* names) {
       ->check(CLI::Range(0, 1 << 30))
       ->capture_default_str();
   app->add_option("--kv-tokens", options->loader.engine.kv_tokens,
-                  "Tokens of all sequences of a model together; 0: four full "
-                  "contexts")
+                  "Tokens of all sequences of a model together; 0: what the "
+                  "memory holds, four full contexts at most")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->capture_default_str();
+  app->add_option(
+         "--memory-max-bytes", options->loader.memory.process_bytes_max,
+         "Memory of the process at most: weights and KV of all models, "
+         "and the rest; 0: what a container's limit and the machine "
+         "leave")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 50))
       ->capture_default_str();
   app->add_option("--prefix-cache", names->prefix_cache,
                   "on: the KV of sequences that are over stays for later ones "
@@ -215,6 +223,7 @@ std::optional<int> ParseWorkerFlags(int argc, const char* const* argv,
   loader.model.threads = loader.engine.threads;
   loader.engine.kv_type = ParseKvType(names.kv_type);
   loader.engine.prefix_cache = names.prefix_cache == "on";
+  loader.memory.more_to_come = !options->admin_listen.empty();
   return std::nullopt;
 }
 

@@ -155,6 +155,7 @@ WorkerServer::~WorkerServer() {
 }
 
 absl::Status WorkerServer::Load() {
+  TANDEM_RETURN_IF_ERROR(loader_.Plan(options_.models));
   for (const ModelSpec& spec : options_.models) {
     TANDEM_RETURN_IF_ERROR(loader_.Load(spec, LogProgress(ModelIdOf(spec))));
   }

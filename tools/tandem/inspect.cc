@@ -1,4 +1,4 @@
-// tandem inspect: what a GGUF file holds.
+// tandem inspect: what a GGUF file holds, and what its model takes here.
 
 #include <algorithm>
 #include <memory>
@@ -13,8 +13,13 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/status.h"
+#include "engine/base/thread_team.h"
+#include "engine/engine.h"
 #include "engine/gguf/gguf_file.h"
+#include "engine/kernels/kernel_table.h"
 #include "engine/kernels/linear.h"
+#include "engine/model/memory_account.h"
+#include "engine/model/memory_plan.h"
 #include "tools/tandem/command_line.h"
 #include "tools/tandem/json_output.h"
 
@@ -115,6 +120,66 @@ uint64_t FileBytes(const GgufFile& file) {
   return bytes;
 }
 
+// What the model would take as a worker of its own on this machine, beside the
+// workers that run here now.
+struct MemoryHere {
+  ModelNeeds needs;
+  absl::StatusOr<MemoryPlan> plan = absl::UnknownError("");
+  int threads = 0;
+};
+
+absl::StatusOr<MemoryHere> PlanHere(const GgufFile& file) {
+  MemoryHere here;
+  TANDEM_ASSIGN_OR_RETURN(here.needs, NeedsOf(file, std::nullopt, {}));
+  here.plan = MemoryAccount().Try(absl::MakeConstSpan(&here.needs, 1));
+  here.threads = AvailableCpus();
+  return here;
+}
+
+int64_t KvTokenBytes(const ModelNeeds& needs) {
+  return needs.page_bytes / kKvPageTokens;
+}
+
+void PrintMemoryText(const absl::StatusOr<MemoryHere>& here,
+                     std::ostream* out) {
+  *out << "\nmemory of a worker on this machine, with default flags\n";
+  if (!here.ok()) {
+    *out << "  not known: " << here.status().message() << "\n";
+    return;
+  }
+  *out << absl::StrFormat(
+      "  weights %d bytes, KV %d bytes a token, context %d, threads %d (%s)\n",
+      here->needs.weight_bytes, KvTokenBytes(here->needs), here->needs.context,
+      here->threads, AvailableCpusText());
+  *out << (here->plan.ok()
+               ? absl::StrCat("  fits: ",
+                              DescribePlan(*here->plan, here->needs, 0))
+               : absl::StrCat("  does not fit: ",
+                              here->plan.status().message()))
+       << "\n";
+}
+
+Json JsonMemory(const absl::StatusOr<MemoryHere>& here) {
+  if (!here.ok()) return {{"error", std::string(here.status().message())}};
+  Json memory = {{"weight_bytes", here->needs.weight_bytes},
+                 {"scratch_bytes", here->needs.scratch_bytes},
+                 {"kv_token_bytes", KvTokenBytes(here->needs)},
+                 {"context", here->needs.context},
+                 {"threads", here->threads},
+                 {"fits", here->plan.ok()}};
+  if (here->plan.ok()) {
+    const MemoryPlan& plan = *here->plan;
+    memory["kv_tokens"] = plan.models[0].kv_tokens;
+    memory["kv_bytes"] = plan.models[0].kv_bytes;
+    memory["total_bytes"] = plan.models[0].total_bytes;
+    memory["room_bytes"] = plan.room_bytes;
+    memory["limit"] = plan.limit;
+  } else {
+    memory["error"] = std::string(here->plan.status().message());
+  }
+  return memory;
+}
+
 void PrintText(const GgufFile& file, std::ostream* out) {
   *out << absl::StrFormat("GGUF version %d, %d bytes, alignment %d\n\n",
                           file.version(), FileBytes(file), file.alignment());
@@ -138,6 +203,7 @@ void PrintText(const GgufFile& file, std::ostream* out) {
   const Totals totals = TensorTotals(file);
   *out << absl::StrFormat("total: %d parameters, %d bytes, %d packed\n",
                           totals.elements, totals.bytes, totals.packed_bytes);
+  PrintMemoryText(PlanHere(file), out);
 }
 
 template <typename T>
@@ -200,7 +266,8 @@ void PrintJsonForm(const GgufFile& file, std::ostream* out) {
              {"tensors", tensors},
              {"parameters", totals.elements},
              {"tensor_bytes", totals.bytes},
-             {"packed_bytes", totals.packed_bytes}},
+             {"packed_bytes", totals.packed_bytes},
+             {"memory", JsonMemory(PlanHere(file))}},
             out);
 }
 
@@ -224,7 +291,9 @@ void AddInspectCommand(CLI::App* app, CommandLine* line) {
   };
   auto flags = std::make_shared<InspectFlags>();
   CLI::App* command = app->add_subcommand(
-      "inspect", "Prints the metadata and the tensor table of a GGUF file.");
+      "inspect",
+      "Prints the metadata and the tensor table of a GGUF file, and the memory "
+      "that its model takes on this machine.");
   command->add_option("file", flags->path, "The GGUF file")->required();
   command->add_flag("--json", flags->json,
                     "Prints one object; of an array its count and first "

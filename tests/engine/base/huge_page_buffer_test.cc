@@ -5,6 +5,8 @@
 #include <new>
 #include <utility>
 
+#include "engine/base/memory_reservation.h"
+
 namespace tandem {
 namespace {
 
@@ -24,6 +26,18 @@ TEST(HugePageBufferTest, IsZeroAndWritable) {
 TEST(HugePageBufferTest, LargeOnesAreAlignedToHugePages) {
   const HugePageBuffer buffer(size_t{3} << 20);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer.data()) % (2 << 20), 0u);
+}
+
+TEST(HugePageBufferTest, AnArrayTakesMemoryWhereItIsWritten) {
+  constexpr size_t kCount = size_t{1} << 28;
+  HugePageArray<double> array(kCount);  // 2 GiB
+  EXPECT_EQ(array.size(), kCount);
+  const int64_t before = ResidentBytes(0);
+  EXPECT_EQ(array[kCount - 1], 0.0);
+  array[kCount / 2] = 1.5;
+  EXPECT_EQ(array.data()[kCount / 2], 1.5);
+  EXPECT_LE(ResidentBytes(0) - before, int64_t{8} << 20);
+  EXPECT_EQ(HugePageArray<int>().size(), 0u);
 }
 
 TEST(HugePageBufferTest, Moves) {

@@ -1,5 +1,6 @@
 #include "engine/base/thread_team.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <immintrin.h>
 #include <sched.h>
@@ -153,7 +154,21 @@ TEST(ThreadTeamTest, MembersKeepSubnormals) {
   EXPECT_EQ(after & 0xffc0u, flushing & 0xffc0u);
 }
 
-TEST(ThreadTeamTest, AvailableCpusIsPositive) { EXPECT_GE(AvailableCpus(), 1); }
+TEST(ThreadTeamTest, AvailableCpusIsPositive) {
+  EXPECT_GE(AvailableCpus(), 1);
+  EXPECT_THAT(AvailableCpusText(), ::testing::HasSubstr("CPU"));
+}
+
+// The nearest whole number, at least one, at most what there is.
+TEST(ThreadTeamTest, AQuotaBoundsTheCpus) {
+  EXPECT_EQ(CpusWithin(4, std::nullopt), 4);
+  EXPECT_EQ(CpusWithin(4, 0.01), 1);
+  EXPECT_EQ(CpusWithin(4, 0.5), 1);
+  EXPECT_EQ(CpusWithin(4, 1.4), 1);
+  EXPECT_EQ(CpusWithin(4, 1.5), 2);
+  EXPECT_EQ(CpusWithin(4, 3), 3);
+  EXPECT_EQ(CpusWithin(4, 1e300), 4);
+}
 
 }  // namespace
 }  // namespace tandem

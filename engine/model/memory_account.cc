@@ -1,0 +1,86 @@
+#include "engine/model/memory_account.h"
+
+#include <utility>
+
+#include "engine/base/machine_memory.h"
+
+namespace tandem {
+
+MemoryAccount::MemoryAccount(const MemoryAccountOptions& options)
+    : options_(options) {
+  absl::StatusOr<std::unique_ptr<MemoryReservation>> reservation =
+      MemoryReservation::Open(options.reservation_folder.empty()
+                                  ? MemoryReservation::DefaultFolder()
+                                  : options.reservation_folder);
+  if (reservation.ok()) {
+    reservation_ = *std::move(reservation);
+  } else {
+    problem_ = std::string(reservation.status().message());
+  }
+}
+
+absl::StatusOr<MemoryPlan> MemoryAccount::Plan(
+    absl::Span<const ModelNeeds> needs, std::string* group) const {
+  const MachineMemory machine =
+      ReadMachineMemory({.reservations = reservation_.get(),
+                         .process_bytes_max = options_.process_bytes_max,
+                         .planned_bytes = Sum(),
+                         .more_to_come = options_.more_to_come,
+                         .root = options_.root});
+  *group = machine.group.has_value() ? machine.group->group : "";
+  return PlanMemory(machine, needs);
+}
+
+absl::StatusOr<MemoryPlan> MemoryAccount::Take(
+    absl::Span<const ModelNeeds> needs) {
+  const absl::MutexLock lock(&mutex_);
+  FileHandle folder;  // until the reservation is written
+  if (reservation_ != nullptr) folder = reservation_->LockFolder();
+  TANDEM_ASSIGN_OR_RETURN(MemoryPlan plan, Plan(needs, &group_));
+  for (size_t i = 0; i < needs.size(); ++i) {
+    bytes_[needs[i].model] = plan.models[i].total_bytes;
+  }
+  if (reservation_ != nullptr) {
+    const absl::Status status =
+        reservation_->Reserve(Sum() + kPlanReserveBytes, group_);
+    if (!status.ok()) problem_ = std::string(status.message());
+  }
+  return plan;
+}
+
+absl::StatusOr<MemoryPlan> MemoryAccount::Try(
+    absl::Span<const ModelNeeds> needs) const {
+  const absl::MutexLock lock(&mutex_);
+  FileHandle folder;
+  if (reservation_ != nullptr) folder = reservation_->LockFolder();
+  std::string group;
+  return Plan(needs, &group);
+}
+
+void MemoryAccount::Release(const std::string& model) {
+  const absl::MutexLock lock(&mutex_);
+  if (bytes_.erase(model) == 0 || reservation_ == nullptr) return;
+  const FileHandle folder = reservation_->LockFolder();
+  const int64_t sum = Sum();
+  // What it says is too much where it fails, which does no harm.
+  reservation_->Reserve(sum == 0 ? 0 : sum + kPlanReserveBytes, group_)
+      .IgnoreError();
+}
+
+std::string MemoryAccount::problem() const {
+  const absl::MutexLock lock(&mutex_);
+  return problem_;
+}
+
+int64_t MemoryAccount::planned_bytes() const {
+  const absl::MutexLock lock(&mutex_);
+  return Sum();
+}
+
+int64_t MemoryAccount::Sum() const {
+  int64_t sum = 0;
+  for (const auto& [model, bytes] : bytes_) sum += bytes;
+  return sum;
+}
+
+}  // namespace tandem
