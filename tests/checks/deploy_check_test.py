@@ -127,7 +127,7 @@ class ManifestsTest(unittest.TestCase):
         self.assert_found("mounts models")
 
     def test_threads_and_time(self):
-        self.change(self.container(), "--threads=4", "--threads=8")
+        self.container()["args"].append("--threads=8")
         self.assert_found("--threads=8 with 4 processors")
         self.setUp()
         self.pod()["terminationGracePeriodSeconds"] = 30

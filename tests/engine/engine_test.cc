@@ -117,6 +117,24 @@ TEST(EngineTest, KvThatDoesNotFitIsResourceExhausted) {
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
 }
 
+TEST(EngineTest, WithoutKvTokensItHasWhatThePlanGives) {
+  const auto engine = Engine::Load(TinyShared(), {.context_max = 64});
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  EXPECT_EQ((*engine)->kv_usage().pages_total, 4 * 2) << "four contexts";
+}
+
+// Where a sequence exceeds the pool it never fits: refused, with what fits.
+TEST(EngineTest, ASequenceAboveThePoolIsToldWhatFits) {
+  const auto engine = Engine::Load(TinyShared(), {.kv_tokens = 64});
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  const absl::Status status = (*engine)->Open({.tokens_max = 65}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(GetErrorDetail(status)->reason, kReasonContextExceeded);
+  EXPECT_THAT(std::string(status.message()),
+              ::testing::HasSubstr("a sequence holds 1 to 64 tokens (the KV "
+                                   "memory; the context is 256"));
+}
+
 TEST(EngineTest, RefusesABadLevelInTheEnvironment) {
   setenv("TANDEM_SIMD", "fastest", 1);
   const absl::Status status = Engine::Load(TinyShared(), {}).status();

@@ -54,6 +54,25 @@ TEST_F(InspectTest, Text) {
   EXPECT_THAT(result.out, Not(HasSubstr("\x1b")));
 }
 
+TEST_F(InspectTest, SaysWhatTheModelTakesHere) {
+  const std::string model =
+      TANDEM_SOURCE_DIR "/deploy/models/tales-draft-q8_0.gguf";
+  const RunResult text = RunTandem({"inspect", model});
+  ASSERT_EQ(text.code, 0) << text.err;
+  EXPECT_THAT(text.out, HasSubstr("memory of a worker on this machine"));
+  EXPECT_THAT(text.out, HasSubstr("bytes a token"));
+  EXPECT_THAT(text.out, HasSubstr("  fits: context"));
+  const RunResult run = RunTandem({"inspect", model, "--json"});
+  ASSERT_EQ(run.code, 0) << run.err;
+  const auto memory = nlohmann::json::parse(run.out)["memory"];
+  EXPECT_TRUE(memory["fits"].get<bool>());
+  EXPECT_GT(memory["kv_tokens"].get<int64_t>(), 0);
+  EXPECT_GT(memory["weight_bytes"].get<int64_t>(), 0);
+  EXPECT_GT(memory["kv_token_bytes"].get<int64_t>(), 0);
+  // A file that is no whole model is shown all the same.
+  EXPECT_THAT(RunTandem({"inspect", path_}).out, HasSubstr("not known: "));
+}
+
 TEST_F(InspectTest, Json) {
   const RunResult result = RunTandem({"inspect", path_, "--json"});
   ASSERT_EQ(result.code, 0) << result.err;

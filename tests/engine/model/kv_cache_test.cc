@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/base/error_reason.h"
+#include "engine/base/memory_reservation.h"
 #include "tests/engine/model/tiny_model.h"
 
 namespace tandem {
@@ -50,6 +51,36 @@ TEST(KvCacheTest, ReservesWholePagesAtOpen) {
   EXPECT_EQ(cache->pages_reserved(), 1);
   cache->Close(*one);
   EXPECT_EQ(cache->pages_reserved(), 0);
+}
+
+// 1 GiB of KV: taken page by page as it is written, not at load.
+TEST(KvCacheTest, MemoryIsTakenWhenItIsUsed) {
+  KvCacheOptions options = kOptions;
+  options.head_dim = 128;
+  options.pages = (int64_t{1} << 30) / (2 * 3 * 2 * 4 * 128 * kKvPageTokens);
+  options.context_max = Position{1} << 20;
+  options.prefix_cache = true;
+  const int64_t before = ResidentBytes(0);
+  const std::unique_ptr<KvCache> cache = MakeCache(options);
+  constexpr Position kTokens = 4 * kKvPageTokens;
+  const absl::StatusOr<SequenceId> sequence =
+      cache->Open({.tokens_max = options.pages / 2 * kKvPageTokens});
+  ASSERT_TRUE(sequence.ok()) << sequence.status();
+  const std::vector<TokenId> tokens(kTokens);
+  cache->Extend(*sequence, 0, tokens);
+  for (Position i = 0; i < kTokens; ++i) {
+    for (int layer = 0; layer < 2; ++layer) {
+      for (int head = 0; head < 3; ++head) {
+        std::memset(cache->At(*sequence, layer, head, i).value, 1, 512);
+      }
+    }
+  }
+  EXPECT_LE(ResidentBytes(0) - before, int64_t{32} << 20);
+  const KvFootprint footprint = KvCache::FootprintOf(options);
+  EXPECT_GE(footprint.page_bytes * options.pages, int64_t{1} << 30);
+  EXPECT_LE(footprint.page_bytes * options.pages,
+            (int64_t{1} << 30) * 102 / 100);
+  EXPECT_EQ(footprint.positions_per_page, kKvPageTokens);
 }
 
 TEST(KvCacheTest, RefusesWhatCanNeverFit) {

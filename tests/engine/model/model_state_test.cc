@@ -47,9 +47,42 @@ TEST(ModelStateTest, LayersHaveTheirRotations) {
   const ModelConfig config = *ModelConfig::FromGguf(**OpenTiny(tiny));
   const auto state = ModelState::Create(config, kOptions);
   ASSERT_TRUE(state.ok()) << state.status();
+  (*state)->FillRope(2);
   // Pair 4 of 8 turns by base^(-1/2) a position.
   EXPECT_FLOAT_EQ((*state)->rope(0).At(1)[4], std::cos(0.01f));
   EXPECT_FLOAT_EQ((*state)->rope(1).At(1)[4], std::cos(0.001f));
+}
+
+// The plan counts no less than what is made.
+TEST(ModelStateTest, TheFootprintHoldsAllScratch) {
+  for (const char* architecture : {"llama", "gemma3"}) {
+    TinyModel tiny({.architecture = architecture});
+    const ModelConfig config = *ModelConfig::FromGguf(**OpenTiny(tiny));
+    for (const NumericsMode mode : {NumericsMode::kF32, NumericsMode::kInt8}) {
+      ModelStateOptions options = kOptions;
+      options.numerics = mode;
+      options.rows_max = 256;
+      const auto state = ModelState::Create(config, options);
+      ASSERT_TRUE(state.ok()) << state.status();
+      const Activations& made = (*state)->activations();
+      size_t bytes = 0;
+      for (const AlignedBuffer<float>* buffer :
+           {&made.residual, &made.normed, &made.query, &made.key, &made.value,
+            &made.attended, &made.delta, &made.gate, &made.up, &made.logits,
+            &made.member_values}) {
+        bytes += buffer->size() * sizeof(float);
+      }
+      const StateFootprint footprint = FootprintOf(config, options);
+      EXPECT_GE(footprint.scratch_bytes, static_cast<int64_t>(bytes));
+      // A context of 200 tokens has one span of 512 positions, begun.
+      EXPECT_GE(512 * footprint.position_bytes,
+                static_cast<int64_t>(made.span_values.size() * sizeof(float)));
+      EXPECT_GE(footprint.position_bytes,
+                config.rope.dims * static_cast<int64_t>(sizeof(float)));
+      EXPECT_GE(footprint.kv.page_bytes,
+                2 * 4 * kKvPageTokens * config.kv_width() * config.layers);
+    }
+  }
 }
 
 TEST(ModelStateTest, SaysWhenMemoryIsOut) {

@@ -7,6 +7,8 @@
 #include <functional>
 #include <vector>
 
+#include "engine/base/memory_reservation.h"
+
 namespace tandem {
 namespace {
 
@@ -21,9 +23,11 @@ TEST(RopeTableTest, FollowsTheDefinitionInBothOrders) {
   ThreadTeam team(2);
   constexpr Position kPositions = 200;
   RopeConfig config = Plain();
-  const RopeTable interleaved(config, kPositions, &team);
+  RopeTable interleaved(config, kPositions, kPositions);
+  interleaved.FillTo(kPositions, &team);
   config.pairs = RopePairs::kHalfSplit;
-  const RopeTable split(config, kPositions, &team);
+  RopeTable split(config, kPositions, kPositions);
+  split.FillTo(kPositions, &team);
   for (Position position = 0; position < kPositions; ++position) {
     for (int pair = 0; pair < 8; ++pair) {
       const double angle = static_cast<double>(position) * PlainFrequency(pair);
@@ -40,17 +44,36 @@ TEST(RopeTableTest, FollowsTheDefinitionInBothOrders) {
 TEST(RopeTableTest, DoesNotDependOnTheThreads) {
   ThreadTeam one(1);
   ThreadTeam three(3);
-  const RopeTable expected(Plain(), 1000, &one);
-  const RopeTable actual(Plain(), 1000, &three);
+  RopeTable expected(Plain(), 1000, 1000);
+  expected.FillTo(1000, &one);
+  RopeTable actual(Plain(), 1000, 1000);
+  actual.FillTo(1000, &three);
   EXPECT_EQ(
       std::memcmp(actual.At(0), expected.At(0), 1000 * 16 * sizeof(float)), 0);
+}
+
+// A table takes the memory of the positions that are used, and has the same
+// bits however it grew.
+TEST(RopeTableTest, GrowsWithThePositions) {
+  ThreadTeam team(2);
+  constexpr Position kContext = Position{1} << 24;  // 1 GiB
+  const int64_t before = ResidentBytes(0);
+  RopeTable grown(Plain(), kContext, kContext);
+  for (const Position end : {1, 1, 2, 255, 256, 257, 700}) {
+    grown.FillTo(end, &team);
+  }
+  EXPECT_LE(ResidentBytes(0) - before, int64_t{16} << 20);
+  RopeTable whole(Plain(), kContext, 700);
+  whole.FillTo(700, &team);
+  EXPECT_EQ(std::memcmp(grown.At(0), whole.At(0), 700 * 16 * sizeof(float)), 0);
 }
 
 TEST(RopeTableTest, MagnitudeMultipliesTheTable) {
   ThreadTeam team(1);
   RopeConfig config = Plain();
   config.magnitude = 1.5;
-  const RopeTable table(config, 4, &team);
+  RopeTable table(config, 4, 4);
+  table.FillTo(4, &team);
   EXPECT_EQ(table.At(0)[0], 1.5f);
   EXPECT_NEAR(table.At(3)[0], 1.5 * std::cos(3.0), 0x1p-23);
 }

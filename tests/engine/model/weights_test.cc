@@ -270,6 +270,31 @@ TEST(WeightsTest, ReportsProgressUpToOne) {
   EXPECT_GT((*weights)->bytes(), 0);
 }
 
+// What a plan counts on is known before tensors are read.
+TEST(WeightsTest, ThePlannedBytesAreThoseThatAreTaken) {
+  for (const char* architecture : kArchitectureNames) {
+    for (const bool tied : {false, true}) {
+      for (const TensorType type :
+           {TensorType::kF32, TensorType::kF16, TensorType::kQ8_0}) {
+        TinyModelSpec spec = {.architecture = architecture, .tied = tied};
+        spec.type = type;
+        const TinyModel tiny(spec);
+        const auto file = OpenTiny(tiny);
+        ASSERT_TRUE(file.ok()) << file.status();
+        const NumericsMode mode = DefaultNumericsMode(**file);
+        const auto weights = LoadWeights(tiny, {.mode = mode});
+        ASSERT_TRUE(weights.ok()) << weights.status();
+        const int64_t planned = PlannedWeightBytes(**file, mode);
+        if (mode == NumericsMode::kInt8) {
+          EXPECT_EQ(planned, (*weights)->bytes()) << architecture;
+        } else {
+          EXPECT_GE(planned, (*weights)->bytes()) << architecture;
+        }
+      }
+    }
+  }
+}
+
 TEST(WeightsTest, NoFileIsRoundedUnasked) {
   const auto mode_of = [](const TinyModel& tiny) {
     return DefaultNumericsMode(**OpenTiny(tiny));

@@ -3,15 +3,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
 
 #include "engine/base/error_reason.h"
+#include "tests/engine/base/fake_system.h"
 #include "tests/services/worker/compute_loop_fixture.h"
 
 namespace tandem {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 constexpr char kDraftModel[] =
     TANDEM_SOURCE_DIR "/deploy/models/tales-draft-q8_0.gguf";
@@ -21,6 +24,18 @@ constexpr char kTargetModel[] =
 class ModelLoaderTest : public ::testing::Test {
  protected:
   ModelLoaderTest() { options_.engine.threads = 1; }
+
+  // A machine with so much memory, of which a container may have some.
+  void SetMemory(int64_t available, std::optional<int64_t> limit = {}) {
+    system_.SetAvailable(available);
+    if (limit.has_value()) system_.SetGroup2("/worker", *limit);
+    options_.memory.root = system_.root();
+    options_.memory.reservation_folder = system_.root() + "/reservations";
+  }
+  int64_t KvTokens(size_t model) {
+    const KvUsage kv = set_.States()[model].load.kv;
+    return kv.pages_total * kv.page_tokens;
+  }
 
   void Make() { loader_ = std::make_unique<ModelLoader>(options_, &set_); }
   absl::Status Load(const std::string& id, const std::string& path) {
@@ -34,6 +49,7 @@ class ModelLoaderTest : public ::testing::Test {
     return ids;
   }
 
+  const FakeSystem system_;
   ModelLoaderOptions options_;
   ModelSet set_{[] {}};
   std::unique_ptr<ModelLoader> loader_;
@@ -126,6 +142,59 @@ TEST_F(ModelLoaderTest, MoreThanTheBoundIsRefused) {
   Make();
   EXPECT_EQ(Load("a", kTargetModel).code(),
             absl::StatusCode::kResourceExhausted);
+}
+
+// The KV pool follows the memory, the context and with it the fingerprint do
+// not: workers of 2 and of 24 GiB can take over each other's turns.
+TEST_F(ModelLoaderTest, FingerprintsDoNotFollowTheMemory) {
+  SetMemory(24 * kGiB);
+  Make();
+  ASSERT_TRUE(Load("a", kTargetModel).ok());
+  const WorkerModelInfo large = set_.States()[0].info;
+  const int64_t large_tokens = KvTokens(0);
+  EXPECT_EQ(large_tokens, 4 * large.context_max);
+  ASSERT_TRUE(loader_->Unload("a", absl::ZeroDuration()).ok());
+  SetMemory(24 * kGiB, 160 * kMiB);
+  Make();
+  ASSERT_TRUE(Load("a", kTargetModel).ok());
+  const WorkerModelInfo small = set_.States()[0].info;
+  EXPECT_LT(KvTokens(0), large_tokens);
+  EXPECT_EQ(small.fingerprint, large.fingerprint);
+  EXPECT_EQ(small.context_max, large.context_max);
+  ASSERT_TRUE(loader_->Unload("a", absl::ZeroDuration()).ok());
+}
+
+// Before anything of the weights is read.
+TEST_F(ModelLoaderTest, WhatCanNotFitIsRefusedBeforeItIsRead) {
+  SetMemory(24 * kGiB, 100 * kMiB);
+  Make();
+  const absl::Status status =
+      loader_->Load({.id = "a", .path = kTargetModel},
+                    [](double) { FAIL() << "weights are read"; });
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("bytes of memory are needed (a: "));
+  EXPECT_TRUE(Ids().empty());
+  SetMemory(24 * kGiB, 24 * kGiB);
+  Make();
+  EXPECT_TRUE(Load("a", kTargetModel).ok());
+}
+
+TEST_F(ModelLoaderTest, ModelsPlannedTogetherGetTheirParts) {
+  SetMemory(24 * kGiB, 176 * kMiB);
+  Make();
+  const ModelSpec one = {.id = "one", .path = kTargetModel};
+  const ModelSpec two = {.id = "two", .path = kTargetModel};
+  ASSERT_TRUE(loader_->Plan({one, two}).ok());
+  ASSERT_TRUE(loader_->Load(one, {}).ok());
+  ASSERT_TRUE(loader_->Load(two, {}).ok());
+  EXPECT_EQ(KvTokens(0), KvTokens(1));
+  // What is left does not do for a third, until one goes.
+  EXPECT_EQ(Load("three", kTargetModel).code(),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(Ids(), ElementsAre("one", "two")) << "none was asked to go";
+  ASSERT_TRUE(loader_->Unload("one", absl::ZeroDuration()).ok());
+  EXPECT_TRUE(Load("three", kTargetModel).ok());
 }
 
 TEST_F(ModelLoaderTest, TheComputeTurnIsNamedWhereItCanNotBeOpened) {

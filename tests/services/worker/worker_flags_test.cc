@@ -73,7 +73,8 @@ TEST_F(WorkerFlagsTest, Everything) {
                    "--numerics=bf16", "--kv-type=f32", "--context-max=100",
                    "--kv-tokens=1000", "--rows-max=64", "--sequences-max=5",
                    "--compute-turn=t", "--pin-threads", "--listen=localhost:0",
-                   "--queue-max=0", "--prefix-cache=off"}),
+                   "--queue-max=0", "--prefix-cache=off",
+                   "--memory-max-bytes=1000000"}),
             std::nullopt);
   EXPECT_EQ(options_.loader.role, v1::WORKER_ROLE_TARGET);
   EXPECT_EQ(options_.models[0].id, "id");
@@ -89,6 +90,8 @@ TEST_F(WorkerFlagsTest, Everything) {
   EXPECT_EQ(options_.loader.compute_turn, "t");
   EXPECT_EQ(options_.loader.queue_max, 0);
   EXPECT_FALSE(options_.loader.engine.prefix_cache);
+  EXPECT_EQ(options_.loader.memory.process_bytes_max, 1000000);
+  EXPECT_FALSE(options_.loader.memory.more_to_come);
   EXPECT_EQ(options_.server.listen, "localhost:0");
 }
 
@@ -101,6 +104,7 @@ TEST_F(WorkerFlagsTest, SeveralModels) {
                    "--admin-listen=unix:s", "--admin-address-file=f"}),
             std::nullopt)
       << error_;
+  EXPECT_TRUE(options_.loader.memory.more_to_come);
   ASSERT_EQ(options_.models.size(), 3u);
   EXPECT_EQ(options_.models[0].id, "one");
   EXPECT_EQ(options_.models[0].path, "/m/1.gguf");
