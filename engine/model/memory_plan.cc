@@ -92,8 +92,7 @@ int64_t LeastPages(const ModelNeeds& needs) {
 
 int64_t WantedPages(const ModelNeeds& needs) {
   if (needs.kv_tokens > 0) return PagesFor(needs.kv_tokens);
-  return std::max(LeastPages(needs),
-                  PagesFor(kPlanContexts * int64_t{needs.context}));
+  return std::max(LeastPages(needs), kPlanContexts * PagesFor(needs.context));
 }
 
 // The most pages, up to those wanted, whose pool takes at most `bytes`; whole
@@ -190,7 +189,8 @@ absl::StatusOr<MemoryPlan> PlanMemory(const MachineMemory& machine,
 std::string DescribePlan(const MemoryPlan& plan, const ModelNeeds& needs,
                          size_t index) {
   const KvPlan& model = plan.models[index];
-  const int64_t contexts = model.kv_tokens / std::max<int64_t>(1, needs.context);
+  const int64_t contexts =
+      model.kv_tokens / std::max<int64_t>(1, needs.context);
   const std::string why =
       needs.kv_tokens > 0 ? std::string("asked for")
       : contexts >= 1

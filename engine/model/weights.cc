@@ -6,6 +6,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/cpu_features.h"
@@ -102,16 +103,21 @@ int64_t PlannedWeightBytes(const GgufFile& file, NumericsMode mode) {
   for (const GgufTensor& tensor : file.tensors()) {
     if (!tied && tensor.name == kEmbeddings) {
       total += static_cast<int64_t>(tensor.bytes);
-    } else if (tensor.dims.size() == 2) {
-      const int64_t inputs = static_cast<int64_t>(tensor.dims[0]);
-      const int64_t outputs = static_cast<int64_t>(tensor.dims[1]);
-      const int64_t element = mode == NumericsMode::kF32 ? 4 : 2;
-      const std::optional<int64_t> packed =
-          mode == NumericsMode::kInt8
-              ? PackedWeightBytes(tensor.type, outputs, inputs)
-              : std::nullopt;
-      total += packed.value_or(round_up(outputs) * round_up(inputs) * element);
+      continue;
     }
+    if (tensor.dims.size() != 2) continue;
+    const int64_t inputs = static_cast<int64_t>(tensor.dims[0]);
+    const int64_t outputs = static_cast<int64_t>(tensor.dims[1]);
+    const std::optional<int64_t> packed =
+        mode == NumericsMode::kInt8
+            ? PackedWeightBytes(tensor.type, outputs, inputs)
+            : std::nullopt;
+    // These may be cut into two or three matrices, each rounded up.
+    const bool may_be_cut = absl::StrContains(tensor.name, "attn_qkv") ||
+                            absl::StrContains(tensor.name, "ffn_up");
+    const int64_t rows = round_up(outputs) + (may_be_cut ? 2 * kSide : 0);
+    const int64_t element_bytes = mode == NumericsMode::kF32 ? 4 : 2;
+    total += packed.value_or(rows * round_up(inputs) * element_bytes);
   }
   return total;
 }

@@ -22,6 +22,13 @@ ModelNeeds Needs() {
 }
 constexpr int64_t kContextBytes = 64 * kMiB;  // of Needs()
 
+// A machine that nobody else has limited.
+MachineMemory Free(int64_t bytes) {
+  MachineMemory machine;
+  machine.available_bytes = bytes;
+  return machine;
+}
+
 // A group of its own that leaves `bytes` after the reserve.
 MachineMemory Own(int64_t bytes) {
   // room - room / kPlanReserveShare - kPlanReserveBytes = bytes, or a little
@@ -29,11 +36,10 @@ MachineMemory Own(int64_t bytes) {
   const int64_t room = (bytes + kPlanReserveBytes) * kPlanReserveShare /
                            (kPlanReserveShare - 1) +
                        1;
-  return {.available_bytes = 100 * kGiB,
-          .group = GroupMemory{.limit_bytes = room + 5,
-                               .held_bytes = 5,
-                               .group = "/g",
-                               .is_own = true}};
+  MachineMemory machine = Free(100 * kGiB);
+  machine.group = GroupMemory{
+      .limit_bytes = room + 5, .held_bytes = 5, .group = "/g", .is_own = true};
+  return machine;
 }
 
 int64_t TokensOf(const MachineMemory& machine, const ModelNeeds& needs) {
@@ -61,8 +67,7 @@ TEST(MemoryPlanTest, AsManyWholeContextsAsFitUpToFour) {
 TEST(MemoryPlanTest, AShortContextIsEnough) {
   ModelNeeds needs = Needs();
   needs.context = 100;
-  EXPECT_EQ(TokensOf(Own(kGiB + 4 * 128 * 1024), needs), 4 * 100 / 32 * 32 + 32)
-      << "400 tokens are 13 pages: 3 contexts of 4 pages, or 4 wanted";
+  EXPECT_EQ(TokensOf(Own(kGiB + 4 * 128 * 1024), needs), 4 * 128);
   EXPECT_EQ(TokensOf(Own(kGiB + 128 * 1024), needs), 128);
   EXPECT_EQ(TokensOf(Own(kGiB + 127 * 1024 - 4096), needs), 0);
 }
@@ -72,7 +77,7 @@ TEST(MemoryPlanTest, WhatIsAskedForIsWhatThereIs) {
   needs.kv_tokens = 100;
   EXPECT_EQ(TokensOf(Own(2 * kGiB), needs), 128) << "whole pages";
   needs.kv_tokens = 1 << 20;
-  EXPECT_EQ(TokensOf(Own(2 * kGiB), needs), 0);
+  EXPECT_EQ(TokensOf(Own(2 * kGiB - kMiB), needs), 0);
   EXPECT_EQ(TokensOf(Own(3 * kGiB), needs), 1 << 20);
   needs.kv_tokens = int64_t{1} << 40;
   needs.page_bytes = int64_t{1} << 40;
@@ -100,61 +105,44 @@ TEST(MemoryPlanTest, TheLeastLimitCountsAndIsNamed) {
                            .held_bytes = kGiB,
                            .group = "/g",
                            .is_own = true};
-  GroupMemory shared = own;
-  shared.is_own = false;
-  for (const Case& a : {
-           Case{{.available_bytes = 6 * kGiB}, 6 * kGiB, "free memory", true},
-           Case{{.available_bytes = 6 * kGiB, .group = own},
-                6 * kGiB,
-                "free memory",
-                true},
-           Case{{.available_bytes = 20 * kGiB, .group = own},
-                7 * kGiB,
-                "8.00 GiB of the control group /g",
-                false},
-           Case{{.available_bytes = 20 * kGiB, .group = shared},
-                7 * kGiB,
-                "control group /g",
-                true},
-           Case{{.available_bytes = 20 * kGiB,
-           .group = own,
-           .process_bytes_max = 5 * kGiB,
-           .resident_bytes = kMiB},
-                5 * kGiB - kMiB,
-                "--memory-max-bytes 5368709120",
-                false},
-           Case{{.available_bytes = 20 * kGiB,
-           .process_bytes_max = 5 * kGiB,
-           .resident_bytes = kMiB,
-           .planned_bytes = kGiB},
-                4 * kGiB,
-                "--memory-max-bytes",
-                false},
-           Case{{.available_bytes = 20 * kGiB,
-           .group = own,
-           .more_to_come = true},
-                7 * kGiB,
-                "control group",
-                true},
-           // What is reserved and not used yet is not there.
-           Case{{.available_bytes = 20 * kGiB,
-           .resident_bytes = kGiB,
-           .planned_bytes = 3 * kGiB,
-           .others = {.unused_bytes = 5 * kGiB,
-                     .group_unused_bytes = 0,
-                     .processes = 2}},
-                13 * kGiB,
-                "reserved by 2 other processes",
-                true},
-           Case{{.available_bytes = 90 * kGiB,
-           .group = own,
-           .others = {.unused_bytes = 5 * kGiB,
-                     .group_unused_bytes = kGiB,
-                     .processes = 2}},
-                6 * kGiB,
-                "control group",
-                false},
-       }) {
+  std::vector<Case> cases;
+  cases.reserve(9);  // cases are held by reference while they are made
+  const auto add = [&](int64_t available, int64_t room, const char* limit,
+                       bool shared) -> MachineMemory& {
+    cases.push_back({Free(available), room, limit, shared});
+    return cases.back().machine;
+  };
+  add(6 * kGiB, 6 * kGiB, "free memory", true);
+  add(6 * kGiB, 6 * kGiB, "free memory", true).group = own;
+  add(20 * kGiB, 7 * kGiB, "8.00 GiB of the control group /g", false).group =
+      own;
+  MachineMemory& shared = add(20 * kGiB, 7 * kGiB, "control group /g", true);
+  shared.group = own;
+  shared.group->is_own = false;
+  MachineMemory& flag =
+      add(20 * kGiB, 5 * kGiB - kMiB, "--memory-max-bytes 5368709120", false);
+  flag.group = own;
+  flag.process_bytes_max = 5 * kGiB;
+  flag.resident_bytes = kMiB;
+  MachineMemory& planned =
+      add(20 * kGiB, 4 * kGiB, "--memory-max-bytes", false);
+  planned.process_bytes_max = 5 * kGiB;
+  planned.resident_bytes = kMiB;
+  planned.planned_bytes = kGiB;
+  MachineMemory& later = add(20 * kGiB, 7 * kGiB, "control group", true);
+  later.group = own;
+  later.more_to_come = true;
+  // What is reserved and not used yet is not there.
+  MachineMemory& beside =
+      add(20 * kGiB, 13 * kGiB, "reserved by 2 other processes", true);
+  beside.resident_bytes = kGiB;
+  beside.planned_bytes = 3 * kGiB;
+  beside.others = {.unused_bytes = 5 * kGiB, .processes = 2};
+  MachineMemory& inside = add(90 * kGiB, 6 * kGiB, "control group", false);
+  inside.group = own;
+  inside.others = {
+      .unused_bytes = 5 * kGiB, .group_unused_bytes = kGiB, .processes = 2};
+  for (const Case& a : cases) {
     const ModelNeeds needs = Needs();
     const absl::StatusOr<MemoryPlan> plan =
         PlanMemory(a.machine, absl::MakeConstSpan(&needs, 1));
@@ -224,7 +212,7 @@ TEST(MemoryPlanTest, ARefusalSaysWhatIsNeededAndWhatHelps) {
           PlanMemory(none, absl::MakeConstSpan(&needs, 1)).status().message()),
       HasSubstr(", 0 are there"));
   // A machine that tells nothing has what is needed.
-  EXPECT_EQ(TokensOf({}, Needs()), 4 * 65536);
+  EXPECT_EQ(TokensOf(MachineMemory(), Needs()), 4 * 65536);
 }
 
 TEST(MemoryPlanTest, SaysWhatWasChosenAndWhy) {
@@ -241,7 +229,7 @@ TEST(MemoryPlanTest, SaysWhatWasChosenAndWhy) {
               HasSubstr("65536 tokens (1 whole context)"));
   EXPECT_THAT(describe(Own(kGiB + 4 * kMiB)),
               HasSubstr("4096 tokens (what fits)"));
-  EXPECT_THAT(describe({.available_bytes = 4 * kGiB}),
+  EXPECT_THAT(describe(Free(4 * kGiB)),
               HasSubstr("half of what is left stays for others"));
   needs.kv_tokens = 32;
   EXPECT_THAT(describe(Own(2 * kGiB)), HasSubstr("32 tokens (asked for)"));
