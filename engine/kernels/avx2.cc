@@ -17,9 +17,6 @@ constexpr int kWords = kGroupInputs / 4;  // 32-bit words of one row's group
 constexpr int kRegisterLanes = 8;
 constexpr int kTileRegisters = kTileOutputs / kRegisterLanes;
 constexpr int kWordBytes = 4 * kTileOutputs;  // one word of every lane
-// Bytes ahead of the group in work that are fetched into the second-level
-// cache, which has more misses under way than the first-level one.
-constexpr int64_t kPrefetchBytes = 8192;
 
 struct Vector {
   // Two registers for each query, two for what they share.
@@ -61,6 +58,11 @@ struct Vector {
   static Vector Load(const uint16_t* p) {
     const __m128i* vectors = reinterpret_cast<const __m128i*>(p);
     return {Widen(vectors), Widen(vectors + 1)};
+  }
+  static Vector LoadHalf(const uint16_t* p) {
+    const __m128i* vectors = reinterpret_cast<const __m128i*>(p);
+    return {_mm256_cvtph_ps(_mm_loadu_si128(vectors)),
+            _mm256_cvtph_ps(_mm_loadu_si128(vectors + 1))};
   }
   template <typename T>
   static Vector LoadPart(const T* p, int64_t count) {
@@ -446,6 +448,9 @@ const KernelTable kAvx2Kernels = {
     .quantize_row = QuantizeRow,
     .matmul_packed4 = MultiplyPacked<Form4>,
     .matmul_packed8 = MultiplyPacked<Form8>,
+    .matmul_f16 = MatmulFloatVector<Vector, HalfWeights<Vector>>,
+    .matmul_bf16 = MatmulFloatVector<Vector, Bf16Weights<Vector>>,
+    .matmul_f32 = MatmulFloatVector<Vector, FloatWeights<Vector>>,
     .super = &kAvx2SuperKernels,
     .rms_norm = RmsNormVector<Vector>,
     .rope_interleaved = RopeVector<Vector>,

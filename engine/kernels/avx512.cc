@@ -18,11 +18,6 @@ constexpr int kWords = kGroupInputs / 4;  // 32-bit words of one row's group
 constexpr int kHalfOutputs = 16;
 constexpr int kHalves = kTileOutputs / kHalfOutputs;
 constexpr int kWordBytes = 4 * kTileOutputs;  // one word of every lane
-// Bytes ahead of the group in work that are fetched into the second-level
-// cache, which has more misses under way than the first-level one. Measured on
-// Zen 4 at one row, one thread: 28 GB/s, as plain reads; 16 GB/s into the first
-// level, 23 GB/s at 4 KiB.
-constexpr int64_t kPrefetchBytes = 8192;
 
 struct Vector {
   static constexpr int kQueriesAtOnce = 8;
@@ -42,6 +37,10 @@ struct Vector {
   static Vector Load(const float* p) { return {_mm512_loadu_ps(p)}; }
   static Vector Load(const uint16_t* p) {
     return Widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static Vector LoadHalf(const uint16_t* p) {
+    return {_mm512_cvtph_ps(
+        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
   }
   static Vector LoadPart(const float* p, int64_t count) {
     return {_mm512_maskz_loadu_ps(Part(count), p)};
@@ -310,6 +309,9 @@ const KernelTable kAvx512Kernels = {
     .quantize_row = QuantizeRow,
     .matmul_packed4 = MultiplyPacked<Form4>,
     .matmul_packed8 = MultiplyPacked<Form8>,
+    .matmul_f16 = MatmulFloatVector<Vector, HalfWeights<Vector>>,
+    .matmul_bf16 = MatmulFloatVector<Vector, Bf16Weights<Vector>>,
+    .matmul_f32 = MatmulFloatVector<Vector, FloatWeights<Vector>>,
     .super = &kAvx512SuperKernels,
     .rms_norm = RmsNormVector<Vector>,
     .rope_interleaved = RopeVector<Vector>,

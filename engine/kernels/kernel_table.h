@@ -56,6 +56,18 @@ struct PackedMatmul {
   int64_t y_stride = 0;
 };
 
+// Consecutive tiles of a float matrix times all rows of x. A tile holds, input
+// by input, the weights of its kTileOutputs rows side by side.
+struct FloatMatmul {
+  const void* tiles = nullptr;  // the first one: [tiles][inputs][kTileOutputs]
+  int64_t outputs = 0;          // covered; the last tile may be partial
+  int64_t inputs = 0;           // K
+  const float* x = nullptr;     // [rows, inputs]
+  int64_t rows = 0;
+  float* y = nullptr;  // [rows, outputs]
+  int64_t y_stride = 0;
+};
+
 // Positions of one KV page; also attention's block.
 inline constexpr int kKvPageTokens = 32;
 
@@ -96,6 +108,10 @@ struct KernelTable {
                        ActivationGroup* out);
   void (*matmul_packed4)(const PackedMatmul& call);
   void (*matmul_packed8)(const PackedMatmul& call);
+  // Weights of fp16, bf16 and float32.
+  void (*matmul_f16)(const FloatMatmul& call);
+  void (*matmul_bf16)(const FloatMatmul& call);
+  void (*matmul_f32)(const FloatMatmul& call);
   const SuperKernels* super;
 
   void (*rms_norm)(const float* x, const float* weight, int64_t count,

@@ -10,6 +10,7 @@
 #include "engine/base/check.h"
 #include "engine/base/checked_math.h"
 #include "engine/base/error_reason.h"
+#include "engine/kernels/float_matrix.h"
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/matmul_onednn.h"
 #include "engine/kernels/packed_matrix.h"
@@ -22,6 +23,27 @@ namespace {
 // Below this many elements quantising on the caller's thread is faster than
 // waking the team (about 2 us).
 constexpr int64_t kParallelQuantizeElements = 1 << 15;
+
+// What holds a matrix.
+enum class Holder { kPacked, kSuper, kFloat, kOnednn };
+
+// For a type that is supported.
+Holder HolderOf(TensorType type, NumericsMode mode) {
+  if (UsesOnednn(mode)) return Holder::kOnednn;
+  if (mode == NumericsMode::kInt8Float && IsFloatWeightType(type)) {
+    return Holder::kFloat;
+  }
+  return IsSuperForm(FindWeightFormat(type)->form) ? Holder::kSuper
+                                                   : Holder::kPacked;
+}
+
+// Inputs come in multiples of this.
+int64_t BlockOf(TensorType type, NumericsMode mode) {
+  const int64_t block = GetTensorTypeInfo(type).block_elements;
+  return HolderOf(type, mode) == Holder::kPacked
+             ? std::max<int64_t>(block, kGroupInputs)
+             : block;
+}
 
 absl::Status Unsupported(const LinearSource& source, absl::string_view why) {
   return MakeError(absl::StatusCode::kInvalidArgument,
@@ -39,10 +61,7 @@ absl::Status CheckSource(const LinearSource& source, NumericsMode mode) {
     return Unsupported(source, absl::StrCat("shape [", source.outputs, ", ",
                                             source.inputs, "] is empty"));
   }
-  const int64_t block =
-      mode == NumericsMode::kInt8
-          ? std::max<int64_t>(info.block_elements, kGroupInputs)
-          : info.block_elements;
+  const int64_t block = BlockOf(source.type, mode);
   if (source.inputs % block != 0) {
     return Unsupported(
         source, absl::StrCat(source.inputs, " inputs are no multiple of ",
@@ -71,12 +90,12 @@ struct MatmulInput::Storage {
   const float* x = nullptr;  // [rows, inputs]
   int64_t rows = 0;
   int64_t inputs = 0;
-  // int8 mode: [row blocks][groups] and [row blocks][super-blocks] of x.
+  // For own kernels: [row blocks][groups] and [row blocks][super-blocks] of x.
   AlignedBuffer<ActivationGroup> groups;
   AlignedBuffer<ActivationSuperBlock> blocks;
   bool groups_ready = false;
   bool blocks_ready = false;
-  // Float modes. Its thread contexts change during a matmul, each by its own
+  // oneDNN's modes. Its thread contexts change during a matmul, each by its own
   // thread only.
   std::unique_ptr<OnednnInput> floats;
 
@@ -118,7 +137,7 @@ MatmulInput::MatmulInput(NumericsMode mode, int64_t rows_max,
   storage_->mode = mode;
   storage_->rows_max = rows_max;
   storage_->inputs_max = inputs_max;
-  if (mode != NumericsMode::kInt8) {
+  if (UsesOnednn(mode)) {
     storage_->floats =
         std::make_unique<OnednnInput>(mode, rows_max, inputs_max);
     return;
@@ -150,7 +169,7 @@ void MatmulInput::Set(const float* x, int64_t rows, int64_t inputs,
 struct Linear::Storage {
   int64_t outputs = 0;
   int64_t inputs = 0;
-  std::variant<PackedMatrix, SuperMatrix, OnednnMatrix> matrix;
+  std::variant<PackedMatrix, SuperMatrix, FloatMatrix, OnednnMatrix> matrix;
 
   // Units that threads share out: tiles or slices.
   int64_t units() const {
@@ -159,6 +178,9 @@ struct Linear::Storage {
     }
     if (const auto* super = std::get_if<SuperMatrix>(&matrix)) {
       return super->tiles();
+    }
+    if (const auto* floats = std::get_if<FloatMatrix>(&matrix)) {
+      return floats->tiles();
     }
     return std::get<OnednnMatrix>(matrix).slices();
   }
@@ -176,23 +198,29 @@ absl::StatusOr<Linear> Linear::Create(const LinearSource& source,
   auto storage = std::make_unique<Storage>();
   storage->outputs = source.outputs;
   storage->inputs = source.inputs;
-  if (mode == NumericsMode::kInt8) {
-    const uint8_t* data = source.data.data();
-    if (IsSuperForm(FindWeightFormat(source.type)->form)) {
-      storage->matrix = SuperMatrix::Pack(source.type, data, source.outputs,
-                                          source.inputs, team);
-    } else {
+  const uint8_t* data = source.data.data();
+  switch (HolderOf(source.type, mode)) {
+    case Holder::kPacked:
       storage->matrix = PackedMatrix::Pack(source.type, data, source.outputs,
                                            source.inputs, team);
+      break;
+    case Holder::kSuper:
+      storage->matrix = SuperMatrix::Pack(source.type, data, source.outputs,
+                                          source.inputs, team);
+      break;
+    case Holder::kFloat:
+      storage->matrix = FloatMatrix::Pack(source.type, data, source.outputs,
+                                          source.inputs, team);
+      break;
+    case Holder::kOnednn: {
+      absl::StatusOr<OnednnMatrix> matrix =
+          OnednnMatrix::Create(source, mode, team);
+      if (!matrix.ok()) {
+        return Annotate(matrix.status(), absl::StrCat("tensor ", source.name));
+      }
+      storage->matrix = std::move(matrix).value();
     }
-    return Linear(std::move(storage));
   }
-  absl::StatusOr<OnednnMatrix> matrix =
-      OnednnMatrix::Create(source, mode, team);
-  if (!matrix.ok()) {
-    return Annotate(matrix.status(), absl::StrCat("tensor ", source.name));
-  }
-  storage->matrix = std::move(matrix).value();
   return Linear(std::move(storage));
 }
 
@@ -268,6 +296,14 @@ struct MatmulJob {
                             .y_stride = output.stride});
       return;
     }
+    if (const auto* floats = std::get_if<FloatMatrix>(&matrix)) {
+      floats->MultiplyTiles(*kernels, begin, end,
+                            {.x = input->x,
+                             .rows = input->rows,
+                             .y = output.y,
+                             .y_stride = output.stride});
+      return;
+    }
     input->floats->Multiply(
         std::get<OnednnMatrix>(matrix),
         {.begin = begin, .end = end, .y = output.y, .y_stride = output.stride},
@@ -290,7 +326,7 @@ void Matmul(const MatmulInput& input, absl::Span<const MatmulOutput> outputs,
     const Linear::Storage& weight = output.weight->storage();
     TANDEM_CHECK(weight.inputs == storage.inputs);
     TANDEM_CHECK(std::holds_alternative<OnednnMatrix>(weight.matrix) ==
-                 (storage.mode != NumericsMode::kInt8));
+                 UsesOnednn(storage.mode));
     job.units += weight.units();
     job.bytes += output.weight->bytes();
     if (std::holds_alternative<PackedMatrix>(weight.matrix)) {
@@ -307,13 +343,21 @@ void Matmul(const MatmulInput& input, absl::Span<const MatmulOutput> outputs,
 }
 
 std::optional<int64_t> PackedWeightBytes(TensorType type, int64_t outputs,
-                                         int64_t inputs) {
-  const WeightFormat* format = FindWeightFormat(type);
-  if (format == nullptr) return std::nullopt;
-  const bool super = IsSuperForm(format->form);
-  if (inputs % (super ? kSuperInputs : kGroupInputs) != 0) return std::nullopt;
-  return super ? SuperMatrix::PackedBytes(type, outputs, inputs)
-               : PackedMatrix::PackedBytes(type, outputs, inputs);
+                                         int64_t inputs, NumericsMode mode) {
+  if (!IsSupportedWeightType(type) || inputs % BlockOf(type, mode) != 0) {
+    return std::nullopt;
+  }
+  switch (HolderOf(type, mode)) {
+    case Holder::kPacked:
+      return PackedMatrix::PackedBytes(type, outputs, inputs);
+    case Holder::kSuper:
+      return SuperMatrix::PackedBytes(type, outputs, inputs);
+    case Holder::kFloat:
+      return FloatMatrix::PackedBytes(type, outputs, inputs);
+    case Holder::kOnednn:
+      break;
+  }
+  return OnednnMatrix::PackedBytes(mode, outputs, inputs);
 }
 
 }  // namespace tandem

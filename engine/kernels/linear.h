@@ -1,8 +1,9 @@
 // A weight matrix ready to multiply: y[M, N] = x[M, K] * W[N, K]^T.
 //
-// Immutable after Create; owned by the model's weights. Three forms, by the
-// numerics mode: packed quantised blocks and own kernels (int8), or a matrix
-// that oneDNN has reordered (bf16, f32). Each output is accumulated over K in
+// Immutable after Create; owned by the model's weights. Forms, by the numerics
+// mode: packed quantised blocks (int8, int8+float) or the file's floats in
+// tiles (int8+float) for own kernels, or a matrix that oneDNN has reordered
+// (bf16, f32). Each output is accumulated over K in
 // ascending order whatever M is; threads split outputs, never K. So one row's
 // result has the same bits for any M, row position and thread count.
 
@@ -43,8 +44,8 @@ struct LinearSource {
 };
 
 // The input of matmuls, made ready once for all matrices that share it: the
-// float rows and, in int8 mode, each quantised form that one of the matrices
-// takes. Scratch: sized at load, never grows. One per engine.
+// float rows and, where own kernels run, each quantised form that one of the
+// matrices takes. Scratch: sized at load, never grows. One per engine.
 class MatmulInput {
  public:
   MatmulInput(NumericsMode mode, int64_t rows_max, int64_t inputs_max);
@@ -71,7 +72,8 @@ class Linear {
   // parallel. Errors: FAILED_PRECONDITION with UNSUPPORTED_NUMERICS (bf16
   // below AVX-512; a float tensor in mode int8 is quantised to Q8_0 only where
   // the model asks), INVALID_ARGUMENT with UNSUPPORTED_MODEL (tensor type or
-  // an inputs count that is no multiple of the block).
+  // an inputs count that is no multiple of the block; floats that stay floats
+  // have no block).
   static absl::StatusOr<Linear> Create(const LinearSource& source,
                                        NumericsMode mode, ThreadTeam* team);
   Linear(Linear&&) noexcept;
@@ -96,9 +98,9 @@ class Linear {
 };
 
 // All `outputs` from the same input in one parallel region (q, k, v; gate,
-// up). rows are those of the last Set. In int8 mode the first Matmul after Set
-// that needs a quantised form of the input makes it; called by one thread at a
-// time. Allocates nothing.
+// up). rows are those of the last Set. The first Matmul after Set that needs a
+// quantised form of the input makes it; called by one thread at a time.
+// Allocates nothing.
 void Matmul(const MatmulInput& input, absl::Span<const MatmulOutput> outputs,
             SimdLevel level, ThreadTeam* team);
 
@@ -110,10 +112,13 @@ void Dequantize(TensorType type, const uint8_t* data, int64_t count,
 // True for the types that Create and Dequantize take.
 bool IsSupportedWeightType(TensorType type);
 
-// Bytes that Create takes for [outputs, inputs] of `type` in int8 mode; nothing
-// where it would refuse.
+// True for F32, F16 and BF16.
+bool IsFloatWeightType(TensorType type);
+
+// Bytes that Create takes for [outputs, inputs] of `type` in `mode`; nothing
+// where it would refuse the type or the shape.
 std::optional<int64_t> PackedWeightBytes(TensorType type, int64_t outputs,
-                                         int64_t inputs);
+                                         int64_t inputs, NumericsMode mode);
 
 // A text that changes where oneDNN's bits may: its version and the effective
 // instruction set. Part of the fingerprint of float modes.

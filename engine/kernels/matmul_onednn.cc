@@ -382,6 +382,12 @@ absl::StatusOr<OnednnMatrix> OnednnMatrix::Create(const LinearSource& source,
   return OnednnMatrix(std::move(state));
 }
 
+int64_t OnednnMatrix::PackedBytes(NumericsMode mode, int64_t outputs,
+                                  int64_t inputs) {
+  return RoundUp(outputs, kSliceOutputs) * RoundUp(inputs, kInputsMultiple) *
+         ElementBytes(mode);
+}
+
 int64_t OnednnMatrix::slices() const { return state_->slices(); }
 
 int64_t OnednnMatrix::bytes() const {

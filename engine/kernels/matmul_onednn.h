@@ -37,6 +37,10 @@ class OnednnMatrix {
   OnednnMatrix& operator=(OnednnMatrix&&) noexcept;
   ~OnednnMatrix();
 
+  // Bytes that Create takes.
+  static int64_t PackedBytes(NumericsMode mode, int64_t outputs,
+                             int64_t inputs);
+
   int64_t slices() const;
   int64_t bytes() const;
   // False: oneDNN's result depends on the row count, rows run one by one.

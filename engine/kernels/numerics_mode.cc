@@ -2,10 +2,16 @@
 
 namespace tandem {
 
+bool UsesOnednn(NumericsMode mode) {
+  return mode == NumericsMode::kBf16 || mode == NumericsMode::kF32;
+}
+
 absl::string_view NumericsModeName(NumericsMode mode) {
   switch (mode) {
     case NumericsMode::kInt8:
       return "int8";
+    case NumericsMode::kInt8Float:
+      return "int8+float";
     case NumericsMode::kBf16:
       return "bf16";
     case NumericsMode::kF32:
@@ -15,8 +21,8 @@ absl::string_view NumericsModeName(NumericsMode mode) {
 }
 
 std::optional<NumericsMode> ParseNumericsMode(absl::string_view name) {
-  for (NumericsMode mode :
-       {NumericsMode::kInt8, NumericsMode::kBf16, NumericsMode::kF32}) {
+  for (NumericsMode mode : {NumericsMode::kInt8, NumericsMode::kInt8Float,
+                            NumericsMode::kBf16, NumericsMode::kF32}) {
     if (NumericsModeName(mode) == name) return mode;
   }
   return std::nullopt;

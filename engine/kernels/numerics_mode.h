@@ -12,6 +12,9 @@ namespace tandem {
 
 enum class NumericsMode {
   kInt8,  // own kernels over packed quantised weights, int8 activations
+  // That for quantised matrices; float ones as the file has them, by an own
+  // kernel, with float activations.
+  kInt8Float,
   kBf16,  // oneDNN, bf16 weights and activations, f32 accumulation
   kF32,   // oneDNN, f32: the reference
 };
@@ -25,7 +28,11 @@ enum class KvType {
 // every fingerprint. tests/numerics holds the golden bits.
 inline constexpr int kNumericsVersion = 2;
 
-// "int8", "bf16", "f32".
+// Whether matmuls of the mode are oneDNN's, so that bits follow its version and
+// the machine's instruction set.
+bool UsesOnednn(NumericsMode mode);
+
+// "int8", "int8+float", "bf16", "f32".
 absl::string_view NumericsModeName(NumericsMode mode);
 std::optional<NumericsMode> ParseNumericsMode(absl::string_view name);
 // "bf16", "f32".

@@ -243,6 +243,44 @@ void FloatToBf16Scalar(const float* x, int64_t count, uint16_t* out) {
   for (int64_t i = 0; i < count; ++i) out[i] = FloatToBf16(x[i]);
 }
 
+float FloatToFloat(float value) { return value; }
+
+// One tile times up to kRowBlock rows.
+template <typename T, float (*kToFloat)(T)>
+void MultiplyFloatRows(const FloatMatmul& call, const T* tile, int64_t first,
+                       int64_t output) {
+  const int64_t rows = std::min<int64_t>(kRowBlock, call.rows - first);
+  const int64_t lanes = std::min<int64_t>(kTileOutputs, call.outputs - output);
+  float sums[kRowBlock][kTileOutputs] = {};
+  for (int64_t k = 0; k < call.inputs; ++k, tile += kTileOutputs) {
+    float weights[kTileOutputs];
+    for (int lane = 0; lane < kTileOutputs; ++lane) {
+      weights[lane] = kToFloat(tile[lane]);
+    }
+    for (int64_t row = 0; row < rows; ++row) {
+      const float x = call.x[(first + row) * call.inputs + k];
+      for (int lane = 0; lane < kTileOutputs; ++lane) {
+        sums[row][lane] = FusedMultiplyAdd(weights[lane], x, sums[row][lane]);
+      }
+    }
+  }
+  for (int64_t row = 0; row < rows; ++row) {
+    std::copy_n(sums[row], lanes,
+                call.y + (first + row) * call.y_stride + output);
+  }
+}
+
+template <typename T, float (*kToFloat)(T)>
+void MatmulFloat(const FloatMatmul& call) {
+  const T* tile = static_cast<const T*>(call.tiles);
+  for (int64_t output = 0; output < call.outputs;
+       output += kTileOutputs, tile += call.inputs * kTileOutputs) {
+    for (int64_t row = 0; row < call.rows; row += kRowBlock) {
+      MultiplyFloatRows<T, kToFloat>(call, tile, row, output);
+    }
+  }
+}
+
 float LoadKv(uint16_t value) { return Bf16ToFloat(value); }
 float LoadKv(float value) { return value; }
 
@@ -318,6 +356,9 @@ const KernelTable kScalarKernels = {
     .quantize_row = QuantizeRow,
     .matmul_packed4 = MatmulPacked4,
     .matmul_packed8 = MatmulPacked8,
+    .matmul_f16 = MatmulFloat<uint16_t, HalfToFloat>,
+    .matmul_bf16 = MatmulFloat<uint16_t, Bf16ToFloat>,
+    .matmul_f32 = MatmulFloat<float, FloatToFloat>,
     .super = &kScalarSuperKernels,
     .rms_norm = RmsNormScalar,
     .rope_interleaved = RopeScalar,

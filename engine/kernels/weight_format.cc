@@ -415,4 +415,9 @@ bool IsSupportedWeightType(TensorType type) {
   return FindWeightFormat(type) != nullptr;
 }
 
+bool IsFloatWeightType(TensorType type) {
+  return type == TensorType::kF32 || type == TensorType::kF16 ||
+         type == TensorType::kBF16;
+}
+
 }  // namespace tandem

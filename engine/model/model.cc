@@ -67,6 +67,16 @@ absl::Status CheckDigests(const GgufFile& file,
   return absl::OkStatus();
 }
 
+// int8+float of a file without float matrices is int8, in name and fingerprint
+// too.
+NumericsMode NumericsFor(const GgufFile& file, const ModelOptions& options) {
+  const NumericsMode by_file = DefaultNumericsMode(file);
+  const NumericsMode mode = options.numerics.value_or(by_file);
+  return mode == NumericsMode::kInt8Float && by_file == NumericsMode::kInt8
+             ? by_file
+             : mode;
+}
+
 }  // namespace
 
 Model::Model() = default;
@@ -87,7 +97,7 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Load(
                      " tokens, token_embd.weight has ",
                      model->config_.vocab_size, " rows"));
   }
-  model->numerics_ = options.numerics.value_or(DefaultNumericsMode(*file));
+  model->numerics_ = NumericsFor(*file, options);
   ThreadTeam team(options.threads == 0 ? AvailableCpus() : options.threads);
   TANDEM_ASSIGN_OR_RETURN(model->weights_,
                           ModelWeights::Load(*file, model->config_,
@@ -136,7 +146,7 @@ std::string Model::ComputeFingerprint() const {
   hash.AddString(UnicodeVersion());
   hash.AddString(NumericsModeName(numerics_));
   hash.AddNumber(kNumericsVersion);
-  if (numerics_ != NumericsMode::kInt8) hash.AddString(OnednnSignature());
+  if (UsesOnednn(numerics_)) hash.AddString(OnednnSignature());
   return hash.HexDigest();
 }
 

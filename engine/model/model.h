@@ -23,9 +23,9 @@
 namespace tandem {
 
 struct ModelOptions {
-  // Absent: int8 for files with quantised weights, bf16 for BF16 files on
-  // AVX-512, else f32. A mode that rounds a float file to less than it holds
-  // must be asked for here.
+  // Absent: int8 for quantised files, int8+float for those with float matrices
+  // among the quantised ones, bf16 for BF16 files on AVX-512, else f32. A mode
+  // that rounds a matrix to less than the file holds must be asked for here.
   std::optional<NumericsMode> numerics = {};
   // SHA-256 of the file, as sha256sum prints it, or of each file of a split
   // model in their order; empty: any file will do.

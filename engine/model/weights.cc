@@ -22,11 +22,6 @@ namespace {
 constexpr char kEmbeddings[] = "token_embd.weight";
 constexpr char kHead[] = "output.weight";
 
-bool IsFloat(TensorType type) {
-  return type == TensorType::kF32 || type == TensorType::kF16 ||
-         type == TensorType::kBF16;
-}
-
 // Whether any of `count` words of type Word, `stride` bytes apart, has all the
 // bits of `exponent` set: infinity or NaN.
 template <typename Word>
@@ -70,6 +65,13 @@ std::string Where(const GgufTensor& tensor) {
                       QuoteForError(tensor.name));
 }
 
+// A matrix that a pass multiplies by: all but a table of embeddings that is not
+// the head as well.
+bool IsMultiplied(const GgufFile& file, const GgufTensor& tensor) {
+  return tensor.dims.size() == 2 &&
+         (tensor.name != kEmbeddings || file.FindTensor(kHead) == nullptr);
+}
+
 std::string DimsText(const std::vector<uint64_t>& dims) {
   return absl::StrCat("[", absl::StrJoin(dims, ", "), "]");
 }
@@ -77,47 +79,49 @@ std::string DimsText(const std::vector<uint64_t>& dims) {
 }  // namespace
 
 NumericsMode DefaultNumericsMode(const GgufFile& file) {
-  bool all_quantised = true;
+  bool any_quantised = false;
+  bool any_float = false;
   bool all_bf16 = true;
-  const bool tied = file.FindTensor(kHead) == nullptr;
   for (const GgufTensor& tensor : file.tensors()) {
-    const bool multiplied =
-        tensor.dims.size() == 2 && (tied || tensor.name != kEmbeddings);
-    if (!multiplied) continue;
-    all_quantised &= !IsFloat(tensor.type);
+    if (!IsMultiplied(file, tensor)) continue;
+    const bool is_float = IsFloatWeightType(tensor.type);
+    any_quantised |= !is_float;
+    any_float |= is_float;
     all_bf16 &= tensor.type == TensorType::kBF16;
   }
-  if (all_quantised) return NumericsMode::kInt8;
+  if (!any_float) return NumericsMode::kInt8;
+  if (any_quantised) return NumericsMode::kInt8Float;
   if (all_bf16 && CpuHasBf16Matmul()) return NumericsMode::kBf16;
   return NumericsMode::kF32;
+}
+
+std::optional<int64_t> MatrixMemoryBytes(const GgufFile& file,
+                                         const GgufTensor& tensor,
+                                         NumericsMode mode) {
+  if (tensor.dims.size() != 2 || !IsSupportedWeightType(tensor.type)) {
+    return std::nullopt;
+  }
+  if (!IsMultiplied(file, tensor)) return static_cast<int64_t>(tensor.bytes);
+  return PackedWeightBytes(tensor.type, static_cast<int64_t>(tensor.dims[1]),
+                           static_cast<int64_t>(tensor.dims[0]), mode);
 }
 
 int64_t PlannedWeightBytes(const GgufFile& file, NumericsMode mode) {
   // What oneDNN rounds both sides of a matrix up to, at most.
   constexpr int64_t kSide = 64;
-  const auto round_up = [](int64_t n) {
-    return (n + kSide - 1) / kSide * kSide;
-  };
-  const bool tied = file.FindTensor(kHead) == nullptr;
   int64_t total = 0;
   for (const GgufTensor& tensor : file.tensors()) {
-    if (!tied && tensor.name == kEmbeddings) {
-      total += static_cast<int64_t>(tensor.bytes);
+    const std::optional<int64_t> bytes = MatrixMemoryBytes(file, tensor, mode);
+    if (!bytes.has_value()) continue;
+    total += *bytes;
+    // These may be cut into two or three matrices, each rounded up.
+    if (mode == NumericsMode::kInt8 ||
+        (!absl::StrContains(tensor.name, "attn_qkv") &&
+         !absl::StrContains(tensor.name, "ffn_up"))) {
       continue;
     }
-    if (tensor.dims.size() != 2) continue;
-    const int64_t inputs = static_cast<int64_t>(tensor.dims[0]);
-    const int64_t outputs = static_cast<int64_t>(tensor.dims[1]);
-    const std::optional<int64_t> packed =
-        mode == NumericsMode::kInt8
-            ? PackedWeightBytes(tensor.type, outputs, inputs)
-            : std::nullopt;
-    // These may be cut into two or three matrices, each rounded up.
-    const bool may_be_cut = absl::StrContains(tensor.name, "attn_qkv") ||
-                            absl::StrContains(tensor.name, "ffn_up");
-    const int64_t rows = round_up(outputs) + (may_be_cut ? 2 * kSide : 0);
-    const int64_t element_bytes = mode == NumericsMode::kF32 ? 4 : 2;
-    total += packed.value_or(rows * round_up(inputs) * element_bytes);
+    const int64_t inputs = static_cast<int64_t>(tensor.dims[0]) + kSide;
+    total += 2 * kSide * inputs * (mode == NumericsMode::kBf16 ? 2 : 4);
   }
   return total;
 }
@@ -306,7 +310,7 @@ absl::StatusOr<AlignedBuffer<float>> WeightsLoader::LoadVector(
     absl::string_view name, int64_t count) {
   TANDEM_ASSIGN_OR_RETURN(const GgufTensor* tensor,
                           Take(name, {static_cast<uint64_t>(count)}));
-  if (!IsFloat(tensor->type)) {
+  if (!IsFloatWeightType(tensor->type)) {
     return UnsupportedModel(
         file_, absl::StrCat(Where(*tensor), ": is a vector of type ",
                             GetTensorTypeInfo(tensor->type).name,

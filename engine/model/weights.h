@@ -44,9 +44,18 @@ struct LayerWeights {
 };
 
 // What a file is loaded in when nobody says: int8 where every multiplied
-// matrix is quantised, bf16 where every one is BF16 and the machine multiplies
-// those, else f32. So no file is rounded to less than it holds unasked.
+// matrix is quantised, int8+float where some are, bf16 where every one is BF16
+// and the machine multiplies those, else f32. So no file is rounded to less
+// than it holds unasked.
 NumericsMode DefaultNumericsMode(const GgufFile& file);
+
+// What a matrix of the file takes in memory when it is loaded in `mode`:
+// packed, or, of a table of embeddings that is only looked up, as it is in the
+// file. Nothing for a vector, and for a matrix that Load refuses by its type or
+// its row length.
+std::optional<int64_t> MatrixMemoryBytes(const GgufFile& file,
+                                         const GgufTensor& tensor,
+                                         NumericsMode mode);
 
 // ModelWeights::bytes() of the file in that mode, as far as the tensor table
 // tells: exact in mode int8, a little more in the others.

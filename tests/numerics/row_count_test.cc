@@ -4,10 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "engine/base/cpu_features.h"
 #include "engine/engine.h"
 #include "tests/engine/model/tiny_model.h"
@@ -18,6 +21,8 @@ namespace {
 struct ModeCase {
   TensorType type;
   NumericsMode mode;
+  // Of the head, attn_v and ffn_down.
+  std::optional<TensorType> second_type = {};
 };
 
 std::vector<ModeCase> AllCases() {
@@ -37,6 +42,13 @@ std::vector<ModeCase> AllCases() {
         TensorType::kQ5_K, TensorType::kQ6_K, TensorType::kIQ4_NL,
         TensorType::kIQ4_XS}) {
     cases.push_back({type, NumericsMode::kInt8});
+  }
+  // Files that mix quantised and float matrices.
+  for (const auto& [type, second] :
+       {std::pair{TensorType::kQ4_K, TensorType::kF16},
+        std::pair{TensorType::kQ8_0, TensorType::kBF16},
+        std::pair{TensorType::kQ4_0, TensorType::kF32}}) {
+    cases.push_back({type, NumericsMode::kInt8Float, second});
   }
   return cases;
 }
@@ -58,6 +70,7 @@ class RowCountTest : public ::testing::TestWithParam<ModeCase> {
     }
     TinyModelSpec spec = TinySpecFor(GetParam().type);
     spec.layers = 1;
+    spec.second_type = GetParam().second_type;
     spec.context_length = 512;
     const auto model =
         LoadTiny(TinyModel(spec), {.numerics = GetParam().mode, .threads = 1});
@@ -144,8 +157,12 @@ TEST_P(RowCountTest, OfAPromptInChunks) {
 }
 
 std::string CaseName(const ::testing::TestParamInfo<ModeCase>& info) {
-  return absl::StrCat(NumericsModeName(info.param.mode), "_file_",
-                      GetTensorTypeInfo(info.param.type).name);
+  const std::string mode =
+      absl::StrReplaceAll(NumericsModeName(info.param.mode), {{"+", "_"}});
+  const std::optional<TensorType> second = info.param.second_type;
+  return absl::StrCat(
+      mode, "_file_", GetTensorTypeInfo(info.param.type).name,
+      second ? absl::StrCat("_", GetTensorTypeInfo(*second).name) : "");
 }
 
 INSTANTIATE_TEST_SUITE_P(All, RowCountTest, ::testing::ValuesIn(AllCases()),

@@ -43,6 +43,7 @@ class InspectTest : public ::testing::Test {
 TEST_F(InspectTest, Text) {
   const RunResult result = RunTandem({"inspect", path_});
   ASSERT_EQ(result.code, 0) << result.err;
+  // Of one matrix in f32: a slice of oneDNN's, 64 x 64 floats.
   EXPECT_THAT(result.out, HasSubstr("GGUF version 3"));
   EXPECT_THAT(result.out, HasSubstr("\"llama\""));
   EXPECT_THAT(result.out, HasSubstr("[\"x\", \"y\"]"));
@@ -50,7 +51,8 @@ TEST_F(InspectTest, Text) {
               HasSubstr("[6, 6, 6, 6, 6, 6, 6, 6, ... 1000 in all]"));
   EXPECT_THAT(result.out, HasSubstr("weight"));
   EXPECT_THAT(result.out, HasSubstr("[3, 2]"));
-  EXPECT_THAT(result.out, HasSubstr("total: 6 parameters, 24 bytes, 0 packed"));
+  EXPECT_THAT(result.out,
+              HasSubstr("total: 6 parameters, 24 bytes, 16384 packed"));
   EXPECT_THAT(result.out, Not(HasSubstr("\x1b")));
 }
 
@@ -109,6 +111,9 @@ TEST_F(InspectTest, SaysWhatAMatrixTakesInMemory) {
   add("c", TensorType::kQ5_K, {256, 33});
   add("d", TensorType::kF32, {256});
   add("e", TensorType::kQ8_1, {32, 2});
+  add("output.weight", TensorType::kQ8_0, {32, 32});
+  // Only looked up, so as it is in the file.
+  add("token_embd.weight", TensorType::kQ4_0, {32, 33});
   Write(writer.Serialize());
   const RunResult result = RunTandem({"inspect", path_, "--json"});
   ASSERT_EQ(result.code, 0) << result.err;
@@ -118,8 +123,36 @@ TEST_F(InspectTest, SaysWhatAMatrixTakesInMemory) {
   EXPECT_EQ(json["tensors"][2]["packed_bytes"], 2 * 9344);
   EXPECT_FALSE(json["tensors"][3].contains("packed_bytes"));
   EXPECT_FALSE(json["tensors"][4].contains("packed_bytes"));
-  EXPECT_EQ(json["packed_bytes"], 2 * (8 * 576 + 8832 + 9344));
+  EXPECT_EQ(json["tensors"][5]["packed_bytes"], 1024 + 64);
+  EXPECT_EQ(json["tensors"][6]["packed_bytes"], 33 * 18);
+  EXPECT_EQ(json["packed_bytes"], 2 * (8 * 576 + 8832 + 9344) + 1088 + 33 * 18);
+  EXPECT_EQ(json["numerics"], "int8");
   EXPECT_THAT(RunTandem({"inspect", path_}).out, HasSubstr("packed 17664\n"));
+}
+
+// A float matrix among quantised ones takes what it takes in the file, of whole
+// tiles of 32 outputs.
+TEST_F(InspectTest, SaysWhatAMixedFileTakesInMemory) {
+  GgufWriter writer;
+  writer.AddTensor("a", TensorType::kQ4_0, std::vector<uint64_t>{32, 32},
+                   std::vector<uint8_t>(32 * 18));
+  writer.AddTensor("b", TensorType::kF16, std::vector<uint64_t>{40, 32},
+                   std::vector<uint8_t>(2 * 40 * 32));
+  writer.AddTensor("c", TensorType::kBF16, std::vector<uint64_t>{40, 33},
+                   std::vector<uint8_t>(2 * 40 * 33));
+  writer.AddTensor("d", TensorType::kF32, std::vector<uint64_t>{40, 32},
+                   std::vector<uint8_t>(4 * 40 * 32));
+  Write(writer.Serialize());
+  const RunResult result = RunTandem({"inspect", path_, "--json"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const auto json = nlohmann::json::parse(result.out);
+  EXPECT_EQ(json["numerics"], "int8+float");
+  EXPECT_EQ(json["tensors"][0]["packed_bytes"], 576);
+  EXPECT_EQ(json["tensors"][1]["packed_bytes"], 2 * 40 * 32);
+  EXPECT_EQ(json["tensors"][2]["packed_bytes"], 2 * 40 * 64);
+  EXPECT_EQ(json["tensors"][3]["packed_bytes"], 4 * 40 * 32);
+  EXPECT_THAT(RunTandem({"inspect", path_}).out,
+              HasSubstr("bytes in memory in numerics int8+float)"));
 }
 
 TEST_F(InspectTest, WhatIsNoGgufIsOneLine) {

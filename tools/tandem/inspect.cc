@@ -17,9 +17,10 @@
 #include "engine/engine.h"
 #include "engine/gguf/gguf_file.h"
 #include "engine/kernels/kernel_table.h"
-#include "engine/kernels/linear.h"
+#include "engine/kernels/numerics_mode.h"
 #include "engine/model/memory_account.h"
 #include "engine/model/memory_plan.h"
+#include "engine/model/weights.h"
 #include "tools/tandem/command_line.h"
 #include "tools/tandem/json_output.h"
 
@@ -88,26 +89,18 @@ std::string Shape(const GgufTensor& tensor) {
   return absl::StrCat("[", absl::StrJoin(tensor.dims, ", "), "]");
 }
 
-// What the tensor takes in memory in int8 mode, where that is known: a matrix
-// of a type that is packed. Vectors are few and small.
-std::optional<int64_t> PackedBytes(const GgufTensor& tensor) {
-  if (tensor.dims.size() != 2) return std::nullopt;
-  return PackedWeightBytes(tensor.type, static_cast<int64_t>(tensor.dims[1]),
-                           static_cast<int64_t>(tensor.dims[0]));
-}
-
 struct Totals {
   uint64_t elements = 0;
   uint64_t bytes = 0;
   int64_t packed_bytes = 0;
 };
 
-Totals TensorTotals(const GgufFile& file) {
+Totals TensorTotals(const GgufFile& file, NumericsMode mode) {
   Totals totals;
   for (const GgufTensor& tensor : file.tensors()) {
     totals.elements += tensor.elements();
     totals.bytes += tensor.bytes;
-    totals.packed_bytes += PackedBytes(tensor).value_or(0);
+    totals.packed_bytes += MatrixMemoryBytes(file, tensor, mode).value_or(0);
   }
   return totals;
 }
@@ -180,7 +173,7 @@ Json JsonMemory(const absl::StatusOr<MemoryHere>& here) {
   return memory;
 }
 
-void PrintText(const GgufFile& file, std::ostream* out) {
+void PrintText(const GgufFile& file, NumericsMode mode, std::ostream* out) {
   *out << absl::StrFormat("GGUF version %d, %d bytes, alignment %d\n\n",
                           file.version(), FileBytes(file), file.alignment());
   *out << "metadata: " << file.entries().size() << "\n";
@@ -191,16 +184,17 @@ void PrintText(const GgufFile& file, std::ostream* out) {
   }
   *out << "\ntensors: " << file.tensors().size()
        << " (shape: the contiguous dimension first; offset from the start of "
-          "its file; packed: bytes in memory in int8 mode)\n";
+          "its file; packed: bytes in memory in numerics "
+       << NumericsModeName(mode) << ")\n";
   for (const GgufTensor& tensor : file.tensors()) {
-    const std::optional<int64_t> packed = PackedBytes(tensor);
+    const std::optional<int64_t> packed = MatrixMemoryBytes(file, tensor, mode);
     *out << absl::StrFormat(
         "  %-32s %-6s %-16s offset %-12d bytes %-12d packed %s\n",
         absl::Utf8SafeCEscape(tensor.name), GetTensorTypeInfo(tensor.type).name,
         Shape(tensor), tensor.offset, tensor.bytes,
         packed.has_value() ? absl::StrCat(*packed) : "-");
   }
-  const Totals totals = TensorTotals(file);
+  const Totals totals = TensorTotals(file, mode);
   *out << absl::StrFormat("total: %d parameters, %d bytes, %d packed\n",
                           totals.elements, totals.bytes, totals.packed_bytes);
   PrintMemoryText(PlanHere(file), out);
@@ -242,7 +236,7 @@ Json JsonEntry(const GgufEntry& entry) {
   return {{"key", entry.key}, {"type", TypeName(entry)}, {"value", value}};
 }
 
-void PrintJsonForm(const GgufFile& file, std::ostream* out) {
+void PrintJsonForm(const GgufFile& file, NumericsMode mode, std::ostream* out) {
   Json metadata = Json::array();
   for (const GgufEntry& entry : file.entries()) {
     metadata.push_back(JsonEntry(entry));
@@ -255,14 +249,15 @@ void PrintJsonForm(const GgufFile& file, std::ostream* out) {
          {"shape", tensor.dims},
          {"offset", tensor.offset},
          {"bytes", tensor.bytes}});
-    const std::optional<int64_t> packed = PackedBytes(tensor);
+    const std::optional<int64_t> packed = MatrixMemoryBytes(file, tensor, mode);
     if (packed.has_value()) tensors.back()["packed_bytes"] = *packed;
   }
-  const Totals totals = TensorTotals(file);
+  const Totals totals = TensorTotals(file, mode);
   PrintJson({{"version", file.version()},
              {"file_bytes", FileBytes(file)},
              {"alignment", file.alignment()},
              {"metadata", metadata},
+             {"numerics", std::string(NumericsModeName(mode))},
              {"tensors", tensors},
              {"parameters", totals.elements},
              {"tensor_bytes", totals.bytes},
@@ -274,10 +269,11 @@ void PrintJsonForm(const GgufFile& file, std::ostream* out) {
 absl::Status RunInspect(const std::string& path, bool json, const Io& io) {
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file,
                           GgufFile::Open(path));
+  const NumericsMode mode = DefaultNumericsMode(*file);
   if (json) {
-    PrintJsonForm(*file, io.out);
+    PrintJsonForm(*file, mode, io.out);
   } else {
-    PrintText(*file, io.out);
+    PrintText(*file, mode, io.out);
   }
   return absl::OkStatus();
 }

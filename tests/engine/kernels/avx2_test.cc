@@ -24,6 +24,14 @@ TEST_F(Avx2Test, MatmulQ8_0) {
   TestMatmulExtremes(kAvx2Kernels, TensorType::kQ8_0);
 }
 
+TEST_F(Avx2Test, MatmulF16) { TestMatmulFloat(kAvx2Kernels, TensorType::kF16); }
+
+TEST_F(Avx2Test, MatmulBf16) {
+  TestMatmulFloat(kAvx2Kernels, TensorType::kBF16);
+}
+
+TEST_F(Avx2Test, MatmulF32) { TestMatmulFloat(kAvx2Kernels, TensorType::kF32); }
+
 TEST_F(Avx2Test, RmsNorm) { TestRmsNorm(kAvx2Kernels); }
 
 TEST_F(Avx2Test, Rope) { TestRope(kAvx2Kernels); }

@@ -42,6 +42,14 @@ TEST_P(Avx512Test, MatmulQ8_0) {
   TestMatmulExtremes(Kernels(), TensorType::kQ8_0);
 }
 
+TEST_P(Avx512Test, MatmulF16) { TestMatmulFloat(Kernels(), TensorType::kF16); }
+
+TEST_P(Avx512Test, MatmulBf16) {
+  TestMatmulFloat(Kernels(), TensorType::kBF16);
+}
+
+TEST_P(Avx512Test, MatmulF32) { TestMatmulFloat(Kernels(), TensorType::kF32); }
+
 TEST_P(Avx512Test, RmsNorm) { TestRmsNorm(Kernels()); }
 
 TEST_P(Avx512Test, Rope) { TestRope(Kernels()); }

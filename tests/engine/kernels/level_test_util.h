@@ -14,6 +14,7 @@
 #include <random>
 #include <vector>
 
+#include "engine/kernels/float_matrix.h"
 #include "engine/kernels/kernel_table.h"
 #include "engine/kernels/packed_matrix.h"
 #include "tests/engine/kernels/kernel_test_util.h"
@@ -135,6 +136,53 @@ inline void TestMatmulPacked(const KernelTable& kernels, TensorType type) {
       ASSERT_TRUE(SameFloats(PackedProduct(kernels, packed, x, rows),
                              PackedProduct(kScalarKernels, packed, x, rows)))
           << rows << " rows, [" << outputs << ", " << inputs << "]";
+    }
+  }
+}
+
+// Any finite weights, subnormal ones among them.
+inline std::vector<uint8_t> FiniteWeights(TensorType type, int64_t count,
+                                          uint32_t seed) {
+  std::mt19937 engine(seed);
+  std::vector<uint8_t> data(WeightBytes(type, count));
+  for (uint8_t& byte : data) byte = static_cast<uint8_t>(engine());
+  const size_t size = WeightBytes(type, 1);
+  // The top bit of the exponent is off in the last byte of each.
+  for (size_t at = size - 1; at < data.size(); at += size) data[at] &= 0xbf;
+  return data;
+}
+
+inline std::vector<float> FloatProduct(const KernelTable& kernels,
+                                       const FloatMatrix& matrix,
+                                       const std::vector<float>& x,
+                                       int64_t rows) {
+  // Wider than the outputs: what lies between is left alone.
+  const int64_t stride = matrix.outputs() + 3;
+  std::vector<float> y(rows * stride, -1.0f);
+  matrix.MultiplyTiles(
+      kernels, 0, matrix.tiles(),
+      {.x = x.data(), .rows = rows, .y = y.data(), .y_stride = stride});
+  return y;
+}
+
+inline void TestMatmulFloat(const KernelTable& kernels, TensorType type) {
+  ThreadTeam team(1);
+  std::mt19937 engine(23);
+  for (int64_t rows = 1; rows <= 64; ++rows) {
+    const int64_t outputs = 1 + engine() % 70;
+    const int64_t inputs = 1 + engine() % 300;
+    const TestMatrix matrix(type, outputs, inputs, engine());
+    for (const std::vector<uint8_t>& data :
+         {matrix.data, FiniteWeights(type, outputs * inputs, engine())}) {
+      const FloatMatrix packed =
+          FloatMatrix::Pack(type, data.data(), outputs, inputs, &team);
+      for (const std::vector<float>& x :
+           {RandomFloats(rows * inputs, engine()),
+            MixedFloats(rows * inputs, engine())}) {
+        ASSERT_TRUE(SameFloats(FloatProduct(kernels, packed, x, rows),
+                               FloatProduct(kScalarKernels, packed, x, rows)))
+            << rows << " rows, [" << outputs << ", " << inputs << "]";
+      }
     }
   }
 }

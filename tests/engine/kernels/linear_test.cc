@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "engine/base/error_reason.h"
 #include "tests/engine/kernels/kernel_test_util.h"
 
@@ -36,11 +38,14 @@ class LinearTest : public ::testing::TestWithParam<Form> {
 
 // |y - exact| against a bound made of what the form rounds: int8 rounds x to
 // half a step of its group or super-block (and float types the weights
-// likewise), bf16 both to 2^-9 relative; then K roundings of 2^-24 of the
+// likewise), int8+float x of quantised weights, bf16 both to 2^-9 relative;
+// then K roundings of 2^-24 of the
 // running sum, which is at most the sum of magnitudes.
 double Bound(const Form& form, const float* x, const float* w, int64_t k) {
-  const bool rounds_weights = form.mode == NumericsMode::kInt8 &&
-                              GetTensorTypeInfo(form.type).block_elements == 1;
+  const bool is_float = IsFloatWeightType(form.type);
+  const bool rounds_weights = form.mode == NumericsMode::kInt8 && is_float;
+  const bool rounds_x = form.mode == NumericsMode::kInt8 ||
+                        (form.mode == NumericsMode::kInt8Float && !is_float);
   double bound = 0;
   double magnitudes = 0;
   const int64_t group =
@@ -57,7 +62,7 @@ double Bound(const Form& form, const float* x, const float* w, int64_t k) {
       const double w_abs = std::abs(w[i]);
       double x_error = 0;
       double w_error = 0;
-      if (form.mode == NumericsMode::kInt8) x_error = x_max / 127 * 0.501;
+      if (rounds_x) x_error = x_max / 127 * 0.501;
       // Half a step, and the scale as a half.
       if (rounds_weights) w_error = w_max / 127 * 0.501 + w_abs * 0x1p-10;
       if (form.mode == NumericsMode::kBf16) {
@@ -131,7 +136,7 @@ TEST_P(LinearTest, ARowHasTheSameBitsInAnyCompany) {
 }
 
 TEST_P(LinearTest, RowsPastOneCallKeepTheirBits) {
-  if (GetParam().mode == NumericsMode::kInt8) return;
+  if (!UsesOnednn(GetParam().mode)) return;
   ThreadTeam team(2);
   const int64_t inputs = WholeBlocks(GetParam().type, 64);
   const int64_t rows = 300;  // two calls of oneDNN
@@ -175,9 +180,8 @@ TEST_P(LinearTest, DequantizesItsRows) {
   EXPECT_EQ(linear.outputs(), 70);
   EXPECT_EQ(linear.inputs(), inputs);
   EXPECT_GT(linear.bytes(), 0);
-  if (GetParam().mode == NumericsMode::kInt8) {
-    EXPECT_EQ(PackedWeightBytes(GetParam().type, 70, inputs), linear.bytes());
-  }
+  EXPECT_EQ(PackedWeightBytes(GetParam().type, 70, inputs, GetParam().mode),
+            linear.bytes());
   std::vector<float> row(inputs);
   for (int64_t n : {0, 1, 63, 64, 69}) {
     linear.DequantizeRow(n, row.data());
@@ -191,7 +195,7 @@ TEST_P(LinearTest, DequantizesItsRows) {
       if (GetParam().mode == NumericsMode::kBf16) {
         bound = std::abs(expected[k]) * 0x1p-8f;
       } else if (GetParam().mode == NumericsMode::kInt8 &&
-                 GetTensorTypeInfo(GetParam().type).block_elements == 1) {
+                 IsFloatWeightType(GetParam().type)) {
         bound = largest * (0.501f / 127 + 0x1p-10f);
       }
       EXPECT_NEAR(row[k], expected[k], bound);
@@ -201,8 +205,9 @@ TEST_P(LinearTest, DequantizesItsRows) {
 
 std::string FormName(const ::testing::TestParamInfo<Form>& info) {
   const TensorTypeInfo type = GetTensorTypeInfo(info.param.type);
-  return std::string(type.name) + "_" +
-         std::string(NumericsModeName(info.param.mode));
+  return absl::StrCat(
+      type.name, "_",
+      absl::StrReplaceAll(NumericsModeName(info.param.mode), {{"+", "_"}}));
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -216,6 +221,10 @@ INSTANTIATE_TEST_SUITE_P(
                       Form{TensorType::kQ4_K, NumericsMode::kInt8},
                       Form{TensorType::kQ6_K, NumericsMode::kInt8},
                       Form{TensorType::kIQ4_XS, NumericsMode::kInt8},
+                      Form{TensorType::kF32, NumericsMode::kInt8Float},
+                      Form{TensorType::kF16, NumericsMode::kInt8Float},
+                      Form{TensorType::kBF16, NumericsMode::kInt8Float},
+                      Form{TensorType::kQ4_K, NumericsMode::kInt8Float},
                       Form{TensorType::kQ4_K, NumericsMode::kF32},
                       Form{TensorType::kF32, NumericsMode::kInt8},
                       Form{TensorType::kF32, NumericsMode::kF32},
@@ -262,26 +271,29 @@ TEST(MatmulTest, SeveralOutputsOfOneInput) {
   }
 }
 
-// Matrices of several packed forms take the same input (q, k, v of a Q4_K_M
-// file), each in its own quantised form, also after the next Set.
+// Matrices of several forms take the same input (q, k, v of a Q4_K_M file),
+// each in its own quantised form or as the floats that it is, also after the
+// next Set.
 TEST(MatmulTest, OneInputServesEveryForm) {
   ThreadTeam team(2);
-  const NumericsMode mode = NumericsMode::kInt8;
+  const NumericsMode mode = NumericsMode::kInt8Float;
   const int64_t inputs = 512;
   const int64_t rows = 40;  // enough for the team to quantise
   std::vector<Linear> linears;
-  for (TensorType type : {TensorType::kQ4_K, TensorType::kQ6_K,
-                          TensorType::kQ4_0, TensorType::kQ5_1}) {
+  for (TensorType type :
+       {TensorType::kQ4_K, TensorType::kQ6_K, TensorType::kQ4_0,
+        TensorType::kQ5_1, TensorType::kF16, TensorType::kF32}) {
     const TestMatrix matrix(type, 40, inputs, 8);
     linears.push_back(Linear::Create(matrix.source, mode, &team).value());
   }
+  const size_t count = linears.size();
   MatmulInput input(mode, rows, inputs);
   for (uint32_t seed : {1u, 2u}) {
     const std::vector<float> x = RandomFloats(rows * inputs, seed);
     input.Set(x.data(), rows, inputs, SimdLevel::kScalar, &team);
-    std::vector<std::vector<float>> y(4, std::vector<float>(rows * 40));
+    std::vector<std::vector<float>> y(count, std::vector<float>(rows * 40));
     std::vector<MatmulOutput> outputs;
-    for (int i = 0; i < 4; ++i) {
+    for (size_t i = 0; i < count; ++i) {
       outputs.push_back(
           {.weight = &linears[i], .y = y[i].data(), .stride = 40});
     }
@@ -289,10 +301,25 @@ TEST(MatmulTest, OneInputServesEveryForm) {
            &team);
     Matmul(input, absl::MakeConstSpan(outputs).subspan(1), SimdLevel::kScalar,
            &team);
-    for (int i = 0; i < 4; ++i) {
+    for (size_t i = 0; i < count; ++i) {
       EXPECT_EQ(y[i],
                 Product(linears[i], mode, x, rows, SimdLevel::kScalar, &team));
     }
+  }
+}
+
+// What a quantised matrix gives does not depend on floats beside it.
+TEST(MatmulTest, QuantisedBitsAreThoseOfInt8) {
+  ThreadTeam team(2);
+  const std::vector<float> x = RandomFloats(5 * 256, 3);
+  for (TensorType type : {TensorType::kQ4_K, TensorType::kQ8_0}) {
+    const TestMatrix matrix(type, 40, 256, 8);
+    std::vector<std::vector<float>> y;
+    for (NumericsMode mode : {NumericsMode::kInt8, NumericsMode::kInt8Float}) {
+      y.push_back(Product(Linear::Create(matrix.source, mode, &team).value(),
+                          mode, x, 5, DetectedSimdLevel(), &team));
+    }
+    EXPECT_EQ(y[0], y[1]);
   }
 }
 
@@ -344,10 +371,18 @@ TEST(LinearErrorTest, RefusesWhatItCanNotHold) {
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(ReasonOf(status), kReasonUnsupportedModel);
   EXPECT_TRUE(Linear::Create(source, NumericsMode::kF32, &team).ok());
+  EXPECT_TRUE(Linear::Create(source, NumericsMode::kInt8Float, &team).ok());
 
-  EXPECT_FALSE(PackedWeightBytes(TensorType::kF32, 2, 48).has_value());
-  EXPECT_FALSE(PackedWeightBytes(TensorType::kQ6_K, 2, 32).has_value());
-  EXPECT_FALSE(PackedWeightBytes(TensorType::kI32, 2, 32).has_value());
+  const auto bytes = [](TensorType type, int64_t inputs, NumericsMode mode) {
+    return PackedWeightBytes(type, 2, inputs, mode);
+  };
+  using enum NumericsMode;
+  EXPECT_EQ(bytes(TensorType::kF32, 48, kInt8), std::nullopt);
+  EXPECT_EQ(bytes(TensorType::kF32, 48, kInt8Float), 32 * 48 * 4);
+  EXPECT_EQ(bytes(TensorType::kQ6_K, 32, kInt8), std::nullopt);
+  EXPECT_EQ(bytes(TensorType::kQ6_K, 32, kInt8Float), std::nullopt);
+  EXPECT_EQ(bytes(TensorType::kI32, 32, kInt8), std::nullopt);
+  EXPECT_EQ(bytes(TensorType::kQ8_0, 48, kF32), std::nullopt);
 
   source.type = TensorType::kQ8_0;
   status = Linear::Create(source, NumericsMode::kF32, &team).status();

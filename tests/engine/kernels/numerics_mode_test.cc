@@ -6,10 +6,11 @@ namespace tandem {
 namespace {
 
 TEST(NumericsModeTest, NamesParseBack) {
-  for (NumericsMode mode :
-       {NumericsMode::kInt8, NumericsMode::kBf16, NumericsMode::kF32}) {
+  for (NumericsMode mode : {NumericsMode::kInt8, NumericsMode::kInt8Float,
+                            NumericsMode::kBf16, NumericsMode::kF32}) {
     EXPECT_EQ(ParseNumericsMode(NumericsModeName(mode)), mode);
   }
+  EXPECT_EQ(NumericsModeName(NumericsMode::kInt8Float), "int8+float");
   EXPECT_EQ(NumericsModeName(NumericsMode::kBf16), "bf16");
   EXPECT_EQ(ParseNumericsMode("fp16"), std::nullopt);
   EXPECT_EQ(ParseNumericsMode(""), std::nullopt);

@@ -15,6 +15,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
+constexpr NumericsMode kInt8Float = NumericsMode::kInt8Float;
+
 absl::StatusOr<std::unique_ptr<ModelWeights>> LoadWeights(
     const TinyModel& tiny, WeightsOptions options = {}) {
   ThreadTeam team(2);
@@ -295,6 +297,14 @@ TEST(WeightsTest, ThePlannedBytesAreThoseThatAreTaken) {
   }
 }
 
+// The tensor `name` as zeros of a float type.
+void WithFloats(TensorType type, const std::string& name, TinyModel* tiny) {
+  TinyTensor& tensor = tiny->tensor(name);
+  tensor.type = type;
+  tensor.data =
+      EncodeTensor(type, std::vector<float>(tensor.dims[0] * tensor.dims[1]));
+}
+
 TEST(WeightsTest, NoFileIsRoundedUnasked) {
   const auto mode_of = [](const TinyModel& tiny) {
     return DefaultNumericsMode(**OpenTiny(tiny));
@@ -310,12 +320,23 @@ TEST(WeightsTest, NoFileIsRoundedUnasked) {
     spec.type = type;
     EXPECT_EQ(mode_of(TinyModel(spec)), mode) << GetTensorTypeInfo(type).name;
   }
-  // One F16 matrix among quantised ones would lose in int8.
-  TinyModel mixed(spec);
-  TinyTensor& tensor = mixed.tensor("blk.0.attn_q.weight");
-  tensor.type = TensorType::kF16;
-  tensor.data = EncodeTensor(TensorType::kF16, std::vector<float>(64 * 64));
-  EXPECT_EQ(mode_of(mixed), NumericsMode::kF32);
+  // Float matrices among quantised ones stay what they are, wherever they are:
+  // layers of which none is quantised, a head, a fused matrix.
+  for (const TensorType type :
+       {TensorType::kF16, TensorType::kBF16, TensorType::kF32}) {
+    for (const char* name : {"blk.0.attn_q.weight", "token_embd.weight"}) {
+      TinyModel mixed(spec);
+      WithFloats(type, name, &mixed);
+      EXPECT_EQ(mode_of(mixed), NumericsMode::kInt8Float) << name;
+    }
+    TinyModelSpec other = spec;
+    other.type = type;
+    other.second_type = TensorType::kQ8_0;
+    EXPECT_EQ(mode_of(TinyModel(other)), NumericsMode::kInt8Float);
+    TinyModel fused({.architecture = "phi3", .type = TensorType::kQ8_0});
+    WithFloats(type, "blk.1.attn_qkv.weight", &fused);
+    EXPECT_EQ(mode_of(fused), NumericsMode::kInt8Float);
+  }
   // A table that is only looked up is kept as it is in any mode.
   spec.tied = false;
   TinyModel table(spec);
@@ -333,6 +354,71 @@ TEST(WeightsTest, Int8NeedsWholeGroups) {
   ExpectError(TinyModel(spec), kReasonUnsupportedModel, "ffn_down",
               {.mode = NumericsMode::kInt8});
   EXPECT_TRUE(LoadWeights(TinyModel(spec)).ok());
+  // Floats have no groups.
+  EXPECT_TRUE(LoadWeights(TinyModel(spec), {.mode = kInt8Float}).ok());
+}
+
+// What Load takes is what PlannedWeightBytes says, in every mode.
+TEST(WeightsTest, MemoryIsKnownFromTheFile) {
+  for (const bool tied : {true, false}) {
+    TinyModelSpec spec = {.vocab_size = 320,
+                          .tied = tied,
+                          .type = TensorType::kQ8_0,
+                          .second_type = TensorType::kF16};
+    const TinyModel tiny(spec);
+    const auto file = OpenTiny(tiny);
+    ASSERT_TRUE(file.ok()) << file.status();
+    for (const NumericsMode mode :
+         {NumericsMode::kInt8, kInt8Float, NumericsMode::kF32}) {
+      for (const GgufTensor& tensor : (*file)->tensors()) {
+        const auto bytes = MatrixMemoryBytes(**file, tensor, mode);
+        ASSERT_EQ(bytes.has_value(), tensor.dims.size() == 2) << tensor.name;
+        if (mode == kInt8Float && tensor.type == TensorType::kF16) {
+          // Whole tiles: not a byte more than in the file.
+          EXPECT_EQ(*bytes, static_cast<int64_t>(tensor.bytes)) << tensor.name;
+        }
+      }
+      const auto weights = LoadWeights(tiny, {.mode = mode});
+      ASSERT_TRUE(weights.ok()) << weights.status();
+      EXPECT_EQ((*weights)->bytes(), PlannedWeightBytes(**file, mode))
+          << NumericsModeName(mode);
+    }
+  }
+  // What Load refuses.
+  TinyModel odd((TinyModelSpec()));
+  odd.tensor("blk.0.attn_q.weight").type = TensorType::kI32;
+  const auto file = OpenTiny(odd);
+  EXPECT_EQ(
+      MatrixMemoryBytes(**file, *(*file)->FindTensor("blk.0.attn_q.weight"),
+                        NumericsMode::kF32),
+      std::nullopt);
+}
+
+// Rows of a head that is also the table, and of a table of its own, are those
+// of the file in any float type.
+TEST(WeightsTest, FloatEmbeddingRowsAreExact) {
+  for (const TensorType type :
+       {TensorType::kF16, TensorType::kBF16, TensorType::kF32}) {
+    for (const bool tied : {true, false}) {
+      TinyModel tiny({.tied = tied, .type = TensorType::kQ8_0});
+      TinyTensor& table = tiny.tensor("token_embd.weight");
+      std::vector<float> values(300 * 64);
+      TinyRandom random(3);
+      for (float& value : values) value = random.Uniform();
+      table.type = type;
+      table.data = EncodeTensor(type, values);
+      Dequantize(type, table.data.data(), 300 * 64, values.data());
+      const auto weights = LoadWeights(tiny, {.mode = kInt8Float});
+      ASSERT_TRUE(weights.ok()) << weights.status();
+      std::vector<float> row(64);
+      for (const TokenId token : {0, 31, 32, 299}) {
+        (*weights)->EmbeddingRow(token, row.data());
+        EXPECT_EQ(std::memcmp(row.data(), values.data() + token * 64, 64 * 4),
+                  0)
+            << token;
+      }
+    }
+  }
 }
 
 }  // namespace
