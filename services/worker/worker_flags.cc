@@ -121,8 +121,8 @@ void AddModelFlags(CLI::App* app, NamedValues* names) {
   app->add_option("--model-id", names->model_id,
                   "Name of the only model; default: the file's name");
   app->add_option("--numerics", names->numerics,
-                  "int8, bf16 or f32; default: what the file holds")
-      ->check(CLI::IsMember({"int8", "bf16", "f32"}));
+                  "int8, int8+float, bf16 or f32; default: what the file holds")
+      ->check(CLI::IsMember({"int8", "int8+float", "bf16", "f32"}));
   app->add_option("--kv-type", names->kv_type,
                   "Storage of keys and values, bf16 or f32; default: by "
                   "--numerics")

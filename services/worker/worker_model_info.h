@@ -17,7 +17,7 @@ struct WorkerModelInfo {
   std::string model_id;
   std::string fingerprint;
   std::string vocabulary_fingerprint;
-  std::string numerics;  // "int8", "bf16", "f32"
+  std::string numerics;  // NumericsModeName
   Position context_max = 0;
   int vocab_size = 0;
   int64_t weight_bytes = 0;  // in memory

@@ -86,13 +86,13 @@ absl::Status RunModels(const AdminFlags& flags,
               io.out);
     return absl::OkStatus();
   }
-  constexpr char kHead[] = "%-32s %-8s %8s %14s %8s  %s\n";
+  constexpr char kHead[] = "%-32s %-10s %8s %14s %8s  %s\n";
   *io.out << absl::StrFormat(kHead, "MODEL", "NUMERICS", "CONTEXT", "BYTES",
                              "STREAMS", "FINGERPRINT");
   for (const v1::LoadedModel& loaded : response.models()) {
     const v1::WorkerModel& model = loaded.model();
     *io.out << absl::StrFormat(
-        "%-32s %-8s %8d %14d %8d  %s\n", model.model_id(), model.numerics(),
+        "%-32s %-10s %8d %14d %8d  %s\n", model.model_id(), model.numerics(),
         model.context_max(), loaded.weight_bytes(), loaded.streams_open(),
         model.fingerprint().substr(0, 16));
   }

@@ -143,7 +143,7 @@ absl::Status RunModel(ModelFlags flags, const Io& io) {
   if (!flags.numerics.empty()) {
     flags.options.numerics = ParseNumericsMode(flags.numerics);
     if (!flags.options.numerics.has_value()) {
-      return UsageError("--numerics must be int8, bf16 or f32");
+      return UsageError("--numerics must be int8, int8+float, bf16 or f32");
     }
   }
   flags.options.progress = [&io](absl::string_view what) {
@@ -252,7 +252,7 @@ void AddModelCommand(CLI::App* app, CommandLine* line) {
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   command->add_option("--numerics", flags->numerics,
-                      "int8, bf16 or f32; default: by the file");
+                      "int8, int8+float, bf16 or f32; default: by the file");
   command->add_option("--rows", options.rows, "Rows of the small passes")
       ->delimiter(',')
       ->capture_default_str();

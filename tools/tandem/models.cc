@@ -26,12 +26,12 @@ Json ModelJson(const v1::ModelInfo& model) {
 }
 
 void PrintTable(const v1::ListModelsResponse& response, std::ostream* out) {
-  constexpr char kRow[] = "%-32s %-8s %8s %8s %8s %7s  %s\n";
+  constexpr char kRow[] = "%-32s %-10s %8s %8s %8s %7s  %s\n";
   *out << absl::StrFormat(kRow, "MODEL", "NUMERICS", "CONTEXT", "VOCAB",
                           "TARGETS", "DRAFTS", "FINGERPRINT");
   for (const v1::ModelInfo& model : response.models()) {
     *out << absl::StrFormat(
-        "%-32s %-8s %8d %8d %8d %7d  %s\n", model.model_id(), model.numerics(),
+        "%-32s %-10s %8d %8d %8d %7d  %s\n", model.model_id(), model.numerics(),
         model.context_max(), model.vocab_size(), model.target_workers(),
         model.draft_workers(), model.fingerprint().substr(0, 16));
   }

@@ -54,6 +54,16 @@ TEST_F(WorkerFlagsTest, Defaults) {
   EXPECT_TRUE(options_.loader.engine.prefix_cache);
 }
 
+TEST_F(WorkerFlagsTest, EveryNumericsModeCanBeAsked) {
+  for (const char* name : {"int8", "int8+float", "bf16", "f32"}) {
+    EXPECT_EQ(Parse({"--role", "draft", "--model", "m", "--numerics", name}),
+              std::nullopt)
+        << error_;
+    EXPECT_EQ(options_.loader.model.numerics, ParseNumericsMode(name));
+    EXPECT_TRUE(options_.loader.model.numerics.has_value());
+  }
+}
+
 TEST_F(WorkerFlagsTest, DigestsPinTheModel) {
   const std::string digest(64, 'a');
   const std::string two = "--model-sha256=" + digest + "," + digest;
