@@ -17,8 +17,10 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <random>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "engine/base/aligned_buffer.h"
@@ -45,21 +47,39 @@ struct Case {
   int64_t working_set_bytes;
 };
 
-std::vector<Linear> MakeMatrices(const Case& c, ThreadTeam* team) {
-  const int64_t bytes = WeightBytes(c.type, c.outputs * c.inputs);
-  std::vector<uint8_t> data(bytes);
+// Random elements. Bytes of 0x00 .. 0x3f keep every scale a small finite half;
+// the last byte of a float has its sign and exponent, 2^-3 or so: subnormal
+// numbers, which no model's weights are, cost a hundred times as much.
+std::vector<uint8_t> RandomData(const Case& c) {
+  std::vector<uint8_t> data(WeightBytes(c.type, c.outputs * c.inputs));
   uint32_t state = 1;
   for (uint8_t& byte : data) {
     state = state * 1664525u + 1013904223u;
-    // 0x00 .. 0x3f keeps every scale a small finite half.
     byte = static_cast<uint8_t>(state >> 26);
   }
+  if (!IsFloatWeightType(c.type)) return data;
+  const size_t size = WeightBytes(c.type, 1);
+  const int exponent = c.type == TensorType::kF16 ? 0x30 : 0x3e;
+  for (size_t at = size - 1; at < data.size(); at += size) {
+    data[at] = static_cast<uint8_t>(exponent | data[at] << 7);
+  }
+  return data;
+}
+
+// The matrices of a case, made once and kept, so that repetitions of many cases
+// can be interleaved (--benchmark_enable_random_interleaving).
+const std::vector<Linear>& MatricesOf(const Case& c, ThreadTeam* team) {
+  using Key = std::tuple<TensorType, NumericsMode, int64_t, int64_t, int64_t>;
+  static auto* const made = new std::map<Key, std::vector<Linear>>();
+  std::vector<Linear>& matrices =
+      (*made)[{c.type, c.mode, c.outputs, c.inputs, c.working_set_bytes}];
+  if (!matrices.empty()) return matrices;
+  const std::vector<uint8_t> data = RandomData(c);
   const LinearSource source = {.name = "bench",
                                .type = c.type,
                                .data = data,
                                .outputs = c.outputs,
                                .inputs = c.inputs};
-  std::vector<Linear> matrices;
   int64_t held = 0;
   do {
     matrices.push_back(Linear::Create(source, c.mode, team).value());
@@ -91,7 +111,7 @@ void Measure(benchmark::State& state, double bytes, double macs,
 
 void MultiplyAll(benchmark::State& state, const Case& c) {
   ThreadTeam team(c.threads);
-  const std::vector<Linear> matrices = MakeMatrices(c, &team);
+  const std::vector<Linear>& matrices = MatricesOf(c, &team);
   std::vector<float> x(c.rows * c.inputs);
   for (size_t i = 0; i < x.size(); ++i) {
     x[i] = static_cast<float>(i % 97) / 48.0f - 1.0f;
@@ -249,7 +269,36 @@ void Register(const Case& c) {
   RegisterTimed(name, [c](benchmark::State& state) { MultiplyAll(state, c); });
 }
 
+// The kernel over float matrices of mixed files, and oneDNN over the same
+// values as pure float files have them: F16 as F32.
+void RegisterFloats(int threads) {
+  using enum NumericsMode;
+  const SimdLevel best = DetectedSimdLevel();
+  for (const auto& [type, mode, level] :
+       {std::tuple{TensorType::kF16, kInt8Float, SimdLevel::kAvx2},
+        std::tuple{TensorType::kF16, kInt8Float, SimdLevel::kAvx512},
+        std::tuple{TensorType::kBF16, kInt8Float, SimdLevel::kAvx2},
+        std::tuple{TensorType::kBF16, kInt8Float, SimdLevel::kAvx512},
+        std::tuple{TensorType::kF32, kInt8Float, SimdLevel::kAvx2},
+        std::tuple{TensorType::kF32, kInt8Float, SimdLevel::kAvx512},
+        std::tuple{TensorType::kF32, kF32, best},
+        std::tuple{TensorType::kBF16, kBf16, best}}) {
+    if (level > best || (mode == kBf16 && !CpuHasBf16Matmul())) continue;
+    for (int64_t rows : {1, 4, 8, 64, 256}) {
+      Register({.type = type,
+                .mode = mode,
+                .outputs = 2048,
+                .inputs = 5632,
+                .rows = rows,
+                .level = level,
+                .threads = threads,
+                .working_set_bytes = kWorkingSetBytes});
+    }
+  }
+}
+
 void RegisterAll(int threads) {
+  RegisterFloats(threads);
   benchmark::RegisterBenchmark("ReadMemory", ReadMemory, threads)->MinTime(0.5);
   benchmark::RegisterBenchmark("Int8Peak", MultiplyRegisters, threads)
       ->MinTime(0.5);
