@@ -1,20 +1,28 @@
 #include "services/common/server_flags.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <istream>
+#include <map>
 #include <memory>
+#include <sstream>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "services/common/flag_messages.h"
+#include "services/common/flag_values.h"
 #include "services/common/version.h"
 
 namespace tandem {
 namespace {
 
 constexpr int kDrainTimeoutMsMax = 24 * 60 * 60 * 1000;
+// More is no file of flags: a device, a model.
+constexpr size_t kConfigBytesMax = size_t{1} << 20;
 
 std::string EnvironmentName(absl::string_view flag) {
   return absl::StrCat(
@@ -27,12 +35,41 @@ bool IsInEnvironment(const std::string& name) {
   return value != nullptr && *value != '\0';
 }
 
+// The first line of each key.
+std::map<std::string, int> LinesOfKeys(const std::string& text) {
+  std::map<std::string, int> lines;
+  int number = 0;
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    ++number;
+    line = absl::StripAsciiWhitespace(line.substr(0, line.find('=')));
+    if (line.size() > 1 && line.front() == '"' && line.back() == '"') {
+      line = line.substr(1, line.size() - 2);
+    }
+    if (!line.empty()) lines.emplace(line, number);
+  }
+  return lines;
+}
+
 // CLI11 lets the file win over the environment; here what the environment has
 // is not read from the file. Sections would name subcommands: there are none.
 class EnvironmentFirstConfig : public CLI::ConfigBase {
  public:
+  // `sources` outlives this and learns where keys stand.
+  explicit EnvironmentFirstConfig(FlagSources* sources) : sources_(sources) {}
+
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
-    std::vector<CLI::ConfigItem> found = ConfigBase::from_config(input);
+    std::string text(kConfigBytesMax + 1, '\0');
+    input.read(text.data(), static_cast<std::streamsize>(text.size()));
+    if (input.bad()) throw CLI::FileError("");
+    text.resize(static_cast<size_t>(input.gcount()));
+    if (text.size() > kConfigBytesMax) {
+      throw CLI::ConfigError(absl::StrCat("the file has more than ",
+                                          kConfigBytesMax,
+                                          " bytes: it is no file of flags"));
+    }
+    sources_->config_lines = LinesOfKeys(text);
+    std::istringstream limited(text);
+    std::vector<CLI::ConfigItem> found = ConfigBase::from_config(limited);
     for (const CLI::ConfigItem& item : found) {
       if (item.parents.empty()) continue;
       throw CLI::ConfigError("sections are not known, remove [" +
@@ -43,6 +80,9 @@ class EnvironmentFirstConfig : public CLI::ConfigBase {
     });
     return found;
   }
+
+ private:
+  FlagSources* const sources_;
 };
 
 void SetEnvironmentNames(CLI::App* app) {
@@ -87,39 +127,36 @@ void AddServerFlags(CLI::App* app, ServerFlags* flags) {
   app->add_flag("--reflection", flags->reflection,
                 "Serve gRPC reflection, for grpcurl and the like");
   app->add_option("--log-format", flags->log_format, "text or json")
-      ->check(CLI::IsMember({"text", "json"}))
+      ->check(OneOf({"text", "json"}))
       ->capture_default_str();
   app->add_option("--log-level", flags->log_level,
                   "debug, info, warning or error")
-      ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
+      ->check(OneOf({"debug", "info", "warning", "error"}))
       ->capture_default_str();
   app->add_option("--drain-timeout-ms", flags->drain_timeout_ms,
                   "Milliseconds that running work gets to finish at SIGTERM")
-      ->check(CLI::Range(0, kDrainTimeoutMsMax))
+      ->check(WholeNumber(0, kDrainTimeoutMsMax))
       ->capture_default_str();
   app->set_config("--config", "", "File of flags, key = value (INI or TOML)");
 }
 
 std::optional<int> ParseFlags(CLI::App* app, int argc,
                               const char* const* argv) {
-  app->set_version_flag("--version", kTandemVersion);
-  app->config_formatter(std::make_shared<EnvironmentFirstConfig>());
+  app->set_version_flag("-v,--version", kTandemVersion);
+  FlagSources sources;
+  sources.arguments.assign(argv + std::min(argc, 1), argv + argc);
+  app->config_formatter(std::make_shared<EnvironmentFirstConfig>(&sources));
   app->allow_config_extras(CLI::config_extras_mode::error);
   SetEnvironmentNames(app);
   try {
     app->parse(argc, argv);
-  } catch (const CLI::ConfigError& error) {
-    return PrintOneLine(
-        app->get_name(),
-        absl::StrCat(
-            "--config: ",
-            absl::StrReplaceAll(
-                error.what(), {{"INI was not able to parse", "no such key:"}}),
-            " (see --help)"));
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app->exit(error);
+    if (app->get_config_ptr() != nullptr) {
+      sources.config_file = app->get_config_ptr()->as<std::string>();
+    }
     return PrintOneLine(app->get_name(),
-                        absl::StrCat(error.what(), " (see --help)"));
+                        FlagErrorMessage(*app, error, sources));
   }
   return std::nullopt;
 }

@@ -4,14 +4,16 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <limits>
 #include <memory>
 
 #include "services/common/bound_address.h"
+#include "services/common/flag_messages.h"
+#include "services/common/flag_values.h"
 #include "services/common/logging.h"
 #include "services/common/process_exit.h"
 #include "services/common/server_flags.h"
 #include "services/common/signals.h"
-#include "services/common/version.h"
 #include "services/coordinator/coordinator_server.h"
 
 namespace tandem {
@@ -34,33 +36,35 @@ void AddFlags(CLI::App* app, Flags* flags) {
                   "Addresses of target workers, comma separated; "
                   "dns:///NAME:PORT stands for all addresses of a name")
       ->delimiter(',')
+      ->check(NotEmpty("an address"))
       ->required();
   app->add_option("--draft", options.workers.drafts,
                   "Addresses of draft workers, in the same way")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->check(NotEmpty("an address"));
   app->add_option("--resolve-interval-ms", flags->resolve_interval_ms,
                   "Time between looking up the dns:/// names again")
-      ->check(CLI::Range(kResolveIntervalMin.count(), int64_t{3600} * 1000))
+      ->check(WholeNumber(kResolveIntervalMin.count(), int64_t{3600} * 1000))
       ->capture_default_str();
   app->add_option("--event-threads", options.event_threads,
                   "Threads that drive turns")
-      ->check(CLI::Range(1, kEventThreadsMax))
+      ->check(WholeNumber(1, kEventThreadsMax))
       ->capture_default_str();
   app->add_option("--sessions-max", options.sessions.sessions_max,
                   "Sessions kept at once")
-      ->check(CLI::PositiveNumber)
+      ->check(WholeNumber(1, std::numeric_limits<int>::max()))
       ->capture_default_str();
   app->add_option("--turns-max", options.turns_max, "Turns running at once")
-      ->check(CLI::PositiveNumber)
+      ->check(WholeNumber(1, std::numeric_limits<int>::max()))
       ->capture_default_str();
   app->add_option("--queue-timeout-ms", flags->queue_timeout_ms,
                   "Milliseconds that a turn waits for room at the target "
                   "workers; 0: not at all")
-      ->check(CLI::Range(int64_t{0}, int64_t{3600000}))
+      ->check(WholeNumber(int64_t{0}, int64_t{3600000}))
       ->capture_default_str();
   app->add_option("--session-idle-seconds", flags->session_idle_seconds,
                   "A session is kept so long after its last turn")
-      ->check(CLI::Range(int64_t{1}, int64_t{365} * 86400))
+      ->check(WholeNumber(int64_t{1}, int64_t{365} * 86400))
       ->capture_default_str();
   app->add_flag("--draft-ahead,!--no-draft-ahead",
                 options.turn_limits.draft_ahead,
@@ -72,6 +76,11 @@ void AddFlags(CLI::App* app, Flags* flags) {
                   "Certificate shown to workers (PEM)");
   app->add_option("--worker-key", options.worker_tls.key, "Its key (PEM)");
   AddServerFlags(app, &flags->server);
+  SetExamples(
+      app, {"tandem-coordinator --target 127.0.0.1:7071",
+            "tandem-coordinator --target 127.0.0.1:7071 --draft 127.0.0.1:7072",
+            "tandem-coordinator --target dns:///targets:7071 --listen "
+            "unix:/tmp/tandem.sock"});
 }
 
 int Main(int argc, char** argv) {
@@ -81,7 +90,6 @@ int Main(int argc, char** argv) {
       "target workers.",
       kProgram);
   Flags flags;
-  app.set_version_flag("--version", kTandemVersion);
   AddFlags(&app, &flags);
   if (const std::optional<int> code = ParseFlags(&app, argc, argv)) {
     return *code;

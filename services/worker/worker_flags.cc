@@ -6,6 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/kernels/numerics_mode.h"
+#include "services/common/flag_messages.h"
+#include "services/common/flag_values.h"
 #include "services/common/server_flags.h"
 
 namespace tandem {
@@ -105,7 +107,7 @@ absl::StatusOr<std::vector<ModelSpec>> ParseModels(const NamedValues& names) {
 void AddModelFlags(CLI::App* app, NamedValues* names) {
   app->add_option("--role", names->role,
                   "draft (proposes tokens) or target (decides them)")
-      ->check(CLI::IsMember({"draft", "target"}))
+      ->check(OneOf({"draft", "target"}))
       ->required();
   app->add_option("--model", names->models,
                   "GGUF file; of a split model the first one. Once for each "
@@ -122,11 +124,11 @@ void AddModelFlags(CLI::App* app, NamedValues* names) {
                   "Name of the only model; default: the file's name");
   app->add_option("--numerics", names->numerics,
                   "int8, int8+float, bf16 or f32; default: what the file holds")
-      ->check(CLI::IsMember({"int8", "int8+float", "bf16", "f32"}));
+      ->check(OneOf({"int8", "int8+float", "bf16", "f32"}));
   app->add_option("--kv-type", names->kv_type,
                   "Storage of keys and values, bf16 or f32; default: by "
                   "--numerics")
-      ->check(CLI::IsMember({"bf16", "f32"}));
+      ->check(OneOf({"bf16", "f32"}));
 }
 
 void AddAdminFlags(CLI::App* app, WorkerOptions* options) {
@@ -134,7 +136,7 @@ void AddAdminFlags(CLI::App* app, WorkerOptions* options) {
                   "Weights of all models together; a load that needs more "
                   "unloads models that nobody uses, the least recently used "
                   "first; 0: no bound. KV comes on top")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 50))
+      ->check(WholeNumber(int64_t{0}, int64_t{1} << 50))
       ->capture_default_str();
   app->add_option("--model-folder", options->model_folder,
                   "Folder whose files the admin service may load; default: "
@@ -151,7 +153,7 @@ void AddEngineFlags(CLI::App* app, WorkerOptions* options, NamedValues* names) {
   app->add_option("--threads", options->loader.engine.threads,
                   "Computing threads; 0: one per CPU, within the quota of a "
                   "container")
-      ->check(CLI::Range(0, 1024))
+      ->check(WholeNumber(0, 1024))
       ->capture_default_str();
   app->add_flag_callback(
       "--pin-threads",
@@ -160,38 +162,38 @@ void AddEngineFlags(CLI::App* app, WorkerOptions* options, NamedValues* names) {
       "use; for CPUs that nothing else uses");
   app->add_option("--context-max", options->loader.engine.context_max,
                   "Tokens of one sequence at most; 0: what the model allows")
-      ->check(CLI::Range(0, 1 << 30))
+      ->check(WholeNumber(0, 1 << 30))
       ->capture_default_str();
   app->add_option("--kv-tokens", options->loader.engine.kv_tokens,
                   "Tokens of all sequences of a model together; 0: what the "
                   "memory holds, four full contexts at most")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->check(WholeNumber(int64_t{0}, int64_t{1} << 40))
       ->capture_default_str();
   app->add_option(
          "--memory-max-bytes", options->loader.memory.process_bytes_max,
          "Memory of the process at most: weights and KV of all models, "
          "and the rest; 0: what a container's limit and the machine "
          "leave")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 50))
+      ->check(WholeNumber(int64_t{0}, int64_t{1} << 50))
       ->capture_default_str();
   app->add_option("--prefix-cache", names->prefix_cache,
                   "on: the KV of sequences that are over stays for later ones "
                   "of the same tenant, as long as the memory is not needed; or "
                   "off")
-      ->check(CLI::IsMember({"on", "off"}))
+      ->check(OneOf({"on", "off"}))
       ->capture_default_str();
   app->add_option("--rows-max", options->loader.engine.rows_max,
                   "Rows of one pass at most")
-      ->check(CLI::Range(1, 4096))
+      ->check(WholeNumber(1, 4096))
       ->capture_default_str();
   app->add_option("--sequences-max", options->loader.engine.sequences_max,
                   "Sequences of a model at once at most")
-      ->check(CLI::Range(1, 65536))
+      ->check(WholeNumber(1, 65536))
       ->capture_default_str();
   app->add_option("--queue-max", options->loader.queue_max,
                   "Sequences that wait for KV of a model at once at most; 0: "
                   "none, they are refused")
-      ->check(CLI::Range(0, 65536))
+      ->check(WholeNumber(0, 65536))
       ->capture_default_str();
   app->add_option("--compute-turn", options->loader.compute_turn,
                   "File that workers on the same cores share to take turns, "
@@ -210,6 +212,11 @@ std::optional<int> ParseWorkerFlags(int argc, const char* const* argv,
   AddEngineFlags(&app, options, &names);
   AddAdminFlags(&app, options);
   AddServerFlags(&app, &options->server);
+  SetExamples(&app, {"tandem-worker --role target --model model.gguf",
+                     "tandem-worker --role draft --model small.gguf --listen "
+                     "127.0.0.1:7072",
+                     "tandem-worker --role target --model a=first.gguf "
+                     "--model b=second.gguf --threads 8"});
   if (const std::optional<int> code = ParseFlags(&app, argc, argv)) {
     return code;
   }

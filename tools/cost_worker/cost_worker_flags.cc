@@ -2,6 +2,9 @@
 
 #include <vector>
 
+#include "services/common/flag_messages.h"
+#include "services/common/flag_values.h"
+
 namespace tandem::bench {
 namespace {
 
@@ -12,27 +15,27 @@ void AddCostFlags(CLI::App* app, CostWorkerOptions* options,
                   "each of its rows; default 0,0: as little as can be")
       ->delimiter(',')
       ->expected(1, 2)
-      ->check(CLI::Range(0.0, kStepUsMax));
+      ->check(WholeNumber(0, kStepUsMax));
   app->add_option("--agreement", options->engine.agreement,
                   "Share of positions, 0 .. 1, at which this worker names the "
                   "tokens that one with agreement 1 names; below 1 for a draft")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(Number(0.0, 1.0))
       ->capture_default_str();
   app->add_option("--context-max", options->engine.context_max,
                   "Tokens of one sequence at most")
-      ->check(CLI::Range(1, 1 << 30))
+      ->check(WholeNumber(1, 1 << 30))
       ->capture_default_str();
   app->add_option("--kv-tokens", options->engine.kv_tokens,
                   "Tokens of all sequences together; they take no memory")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))
+      ->check(WholeNumber(int64_t{1}, int64_t{1} << 40))
       ->capture_default_str();
   app->add_option("--rows-max", options->engine.rows_max,
                   "Rows of one pass at most")
-      ->check(CLI::Range(1, 1 << 20))
+      ->check(WholeNumber(1, 1 << 20))
       ->capture_default_str();
   app->add_option("--sequences-max", options->engine.sequences_max,
                   "Sequences at once at most")
-      ->check(CLI::Range(1, 65536))
+      ->check(WholeNumber(1, 65536))
       ->capture_default_str();
 }
 
@@ -49,7 +52,7 @@ std::optional<int> ParseCostWorkerFlags(int argc, const char* const* argv,
   std::vector<int64_t> step_us;
   app.add_option("--role", role,
                  "draft (proposes tokens) or target (decides them)")
-      ->check(CLI::IsMember({"draft", "target"}))
+      ->check(OneOf({"draft", "target"}))
       ->required();
   app.add_option("--vocabulary", options->vocabulary_path,
                  "GGUF file whose vocabulary is served; the same for draft and "
@@ -59,6 +62,10 @@ std::optional<int> ParseCostWorkerFlags(int argc, const char* const* argv,
       ->capture_default_str();
   AddCostFlags(&app, options, &step_us);
   AddServerFlags(&app, &options->server);
+  SetExamples(&app, {"tandem-cost-worker --role target --vocabulary model.gguf "
+                     "--step-us 20000,500",
+                     "tandem-cost-worker --role draft --vocabulary model.gguf "
+                     "--agreement 0.8 --listen unix:/tmp/draft.sock"});
   if (const std::optional<int> code = ParseFlags(&app, argc, argv)) {
     return code;
   }

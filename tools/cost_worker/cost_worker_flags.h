@@ -3,6 +3,7 @@
 #ifndef TANDEM_TOOLS_COST_WORKER_COST_WORKER_FLAGS_H_
 #define TANDEM_TOOLS_COST_WORKER_COST_WORKER_FLAGS_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -15,7 +16,7 @@ namespace tandem::bench {
 inline constexpr char kCostWorkerProgram[] = "tandem-cost-worker";
 inline constexpr char kCostWorkerListenDefault[] = "127.0.0.1:7071";
 // A pass of a minute is a stuck one: a worker is not ready then.
-inline constexpr double kStepUsMax = 60e6;
+inline constexpr int64_t kStepUsMax = 60000000;
 
 struct CostWorkerOptions {
   ServerFlags server;

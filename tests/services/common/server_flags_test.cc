@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "services/common/flag_values.h"
 
 namespace tandem {
 namespace {
@@ -32,7 +33,7 @@ class ServerFlagsTest : public ::testing::Test {
     flags_.listen = "127.0.0.1:1";
     limit_ = 5;
     AddServerFlags(&app, &flags_);
-    app.add_option("--limit", limit_)->check(CLI::Range(1, 10));
+    app.add_option("--limit", limit_)->check(WholeNumber(1, 10));
     arguments.insert(arguments.begin(), "tandem-test");
     ::testing::internal::CaptureStderr();
     ::testing::internal::CaptureStdout();
@@ -118,7 +119,9 @@ TEST_F(ServerFlagsTest, Environment) {
   EXPECT_EQ(Parse({"--limit", "2"}), std::nullopt);
   EXPECT_EQ(limit_, 2) << "the command line comes first";
   setenv("TANDEM_LIMIT", "11", 1);
-  ExpectUsageError(Parse({}), "--limit");
+  ExpectUsageError(Parse({}),
+                   "TANDEM_LIMIT (the same as --limit): \"11\" is not a whole "
+                   "number from 1 to 10 (see tandem-test --help)");
 }
 
 TEST_F(ServerFlagsTest, ConfigFile) {
@@ -139,11 +142,33 @@ TEST_F(ServerFlagsTest, ConfigFile) {
 TEST_F(ServerFlagsTest, WrongConfigFile) {
   ExpectUsageError(Parse({"--config", "/no/such/file"}), "/no/such/file");
   ExpectUsageError(Parse({"--config", Config("no-such-key = 1\n")}),
-                   "--config: no such key: no-such-key");
+                   ":1: there is no key \"no-such-key\"");
+  ExpectUsageError(Parse({"--config", Config("# c\n\nlimt = 1\n")}),
+                   ":3: there is no key \"limt\"; did you mean limit?");
   ExpectUsageError(Parse({"--config", Config("[section]\nlimit = 1\n")}),
                    "remove [section]");
-  ExpectUsageError(Parse({"--config", Config("limit = 11\n")}), "--limit");
-  ExpectUsageError(Parse({"--config", Config("limit = x\n")}), "--limit");
+  ExpectUsageError(Parse({"--config", Config("# c\n\"limit\" = 11\n")}),
+                   ".ini:2: --limit: \"11\" is not a whole number");
+  ExpectUsageError(Parse({"--config", Config("limit = x\n")}),
+                   ".ini:1: --limit: \"x\" is not a whole number");
+  ExpectUsageError(Parse({"--config", Config("reflection = maybe\n")}),
+                   "--reflection");
+}
+
+TEST_F(ServerFlagsTest, AConfigFileThatIsNoneEnds) {
+  ExpectUsageError(Parse({"--config", "/dev/zero"}),
+                   "/dev/zero: the file has more than 1048576 bytes");
+  ExpectUsageError(Parse({"--config", ::testing::TempDir().c_str()}),
+                   "can not read");
+}
+
+TEST_F(ServerFlagsTest, MisspelledFlags) {
+  ExpectUsageError(Parse({"--lisen", "127.0.0.1:1"}),
+                   "there is no flag \"--lisen\"; did you mean --listen?");
+  ExpectUsageError(Parse({"--log-level", "warn"}),
+                   "--log-level: \"warn\" is not one of debug, info, warning, "
+                   "error; did you mean warning?");
+  ExpectUsageError(Parse({"--reflection=maybe"}), "--reflection");
 }
 
 TEST_F(ServerFlagsTest, CheckNamesListenAndTls) {
