@@ -37,6 +37,11 @@ StreamDecoder::StreamDecoder(const Tokenizer* tokenizer,
 
 bool StreamDecoder::Push(TokenId id) {
   if (stopped_ || finished_) return stopped_;
+  if (IsStopByName(id)) {
+    Finish();
+    stopped_ = true;
+    return true;
+  }
   const std::string bytes = absl::StrCat(
       unfinished_, tokenizer_->TokenText(id, /*skip_special=*/true));
   unfinished_.clear();
@@ -55,6 +60,16 @@ bool StreamDecoder::Push(TokenId id) {
   }
   AppendText(text);
   return stopped_;
+}
+
+bool StreamDecoder::IsStopByName(TokenId id) const {
+  if (stops_.empty() || tokenizer_->kind(id) != TokenKind::kControl) {
+    return false;
+  }
+  const absl::string_view name = tokenizer_->piece(id);
+  return std::any_of(
+      stops_.begin(), stops_.end(),
+      [name](const StopMatcher& stop) { return stop.text == name; });
 }
 
 void StreamDecoder::Finish() {

@@ -159,6 +159,31 @@ TEST(StreamDecoderTest, TheStopStringThatStartsFirstEndsTheText) {
   }
 }
 
+TEST(StreamDecoderTest, AControlTokenThatIsCalledAsAStopStringStops) {
+  const std::unique_ptr<Tokenizer> tokenizer = TokenizerOf({});
+  constexpr TokenId kEos = 2;  // "</s>", a control token
+  StreamDecoder other(tokenizer.get(), {"<s>"});
+  EXPECT_FALSE(other.Push(kEos));
+  StreamDecoder decoder(tokenizer.get(), {"yes", "</s>"});
+  for (const TokenId id : ByteTokens("aye")) EXPECT_FALSE(decoder.Push(id));
+  EXPECT_EQ(decoder.decided(), "a");
+  EXPECT_TRUE(decoder.Push(kEos));
+  // What might have begun the other one is text now.
+  EXPECT_EQ(decoder.decided(), "aye");
+  decoder.Finish();
+  EXPECT_TRUE(decoder.Push(ByteToken('x')));
+  EXPECT_EQ(decoder.decided(), "aye");
+}
+
+TEST(StreamDecoderTest, TheNameOfAControlTokenAsTextStopsToo) {
+  const std::unique_ptr<Tokenizer> tokenizer = TokenizerOf({});
+  StreamDecoder decoder(tokenizer.get(), {"</s>"});
+  bool stopped = false;
+  for (const TokenId id : ByteTokens("a</s>")) stopped = decoder.Push(id);
+  EXPECT_TRUE(stopped);
+  EXPECT_EQ(decoder.decided(), "a");
+}
+
 TEST(StreamDecoderTest, AStopStringMayBeAReplacementCharacter) {
   const auto tokenizer = TokenizerOf({});
   StreamDecoder decoder(tokenizer.get(), {"x\uFFFD"});
