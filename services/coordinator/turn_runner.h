@@ -162,6 +162,11 @@ class TurnRunner : private WorkerStreamEvents {
 
   TurnUsage usage() const;
   SpeculationCounts speculation() const;
+  // True where a draft worker is there to be asked, or is left out because its
+  // prompt would not pay.
+  bool has_drafter() const {
+    return drafter_found_ && (!last_drafter_.empty() || drafter_deferred_);
+  }
   const TurnTimes& times() const { return times_; }
   // With what was learned in this turn. Taken, it leaves its credit with the
   // taker.
@@ -301,6 +306,7 @@ class TurnRunner : private WorkerStreamEvents {
   Lane drafter_;
   std::string last_target_;  // names
   std::string last_drafter_;
+  bool drafter_found_ = false;  // in this turn, one that fits
   bool drafter_deferred_ = false;
   // What a drafter's prompt takes, or would have, when the turn began.
   std::optional<double> opening_us_;

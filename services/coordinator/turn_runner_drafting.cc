@@ -34,6 +34,7 @@ bool TurnRunner::OpenDrafter() {
        .need = NeedOf(setup_.last_drafter, tokens)});
   drafter_deferred_ = false;
   if (!drafter.has_value()) return false;
+  drafter_found_ = true;
   // A fixed length is wanted whether it pays or not, and what is not known is
   // found out.
   const std::shared_ptr<const WorkerCosts> costs = drafter->link->costs();

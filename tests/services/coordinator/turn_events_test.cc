@@ -60,6 +60,32 @@ TEST_F(TurnEventsTest, EventsTogetherAreTheTurn) {
   EXPECT_GT(ended.speculation().rounds(), 0);
 }
 
+TEST_F(TurnEventsTest, TellsWhyNothingWasDrafted) {
+  const auto reason = [this] {
+    tokens_.clear();
+    Start();
+    RunToEnd();
+    const v1::SpeculationStats stats =
+        EndedEvent(*runner_, 0).ended().speculation();
+    EXPECT_EQ(stats.drafted_tokens() > 0,
+              stats.no_draft_reason() == v1::NO_DRAFT_REASON_UNSPECIFIED);
+    return stats.no_draft_reason();
+  };
+  EXPECT_EQ(reason(), v1::NO_DRAFT_REASON_UNSPECIFIED);
+  spec_.options.draft_length = 0;
+  EXPECT_EQ(reason(), v1::NO_DRAFT_REASON_OFF);
+  spec_.options.draft_length = 4;
+  spec_.options.draft_sources = DraftSources::kLookup;
+  spec_.options.max_tokens = 2;
+  EXPECT_EQ(reason(), v1::NO_DRAFT_REASON_NO_MATCH);
+  spec_.options.draft_sources = DraftSources::kModel;
+  spec_.options.max_tokens = 1;
+  EXPECT_EQ(reason(), v1::NO_DRAFT_REASON_NO_ROOM);
+  spec_.options.max_tokens = 20;
+  directory_.drafters.clear();
+  EXPECT_EQ(reason(), v1::NO_DRAFT_REASON_NO_DRAFT_WORKER);
+}
+
 TEST_F(TurnEventsTest, ATurnOfARecordedTraceIsLogged) {
   Start();
   RunToEnd();
