@@ -1,9 +1,14 @@
 #include "services/common/options_conversion.h"
 
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/error_reason.h"
+#include "engine/base/status.h"
+
 namespace tandem {
 namespace {
 
-// A value of a newer version is any: it changes the speed only.
 DraftSources FromProto(v1::DraftSources sources) {
   switch (sources) {
     case v1::DRAFT_SOURCES_MODEL:
@@ -61,6 +66,23 @@ GenOptions FromProto(const v1::GenerationOptions& options) {
   }
   result.draft_sources = FromProto(options.draft_sources());
   return result;
+}
+
+absl::StatusOr<GenOptions> ParseGenOptions(const v1::GenerationOptions& options,
+                                           int vocab_size) {
+  if (!v1::DraftSources_IsValid(options.draft_sources())) {
+    const std::string what =
+        absl::StrCat("must be a value of DraftSources, is ",
+                     static_cast<int>(options.draft_sources()));
+    return MakeError(
+        absl::StatusCode::kInvalidArgument,
+        {.reason = kReasonInvalidOptions,
+         .violations = {{.field = "draft_sources", .description = what}}},
+        absl::StrCat("invalid options: draft_sources ", what));
+  }
+  GenOptions parsed = FromProto(options);
+  TANDEM_RETURN_IF_ERROR(ValidateGenOptions(parsed, vocab_size));
+  return parsed;
 }
 
 v1::GenerationOptions ToProto(const GenOptions& options) {

@@ -21,6 +21,14 @@ absl::Status WrongState(absl::string_view message) {
                    {.reason = kReasonWrongState, .violations = {}}, message);
 }
 
+// The turn does not go with the state of its session.
+absl::Status WrongSession(const char* field, const std::string& what) {
+  return MakeError(absl::StatusCode::kFailedPrecondition,
+                   {.reason = kReasonWrongState,
+                    .violations = {{.field = field, .description = what}}},
+                   what);
+}
+
 absl::Status Draining() {
   return MakeError(absl::StatusCode::kUnavailable,
                    {.reason = kReasonDraining, .violations = {}},
@@ -185,13 +193,14 @@ absl::StatusOr<Session*> Conversation::FindSession(
       Session* const session,
       services_->sessions->Find(turn.session_id(), setup_.tenant));
   if (session->holder() != nullptr) {
-    return WrongState("another stream has a turn of this session under way");
+    return WrongSession("session_id",
+                        "another stream has a turn of this session under way");
   }
   if (!session->model_id().empty() && !turn.model_id().empty() &&
       turn.model_id() != session->model_id()) {
-    return WrongState(absl::StrCat("the session's model is ",
-                                   session->model_id(), ", not ",
-                                   turn.model_id()));
+    return WrongSession(
+        "model_id", absl::StrCat("the session's model is ", session->model_id(),
+                                 ", not ", turn.model_id()));
   }
   return session;
 }

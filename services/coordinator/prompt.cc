@@ -56,7 +56,9 @@ absl::StatusOr<std::vector<ChatMessage>> ParseMessages(
       default:
         return InvalidField(kReasonInvalidOptions,
                             absl::StrCat(kField, "[", i, "].role"),
-                            "must be system, user or assistant");
+                            absl::StrCat("must be system, user or assistant, "
+                                         "is ",
+                                         static_cast<int>(message.role())));
     }
     parsed.push_back({.role = role, .content = message.content()});
   }

@@ -34,9 +34,12 @@ absl::Status CheckTurnRequest(const v1::TurnRequest& turn) {
                                      turn.timeout_ms()));
   }
   if (turn.prompt_case() == v1::TurnRequest::PROMPT_NOT_SET) {
-    return InvalidField(
-        kReasonEmptyPrompt, "text",
-        "or tokens or messages must be set: a turn needs a prompt");
+    return MakeError(absl::StatusCode::kInvalidArgument,
+                     {.reason = kReasonEmptyPrompt,
+                      .violations = {{.field = "prompt",
+                                      .description = "must be set: text, "
+                                                     "tokens or messages"}}},
+                     "the turn has no prompt: set text, tokens or messages");
   }
   if (turn.parse_special() && !turn.has_text()) {
     return InvalidField(kReasonInvalidOptions, "parse_special",
@@ -48,10 +51,9 @@ absl::Status CheckTurnRequest(const v1::TurnRequest& turn) {
 
 absl::StatusOr<GenOptions> ParseOptions(const v1::GenerationOptions& options,
                                         int vocab_size) {
-  GenOptions parsed = FromProto(options);
-  TANDEM_RETURN_IF_ERROR(
-      PrefixFields(ValidateGenOptions(parsed, vocab_size), "options."));
-  if (!parsed.seed.has_value()) parsed.seed = DrawSeed();
+  absl::StatusOr<GenOptions> parsed = ParseGenOptions(options, vocab_size);
+  if (!parsed.ok()) return PrefixFields(parsed.status(), "options.");
+  if (!parsed->seed.has_value()) parsed->seed = DrawSeed();
   return parsed;
 }
 

@@ -104,13 +104,13 @@ absl::StatusOr<ModelSummary> WorkerTable::FindModel(
     if (models_.empty()) return NoWorker("no target worker is usable now");
     std::vector<std::string> ids;
     for (const ModelSummary& model : models_) ids.push_back(model.model_id);
+    const std::string what =
+        absl::StrCat("must name one of ", absl::StrJoin(ids, ", "));
     return MakeError(
         absl::StatusCode::kInvalidArgument,
         {.reason = kReasonUnknownModel,
-         .violations = {{.field = "model_id", .description = "must be set"}}},
-        absl::StrCat("the server has several models, model_id "
-                     "must name one: ",
-                     absl::StrJoin(ids, ", ")));
+         .violations = {{.field = "model_id", .description = what}}},
+        absl::StrCat("the server has several models: model_id ", what));
   }
   for (const ModelSummary& model : models_) {
     if (model.model_id == model_id) return model;

@@ -119,8 +119,8 @@ absl::StatusOr<StreamOpen> ReadOpen(const WorkerModelInfo& model,
   decoder.tokens.assign(open.tokens().begin(), open.tokens().end());
   decoder.generated_from = open.generated_from();
   decoder.tokens_max = open.tokens_max();
-  decoder.options = FromProto(open.options());
-  TANDEM_RETURN_IF_ERROR(ValidateGenOptions(decoder.options, model.vocab_size));
+  TANDEM_ASSIGN_OR_RETURN(decoder.options,
+                          ParseGenOptions(open.options(), model.vocab_size));
   decoder.tenant = open.tenant();
   result.tenant = open.tenant();
   result.queue_timeout = absl::Milliseconds(open.queue_timeout_ms());

@@ -4,6 +4,10 @@
 
 #include <limits>
 
+#include "absl/strings/str_cat.h"
+#include "engine/base/error_reason.h"
+#include "engine/base/status.h"
+
 namespace tandem {
 namespace {
 
@@ -74,10 +78,31 @@ TEST(OptionsConversionTest, EveryFieldSurvivesTheRoundTrip) {
   EXPECT_EQ(back.draft_sources, DraftSources::kLookup);
 }
 
-TEST(OptionsConversionTest, ASourceOfANewerVersionIsAny) {
+TEST(OptionsConversionTest, AnEnumValueThatIsNotKnownIsRefused) {
   v1::GenerationOptions options;
-  options.set_draft_sources(static_cast<v1::DraftSources>(77));
-  EXPECT_EQ(FromProto(options).draft_sources, DraftSources::kAny);
+  EXPECT_TRUE(ParseGenOptions(options, 10).ok());
+  for (const int value : {77, -1, 3}) {
+    options.set_draft_sources(static_cast<v1::DraftSources>(value));
+    const absl::Status status = ParseGenOptions(options, 10).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    const auto detail = GetErrorDetail(status);
+    ASSERT_TRUE(detail.has_value());
+    EXPECT_EQ(detail->reason, kReasonInvalidOptions);
+    ASSERT_EQ(detail->violations.size(), 1u);
+    EXPECT_EQ(detail->violations[0].field, "draft_sources");
+    EXPECT_EQ(detail->violations[0].description,
+              absl::StrCat("must be a value of DraftSources, is ", value));
+  }
+}
+
+TEST(OptionsConversionTest, WhatIsOutOfRangeIsRefused) {
+  v1::GenerationOptions options;
+  options.set_temperature(-1);
+  EXPECT_EQ(GetErrorDetail(ParseGenOptions(options, 10).status())->reason,
+            kReasonInvalidOptions);
+}
+
+TEST(OptionsConversionTest, EverySourceSurvivesTheRoundTrip) {
   for (const DraftSources sources :
        {DraftSources::kAny, DraftSources::kModel, DraftSources::kLookup}) {
     EXPECT_EQ(FromProto(ToProto({.draft_sources = sources})).draft_sources,

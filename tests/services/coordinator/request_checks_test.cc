@@ -28,6 +28,9 @@ TEST(CheckTurnRequestTest, WantsAPromptAndATimeoutInRange) {
   absl::Status status = CheckTurnRequest(turn);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(GetErrorDetail(status)->reason, kReasonEmptyPrompt);
+  EXPECT_EQ(status.message(),
+            "the turn has no prompt: set text, tokens or messages");
+  EXPECT_THAT(Fields(status), ElementsAre("prompt"));
   turn.set_text("");
   EXPECT_TRUE(CheckTurnRequest(turn).ok());
   for (const int64_t timeout_ms :
@@ -51,6 +54,22 @@ TEST(ParseOptionsTest, NamesEachWrongField) {
   EXPECT_THAT(Fields(status),
               UnorderedElementsAre("options.temperature", "options.top_p",
                                    "options.draft_length"));
+}
+
+TEST(ParseOptionsTest, NamesAnEnumValueThatIsNotKnown) {
+  v1::GenerationOptions options;
+  options.set_draft_sources(static_cast<v1::DraftSources>(77));
+  EXPECT_THAT(Fields(ParseOptions(options, 100).status()),
+              ElementsAre("options.draft_sources"));
+}
+
+TEST(CheckTurnRequestTest, NamesARoleThatIsNotKnown) {
+  v1::TurnRequest turn;
+  turn.mutable_messages()->add_messages()->set_role(
+      static_cast<v1::ChatRole>(77));
+  const absl::Status status = CheckTurnRequest(turn);
+  EXPECT_THAT(Fields(status), ElementsAre("messages.messages[0].role"));
+  EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("is 77"));
 }
 
 TEST(ParseOptionsTest, DrawsASeedWhereThereIsNone) {

@@ -105,6 +105,8 @@ TEST(WorkerTableTest, NamesWhatIsWrongWithAModel) {
   status = WorkerTable(workers).FindModel("").status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(GetErrorDetail(status)->violations[0].field, "model_id");
+  EXPECT_EQ(GetErrorDetail(status)->violations[0].description,
+            "must name one of model, second");
   EXPECT_THAT(status.message(), ::testing::HasSubstr("model, second"));
 
   workers[1].usable = false;

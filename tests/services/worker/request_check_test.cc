@@ -106,6 +106,10 @@ TEST(RequestCheckTest, WrongOpenNamesTheField) {
                   "open.queue_timeout_ms");
   }
   open = GoodOpen();
+  open.mutable_options()->set_draft_sources(static_cast<v1::DraftSources>(77));
+  ExpectInvalid(ReadOpen(model, open).status(), kReasonInvalidOptions,
+                "draft_sources");
+  open.mutable_options()->clear_draft_sources();
   open.mutable_options()->clear_seed();
   ExpectInvalid(ReadOpen(model, open).status(), kReasonInvalidOptions,
                 "open.options.seed");
