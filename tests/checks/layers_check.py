@@ -40,7 +40,8 @@ ALLOWED = {
     # A model in the command's own process.
     "tools/tandem/run.cc": ENGINE + ("services/common", "tandem/v1",
                                      "tools/tandem"),
-    "tools/tandem/quantize.cc": TEXT + ("engine/model", "tools/tandem"),
+    "tools/tandem/quantize.cc": TEXT + ("engine/model", "services/common",
+                                        "tools/tandem"),
     "tools/tandem/bench_serve.cc": TEXT + ("services/common", "tandem/v1",
                                            "tools/load", "tools/tandem"),
     "tools/tandem/serve_flags.h": ("tools/load",),
@@ -48,8 +49,8 @@ ALLOWED = {
                                            "tools/tandem"),
     "tools/tandem/load_report.h": ("tools/load", "tools/tandem"),
     "tools/tandem/load_report.cc": ("tools/load", "tools/tandem"),
-    "tools/tandem/bench.cc": TEXT + ("engine/kernels", "tools/bench",
-                                     "tools/tandem"),
+    "tools/tandem/bench.cc": TEXT + ("engine/kernels", "services/common",
+                                     "tools/bench", "tools/tandem"),
 }
 OURS = re.compile(r"^(engine|services|tools|tests|tandem|google/rpc)/")
 

@@ -158,7 +158,7 @@ TEST_F(BenchTest, SaysWhatIsWrong) {
     const char* message;
   };
   const std::vector<Case> cases = {
-      {{"bench"}, "subcommand"},
+      {{"bench"}, "tandem bench needs a command"},
       {{"bench", "synthesize", target_}, "--shape"},
       {{"bench", "synthesize", "--shape", "huge", target_}, "llama-1.1b"},
       {{"bench", "synthesize", "--shape", "llama-tiny", "--type", "q9",

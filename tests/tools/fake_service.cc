@@ -73,7 +73,7 @@ grpc::Status FakeService::Converse(grpc::ServerContext* /*context*/,
   v1::ConverseResponse response;
   v1::TurnStarted* started = response.mutable_started();
   started->set_session_id("0123456789abcdef0123456789abcdef");
-  started->set_turn(3);
+  started->set_turn(turn_number);
   started->set_model_id("tales");
   started->set_fingerprint("f00d");
   started->set_seed(request.start().options().seed());

@@ -31,6 +31,7 @@ class FakeService final : public v1::GenerationService::Service {
   std::string held_back;                               // text of `ended`
   bool wait_for_cancel = false;                        // after the tokens
   bool end_early = false;                              // OK without `ended`
+  int64_t turn_number = 3;                             // in its session
 
   v1::TurnRequest last_turn() const;
   v1::TokenizeRequest last_tokenize() const;

@@ -20,10 +20,11 @@ using ::testing::StartsWith;
 class GenerateTest : public ::testing::Test {
  protected:
   RunResult Run(std::vector<std::string> arguments,
-                const std::string& input = "") {
+                const std::string& input = "",
+                StandardError standard_error = StandardError::kFile) {
     arguments.insert(arguments.begin(),
                      {"generate", "--coordinator", service_.address()});
-    return RunTandem(arguments, input);
+    return RunTandem(arguments, input, standard_error);
   }
 
   FakeService service_;
@@ -148,6 +149,27 @@ TEST_F(GenerateTest, StatsGoToStandardError) {
   EXPECT_THAT(result.err, HasSubstr("verify 40% (200 ms)"));
 }
 
+TEST_F(GenerateTest, TheSessionIsShownToPeopleAndNotToScripts) {
+  const std::string line =
+      "go on with: tandem generate --session 0123456789abcdef0123456789abcdef";
+  EXPECT_THAT(Run({"p", "--stats"}).err, HasSubstr(line + " 'TEXT'\n"));
+  EXPECT_THAT(Run({"p", "--stats", "--chat"}).err,
+              HasSubstr(line + " --chat 'TEXT'\n"));
+  service_.turn_number = 1;
+  EXPECT_THAT(Run({"p"}, "", StandardError::kTerminal).err, HasSubstr(line));
+  EXPECT_EQ(Run({"p"}).err, "");
+  EXPECT_EQ(Run({"p", "--json"}, "", StandardError::kTerminal).err, "");
+  service_.turn_number = 2;  // who typed --session knows it
+  EXPECT_EQ(Run({"p"}, "", StandardError::kTerminal).err, "");
+}
+
+TEST_F(GenerateTest, EchoPutsThePromptBeforeTheText) {
+  EXPECT_EQ(Run({"Tell: ", "--echo"}).out, "Tell: Once upon\n");
+  EXPECT_EQ(Run({"--echo"}, "piped ").out, "piped Once upon\n");
+  EXPECT_EQ(Run({"Tell: ", "--echo", "--chat"}).out, "Once upon\n");
+  EXPECT_THAT(Run({"Tell: ", "--echo", "--json"}).out, StartsWith("{"));
+}
+
 TEST_F(GenerateTest, PromptFromStandardInputOrFile) {
   Run({"-"}, "from input\n");
   EXPECT_EQ(service_.last_turn().text(), "from input\n");
@@ -173,14 +195,25 @@ TEST_F(GenerateTest, WrongUsageNamesTheFlag) {
   EXPECT_THAT(result.err, HasSubstr("the prompt is not UTF-8 at byte 0"));
 }
 
-TEST_F(GenerateTest, ErrorsOfTheServiceAreShownAsTheyAre) {
+TEST_F(GenerateTest, ErrorsOfTheServiceAreInFlagsAndCommands) {
   service_.error = MakeError(absl::StatusCode::kNotFound,
                              {.reason = kReasonUnknownModel, .violations = {}},
-                             "no model \"m\"; there is \"tales\"");
-  const RunResult result = Run({"p"});
+                             "no model \"m\"; ListModels tells what is");
+  RunResult result = Run({"p", "--model", "m"});
   EXPECT_EQ(result.code, 1);
   EXPECT_EQ(result.out, "");
-  EXPECT_EQ(result.err, "tandem: no model \"m\"; there is \"tales\"\n");
+  EXPECT_EQ(result.err,
+            "tandem: --model \"m\" is not served: `tandem models` lists what "
+            "is\n");
+  service_.error = MakeError(
+      absl::StatusCode::kInvalidArgument,
+      {.reason = kReasonInvalidOptions,
+       .violations = {{.field = "start.options.stop_token_ids[0]",
+                       .description = "must be a token id below 9, is 10"}}},
+      "invalid options");
+  EXPECT_EQ(Run({"p", "--stop-token", "10"}).err,
+            "tandem: --stop-token (number 1): must be a token id below 9, is "
+            "10\n");
 }
 
 TEST_F(GenerateTest, AStreamWithoutEndIsAnError) {

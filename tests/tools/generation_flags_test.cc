@@ -28,7 +28,7 @@ TEST(GenerationFlagsTest, EveryFieldIsCarriedOver) {
                                             .presence_penalty = -10.0f,
                                             .frequency_penalty = 10.0f,
                                             .logit_bias = {"3=-inf", "4=-1e1"},
-                                            .seed = "0",
+                                            .seed = 0,
                                             .stop_token_ids = {5},
                                             .stop_strings = {"="},
                                             .ignore_eos = true,
@@ -90,11 +90,6 @@ TEST(GenerationFlagsTest, MalformedTextIsNamed) {
                 HasSubstr("write ID=BIAS"))
         << bias;
   }
-  for (const char* seed : {"", "-1", "1.5", "18446744073709551616"}) {
-    const auto options = ToGenerationOptions({.seed = seed});
-    EXPECT_THAT(std::string(options.status().message()), HasSubstr("--seed"))
-        << seed;
-  }
   for (const char* length : {"", "Auto", "4x", "99999999999"}) {
     const auto options = ToGenerationOptions({.draft_length = length});
     EXPECT_THAT(std::string(options.status().message()),
@@ -104,9 +99,69 @@ TEST(GenerationFlagsTest, MalformedTextIsNamed) {
   EXPECT_THAT(
       std::string(
           ToGenerationOptions({.draft_sources = "both"}).status().message()),
-      HasSubstr("--draft-sources both"));
+      HasSubstr("--draft-sources \"both\""));
   const auto options = ToGenerationOptions({.stop_strings = {"\xc3"}});
   EXPECT_THAT(std::string(options.status().message()), HasSubstr("UTF-8"));
+}
+
+// Parses `--flag value`; the error, "" for none.
+std::string ParseError(const std::string& flag, const std::string& value,
+                       GenerationFlags* flags) {
+  CLI::App app("A test", "test");
+  AddGenerationFlags(&app, flags);
+  try {
+    app.parse(std::vector<std::string>{value, flag});  // from the back
+  } catch (const CLI::ParseError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+// The parser's ranges are the service's: each bound is taken by both, and what
+// lies beyond is refused by both, but for the lower bounds that are not in.
+TEST(GenerationFlagsTest, RangesAreThoseOfTheService) {
+  struct Case {
+    const char* flag;
+    std::vector<const char*> good;
+    std::vector<const char*> bad;
+  };
+  const Case cases[] = {
+      {"--max-tokens", {"1", "1048576"}, {"0", "1048577", "99999999999"}},
+      {"--temperature", {"0", "100"}, {"-0.1", "100.1", "abc", "nan"}},
+      {"--top-p", {"0.001", "1"}, {"-0.1", "1.01"}},
+      {"--top-k", {"0", "2147483647"}, {"-1", "2147483648"}},
+      {"--min-p", {"0", "1"}, {"-0.1", "1.1"}},
+      {"--repetition-penalty", {"0.1", "10"}, {"-1", "10.1"}},
+      {"--presence-penalty", {"-10", "10"}, {"-10.1", "10.1"}},
+      {"--frequency-penalty", {"-10", "10"}, {"-10.1", "10.1"}},
+      {"--seed", {"0", "18446744073709551615"}, {"-1", "1.5"}},
+      {"--stop-token", {"0", "2147483646"}, {"-1", "x"}},
+      {"--logprobs", {"0", "20"}, {"-1", "21"}},
+      {"--draft-length", {"0", "16", "auto"}, {"-1", "17"}},
+      {"--draft-length-max", {"0", "16"}, {"-1", "17"}},
+      {"--draft-sources", {"any", "model", "lookup"}, {"both"}}};
+  for (const Case& test : cases) {
+    for (const char* value : test.good) {
+      GenerationFlags flags;
+      EXPECT_EQ(ParseError(test.flag, value, &flags), "") << test.flag;
+      EXPECT_TRUE(ToGenerationOptions(flags).ok()) << test.flag << value;
+    }
+    for (const char* value : test.bad) {
+      GenerationFlags flags;
+      EXPECT_THAT(ParseError(test.flag, value, &flags),
+                  HasSubstr(std::string("\"") + value + "\" is n"))
+          << test.flag;
+    }
+  }
+}
+
+TEST(GenerationFlagsTest, ZeroIsRefusedByTheServiceWhereItMustBeAbove) {
+  for (const char* flag : {"--top-p", "--repetition-penalty"}) {
+    GenerationFlags flags;
+    EXPECT_EQ(ParseError(flag, "0", &flags), "");
+    EXPECT_THAT(std::string(ToGenerationOptions(flags).status().message()),
+                HasSubstr(std::string(flag) + ": must be above 0"));
+  }
 }
 
 }  // namespace

@@ -81,7 +81,7 @@ TEST_F(QuantizeTest, SaysWhatIsWrong) {
     int code;
     std::string text;
   } cases[] = {
-      {{in_, out_, "q5_k"}, 2, "TYPE must be Q8_0, Q4_0 or Q4_K"},
+      {{in_, out_, "q5_k"}, 2, "is not one of Q8_0, Q4_0, Q4_K"},
       {{in_, in_, "q8_0"}, 2, "IN and OUT are the same file"},
       {{"/nonexistent.gguf", out_, "q8_0"}, 1, "/nonexistent.gguf"},
       {{in_, "/nonexistent/out.gguf", "q8_0"}, 1, "cannot be written"},

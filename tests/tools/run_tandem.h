@@ -18,9 +18,12 @@ struct RunResult {
   std::string err;
 };
 
+enum class StandardError { kFile, kTerminal };
+
 // `tandem ARGUMENTS` with `input` on standard input.
-inline RunResult RunTandem(const std::vector<std::string>& arguments,
-                           const std::string& input = "") {
+inline RunResult RunTandem(
+    const std::vector<std::string>& arguments, const std::string& input = "",
+    StandardError standard_error = StandardError::kFile) {
   std::vector<const char*> argv = {"tandem"};
   for (const std::string& argument : arguments) {
     argv.push_back(argument.c_str());
@@ -28,8 +31,12 @@ inline RunResult RunTandem(const std::vector<std::string>& arguments,
   std::istringstream in(input);
   std::ostringstream out;
   std::ostringstream err;
-  const int code = RunCommandLine(static_cast<int>(argv.size()), argv.data(),
-                                  {.in = &in, .out = &out, .err = &err});
+  const int code = RunCommandLine(
+      static_cast<int>(argv.size()), argv.data(),
+      {.in = &in,
+       .out = &out,
+       .err = &err,
+       .err_is_terminal = standard_error == StandardError::kTerminal});
   return {.code = code, .out = out.str(), .err = err.str()};
 }
 

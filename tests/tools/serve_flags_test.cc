@@ -6,6 +6,7 @@
 #include "engine/base/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tools/tandem/command_line.h"
 
 namespace tandem::cli {
 namespace {
@@ -19,7 +20,11 @@ absl::StatusOr<ServePlan> Parse(std::vector<std::string> arguments) {
   ServeFlags flags;
   AddServeFlags(&app, &flags);
   std::reverse(arguments.begin(), arguments.end());
-  app.parse(arguments);
+  try {
+    app.parse(arguments);
+  } catch (const CLI::ParseError& error) {
+    return UsageError(error.what());
+  }
   return PlanOf(flags);
 }
 
@@ -125,7 +130,7 @@ TEST(ServeFlagsTest, WhatIsWrongIsNamed) {
         << range;
   }
   EXPECT_THAT(Refusal({"--draft-length", "17"}), HasSubstr("--draft-length"));
-  EXPECT_THAT(Refusal({"--sweep", "0,x"}), HasSubstr("--sweep x"));
+  EXPECT_THAT(Refusal({"--sweep", "0,x"}), HasSubstr("--sweep \"x\""));
   EXPECT_THAT(Refusal({"--sweep", "0,1,0"}), HasSubstr("twice"));
   EXPECT_THAT(Refusal({"--sweep", "0", "--draft-length", "1"}),
               HasSubstr("exclude"));

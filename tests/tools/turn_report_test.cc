@@ -48,13 +48,14 @@ TEST(TurnReportTest, JsonHasEveryKeyInOrder) {
   for (const auto& [key, value] : json["speculation"].items()) {
     figures.push_back(key);
   }
-  EXPECT_THAT(figures,
-              ElementsAre("rounds", "drafted_tokens", "accepted_tokens",
-                          "acceptance_rate", "draft_us", "verify_us", "rpc_us",
-                          "first_token_us", "total_us", "drafted_by_position",
-                          "accepted_by_position", "lookup_drafted_tokens",
-                          "lookup_accepted_tokens", "wait_us", "late_drafts",
-                          "ahead_asked", "ahead_used", "queue_us"));
+  EXPECT_THAT(
+      figures,
+      ElementsAre("rounds", "drafted_tokens", "accepted_tokens",
+                  "acceptance_rate", "draft_us", "verify_us", "rpc_us",
+                  "first_token_us", "total_us", "drafted_by_position",
+                  "accepted_by_position", "lookup_drafted_tokens",
+                  "lookup_accepted_tokens", "wait_us", "late_drafts",
+                  "ahead_asked", "ahead_used", "queue_us", "no_draft_reason"));
 }
 
 TEST(TurnReportTest, InProcessThereIsNoSessionAndNoRpc) {
@@ -78,7 +79,37 @@ TEST(TurnReportTest, InProcessThereIsNoSessionAndNoRpc) {
 TEST(TurnReportTest, NothingDividesByZero) {
   TurnRecord record;
   EXPECT_EQ(TurnJson(record)["speculation"]["acceptance_rate"], 0);
-  EXPECT_THAT(TurnStats(record), HasSubstr("0 of 0 drafted tokens accepted"));
+  EXPECT_THAT(TurnStats(record),
+              HasSubstr("speculation: 0 rounds of 0.00 tokens, nothing was "
+                        "drafted: the coordinator does not say why\n"));
+}
+
+TEST(TurnReportTest, TellsWhyNothingWasDrafted) {
+  TurnRecord record;
+  v1::SpeculationStats* stats = record.ended.mutable_speculation();
+  for (int i = 1; i < v1::NoDraftReason_ARRAYSIZE; ++i) {
+    const auto reason = static_cast<v1::NoDraftReason>(i);
+    stats->set_no_draft_reason(reason);
+    EXPECT_THAT(TurnStats(record), Not(HasSubstr("does not say why")));
+    EXPECT_EQ(TurnJson(record)["speculation"]["no_draft_reason"],
+              NoDraftReasonName(reason));
+  }
+  EXPECT_EQ(NoDraftReasonName(v1::NO_DRAFT_REASON_UNSPECIFIED), "");
+  EXPECT_EQ(NoDraftReasonName(v1::NO_DRAFT_REASON_DOES_NOT_PAY),
+            "does_not_pay");
+  EXPECT_EQ(NoDraftReasonName(static_cast<v1::NoDraftReason>(77)), "reason_77");
+}
+
+TEST(TurnReportTest, TheSessionLineCanBeTyped) {
+  TurnRecord record;
+  record.started.set_session_id("abc");
+  record.started.set_turn(2);
+  EXPECT_EQ(SessionLine(record),
+            "session: turn 2; go on with: tandem generate --session abc "
+            "'TEXT'\n");
+  record.is_chat = true;
+  EXPECT_THAT(SessionLine(record),
+              HasSubstr("tandem generate --session abc --chat 'TEXT'"));
 }
 
 TEST(TurnReportTest, TellsWhatWasKeptOfThePrompt) {
@@ -96,10 +127,12 @@ TEST(TurnReportTest, StatsSplitTheTime) {
   stats->set_draft_us(100000);
   stats->set_verify_us(600000);
   stats->set_rpc_us(100000);
+  stats->set_wait_us(70000);
   stats->set_total_us(1000000);
   EXPECT_THAT(TurnStats(record),
               HasSubstr("time: draft 10% (100 ms), verify 60% (600 ms), RPC "
-                        "10% (100 ms), other 20% (200 ms)\n"));
+                        "3% (30 ms), waiting in workers 7% (70 ms), other 20% "
+                        "(200 ms)\n"));
 }
 
 TEST(TurnReportTest, StatsTellDraftsAndTheMeanRound) {

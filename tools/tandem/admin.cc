@@ -10,11 +10,14 @@
 #include "absl/strings/str_format.h"
 #include "engine/base/status.h"
 #include "grpcpp/client_context.h"
+#include "services/common/flag_messages.h"
+#include "services/common/flag_values.h"
 #include "services/common/status_conversion.h"
 #include "tandem/v1/worker_admin.grpc.pb.h"
 #include "tools/tandem/command_line.h"
 #include "tools/tandem/connection.h"
 #include "tools/tandem/json_output.h"
+#include "tools/tandem/service_terms.h"
 
 namespace tandem::cli {
 namespace {
@@ -31,7 +34,8 @@ using Stub = v1::WorkerAdminService::Stub;
 absl::StatusOr<std::unique_ptr<Stub>> OpenStub(
     const AdminFlags& flags, const ConnectionFlags& connection) {
   if (flags.address.empty()) {
-    return UsageError("--admin must name a worker's --admin-listen");
+    return UsageError(
+        "--admin is required: the address that a worker has by --admin-listen");
   }
   TANDEM_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
                           Connect("--admin", flags.address, connection));
@@ -54,7 +58,7 @@ absl::Status Explain(const AdminFlags& flags, const ConnectionFlags& connection,
         "the server at ", flags.address,
         " has no admin service: --admin is a worker's --admin-listen"));
   }
-  return error;
+  return InFlagTerms(error, {.model_flag = "--model-id"});
 }
 
 Json ModelJson(const v1::LoadedModel& loaded) {
@@ -173,6 +177,10 @@ void AddLoadCommand(CLI::App* admin, const std::shared_ptr<AdminFlags>& flags,
           "file, with commas between")
       ->delimiter(',');
   command->add_flag("--json", flags->json, "Prints the loaded model");
+  SetExamples(command,
+              {"tandem admin load small.gguf --admin unix:/tmp/admin.sock",
+               "tandem admin load big/model.gguf --model-id big --admin "
+               "127.0.0.1:7081"});
   command->callback(Chosen(flags, line, RunLoad));
 }
 
@@ -192,7 +200,9 @@ void AddUnloadCommand(CLI::App* admin, const std::shared_ptr<AdminFlags>& flags,
           },
           "Waits this long for streams that use it; new ones are refused "
           "meanwhile")
-      ->check(CLI::Range(0, 3600000));
+      ->check(WholeNumber(0, 3600000));
+  SetExamples(command, {"tandem admin unload small --drain-timeout-ms 10000 "
+                        "--admin unix:/tmp/admin.sock"});
   command->callback(Chosen(flags, line, RunUnload));
 }
 
@@ -212,9 +222,15 @@ void AddAdminCommand(CLI::App* app, CommandLine* line) {
       admin->add_subcommand("models", "Lists the models that are loaded.");
   models->add_flag("--json", flags->json,
                    "Prints {\"models\": [...]} and the memory");
+  SetExamples(models, {"tandem admin models --admin unix:/tmp/admin.sock",
+                       "tandem admin models --admin 127.0.0.1:7081 --json"});
   models->callback(Chosen(flags, line, RunModels));
   AddLoadCommand(admin, flags, line);
   AddUnloadCommand(admin, flags, line);
+  SetExamples(admin,
+              {"tandem admin models --admin unix:/tmp/admin.sock",
+               "tandem admin load small.gguf --admin unix:/tmp/admin.sock",
+               "tandem admin unload small --admin unix:/tmp/admin.sock"});
 }
 
 }  // namespace tandem::cli

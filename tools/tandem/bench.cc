@@ -14,6 +14,8 @@
 #include "engine/base/status.h"
 #include "engine/base/tensor_type.h"
 #include "engine/kernels/numerics_mode.h"
+#include "services/common/flag_messages.h"
+#include "services/common/flag_values.h"
 #include "tools/bench/model_bench.h"
 #include "tools/bench/synthesize.h"
 #include "tools/tandem/bench_serve.h"
@@ -27,6 +29,10 @@ using bench::DepthFigure;
 using bench::ModelBenchReport;
 using bench::RowsFigure;
 using bench::SpeculativeFigure;
+
+// Far above what any model has.
+constexpr int64_t kTokensMax = int64_t{1} << 24;
+constexpr int64_t kDimensionMax = int64_t{1} << 24;
 
 struct ModelFlags {
   bench::ModelBenchOptions options;
@@ -142,9 +148,6 @@ void PrintReport(const ModelBenchReport& report, std::ostream* out) {
 absl::Status RunModel(ModelFlags flags, const Io& io) {
   if (!flags.numerics.empty()) {
     flags.options.numerics = ParseNumericsMode(flags.numerics);
-    if (!flags.options.numerics.has_value()) {
-      return UsageError("--numerics must be int8, int8+float, bf16 or f32");
-    }
   }
   flags.options.progress = [&io](absl::string_view what) {
     *io.err << "bench: " << what << "\n";
@@ -181,17 +184,19 @@ absl::StatusOr<TensorType> TypeNamed(absl::string_view name) {
   return UsageError("--type must be f32, f16, bf16, q8_0, q4_0 or q4_k_m");
 }
 
-std::string ShapeNames() {
-  return absl::StrJoin(bench::NamedShapes(), ", ",
-                       [](std::string* out, const bench::NamedShape& shape) {
-                         absl::StrAppend(out, shape.name);
-                       });
+std::vector<std::string> ShapeNames() {
+  std::vector<std::string> names;
+  for (const bench::NamedShape& shape : bench::NamedShapes()) {
+    names.emplace_back(shape.name);
+  }
+  return names;
 }
 
 absl::StatusOr<bench::ModelShape> ShapeOf(const SynthesizeFlags& flags) {
   const std::optional<bench::ModelShape> named = bench::FindShape(flags.shape);
   if (!named.has_value()) {
-    return UsageError(absl::StrCat("--shape must be one of ", ShapeNames()));
+    return UsageError(absl::StrCat("--shape must be one of ",
+                                   absl::StrJoin(ShapeNames(), ", ")));
   }
   bench::ModelShape shape = *named;
   const auto change = [](int64_t value, int64_t* field) {
@@ -249,41 +254,47 @@ void AddModelCommand(CLI::App* app, CommandLine* line) {
   command->add_option("--draft", options.draft,
                       "A GGUF file with the same vocabulary, that drafts");
   command->add_option("--threads", options.threads, "Threads; 0: one per CPU")
-      ->check(CLI::Range(0, 1024))
+      ->check(WholeNumber(0, 1024))
       ->capture_default_str();
-  command->add_option("--numerics", flags->numerics,
-                      "int8, int8+float, bf16 or f32; default: by the file");
+  command->add_option("--numerics", flags->numerics, "Default: by the file")
+      ->check(OneOf({"int8", "int8+float", "bf16", "f32"}));
   command->add_option("--rows", options.rows, "Rows of the small passes")
       ->delimiter(',')
+      ->check(WholeNumber(1, kTokensMax))
       ->capture_default_str();
   command
       ->add_option("--prompt", options.prompt_tokens,
                    "Tokens of the prompt; 0: none")
-      ->check(CLI::NonNegativeNumber)
+      ->check(WholeNumber(0, kTokensMax))
       ->capture_default_str();
   command->add_option("--depths", options.depths, "Depths to decode at")
       ->delimiter(',')
+      ->check(WholeNumber(0, kTokensMax))
       ->capture_default_str();
   command->add_option("--runs", options.runs, "Runs of each figure")
-      ->check(CLI::Range(1, 1000))
+      ->check(WholeNumber(1, 1000))
       ->capture_default_str();
   command
       ->add_option("--tokens", options.generated_tokens,
                    "Tokens of a speculative run")
-      ->check(CLI::Range(2, 1 << 16))
+      ->check(WholeNumber(2, 1 << 16))
       ->capture_default_str();
   command
       ->add_option("--draft-length", options.draft_length,
                    "Drafts a round of the greedy runs")
-      ->check(CLI::Range(1, 16))
+      ->check(WholeNumber(1, 16))
       ->capture_default_str();
   command
       ->add_option("--speculative-runs", options.speculative_runs,
                    "Runs with speculation and without, in turns")
-      ->check(CLI::Range(1, 1000))
+      ->check(WholeNumber(1, 1000))
       ->capture_default_str();
   command->add_flag("--json", flags->json,
                     "Prints one object instead of a table");
+  SetExamples(command, {"tandem bench model model.gguf",
+                        "tandem bench model model.gguf --draft small.gguf "
+                        "--draft-length 4",
+                        "tandem bench model model.gguf --rows 1,4,8 --json"});
   command->callback([flags, line] {
     line->run = [flags](const Io& io) { return RunModel(*flags, io); };
   });
@@ -299,7 +310,9 @@ void AddSynthesizeCommand(CLI::App* app, CommandLine* line) {
   command->add_option("OUT", flags->out, "The file to write")->required();
   command->add_option("DRAFT_OUT", flags->draft_out,
                       "The draft's file, with --draft-layers");
-  command->add_option("--shape", flags->shape, ShapeNames())->required();
+  command->add_option("--shape", flags->shape, "Which dimensions")
+      ->check(OneOf(ShapeNames()))
+      ->required();
   command
       ->add_option("--type", flags->type,
                    "f32, f16, bf16, q8_0, q4_0 or q4_k_m")
@@ -307,14 +320,15 @@ void AddSynthesizeCommand(CLI::App* app, CommandLine* line) {
   command
       ->add_option("--draft-layers", flags->draft_layers,
                    "Layers of the draft, which it shares with the model")
-      ->check(CLI::NonNegativeNumber);
+      ->check(WholeNumber(0, kDimensionMax));
   command
       ->add_option("--tail-scale", flags->options.tail_scale,
                    "What the other layers add is scaled by this: the smaller, "
                    "the more drafts are accepted")
-      ->check(CLI::Range(0.0, 1000.0))
+      ->check(Number(0.0, 1000.0))
       ->capture_default_str();
   command->add_option("--seed", flags->options.seed, "Of the weights")
+      ->check(AnyUnsigned())
       ->capture_default_str();
   const std::vector<std::pair<const char*, int64_t*>> dimensions = {
       {"--layers", &changed.layers},    {"--width", &changed.width},
@@ -324,8 +338,11 @@ void AddSynthesizeCommand(CLI::App* app, CommandLine* line) {
   };
   for (const auto& [name, field] : dimensions) {
     command->add_option(name, *field, "In place of the shape's own")
-        ->check(CLI::PositiveNumber);
+        ->check(WholeNumber(1, kDimensionMax));
   }
+  SetExamples(command, {"tandem bench synthesize big.gguf --shape llama-1.1b",
+                        "tandem bench synthesize big.gguf small.gguf --shape "
+                        "llama-1.1b --draft-layers 4"});
   command->callback([flags, line] {
     line->run = [flags](const Io& io) { return RunSynthesize(*flags, io); };
   });
@@ -342,6 +359,8 @@ void AddBenchCommand(CLI::App* app, CommandLine* line) {
   AddModelCommand(command, line);
   AddSynthesizeCommand(command, line);
   AddBenchServeCommand(command, line);
+  SetExamples(command, {"tandem bench model model.gguf",
+                        "tandem bench serve --sessions 8 --duration 30"});
 }
 
 }  // namespace tandem::cli

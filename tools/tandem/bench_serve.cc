@@ -1,16 +1,15 @@
 #include "tools/tandem/bench_serve.h"
 
-#include <unistd.h>
-
-#include <iostream>
 #include <memory>
 #include <string>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
 #include "engine/base/status.h"
+#include "services/common/flag_messages.h"
 #include "tools/load/load_run.h"
 #include "tools/load/openai_target.h"
 #include "tools/load/sweep.h"
@@ -20,6 +19,7 @@
 #include "tools/tandem/interrupt.h"
 #include "tools/tandem/load_report.h"
 #include "tools/tandem/serve_flags.h"
+#include "tools/tandem/service_terms.h"
 
 namespace tandem::cli {
 namespace {
@@ -77,15 +77,17 @@ absl::StatusOr<int> AskVocabSize(const ConnectionFlags& connection,
   TANDEM_ASSIGN_OR_RETURN(const v1::ListModelsResponse models,
                           client->ListModels());
   if (model.empty() && models.models_size() > 1) {
-    return UsageError(
-        "the coordinator has several models: name one by "
-        "--model");
+    return UsageError(absl::StrCat(
+        "--model: must name one of ",
+        absl::StrJoin(models.models(), ", ",
+                      [](std::string* out, const v1::ModelInfo& info) {
+                        absl::StrAppend(out, info.model_id());
+                      })));
   }
   for (const v1::ModelInfo& info : models.models()) {
     if (model.empty() || info.model_id() == model) return info.vocab_size();
   }
-  return absl::NotFoundError(absl::StrCat(
-      "the coordinator at ", connection.coordinator, " has no model ", model));
+  return NotServed({.model_flag = "--model", .model_id = model});
 }
 
 absl::StatusOr<Server> ConnectTandem(const ConnectionFlags& connection,
@@ -113,8 +115,7 @@ absl::StatusOr<Server> ConnectTandem(const ConnectionFlags& connection,
 class Progress {
  public:
   Progress(const std::string& kind, const Io& io) : io_(io) {
-    const bool is_terminal = io.err == &std::cerr && isatty(STDERR_FILENO) == 1;
-    kind_ = kind == "auto" ? (is_terminal ? "line" : "off") : kind;
+    kind_ = kind == "auto" ? (io.err_is_terminal ? "line" : "off") : kind;
   }
   ~Progress() {
     if (line_is_open_) *io_.err << "\n";
@@ -221,6 +222,11 @@ void AddBenchServeCommand(CLI::App* app, CommandLine* line) {
       "throughput, what speculation did, errors. Ctrl-C ends it early with a "
       "report.");
   AddServeFlags(command, flags.get());
+  SetExamples(command, {"tandem bench serve --sessions 8 --duration 30",
+                        "tandem bench serve --rate 2 --requests 100 --json",
+                        "tandem bench serve --sweep 0,2,4,auto --rounds 5",
+                        "tandem bench serve --openai http://127.0.0.1:8080 "
+                        "--vocab 32000"});
   command->callback([flags, line] {
     line->run = [flags, line](const Io& io) {
       return RunServe(*flags, line->connection, io);

@@ -21,6 +21,11 @@ void SetUnaryDeadline(grpc::ClientContext* context) {
   context->set_deadline(std::chrono::system_clock::now() + kUnaryTimeout);
 }
 
+// Of `tandem tokenize` and `tandem detokenize`.
+RequestTerms TermsOf(const std::string& model_id) {
+  return {.model_flag = "--model-id", .model_id = model_id};
+}
+
 void WriteCancel(
     grpc::ClientReaderWriter<v1::ConverseRequest, v1::ConverseResponse>* turn) {
   v1::ConverseRequest request;
@@ -42,9 +47,10 @@ Client::Client(ConnectionFlags flags, std::shared_ptr<grpc::Channel> channel)
       channel_(std::move(channel)),
       stub_(v1::GenerationService::NewStub(channel_)) {}
 
-absl::Status Client::Explain(const grpc::Status& status) const {
+absl::Status Client::Explain(const grpc::Status& status,
+                             const RequestTerms& terms) const {
   absl::Status error = FromGrpcStatus(status);
-  if (GetErrorDetail(error)) return error;  // the service's own words
+  if (GetErrorDetail(error)) return InFlagTerms(error, terms);
   if (absl::IsUnavailable(error)) {
     return ExplainUnreachable(
         {.who = absl::StrCat("the coordinator at ", address()),
@@ -99,7 +105,10 @@ absl::StatusOr<v1::TurnEnded> Client::RunTurn(const v1::TurnRequest& turn,
   while (stream->Read(&response)) {  // Finish wants the stream read to its end
   }
   const grpc::Status status = stream->Finish();
-  if (!status.ok()) return Explain(status);
+  if (!status.ok()) {
+    return Explain(
+        status, {.model_id = turn.model_id(), .session_id = turn.session_id()});
+  }
   if (!has_ended) {
     return absl::InternalError(absl::StrCat(
         address(), ": the stream ended before the turn; ask again"));
@@ -132,7 +141,7 @@ absl::StatusOr<v1::TokenizeResponse> Client::Tokenize(
   SetUnaryDeadline(&context);
   v1::TokenizeResponse response;
   const grpc::Status status = stub_->Tokenize(&context, request, &response);
-  if (!status.ok()) return Explain(status);
+  if (!status.ok()) return Explain(status, TermsOf(request.model_id()));
   return response;
 }
 
@@ -142,7 +151,7 @@ absl::StatusOr<v1::DetokenizeResponse> Client::Detokenize(
   SetUnaryDeadline(&context);
   v1::DetokenizeResponse response;
   const grpc::Status status = stub_->Detokenize(&context, request, &response);
-  if (!status.ok()) return Explain(status);
+  if (!status.ok()) return Explain(status, TermsOf(request.model_id()));
   return response;
 }
 
@@ -151,7 +160,7 @@ absl::StatusOr<v1::ListModelsResponse> Client::ListModels() {
   SetUnaryDeadline(&context);
   v1::ListModelsResponse response;
   const grpc::Status status = stub_->ListModels(&context, {}, &response);
-  if (!status.ok()) return Explain(status);
+  if (!status.ok()) return Explain(status, {});
   return response;
 }
 

@@ -17,6 +17,7 @@
 #include "grpcpp/support/sync_stream.h"
 #include "tandem/v1/generation.grpc.pb.h"
 #include "tools/tandem/command_line.h"
+#include "tools/tandem/service_terms.h"
 
 namespace tandem::cli {
 
@@ -32,8 +33,8 @@ class Client {
   static absl::StatusOr<std::unique_ptr<Client>> Make(
       const ConnectionFlags& flags);
 
-  // Runs a turn to its end. Errors: those of the service, and UNAVAILABLE with
-  // a remedy where nobody answers.
+  // Runs a turn to its end. Errors: those of the service in the terms of the
+  // command line, and UNAVAILABLE with a remedy where nobody answers.
   absl::StatusOr<v1::TurnEnded> RunTurn(const v1::TurnRequest& turn,
                                         const TurnListener& listener);
   // Ends the turn under way, or the next one as it starts; it ends by its own
@@ -53,7 +54,8 @@ class Client {
   Client(ConnectionFlags flags, std::shared_ptr<grpc::Channel> channel);
 
   const std::string& address() const { return flags_.coordinator; }
-  absl::Status Explain(const grpc::Status& status) const;
+  absl::Status Explain(const grpc::Status& status,
+                       const RequestTerms& terms) const;
   void OpenWrites(TurnStream* turn);
   // Ends the writing side; CancelTurn does nothing from here on.
   void CloseWrites();

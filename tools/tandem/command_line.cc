@@ -1,13 +1,12 @@
 #include "tools/tandem/command_line.h"
 
-#include <exception>
+#include <algorithm>
 #include <optional>
 
 #include "CLI/CLI.hpp"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "engine/base/status.h"
+#include "services/common/flag_messages.h"
 #include "services/common/server_flags.h"
 #include "services/common/version.h"
 
@@ -39,41 +38,92 @@ void AddConnectionFlags(CLI::App* app, ConnectionFlags* flags) {
       ->envname("TANDEM_HTTP_PROXY");
 }
 
-// The deepest subcommand that the arguments named.
-const CLI::App* ChosenCommand(const CLI::App& app) {
-  const CLI::App* command = &app;
-  while (true) {
-    const auto chosen = command->get_subcommands();
-    if (chosen.empty()) return command;
-    command = chosen.front();
+// What people type by habit, and what leads there.
+struct Habit {
+  const char* word;
+  const char* hint;
+};
+constexpr Habit kHabits[] = {
+    {"chat", "use `tandem generate --chat`"},
+    {"complete", "use `tandem generate`"},
+    {"convert", "`tandem quantize` writes a smaller file of a GGUF file"},
+    {"list", "`tandem models` lists what is served"},
+    {"ls", "`tandem models` lists what is served"},
+    {"ps",
+     "`tandem models` lists what is served, `tandem health` says whether "
+     "a server works"},
+    {"pull",
+     "tandem downloads nothing: a model is a GGUF file, which "
+     "`tandem-worker --model FILE` loads"},
+    {"serve",
+     "the servers are programs of their own, tandem-worker and "
+     "tandem-coordinator"},
+    {"start",
+     "the servers are programs of their own, tandem-worker and "
+     "tandem-coordinator"},
+};
+
+// "": none.
+std::string HintOf(absl::string_view word) {
+  for (const Habit& habit : kHabits) {
+    if (word == habit.word) return habit.hint;
   }
+  return "";
+}
+
+// `tandem help [COMMAND...]` and `tandem version` as flags.
+std::vector<std::string> WithoutHabits(std::vector<std::string> arguments) {
+  if (arguments.empty()) return {"--help"};
+  if (arguments[0] == "version" && arguments.size() == 1) return {"--version"};
+  if (arguments[0] == "help") {
+    arguments.erase(arguments.begin());
+    arguments.push_back("--help");
+  }
+  return arguments;
 }
 
 int PrintParseError(const CLI::App& app, const CLI::ParseError& error,
-                    const Io& io) {
+                    const std::vector<std::string>& arguments, const Io& io) {
   const CLI::App* command = ChosenCommand(app);
-  if (error.get_name() == "CallForHelp") {
-    *io.out << (command == &app ? app.help() : command->help("tandem"));
+  // `tandem nonsense --help`: there is no help of it.
+  const std::vector<std::string> left = app.remaining(/*recurse=*/true);
+  const bool is_known = command->get_subcommands({}).empty() || left.empty();
+  if (error.get_name() == "CallForHelp" && is_known) {
+    *io.out << HelpText(*command);
     return kExitOk;
   }
   if (error.get_name() == "CallForVersion") {
     *io.out << "tandem " << kTandemVersion << "\n";
     return kExitOk;
   }
-  std::string name = "tandem";
-  if (command != &app) {
-    const CLI::App* parent = command->get_parent();
-    if (parent != &app) absl::StrAppend(&name, " ", parent->get_name());
-    absl::StrAppend(&name, " ", command->get_name());
+  std::string hint;
+  if (!is_known && command == &app) hint = HintOf(left.front());
+  if (!hint.empty()) {
+    *io.err << "tandem: there is no command \"" << left.front()
+            << "\": " << hint << " (see tandem --help)\n";
+    return kExitUsage;
   }
-  std::string what = error.what();
-  if (command == &app && !app.remaining().empty()) {
-    what =
-        absl::StrCat("there is no command \"", app.remaining().front(), "\"");
-  }
-  *io.err << "tandem: " << OneLine(UsageError(what)) << " (see " << name
-          << " --help)\n";
+  *io.err << "tandem: "
+          << FlagErrorMessage(app, is_known ? error : CLI::ExtrasError(left),
+                              {.arguments = arguments})
+          << "\n";
   return kExitUsage;
+}
+
+void AddCommands(CLI::App* app, CommandLine* line) {
+  AddRunCommand(app, line);
+  AddGenerateCommand(app, line);
+  AddTokenizeCommand(app, line);
+  AddDetokenizeCommand(app, line);
+  AddModelsCommand(app, line);
+  AddInspectCommand(app, line);
+  AddQuantizeCommand(app, line);
+  AddHealthCommand(app, line);
+  AddBenchCommand(app, line);
+  AddAdminCommand(app, line);
+  SetExamples(app, {"tandem generate 'Once upon a time'",
+                    "tandem generate --chat 'Why is the sky blue?' --stats",
+                    "tandem models"});
 }
 
 int ExitCode(const absl::Status& status) {
@@ -103,31 +153,33 @@ std::string OneLine(const absl::Status& status) {
   return absl::StrReplaceAll(text, {{"\r", ""}, {"\n", " "}});
 }
 
-int RunCommandLine(int argc, const char* const* argv, const Io& io) {
-  CommandLine line;
+std::optional<int> ParseCommandLine(const std::vector<std::string>& arguments,
+                                    const Io& io, CommandLine* line) {
   CLI::App app(
       "Text from large language models, by a tandem coordinator.\n"
       "Exit codes: 0 done, 1 the operation failed, 2 wrong usage, "
       "130 interrupted.",
       "tandem");
-  app.set_version_flag("--version", "");
+  app.set_version_flag("-v,--version", "");
   app.require_subcommand(1);
   app.fallthrough();  // --coordinator may stand after the subcommand
-  AddConnectionFlags(&app, &line.connection);
-  AddRunCommand(&app, &line);
-  AddGenerateCommand(&app, &line);
-  AddTokenizeCommand(&app, &line);
-  AddDetokenizeCommand(&app, &line);
-  AddModelsCommand(&app, &line);
-  AddInspectCommand(&app, &line);
-  AddQuantizeCommand(&app, &line);
-  AddHealthCommand(&app, &line);
-  AddBenchCommand(&app, &line);
-  AddAdminCommand(&app, &line);
+  AddConnectionFlags(&app, &line->connection);
+  AddCommands(&app, line);
+  const std::vector<std::string> meant = WithoutHabits(arguments);
   try {  // CLI11 reports by exceptions; they end here.
-    app.parse(argc, argv);
+    // It takes them from the back.
+    app.parse(std::vector<std::string>(meant.rbegin(), meant.rend()));
   } catch (const CLI::ParseError& error) {
-    return PrintParseError(app, error, io);
+    return PrintParseError(app, error, meant, io);
+  }
+  return std::nullopt;
+}
+
+int RunCommandLine(int argc, const char* const* argv, const Io& io) {
+  CommandLine line;
+  if (const std::optional<int> code = ParseCommandLine(
+          {argv + std::min(argc, 1), argv + argc}, io, &line)) {
+    return *code;
   }
   const absl::Status status = line.run(io);
   const int code = ExitCode(status);

@@ -6,8 +6,10 @@
 
 #include <functional>
 #include <istream>
+#include <optional>
 #include <ostream>
 #include <string>
+#include <vector>
 
 #include "CLI/App.hpp"
 #include "absl/status/status.h"
@@ -25,6 +27,7 @@ struct Io {
   std::istream* in = nullptr;
   std::ostream* out = nullptr;
   std::ostream* err = nullptr;
+  bool err_is_terminal = false;  // somebody reads it as it comes
 };
 
 // Flags that stand before the subcommand's own.
@@ -59,6 +62,11 @@ void AddQuantizeCommand(CLI::App* app, CommandLine* line);
 void AddHealthCommand(CLI::App* app, CommandLine* line);
 void AddBenchCommand(CLI::App* app, CommandLine* line);
 void AddAdminCommand(CLI::App* app, CommandLine* line);
+
+// Parses `arguments` (without the program's name) into `line`, whose `run` is
+// set then. Else the exit code: help, the version or an error was printed.
+std::optional<int> ParseCommandLine(const std::vector<std::string>& arguments,
+                                    const Io& io, CommandLine* line);
 
 // Parses, runs, prints an error as one line on io.err; the exit code.
 int RunCommandLine(int argc, const char* const* argv, const Io& io);

@@ -10,6 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "engine/base/status.h"
+#include "services/common/flag_messages.h"
+#include "services/common/flag_values.h"
 #include "tools/tandem/client.h"
 #include "tools/tandem/command_line.h"
 #include "tools/tandem/json_output.h"
@@ -32,7 +34,8 @@ absl::Status ParseIds(const std::string& text, v1::DetokenizeRequest* request) {
        absl::StrSplit(text, absl::ByAnyChar(" ,[]\t\r\n"), absl::SkipEmpty())) {
     int32_t id = 0;
     if (!absl::SimpleAtoi(word, &id)) {
-      return UsageError(absl::StrCat("\"", word, "\" is no token id"));
+      return UsageError(absl::StrCat(QuotedValue(word),
+                                     " is no token id: write whole numbers"));
     }
     request->add_token_ids(id);
   }
@@ -78,6 +81,9 @@ void AddDetokenizeCommand(CLI::App* app, CommandLine* line) {
   command->add_flag("--keep-special", flags->keep_special,
                     "Shows control tokens by their names");
   command->add_flag("--json", flags->json, "Prints {\"text\": \"...\"}");
+  SetExamples(command,
+              {"tandem detokenize 5 17 42", "tandem detokenize 5,17,42",
+               "tandem tokenize 'Hello' | tandem detokenize"});
   command->callback([flags, line] {
     line->run = [flags, line](const Io& io) {
       return RunDetokenize(*flags, line->connection, io);

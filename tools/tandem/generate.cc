@@ -6,6 +6,8 @@
 
 #include "CLI/App.hpp"
 #include "engine/base/status.h"
+#include "services/common/flag_messages.h"
+#include "services/common/flag_values.h"
 #include "tools/tandem/client.h"
 #include "tools/tandem/command_line.h"
 #include "tools/tandem/interrupt.h"
@@ -14,6 +16,9 @@
 
 namespace tandem::cli {
 namespace {
+
+// The service's limit: a day.
+constexpr int64_t kTimeoutMsMax = 86400000;
 
 struct GenerateFlags {
   TurnFlags turn;
@@ -46,6 +51,15 @@ absl::StatusOr<v1::TurnRequest> MakeTurn(const GenerateFlags& flags,
   return turn;
 }
 
+void PrintSession(const GenerateFlags& flags, const TurnRecord& record,
+                  const Io& io) {
+  // A script reads neither this nor anything else but an error there.
+  const bool is_news = record.started.turn() == 1 && !flags.turn.json;
+  if (flags.turn.stats || (io.err_is_terminal && is_news)) {
+    *io.err << SessionLine(record);
+  }
+}
+
 absl::Status RunGenerate(const GenerateFlags& flags,
                          const ConnectionFlags& connection, const Io& io) {
   TANDEM_ASSIGN_OR_RETURN(const v1::TurnRequest turn, MakeTurn(flags, io));
@@ -67,6 +81,8 @@ absl::Status RunGenerate(const GenerateFlags& flags,
     if (cancelled) client->CancelTurn();
   }
   TurnRecord record;
+  record.is_chat = turn.has_messages();
+  if (flags.turn.echo && !flags.turn.json) *io.out << turn.text() << std::flush;
   const auto ended = client->RunTurn(
       turn, {.on_started =
                  [&record](const v1::TurnStarted& started) {
@@ -89,6 +105,7 @@ absl::Status RunGenerate(const GenerateFlags& flags,
   record.tokens.mutable_text()->append(ended->text());
   if (!flags.turn.json) *io.out << ended->text();
   PrintTurn(flags.turn, record, io);
+  PrintSession(flags, record, io);
   return watcher.interrupted() ? InterruptedError() : absl::OkStatus();
 }
 
@@ -107,12 +124,22 @@ void AddGenerateCommand(CLI::App* app, CommandLine* line) {
       ->take_last();
   command
       ->add_option("--session", flags->session_id,
-                   "Id of a session to continue (--json shows it)")
+                   "Id of a session to continue (--stats and --json show it)")
       ->take_last();
   command
       ->add_option("--timeout-ms", flags->timeout_ms,
                    "Ends the turn after this time; 0: never")
+      ->check(WholeNumber(0, kTimeoutMsMax))
       ->take_last();
+  SetExamples(command,
+              {"tandem generate 'Once upon a time'",
+               "tandem generate --chat --system 'Answer briefly.' 'Why is the "
+               "sky blue?'",
+               "tandem generate --prompt-file letter.txt --max-tokens 100 "
+               "--temperature 0",
+               "tandem generate 'Once upon a time' --seed 7 --stats",
+               "tandem generate ' And then' --session "
+               "0123456789abcdef0123456789abcdef"});
   command->callback([flags, line] {
     line->run = [flags, line](const Io& io) {
       return RunGenerate(*flags, line->connection, io);

@@ -6,33 +6,43 @@
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "engine/base/error_reason.h"
 #include "engine/base/status.h"
 #include "engine/sampling/gen_options.h"
+#include "services/common/flag_values.h"
 #include "services/common/options_conversion.h"
 #include "tools/tandem/command_line.h"
+#include "tools/tandem/service_terms.h"
 #include "tools/tandem/text_input.h"
 
 namespace tandem::cli {
 namespace {
 
+constexpr int64_t kInt32Max = std::numeric_limits<int32_t>::max();
+
 template <typename T>
 void AddScalar(CLI::App* command, const std::string& name,
-               std::optional<T>* value, const std::string& help) {
-  command->add_option(name, *value, help)->take_last()->group("Generation");
+               std::optional<T>* value, const CLI::Validator& check,
+               const std::string& help) {
+  command->add_option(name, *value, help)
+      ->take_last()
+      ->check(check)
+      ->group("Generation");
 }
 
 template <typename T>
-void AddRepeated(CLI::App* command, const std::string& name,
-                 std::vector<T>* values, const std::string& help) {
-  command->add_option(name, *values, help)
+CLI::Option* AddRepeated(CLI::App* command, const std::string& name,
+                         std::vector<T>* values, const std::string& help) {
+  return command->add_option(name, *values, help)
       ->expected(1)
       ->take_all()
       ->group("Generation");
 }
+
+// The ranges of the service, but that 0 is refused by it alone where a value
+// must be above 0.
+CLI::Validator PenaltyValue() { return Number(-10, 10); }
 
 absl::Status ParseLogitBias(const std::string& text, v1::LogitBias* bias) {
   const std::vector<std::string> parts =
@@ -41,7 +51,7 @@ absl::Status ParseLogitBias(const std::string& text, v1::LogitBias* bias) {
   float value = 0;
   if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &id) ||
       !absl::SimpleAtof(parts[1], &value)) {
-    return UsageError(absl::StrCat("--logit-bias ", text,
+    return UsageError(absl::StrCat("--logit-bias ", QuotedValue(text),
                                    ": write ID=BIAS, e.g. 42=-5 or 42=-inf"));
   }
   bias->set_token_id(id);
@@ -49,27 +59,13 @@ absl::Status ParseLogitBias(const std::string& text, v1::LogitBias* bias) {
   return absl::OkStatus();
 }
 
-// "stop_strings[3]" is "--stop (3)"; flags count from 1 as people do.
-std::string FlagOfField(const std::string& field) {
-  const std::vector<std::string> parts =
-      absl::StrSplit(field, absl::MaxSplits('[', 1));
-  std::string flag =
-      absl::StrCat("--", absl::StrReplaceAll(parts[0], {{"_", "-"}}));
-  if (parts[0] == "stop_strings") flag = "--stop";
-  if (parts[0] == "stop_token_ids") flag = "--stop-token";
-  int index = 0;
-  if (parts.size() == 2 &&
-      absl::SimpleAtoi(parts[1].substr(0, parts[1].find(']')), &index)) {
-    absl::StrAppend(&flag, " (number ", index + 1, ")");
-  }
-  return flag;
-}
-
 // The service's own check, in the words of the command line. Token ids are
 // left to who knows the vocabulary.
 absl::Status CheckRanges(const v1::GenerationOptions& options) {
-  return InFlagTerms(ValidateGenOptions(FromProto(options),
-                                        std::numeric_limits<int32_t>::max()));
+  const absl::Status status =
+      ParseGenOptions(options, std::numeric_limits<int32_t>::max()).status();
+  if (status.ok()) return status;
+  return UsageError(InFlagTerms(status, {}).message());
 }
 
 void SetSampling(const GenerationFlags& flags, v1::GenerationOptions* options) {
@@ -93,7 +89,8 @@ absl::Status SetDrafting(const GenerationFlags& flags,
   if (flags.draft_length && *flags.draft_length != "auto") {
     int32_t length = 0;
     if (!absl::SimpleAtoi(*flags.draft_length, &length)) {
-      return UsageError(absl::StrCat("--draft-length ", *flags.draft_length,
+      return UsageError(absl::StrCat("--draft-length ",
+                                     QuotedValue(*flags.draft_length),
                                      ": write auto or a number, 0 .. 16"));
     }
     options->set_draft_length(length);
@@ -109,7 +106,8 @@ absl::Status SetDrafting(const GenerationFlags& flags,
   } else if (*flags.draft_sources == "lookup") {
     options->set_draft_sources(v1::DRAFT_SOURCES_LOOKUP);
   } else {
-    return UsageError(absl::StrCat("--draft-sources ", *flags.draft_sources,
+    return UsageError(absl::StrCat("--draft-sources ",
+                                   QuotedValue(*flags.draft_sources),
                                    ": write any, model or lookup"));
   }
   return absl::OkStatus();
@@ -117,65 +115,60 @@ absl::Status SetDrafting(const GenerationFlags& flags,
 
 }  // namespace
 
+CLI::Validator TemperatureValue() { return Number(0, 100); }
+CLI::Validator TopPValue() { return Number(0, 1); }
+CLI::Validator TopKValue() { return WholeNumber(0, kInt32Max); }
+
 void AddGenerationFlags(CLI::App* command, GenerationFlags* flags) {
   AddScalar(command, "--max-tokens", &flags->max_tokens,
-            "Tokens to generate at most: 1 .. 1048576; default 512");
-  AddScalar(command, "--temperature", &flags->temperature,
-            "0 is greedy, up to 100; default 0.7");
-  AddScalar(command, "--top-p", &flags->top_p,
-            "Keep the fewest tokens with this probability; 1 is off; "
+            WholeNumber(1, kMaxTokensLimit),
+            "Tokens to generate at most; default 512");
+  AddScalar(command, "--temperature", &flags->temperature, TemperatureValue(),
+            "0 is greedy; default 0.7");
+  AddScalar(command, "--top-p", &flags->top_p, TopPValue(),
+            "Keep the fewest tokens with this probability, above 0; 1 is off; "
             "default 0.9");
-  AddScalar(command, "--top-k", &flags->top_k,
+  AddScalar(command, "--top-k", &flags->top_k, TopKValue(),
             "Keep this many tokens; 0 is off; default 40");
-  AddScalar(command, "--min-p", &flags->min_p,
+  AddScalar(command, "--min-p", &flags->min_p, Number(0, 1),
             "Drop tokens below this share of the best one's probability; "
             "0 is off; default 0");
   AddScalar(command, "--repetition-penalty", &flags->repetition_penalty,
-            "Above 0 up to 10; 1 is off; default 1.1");
+            Number(0, 10), "Above 0; 1 is off; default 1.1");
   AddScalar(command, "--presence-penalty", &flags->presence_penalty,
-            "-10 .. 10; default 0");
+            PenaltyValue(), "Of tokens that this turn has; default 0");
   AddScalar(command, "--frequency-penalty", &flags->frequency_penalty,
-            "-10 .. 10; default 0");
+            PenaltyValue(), "The same for each time; default 0");
   AddRepeated(command, "--logit-bias", &flags->logit_bias,
               "ID=BIAS: added to a token's logit, -1000 .. 1000, or -inf, "
               "which bans it; may be repeated");
-  AddScalar(command, "--seed", &flags->seed,
-            "Any 64-bit number; default: one is drawn (--stats and --json "
-            "show it)");
+  AddScalar(command, "--seed", &flags->seed, AnyUnsigned(),
+            "Default: one is drawn (--stats and --json show it)");
   AddRepeated(command, "--stop-token", &flags->stop_token_ids,
-              "Token id that ends the turn; may be repeated, up to 255 times");
+              "Token id that ends the turn; may be repeated, up to 255 times")
+      ->check(WholeNumber(0, kInt32Max));
   AddRepeated(command, "--stop", &flags->stop_strings,
-              "Text that ends the turn, which is cut before it; may be "
-              "repeated");
+              "Text that ends the turn, which is cut before it, or the name of "
+              "a control token; may be repeated");
   command
       ->add_flag("--ignore-eos", flags->ignore_eos,
                  "Go on past the model's own end of text")
       ->group("Generation");
   AddScalar(command, "--logprobs", &flags->logprobs,
+            WholeNumber(0, kLogprobsLimit),
             "With --json: log-probabilities of each token and of this many "
-            "alternatives, 0 .. 20");
+            "alternatives");
   AddScalar(command, "--draft-length", &flags->draft_length,
-            "Tokens drafted per round, 0 (no speculation) .. 16, or auto: as "
-            "many as are fastest; never changes the text; default auto");
+            AutoOrWholeNumber(0, kDraftLengthLimit),
+            "Tokens drafted per round; 0: no speculation; auto: as many as are "
+            "fastest; never changes the text; default auto");
   AddScalar(command, "--draft-length-max", &flags->draft_length_max,
-            "The most that auto drafts: 0 .. 16; default 16");
+            WholeNumber(0, kDraftLengthLimit),
+            "The most that auto drafts; default 16");
   AddScalar(command, "--draft-sources", &flags->draft_sources,
+            OneOf({"any", "model", "lookup"}),
             "Where drafts come from: model (a draft model), lookup (the "
             "session's own text) or any; default any");
-}
-
-absl::Status InFlagTerms(const absl::Status& status) {
-  const std::optional<ErrorDetail> detail = GetErrorDetail(status);
-  if (!detail || detail->reason != kReasonInvalidOptions ||
-      detail->violations.empty()) {
-    return status;
-  }
-  return UsageError(
-      absl::StrJoin(detail->violations, "; ",
-                    [](std::string* out, const FieldViolation& violation) {
-                      absl::StrAppend(out, FlagOfField(violation.field), ": ",
-                                      violation.description);
-                    }));
 }
 
 absl::StatusOr<v1::GenerationOptions> ToGenerationOptions(
@@ -186,14 +179,7 @@ absl::StatusOr<v1::GenerationOptions> ToGenerationOptions(
   for (const std::string& text : flags.logit_bias) {
     TANDEM_RETURN_IF_ERROR(ParseLogitBias(text, options.add_logit_bias()));
   }
-  if (flags.seed) {
-    uint64_t seed = 0;
-    if (!absl::SimpleAtoi(*flags.seed, &seed)) {
-      return UsageError(absl::StrCat("--seed ", *flags.seed,
-                                     ": write a number, 0 .. 2^64 - 1"));
-    }
-    options.set_seed(seed);
-  }
+  if (flags.seed) options.set_seed(*flags.seed);
   for (const int32_t id : flags.stop_token_ids) options.add_stop_token_ids(id);
   for (const std::string& text : flags.stop_strings) {
     TANDEM_RETURN_IF_ERROR(CheckUtf8(text, "text of --stop"));

@@ -25,7 +25,7 @@ struct GenerationFlags {
   std::optional<float> presence_penalty = {};
   std::optional<float> frequency_penalty = {};
   std::vector<std::string> logit_bias = {};  // "ID=BIAS"
-  std::optional<std::string> seed = {};      // CLI11 would take -1 for 2^64 - 1
+  std::optional<uint64_t> seed = {};
   std::vector<int32_t> stop_token_ids = {};
   std::vector<std::string> stop_strings = {};
   bool ignore_eos = false;
@@ -35,6 +35,11 @@ struct GenerationFlags {
   std::optional<std::string> draft_sources = {};  // "any", "model", "lookup"
 };
 
+// The values of three flags that other commands have too.
+CLI::Validator TemperatureValue();
+CLI::Validator TopPValue();
+CLI::Validator TopKValue();
+
 // `flags` outlives `command`. A scalar flag given twice: the last one holds.
 void AddGenerationFlags(CLI::App* command, GenerationFlags* flags);
 
@@ -42,10 +47,6 @@ void AddGenerationFlags(CLI::App* command, GenerationFlags* flags);
 // of the range that the service allows.
 absl::StatusOr<v1::GenerationOptions> ToGenerationOptions(
     const GenerationFlags& flags);
-
-// The usage error that names the flags in place of the fields that `status`
-// finds wrong; any other status is as it was.
-absl::Status InFlagTerms(const absl::Status& status);
 
 }  // namespace tandem::cli
 

@@ -9,6 +9,8 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/base/status.h"
+#include "services/common/flag_messages.h"
+#include "services/common/flag_values.h"
 #include "tools/tandem/command_line.h"
 #include "tools/tandem/connection.h"
 #include "tools/tandem/health_client.h"
@@ -21,6 +23,7 @@ namespace {
 // a server that is alive answers within this. Below the five seconds that the
 // probes of deploy/k8s have, so that the reason is in their events.
 constexpr absl::Duration kCheckTimeout = absl::Seconds(4);
+constexpr int64_t kWaitMsMax = int64_t{24} * 3600 * 1000;
 constexpr absl::Duration kPollInterval = absl::Milliseconds(100);
 
 struct HealthFlags {
@@ -99,10 +102,12 @@ void AddHealthCommand(CLI::App* app, CommandLine* line) {
       ->capture_default_str();
   command
       ->add_option("--wait-ms", flags->wait_ms, "Waits this long for SERVING")
-      ->check(CLI::NonNegativeNumber)
+      ->check(WholeNumber(0, kWaitMsMax))
       ->capture_default_str();
   command->add_flag("--json", flags->json,
                     "Prints an object with address, service and status");
+  SetExamples(command, {"tandem health", "tandem health 127.0.0.1:7071",
+                        "tandem health unix:/tmp/worker.sock --wait-ms 60000"});
   command->callback([flags, line] {
     line->run = [flags, line](const Io& io) {
       return RunHealth(*flags, line->connection, io);

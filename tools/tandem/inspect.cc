@@ -21,6 +21,7 @@
 #include "engine/model/memory_account.h"
 #include "engine/model/memory_plan.h"
 #include "engine/model/weights.h"
+#include "services/common/flag_messages.h"
 #include "tools/tandem/command_line.h"
 #include "tools/tandem/json_output.h"
 
@@ -294,6 +295,8 @@ void AddInspectCommand(CLI::App* app, CommandLine* line) {
   command->add_flag("--json", flags->json,
                     "Prints one object; of an array its count and first "
                     "elements");
+  SetExamples(command, {"tandem inspect model.gguf",
+                        "tandem inspect model.gguf --json"});
   command->callback([flags, line] {
     line->run = [flags](const Io& io) {
       return RunInspect(flags->path, flags->json, io);

@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <iostream>
 
 #include "services/common/logging.h"
@@ -7,5 +9,9 @@
 int main(int argc, char** argv) {
   tandem::DropLibraryLogs();
   tandem::EndProcess(tandem::cli::RunCommandLine(
-      argc, argv, {.in = &std::cin, .out = &std::cout, .err = &std::cerr}));
+      argc, argv,
+      {.in = &std::cin,
+       .out = &std::cout,
+       .err = &std::cerr,
+       .err_is_terminal = isatty(STDERR_FILENO) == 1}));
 }

@@ -6,6 +6,7 @@
 #include "CLI/App.hpp"
 #include "absl/strings/str_format.h"
 #include "engine/base/status.h"
+#include "services/common/flag_messages.h"
 #include "tools/tandem/client.h"
 #include "tools/tandem/command_line.h"
 #include "tools/tandem/json_output.h"
@@ -62,6 +63,8 @@ void AddModelsCommand(CLI::App* app, CommandLine* line) {
   CLI::App* command = app->add_subcommand(
       "models", "Lists the models that the service can be asked for now.");
   command->add_flag("--json", *json, "Prints {\"models\": [...]}");
+  SetExamples(command, {"tandem models",
+                        "tandem models --json --coordinator 127.0.0.1:7070"});
   command->callback([json, line] {
     line->run = [json, line](const Io& io) {
       return RunModels(*json, line->connection, io);

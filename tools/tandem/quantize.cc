@@ -12,6 +12,8 @@
 #include "engine/base/thread_team.h"
 #include "engine/gguf/gguf_file.h"
 #include "engine/model/quantize_file.h"
+#include "services/common/flag_messages.h"
+#include "services/common/flag_values.h"
 #include "tools/tandem/command_line.h"
 
 namespace tandem::cli {
@@ -29,7 +31,8 @@ absl::StatusOr<TensorType> QuantizedType(absl::string_view name) {
        {TensorType::kQ8_0, TensorType::kQ4_0, TensorType::kQ4_K}) {
     if (absl::EqualsIgnoreCase(GetTensorTypeInfo(type).name, name)) return type;
   }
-  return UsageError("TYPE must be Q8_0, Q4_0 or Q4_K");
+  return UsageError(absl::StrCat("TYPE: ", QuotedValue(name),
+                                 " is not one of Q8_0, Q4_0, Q4_K"));
 }
 
 absl::Status RunQuantize(const QuantizeFlags& flags, const Io& io) {
@@ -72,8 +75,10 @@ void AddQuantizeCommand(CLI::App* app, CommandLine* line) {
   command->add_option("OUT", flags->out, "The file to write")->required();
   command->add_option("TYPE", flags->type, "Q8_0, Q4_0 or Q4_K")->required();
   command->add_option("--threads", flags->threads, "Threads; 0: one per CPU")
-      ->check(CLI::Range(0, 1024))
+      ->check(WholeNumber(0, 1024))
       ->capture_default_str();
+  SetExamples(command, {"tandem quantize model-f16.gguf model-q8.gguf Q8_0",
+                        "tandem quantize model-bf16.gguf model-q4.gguf Q4_K"});
   command->callback([flags, line] {
     line->run = [flags](const Io& io) { return RunQuantize(*flags, io); };
   });

@@ -1,10 +1,7 @@
 // tandem run: one turn of a model in this process, streamed.
 
-#include <unistd.h>
-
 #include <chrono>
 #include <filesystem>
-#include <iostream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,7 +9,6 @@
 #include <vector>
 
 #include "CLI/App.hpp"
-#include "CLI/Validators.hpp"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -22,10 +18,13 @@
 #include "engine/kernels/numerics_mode.h"
 #include "engine/model/model_store.h"
 #include "engine/session/inference_session.h"
+#include "services/common/flag_messages.h"
+#include "services/common/flag_values.h"
 #include "services/common/options_conversion.h"
 #include "services/common/turn_conversion.h"
 #include "tools/tandem/command_line.h"
 #include "tools/tandem/interrupt.h"
+#include "tools/tandem/service_terms.h"
 #include "tools/tandem/turn_flags.h"
 #include "tools/tandem/turn_report.h"
 
@@ -57,9 +56,7 @@ int64_t MicrosSince(Clock::time_point start) {
 class LoadingLine {
  public:
   LoadingLine(std::string name, const Io& io)
-      : name_(std::move(name)),
-        err_(io.err),
-        is_shown_(io.err == &std::cerr && isatty(STDERR_FILENO) == 1) {}
+      : name_(std::move(name)), err_(io.err), is_shown_(io.err_is_terminal) {}
   ~LoadingLine() {
     if (percent_ >= 0) *err_ << "\r\x1b[K" << std::flush;
   }
@@ -102,9 +99,6 @@ absl::Status CheckFlags(const RunFlags& flags) {
     return UsageError(
         absl::StrCat("--draft ", flags.draft_file,
                      " is the model itself: a draft model is a smaller one"));
-  }
-  if (!flags.numerics.empty() && !ParseNumericsMode(flags.numerics)) {
-    return UsageError("--numerics must be int8, bf16 or f32");
   }
   return absl::OkStatus();
 }
@@ -178,7 +172,11 @@ absl::Status Explain(const absl::Status& status, const RunFlags& flags) {
   if (detail.has_value() && detail->reason == kReasonContextExceeded) {
     return Annotate(status, flags.file);
   }
-  return InFlagTerms(status);
+  const absl::Status told = InFlagTerms(status, {});
+  if (detail.has_value() && detail->reason == kReasonInvalidOptions) {
+    return UsageError(told.message());
+  }
+  return told;
 }
 
 struct LoadedModels {
@@ -282,6 +280,7 @@ absl::Status RunRun(const RunFlags& flags, const Io& io) {
   }
   TurnRecord record;
   record.in_process = true;
+  if (flags.turn.echo && !flags.turn.json) *io.out << input.text << std::flush;
   record.started.set_model_id(ModelName(flags.file));
   const absl::Status status = Stream(flags, session->get(), &record, io);
   {
@@ -305,8 +304,7 @@ void AddRunCommand(CLI::App* app, CommandLine* line) {
       "run",
       "Generates text with a model file, in this process and without a "
       "coordinator, printed as it comes. Ctrl-C ends the turn. The same model, "
-      "options and seed give the text that a service gives.\n"
-      "Example: tandem run model.gguf 'Once upon a time' --max-tokens 40");
+      "options and seed give the text that a service gives.");
   command->add_option("FILE", flags->file, "The model: a GGUF file")
       ->required();
   AddTurnFlags(command, &flags->turn);
@@ -319,19 +317,24 @@ void AddRunCommand(CLI::App* app, CommandLine* line) {
       ->add_option("--threads", flags->threads,
                    "Threads that compute; 0: one per CPU")
       ->take_last()
-      ->check(CLI::Range(0, 1024))
+      ->check(WholeNumber(0, 1024))
       ->capture_default_str();
   command
       ->add_option("--context", flags->context,
                    "Tokens of prompt and text together, at most; 0: what the "
                    "model allows")
       ->take_last()
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 31))
+      ->check(WholeNumber(int64_t{0}, int64_t{1} << 31))
       ->capture_default_str();
   command
       ->add_option("--numerics", flags->numerics,
-                   "int8, bf16 or f32; default: what suits the file")
-      ->take_last();
+                   "Default: what suits the file")
+      ->take_last()
+      ->check(OneOf({"int8", "int8+float", "bf16", "f32"}));
+  SetExamples(command,
+              {"tandem run model.gguf 'Once upon a time' --max-tokens 40",
+               "tandem run model.gguf --chat 'Why is the sky blue?' --stats",
+               "tandem run model.gguf --draft small.gguf < letter.txt"});
   command->callback([flags, line] {
     line->run = [flags](const Io& io) { return RunRun(*flags, io); };
   });

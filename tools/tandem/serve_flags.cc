@@ -8,6 +8,8 @@
 #include "absl/strings/str_split.h"
 #include "engine/base/status.h"
 #include "services/common/channel.h"
+#include "services/common/flag_messages.h"
+#include "services/common/flag_values.h"
 #include "tools/load/openai_target.h"
 #include "tools/tandem/command_line.h"
 #include "tools/tandem/generation_flags.h"
@@ -34,7 +36,7 @@ absl::StatusOr<load::Range> ParseRange(absl::string_view flag,
   if (ends.size() > 2 || !absl::SimpleAtoi(ends.front(), &range.low) ||
       !absl::SimpleAtoi(ends.back(), &range.high) || range.low < 1 ||
       range.high < range.low || range.high > kTokensMax) {
-    return UsageError(absl::StrCat(flag, " ", text,
+    return UsageError(absl::StrCat(flag, " ", QuotedValue(text),
                                    ": write a number of tokens or LOW..HIGH, 1 "
                                    ".. ",
                                    kTokensMax));
@@ -48,8 +50,9 @@ absl::StatusOr<load::DraftLength> ParseLength(absl::string_view flag,
   int length = 0;
   if (!absl::SimpleAtoi(text, &length) || length < 0 ||
       length > kDraftLengthMax) {
-    return UsageError(absl::StrCat(
-        flag, " ", text, ": write auto or a number, 0 .. ", kDraftLengthMax));
+    return UsageError(absl::StrCat(flag, " ", QuotedValue(text),
+                                   ": write auto or a number, 0 .. ",
+                                   kDraftLengthMax));
   }
   return load::DraftLength(length);
 }
@@ -132,46 +135,46 @@ void AddLoadFlags(CLI::App* command, ServeFlags* flags) {
           ->add_option("--sessions", load.sessions,
                        "Closed loop: sessions at once, each with one turn "
                        "after the other")
-          ->check(CLI::Range(1, 65536))
+          ->check(WholeNumber(1, 65536))
           ->capture_default_str();
   group(sessions);
   group(command
             ->add_option("--rate", load.rate,
                          "Open loop: sessions that begin per second, at random "
                          "(Poisson), whatever becomes of the earlier ones")
-            ->check(CLI::Range(0.001, 1e5))
+            ->check(Number(0.001, 1e5))
             ->excludes(sessions));
   group(command
             ->add_option("--sessions-max", load.sessions_max,
                          "With --rate: sessions at once at most; arrivals "
                          "above that are skipped and counted")
-            ->check(CLI::Range(1, 65536))
+            ->check(WholeNumber(1, 65536))
             ->capture_default_str());
   group(command
             ->add_option("--requests", load.requests,
                          "Turns in all; default: as many as --duration has "
                          "time for")
-            ->check(CLI::Range(int64_t{1}, int64_t{1} << 40)));
+            ->check(WholeNumber(int64_t{1}, int64_t{1} << 40)));
   group(command
             ->add_option("--duration", flags->duration_s,
                          "Seconds, after which turns under way are cancelled; "
                          "default 10 without --requests")
-            ->check(CLI::Range(0.1, kSecondsMax)));
+            ->check(Number(0.1, kSecondsMax)));
   group(command
             ->add_option("--warmup", flags->warmup_s,
                          "Seconds at the beginning that are not counted")
-            ->check(CLI::Range(0.0, kSecondsMax))
+            ->check(Number(0.0, kSecondsMax))
             ->capture_default_str());
   group(command
             ->add_option("--think-ms", flags->think_ms,
                          "Milliseconds between a turn and the session's next")
-            ->check(CLI::Range(0, 86400000))
+            ->check(WholeNumber(0, 86400000))
             ->capture_default_str());
   group(command
             ->add_option("--turns", load.turns,
                          "Turns of a session, which keeps its history; then a "
                          "new one takes its place")
-            ->check(CLI::Range(1, 1 << 20))
+            ->check(WholeNumber(1, 1 << 20))
             ->capture_default_str());
 }
 
@@ -190,31 +193,40 @@ void AddPromptFlags(CLI::App* command, ServeFlags* flags) {
             ->add_option("--shared-prefix", load.shared_prefix_tokens,
                          "Tokens that prompts of one group begin with, before "
                          "their own")
-            ->check(CLI::Range(int64_t{0}, kTokensMax))
+            ->check(WholeNumber(int64_t{0}, kTokensMax))
             ->capture_default_str());
   group(command
             ->add_option("--prefix-groups", load.prefix_groups,
                          "Groups of sessions with a prefix each")
-            ->check(CLI::Range(1, 1 << 20))
+            ->check(WholeNumber(1, 1 << 20))
             ->capture_default_str());
   group(command
             ->add_option("--seed", load.seed,
                          "Of prompts, lengths, arrivals and of each turn's own "
                          "seed")
+            ->check(AnyUnsigned())
             ->capture_default_str());
-  group(command->add_option("--temperature", flags->temperature,
-                            "Default: the server's"));
-  group(command->add_option("--top-p", flags->top_p, "Default: the server's"));
-  group(command->add_option("--top-k", flags->top_k, "Default: the server's"));
+  group(command
+            ->add_option("--temperature", flags->temperature,
+                         "Default: the server's")
+            ->check(TemperatureValue()));
+  group(command->add_option("--top-p", flags->top_p, "Default: the server's")
+            ->check(TopPValue()));
+  group(command->add_option("--top-k", flags->top_k, "Default: the server's")
+            ->check(TopKValue()));
   group(command->add_flag("--greedy", flags->greedy,
                           "Temperature 0 and no repetition penalty"));
   group(command->add_flag("--stop-at-eos", flags->stop_at_eos,
                           "Let the model end a turn; else it goes on to its "
                           "length"));
-  group(command->add_option("--draft-length", flags->draft_length,
-                            "auto or 0 .. 16 tokens a round; default auto"));
-  group(command->add_option("--draft-sources", flags->draft_sources,
-                            "any, model or lookup; default any"));
+  group(command
+            ->add_option("--draft-length", flags->draft_length,
+                         "Tokens drafted a round; default auto")
+            ->check(AutoOrWholeNumber(0, kDraftLengthMax)));
+  group(command
+            ->add_option("--draft-sources", flags->draft_sources,
+                         "Where drafts come from; default any")
+            ->check(OneOf({"any", "model", "lookup"})));
 }
 
 void AddServerChoice(CLI::App* command, ServeFlags* flags) {
@@ -226,7 +238,7 @@ void AddServerChoice(CLI::App* command, ServeFlags* flags) {
             ->add_option("--call", flags->call,
                          "converse (a stream per session) or generate (a call "
                          "per turn)")
-            ->check(CLI::IsMember({"converse", "generate"}))
+            ->check(OneOf({"converse", "generate"}))
             ->capture_default_str());
   group(command->add_option("--model", flags->model,
                             "Id of the model; default: the server's only one"));
@@ -234,11 +246,11 @@ void AddServerChoice(CLI::App* command, ServeFlags* flags) {
             ->add_option("--vocab", flags->vocab,
                          "Prompts have ids below this; default: what the "
                          "server tells of its vocabulary")
-            ->check(CLI::Range(8, 1 << 24)));
+            ->check(WholeNumber(8, 1 << 24)));
   group(command
             ->add_option("--connections", flags->connections,
                          "Connections that sessions share")
-            ->check(CLI::Range(1, kConnectionsMax))
+            ->check(WholeNumber(1, kConnectionsMax))
             ->capture_default_str());
 }
 
@@ -253,7 +265,7 @@ void AddServeFlags(CLI::App* command, ServeFlags* flags) {
                       "each, round after round, and shows their ratios");
   command
       ->add_option("--rounds", flags->rounds, "Runs of each length of --sweep")
-      ->check(CLI::Range(1, kRoundsMax))
+      ->check(WholeNumber(1, kRoundsMax))
       ->capture_default_str();
   command->add_flag("--json", flags->json,
                     "Prints one object instead of a table");
@@ -261,7 +273,7 @@ void AddServeFlags(CLI::App* command, ServeFlags* flags) {
       ->add_option("--progress", flags->progress,
                    "On standard error, once a second: line, json, off, or "
                    "auto: line on a terminal, else off")
-      ->check(CLI::IsMember({"auto", "line", "json", "off"}))
+      ->check(OneOf({"auto", "line", "json", "off"}))
       ->capture_default_str();
 }
 

@@ -10,6 +10,7 @@
 #include "engine/base/status.h"
 #include "engine/gguf/gguf_file.h"
 #include "engine/tokenizer/tokenizer.h"
+#include "services/common/flag_messages.h"
 #include "tools/tandem/client.h"
 #include "tools/tandem/command_line.h"
 #include "tools/tandem/json_output.h"
@@ -93,6 +94,9 @@ void AddTokenizeCommand(CLI::App* app, CommandLine* line) {
   command->add_flag("--special", flags->special,
                     "Names of special tokens in the text become these tokens");
   command->add_flag("--json", flags->json, "Prints {\"token_ids\": [...]}");
+  SetExamples(command, {"tandem tokenize 'Once upon a time'",
+                        "tandem tokenize --model model.gguf 'Hello'",
+                        "tandem tokenize --json < text.txt"});
   command->callback([flags, line] {
     line->run = [flags, line](const Io& io) {
       return RunTokenize(*flags, line->connection, io);

@@ -26,11 +26,14 @@ void AddTurnFlags(CLI::App* command, TurnFlags* flags) {
                    "With --chat, which it implies: the system's message")
       ->take_last()
       ->excludes(special);
+  command->add_flag("--echo", flags->echo,
+                    "Prints the prompt before the text that goes on from it; "
+                    "not with --chat or --json");
   command->add_flag("--json", flags->json,
                     "Prints one object at the end instead of text");
   command->add_flag("--stats", flags->stats,
-                    "Prints speed, acceptance and time split to standard "
-                    "error");
+                    "Prints speed, acceptance, time split and, of a service, "
+                    "the session to standard error");
   AddGenerationFlags(command, &flags->generation);
 }
 

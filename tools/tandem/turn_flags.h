@@ -25,6 +25,7 @@ struct TurnFlags {
   bool chat = false;
   std::optional<std::string> system = {};
   bool special = false;
+  bool echo = false;
   bool json = false;
   bool stats = false;
 };

@@ -35,7 +35,8 @@ Json SpeculationJson(const v1::SpeculationStats& stats) {
           {"late_drafts", stats.late_drafts()},
           {"ahead_asked", stats.ahead_asked()},
           {"ahead_used", stats.ahead_used()},
-          {"queue_us", stats.queue_us()}};
+          {"queue_us", stats.queue_us()},
+          {"no_draft_reason", NoDraftReasonName(stats.no_draft_reason())}};
 }
 
 Json LogprobsJson(const v1::TokensGenerated& tokens) {
@@ -84,6 +85,39 @@ std::string Drafts(const v1::SpeculationStats& stats) {
                       stats.lookup_drafted_tokens(), stats.late_drafts()));
 }
 
+// Why nothing was drafted, and what may change that.
+std::string WhyNoDraft(v1::NoDraftReason reason) {
+  switch (reason) {
+    case v1::NO_DRAFT_REASON_OFF:
+      return "it is turned off by --draft-length 0 or --draft-length-max 0";
+    case v1::NO_DRAFT_REASON_NO_ROOM:
+      return "a turn of one token has no room for a draft";
+    case v1::NO_DRAFT_REASON_NO_DRAFT_WORKER:
+      return "no draft worker that fits the model was there (`tandem models` "
+             "counts them)";
+    case v1::NO_DRAFT_REASON_NO_MATCH:
+      return "lookup found nothing to repeat in the session's text";
+    case v1::NO_DRAFT_REASON_DOES_NOT_PAY:
+      return "by what was measured it would not be faster here "
+             "(--draft-length 4 drafts all the same)";
+    case v1::NO_DRAFT_REASON_LATE:
+      return "the draft worker answered too late";
+    default:
+      return "the coordinator does not say why";
+  }
+}
+
+// "3 of 4 drafted tokens accepted (75.0%)", or why there are none.
+std::string Acceptance(const v1::SpeculationStats& stats) {
+  if (stats.drafted_tokens() == 0) {
+    return absl::StrCat("nothing was drafted: ",
+                        WhyNoDraft(stats.no_draft_reason()));
+  }
+  return absl::StrFormat("%d of %d drafted tokens accepted (%.1f%%)",
+                         stats.accepted_tokens(), stats.drafted_tokens(),
+                         100 * AcceptanceRate(stats));
+}
+
 // The mean of a round; "" where there was none.
 std::string MeanRound(const TurnRecord& record) {
   const v1::SpeculationStats& stats = record.ended.speculation();
@@ -112,6 +146,20 @@ std::string FinishReasonName(v1::FinishReason reason) {
   const std::string name = v1::FinishReason_Name(reason);
   if (name.empty()) return absl::StrCat("reason_", static_cast<int>(reason));
   return absl::AsciiStrToLower(absl::StripPrefix(name, "FINISH_REASON_"));
+}
+
+std::string NoDraftReasonName(v1::NoDraftReason reason) {
+  if (reason == v1::NO_DRAFT_REASON_UNSPECIFIED) return "";
+  const std::string name = v1::NoDraftReason_Name(reason);
+  if (name.empty()) return absl::StrCat("reason_", static_cast<int>(reason));
+  return absl::AsciiStrToLower(absl::StripPrefix(name, "NO_DRAFT_REASON_"));
+}
+
+std::string SessionLine(const TurnRecord& record) {
+  const std::string& id = record.started.session_id();
+  return absl::StrCat("session: turn ", record.started.turn(),
+                      "; go on with: tandem generate --session ", id,
+                      record.is_chat ? " --chat" : "", " 'TEXT'\n");
 }
 
 Json TurnJson(const TurnRecord& record) {
@@ -161,15 +209,15 @@ std::string TurnStats(const TurnRecord& record) {
       absl::StrFormat("prompt: %d tokens, %d of them kept from before\n",
                       record.ended.usage().prompt_tokens(),
                       record.ended.usage().cached_prompt_tokens()),
-      absl::StrFormat("speculation: %d rounds, %d of %d drafted tokens "
-                      "accepted (%.1f%%), %.2f tokens a round\n",
-                      stats.rounds(), stats.accepted_tokens(),
-                      stats.drafted_tokens(), 100 * AcceptanceRate(stats),
-                      per_round),
+      absl::StrFormat("speculation: %d rounds of %.2f tokens, %s\n",
+                      stats.rounds(), per_round, Acceptance(stats)),
       Drafts(stats), "time: ", Share("draft", stats.draft_us(), total_us), ", ",
       Share("verify", stats.verify_us(), total_us), ", ",
-      record.in_process ? ""
-                        : Share("RPC", stats.rpc_us(), total_us).append(", "),
+      record.in_process
+          ? ""
+          : absl::StrCat(
+                Share("RPC", stats.rpc_us() - stats.wait_us(), total_us), ", ",
+                Share("waiting in workers", stats.wait_us(), total_us), ", "),
       Share("other", other_us, total_us), "\n", MeanRound(record));
 }
 

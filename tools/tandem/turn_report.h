@@ -18,6 +18,7 @@ struct TurnRecord {
   v1::TokensGenerated tokens;  // all of them, joined
   v1::TurnEnded ended;         // its text is joined to tokens.text
   bool in_process = false;     // no session, and no RPC to tell about
+  bool is_chat = false;        // the prompt is messages
 };
 
 // Joins `more` to the record's tokens.
@@ -29,6 +30,12 @@ std::string FinishReasonName(v1::FinishReason reason);
 // token_ids, text, finish_reason, seed, usage, speculation, session_id and turn
 // (not in process), fingerprint, model_id; logprobs where they were asked for.
 Json TurnJson(const TurnRecord& record);
+
+// The line that says how to go on in the turn's session.
+std::string SessionLine(const TurnRecord& record);
+
+// "off", "no_draft_worker", ...; "" where something was drafted.
+std::string NoDraftReasonName(v1::NoDraftReason reason);
 
 // Lines: speed, prompt, speculation, its drafts, where the time went, the mean
 // round.
