@@ -1,8 +1,12 @@
 """The command line against real processes: right and wrong input."""
 
 import json
+import os
+import pathlib
+import shlex
 import signal
 import subprocess
+import tempfile
 import unittest
 
 import processes
@@ -106,6 +110,17 @@ class CommandLineTest(processes.ClusterTest):
             cut["token_ids"],
             plain["token_ids"][:plain["token_ids"].index(token) + 1])
 
+    def test_the_name_of_a_control_token_stops(self):
+        # Token 1 is "<s>", a control token without text.
+        for length in ("0", "4"):
+            turn = self.generate("--logit-bias", "1=1000", "--stop", "<s>",
+                                 "--draft-length", length)
+            self.assertEqual(turn["finish_reason"], "stop_string")
+            self.assertEqual(turn["token_ids"], [1])
+            self.assertEqual(turn["text"], "")
+        turn = self.generate("--logit-bias", "1=1000", "--stop", "</s>")
+        self.assertEqual(turn["finish_reason"], "length")
+
     def test_logprobs_and_bias(self):
         turn = self.generate("--logprobs", "2")
         self.assertEqual(len(turn["logprobs"]), 32)
@@ -126,10 +141,42 @@ class CommandLineTest(processes.ClusterTest):
 
     def test_stats(self):
         result = self.run_ok("generate", PROMPT, "--max-tokens", "16",
-                             "--stats")
+                             "--draft-length", "4", "--stats")
         self.assertIn("drafted tokens accepted", result.stderr.decode())
         self.assertIn("verify", result.stderr.decode())
         self.assertIn("a round: draft", result.stderr.decode())
+
+    def test_stats_say_why_nothing_was_drafted(self):
+        for flags, reason, part in (
+                (("--draft-length", "0"), "off", "--draft-length 0"),
+                (("--draft-length-max", "0"), "off", "--draft-length-max 0"),
+                (("--max-tokens", "1"), "no_room", "no room for a draft"),
+                (("--draft-sources", "lookup", "--max-tokens", "2"),
+                 "no_match", "lookup found nothing")):
+            with self.subTest(flags=flags):
+                stats = self.run_ok("generate", PROMPT, "--max-tokens", "8",
+                                    *flags, "--stats").stderr.decode()
+                self.assertIn("nothing was drafted: ", stats)
+                self.assertIn(part, stats)
+                turn = self.generate(*flags)
+                self.assertEqual(turn["speculation"]["no_draft_reason"],
+                                 reason)
+        drafted = self.generate("--draft-length", "4")
+        self.assertEqual(drafted["speculation"]["no_draft_reason"], "")
+
+    def test_stats_show_the_line_that_goes_on(self):
+        stats = self.run_ok("generate", PROMPT, "--max-tokens", "4",
+                            "--stats").stderr.decode()
+        line = next(line for line in stats.splitlines()
+                    if line.startswith("session: turn 1; go on with: "))
+        words = shlex.split(line.split("go on with: ")[1])
+        self.assertEqual(words[:2], ["tandem", "generate"])
+        turn = self.run_json(*words[1:], "--max-tokens", "4")
+        self.assertEqual(turn["turn"], 2)
+
+    def test_a_script_gets_the_text_and_nothing_else(self):
+        result = self.run_ok("generate", PROMPT, "--max-tokens", "4")
+        self.assertEqual(result.stderr, b"")
 
     def test_timeout_ends_the_turn(self):
         turn = self.run_json("generate", PROMPT, "--max-tokens", "900",
@@ -152,19 +199,33 @@ class CommandLineTest(processes.ClusterTest):
         self.assertEqual(errors, b"")
 
     def test_wrong_requests(self):
-        for code, part, arguments in (
-                (1, "nonesuch", ("generate", PROMPT, "--model", "nonesuch")),
-                (1, "session", ("generate", PROMPT, "--session", "0" * 32)),
-                (1, "", ("generate", "a " * 5000)),
-                (1, "4096", ("generate", PROMPT, "--stop-token", "4096")),
-                (1, "", ("detokenize", "4096")),
-                (1, "", ("detokenize", "--", "-1")),
+        for code, part, arguments, *given in (
+                (1, '--model "nonesuch" is not served: `tandem models` lists '
+                 "what is", ("generate", PROMPT, "--model", "nonesuch")),
+                (1, '--model-id "nonesuch" is not served',
+                 ("tokenize", "a", "--model-id", "nonesuch")),
+                (1, f'--session "{"0" * 32}": there is no such session, or '
+                 "not any more: leave --session out to begin a new one",
+                 ("generate", PROMPT, "--session", "0" * 32)),
+                (1, "leave no room in a context of 1024: give a shorter "
+                 "prompt", ("generate", "a " * 5000)),
+                (1, "the text is longer than the coordinator at",
+                 ("generate", "-"), b"a" * (5 << 20)),
+                (1, "token id (number 2): must be in [0, 4095], is 4096",
+                 ("detokenize", "5", "4096")),
+                (1, "--stop-token (number 1): must be a token id below 4096",
+                 ("generate", PROMPT, "--stop-token", "4096")),
+                (1, "token id (number 1): must be in [0, 4095], is -1",
+                 ("detokenize", "--", "-1")),
+                (1, "--chat (or --system) needs a chat template",
+                 ("generate", PROMPT, "--chat")),
                 (2, "--top-p", ("generate", PROMPT, "--top-p", "nan")),
                 (2, "--max-tokens", ("generate", PROMPT, "--max-tokens", "0")),
                 (2, "UTF-8", ("generate", b"\xff\xfe")),
                 (2, "--nonsense", ("generate", PROMPT, "--nonsense"))):
             with self.subTest(arguments=arguments):
-                self.run_wrong(code, part, *arguments)
+                options = {"input": given[0]} if given else {}
+                self.run_wrong(code, part, *arguments, **options)
 
     def test_tokenize_by_service_and_by_file(self):
         for text in ("", "Hello", "a\tb\n", "n\u00e4\u00efve \U0001f600", " x"):
@@ -219,6 +280,107 @@ class WithoutCoordinatorTest(unittest.TestCase):
                                       "unix:/nonexistent/socket")
             self.assertEqual(result.returncode, 1)
             self.assertIn(b"start one with tandem-coordinator", result.stderr)
+
+
+NUMBER = "is not a whole number from"
+
+
+class ServerUsageTest(unittest.TestCase):
+    """The servers' command lines, by real processes that end at once."""
+
+    def run_server(self, program, *arguments, environment=None):
+        return subprocess.run(
+            [processes.BIN / program, *arguments], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
+            timeout=processes.LIMIT_SECONDS,
+            env={**os.environ, **(environment or {})})
+
+    def run_wrong(self, part, program, *arguments, environment=None):
+        result = self.run_server(program, *arguments, environment=environment)
+        error = result.stderr.decode()
+        self.assertEqual(result.returncode, 2, error)
+        self.assertEqual(result.stdout, b"")
+        self.assertTrue(error.startswith(f"{program}: "), error)
+        self.assertEqual(error.count("\n"), 1, error)
+        self.assertIn(part, error)
+        self.assertLess(len(error), 300)
+
+    def test_wrong_arguments(self):
+        worker = ("tandem-worker", "--role", "target", "--model", "m.gguf")
+        coordinator = ("tandem-coordinator", "--target", "127.0.0.1:1")
+        for part, arguments in (
+                ('no flag "--rol"; did you mean --role?',
+                 ("tandem-worker", "--rol", "target", "--model", "m")),
+                ("--role is required", ("tandem-worker", "--model", "m")),
+                ('--role: "drat" is not one of draft, target; did you mean '
+                 "draft?", ("tandem-worker", "--role", "drat")),
+                ('"m.gguf" is one argument too many: tandem-worker takes flags '
+                 "only", ("tandem-worker", "--role", "target", "--model", "m",
+                          "--", "m.gguf")),
+                (f'--threads: "many" {NUMBER} 0 to 1024',
+                 (*worker, "--threads", "many")),
+                (f'--kv-tokens: "-1" {NUMBER} 0', (*worker, "--kv-tokens",
+                                                   "-1")),
+                ('--prefix-cache: "yes" is not one of on, off',
+                 (*worker, "--prefix-cache", "yes")),
+                (f'--sessions-max: "0" {NUMBER} 1 to 2147483647',
+                 (*coordinator, "--sessions-max", "0")),
+                (f'--turns-max: "1e9" {NUMBER} 1', (*coordinator, "--turns-max",
+                                                    "1e9")),
+                ("--target: an address is missing",
+                 ("tandem-coordinator", "--target", "")),
+                ("--draft: an address is missing",
+                 (*coordinator, "--draft", "")),
+                ("--target is required", ("tandem-coordinator",)),
+                ('no flag "--targets"; did you mean --target?',
+                 ("tandem-coordinator", "--targets", "127.0.0.1:1")),
+                (f'--step-us: "-5" {NUMBER} 0 to 60000000',
+                 ("tandem-cost-worker", "--role", "draft", "--vocabulary", "v",
+                  "--step-us", "-5")),
+                ("--agreement: \"2\" is not a number from 0 to 1",
+                 ("tandem-cost-worker", "--role", "draft", "--vocabulary", "v",
+                  "--agreement", "2")),
+                ("/dev/zero: the file has more than", (*coordinator, "--config",
+                                                       "/dev/zero"))):
+            with self.subTest(arguments=arguments):
+                self.run_wrong(part, *arguments)
+
+    def test_wrong_environment_and_config_file(self):
+        self.run_wrong(
+            "TANDEM_SESSIONS_MAX (the same as --sessions-max): \"x\" " + NUMBER,
+            "tandem-coordinator", "--target", "127.0.0.1:1",
+            environment={"TANDEM_SESSIONS_MAX": "x"})
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "flags.ini"
+            path.write_text("# of a test\nrole = target\nthreads = 9999\n")
+            self.run_wrong(f'{path}:3: --threads: "9999" {NUMBER} 0 to 1024',
+                           "tandem-worker", "--model", "m", "--config", path)
+            path.write_text("role = target\nthread = 2\n")
+            self.run_wrong(
+                f'{path}:2: there is no key "thread"; did you mean threads?',
+                "tandem-worker", "--model", "m", "--config", path)
+
+    def test_examples_of_every_help_parse(self):
+        for program in ("tandem-worker", "tandem-coordinator",
+                        "tandem-cost-worker"):
+            text = self.run_server(program, "--help").stdout.decode()
+            examples = text.split("\nExamples:\n")[1].splitlines()
+            self.assertGreater(len(examples), 1)
+            for example in filter(None, examples):
+                words = shlex.split(example)
+                self.assertEqual(words[0], program)
+                # All else was read before what is left over is looked at.
+                self.run_wrong('there is no flag "--zzzzzz" (see', program,
+                               *words[1:], "--zzzzzz")
+
+    def test_every_number_has_a_range_in_the_help(self):
+        for program in ("tandem-worker", "tandem-coordinator",
+                        "tandem-cost-worker"):
+            text = self.run_server(program, "--help").stdout.decode()
+            for line in text.splitlines():
+                if line.startswith("  -") and any(
+                        kind in line for kind in (" INT", " UINT", " FLOAT")):
+                    self.assertIn(" .. ", line)
 
 
 if __name__ == "__main__":

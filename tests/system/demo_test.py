@@ -73,6 +73,34 @@ class DemoTest(unittest.TestCase):
                 return match.group().decode()
         raise AssertionError("the demo has no children")
 
+    def tell(self, *arguments):
+        return subprocess.run(
+            ["./tools/demo", *arguments], cwd=processes.SOURCE_DIR,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, timeout=processes.LIMIT_SECONDS,
+            check=False)
+
+    def test_tells_from_the_given_prompt_or_its_own(self):
+        for arguments, beginning in (
+                (("--max-tokens", "4"), b"Once upon a time"),
+                (("The king", "--max-tokens", "4"), b"The king"),
+                (("--max-tokens", "4", "The queen"), b"The queen")):
+            result = self.tell(*arguments)
+            self.assertEqual(result.returncode, 0, result.stderr.decode())
+            self.assertTrue(result.stdout.startswith(beginning), result.stdout)
+            self.assertIn(b"drafted tokens accepted", result.stderr)
+
+    def test_wrong_arguments_are_named_as_the_user_wrote_them(self):
+        for arguments, part in (
+                (("The king", "--max-tokns", "5"),
+                 'there is no flag "--max-tokns"; did you mean --max-tokens?'),
+                (("a", "b"), '"b" is one argument too many')):
+            result = self.tell(*arguments)
+            self.assertEqual(result.returncode, 2)
+            self.assertIn(part, result.stderr.decode())
+            self.assertNotIn("Once upon", result.stderr.decode())
+            self.assertEqual(result.stdout, b"")
+
     def test_interrupt_stops_everything(self):
         self.assertEqual(self.serve(signal.SIGINT), 130)
 
