@@ -35,8 +35,7 @@ ALLOWED = {
     "tools/tandem": TEXT + ("services/common", "tandem/v1"),
     # What a tensor takes in memory; and the quantiser, which runs in the
     # command's own process, as the benchmarks do.
-    "tools/tandem/inspect.cc": TEXT + ("engine/kernels", "engine/model",
-                                       "services/common", "tools/tandem"),
+    "tools/tandem/inspect.cc": ENGINE + ("services/common", "tools/tandem"),
     # A model in the command's own process.
     "tools/tandem/run.cc": ENGINE + ("services/common", "tandem/v1",
                                      "tools/tandem"),

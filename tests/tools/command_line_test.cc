@@ -16,6 +16,7 @@ using ::testing::HasSubstr;
 const std::vector<std::vector<std::string>>& Commands() {
   static const auto* const commands =
       new std::vector<std::vector<std::string>>{{},
+                                                {"run"},
                                                 {"generate"},
                                                 {"tokenize"},
                                                 {"detokenize"},
