@@ -7,10 +7,10 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/error_reason.h"
+#include "engine/base/utf8.h"
 #include "engine/gguf/gguf_error.h"
 #include "engine/tokenizer/character_class.h"
 #include "engine/tokenizer/nfc.h"
-#include "engine/tokenizer/utf8.h"
 
 namespace tandem {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <array>
 
-#include "engine/tokenizer/utf8.h"
+#include "engine/base/utf8.h"
 
 namespace tandem {
 namespace {

@@ -10,8 +10,8 @@
 
 #include "absl/types/span.h"
 #include "engine/base/check.h"
+#include "engine/base/utf8.h"
 #include "engine/tokenizer/character_class.h"
-#include "engine/tokenizer/utf8.h"
 
 namespace tandem {
 namespace {

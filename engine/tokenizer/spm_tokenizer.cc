@@ -9,8 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "engine/base/check.h"
+#include "engine/base/utf8.h"
 #include "engine/gguf/gguf_error.h"
-#include "engine/tokenizer/utf8.h"
 
 namespace tandem {
 namespace {

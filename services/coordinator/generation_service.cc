@@ -4,7 +4,7 @@
 
 #include "engine/base/check.h"
 #include "engine/base/error_reason.h"
-#include "engine/tokenizer/utf8.h"
+#include "engine/base/utf8.h"
 #include "services/common/channel.h"
 #include "services/common/options_conversion.h"
 #include "services/common/status_conversion.h"

@@ -14,12 +14,12 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/check.h"
+#include "engine/base/utf8.h"
 #include "engine/gguf/gguf_file.h"
 #include "engine/tokenizer/nfc.h"
 #include "engine/tokenizer/pre_tokenizer.h"
 #include "engine/tokenizer/stream_decoder.h"
 #include "engine/tokenizer/tokenizer.h"
-#include "engine/tokenizer/utf8.h"
 #include "tests/engine/tokenizer/bpe_vocabulary.h"
 #include "tests/engine/tokenizer/test_vocabulary.h"
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/strings/match.h"
-#include "engine/tokenizer/utf8.h"
+#include "engine/base/utf8.h"
 #include "tests/engine/tokenizer/test_vocabulary.h"
 
 namespace tandem {

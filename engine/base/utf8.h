@@ -1,7 +1,7 @@
 // UTF-8, one character at a time. Pure functions; any thread.
 
-#ifndef TANDEM_ENGINE_TOKENIZER_UTF8_H_
-#define TANDEM_ENGINE_TOKENIZER_UTF8_H_
+#ifndef TANDEM_ENGINE_BASE_UTF8_H_
+#define TANDEM_ENGINE_BASE_UTF8_H_
 
 #include <cstddef>
 
@@ -29,4 +29,4 @@ Utf8Prefix FirstUtf8(absl::string_view text);
 
 }  // namespace tandem
 
-#endif  // TANDEM_ENGINE_TOKENIZER_UTF8_H_
+#endif  // TANDEM_ENGINE_BASE_UTF8_H_
