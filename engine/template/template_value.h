@@ -1,7 +1,7 @@
 // A value of the template language. Values do not change and are cheap to copy
-// (texts, lists and maps are shared), so they may be read by any thread; the
-// objects of a render (macros, namespaces, loops) belong to that render and are
-// only pointed at.
+// (texts, lists and maps are shared), so they may be read by any thread. Two
+// kinds stay within the render that makes them: generators, which reading uses
+// up, and objects (macros, namespaces, loops), which are only pointed at.
 
 #ifndef TANDEM_ENGINE_TEMPLATE_TEMPLATE_VALUE_H_
 #define TANDEM_ENGINE_TEMPLATE_TEMPLATE_VALUE_H_
@@ -56,6 +56,16 @@ class TemplateValue {
     kMap,
     kObject,
   };
+  // What of Python a value of kind kList stands for.
+  enum class ListKind {
+    kList,
+    kTuple,
+    kRange,
+    kKeys,  // of a map, as kValues and kItems: no subscripts
+    kValues,
+    kItems,
+    kGenerator,  // as filters give: no length, true, used up by reading
+  };
   using Entry = std::pair<TemplateValue, TemplateValue>;
 
   TemplateValue() = default;  // undefined
@@ -77,10 +87,8 @@ class TemplateValue {
 
   // For a render, which bounds what its values take (render_budget.h).
   static TemplateValue Text(MarkedText text, MemoryCharge charge);
-  static TemplateValue List(std::vector<TemplateValue> items,
+  static TemplateValue List(ListKind kind, std::vector<TemplateValue> items,
                             MemoryCharge charge);
-  static TemplateValue Tuple(std::vector<TemplateValue> items,
-                             MemoryCharge charge);
   // `entries` have distinct keys that are text, numbers, truth values, none or
   // tuples of those.
   static TemplateValue Map(std::vector<Entry> entries, MemoryCharge charge);
@@ -94,10 +102,12 @@ class TemplateValue {
   bool is_integer() const { return kind() == Kind::kInteger; }
   bool is_float() const { return kind() == Kind::kFloat; }
   bool is_text() const { return kind() == Kind::kText; }
-  bool is_list() const { return kind() == Kind::kList; }  // or a tuple
+  bool is_list() const { return kind() == Kind::kList; }  // any ListKind
   bool is_map() const { return kind() == Kind::kMap; }
   bool is_object() const { return kind() == Kind::kObject; }
-  bool is_tuple() const;
+  bool is_list(ListKind list_kind) const;
+  // A list, tuple or range.
+  bool is_indexable() const;
   // A truth value counts as 0 or 1, as in Python.
   bool is_whole() const { return is_bool() || is_integer(); }
   bool is_number() const { return is_whole() || is_float(); }
@@ -107,7 +117,8 @@ class TemplateValue {
   int64_t integer() const { return std::get<int64_t>(value_); }
   double float_value() const { return std::get<double>(value_); }
   const MarkedText& text() const;
-  absl::Span<const TemplateValue> items() const;  // of a list or tuple
+  ListKind list_kind() const;
+  absl::Span<const TemplateValue> items() const;  // of a list
   absl::Span<const Entry> entries() const;        // of a map
   TemplateObject* object() const { return std::get<TemplateObject*>(value_); }
   // Why an undefined value is; may be empty.
@@ -118,6 +129,9 @@ class TemplateValue {
 
   // The value of a text key in a map; null where there is none.
   const TemplateValue* Find(absl::string_view key) const;
+
+  // Uses up the first `count` items where this is a generator.
+  void TakeItems(size_t count) const;
 
   // Levels of lists and maps: 0 for a scalar, 1 for a list of scalars.
   int depth() const;

@@ -1,0 +1,251 @@
+#include "engine/template/characters.h"
+
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "engine/base/utf8.h"
+
+namespace tandem {
+namespace {
+
+bool IsContinuation(char byte) {
+  return (static_cast<uint8_t>(byte) & 0xC0) == 0x80;
+}
+
+utf8proc_category_t CategoryOf(uint32_t code_point) {
+  return utf8proc_category(static_cast<utf8proc_int32_t>(code_point));
+}
+
+// Letters whose upper case is not one letter (Unicode's SpecialCasing.txt,
+// without the Greek and Armenian ones).
+struct SpecialCase {
+  uint32_t code_point;
+  const char* upper;
+  const char* title;
+};
+constexpr std::array<SpecialCase, 10> kSpecialCases = {
+    SpecialCase{0x00DF, "SS", "Ss"},
+    {0x0149, "\u02BCN", "\u02BCN"},
+    {0x01F0, "J\u030C", "J\u030C"},
+    {0xFB00, "FF", "Ff"},
+    {0xFB01, "FI", "Fi"},
+    {0xFB02, "FL", "Fl"},
+    {0xFB03, "FFI", "Ffi"},
+    {0xFB04, "FFL", "Ffl"},
+    {0xFB05, "ST", "St"},
+    {0xFB06, "ST", "St"},
+};
+
+const SpecialCase* FindSpecialCase(uint32_t code_point) {
+  for (const SpecialCase& special : kSpecialCases) {
+    if (special.code_point == code_point) return &special;
+  }
+  return nullptr;
+}
+
+bool IsOneCharacter(absl::string_view character) {
+  if (character.empty()) return false;
+  const Utf8Prefix prefix = FirstUtf8(character);
+  return prefix.kind == Utf8Prefix::Kind::kCharacter &&
+         prefix.bytes == character.size();
+}
+
+template <typename IsStripped>
+std::pair<size_t, size_t> Strip(absl::string_view text, TextEnds ends,
+                                IsStripped is_stripped) {
+  size_t begin = 0;
+  size_t end = text.size();
+  if (ends != TextEnds::kRight) {
+    while (begin < end) {
+      const size_t bytes = CharacterBytes(text, begin);
+      if (!is_stripped(text.substr(begin, bytes))) break;
+      begin += bytes;
+    }
+  }
+  if (ends != TextEnds::kLeft) {
+    while (begin < end) {
+      size_t last = end - 1;
+      while (last > begin && IsContinuation(text[last])) --last;
+      if (!is_stripped(text.substr(last, end - last))) break;
+      end = last;
+    }
+  }
+  return {begin, end};
+}
+
+}  // namespace
+
+size_t CharacterBytes(absl::string_view text, size_t offset) {
+  size_t end = offset + 1;
+  while (end < text.size() && IsContinuation(text[end])) ++end;
+  return end - offset;
+}
+
+int64_t CountCharacters(absl::string_view text) {
+  int64_t count = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    count += i == 0 || !IsContinuation(text[i]) ? 1 : 0;
+  }
+  return count;
+}
+
+size_t CharacterOffset(absl::string_view text, int64_t index) {
+  size_t offset = 0;
+  for (int64_t i = 0; i < index && offset < text.size(); ++i) {
+    offset += CharacterBytes(text, offset);
+  }
+  return offset;
+}
+
+uint32_t CodePointOf(absl::string_view text) {
+  constexpr uint32_t kReplacement = 0xFFFD;
+  if (text.empty()) return kReplacement;
+  const Utf8Prefix prefix = FirstUtf8(text);
+  if (prefix.kind != Utf8Prefix::Kind::kCharacter) return kReplacement;
+  const auto byte = [&text](size_t i) { return static_cast<uint8_t>(text[i]); };
+  if (prefix.bytes == 1) return byte(0);
+  uint32_t code_point = byte(0) & (0xFFU >> (prefix.bytes + 1));
+  for (size_t i = 1; i < prefix.bytes; ++i) {
+    code_point = code_point << 6 | (byte(i) & 0x3FU);
+  }
+  return code_point;
+}
+
+std::string Utf8Of(uint32_t code_point) {
+  std::array<utf8proc_uint8_t, 4> bytes = {};
+  const utf8proc_ssize_t count = utf8proc_encode_char(
+      static_cast<utf8proc_int32_t>(code_point), bytes.data());
+  return {reinterpret_cast<const char*>(bytes.data()),
+          static_cast<size_t>(count)};
+}
+
+bool IsSpace(uint32_t code_point) {
+  return (code_point >= 0x09 && code_point <= 0x0D) ||
+         (code_point >= 0x1C && code_point <= 0x20) || code_point == 0x85 ||
+         code_point == 0xA0 || code_point == 0x1680 ||
+         (code_point >= 0x2000 && code_point <= 0x200A) ||
+         code_point == 0x2028 || code_point == 0x2029 || code_point == 0x202F ||
+         code_point == 0x205F || code_point == 0x3000;
+}
+
+bool IsLineEnd(uint32_t code_point) {
+  return (code_point >= 0x0A && code_point <= 0x0D) ||
+         (code_point >= 0x1C && code_point <= 0x1E) || code_point == 0x85 ||
+         code_point == 0x2028 || code_point == 0x2029;
+}
+
+bool IsLetter(uint32_t code_point) {
+  const utf8proc_category_t category = CategoryOf(code_point);
+  return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO;
+}
+
+bool IsDecimal(uint32_t code_point) {
+  return CategoryOf(code_point) == UTF8PROC_CATEGORY_ND;
+}
+
+bool IsDigit(uint32_t code_point) {
+  // Decimal digits and the superscripts, subscripts and enclosed ones.
+  return IsDecimal(code_point) || code_point == 0xB2 || code_point == 0xB3 ||
+         code_point == 0xB9 || code_point == 0x2070 ||
+         (code_point >= 0x2074 && code_point <= 0x2079) ||
+         (code_point >= 0x2080 && code_point <= 0x2089) ||
+         (code_point >= 0x2460 && code_point <= 0x2468);
+}
+
+bool IsNumeric(uint32_t code_point) {
+  const utf8proc_category_t category = CategoryOf(code_point);
+  return category >= UTF8PROC_CATEGORY_ND && category <= UTF8PROC_CATEGORY_NO;
+}
+
+bool IsUpper(uint32_t code_point) {
+  return CategoryOf(code_point) == UTF8PROC_CATEGORY_LU;
+}
+
+bool IsLower(uint32_t code_point) {
+  return CategoryOf(code_point) == UTF8PROC_CATEGORY_LL || code_point == 0xAA ||
+         code_point == 0xBA;
+}
+
+bool IsCased(uint32_t code_point) {
+  return IsUpper(code_point) || IsLower(code_point) ||
+         CategoryOf(code_point) == UTF8PROC_CATEGORY_LT;
+}
+
+bool IsPrintable(uint32_t code_point) {
+  if (code_point == ' ') return true;
+  switch (CategoryOf(code_point)) {
+    case UTF8PROC_CATEGORY_CC:
+    case UTF8PROC_CATEGORY_CF:
+    case UTF8PROC_CATEGORY_CS:
+    case UTF8PROC_CATEGORY_CO:
+    case UTF8PROC_CATEGORY_CN:
+    case UTF8PROC_CATEGORY_ZL:
+    case UTF8PROC_CATEGORY_ZP:
+    case UTF8PROC_CATEGORY_ZS:
+      return false;
+    default:
+      return true;
+  }
+}
+
+std::string UpperOf(absl::string_view character) {
+  if (!IsOneCharacter(character)) return std::string(character);
+  const uint32_t code_point = CodePointOf(character);
+  if (const SpecialCase* special = FindSpecialCase(code_point)) {
+    return special->upper;
+  }
+  return Utf8Of(static_cast<uint32_t>(
+      utf8proc_toupper(static_cast<utf8proc_int32_t>(code_point))));
+}
+
+std::string TitleOf(absl::string_view character) {
+  if (!IsOneCharacter(character)) return std::string(character);
+  const uint32_t code_point = CodePointOf(character);
+  if (const SpecialCase* special = FindSpecialCase(code_point)) {
+    return special->title;
+  }
+  return Utf8Of(static_cast<uint32_t>(
+      utf8proc_totitle(static_cast<utf8proc_int32_t>(code_point))));
+}
+
+std::string LowerOf(absl::string_view character) {
+  if (!IsOneCharacter(character)) return std::string(character);
+  const uint32_t code_point = CodePointOf(character);
+  if (code_point == 0x130) return "i\u0307";
+  return Utf8Of(static_cast<uint32_t>(
+      utf8proc_tolower(static_cast<utf8proc_int32_t>(code_point))));
+}
+
+std::pair<size_t, size_t> StripSpace(absl::string_view text, TextEnds ends) {
+  return Strip(text, ends, [](absl::string_view character) {
+    return IsSpace(CodePointOf(character));
+  });
+}
+
+std::pair<size_t, size_t> StripSet(absl::string_view text,
+                                   absl::string_view set, TextEnds ends) {
+  return Strip(text, ends, [set](absl::string_view character) {
+    return set.find(character) != absl::string_view::npos;
+  });
+}
+
+size_t FindBytes(absl::string_view text, absl::string_view part, size_t from) {
+  if (from > text.size()) return absl::string_view::npos;
+  if (part.empty()) return from;
+  const void* const found =
+      memmem(text.data() + from, text.size() - from, part.data(), part.size());
+  if (found == nullptr) return absl::string_view::npos;
+  return static_cast<size_t>(static_cast<const char*>(found) - text.data());
+}
+
+absl::string_view CutText(absl::string_view text, size_t bytes_max) {
+  if (text.size() <= bytes_max) return text;
+  size_t end = bytes_max;
+  while (end > 0 && IsContinuation(text[end])) --end;
+  return text.substr(0, end);
+}
+
+}  // namespace tandem

@@ -1,0 +1,36 @@
+// Texts by a format: `%` and format() of Python's texts, and strftime. Contents
+// that are put in keep their marks. Pure functions within a render's budget.
+
+#ifndef TANDEM_ENGINE_TEMPLATE_FORMAT_TEXT_H_
+#define TANDEM_ENGINE_TEMPLATE_FORMAT_TEXT_H_
+
+#include <ctime>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/template/marked_text.h"
+#include "engine/template/render_budget.h"
+#include "engine/template/template_object.h"
+#include "engine/template/template_value.h"
+
+namespace tandem {
+
+// format % value, where `value` is one value, a tuple of them, or a map.
+absl::StatusOr<TemplateValue> FormatPercent(const MarkedText& format,
+                                            const TemplateValue& value,
+                                            RenderBudget& budget);
+
+// format.format(arguments): fields {}, {0} and {name} with !r, !s and a format
+// of text or numbers; no attributes or items of a field.
+absl::StatusOr<TemplateValue> FormatBraces(const MarkedText& format,
+                                           const CallArguments& arguments,
+                                           RenderBudget& budget);
+
+// `time` by `format`, in the words of the C locale; without a time zone.
+absl::StatusOr<std::string> FormatTime(absl::string_view format,
+                                       const std::tm& time);
+
+}  // namespace tandem
+
+#endif  // TANDEM_ENGINE_TEMPLATE_FORMAT_TEXT_H_

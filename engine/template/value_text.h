@@ -1,0 +1,43 @@
+// Values as text: as a template prints them (Python's str and repr) and as
+// JSON. Contents keep their marks. Pure functions within a render's budget.
+
+#ifndef TANDEM_ENGINE_TEMPLATE_VALUE_TEXT_H_
+#define TANDEM_ENGINE_TEMPLATE_VALUE_TEXT_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/template/marked_text.h"
+#include "engine/template/render_budget.h"
+#include "engine/template/template_value.h"
+
+namespace tandem {
+
+// The shortest decimal that reads back as `number`, as Python's repr.
+std::string FloatText(double number);
+
+// str(value)
+absl::StatusOr<MarkedText> TextOf(const TemplateValue& value,
+                                  RenderBudget& budget);
+// repr(value)
+absl::StatusOr<MarkedText> ReprOf(const TemplateValue& value,
+                                  RenderBudget& budget);
+
+struct JsonOptions {
+  bool ensure_ascii = false;
+  bool sort_keys = false;
+  // One level's white space; without it all stands on one line.
+  bool has_indent = false;
+  MarkedText indent;
+  MarkedText item_separator = MarkedText(", ", TextMark::kTemplate);
+  MarkedText key_separator = MarkedText(": ", TextMark::kTemplate);
+};
+// json.dumps(value)
+absl::StatusOr<MarkedText> JsonOf(const TemplateValue& value,
+                                  const JsonOptions& options,
+                                  RenderBudget& budget);
+
+}  // namespace tandem
+
+#endif  // TANDEM_ENGINE_TEMPLATE_VALUE_TEXT_H_
