@@ -208,7 +208,7 @@ absl::StatusOr<TemplateValue> SliceOf(const TemplateValue& value,
   for (const TemplateValue* bound :
        {&bounds.start, &bounds.stop, &bounds.step}) {
     if (!bound->is_none() && !bound->is_whole()) {
-      return TemplateValue::Undefined("a slice needs whole numbers");
+      return TemplateError("a slice needs whole numbers");
     }
   }
   if (bounds.step.is_whole() && bounds.step.whole() == 0) {
@@ -216,8 +216,7 @@ absl::StatusOr<TemplateValue> SliceOf(const TemplateValue& value,
   }
   if (value.is_text()) return SliceText(value.text(), bounds, budget);
   if (!value.is_indexable()) {
-    return TemplateValue::Undefined(
-        absl::StrCat(KindName(value), " has no slices"));
+    return TemplateError(absl::StrCat(KindName(value), " has no slices"));
   }
   const SliceRange range =
       RangeOf(bounds, static_cast<int64_t>(value.items().size()));

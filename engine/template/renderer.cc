@@ -449,15 +449,26 @@ absl::Status Renderer::BindParameters(const Statement& macro,
     TANDEM_ASSIGN_OR_RETURN(TemplateValue map, more_named.Build());
     scope.Set("kwargs", std::move(map));
   }
+  return BindDefaults(macro);
+}
+
+// Sets the parameters that no argument has set. A default may speak of any
+// parameter; one that is not yet set is undefined.
+absl::Status Renderer::BindDefaults(const Statement& macro) {
+  VariableScope& scope = *evaluator_.scope();
+  std::vector<const MacroParameter*> absent;
   for (const MacroParameter& parameter : macro.parameters) {
     if (scope.Find(parameter.name) != nullptr) continue;
-    TemplateValue value = TemplateValue::Undefined(
-        absl::StrCat("the parameter '", parameter.name, "' is not given"));
-    if (parameter.default_value != nullptr) {
-      TANDEM_ASSIGN_OR_RETURN(value,
-                              evaluator_.Evaluate(*parameter.default_value));
-    }
-    scope.Set(parameter.name, std::move(value));
+    absent.push_back(&parameter);
+    scope.Set(parameter.name,
+              TemplateValue::Undefined(absl::StrCat(
+                  "the parameter '", parameter.name, "' is not given")));
+  }
+  for (const MacroParameter* parameter : absent) {
+    if (parameter->default_value == nullptr) continue;
+    TANDEM_ASSIGN_OR_RETURN(TemplateValue value,
+                            evaluator_.Evaluate(*parameter->default_value));
+    scope.Set(parameter->name, std::move(value));
   }
   return absl::OkStatus();
 }

@@ -51,6 +51,7 @@ class Renderer {
   absl::StatusOr<TemplateValue> LoopItems(const Statement& statement);
   absl::Status BindParameters(const Statement& macro,
                               const CallArguments& arguments);
+  absl::Status BindDefaults(const Statement& macro);
 
   // What the body puts out in `scope`, as a value.
   absl::StatusOr<TemplateValue> Capture(const std::vector<Statement>& body,
