@@ -4,8 +4,8 @@ import re
 
 import check
 
-TEXT = ("engine/base", "engine/gguf", "engine/sampling", "engine/tokenizer",
-        "engine/speculation")
+TEXT = ("engine/base", "engine/gguf", "engine/sampling", "engine/template",
+        "engine/tokenizer", "engine/speculation")
 ENGINE = TEXT + ("engine/kernels", "engine/model", "engine/session",
                  "engine/engine.h")
 
@@ -16,7 +16,9 @@ ALLOWED = {
     "engine/gguf": ("engine/base",),
     "engine/kernels": ("engine/base",),
     "engine/sampling": ("engine/base",),
-    "engine/tokenizer": ("engine/base", "engine/gguf", "engine/sampling"),
+    "engine/template": ("engine/base",),
+    "engine/tokenizer": ("engine/base", "engine/gguf", "engine/sampling",
+                         "engine/template"),
     "engine/speculation": ("engine/base", "engine/sampling"),
     "engine/model": TEXT + ("engine/kernels",),
     "engine/session": ENGINE,

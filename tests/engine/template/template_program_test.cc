@@ -1,14 +1,153 @@
 #include "engine/template/template_program.h"
 
 #include <gtest/gtest.h>
-namespace tandem { namespace {
-TEST(TemplateProgramTest, Renders) {
-  auto program = TemplateProgram::Parse("{% for m in messages %}{{ m.role + ': ' + m.content|trim }}\n{% endfor %}");
-  ASSERT_TRUE(program.ok()) << program.status();
-  TemplateInput input;
-  input.variables.emplace_back("messages", TemplateValue::List({TemplateValue::Map({{"role", TemplateValue::Text("user")},{"content", TemplateValue::Content("  hi ")}})}));
-  auto parts = (*program)->Render(input);
-  ASSERT_TRUE(parts.ok()) << parts.status();
-  for (auto& part : *parts) std::cout << part.is_content << " [" << part.text << "]\n";
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "tests/engine/template/template_test_util.h"
+
+namespace tandem {
+namespace {
+
+TemplateVariables Messages(absl::string_view content) {
+  return {{"messages", TemplateValue::List({TemplateValue::Map(
+                           {{"role", TemplateValue::Text("user")},
+                            {"content", TemplateValue::Content(content)}})})}};
 }
-}}
+
+TEST(TemplateProgramTest, MarksFollowTheContent) {
+  const TemplateVariables messages = Messages(" <s>x\n");
+  const char* const kFor = "{% for m in messages %}";
+  const auto rendered = [&](absl::string_view expression) {
+    return Rendered(absl::StrCat(kFor, "{{ ", expression, " }}{% endfor %}"),
+                    messages);
+  };
+  EXPECT_EQ(rendered("'<s>' + m.content|trim + '</s>'"), "<s>«<s>x»</s>");
+  EXPECT_EQ(rendered("'a' ~ m['content'].strip() ~ 'b'"), "a«<s>x»b");
+  EXPECT_EQ(rendered("m.content.replace('s', 'T')"), "« <»T«>x\n»");
+  EXPECT_EQ(rendered("m.content.split('<')[1]|upper"), "«S>X\n»");
+  EXPECT_EQ(rendered("[m.content|trim, 'y']|join('-')"), "«<s>x»-y");
+  EXPECT_EQ(rendered("m.content|tojson"), "\"« <s>x\\n»\"");
+  EXPECT_EQ(rendered("[m.content]"), "['« <s>x\\n»']");
+  EXPECT_EQ(rendered("'%s!' % m.content|trim"), "« <s>x\n»!");
+  EXPECT_EQ(rendered("'{}!'.format(m.content)"), "« <s>x\n»!");
+  EXPECT_EQ(rendered("m.content[1:4][::-1]"), "«>s<»");
+  EXPECT_EQ(rendered("m.content == ' <s>x\\n'"), "True");
+  EXPECT_EQ(rendered("m.content|trim|indent(2, true)"), "  «<s>x»");
+  EXPECT_EQ(rendered("(m.content|list)[1]"), "«<»");
+  EXPECT_EQ(Rendered("{% set x %}a{{ messages[0].content|trim }}{% endset %}"
+                     "{% macro f(y) %}[{{ y }}]{% endmacro %}{{ f(x) }}",
+                     messages),
+            "[a«<s>x»]");
+}
+
+TEST(TemplateProgramTest, ErrorsHaveTheirPlace) {
+  EXPECT_EQ(Rendered("a\n {{ 'x' + none }}"),
+            "line 2, column 9: a text + none is not possible");
+  EXPECT_EQ(Rendered("{{ x.y }}"), "line 1, column 5: 'x' is undefined");
+  EXPECT_EQ(Rendered("\n{{ 1|trimm }}"),
+            "line 2, column 6: there is no filter 'trimm'; the nearest is "
+            "'trim'");
+  EXPECT_EQ(Rendered("{{ raise_exception('not so') }}"),
+            "line 1, column 19: raise_exception(): the chat template refuses "
+            "this: not so");
+  const auto program = TemplateProgram::Parse("{{ raise_exception('x') }}");
+  ASSERT_TRUE(program.ok());
+  EXPECT_EQ((*program)->Render({}).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(TemplateProgram::Parse("{{").status().code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
+// Each asks for more than there is, and is refused at once.
+TEST(TemplateProgramTest, HostileTemplatesEnd) {
+  const std::string loop = "{% for i in range(99999) %}";
+  const std::vector<std::string> templates = {
+      "{% for i in range(10**9) %}{% endfor %}",
+      loop + loop + loop + "{% endfor %}{% endfor %}{% endfor %}",
+      "{{ 'x' * 10**9 }}",
+      "{{ [1] * 10**9 }}",
+      "{{ 'x'.center(10**9) }}",
+      "{{ 'x'|center(10**9) }}",
+      "{{ 'x'.ljust(10**15) }}",
+      "{{ '%1000000000d' % 1 }}",
+      "{{ '{:999999999}'.format(1) }}",
+      "{{ '%.2000f' % 1 }}",
+      "{{ 'x'|indent(10**9) }}",
+      "{{ [[1]]|tojson(indent=10**9) }}",
+      "{{ 10**30 }}",
+      "{{ 9223372036854775807 + 1 }}",
+      "{{ -9223372036854775807 - 2 }}",
+      "{{ 1|batch(10**12) }}",
+      "{{ [1]|batch(10**12, 0)|list }}",
+      "{{ [1]|slice(10**12)|list }}",
+      "{% set s = namespace(x='ab') %}" + loop +
+          "{% set s.x = s.x + s.x %}{% endfor %}",
+      "{% set s = namespace(x=[1]) %}" + loop +
+          "{% set s.x = [s.x, s.x] %}{% endfor %}",
+      "{% set s = namespace(x='ab') %}" + loop +
+          "{% set s.x = s.x.replace('', s.x) %}{% endfor %}",
+      "{% set s = namespace(x=[]) %}{% for i in range(90) %}"
+      "{% set s.x = [s.x, s.x] %}{% endfor %}{{ s.x == s.x + [] }}{{ s.x }}",
+      "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+      "{% macro f(x) %}{{ f(x ~ x) }}{% endmacro %}{{ f('x') }}",
+      loop + "{{ 'x' * 10000 }}{% endfor %}",
+      "{% set s = namespace() %}{% set s.x = [s] %}{{ s }}",
+      "{% set x = 'a' * 9999999 %}{{ x.rfind('a' * 999999 ~ 'b') }}",
+      "{{ strftime_now('%' * 2000) }}",
+  };
+  for (const std::string& source : templates) {
+    EXPECT_TRUE(absl::StartsWith(Rendered(source), "line 1, column "))
+        << source << ": " << Rendered(source).substr(0, 200);
+  }
+}
+
+TEST(TemplateProgramTest, DeepNestingEnds) {
+  const auto repeated = [](absl::string_view text, int count) {
+    std::string all;
+    for (int i = 0; i < count; ++i) absl::StrAppend(&all, text);
+    return all;
+  };
+  constexpr int kCount = 10'000;
+  for (const std::string& source :
+       {repeated("(", kCount), "1" + repeated(")", kCount),
+        repeated("(", kCount) + "1" + repeated(")", kCount),
+        repeated("[", kCount), repeated("{1:", kCount),
+        repeated("not ", kCount) + "1", repeated("-", kCount) + "1",
+        "1" + repeated("+1", kCount), "1" + repeated("|abs", kCount),
+        "x" + repeated(".y", kCount), "x" + repeated("[0]", kCount),
+        "1" + repeated(" if 1 else 1", kCount), "f" + repeated("()", kCount),
+        "1" + repeated("**1", kCount), repeated("f(", kCount)}) {
+    EXPECT_TRUE(
+        absl::StartsWith(Rendered("{{ " + source + " }}"), "line 1, column "))
+        << source.substr(0, 40);
+  }
+  EXPECT_TRUE(absl::StrContains(Rendered(repeated("{% if 1 %}", kCount)),
+                                "nested more than"));
+  EXPECT_TRUE(absl::StrContains(
+      Rendered("{% for " + repeated("(", kCount) + "x in y %}"),
+      "nested more than"));
+}
+
+TEST(TemplateProgramTest, SourcesAndValuesAreBounded) {
+  EXPECT_TRUE(absl::StrContains(Rendered(std::string((1 << 20) + 1, 'x')),
+                                "at most 1048576 can be run"));
+  EXPECT_EQ(Rendered("a\xFF"), "line 1, column 2: the template is not UTF-8");
+  TemplateValue deep = TemplateValue::List({});
+  for (int i = 0; i < 200; ++i) deep = TemplateValue::List({deep});
+  EXPECT_EQ(Rendered("x", {{"deep", deep}}),
+            "the value of 'deep' is nested more than 100 levels deep");
+}
+
+TEST(TemplateProgramTest, LimitsAreTheCallers) {
+  EXPECT_EQ(Rendered("{{ 'abcdef' }}", {}, {.output_bytes_max = 5}),
+            "line 1, column 1: the template makes a text of more than 5 bytes");
+  EXPECT_EQ(
+      Rendered("{% for i in range(9) %}{% endfor %}", {}, {.steps_max = 5}),
+      "line 1, column 18: the template takes more than 5 steps");
+}
+
+}  // namespace
+}  // namespace tandem

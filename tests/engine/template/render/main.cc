@@ -48,9 +48,8 @@ Json Render(const Json& request) {
   for (const auto& [name, value] : request.at("variables").items()) {
     // Top-level texts are tokens, such as bos_token.
     input.variables.emplace_back(
-        name, value.is_string()
-                  ? TemplateValue::Text(value.get<std::string>())
-                  : ValueOf(value));
+        name, value.is_string() ? TemplateValue::Text(value.get<std::string>())
+                                : ValueOf(value));
   }
   const auto now = request.value("now", std::time_t{0});
   gmtime_r(&now, &input.now);

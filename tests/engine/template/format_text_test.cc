@@ -1,0 +1,32 @@
+#include "engine/template/format_text.h"
+
+#include <gtest/gtest.h>
+
+#include <ctime>
+
+#include "tests/engine/template/template_test_util.h"
+
+namespace tandem {
+namespace {
+
+TEST(FormatTextTest, FormatsTimes) {
+  std::tm time = {};
+  time.tm_year = 126;
+  time.tm_mon = 10;
+  time.tm_mday = 8;
+  EXPECT_EQ(FormatTime("%d %b %Y, 100%%%Z", time).value(), "08 Nov 2026, 100%");
+  EXPECT_FALSE(FormatTime("%Q", time).ok());
+  EXPECT_FALSE(FormatTime("%", time).ok());
+}
+
+TEST(FormatTextTest, FormatsValues) {
+  EXPECT_EQ(Rendered("{{ '%05d|%-4s|%.2f|%%' % (42, 'a', 2.5) }}"),
+            "00042|a   |2.50|%");
+  EXPECT_EQ(Rendered("{{ '{0:>4}|{a!r}|{{}}'.format(5, a='b') }}"),
+            "   5|'b'|{}");
+  EXPECT_EQ(Rendered("{{ '%s %s' % 1 }}"),
+            "line 1, column 12: a format with % has more fields than values");
+}
+
+}  // namespace
+}  // namespace tandem

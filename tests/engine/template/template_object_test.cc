@@ -1,0 +1,40 @@
+#include "engine/template/template_object.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/engine/template/template_test_util.h"
+
+namespace tandem {
+namespace {
+
+TEST(TemplateObjectTest, BindsArguments) {
+  const TemplateValue one = TemplateValue::Integer(1);
+  const CallArguments arguments = {.positional = {one}, .named = {{"b", one}}};
+  const auto bound = BindArguments(arguments, {"a", "b", "c"}, 2);
+  ASSERT_TRUE(bound.ok());
+  EXPECT_NE((*bound)[1], nullptr);
+  EXPECT_EQ((*bound)[2], nullptr);
+  EXPECT_EQ(BindArguments(arguments, {"a"}, 1).status().message(),
+            "the argument 'b' is not taken");
+  EXPECT_EQ(BindArguments(arguments, {"b"}, 1).status().message(),
+            "the argument 'b' is given twice");
+  EXPECT_EQ(BindArguments({}, {"/a"}, 1).status().message(),
+            "the argument 'a' is missing");
+}
+
+TEST(TemplateObjectTest, NamespacesCyclersAndJoinersKeepTheirState) {
+  EXPECT_EQ(Rendered("{% set n = namespace(x=1) %}{% set c = cycler(1, 2) %}"
+                     "{% set j = joiner() %}{% for i in range(3) %}"
+                     "{% set n.x = n.x * 2 %}{{ j() }}{{ c.next() }}"
+                     "{% endfor %} {{ n.x }} {{ n }}"),
+            "1, 2, 1 8 <Namespace {'x': 8}>");
+}
+
+TEST(TemplateObjectTest, RangesAreBounded) {
+  EXPECT_EQ(Rendered("{{ range(5, 1, -2)|list }}"), "[5, 3]");
+  EXPECT_EQ(Rendered("{{ range(100001) }}"),
+            "line 1, column 9: range(): makes more than 100000 numbers");
+}
+
+}  // namespace
+}  // namespace tandem
