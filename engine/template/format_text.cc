@@ -29,7 +29,7 @@ constexpr size_t kTimeFormatBytesMax = 1024;
 
 // How one value is to be put in.
 struct FormatSpec {
-  std::string fill = " ";
+  MarkedText fill = MarkedText(" ", TextMark::kTemplate);
   char align = 0;  // < > ^ =; 0: as the type has it
   char sign = '-';
   bool is_alternate = false;
@@ -124,11 +124,11 @@ absl::StatusOr<MarkedText> Pad(MarkedText text, const FormatSpec& spec,
   const size_t front = spec.align == '=' ? lead : 0;
   padded.Append(text, 0, front);
   for (int64_t i = 0; i < before; ++i) {
-    padded.Append(spec.fill, TextMark::kTemplate);
+    padded.Append(spec.fill);
   }
   padded.Append(text, front, text.size());
   for (int64_t i = before; i < missing; ++i) {
-    padded.Append(spec.fill, TextMark::kTemplate);
+    padded.Append(spec.fill);
   }
   return padded;
 }
@@ -255,7 +255,7 @@ absl::StatusOr<FormatSpec> PercentFormatter::ReadSpec(size_t* at) const {
       spec.align = '<';
     } else if (flag == '0' && spec.align != '<') {
       spec.align = '=';
-      spec.fill.assign(1, '0');
+      spec.fill = MarkedText("0", TextMark::kTemplate);
     } else if (flag == '+' || (flag == ' ' && spec.sign == '-')) {
       spec.sign = flag;
     } else if (flag == '#') {
@@ -300,7 +300,7 @@ absl::StatusOr<MarkedText> PercentFormatter::Convert(const TemplateValue& value,
   switch (spec.type) {
     case 's':
     case 'r': {
-      spec.fill.assign(1, ' ');
+      spec.fill = MarkedText(" ", TextMark::kTemplate);
       if (spec.align == '=') spec.align = '>';
       TANDEM_ASSIGN_OR_RETURN(MarkedText text, spec.type == 's'
                                                    ? TextOf(value, budget_)
@@ -420,7 +420,10 @@ absl::StatusOr<FormatSpec> BraceFormatter::ParseSpec(
   };
   const size_t fill_bytes = text.empty() ? 0 : CharacterBytes(text, 0);
   if (is_align(fill_bytes)) {
-    spec.fill = std::string(text.substr(0, fill_bytes));
+    // `text` lies within the format.
+    const auto begin =
+        static_cast<size_t>(text.data() - format_.bytes().data());
+    spec.fill = format_.Slice(begin, begin + fill_bytes);
     spec.align = text[fill_bytes];
     at = fill_bytes + 1;
   } else if (is_align(0)) {
@@ -435,7 +438,7 @@ absl::StatusOr<FormatSpec> BraceFormatter::ParseSpec(
   spec.is_alternate = take("#") != 0;
   if (take("0") != 0 && spec.align == 0) {
     spec.align = '=';
-    spec.fill.assign(1, '0');
+    spec.fill = MarkedText("0", TextMark::kTemplate);
   }
   TANDEM_ASSIGN_OR_RETURN(spec.width, ReadCount(text, &at));
   spec.grouping = take(",_");

@@ -433,7 +433,8 @@ absl::Status Renderer::BindParameters(const Statement& macro,
                                         "' takes no argument '", name, "'"));
     } else {
       has_more_named = true;
-      TANDEM_RETURN_IF_ERROR(more_named.Set(TemplateValue::Text(name), value));
+      TANDEM_RETURN_IF_ERROR(
+          more_named.Set(TemplateValue::Content(name), value));
     }
   }
   if (macro.takes_caller && !is_parameter("caller")) {

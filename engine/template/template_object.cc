@@ -84,8 +84,10 @@ absl::StatusOr<MarkedText> NamespaceObject::Print(RenderBudget& budget) const {
   MarkedText text("<Namespace {", TextMark::kTemplate);
   for (size_t i = 0; i < variables_.size(); ++i) {
     const auto& [name, value] = variables_[i];
-    text.Append(absl::StrCat(i > 0 ? ", '" : "'", name, "': "),
-                TextMark::kTemplate);
+    text.Append(i > 0 ? ", '" : "'", TextMark::kTemplate);
+    // A name may come from a map of the caller's.
+    text.Append(name, TextMark::kContent);
+    text.Append("': ", TextMark::kTemplate);
     TANDEM_ASSIGN_OR_RETURN(const MarkedText item, ReprOf(value, budget));
     TANDEM_RETURN_IF_ERROR(
         budget.CheckRoom(static_cast<double>(text.size() + item.size())));
@@ -245,8 +247,9 @@ absl::StatusOr<std::vector<TemplateValue::Entry>> EntriesOf(
       entries.emplace_back(pair.items()[0], pair.items()[1]);
     }
   }
+  // A name may come from a map of the caller's, by **.
   for (const auto& [name, value] : arguments.named) {
-    entries.emplace_back(TemplateValue::Text(name), value);
+    entries.emplace_back(TemplateValue::Content(name), value);
   }
   return entries;
 }
@@ -306,7 +309,13 @@ absl::StatusOr<TemplateValue> TimeNow(const GlobalCall& call) {
   if (!bound[0]->is_text()) return TemplateError("needs a text");
   TANDEM_ASSIGN_OR_RETURN(const std::string text,
                           FormatTime(bound[0]->text().bytes(), call.now));
-  return call.store.budget().NewText(text);
+  // What is written by a format that has contents is content.
+  const std::vector<TextPart> parts = bound[0]->text().Parts();
+  const bool has_content =
+      std::any_of(parts.begin(), parts.end(),
+                  [](const TextPart& part) { return part.is_content; });
+  return call.store.budget().NewText(
+      MarkedText(text, has_content ? TextMark::kContent : TextMark::kTemplate));
 }
 
 }  // namespace

@@ -19,6 +19,16 @@ TEST(FormatTextTest, FormatsTimes) {
   EXPECT_FALSE(FormatTime("%", time).ok());
 }
 
+TEST(FormatTextTest, WhatAFormatOfTheCallersBringsInIsContent) {
+  const TemplateVariables variables = {
+      {"f", TemplateValue::Content("{:x>3}|%Y")}};
+  EXPECT_EQ(Rendered("{{ f.format('a') }}", variables), "«xx»a«|%Y»");
+  EXPECT_EQ(Rendered("{{ strftime_now(f) }}", variables), "«{:x>3}|1900»");
+  EXPECT_EQ(
+      Rendered("{{ dict(**{f: 1}) }}{{ namespace(**{f: 1}) }}", variables),
+      "{'«{:x>3}|%Y»': 1}<Namespace {'«{:x>3}|%Y»': 1}>");
+}
+
 TEST(FormatTextTest, FormatsValues) {
   EXPECT_EQ(Rendered("{{ '%05d|%-4s|%.2f|%%' % (42, 'a', 2.5) }}"),
             "00042|a   |2.50|%");

@@ -25,12 +25,12 @@ TEST(RendererTest, LoopsTellWhereTheyAre) {
 TEST(RendererTest, MacrosTakeArguments) {
   EXPECT_EQ(Rendered("{% macro f(a, b='x') %}{{ a }}{{ b }}{{ varargs }}"
                      "{{ kwargs }}{% endmacro %}{{ f(1, 2, 3, c=4) }}"),
-            "12(3,){'c': 4}");
+            "12(3,){'«c»': 4}");
   EXPECT_EQ(Rendered("{% macro f() %}<{{ caller(1) }}>{% endmacro %}"
                      "{% call(x) f() %}{{ x }}{% endcall %}"),
             "<1>");
   EXPECT_EQ(Rendered("{% macro f() %}{% endmacro %}{{ f(1) }}"),
-            "line 1, column 33: the macro 'f' takes at most 0 arguments");
+            "line 1, column 34: the macro 'f' takes at most 0 arguments");
 }
 
 // A loop that a variable keeps does not keep its items.

@@ -27,7 +27,7 @@ TEST(TemplateObjectTest, NamespacesCyclersAndJoinersKeepTheirState) {
                      "{% set j = joiner() %}{% for i in range(3) %}"
                      "{% set n.x = n.x * 2 %}{{ j() }}{{ c.next() }}"
                      "{% endfor %} {{ n.x }} {{ n }}"),
-            "1, 2, 1 8 <Namespace {'x': 8}>");
+            "1, 2, 1 8 <Namespace {'«x»': 8}>");
 }
 
 TEST(TemplateObjectTest, RangesAreBounded) {
