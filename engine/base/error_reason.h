@@ -40,7 +40,7 @@ inline constexpr char kReasonNoWorker[] = "NO_WORKER";
 // Logits hold NaN, or every token is banned.
 inline constexpr char kReasonNoToken[] = "NO_TOKEN";
 inline constexpr char kReasonNumericCorruption[] = "NUMERIC_CORRUPTION";
-// Messages were sent to a model without a chat template that is known.
+// Messages were sent to a model without a chat template that can be run.
 inline constexpr char kReasonUnsupportedChatTemplate[] =
     "UNSUPPORTED_CHAT_TEMPLATE";
 // The server is shutting down; try another.

@@ -90,12 +90,6 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::FromGguf(
   TANDEM_ASSIGN_OR_RETURN(const absl::string_view model,
                           file.GetString(kModelKey));
   TANDEM_RETURN_IF_ERROR(CheckNormalizer(file));
-  ChatTemplate chat_template;
-  if (file.FindEntry(kChatTemplateKey) != nullptr) {
-    TANDEM_ASSIGN_OR_RETURN(const absl::string_view source,
-                            file.GetString(kChatTemplateKey));
-    chat_template = ChatTemplate::Recognize(source);
-  }
   std::unique_ptr<Tokenizer> tokenizer;
   if (model == "llama") {
     TANDEM_ASSIGN_OR_RETURN(tokenizer, SpmTokenizer::FromGguf(file));
@@ -110,7 +104,14 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::FromGguf(
                      " is not supported; 'llama' (SentencePiece) and 'gpt2' "
                      "(byte-level BPE) are"));
   }
-  tokenizer->chat_template_ = chat_template;
+  TANDEM_RETURN_IF_ERROR(tokenizer->ReadChatTemplate(file));
+  // Phi 3 of a SentencePiece vocabulary: the file does not say that its tokens
+  // take the white space after them.
+  const TokenMatcher& special = tokenizer->special_tokens_;
+  tokenizer->strips_after_special_ =
+      model == "llama" && special.Find("<|user|>").has_value() &&
+      special.Find("<|assistant|>").has_value() &&
+      special.Find("<|end|>").has_value();
   return tokenizer;
 }
 
@@ -136,22 +137,48 @@ std::vector<TokenId> Tokenizer::Encode(absl::string_view text,
   return ids;
 }
 
-// The families' own names for BOS and EOS stand for those of the vocabulary.
-std::optional<TokenId> Tokenizer::FindMarker(absl::string_view text) const {
-  const std::optional<TokenId> found = special_tokens_.Find(text);
-  if (found.has_value()) return found;
-  if (text == "<s>") return special().bos;
-  if (text == "</s>" || text == "<｜end▁of▁sentence｜>") return special().eos;
-  return std::nullopt;
+absl::Status Tokenizer::ReadChatTemplate(const GgufFile& file) {
+  std::vector<ChatTemplate::Source> sources;
+  for (const GgufEntry& entry : file.entries()) {
+    absl::string_view name = entry.key;
+    if (!absl::ConsumePrefix(&name, kChatTemplateKey)) continue;
+    if (!name.empty() && !absl::ConsumePrefix(&name, ".")) continue;
+    TANDEM_ASSIGN_OR_RETURN(const absl::string_view text,
+                            file.GetString(entry.key));
+    sources.push_back({.name = std::string(name), .text = std::string(text)});
+  }
+  ChatTemplate::TokenTexts texts;
+  const SpecialTokens& ids = special();
+  const std::pair<const char*, std::optional<TokenId>> named[] = {
+      {"bos_token", ids.bos},
+      {"eos_token", ids.eos},
+      {"unk_token", ids.unknown},
+      {"pad_token", ids.padding}};
+  for (const auto& [name, id] : named) {
+    if (!id.has_value()) continue;
+    texts.emplace_back(name, TokenText(*id, /*skip_special=*/false));
+  }
+  chat_template_ = ChatTemplate::Parse(sources, std::move(texts));
+  return absl::OkStatus();
+}
+
+size_t Tokenizer::ReplyEndBytes(absl::string_view text, TokenId last) const {
+  const size_t start = special_tokens_.NextStart(text, 0);
+  if (start == text.size()) return 0;
+  const TokenId id = *special_tokens_.Longest(text.substr(start));
+  // A reply may have ended with another end than the template writes.
+  const bool is_ended =
+      id == last || (IsEndOfGeneration(id) && IsEndOfGeneration(last));
+  return is_ended ? start + TokenText(id, /*skip_special=*/false).size() : 0;
 }
 
 void Tokenizer::EncodeChatText(absl::string_view text, bool after_special,
                                std::vector<TokenId>* ids) const {
-  if (after_special && chat_template_.strips_after_special()) {
+  if (after_special && strips_after_special_) {
     text = absl::StripLeadingAsciiWhitespace(text);
   }
   if (text.empty()) return;
-  // Formats write the space before a text where the family has one, so it is
+  // Templates write the space before a text where the family has one, so it is
   // not put there twice.
   const bool add_space = after_special && text[0] != ' ';
   EncodePlain(text,
@@ -159,39 +186,39 @@ void Tokenizer::EncodeChatText(absl::string_view text, bool after_special,
               ids);
 }
 
-std::vector<TokenId> Tokenizer::EncodeSegments(
-    absl::Span<const ChatSegment> segments, bool after_special) const {
+std::vector<TokenId> Tokenizer::EncodeChat(absl::Span<const TextPart> parts,
+                                           std::optional<TokenId> last) const {
+  size_t skip = 0;
+  if (last.has_value() && !parts.empty() && !parts[0].is_content) {
+    skip = ReplyEndBytes(parts[0].text, *last);
+  }
+  bool after_special = !last.has_value() || skip > 0 ||
+                       TokenText(*last, /*skip_special=*/true).empty();
   std::vector<TokenId> ids;
   std::string plain;
-  for (const ChatSegment& segment : segments) {
-    const std::optional<TokenId> marker =
-        segment.is_special ? FindMarker(segment.text) : std::nullopt;
-    if (!marker.has_value()) {
-      absl::StrAppend(&plain, segment.text);
-      continue;
+  for (const TextPart& part : parts) {
+    absl::string_view text = part.text;
+    text.remove_prefix(std::exchange(skip, 0));
+    while (!text.empty()) {
+      const size_t start =
+          part.is_content ? text.size() : special_tokens_.NextStart(text, 0);
+      plain.append(text.data(), start);
+      text.remove_prefix(start);
+      if (text.empty()) break;
+      EncodeChatText(plain, after_special, &ids);
+      plain.clear();
+      ids.push_back(*special_tokens_.Longest(text));
+      text.remove_prefix(TokenText(ids.back(), /*skip_special=*/false).size());
+      after_special = true;
     }
-    EncodeChatText(plain, after_special, &ids);
-    plain.clear();
-    ids.push_back(*marker);
-    after_special = true;
   }
   EncodeChatText(plain, after_special, &ids);
-  return ids;
-}
-
-std::vector<TokenId> Tokenizer::EncodeChat(
-    absl::Span<const ChatSegment> segments) const {
-  return EncodeSegments(segments, /*after_special=*/true);
-}
-
-std::vector<TokenId> Tokenizer::EncodeChatAfter(
-    TokenId last, absl::Span<const ChatSegment> segments) const {
-  for (size_t i = 0; i < segments.size(); ++i) {
-    if (!segments[i].is_special) continue;
-    if (FindMarker(segments[i].text) != last && !IsEndOfGeneration(last)) break;
-    return EncodeSegments(segments.subspan(i + 1), /*after_special=*/true);
+  const std::optional<TokenId> bos = special().bos;
+  if (!last.has_value() && adds_bos() && bos.has_value() &&
+      (ids.empty() || ids[0] != *bos)) {
+    ids.insert(ids.begin(), *bos);
   }
-  return EncodeSegments(segments, /*after_special=*/false);
+  return ids;
 }
 
 std::string Tokenizer::Decode(absl::Span<const TokenId> ids,

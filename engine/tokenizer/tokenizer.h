@@ -13,11 +13,15 @@
 #include "engine/base/status.h"
 #include "engine/base/types.h"
 #include "engine/gguf/gguf_file.h"
-#include "engine/tokenizer/chat_template.h"
+#include "engine/template/chat_template.h"
+#include "engine/template/marked_text.h"
 #include "engine/tokenizer/token_matcher.h"
 #include "engine/tokenizer/vocabulary.h"
 
 namespace tandem {
+
+// The template of a file's chats; others of a name stand under KEY.NAME.
+inline constexpr char kChatTemplateKey[] = "tokenizer.chat_template";
 
 struct EncodeOptions {
   // BOS first, where the vocabulary has one.
@@ -46,17 +50,16 @@ class Tokenizer {
     return Encode(text, EncodeOptions{.add_bos = add_bos});
   }
 
-  // The file's chat template; unknown where it has none.
+  // The file's chat templates; none where it has none.
   const ChatTemplate& chat_template() const { return chat_template_; }
-  // The ids of a rendered prompt, without BOS: special segments are the tokens
-  // of that name (plain text where the vocabulary has none), all others plain
-  // text that no special token comes from.
-  std::vector<TokenId> EncodeChat(absl::Span<const ChatSegment> segments) const;
-  // The ids of the prompt that goes on from a reply which ended with token
-  // `last`: without the beginning of `segments` (ChatPlace::kAfterReply) up to
-  // the marker that ends a reply, if `last` is that already.
-  std::vector<TokenId> EncodeChatAfter(
-      TokenId last, absl::Span<const ChatSegment> segments) const;
+  // The ids of a rendered prompt after a token `last` (nothing: a new session,
+  // which begins with BOS, once, if the vocabulary says so). In parts that are
+  // the template's own the texts of special tokens are these tokens; contents
+  // are plain text that no special token comes from. Neighbouring plain texts
+  // are encoded as one. Where `last` ends a reply already, `parts` are taken
+  // from behind the marker for it that they begin with.
+  std::vector<TokenId> EncodeChat(absl::Span<const TextPart> parts,
+                                  std::optional<TokenId> last) const;
 
   // The text of `ids`; control tokens are left out if `skip_special`, else
   // their names stand there. Decode(Encode(x, b), true) == x for UTF-8 x. May
@@ -100,16 +103,19 @@ class Tokenizer {
 
  private:
   void ComputeFingerprint();
-  std::optional<TokenId> FindMarker(absl::string_view text) const;
-  // `after_special`: a special token, or nothing, is before the segments.
-  std::vector<TokenId> EncodeSegments(absl::Span<const ChatSegment> segments,
-                                      bool after_special) const;
-  // Appends the plain text between two markers.
+  // Reads the chat templates of `file`.
+  absl::Status ReadChatTemplate(const GgufFile& file);
+  // Bytes at the start of `text` up to the end of the marker for the end of a
+  // reply; 0 where there is none, or another special token comes first.
+  size_t ReplyEndBytes(absl::string_view text, TokenId last) const;
+  // Appends the plain text between two special tokens.
   void EncodeChatText(absl::string_view text, bool after_special,
                       std::vector<TokenId>* ids) const;
 
   std::string fingerprint_;
   ChatTemplate chat_template_;
+  // Chats only: white space after special tokens is dropped.
+  bool strips_after_special_ = false;
   TokenMatcher special_tokens_;      // by text
   std::vector<TokenId> end_tokens_;  // of a generation
 };

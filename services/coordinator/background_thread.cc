@@ -24,7 +24,7 @@ absl::Status BackgroundThread::Run(absl::AnyInvocable<void()> task) {
     if (tasks_.size() >= tasks_max_) {
       return MakeError(absl::StatusCode::kResourceExhausted,
                        {.reason = kReasonExhausted, .violations = {}},
-                       "too many long texts wait to be tokenised; try later");
+                       "too many prompts wait to be made tokens; try later");
     }
     tasks_.push_back(std::move(task));
   }

@@ -1,5 +1,6 @@
 // One helper thread with a bounded queue, for work that would hold up an event
-// loop: tokenising a long text. Owned by the server; any thread may call.
+// loop: tokenising a long text, running a chat template. Owned by the server;
+// any thread may call.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_BACKGROUND_THREAD_H_
 #define TANDEM_SERVICES_COORDINATOR_BACKGROUND_THREAD_H_

@@ -8,7 +8,6 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/error_reason.h"
-#include "services/coordinator/prompt.h"
 #include "services/coordinator/request_checks.h"
 #include "services/coordinator/turn_events.h"
 #include "services/coordinator/turn_observer.h"
@@ -227,20 +226,23 @@ absl::Status Conversation::Prepare(v1::TurnRequest turn) {
     TANDEM_RETURN_IF_ERROR(
         CheckTokenIds(absl::MakeConstSpan(ids.data(), ids.size()),
                       model.vocab_size, "tokens.ids"));
-    OnPrepared(turn, std::move(model), {ids.begin(), ids.end()});
+    OnPrepared(turn, std::move(model),
+               EncodedPrompt{.ids = {ids.begin(), ids.end()}});
     return absl::OkStatus();
   }
   const std::optional<TokenId> last =
       session_ == nullptr ? std::nullopt : session_->LastToken();
-  if (PromptTextBytes(turn) <= kInlineTextBytes) {
-    std::vector<TokenId> prompt = EncodePrompt(turn, *model.tokenizer, last);
+  if (!turn.has_messages() && turn.text().size() <= kInlineTextBytes) {
+    absl::StatusOr<EncodedPrompt> prompt =
+        EncodePrompt(turn, *model.tokenizer, last);
     OnPrepared(std::move(turn), std::move(model), std::move(prompt));
     return absl::OkStatus();
   }
   return services_->background->Run([self = shared_from_this(), last,
                                      turn = std::move(turn),
                                      model = std::move(model)]() mutable {
-    std::vector<TokenId> prompt = EncodePrompt(turn, *model.tokenizer, last);
+    absl::StatusOr<EncodedPrompt> prompt =
+        EncodePrompt(turn, *model.tokenizer, last);
     Conversation* const conversation = self.get();
     conversation->PostToSelf([conversation, turn = std::move(turn),
                               model = std::move(model),
@@ -252,9 +254,10 @@ absl::Status Conversation::Prepare(v1::TurnRequest turn) {
 }
 
 void Conversation::OnPrepared(v1::TurnRequest turn, ModelSummary model,
-                              std::vector<TokenId> prompt) {
+                              absl::StatusOr<EncodedPrompt> prompt) {
   if (state_ != State::kPreparing) return;
-  const absl::Status status = OpenTurn(turn, model, std::move(prompt));
+  const absl::Status status =
+      prompt.ok() ? OpenTurn(turn, model, *std::move(prompt)) : prompt.status();
   if (!status.ok()) {
     Finish(PrefixFields(status, absl::StrCat(setup_.turn_field, ".")));
   }
@@ -262,7 +265,7 @@ void Conversation::OnPrepared(v1::TurnRequest turn, ModelSummary model,
 
 absl::Status Conversation::OpenTurn(const v1::TurnRequest& turn,
                                     const ModelSummary& model,
-                                    std::vector<TokenId> prompt) {
+                                    EncodedPrompt prompt) {
   EventLoop* const loop = loop_.load();
   TurnSetup setup;
   setup.tokenizer = model.tokenizer;
@@ -272,8 +275,9 @@ absl::Status Conversation::OpenTurn(const v1::TurnRequest& turn,
   TANDEM_ASSIGN_OR_RETURN(setup.spec.options,
                           ParseOptions(turn.options(), model.vocab_size));
   if (session_ != nullptr) setup.spec.prompt = session_->History();
-  setup.spec.prompt.insert(setup.spec.prompt.end(), prompt.begin(),
-                           prompt.end());
+  setup.spec.prompt.insert(setup.spec.prompt.end(), prompt.ids.begin(),
+                           prompt.ids.end());
+  setup.template_date = std::move(prompt.template_date);
   std::optional<WorkerChoice> target = services_->router->PickTarget(
       {.model_id = model.model_id,
        .vocabulary_fingerprint = model.vocabulary_fingerprint,

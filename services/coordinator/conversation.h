@@ -22,6 +22,7 @@
 #include "services/coordinator/background_thread.h"
 #include "services/coordinator/draft_priors.h"
 #include "services/coordinator/event_loop.h"
+#include "services/coordinator/prompt.h"
 #include "services/coordinator/router.h"
 #include "services/coordinator/session.h"
 #include "services/coordinator/session_store.h"
@@ -31,7 +32,8 @@
 namespace tandem {
 
 // Texts up to this are tokenised on the event loop (well below 1 ms), longer
-// ones on the background thread.
+// ones on the background thread; messages always there, since a template may
+// run long.
 inline constexpr size_t kInlineTextBytes = 2048;
 // Tokens in one event, so that a replay of a long turn is not one message.
 inline constexpr int64_t kEventTokensMax = 256;
@@ -107,7 +109,7 @@ class Conversation : public std::enable_shared_from_this<Conversation>,
  private:
   enum class State {
     kIdle,       // no turn under way
-    kPreparing,  // the text of a turn is being tokenised
+    kPreparing,  // the prompt of a turn is being made
     kTurn,       // session_ and runner_ are set
     kFinished,   // stream_ is not ours any more
   };
@@ -128,9 +130,9 @@ class Conversation : public std::enable_shared_from_this<Conversation>,
   absl::StatusOr<Session*> FindSession(const v1::TurnRequest& turn);
   absl::Status Prepare(v1::TurnRequest turn);
   void OnPrepared(v1::TurnRequest turn, ModelSummary model,
-                  std::vector<TokenId> prompt);
+                  absl::StatusOr<EncodedPrompt> prompt);
   absl::Status OpenTurn(const v1::TurnRequest& turn, const ModelSummary& model,
-                        std::vector<TokenId> prompt);
+                        EncodedPrompt prompt);
   SequenceNeed NeedOf(const TurnSpec& spec) const;
   absl::Status CheckResume(const v1::ResumeRequest& resume,
                            const TurnRunner& runner) const;

@@ -16,9 +16,10 @@
 namespace tandem {
 namespace {
 
-// Long texts that wait to be tokenised: at about 10 ms for 100 KiB the last of
-// them waits some seconds at worst.
-constexpr size_t kBackgroundTasksMax = 256;
+// Long texts and messages that wait to be made tokens: as many as turns run by
+// default, so that they may all start at once. A usual chat takes well below
+// 1 ms, a text of 100 KiB about 10 ms.
+constexpr size_t kBackgroundTasksMax = 1024;
 // After the drain, for streams whose client reads no more.
 constexpr std::chrono::seconds kShutdownGrace(1);
 constexpr std::chrono::seconds kWorkerStreamsGrace(5);

@@ -328,8 +328,13 @@ grpc::ServerUnaryReactor* GenerationService::ListModels(
     info.set_vocab_size(model.vocab_size);
     info.set_target_workers(model.target_workers);
     info.set_draft_workers(model.draft_workers);
-    info.set_chat_template(
-        std::string(model.tokenizer->chat_template().name()));
+    const ChatTemplate& chat_template = model.tokenizer->chat_template();
+    const absl::Status usable = chat_template.Check({});
+    if (usable.ok()) info.set_chat_template(kDefaultChatTemplate);
+    info.set_chat_template_error(std::string(usable.message()));
+    for (std::string& name : chat_template.names()) {
+      info.add_chat_template_names(std::move(name));
+    }
   }
   return Answer(context, absl::OkStatus());
 }

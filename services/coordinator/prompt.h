@@ -1,42 +1,45 @@
 // The prompt of a turn as token ids: text or messages, by the model's
-// tokenizer. Pure functions; any thread.
+// tokenizer. Pure functions, but for the day; any thread.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_PROMPT_H_
 #define TANDEM_SERVICES_COORDINATOR_PROMPT_H_
 
-#include <cstddef>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "engine/base/status.h"
 #include "engine/base/types.h"
-#include "engine/tokenizer/chat_template.h"
+#include "engine/template/chat_template.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "tandem/v1/generation.pb.h"
 
 namespace tandem {
 
-// The messages of a turn, or INVALID_OPTIONS that names the field
-// ("messages.messages[1].role").
-absl::StatusOr<std::vector<ChatMessage>> ParseMessages(
-    const v1::ChatMessages& messages);
+// Messages and template options of a turn, with today's day in UTC, or
+// INVALID_OPTIONS that names the field ("messages.messages[1].role",
+// "template_options.date").
+absl::StatusOr<ChatRequest> ParseChat(const v1::TurnRequest& turn);
 
 // OK, or UNSUPPORTED_CHAT_TEMPLATE for messages that `tokenizer` has no
-// template for.
+// template for, or INVALID_OPTIONS for a template that it does not have.
+// ParseChat was OK.
 absl::Status CheckPrompt(const v1::TurnRequest& turn,
                          const Tokenizer& tokenizer);
 
-// What a message adds to its content, about, in bytes.
-inline constexpr size_t kMessageFormatBytes = 64;
-
-// Bytes of text in the prompt, about: what tokenising it costs.
-size_t PromptTextBytes(const v1::TurnRequest& turn);
+struct EncodedPrompt {
+  std::vector<TokenId> ids;
+  // The day that the chat template was told; "" without messages.
+  std::string template_date = {};
+};
 
 // The ids of the turn's text or messages, after a history that ends with
-// `last` (nothing: a new session). ParseMessages and CheckPrompt were OK.
-std::vector<TokenId> EncodePrompt(const v1::TurnRequest& turn,
-                                  const Tokenizer& tokenizer,
-                                  std::optional<TokenId> last);
+// `last` (nothing: a new session). Messages may take as long as a template may
+// run (TemplateLimits), so not on an event loop. Errors: those of
+// EncodeChatTurn, by fields of the turn.
+absl::StatusOr<EncodedPrompt> EncodePrompt(const v1::TurnRequest& turn,
+                                           const Tokenizer& tokenizer,
+                                           std::optional<TokenId> last);
 
 }  // namespace tandem
 

@@ -45,7 +45,11 @@ absl::Status CheckTurnRequest(const v1::TurnRequest& turn) {
     return InvalidField(kReasonInvalidOptions, "parse_special",
                         "goes with text only");
   }
-  if (turn.has_messages()) return ParseMessages(turn.messages()).status();
+  if (turn.has_messages()) return ParseChat(turn).status();
+  if (!turn.template_options().empty()) {
+    return InvalidField(kReasonInvalidOptions, "template_options",
+                        "goes with messages only");
+  }
   return absl::OkStatus();
 }
 

@@ -47,6 +47,7 @@ v1::ConverseResponse StartedEvent(const TurnRunner& runner) {
   started.set_fingerprint(runner.fingerprint());
   started.set_seed(setup.spec.options.seed.value_or(0));
   started.set_prompt_tokens(static_cast<int64_t>(setup.spec.prompt.size()));
+  started.set_template_date(setup.template_date);
   return event;
 }
 

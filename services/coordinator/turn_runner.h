@@ -71,6 +71,8 @@ struct TurnSetup {
   uint64_t first_epoch = 1;  // of the first worker stream
   std::shared_ptr<const Tokenizer> tokenizer;
   TurnSpec spec;  // has passed Turn::Check
+  // The day that the prompt's chat template was told; "" without one.
+  std::string template_date = {};
   // From Start; then the turn ends with kDeadline.
   std::optional<MonotonicDuration> timeout;
   // What was learned of drafting before.

@@ -1,10 +1,11 @@
-// Fuzz target: chat templates. The input's parts end with a NUL: the template,
-// then messages whose first byte chooses the role. The first byte of the
-// template chooses, above 0x7F, a family by its own markers.
+// Fuzz target: a file's chat template and what becomes ids of it. The input's
+// parts end with a NUL: the template, then messages whose first byte chooses
+// the role.
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,7 +14,8 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/check.h"
-#include "engine/tokenizer/chat_template.h"
+#include "engine/base/utf8.h"
+#include "engine/template/chat_template.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "tests/engine/tokenizer/bpe_vocabulary.h"
 #include "tests/engine/tokenizer/test_vocabulary.h"
@@ -42,63 +44,54 @@ const Tokenizer& FixedTokenizer() {
   return *tokenizer;
 }
 
-std::string TemplateOf(absl::string_view part) {
-  if (part.empty() || static_cast<uint8_t>(part[0]) < 0x80) {
-    return std::string(part);
-  }
-  const size_t index = static_cast<uint8_t>(part[0]) - 0x80;
-  const absl::Span<const ChatFormat> formats = ChatFormats();
-  std::string source(part);
-  for (const absl::string_view marker :
-       formats[index % formats.size()].markers) {
-    absl::StrAppend(&source, marker, " ");
-  }
-  return source;
+int64_t CountMarkers(absl::Span<const TokenId> ids) {
+  int64_t count = 0;
+  for (const TokenId id : ids) count += id >= kFirstMarker ? 1 : 0;
+  return count;
 }
 
-void TryMessages(const ChatTemplate& chat_template,
-                 const std::vector<ChatMessage>& messages, ChatPlace place) {
-  const std::vector<ChatSegment> segments =
-      chat_template.Render(messages, place);
-  size_t content_bytes = 0;
-  for (const ChatMessage& message : messages) {
-    content_bytes += message.content.size();
-  }
-  size_t bytes = 0;
+void TryParts(const std::vector<TextPart>& parts) {
+  std::string text;
   int64_t markers = 0;
-  for (const ChatSegment& segment : segments) {
-    bytes += segment.text.size();
-    markers += segment.is_special ? 1 : 0;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    TANDEM_CHECK(!parts[i].text.empty());
+    TANDEM_CHECK(i == 0 || parts[i].is_content != parts[i - 1].is_content);
+    absl::StrAppend(&text, parts[i].text);
+    if (parts[i].is_content) continue;
+    markers += CountMarkers(FixedTokenizer().Encode(
+        parts[i].text, EncodeOptions{.parse_special = true}));
   }
-  // What a format adds is bounded: 1 KiB, and 256 bytes a message.
-  TANDEM_CHECK(bytes <= content_bytes + 1024 + 256 * messages.size());
-  // No content makes a marker.
-  const auto check = [markers](const std::vector<TokenId>& ids) {
-    int64_t special = 0;
-    for (const TokenId id : ids) special += id >= kFirstMarker ? 1 : 0;
-    TANDEM_CHECK(special <= markers);
-  };
-  check(FixedTokenizer().EncodeChat(segments));
-  check(FixedTokenizer().EncodeChatAfter(kFirstMarker + 1, segments));
-  check(FixedTokenizer().EncodeChatAfter('x', segments));
+  // What is special comes from the template; and nothing is lost.
+  const std::vector<TokenId> ids =
+      FixedTokenizer().EncodeChat(parts, std::nullopt);
+  TANDEM_CHECK(CountMarkers(ids) == markers);
+  TANDEM_CHECK(FixedTokenizer().Decode(ids, /*skip_special=*/false) == text);
+  for (const TokenId last : {kFirstMarker + 1, TokenId{'x'}}) {
+    TANDEM_CHECK(CountMarkers(FixedTokenizer().EncodeChat(parts, last)) <=
+                 markers);
+  }
 }
 
 void TryInput(absl::string_view input) {
   const std::vector<absl::string_view> parts = absl::StrSplit(input, '\0');
   const ChatTemplate chat_template =
-      ChatTemplate::Recognize(TemplateOf(parts[0]));
-  TANDEM_CHECK(chat_template.is_known() == chat_template.CheckKnown().ok());
-  TANDEM_CHECK(chat_template.is_known() != chat_template.name().empty());
-  std::vector<ChatMessage> messages;
+      ChatTemplate::Parse({{.name = "", .text = std::string(parts[0])}},
+                          {{"bos_token", "<s>"}, {"eos_token", "</s>"}});
+  ChatRequest request = {
+      .messages = {},
+      .options = {{"flag", true}, {"text", std::string("<s>")}},
+      .today = "2026-11-28"};
   for (size_t i = 1; i < parts.size(); ++i) {
     if (parts[i].empty()) continue;
-    messages.push_back(
+    request.messages.push_back(
         {.role = static_cast<ChatRole>(static_cast<uint8_t>(parts[i][0]) % 3),
          .content = std::string(parts[i].substr(1))});
   }
-  if (!CheckChatMessages(messages).ok() || !chat_template.is_known()) return;
-  TryMessages(chat_template, messages, ChatPlace::kStart);
-  TryMessages(chat_template, messages, ChatPlace::kAfterReply);
+  const auto prompt = chat_template.Render(request);
+  TANDEM_CHECK(chat_template.Check(request.options).ok() || !prompt.ok());
+  if (prompt.ok()) TryParts(*prompt);
+  const auto tail = chat_template.RenderAfterReply(request);
+  if (tail.ok()) TryParts(*tail);
 }
 
 }  // namespace

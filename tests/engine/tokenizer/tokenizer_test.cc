@@ -59,19 +59,35 @@ TEST(TokenizerTest, ParsesSpecialTokensWhereAskedTo) {
   EXPECT_EQ(tokenizer->Encode("", parsed), Ids{});
 }
 
-TEST(TokenizerTest, ReadsTheChatTemplate) {
+TEST(TokenizerTest, ReadsTheChatTemplates) {
   const GgufWriter plain = TestVocabulary::WithBytes().Writer();
-  EXPECT_FALSE((*MakeTokenizer(plain))->chat_template().is_known());
+  EXPECT_TRUE((*MakeTokenizer(plain))->chat_template().names().empty());
+  EXPECT_FALSE((*MakeTokenizer(plain))->chat_template().Check({}).ok());
   GgufWriter writer = plain;
-  writer.SetString("tokenizer.chat_template", "<|im_start|>");
-  EXPECT_EQ((*MakeTokenizer(writer))->chat_template().name(), "chatml");
-  GgufWriter unknown = plain;
-  unknown.SetString("tokenizer.chat_template", std::string(10 << 20, '{'));
-  EXPECT_FALSE((*MakeTokenizer(unknown))->chat_template().is_known());
-  GgufWriter number = plain;
-  number.SetUint32("tokenizer.chat_template", 1);
-  EXPECT_EQ(GetErrorDetail(MakeTokenizer(number).status())->reason,
-            kReasonMalformedFile);
+  writer.SetString("tokenizer.chat_template.tool_use", "{{ eos_token }}");
+  writer.SetString("tokenizer.chat_template",
+                   "{{ bos_token }}{{ unk_token }}{{ pad_token is defined }}");
+  writer.SetStringArray("tokenizer.chat_templates", {"tool_use"});
+  const auto tokenizer = std::move(MakeTokenizer(writer).value());
+  const ChatTemplate& chat = tokenizer->chat_template();
+  EXPECT_TRUE(chat.Check({}).ok()) << chat.Check({});
+  EXPECT_EQ(chat.names(), (std::vector<std::string>{"default", "tool_use"}));
+  const auto parts = chat.Render({.messages = {{ChatRole::kUser, "u"}},
+                                  .options = {},
+                                  .today = "2026-11-28"});
+  ASSERT_TRUE(parts.ok()) << parts.status();
+  EXPECT_EQ(*parts, (std::vector<TextPart>{{"<s><unk>False", false}}));
+  // A template that can not be run does not keep the model from loading.
+  GgufWriter hostile = plain;
+  hostile.SetString("tokenizer.chat_template", std::string(10 << 20, '{'));
+  EXPECT_FALSE((*MakeTokenizer(hostile))->chat_template().Check({}).ok());
+  for (const std::string key :
+       {"tokenizer.chat_template", "tokenizer.chat_template.a"}) {
+    GgufWriter number = plain;
+    number.SetUint32(key, 1);
+    EXPECT_EQ(GetErrorDetail(MakeTokenizer(number).status())->reason,
+              kReasonMalformedFile);
+  }
 }
 
 // A worker hands merges, pre-tokeniser and template on with the rest.
@@ -89,7 +105,7 @@ TEST(TokenizerTest, TheImageOfAByteLevelVocabularyIsWhole) {
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
   EXPECT_EQ((*tokenizer)->Encode("abab", false),
             (std::vector<TokenId>{merged, merged}));
-  EXPECT_EQ((*tokenizer)->chat_template().name(), "chatml");
+  EXPECT_TRUE((*tokenizer)->chat_template().Check({}).ok());
   EXPECT_TRUE((*tokenizer)->adds_bos());
 }
 

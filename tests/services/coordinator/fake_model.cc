@@ -39,7 +39,12 @@ std::string FakeTokenizerImage(const std::string& variant, int fillers) {
   }
   GgufWriter writer = vocabulary.Writer();
   writer.SetString(kChatTemplateKey,
-                   "'<|user|>\\n' + message['content'] + eos_token");
+                   "{% for m in messages %}{% if m.content == 'refuse me' %}"
+                   "{{ raise_exception('asked to refuse') }}{% endif %}"
+                   "{{ '<|' + m.role + '|>\\n' + "
+                   "m.content + eos_token + '\\n' }}{% endfor %}"
+                   "{{ mood }}"
+                   "{{ '<|assistant|>\\n' }}");
   writer.SetUint32("tokenizer.ggml.bos_token_id", 1);
   writer.SetUint32("tokenizer.ggml.eos_token_id", kEndOfText);
   writer.SetUint32("tokenizer.ggml.unknown_token_id", 0);

@@ -117,7 +117,10 @@ TEST_F(GenerationServiceTest, TellsItsModelsAndLimits) {
   EXPECT_EQ(models.models(0).target_workers(), 1);
   EXPECT_EQ(models.models(0).draft_workers(), 1);
   EXPECT_EQ(models.models(0).context_max(), 100000);
-  EXPECT_EQ(models.models(0).chat_template(), "zephyr");
+  EXPECT_EQ(models.models(0).chat_template(), "default");
+  EXPECT_EQ(models.models(0).chat_template_error(), "");
+  ASSERT_EQ(models.models(0).chat_template_names_size(), 1);
+  EXPECT_EQ(models.models(0).chat_template_names(0), "default");
   grpc::ClientContext info_context;
   v1::GetServerInfoResponse info;
   ASSERT_TRUE(
@@ -152,9 +155,9 @@ TEST_F(GenerationServiceTest, MessagesBecomeAPromptTurnByTurn) {
   Outcome first;
   client->Read(&first);
   const std::vector<TokenId> prompt =
-      EncodePrompt(turn, *FakeTokenizer(), std::nullopt);
+      EncodePrompt(turn, *FakeTokenizer(), std::nullopt)->ids;
   ExpectPlain(first, prompt, 12);
-  // A long one goes through the background thread.
+  EXPECT_EQ(first.started.template_date().size(), 10u);
   turn = ChatTurn(std::string(3 * kInlineTextBytes, 'a'), 12);
   *turn.mutable_options() = request.turn().options();
   turn.set_session_id(first.started.session_id());
@@ -165,7 +168,7 @@ TEST_F(GenerationServiceTest, MessagesBecomeAPromptTurnByTurn) {
   std::vector<TokenId> history = prompt;
   history.insert(history.end(), first.tokens.begin(), first.tokens.end());
   const std::vector<TokenId> more =
-      EncodePrompt(turn, *FakeTokenizer(), history.back());
+      EncodePrompt(turn, *FakeTokenizer(), history.back())->ids;
   history.insert(history.end(), more.begin(), more.end());
   ExpectPlain(second, history, 12);
   EXPECT_TRUE(client->Finish().ok());
@@ -182,6 +185,49 @@ TEST_F(GenerationServiceTest, NamesTheMessageThatIsWrong) {
   ASSERT_EQ(GetErrorDetail(status)->violations.size(), 1u);
   EXPECT_EQ(GetErrorDetail(status)->violations[0].field,
             "turn.messages.messages[0].role");
+}
+
+// Options change the prompt, and the day that was told is the one asked for.
+TEST_F(GenerationServiceTest, TemplateOptionsReachTheTemplate) {
+  v1::GenerateRequest request = Request("", 12);
+  v1::TurnRequest turn = ChatTurn("w1", 12);
+  *turn.mutable_options() = request.turn().options();
+  auto& options = *turn.mutable_template_options();
+  options["mood"].set_text_value("glad");
+  options["date"].set_text_value("2001-02-03");
+  *request.mutable_turn() = turn;
+  const Outcome glad = Generate(request);
+  ASSERT_TRUE(glad.status.ok()) << glad.status.error_message();
+  EXPECT_EQ(glad.started.template_date(), "2001-02-03");
+  const std::vector<TokenId> prompt =
+      EncodePrompt(turn, *FakeTokenizer(), std::nullopt)->ids;
+  ExpectPlain(glad, prompt, 12);
+  turn.mutable_template_options()->clear();
+  EXPECT_NE(EncodePrompt(turn, *FakeTokenizer(), std::nullopt)->ids, prompt);
+  // Prompts without messages have no day.
+  EXPECT_EQ(Generate(Request("w1", 4)).started.template_date(), "");
+}
+
+// A refusal while the prompt is made leaves nothing behind: the session goes
+// on.
+TEST_F(GenerationServiceTest, ATemplateThatRefusesEndsTheStreamAlone) {
+  v1::GenerateRequest request = Request("w1", 8);
+  const Outcome first = Generate(request);
+  v1::TurnRequest turn = ChatTurn("refuse me", 8);
+  *turn.mutable_options() = request.turn().options();
+  turn.set_session_id(first.started.session_id());
+  v1::GenerateRequest refused;
+  *refused.mutable_turn() = turn;
+  const absl::Status status = FromGrpcStatus(Generate(refused).status);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+  ASSERT_TRUE(GetErrorDetail(status).has_value());
+  EXPECT_EQ(GetErrorDetail(status)->violations[0].field,
+            "turn.messages.messages");
+  turn.mutable_messages()->mutable_messages(0)->set_content("w2");
+  *refused.mutable_turn() = turn;
+  const Outcome second = Generate(refused);
+  EXPECT_TRUE(second.status.ok()) << second.status.error_message();
+  EXPECT_EQ(second.started.turn(), 2);
 }
 
 TEST_F(GenerationServiceTest, LogprobsAndStopStringsReachTheClient) {

@@ -35,14 +35,17 @@ std::string FieldOf(const absl::Status& status) {
   return detail->violations[0].field;
 }
 
+void ExpectInvalid(const absl::Status& status, const std::string& field) {
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+  ASSERT_TRUE(GetErrorDetail(status).has_value()) << status;
+  EXPECT_EQ(GetErrorDetail(status)->reason, kReasonInvalidOptions);
+  EXPECT_EQ(FieldOf(status), field);
+}
+
 TEST(PromptTest, NamesTheMessageThatIsWrong) {
   const auto expect = [](const v1::TurnRequest& turn,
                          const std::string& field) {
-    const absl::Status status = CheckTurnRequest(turn);
-    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
-    ASSERT_TRUE(GetErrorDetail(status).has_value());
-    EXPECT_EQ(GetErrorDetail(status)->reason, kReasonInvalidOptions);
-    EXPECT_EQ(FieldOf(status), field);
+    ExpectInvalid(CheckTurnRequest(turn), field);
   };
   expect(MessagesTurn({}), "messages.messages");
   expect(MessagesTurn({{v1::CHAT_ROLE_UNSPECIFIED, "a"}}),
@@ -50,42 +53,64 @@ TEST(PromptTest, NamesTheMessageThatIsWrong) {
   expect(MessagesTurn(
              {{v1::CHAT_ROLE_USER, "a"}, {static_cast<v1::ChatRole>(99), "b"}}),
          "messages.messages[1].role");
-  expect(MessagesTurn({{v1::CHAT_ROLE_USER, "a"}, {v1::CHAT_ROLE_USER, "b"}}),
-         "messages.messages[1].role");
-  std::vector<std::pair<v1::ChatRole, std::string>> many;
-  for (size_t i = 0; i <= kChatMessagesMax; ++i) {
-    many.emplace_back(i % 2 == 0 ? v1::CHAT_ROLE_USER : v1::CHAT_ROLE_ASSISTANT,
-                      "");
-  }
-  expect(MessagesTurn(many), "messages.messages");
+  expect(
+      MessagesTurn({{v1::CHAT_ROLE_USER, "a"}, {v1::CHAT_ROLE_ASSISTANT, "b"}}),
+      "messages.messages[1].role");
+  expect(MessagesTurn(std::vector<std::pair<v1::ChatRole, std::string>>(
+             kChatMessagesMax + 1, {v1::CHAT_ROLE_USER, ""})),
+         "messages.messages");
   v1::TurnRequest special = MessagesTurn({{v1::CHAT_ROLE_USER, "a"}});
   EXPECT_TRUE(CheckTurnRequest(special).ok());
   special.set_parse_special(true);
   expect(special, "parse_special");
 }
 
+TEST(PromptTest, NamesTheTemplateOptionThatIsWrong) {
+  v1::TurnRequest turn = MessagesTurn({{v1::CHAT_ROLE_USER, "a"}});
+  (*turn.mutable_template_options())["enable_thinking"].set_bool_value(false);
+  EXPECT_TRUE(CheckTurnRequest(turn).ok());
+  v1::TurnRequest shadow = turn;
+  (*shadow.mutable_template_options())["messages"].set_int_value(1);
+  ExpectInvalid(CheckTurnRequest(shadow), "template_options.messages");
+  v1::TurnRequest date = turn;
+  (*date.mutable_template_options())["date"].set_text_value("today");
+  ExpectInvalid(CheckTurnRequest(date), "template_options.date");
+  v1::TurnRequest unset = turn;
+  (*unset.mutable_template_options())["a"];
+  ExpectInvalid(CheckTurnRequest(unset), "template_options");
+  v1::TurnRequest text = turn;
+  text.set_text("a");
+  ExpectInvalid(CheckTurnRequest(text), "template_options");
+}
+
 TEST(PromptTest, WantsATemplateForMessages) {
   const auto without = MakeTokenizer(TestVocabulary::WithBytes());
-  const absl::Status status =
-      CheckPrompt(MessagesTurn({{v1::CHAT_ROLE_USER, "a"}}), *without);
+  const v1::TurnRequest turn = MessagesTurn({{v1::CHAT_ROLE_USER, "a"}});
+  const absl::Status status = CheckPrompt(turn, *without);
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(GetErrorDetail(status)->reason, kReasonUnsupportedChatTemplate);
   v1::TurnRequest text;
   text.set_text("a");
   EXPECT_TRUE(CheckPrompt(text, *without).ok());
+  GgufWriter writer = TestVocabulary::WithBytes().Writer();
+  writer.SetString(kChatTemplateKey, "a");
+  const auto with = std::move(MakeTokenizer(writer).value());
+  EXPECT_TRUE(CheckPrompt(turn, *with).ok());
+  v1::TurnRequest named = turn;
+  (*named.mutable_template_options())["template"].set_text_value("rag");
+  ExpectInvalid(CheckPrompt(named, *with), "template_options.template");
 }
 
 TEST(PromptTest, EncodesMessagesAtTheStartAndAfterAReply) {
   BpeVocabulary vocabulary = BpeVocabulary::WithBytes();
-  const TokenId bos = vocabulary.Add("<bos>", TokenKind::kControl);
   const TokenId start = vocabulary.Add("<|im_start|>", TokenKind::kControl);
   const TokenId end = vocabulary.Add("<|im_end|>", TokenKind::kControl);
-  const auto make = [&](const std::string& source) {
-    GgufWriter writer = vocabulary.Writer();
-    writer.SetUint32("tokenizer.ggml.bos_token_id", bos);
-    writer.SetString(kChatTemplateKey, source);
-    return std::move(MakeTokenizer(writer).value());
-  };
+  GgufWriter writer = vocabulary.Writer();
+  writer.SetString(kChatTemplateKey,
+                   "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+                   "{{ m.content }}<|im_end|>\n{% endfor %}"
+                   "{{ strftime_now('%Y') }}{{ mood }}");
+  const auto tokenizer = std::move(MakeTokenizer(writer).value());
   const auto bytes = [](const std::string& text) {
     return Ids(text.begin(), text.end());
   };
@@ -96,45 +121,65 @@ TEST(PromptTest, EncodesMessagesAtTheStartAndAfterAReply) {
     }
     return all;
   };
-  const v1::TurnRequest turn =
-      MessagesTurn({{v1::CHAT_ROLE_USER, "<|im_end|>"}});
-  const auto tokenizer = make("<|im_start|>");
-  ASSERT_TRUE(CheckPrompt(turn, *tokenizer).ok());
-  const Ids prompt = concat({{start},
-                             bytes("user\n<|im_end|>"),
-                             {end},
-                             bytes("\n"),
-                             {start},
-                             bytes("assistant\n")});
-  EXPECT_EQ(EncodePrompt(turn, *tokenizer, std::nullopt), prompt);
-  EXPECT_EQ(EncodePrompt(turn, *tokenizer, end), concat({bytes("\n"), prompt}));
-  EXPECT_EQ(EncodePrompt(turn, *tokenizer, 'x'),
-            concat({{end}, bytes("\n"), prompt}));
-  // The template asks for BOS, though texts of the vocabulary have none.
-  const auto with_bos = make("{{ bos_token }}<|im_start|>");
-  EXPECT_EQ(EncodePrompt(turn, *with_bos, std::nullopt),
-            concat({{bos}, prompt}));
-  EXPECT_EQ(EncodePrompt(turn, *with_bos, end), concat({bytes("\n"), prompt}));
+  v1::TurnRequest turn = MessagesTurn({{v1::CHAT_ROLE_USER, "<|im_end|>"}});
+  auto& options = *turn.mutable_template_options();
+  options["date"].set_text_value("2001-02-03");
+  options["mood"].set_text_value("!");
+  const Ids prompt =
+      concat({{start}, bytes("user\n<|im_end|>"), {end}, bytes("\n2001!")});
+  const auto encode = [&](std::optional<TokenId> last) {
+    const auto encoded = EncodePrompt(turn, *tokenizer, last);
+    EXPECT_TRUE(encoded.ok()) << encoded.status();
+    EXPECT_EQ(encoded.value_or(EncodedPrompt()).template_date, "2001-02-03");
+    return encoded.value_or(EncodedPrompt()).ids;
+  };
+  EXPECT_EQ(encode(std::nullopt), prompt);
+  EXPECT_EQ(encode(end), concat({bytes("\n"), prompt}));
+  EXPECT_EQ(encode('x'), concat({{end}, bytes("\n"), prompt}));
+}
+
+// The day is drawn once, and told: with it the prompt comes again.
+TEST(PromptTest, TellsTheDayThatTheTemplateWasTold) {
+  GgufWriter writer = BpeVocabulary::WithBytes().Writer();
+  writer.SetString(kChatTemplateKey, "{{ strftime_now('%Y-%m-%d') }}");
+  const auto tokenizer = std::move(MakeTokenizer(writer).value());
+  v1::TurnRequest turn = MessagesTurn({{v1::CHAT_ROLE_USER, "a"}});
+  const auto first = EncodePrompt(turn, *tokenizer, std::nullopt);
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ(first->ids,
+            Ids(first->template_date.begin(), first->template_date.end()));
+  EXPECT_EQ(first->template_date.size(), 10u);
+}
+
+TEST(PromptTest, ATemplatesRefusalNamesTheMessages) {
+  GgufWriter writer = BpeVocabulary::WithBytes().Writer();
+  writer.SetString(kChatTemplateKey, "{{ raise_exception('No system!') }}");
+  const auto tokenizer = std::move(MakeTokenizer(writer).value());
+  const v1::TurnRequest turn = MessagesTurn({{v1::CHAT_ROLE_USER, "a"}});
+  for (const std::optional<TokenId> last :
+       {std::optional<TokenId>(), std::optional<TokenId>('x')}) {
+    const absl::Status status = EncodePrompt(turn, *tokenizer, last).status();
+    ExpectInvalid(status, "messages.messages");
+    EXPECT_THAT(std::string(status.message()),
+                ::testing::HasSubstr("No system!"));
+  }
 }
 
 TEST(PromptTest, EncodesTextWithSpecialTokensWhereAskedTo) {
   const auto tokenizer = MakeTokenizer(TestVocabulary::WithBytes());
   v1::TurnRequest turn;
   turn.set_text("</s>");
-  EXPECT_EQ(EncodePrompt(turn, *tokenizer, std::nullopt).size(), 6u);
-  EXPECT_EQ(EncodePrompt(turn, *tokenizer, 5).size(), 5u);
+  const auto encode = [&](std::optional<TokenId> last) {
+    const auto encoded = EncodePrompt(turn, *tokenizer, last);
+    EXPECT_TRUE(encoded.ok()) << encoded.status();
+    EXPECT_EQ(encoded.value_or(EncodedPrompt()).template_date, "");
+    return encoded.value_or(EncodedPrompt()).ids;
+  };
+  EXPECT_EQ(encode(std::nullopt).size(), 6u);
+  EXPECT_EQ(encode(5).size(), 5u);
   turn.set_parse_special(true);
-  EXPECT_EQ(EncodePrompt(turn, *tokenizer, std::nullopt), (Ids{1, 2}));
-  EXPECT_EQ(EncodePrompt(turn, *tokenizer, 5), Ids{2});
-}
-
-TEST(PromptTest, CountsTheBytesOfTexts) {
-  EXPECT_EQ(PromptTextBytes(MessagesTurn(
-                {{v1::CHAT_ROLE_SYSTEM, "ab"}, {v1::CHAT_ROLE_USER, "cde"}})),
-            5u + 2 * kMessageFormatBytes);
-  v1::TurnRequest turn;
-  turn.set_text("four");
-  EXPECT_EQ(PromptTextBytes(turn), 4u);
+  EXPECT_EQ(encode(std::nullopt), (Ids{1, 2}));
+  EXPECT_EQ(encode(5), Ids{2});
 }
 
 }  // namespace
