@@ -144,6 +144,8 @@ grpc::Status FakeService::ListModels(grpc::ServerContext* /*context*/,
   model->set_vocab_size(4096);
   model->set_target_workers(2);
   model->set_draft_workers(1);
+  model->set_chat_template("default");
+  model->add_chat_template_names("default");
   return grpc::Status::OK;
 }
 

@@ -118,6 +118,28 @@ TEST_F(GenerateTest, ChatSendsMessages) {
   EXPECT_EQ(Run({"a", "--system", "\xff"}).code, 2);
 }
 
+TEST_F(GenerateTest, TemplateOptionsGoWithAChat) {
+  ASSERT_EQ(
+      Run({"Hello", "--chat", "--template-option", "enable_thinking=false",
+           "--template-option", "date=2026-11-28"})
+          .code,
+      0);
+  const v1::TurnRequest turn = service_.last_turn();
+  EXPECT_EQ(turn.template_options_size(), 2);
+  EXPECT_FALSE(turn.template_options().at("enable_thinking").bool_value());
+  EXPECT_EQ(turn.template_options().at("date").text_value(), "2026-11-28");
+  // --system implies --chat.
+  EXPECT_EQ(Run({"Hello", "--system", "s", "--template-option", "a=1"}).code,
+            0);
+  const RunResult alone = Run({"Hello", "--template-option", "a=1"});
+  EXPECT_EQ(alone.code, 2);
+  EXPECT_THAT(alone.err, HasSubstr("add --chat"));
+  const RunResult shadows =
+      Run({"Hello", "--chat", "--template-option", "tools=1"});
+  EXPECT_EQ(shadows.code, 2);
+  EXPECT_THAT(shadows.err, HasSubstr("--template-option tools"));
+}
+
 TEST_F(GenerateTest, SpecialTokensInThePromptAreAskedFor) {
   ASSERT_EQ(Run({"<s>a"}).code, 0);
   EXPECT_FALSE(service_.last_turn().parse_special());

@@ -14,11 +14,14 @@ TEST(ModelsTest, TableAndJson) {
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_THAT(result.out, HasSubstr("tales"));
   EXPECT_THAT(result.out, HasSubstr("0123456789abcdef"));
+  EXPECT_THAT(result.out, HasSubstr(" yes  0123456789abcdef"));
   result = RunTandem({"models", "--json", "--coordinator", service.address()});
   const auto json = nlohmann::json::parse(result.out);
   EXPECT_EQ(json["models"][0]["model_id"], "tales");
   EXPECT_EQ(json["models"][0]["draft_workers"], 1);
   EXPECT_EQ(json["models"][0]["context_max"], 1024);
+  EXPECT_EQ(json["models"][0]["chat_template"], "default");
+  EXPECT_EQ(json["models"][0]["chat_template_names"][0], "default");
 }
 
 TEST(ModelsTest, NoCoordinator) {

@@ -43,6 +43,9 @@ TEST(TurnReportTest, JsonHasEveryKeyInOrder) {
                                 "usage", "speculation", "session_id", "turn",
                                 "fingerprint", "model_id"));
   EXPECT_THAT(json.dump(), HasSubstr("\"token_ids\":[]"));
+  // Only chats have a day.
+  record.started.set_template_date("2026-11-28");
+  EXPECT_EQ(TurnJson(record)["template_date"], "2026-11-28");
   EXPECT_THAT(json.dump(), HasSubstr("\"seed\":18446744073709551615"));
   std::vector<std::string> figures;
   for (const auto& [key, value] : json["speculation"].items()) {

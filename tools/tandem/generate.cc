@@ -11,6 +11,7 @@
 #include "tools/tandem/client.h"
 #include "tools/tandem/command_line.h"
 #include "tools/tandem/interrupt.h"
+#include "tools/tandem/template_options.h"
 #include "tools/tandem/turn_flags.h"
 #include "tools/tandem/turn_report.h"
 
@@ -41,6 +42,7 @@ absl::StatusOr<v1::TurnRequest> MakeTurn(const GenerateFlags& flags,
     added->set_role(ToProto(message.role));
     added->set_content(std::move(message.content));
   }
+  SetTemplateOptions(input.template_options, &turn);
   if (input.messages.empty()) {
     turn.set_text(std::move(input.text));
     turn.set_parse_special(input.parse_special);

@@ -23,18 +23,22 @@ Json ModelJson(const v1::ModelInfo& model) {
           {"vocab_size", model.vocab_size()},
           {"target_workers", model.target_workers()},
           {"draft_workers", model.draft_workers()},
-          {"chat_template", model.chat_template()}};
+          {"chat_template", model.chat_template()},
+          {"chat_template_error", model.chat_template_error()},
+          {"chat_template_names", model.chat_template_names()}};
 }
 
 void PrintTable(const v1::ListModelsResponse& response, std::ostream* out) {
-  constexpr char kRow[] = "%-32s %-10s %8s %8s %8s %7s  %s\n";
+  constexpr char kRow[] = "%-32s %-10s %8s %8s %8s %7s %5s  %s\n";
   *out << absl::StrFormat(kRow, "MODEL", "NUMERICS", "CONTEXT", "VOCAB",
-                          "TARGETS", "DRAFTS", "FINGERPRINT");
+                          "TARGETS", "DRAFTS", "CHAT", "FINGERPRINT");
   for (const v1::ModelInfo& model : response.models()) {
-    *out << absl::StrFormat(
-        "%-32s %-10s %8d %8d %8d %7d  %s\n", model.model_id(), model.numerics(),
-        model.context_max(), model.vocab_size(), model.target_workers(),
-        model.draft_workers(), model.fingerprint().substr(0, 16));
+    *out << absl::StrFormat("%-32s %-10s %8d %8d %8d %7d %5s  %s\n",
+                            model.model_id(), model.numerics(),
+                            model.context_max(), model.vocab_size(),
+                            model.target_workers(), model.draft_workers(),
+                            model.chat_template().empty() ? "no" : "yes",
+                            model.fingerprint().substr(0, 16));
   }
 }
 

@@ -13,11 +13,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "engine/base/error_reason.h"
 #include "engine/base/status.h"
 #include "engine/kernels/numerics_mode.h"
 #include "engine/model/model_store.h"
 #include "engine/session/inference_session.h"
+#include "engine/template/chat_template.h"
+#include "engine/tokenizer/chat_turn.h"
 #include "services/common/flag_messages.h"
 #include "services/common/flag_values.h"
 #include "services/common/options_conversion.h"
@@ -119,41 +122,34 @@ absl::StatusOr<std::shared_ptr<const Model>> LoadModel(const std::string& id,
   return store->Get(id);
 }
 
-// The ids of a new conversation: the one place that formats messages.
-absl::StatusOr<std::vector<TokenId>> EncodeMessages(
-    const std::vector<ChatMessage>& messages, const Tokenizer& tokenizer) {
-  const ChatTemplate& chat_template = tokenizer.chat_template();
-  TANDEM_RETURN_IF_ERROR(chat_template.CheckKnown());
-  TANDEM_RETURN_IF_ERROR(CheckChatMessages(messages));
+struct EncodedInput {
   std::vector<TokenId> ids;
-  const std::optional<TokenId> bos = tokenizer.special().bos;
-  if (bos.has_value() &&
-      (tokenizer.adds_bos() || chat_template.begins_with_bos())) {
-    ids.push_back(*bos);
-  }
-  const std::vector<TokenId> rendered =
-      tokenizer.EncodeChat(chat_template.Render(messages, ChatPlace::kStart));
-  ids.insert(ids.end(), rendered.begin(), rendered.end());
-  return ids;
-}
+  std::string template_date = {};  // of a chat
+};
 
-absl::StatusOr<std::vector<TokenId>> EncodeInput(const TurnInput& input,
-                                                 const RunFlags& flags,
-                                                 const Tokenizer& tokenizer) {
+absl::StatusOr<EncodedInput> EncodeInput(const TurnInput& input,
+                                         const RunFlags& flags,
+                                         const Tokenizer& tokenizer) {
+  EncodedInput encoded;
   if (!input.messages.empty()) {
+    const ChatRequest request = {.messages = input.messages,
+                                 .options = input.template_options,
+                                 .today = UtcDate(absl::Now())};
     absl::StatusOr<std::vector<TokenId>> ids =
-        EncodeMessages(input.messages, tokenizer);
+        EncodeChatTurn(tokenizer, request, /*last=*/std::nullopt);
     if (!ids.ok()) return Annotate(ids.status(), "--chat: " + flags.file);
-    return ids;
+    encoded.ids = *std::move(ids);
+    encoded.template_date = TemplateDate(request);
+    return encoded;
   }
-  std::vector<TokenId> ids = tokenizer.Encode(
+  encoded.ids = tokenizer.Encode(
       input.text,
       {.add_bos = tokenizer.adds_bos(), .parse_special = input.parse_special});
-  if (ids.empty()) {
+  if (encoded.ids.empty()) {
     return UsageError(
         "the prompt is empty, and the model has no token to begin with");
   }
-  return ids;
+  return encoded;
 }
 
 // What is wrong with the models, the prompt or the options, in the terms of the
@@ -254,7 +250,7 @@ absl::Status RunRun(const RunFlags& flags, const Io& io) {
   TANDEM_ASSIGN_OR_RETURN(const LoadedModels models,
                           LoadModels(flags, &store, io));
   TANDEM_ASSIGN_OR_RETURN(
-      const std::vector<TokenId> prompt,
+      const EncodedInput prompt,
       EncodeInput(input, flags, models.target->tokenizer()));
 
   // Until here Ctrl-C ends the process. The watcher stands before the engines'
@@ -271,7 +267,7 @@ absl::Status RunRun(const RunFlags& flags, const Io& io) {
   options.engine.threads = flags.threads;
   options.engine.context_max = flags.context;
   const absl::StatusOr<std::unique_ptr<InferenceSession>> session =
-      InferenceSession::Create(store, kTarget, prompt, options);
+      InferenceSession::Create(store, kTarget, prompt.ids, options);
   if (!session.ok()) return Explain(session.status(), flags);
   {
     absl::MutexLock lock(&mutex);
@@ -282,6 +278,7 @@ absl::Status RunRun(const RunFlags& flags, const Io& io) {
   record.in_process = true;
   if (flags.turn.echo && !flags.turn.json) *io.out << input.text << std::flush;
   record.started.set_model_id(ModelName(flags.file));
+  record.started.set_template_date(prompt.template_date);
   const absl::Status status = Stream(flags, session->get(), &record, io);
   {
     absl::MutexLock lock(&mutex);

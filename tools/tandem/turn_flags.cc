@@ -4,6 +4,7 @@
 
 #include "engine/base/status.h"
 #include "tools/tandem/json_output.h"
+#include "tools/tandem/template_options.h"
 
 namespace tandem::cli {
 
@@ -26,6 +27,12 @@ void AddTurnFlags(CLI::App* command, TurnFlags* flags) {
                    "With --chat, which it implies: the system's message")
       ->take_last()
       ->excludes(special);
+  command
+      ->add_option("--template-option", flags->template_options,
+                   kTemplateOptionHelp)
+      ->expected(1)
+      ->take_all()
+      ->excludes(special);
   command->add_flag("--echo", flags->echo,
                     "Prints the prompt before the text that goes on from it; "
                     "not with --chat or --json");
@@ -41,7 +48,13 @@ absl::StatusOr<TurnInput> ReadTurn(const TurnFlags& flags, const Io& io) {
   if (flags.generation.logprobs && !flags.json) {
     return UsageError("--logprobs is printed with --json only: add --json");
   }
+  const bool is_chat = flags.chat || flags.system.has_value();
+  if (!is_chat && !flags.template_options.empty()) {
+    return UsageError("--template-option goes with --chat: add --chat");
+  }
   TurnInput input;
+  TANDEM_ASSIGN_OR_RETURN(input.template_options,
+                          ParseTemplateOptions(flags.template_options));
   TANDEM_ASSIGN_OR_RETURN(input.options, ToGenerationOptions(flags.generation));
   TANDEM_ASSIGN_OR_RETURN(
       std::string prompt,
@@ -53,7 +66,7 @@ absl::StatusOr<TurnInput> ReadTurn(const TurnFlags& flags, const Io& io) {
     input.messages.push_back(
         {.role = ChatRole::kSystem, .content = *flags.system});
   }
-  if (flags.chat || flags.system.has_value()) {
+  if (is_chat) {
     input.messages.push_back(
         {.role = ChatRole::kUser, .content = std::move(prompt)});
   } else {

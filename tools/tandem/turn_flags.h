@@ -10,7 +10,7 @@
 
 #include "CLI/App.hpp"
 #include "absl/status/statusor.h"
-#include "engine/tokenizer/chat_template.h"
+#include "engine/template/chat_template.h"
 #include "tandem/v1/types.pb.h"
 #include "tools/tandem/command_line.h"
 #include "tools/tandem/generation_flags.h"
@@ -24,6 +24,7 @@ struct TurnFlags {
   GenerationFlags generation = {};
   bool chat = false;
   std::optional<std::string> system = {};
+  std::vector<std::string> template_options = {};  // "NAME=VALUE"
   bool special = false;
   bool echo = false;
   bool json = false;
@@ -37,6 +38,7 @@ struct TurnInput {
   v1::GenerationOptions options;
   // The prompt: messages, or where there are none a text.
   std::vector<ChatMessage> messages = {};
+  std::vector<TemplateOption> template_options = {};  // of messages
   std::string text = {};
   bool parse_special = false;
 };

@@ -181,6 +181,9 @@ Json TurnJson(const TurnRecord& record) {
   }
   json["fingerprint"] = started.fingerprint();
   json["model_id"] = started.model_id();
+  if (!started.template_date().empty()) {
+    json["template_date"] = started.template_date();
+  }
   if (record.tokens.logprobs_size() > 0) {
     json["logprobs"] = LogprobsJson(record.tokens);
   }
