@@ -98,7 +98,8 @@ absl::Status BadOption(absl::string_view name, std::string what) {
 absl::Status Unsupported(absl::string_view what) {
   return MakeError(
       absl::StatusCode::kFailedPrecondition,
-      {.reason = kReasonUnsupportedChatTemplate, .violations = {}},
+      {.reason = kReasonUnsupportedChatTemplate,
+       .violations = {{.field = "messages", .description = std::string(what)}}},
       absl::StrCat(what,
                    ": send a prompt as text or token ids instead of messages"));
 }

@@ -217,7 +217,7 @@ class CommandLineTest(processes.ClusterTest):
                  ("generate", PROMPT, "--stop-token", "4096")),
                 (1, "token id (number 1): must be in [0, 4095], is -1",
                  ("detokenize", "--", "-1")),
-                (1, "--chat (or --system) needs a chat template",
+                (1, "--chat and --system: the model's file has no chat template",
                  ("generate", PROMPT, "--chat")),
                 (2, "--top-p", ("generate", PROMPT, "--top-p", "nan")),
                 (2, "--max-tokens", ("generate", PROMPT, "--max-tokens", "0")),

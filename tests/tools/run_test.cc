@@ -156,7 +156,8 @@ TEST(RunTest, PromptsThatCanNotBeRun) {
   ExpectError(longer, 1, "leave no room in a context of 1024");
   EXPECT_THAT(longer.err, HasSubstr("tales-target"));
   ExpectError(RunModel({kTarget}, "a\xff"), 2, "not UTF-8 at byte 1");
-  ExpectError(RunModel({kTarget, "a", "--chat"}), 1, "--chat: ");
+  ExpectError(RunModel({kTarget, "a", "--chat"}), 1,
+              "--chat and --system: the model's file has no chat template");
   ExpectError(RunModel({kTarget, "a", "--prompt-file", "b"}), 2, "not both");
   // The vocabulary begins every text with BOS, so an empty one is a prompt.
   EXPECT_EQ(RunModel({kTarget, "", "--max-tokens", "2"}).code, 0);

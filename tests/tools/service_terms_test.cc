@@ -66,12 +66,12 @@ TEST(ServiceTermsTest, AnUnknownSession) {
 TEST(ServiceTermsTest, ChatWithoutATemplate) {
   EXPECT_THAT(
       Told(Error(kReasonUnsupportedChatTemplate, {})),
-      AllOf(HasSubstr("--chat (or --system) needs a chat template"),
+      AllOf(HasSubstr("--chat and --system: the chat template"),
             HasSubstr("leave the flag out"), Not(HasSubstr("messages"))));
   EXPECT_THAT(
       Told(Error(kReasonUnsupportedChatTemplate,
                  {{.field = "messages", .description = "line 3: no such"}})),
-      HasSubstr("(line 3: no such)"));
+      HasSubstr("--chat and --system: line 3: no such; leave"));
 }
 
 TEST(ServiceTermsTest, PromptsThatAreTooShortOrTooLong) {

@@ -122,36 +122,6 @@ absl::StatusOr<std::shared_ptr<const Model>> LoadModel(const std::string& id,
   return store->Get(id);
 }
 
-struct EncodedInput {
-  std::vector<TokenId> ids;
-  std::string template_date = {};  // of a chat
-};
-
-absl::StatusOr<EncodedInput> EncodeInput(const TurnInput& input,
-                                         const RunFlags& flags,
-                                         const Tokenizer& tokenizer) {
-  EncodedInput encoded;
-  if (!input.messages.empty()) {
-    const ChatRequest request = {.messages = input.messages,
-                                 .options = input.template_options,
-                                 .today = UtcDate(absl::Now())};
-    absl::StatusOr<std::vector<TokenId>> ids =
-        EncodeChatTurn(tokenizer, request, /*last=*/std::nullopt);
-    if (!ids.ok()) return Annotate(ids.status(), "--chat: " + flags.file);
-    encoded.ids = *std::move(ids);
-    encoded.template_date = TemplateDate(request);
-    return encoded;
-  }
-  encoded.ids = tokenizer.Encode(
-      input.text,
-      {.add_bos = tokenizer.adds_bos(), .parse_special = input.parse_special});
-  if (encoded.ids.empty()) {
-    return UsageError(
-        "the prompt is empty, and the model has no token to begin with");
-  }
-  return encoded;
-}
-
 // What is wrong with the models, the prompt or the options, in the terms of the
 // command line.
 absl::Status Explain(const absl::Status& status, const RunFlags& flags) {
@@ -173,6 +143,36 @@ absl::Status Explain(const absl::Status& status, const RunFlags& flags) {
     return UsageError(told.message());
   }
   return told;
+}
+
+struct EncodedInput {
+  std::vector<TokenId> ids;
+  std::string template_date = {};  // of a chat
+};
+
+absl::StatusOr<EncodedInput> EncodeInput(const TurnInput& input,
+                                         const RunFlags& flags,
+                                         const Tokenizer& tokenizer) {
+  EncodedInput encoded;
+  if (!input.messages.empty()) {
+    const ChatRequest request = {.messages = input.messages,
+                                 .options = input.template_options,
+                                 .today = UtcDate(absl::Now())};
+    absl::StatusOr<std::vector<TokenId>> ids =
+        EncodeChatTurn(tokenizer, request, /*last=*/std::nullopt);
+    if (!ids.ok()) return Explain(ids.status(), flags);
+    encoded.ids = *std::move(ids);
+    encoded.template_date = TemplateDate(request);
+    return encoded;
+  }
+  encoded.ids = tokenizer.Encode(
+      input.text,
+      {.add_bos = tokenizer.adds_bos(), .parse_special = input.parse_special});
+  if (encoded.ids.empty()) {
+    return UsageError(
+        "the prompt is empty, and the model has no token to begin with");
+  }
+  return encoded;
 }
 
 struct LoadedModels {

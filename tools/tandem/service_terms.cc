@@ -64,14 +64,12 @@ std::string UnknownSession(const RequestTerms& terms) {
 }
 
 std::string NoTemplate(const ErrorDetail& detail) {
-  std::string message =
-      "--chat (or --system) needs a chat template, and tandem can not use the "
-      "one of this model's file";
-  if (!detail.violations.empty()) {
-    absl::StrAppend(&message, " (", detail.violations.front().description, ")");
-  }
-  return absl::StrCat(message,
-                      ": leave the flag out and format the prompt by hand, "
+  const std::string why =
+      detail.violations.empty()
+          ? "the chat template of the model's file can not be used"
+          : detail.violations.front().description;
+  return absl::StrCat("--chat and --system: ", why,
+                      "; leave the flag out and format the prompt by hand, "
                       "with --special for the names of special tokens");
 }
 
