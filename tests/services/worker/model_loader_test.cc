@@ -154,7 +154,7 @@ TEST_F(ModelLoaderTest, FingerprintsDoNotFollowTheMemory) {
   const int64_t large_tokens = KvTokens(0);
   EXPECT_EQ(large_tokens, 4 * large.context_max);
   ASSERT_TRUE(loader_->Unload("a", absl::ZeroDuration()).ok());
-  SetMemory(24 * kGiB, 160 * kMiB);
+  SetMemory(24 * kGiB, 118 * kMiB);
   Make();
   ASSERT_TRUE(Load("a", kTargetModel).ok());
   const WorkerModelInfo small = set_.States()[0].info;
@@ -181,7 +181,7 @@ TEST_F(ModelLoaderTest, WhatCanNotFitIsRefusedBeforeItIsRead) {
 }
 
 TEST_F(ModelLoaderTest, ModelsPlannedTogetherGetTheirParts) {
-  SetMemory(24 * kGiB, 176 * kMiB);
+  SetMemory(24 * kGiB, 140 * kMiB);
   Make();
   const ModelSpec one = {.id = "one", .path = kTargetModel};
   const ModelSpec two = {.id = "two", .path = kTargetModel};
