@@ -1,11 +1,12 @@
 #!/bin/sh
 # Prints the first python3 that can import what the tests need: protobuf, gRPC,
-# Jinja, YAML and NumPy. The first one on PATH may be another than Debian's, which has
-# them by tools/setup.
+# Jinja, YAML and NumPy. The first one on PATH may be another than Debian's,
+# which has them by tools/setup.
 
 for python in python3 /usr/bin/python3; do
   if path=$(command -v "$python") &&
-    "$path" -c 'import google.protobuf, grpc, jinja2, numpy, yaml' 2>/dev/null; then
+    "$path" -c 'import google.protobuf, grpc, jinja2, numpy, yaml' \
+      2>/dev/null; then
     echo "$path"
     exit 0
   fi
