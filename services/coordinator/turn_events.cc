@@ -82,9 +82,10 @@ v1::ConverseResponse EndedEvent(const TurnRunner& runner, size_t text_sent) {
     ended.set_text(turn.text().substr(text_sent));
   }
   *ended.mutable_usage() = ToProto(runner.usage());
+  const SpeculationCounts counts = runner.speculation();
   const TurnTimes& times = runner.times();
   v1::SpeculationStats& stats = *ended.mutable_speculation();
-  SetCounts(runner.speculation(), &stats);
+  SetCounts(counts, &stats);
   stats.set_draft_us(times.draft_us);
   stats.set_verify_us(times.verify_us);
   stats.set_rpc_us(times.rpc_us);

@@ -121,7 +121,8 @@ void AddCommands(CLI::App* app, CommandLine* line) {
   AddHealthCommand(app, line);
   AddBenchCommand(app, line);
   AddAdminCommand(app, line);
-  SetExamples(app, {"tandem generate 'Once upon a time'",
+  SetExamples(app, {"tandem run model.gguf 'Once upon a time'",
+                    "tandem generate 'Once upon a time'",
                     "tandem generate --chat 'Why is the sky blue?' --stats",
                     "tandem models"});
 }

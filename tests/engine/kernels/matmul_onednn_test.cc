@@ -31,7 +31,11 @@ TEST(OnednnMatrixTest, RowsAreInvariantOnAvx512) {
     for (NumericsMode mode : {NumericsMode::kF32, NumericsMode::kBf16}) {
       const absl::StatusOr<OnednnMatrix> made = Make(matrix, mode, &team);
       ASSERT_TRUE(made.ok()) << made.status();
-      EXPECT_TRUE(made->row_invariant()) << inputs;
+      // Without bf16 instructions oneDNN multiplies bf16 by other kernels for
+      // other row counts (seen on an Ice Lake Xeon); then rows run one by one.
+      if (mode == NumericsMode::kF32 || __builtin_cpu_supports("avx512bf16")) {
+        EXPECT_TRUE(made->row_invariant()) << inputs;
+      }
       EXPECT_EQ(made->slices(), 2);
     }
   }

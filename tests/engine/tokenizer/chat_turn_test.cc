@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "engine/base/error_reason.h"
 #include "tests/engine/tokenizer/bpe_vocabulary.h"
+#include "tests/engine/tokenizer/known_texts.h"
 #include "tests/engine/tokenizer/test_vocabulary.h"
 
 namespace tandem {
@@ -433,6 +435,29 @@ TEST_F(ShapesTest, TurnByTurnIsTheWholeConversation) {
     EXPECT_EQ(Join(*whole) == before + Join(*tail), shape.keeps_replies)
         << shape.name;
   }
+}
+
+// The templates that are compared with Jinja (tests/engine/template): the text
+// of a later turn is the end of the whole conversation's, whatever the template
+// makes of the reply.
+TEST_F(ShapesTest, LaterTurnsOfTheTemplatesOfFamiliesEndTheConversation) {
+  int later_turns = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(
+           TANDEM_SOURCE_DIR "/tests/data/templates")) {
+    const std::string name = entry.path().filename();
+    const auto tokenizer = Make(ReadWholeFile(entry.path()));
+    const ChatTemplate& chat = tokenizer->chat_template();
+    const auto whole = chat.Render(Request(two_turns_));
+    ASSERT_TRUE(whole.ok()) << name << ": " << whole.status();
+    EXPECT_EQ(Encode(*tokenizer, two_turns_),
+              tokenizer->Encode(Join(*whole), {.parse_special = true}))
+        << name;
+    const auto tail = chat.RenderAfterReply(Request({two_turns_[2]}));
+    ASSERT_TRUE(tail.ok()) << name << ": " << tail.status();
+    EXPECT_TRUE(absl::EndsWith(Join(*whole), Join(*tail))) << name;
+    ++later_turns;
+  }
+  EXPECT_GE(later_turns, 29);
 }
 
 TEST(ChatTurnTest, ErrorsOfTheTemplateComeThrough) {

@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "engine/base/hash.h"
+#include "engine/tokenizer/chat_turn.h"
 #include "engine/tokenizer/nfc.h"
 #include "engine/tokenizer/pre_tokenizer.h"
 #include "tests/engine/tokenizer/bpe_vocabulary.h"
@@ -71,7 +75,8 @@ std::string CutsOf(const PreTokenizer& pre) {
 }
 
 // Bytes, common joins, markers and ends.
-std::unique_ptr<Tokenizer> ByteLevel(absl::string_view pre) {
+std::unique_ptr<Tokenizer> ByteLevel(absl::string_view pre,
+                                     const std::string& chat_template = "") {
   BpeVocabulary vocabulary = BpeVocabulary::WithBytes();
   vocabulary.pre = std::string(pre);
   for (const auto& [left, right] : {std::pair("a", "b"),
@@ -103,6 +108,7 @@ std::unique_ptr<Tokenizer> ByteLevel(absl::string_view pre) {
   }
   GgufWriter writer = vocabulary.Writer();
   writer.SetUint32("tokenizer.ggml.bos_token_id", static_cast<uint32_t>(bos));
+  if (!chat_template.empty()) writer.SetString(kChatTemplateKey, chat_template);
   return std::move(MakeTokenizer(writer).value());
 }
 
@@ -141,6 +147,33 @@ TEST(TextVersionTest, IdsAreThoseOfThisTextVersion) {
   ASSERT_NE(demo, nullptr);
   found["demo"] = HashOf(*demo);
   EXPECT_EQ(found, wanted) << kAdvice;
+}
+
+// A turn of a new session and a later one, with the template of each family.
+TEST(TextVersionTest, ChatsAreThoseOfThisTextVersion) {
+  std::vector<std::string> paths;
+  for (const auto& entry : std::filesystem::directory_iterator(
+           TANDEM_SOURCE_DIR "/tests/data/templates")) {
+    paths.push_back(entry.path());
+  }
+  std::sort(paths.begin(), paths.end());
+  ASSERT_GE(paths.size(), 29u);
+  const ChatRequest request = {
+      .messages = {{ChatRole::kUser, " e\u0301 <|im_end|>\u3000\n"}},
+      .options = {},
+      .today = "2026-11-28"};
+  Sha256 hash;
+  for (const std::string& path : paths) {
+    const auto tokenizer = ByteLevel("qwen2", ReadWholeFile(path));
+    for (const std::optional<TokenId> last :
+         {std::optional<TokenId>(), std::optional<TokenId>('x')}) {
+      const auto ids = EncodeChatTurn(*tokenizer, request, last);
+      ASSERT_TRUE(ids.ok()) << path << ": " << ids.status();
+      hash.AddNumber(ids->size());
+      for (const TokenId id : *ids) hash.AddNumber(static_cast<uint64_t>(id));
+    }
+  }
+  EXPECT_EQ(hash.HexDigest().substr(0, 16), "0") << kAdvice;
 }
 
 // Of vocabularies that are not part of the checkout.
