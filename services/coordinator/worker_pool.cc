@@ -13,7 +13,6 @@
 #include "services/common/connection_probe.h"
 #include "services/common/status_conversion.h"
 #include "services/coordinator/grpc_worker_link.h"
-#include "services/coordinator/worker_report.h"
 
 namespace tandem {
 namespace {
@@ -336,12 +335,14 @@ absl::Status WorkerPool::DescribeAndPublish(Slot* slot) {
     const bool draining = slot->models[0].draining && slot->models[0].usable;
     for (WorkerInfo& model : models) model.draining = draining;
     known = std::exchange(slot->models, models);
-    // Links of models that are gone stay while streams of theirs count.
+    // Links of models that are gone stay while anybody may open a stream there
+    // or has one that counts.
     std::erase_if(slot->links, [&models](const auto& entry) {
       const auto has_link = [&entry](const WorkerInfo& model) {
         return model.link == entry.second;
       };
       return std::none_of(models.begin(), models.end(), has_link) &&
+             entry.second.use_count() == 1 &&
              entry.second->tracker().own_streams() == 0;
     });
     UpdateTable();

@@ -33,13 +33,12 @@
 #include "services/coordinator/resolver.h"
 #include "services/coordinator/tokenizer_cache.h"
 #include "services/coordinator/worker_link.h"
+#include "services/coordinator/worker_report.h"
 #include "services/coordinator/worker_table.h"
 #include "tandem/v1/worker.grpc.pb.h"
 
 namespace tandem {
 
-// Models of one worker; more are not used.
-inline constexpr int kWorkerModelsMax = 64;
 inline constexpr std::chrono::milliseconds kResolveIntervalMin(100);
 
 struct WorkerPoolOptions {

@@ -8,6 +8,15 @@ namespace {
 
 // In one pass; more than any worker has.
 constexpr double kSequencesMax = 1 << 16;
+// Streams, requests or tokens of a page; more than any worker has, and few
+// enough to be added up.
+constexpr int kCountMax = 1 << 20;
+constexpr int64_t kPagesMax = int64_t{1} << 40;
+
+int Count(int value) { return std::clamp(value, 0, kCountMax); }
+int64_t Pages(int64_t value) {
+  return std::clamp(value, int64_t{0}, kPagesMax);
+}
 
 WorkerCosts ReadCosts(const v1::ModelLoad& model, bool takes_turns) {
   std::vector<StepCost> costs;
@@ -24,27 +33,27 @@ WorkerCosts ReadCosts(const v1::ModelLoad& model, bool takes_turns) {
           : 1;
   return {.passes = CostCurve(costs),
           .sequences = sequences,
-          .streams = static_cast<double>(
-              std::max(0, model.streams_open() - model.streams_queued())),
+          .streams = static_cast<double>(std::max(
+              0, Count(model.streams_open()) - Count(model.streams_queued()))),
           .takes_turns = takes_turns};
 }
 
 WorkerLoad ReadLoad(const v1::ModelLoad& model) {
-  return {.streams = std::max(0, model.streams_open()),
-          .requests_pending = std::max(0, model.requests_pending()),
-          .streams_queued = std::max(0, model.streams_queued()),
-          .kv_pages_free = model.kv_pages_free(),
-          .kv_pages_cached = model.kv_pages_cached(),
-          .kv_pages_total = model.kv_pages_total(),
-          .kv_page_tokens = model.kv_page_tokens()};
+  return {.streams = Count(model.streams_open()),
+          .requests_pending = Count(model.requests_pending()),
+          .streams_queued = Count(model.streams_queued()),
+          .kv_pages_free = Pages(model.kv_pages_free()),
+          .kv_pages_cached = Pages(model.kv_pages_cached()),
+          .kv_pages_total = Pages(model.kv_pages_total()),
+          .kv_page_tokens = Count(model.kv_page_tokens())};
 }
 
 }  // namespace
 
 std::vector<ModelReport> ReadReport(const v1::WatchResponse& report) {
   std::vector<ModelReport> models;
-  models.reserve(report.models_size());
   for (const v1::ModelLoad& model : report.models()) {
+    if (models.size() == kWorkerModelsMax) break;
     models.push_back({.model_id = model.model_id(),
                       .load = ReadLoad(model),
                       .costs = std::make_shared<const WorkerCosts>(

@@ -14,14 +14,18 @@
 
 namespace tandem {
 
+// Models of one worker; more are not used.
+inline constexpr int kWorkerModelsMax = 64;
+
 struct ModelReport {
   std::string model_id;
   WorkerLoad load;
   std::shared_ptr<const WorkerCosts> costs;  // never null
 };
 
-// In the report's order. A worker says what it likes: counts below zero are
-// zero; step costs whose rows do not ascend or whose time is below zero are
+// In the report's order, kWorkerModelsMax at most. A worker says
+// what it likes: counts below zero are zero, and those that no worker reaches
+// are cut; step costs whose rows do not ascend or whose time is below zero are
 // left out.
 std::vector<ModelReport> ReadReport(const v1::WatchResponse& report);
 

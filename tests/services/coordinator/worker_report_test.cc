@@ -80,6 +80,24 @@ TEST(ReadReportTest, LeavesOutWhatMakesNoSense) {
   EXPECT_EQ(rows, (std::vector<int>{1, 4, 9}));
 }
 
+TEST(ReadReportTest, CountsOfManyModelsCanBeAddedUp) {
+  v1::WatchResponse report;
+  for (const char* id : {"a", "b", "c", "d"}) {
+    v1::ModelLoad* const model =
+        AddModel(&report, id, std::numeric_limits<int32_t>::max(), 1000);
+    model->set_streams_queued(std::numeric_limits<int32_t>::min());
+    model->set_requests_pending(std::numeric_limits<int32_t>::max());
+    model->set_kv_pages_free(-5);
+    model->set_kv_pages_total(std::numeric_limits<int64_t>::max());
+    model->set_kv_page_tokens(std::numeric_limits<int32_t>::max());
+  }
+  const WorkerLoad load = ReadReport(report)[0].load;
+  EXPECT_EQ(load.streams, 1 << 20);
+  EXPECT_EQ(load.other_streams, 3 << 20);
+  EXPECT_EQ(load.kv_pages_free, 0);
+  EXPECT_EQ(load.kv_pages_total, int64_t{1} << 40);
+}
+
 TEST(ReadReportTest, NothingWhereThereIsNoModel) {
   EXPECT_TRUE(ReadReport(v1::WatchResponse()).empty());
 }
