@@ -64,8 +64,8 @@ struct MemoryPlan {
 absl::StatusOr<MemoryPlan> PlanMemory(const MachineMemory& machine,
                                       absl::Span<const ModelNeeds> needs);
 
-// "context 131072, KV 8192 tokens (2 of 4 contexts, ...), weights ...": what
-// was chosen for model number `index` and why.
+// "context 4096, KV 8192 tokens (2 whole contexts), weights ...": what was
+// chosen for model number `index` and why.
 std::string DescribePlan(const MemoryPlan& plan, const ModelNeeds& needs,
                          size_t index);
 
