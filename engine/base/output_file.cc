@@ -4,9 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,7 +18,10 @@ namespace tandem {
 namespace {
 
 constexpr mode_t kNewFileMode = 0666;  // less the umask
+constexpr mode_t kPrivateMode = 0600;  // until it has the old file's
 constexpr mode_t kPermissionBits = 0777;
+constexpr mode_t kGroupBits = 070;
+constexpr mode_t kEverybodyBits = 007;
 
 absl::Status Refused(const std::string& path, absl::string_view what) {
   return absl::InvalidArgumentError(
@@ -30,8 +35,28 @@ absl::Status CannotWrite(const std::string& path, int error) {
 
 struct Target {
   std::string path;
-  mode_t mode = 0;  // 0: there is no such file yet
+  std::optional<struct stat> replaced = {};  // absent: no such file yet
 };
+
+// Gives the file what the one that it replaces had. Errors do no harm: it then
+// belongs to this process's user, and to a group that may not do more than
+// everybody.
+void TakeOver(int file, const struct stat& replaced) {
+  mode_t mode = replaced.st_mode & kPermissionBits;
+  const uid_t same_user = static_cast<uid_t>(-1);
+  const bool has_group = fchown(file, replaced.st_uid, replaced.st_gid) == 0 ||
+                         fchown(file, same_user, replaced.st_gid) == 0;
+  if (!has_group) {
+    mode = (mode & ~kGroupBits) | ((mode & kEverybodyBits) << 3 & mode);
+  }
+  (void)fchmod(file, mode);
+}
+
+// Keeps two files of this process apart that replace the same one.
+int NextNumber() {
+  static std::atomic<int> number{0};
+  return number.fetch_add(1, std::memory_order_relaxed);
+}
 
 // The file that writing to `path` replaces.
 absl::StatusOr<Target> FindTarget(const std::string& path) {
@@ -54,7 +79,7 @@ absl::StatusOr<Target> FindTarget(const std::string& path) {
   if (!S_ISREG(info.st_mode)) return Refused(path, FileKindName(info.st_mode));
   // A rename would replace a file that its owner has protected.
   if (access(target.path.c_str(), W_OK) != 0) return CannotWrite(path, errno);
-  target.mode = info.st_mode & kPermissionBits;
+  target.replaced = info;
   return target;
 }
 
@@ -65,23 +90,26 @@ absl::StatusOr<std::unique_ptr<OutputFile>> OutputFile::Create(
   TANDEM_ASSIGN_OR_RETURN(Target target, FindTarget(path));
   std::unique_ptr<OutputFile> file(
       new OutputFile(path, std::move(target.path)));
-  TANDEM_RETURN_IF_ERROR(file->Open(target.mode));
+  TANDEM_RETURN_IF_ERROR(
+      file->Open(target.replaced.has_value() ? &*target.replaced : nullptr));
   return file;
 }
 
-// The process id keeps two programs apart that write the same file.
+// The process id keeps two programs apart that write the same file, the number
+// two threads of one.
 OutputFile::OutputFile(std::string path, std::string target)
     : path_(std::move(path)),
       target_(std::move(target)),
-      part_(absl::StrCat(target_, ".", getpid(), ".part")) {}
+      part_(absl::StrCat(target_, ".", getpid(), "-", NextNumber(), ".part")) {}
 
-absl::Status OutputFile::Open(mode_t mode) {
+absl::Status OutputFile::Open(const struct stat* replaced) {
   // Left by a process that was killed and had the same id.
   (void)unlink(part_.c_str());
-  const int descriptor = open(
-      part_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kNewFileMode);
+  const int descriptor =
+      open(part_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+           replaced == nullptr ? kNewFileMode : kPrivateMode);
   if (descriptor < 0) return Failed(errno);
-  if (mode != 0) (void)fchmod(descriptor, mode);
+  if (replaced != nullptr) TakeOver(descriptor, *replaced);
   file_ = fdopen(descriptor, "wb");
   if (file_ != nullptr) return absl::OkStatus();
   const int error = errno;

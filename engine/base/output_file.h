@@ -4,10 +4,15 @@
 //
 // Only regular files are replaced, and new ones made: a device, FIFO, socket
 // or directory is refused by what it is, since a rename would destroy it. Of a
-// symbolic link the file that it names is replaced, and the link stays.
+// symbolic link the file that it names is replaced, and the link stays. The
+// new file has the permissions of the old one, and its owner and group where
+// this process may give a file to them; where the group can not be kept, the
+// new one may do what everybody may.
 
 #ifndef TANDEM_ENGINE_BASE_OUTPUT_FILE_H_
 #define TANDEM_ENGINE_BASE_OUTPUT_FILE_H_
+
+#include <sys/stat.h>
 
 #include <cstdint>
 #include <cstdio>
@@ -42,8 +47,8 @@ class OutputFile {
  private:
   OutputFile(std::string path, std::string target);
 
-  // Opens the part; `mode`: the permissions, 0 for those of a new file.
-  absl::Status Open(mode_t mode);
+  // Opens the part; `replaced`: null where there is no such file yet.
+  absl::Status Open(const struct stat* replaced);
   absl::Status Failed(int error) const;
 
   const std::string path_;    // as the caller named it

@@ -1,12 +1,14 @@
 #include "engine/base/output_file.h"
 
 #include <gmock/gmock.h>
+#include <grp.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -88,6 +90,56 @@ TEST_F(OutputFileTest, ReplacesAFileAndKeepsItsPermissions) {
   struct stat info;
   ASSERT_EQ(stat(Path("a").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
+}
+
+TEST_F(OutputFileTest, KeepsOwnerAndGroupOfTheFileThatItReplaces) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root gives files to others";
+  std::ofstream(Path("a")) << "old";
+  ASSERT_EQ(chown(Path("a").c_str(), 12345, 54321), 0);
+  ASSERT_EQ(chmod(Path("a").c_str(), 0640), 0);
+  ASSERT_TRUE(WriteTo(Path("a"), "new").ok());
+  struct stat info;
+  ASSERT_EQ(stat(Path("a").c_str(), &info), 0);
+  EXPECT_EQ(info.st_uid, 12345u);
+  EXPECT_EQ(info.st_gid, 54321u);
+  EXPECT_EQ(info.st_mode & 0777, 0640u);
+}
+
+// The old file's group is not this user's: another group is not to read what
+// only that one could.
+TEST_F(OutputFileTest, AGroupThatCanNotBeKeptLosesItsPermissions) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root becomes another user";
+  ASSERT_EQ(chmod(folder_.c_str(), 0777), 0);
+  std::ofstream(Path("a")) << "old";
+  ASSERT_EQ(chown(Path("a").c_str(), 12345, 54321), 0);
+  ASSERT_EQ(chmod(Path("a").c_str(), 0664), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    const bool other =
+        setgroups(0, nullptr) == 0 && setgid(12345) == 0 && setuid(12345) == 0;
+    _exit(other && WriteTo(Path("a"), "new").ok() ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  struct stat info;
+  ASSERT_EQ(stat(Path("a").c_str(), &info), 0);
+  EXPECT_EQ(info.st_gid, 12345u);
+  EXPECT_EQ(info.st_mode & 0777, 0644u);
+}
+
+TEST_F(OutputFileTest, TwoWritersOfOneFileDoNotDisturbEachOther) {
+  auto first = OutputFile::Create(Path("a"));
+  ASSERT_TRUE(first.ok()) << first.status();
+  auto second = OutputFile::Create(Path("a"));
+  ASSERT_TRUE(second.ok()) << second.status();
+  ASSERT_TRUE((*first)->Append("first").ok());
+  ASSERT_TRUE((*second)->Append("second").ok());
+  EXPECT_TRUE((*first)->Commit().ok());
+  EXPECT_EQ(Read(Path("a")), "first");
+  EXPECT_TRUE((*second)->Commit().ok());
+  EXPECT_EQ(Read(Path("a")), "second");
+  EXPECT_EQ(Names(), std::vector<std::string>{"a"});
 }
 
 TEST_F(OutputFileTest, LeavesWhatWasThereWhereItIsNotFinished) {
