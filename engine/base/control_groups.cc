@@ -1,6 +1,7 @@
 #include "engine/base/control_groups.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -187,11 +188,25 @@ bool RunsAlone(const std::string& root, const std::string& group) {
   return absl::StripAsciiWhitespace(processes) == absl::StrCat(self);
 }
 
-void KeepLeast(GroupMemory candidate, std::optional<GroupMemory>* least) {
-  if (!least->has_value() || candidate.limit_bytes - candidate.held_bytes <
-                                 (*least)->limit_bytes - (*least)->held_bytes) {
-    *least = std::move(candidate);
+std::string IdOf(const std::string& group) {
+  struct stat status;
+  if (stat(group.c_str(), &status) != 0) return "";
+  return absl::StrCat(status.st_dev, ":", status.st_ino);
+}
+
+// The least that a group's own files say; nothing where they set no limit.
+std::optional<int64_t> LimitOf(const std::string& group, bool is_version_2) {
+  if (!is_version_2) {
+    return ReadNumber(absl::StrCat(group, "/memory.limit_in_bytes"));
   }
+  const std::optional<int64_t> limit =
+      ReadNumber(absl::StrCat(group, "/memory.max"));
+  // Above "high" the kernel slows the processes down until they hardly run.
+  const std::optional<int64_t> high =
+      ReadNumber(absl::StrCat(group, "/memory.high"));
+  return limit.has_value() && high.has_value() ? std::min(*limit, *high)
+         : limit.has_value()                   ? limit
+                                               : high;
 }
 
 // Quota over period; nothing where there is no quota.
@@ -232,39 +247,31 @@ std::string ReadSmallFile(const std::string& path) {
   return text;
 }
 
-std::optional<GroupMemory> ReadGroupMemory(const std::string& root) {
-  std::optional<GroupMemory> least;
+std::vector<GroupMemory> ReadGroupMemory(const std::string& root) {
+  std::vector<GroupMemory> limited;
   for (const Hierarchy& hierarchy : HierarchiesOf(root, "memory")) {
     const bool is_version_2 = hierarchy.is_version_2;
-    bool is_innermost = true;
     for (const std::string& group : GroupsAround(hierarchy)) {
       const std::string stat =
           ReadSmallFile(absl::StrCat(group, "/memory.stat"));
-      std::vector<std::optional<int64_t>> limits;
-      if (is_version_2) {
-        // Above "high" the kernel slows the processes down until they hardly
-        // run.
-        limits = {ReadNumber(absl::StrCat(group, "/memory.max")),
-                  ReadNumber(absl::StrCat(group, "/memory.high"))};
-      } else {
-        limits = {ReadNumber(absl::StrCat(group, "/memory.limit_in_bytes"))};
+      std::optional<int64_t> limit = LimitOf(group, is_version_2);
+      if (!is_version_2 && group == hierarchy.group) {
         // Of groups that this process can not see too.
-        if (is_innermost) {
-          limits.push_back(FindNumber(stat, "hierarchical_memory_limit"));
+        const std::optional<int64_t> around =
+            FindNumber(stat, "hierarchical_memory_limit");
+        if (around.has_value()) {
+          limit = std::min(limit.value_or(*around), *around);
         }
       }
-      is_innermost = false;
-      for (const std::optional<int64_t>& limit : limits) {
-        if (!limit.has_value()) continue;
-        KeepLeast({.limit_bytes = *limit,
-                   .held_bytes = HeldBytes(group, is_version_2, stat),
-                   .group = group,
-                   .is_own = RunsAlone(root, group)},
-                  &least);
-      }
+      if (!limit.has_value()) continue;
+      limited.push_back({.limit_bytes = *limit,
+                         .held_bytes = HeldBytes(group, is_version_2, stat),
+                         .group = group,
+                         .id = IdOf(group),
+                         .is_own = RunsAlone(root, group)});
     }
   }
-  return least;
+  return limited;
 }
 
 std::optional<double> ReadProcessorQuota(const std::string& root) {

@@ -32,13 +32,13 @@ MachineMemory ReadMachineMemory(const MachineMemoryOptions& options) {
   if (!memory.available_bytes.has_value()) {
     memory.available_bytes = FindBytes(info, "MemFree");
   }
-  memory.group = ReadGroupMemory(options.root);
+  memory.groups = ReadGroupMemory(options.root);
   memory.process_bytes_max = options.process_bytes_max;
   memory.resident_bytes = ResidentBytes(/*process=*/0, options.root);
   memory.planned_bytes = options.planned_bytes;
   if (options.reservations != nullptr) {
-    memory.others = options.reservations->ReadOthers(
-        memory.group.has_value() ? memory.group->group : "");
+    memory.others =
+        options.reservations->ReadOthers(absl::MakeSpan(memory.groups));
   }
   memory.more_to_come = options.more_to_come;
   return memory;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/base/control_groups.h"
 #include "engine/base/memory_reservation.h"
@@ -16,7 +17,7 @@ namespace tandem {
 struct MachineMemory {
   // What the kernel can give without swapping (MemAvailable); absent: unknown.
   std::optional<int64_t> available_bytes;
-  std::optional<GroupMemory> group;  // absent: no limit
+  std::vector<GroupMemory> groups;  // those with a limit
   // What the process may hold in all, by its flag; 0: no bound.
   int64_t process_bytes_max = 0;
   // What this process holds, and what it has planned to hold in all by now.

@@ -19,18 +19,18 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "engine/base/control_groups.h"
 
 namespace tandem {
 namespace {
 
 constexpr char kFilePrefix[] = "process-";
 constexpr char kLockFile[] = "lock";
-constexpr char kNoGroup[] = "-";
+constexpr char kNoGroups[] = "-";
 // Files of the folder that are looked at; far more than a machine has workers.
 constexpr int kFilesMax = 1024;
 constexpr int kFilesOfAProcessMax = 64;
-// A line holds two numbers and a path.
+// A line holds three numbers and a group's id, of up to 41 characters, for each
+// level of the tree.
 constexpr size_t kLineBytesMax = 8192;
 // Another process holds the lock for as long as it reads some files.
 constexpr std::chrono::milliseconds kLockWait{1000};
@@ -38,8 +38,9 @@ constexpr std::chrono::milliseconds kLockPause{10};
 
 struct Record {
   int process = 0;
+  uint64_t name_space = 0;
   int64_t bytes = 0;
-  std::string group;
+  std::vector<std::string> groups;  // ids
 };
 
 absl::Status Unusable(const std::string& folder, absl::string_view why) {
@@ -89,16 +90,28 @@ bool ReadRecord(const FileHandle& file, Record* record) {
   char text[kLineBytesMax];
   const ssize_t bytes = pread(file.get(), text, sizeof(text), 0);
   if (bytes <= 0 || text[bytes - 1] != '\n') return false;
-  const std::vector<absl::string_view> parts =
-      absl::StrSplit(absl::string_view(text, static_cast<size_t>(bytes - 1)),
-                     absl::MaxSplits(' ', 2));
-  if (parts.size() != 3 || !absl::SimpleAtoi(parts[0], &record->process) ||
-      !absl::SimpleAtoi(parts[1], &record->bytes) || record->process < 1 ||
+  const std::vector<absl::string_view> parts = absl::StrSplit(
+      absl::string_view(text, static_cast<size_t>(bytes - 1)), ' ');
+  if (parts.size() != 4 || !absl::SimpleAtoi(parts[0], &record->process) ||
+      !absl::SimpleAtoi(parts[1], &record->name_space) ||
+      !absl::SimpleAtoi(parts[2], &record->bytes) || record->process < 1 ||
       record->bytes < 0) {
     return false;
   }
-  record->group = std::string(parts[2]);
+  record->groups = absl::StrSplit(parts[3], ',');
   return true;
+}
+
+// Of this process's numbers of processes; 0 where it can not be read.
+uint64_t PidNamespace() {
+  struct stat status;
+  return stat("/proc/self/ns/pid", &status) == 0 ? status.st_ino : 0;
+}
+
+// What the process has reserved and does not hold.
+int64_t UnusedBytes(const Record& record, uint64_t own_namespace) {
+  if (record.name_space != own_namespace) return record.bytes;
+  return std::max<int64_t>(0, record.bytes - ResidentBytes(record.process));
 }
 
 }  // namespace
@@ -157,9 +170,12 @@ FileHandle MemoryReservation::LockFolder() const {
   return file;
 }
 
-ReservedByOthers MemoryReservation::ReadOthers(const std::string& group) const {
+ReservedByOthers MemoryReservation::ReadOthers(
+    absl::Span<GroupMemory> groups) const {
   ReservedByOthers others;
+  const uint64_t own_namespace = PidNamespace();
   for (const std::string& name : FilesOf(folder_)) {
+    if (own_.is_open() && name == own_name_) continue;
     const FileHandle file = OpenIn(folder_, name, O_RDONLY);
     if (!file.is_open()) continue;
     if (flock(file.get(), LOCK_SH | LOCK_NB) == 0) {
@@ -167,12 +183,16 @@ ReservedByOthers MemoryReservation::ReadOthers(const std::string& group) const {
       continue;
     }
     Record record;
-    if (!ReadRecord(file, &record) || record.process == getpid()) continue;
-    const int64_t unused =
-        std::max<int64_t>(0, record.bytes - ResidentBytes(record.process));
+    if (!ReadRecord(file, &record)) continue;
+    const int64_t unused = UnusedBytes(record, own_namespace);
     ++others.processes;
     others.unused_bytes += unused;
-    if (record.group == group) others.group_unused_bytes += unused;
+    for (GroupMemory& group : groups) {
+      const bool is_inside =
+          std::find(record.groups.begin(), record.groups.end(), group.id) !=
+          record.groups.end();
+      if (is_inside) group.reserved_bytes += unused;
+    }
   }
   return others;
 }
@@ -190,13 +210,19 @@ absl::Status MemoryReservation::MakeOwnFile() {
 }
 
 absl::Status MemoryReservation::Reserve(int64_t bytes,
-                                        const std::string& group) {
+                                        absl::Span<const GroupMemory> groups) {
   if (!own_.is_open()) TANDEM_RETURN_IF_ERROR(MakeOwnFile());
-  std::string line = absl::StrCat(getpid(), " ", bytes, " ",
-                                  group.empty() ? kNoGroup : group, "\n");
-  if (line.size() > kLineBytesMax) {
-    line = absl::StrCat(getpid(), " ", bytes, " ", kNoGroup, "\n");
+  const std::string start =
+      absl::StrCat(getpid(), " ", PidNamespace(), " ", bytes, " ");
+  std::string ids;
+  for (const GroupMemory& group : groups) {
+    if (group.id.empty()) continue;
+    // The outermost of a tree that is too deep are left out.
+    if (start.size() + ids.size() + group.id.size() + 2 > kLineBytesMax) break;
+    absl::StrAppend(&ids, ids.empty() ? "" : ",", group.id);
   }
+  const std::string line =
+      absl::StrCat(start, ids.empty() ? kNoGroups : ids, "\n");
   // The old text is longer or shorter: the file ends with the new one.
   const ssize_t written = pwrite(own_.get(), line.data(), line.size(), 0);
   if (written != static_cast<ssize_t>(line.size()) ||

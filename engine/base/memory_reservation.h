@@ -5,10 +5,14 @@
 // A folder has one file for each process that reserves, "process-PID-N", which
 // the process keeps locked (flock) for as long as it lives; the kernel frees
 // the lock of one that dies, and whoever meets an unlocked file deletes it. The
-// text of a file is one line: "PID BYTES GROUP", GROUP being the control group
-// whose limit the process obeys, or "-". Whoever reads, decides and reserves
-// holds the lock of the file "lock" meanwhile, so that two processes which
-// start together do not take the same memory.
+// text of a file is one line: "PID NAMESPACE BYTES GROUPS". NAMESPACE is the
+// inode of the process's PID namespace: the number of a process in another
+// container says nothing here, so what it holds can not be read, and all that
+// it has reserved counts as not held yet. GROUPS are the ids (control_groups.h)
+// of all control groups with a limit around the process, with commas between
+// them, or "-". Whoever reads, decides and reserves holds the lock of the file
+// "lock" meanwhile, so that two processes which start together do not take the
+// same memory.
 //
 // The folder belongs to the user and nobody else may write there; links are not
 // followed. Owned by whoever loads models; one thread at a time.
@@ -21,6 +25,8 @@
 #include <string>
 #include <utility>
 
+#include "absl/types/span.h"
+#include "engine/base/control_groups.h"
 #include "engine/base/status.h"
 
 namespace tandem {
@@ -44,8 +50,7 @@ class FileHandle {
 // What other processes have reserved and do not hold yet.
 struct ReservedByOthers {
   int64_t unused_bytes = 0;
-  int64_t group_unused_bytes = 0;  // of those in one group
-  int processes = 0;               // that have reserved
+  int processes = 0;  // that have reserved
 };
 
 class MemoryReservation {
@@ -64,11 +69,13 @@ class MemoryReservation {
   // for another one at most kLockWait; then nothing is locked and the rest goes
   // on without.
   FileHandle LockFolder() const;
-  // `group` as GroupMemory::group. The folder is locked.
-  ReservedByOthers ReadOthers(const std::string& group) const;
-  // From now on this process reserves `bytes` in all; 0: nothing. The folder is
-  // locked. Errors: FAILED_PRECONDITION (the file can not be written).
-  absl::Status Reserve(int64_t bytes, const std::string& group);
+  // Adds to each group's reserved_bytes what the processes in it, or in a group
+  // below it, have reserved and do not hold yet. The folder is locked.
+  ReservedByOthers ReadOthers(absl::Span<GroupMemory> groups) const;
+  // From now on this process, which is in `groups`, reserves `bytes` in all; 0:
+  // nothing. The folder is locked. Errors: FAILED_PRECONDITION (the file can
+  // not be written).
+  absl::Status Reserve(int64_t bytes, absl::Span<const GroupMemory> groups);
 
  private:
   MemoryReservation(FileHandle folder, std::string name)

@@ -20,15 +20,17 @@ MemoryAccount::MemoryAccount(const MemoryAccountOptions& options)
 }
 
 absl::StatusOr<MemoryPlan> MemoryAccount::Plan(
-    absl::Span<const ModelNeeds> needs, std::string* group) const {
-  const MachineMemory machine =
+    absl::Span<const ModelNeeds> needs,
+    std::vector<GroupMemory>* groups) const {
+  MachineMemory machine =
       ReadMachineMemory({.reservations = reservation_.get(),
                          .process_bytes_max = options_.process_bytes_max,
                          .planned_bytes = Sum(),
                          .more_to_come = options_.more_to_come,
                          .root = options_.root});
-  *group = machine.group.has_value() ? machine.group->group : "";
-  return PlanMemory(machine, needs);
+  absl::StatusOr<MemoryPlan> plan = PlanMemory(machine, needs);
+  *groups = std::move(machine.groups);
+  return plan;
 }
 
 absl::StatusOr<MemoryPlan> MemoryAccount::Take(
@@ -36,13 +38,13 @@ absl::StatusOr<MemoryPlan> MemoryAccount::Take(
   const absl::MutexLock lock(&mutex_);
   FileHandle folder;  // until the reservation is written
   if (reservation_ != nullptr) folder = reservation_->LockFolder();
-  TANDEM_ASSIGN_OR_RETURN(MemoryPlan plan, Plan(needs, &group_));
+  TANDEM_ASSIGN_OR_RETURN(MemoryPlan plan, Plan(needs, &groups_));
   for (size_t i = 0; i < needs.size(); ++i) {
     bytes_[needs[i].model] = plan.models[i].total_bytes;
   }
   if (reservation_ != nullptr) {
     const absl::Status status =
-        reservation_->Reserve(Sum() + kPlanReserveBytes, group_);
+        reservation_->Reserve(Sum() + kPlanReserveBytes, groups_);
     if (!status.ok()) problem_ = std::string(status.message());
   }
   return plan;
@@ -53,8 +55,8 @@ absl::StatusOr<MemoryPlan> MemoryAccount::Try(
   const absl::MutexLock lock(&mutex_);
   FileHandle folder;
   if (reservation_ != nullptr) folder = reservation_->LockFolder();
-  std::string group;
-  return Plan(needs, &group);
+  std::vector<GroupMemory> groups;
+  return Plan(needs, &groups);
 }
 
 void MemoryAccount::Release(const std::string& model) {
@@ -63,7 +65,7 @@ void MemoryAccount::Release(const std::string& model) {
   const FileHandle folder = reservation_->LockFolder();
   const int64_t sum = Sum();
   // What it says is too much where it fails, which does no harm.
-  reservation_->Reserve(sum == 0 ? 0 : sum + kPlanReserveBytes, group_)
+  reservation_->Reserve(sum == 0 ? 0 : sum + kPlanReserveBytes, groups_)
       .IgnoreError();
 }
 

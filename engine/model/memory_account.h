@@ -11,10 +11,12 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
+#include "engine/base/control_groups.h"
 #include "engine/base/memory_reservation.h"
 #include "engine/base/status.h"
 #include "engine/model/memory_plan.h"
@@ -49,8 +51,9 @@ class MemoryAccount {
   std::string problem() const;
 
  private:
+  // `groups`: those with a limit around this process.
   absl::StatusOr<MemoryPlan> Plan(absl::Span<const ModelNeeds> needs,
-                                  std::string* group) const
+                                  std::vector<GroupMemory>* groups) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   int64_t Sum() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -59,7 +62,7 @@ class MemoryAccount {
   mutable absl::Mutex mutex_;
   std::string problem_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, int64_t> bytes_ ABSL_GUARDED_BY(mutex_);  // by model
-  std::string group_ ABSL_GUARDED_BY(mutex_);
+  std::vector<GroupMemory> groups_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace tandem

@@ -59,10 +59,9 @@ Room FindRoom(const MachineMemory& machine) {
                                 machine.others.processes, " other processes"),
              true);
   }
-  if (machine.group.has_value()) {
-    const GroupMemory& group = *machine.group;
+  for (const GroupMemory& group : machine.groups) {
     consider(group.limit_bytes - group.held_bytes - own_unused -
-                 machine.others.group_unused_bytes,
+                 group.reserved_bytes,
              absl::StrCat("limit ", Bytes(group.limit_bytes),
                           " of the control group ", group.group),
              !group.is_own);

@@ -14,12 +14,12 @@ constexpr char kStat2[] =
 
 TEST(ControlGroupsTest, AMachineWithoutGroupsHasNoLimits) {
   const FakeSystem system;
-  EXPECT_FALSE(ReadGroupMemory(system.root()).has_value());
+  EXPECT_TRUE(ReadGroupMemory(system.root()).empty());
   EXPECT_FALSE(ReadProcessorQuota(system.root()).has_value());
   system.SetGroup2("/", 0);
   system.Write("/sys/fs/cgroup/memory.max", "max\n");
   system.Write("/sys/fs/cgroup/cpu.max", "max 100000\n");
-  EXPECT_FALSE(ReadGroupMemory(system.root()).has_value());
+  EXPECT_TRUE(ReadGroupMemory(system.root()).empty());
   EXPECT_FALSE(ReadProcessorQuota(system.root()).has_value());
 }
 
@@ -30,17 +30,17 @@ TEST(ControlGroupsTest, Version2) {
   system.Write("/sys/fs/cgroup/pod/worker/memory.current", "10000\n");
   system.Write("/sys/fs/cgroup/pod/worker/memory.stat", kStat2);
   system.Write("/sys/fs/cgroup/pod/worker/cpu.max", "50000 100000\n");
-  const std::optional<GroupMemory> memory = ReadGroupMemory(system.root());
-  ASSERT_TRUE(memory.has_value());
-  EXPECT_EQ(memory->limit_bytes, 2 * kGiB);
-  EXPECT_EQ(memory->held_bytes, 10000 - 4500);
-  EXPECT_EQ(memory->group, system.root() + "/sys/fs/cgroup/pod/worker");
-  EXPECT_TRUE(memory->is_own);
+  const std::vector<GroupMemory> memory = ReadGroupMemory(system.root());
+  ASSERT_EQ(memory.size(), 1u);
+  EXPECT_EQ(memory[0].limit_bytes, 2 * kGiB);
+  EXPECT_EQ(memory[0].held_bytes, 10000 - 4500);
+  EXPECT_EQ(memory[0].group, system.root() + "/sys/fs/cgroup/pod/worker");
+  EXPECT_TRUE(memory[0].is_own);
   EXPECT_EQ(ReadProcessorQuota(system.root()), 0.5);
 }
 
-// The group around has less left, though its limit is higher.
-TEST(ControlGroupsTest, TheLeastOfAllGroupsAround) {
+// The group around may have less left, though its limit is higher.
+TEST(ControlGroupsTest, AllGroupsAroundFromTheInside) {
   const FakeSystem system;
   system.SetGroup2("/a/b/c", 4 * kGiB);
   system.Write("/sys/fs/cgroup/a/b/memory.max", "max\n");
@@ -48,11 +48,16 @@ TEST(ControlGroupsTest, TheLeastOfAllGroupsAround) {
   system.Write("/sys/fs/cgroup/a/memory.current", "4294967296\n");
   system.Write("/sys/fs/cgroup/a/cpu.max", "150000 100000\n");
   system.Write("/sys/fs/cgroup/a/b/c/cpu.max", "400000 100000\n");
-  const std::optional<GroupMemory> memory = ReadGroupMemory(system.root());
-  ASSERT_TRUE(memory.has_value());
-  EXPECT_EQ(memory->limit_bytes, 5 * kGiB);
-  EXPECT_EQ(memory->held_bytes, 4 * kGiB);
-  EXPECT_FALSE(memory->is_own) << "others are in it";
+  const std::vector<GroupMemory> memory = ReadGroupMemory(system.root());
+  ASSERT_EQ(memory.size(), 2u);
+  EXPECT_EQ(memory[0].limit_bytes, 4 * kGiB);
+  EXPECT_TRUE(memory[0].is_own);
+  EXPECT_EQ(memory[1].limit_bytes, 5 * kGiB);
+  EXPECT_EQ(memory[1].held_bytes, 4 * kGiB);
+  EXPECT_FALSE(memory[1].is_own) << "others are in it";
+  EXPECT_NE(memory[0].id, "");
+  EXPECT_NE(memory[1].id, memory[0].id);
+  EXPECT_EQ(memory[1].id, ReadGroupMemory(system.root()).at(1).id);
   EXPECT_EQ(ReadProcessorQuota(system.root()), 1.5);
 }
 
@@ -60,7 +65,7 @@ TEST(ControlGroupsTest, TheHighMarkIsALimitToo) {
   const FakeSystem system;
   system.SetGroup2("/a", 4 * kGiB);
   system.Write("/sys/fs/cgroup/a/memory.high", "1073741824\n");
-  EXPECT_EQ(ReadGroupMemory(system.root())->limit_bytes, kGiB);
+  EXPECT_EQ(ReadGroupMemory(system.root()).at(0).limit_bytes, kGiB);
 }
 
 void WriteVersion1(const FakeSystem& system, const std::string& mount_root) {
@@ -94,11 +99,11 @@ TEST(ControlGroupsTest, Version1) {
   const std::string processors = "/sys/fs/cgroup/cpu,cpuacct/docker/abc";
   system.Write(processors + "/cpu.cfs_quota_us", "250000\n");
   system.Write(processors + "/cpu.cfs_period_us", "100000\n");
-  const std::optional<GroupMemory> memory = ReadGroupMemory(system.root());
-  ASSERT_TRUE(memory.has_value());
-  EXPECT_EQ(memory->limit_bytes, 3 * kGiB);
-  EXPECT_EQ(memory->held_bytes, 600000);
-  EXPECT_TRUE(memory->is_own) << "process number 1";
+  const std::vector<GroupMemory> memory = ReadGroupMemory(system.root());
+  ASSERT_EQ(memory.size(), 1u);
+  EXPECT_EQ(memory[0].limit_bytes, 3 * kGiB);
+  EXPECT_EQ(memory[0].held_bytes, 600000);
+  EXPECT_TRUE(memory[0].is_own) << "process number 1";
   EXPECT_EQ(ReadProcessorQuota(system.root()), 2.5);
 }
 
@@ -111,13 +116,13 @@ TEST(ControlGroupsTest, Version1InAContainer) {
   system.Write(group + "/memory.limit_in_bytes", "3221225472\n");
   system.Write(group + "/memory.stat",
                "hierarchical_memory_limit 2147483648\n");
-  EXPECT_EQ(ReadGroupMemory(system.root())->limit_bytes, 2 * kGiB);
+  EXPECT_EQ(ReadGroupMemory(system.root()).at(0).limit_bytes, 2 * kGiB);
   // A group outside of what is mounted.
   WriteVersion1(system, "/docker/abcdef");
-  EXPECT_EQ(ReadGroupMemory(system.root())->limit_bytes, 2 * kGiB);
+  EXPECT_EQ(ReadGroupMemory(system.root()).at(0).limit_bytes, 2 * kGiB);
   WriteVersion1(system, "/");
   system.Write("/proc/self/cgroup", "4:memory:/../../other\n");
-  EXPECT_EQ(ReadGroupMemory(system.root())->limit_bytes, 2 * kGiB);
+  EXPECT_EQ(ReadGroupMemory(system.root()).at(0).limit_bytes, 2 * kGiB);
 }
 
 TEST(ControlGroupsTest, OddFilesSetNoLimit) {
@@ -126,7 +131,7 @@ TEST(ControlGroupsTest, OddFilesSetNoLimit) {
   for (const char* text : {"", "-1\n", "-1000", "x", "1e9", "12 13\n",
                            "99999999999999999999999\n", "max"}) {
     system.Write("/sys/fs/cgroup/a/memory.max", text);
-    EXPECT_FALSE(ReadGroupMemory(system.root()).has_value()) << text;
+    EXPECT_TRUE(ReadGroupMemory(system.root()).empty()) << text;
   }
   for (const char* text :
        {"", "1", "0 100000", "5 0", "-5 100", "nan 1", "a b c", "max max"}) {
@@ -136,7 +141,7 @@ TEST(ControlGroupsTest, OddFilesSetNoLimit) {
   for (const char* text : {"", "\n\n", "1 2 3", " - ", "a b c d e - cgroup2",
                            "1 2 3 / /x\\04 rw - cgroup2 x rw"}) {
     system.Write("/proc/self/mountinfo", text);
-    EXPECT_FALSE(ReadGroupMemory(system.root()).has_value()) << text;
+    EXPECT_TRUE(ReadGroupMemory(system.root()).empty()) << text;
   }
 }
 
@@ -149,15 +154,18 @@ TEST(ControlGroupsTest, FoldersWithSpacesAndPipes) {
   system.Write("/my groups/a/memory.max", "4096\n");
   ASSERT_EQ(
       mkfifo((system.root() + "/my groups/a/memory.current").c_str(), 0600), 0);
-  const std::optional<GroupMemory> memory = ReadGroupMemory(system.root());
-  ASSERT_TRUE(memory.has_value());
-  EXPECT_EQ(memory->limit_bytes, 4096);
-  EXPECT_EQ(memory->held_bytes, 0);
+  const std::vector<GroupMemory> memory = ReadGroupMemory(system.root());
+  ASSERT_EQ(memory.size(), 1u);
+  EXPECT_EQ(memory[0].limit_bytes, 4096);
+  EXPECT_EQ(memory[0].held_bytes, 0);
 }
 
 TEST(ControlGroupsTest, ThisMachine) {
-  const std::optional<GroupMemory> memory = ReadGroupMemory();
-  EXPECT_GE(memory.value_or(GroupMemory()).limit_bytes, 0);
+  const std::vector<GroupMemory> memory = ReadGroupMemory();
+  for (const GroupMemory& group : memory) {
+    EXPECT_GE(group.limit_bytes, 0);
+    EXPECT_NE(group.id, "") << group.group;
+  }
   EXPECT_GT(ReadProcessorQuota().value_or(1), 0);
 }
 

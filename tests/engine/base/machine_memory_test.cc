@@ -17,8 +17,8 @@ TEST(MachineMemoryTest, ReadsWhatThereIs) {
                                                   .more_to_come = true,
                                                   .root = system.root()});
   EXPECT_EQ(memory.available_bytes, 5 * kGiB);
-  ASSERT_TRUE(memory.group.has_value());
-  EXPECT_EQ(memory.group->limit_bytes, 2 * kGiB);
+  ASSERT_EQ(memory.groups.size(), 1u);
+  EXPECT_EQ(memory.groups[0].limit_bytes, 2 * kGiB);
   EXPECT_EQ(memory.resident_bytes, 2 * kMiB);
   EXPECT_EQ(memory.process_bytes_max, 7);
   EXPECT_EQ(memory.planned_bytes, 8);

@@ -1,15 +1,19 @@
 #include "engine/base/memory_reservation.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <vector>
 
 #include "engine/base/check.h"
+#include "engine/base/descriptor.h"
 #include "tests/engine/base/fake_system.h"
 
 namespace tandem {
@@ -27,14 +31,14 @@ class MemoryReservationTest : public ::testing::Test {
   }
 
   // Another process that reserves, until it is killed.
-  pid_t StartOther(int64_t bytes, const std::string& group) {
+  pid_t StartOther(int64_t bytes, const std::vector<GroupMemory>& groups) {
     int ready[2];
     TANDEM_CHECK(pipe(ready) == 0);
     const pid_t other = fork();
     if (other == 0) {
       auto reservation = MemoryReservation::Open(folder_);
       const FileHandle lock = (*reservation)->LockFolder();
-      const bool done = (*reservation)->Reserve(bytes, group).ok();
+      const bool done = (*reservation)->Reserve(bytes, groups).ok();
       (void)!write(ready[1], done ? "y" : "n", 1);
       while (true) pause();
     }
@@ -57,16 +61,14 @@ class MemoryReservationTest : public ::testing::Test {
 // counts no more.
 TEST_F(MemoryReservationTest, ProcessesKnowOfEachOtherWhileTheyLive) {
   const std::unique_ptr<MemoryReservation> own = Open();
-  EXPECT_EQ(own->ReadOthers("").unused_bytes, 0);
-  const pid_t other = StartOther(5 * kGiB, "/group a");
-  ReservedByOthers others = own->ReadOthers("/group a");
+  EXPECT_EQ(own->ReadOthers({}).unused_bytes, 0);
+  const pid_t other = StartOther(5 * kGiB, {});
+  ReservedByOthers others = own->ReadOthers({});
   EXPECT_EQ(others.processes, 1);
   EXPECT_LE(others.unused_bytes, 5 * kGiB) << "less what it holds";
   EXPECT_GT(others.unused_bytes, 4 * kGiB);
-  EXPECT_EQ(others.group_unused_bytes, others.unused_bytes);
-  EXPECT_EQ(own->ReadOthers("/other").group_unused_bytes, 0);
   Kill(other);
-  others = own->ReadOthers("");
+  others = own->ReadOthers({});
   EXPECT_EQ(others.processes, 0);
   EXPECT_EQ(others.unused_bytes, 0);
 }
@@ -74,12 +76,56 @@ TEST_F(MemoryReservationTest, ProcessesKnowOfEachOtherWhileTheyLive) {
 TEST_F(MemoryReservationTest, TheOwnOneDoesNotCountAndGoes) {
   {
     const std::unique_ptr<MemoryReservation> own = Open();
-    ASSERT_TRUE(own->Reserve(kGiB, "a group with a name").ok());
-    ASSERT_TRUE(own->Reserve(1, "").ok()) << "a shorter line";
-    EXPECT_EQ(own->ReadOthers("").processes, 0);
+    ASSERT_TRUE(own->Reserve(kGiB, {{.id = "10:20"}}).ok());
+    ASSERT_TRUE(own->Reserve(1, {}).ok()) << "a shorter line";
+    EXPECT_EQ(own->ReadOthers({}).processes, 0);
     EXPECT_FALSE(std::filesystem::is_empty(folder_));
   }
   EXPECT_TRUE(std::filesystem::is_empty(folder_));
+}
+
+// Worker 1 is in /a/x and worker 2 in /a/y, which has no limit of its own:
+// what the first reserves counts for /a too, and for no other group.
+TEST_F(MemoryReservationTest, AReservationCountsForEveryGroupAround) {
+  system_.SetGroup2("/a", 4 * kGiB);
+  system_.SetGroup2("/ab", 4 * kGiB);
+  const GroupMemory beside = ReadGroupMemory(system_.root()).at(0);
+  system_.SetGroup2("/a/x", 3 * kGiB);
+  const std::vector<GroupMemory> first = ReadGroupMemory(system_.root());
+  ASSERT_EQ(first.size(), 2u);
+  system_.Write("/proc/self/cgroup", "0::/a/y\n");
+  std::vector<GroupMemory> second = ReadGroupMemory(system_.root());
+  ASSERT_EQ(second.size(), 1u);
+  second.push_back(beside);
+  second.push_back(first[0]);
+  second.push_back({.group = "/unknown"});
+
+  const std::unique_ptr<MemoryReservation> own = Open();
+  const pid_t other = StartOther(2 * kGiB, first);
+  const ReservedByOthers others = own->ReadOthers(absl::MakeSpan(second));
+  EXPECT_GT(others.unused_bytes, kGiB);
+  EXPECT_EQ(second[0].reserved_bytes, others.unused_bytes);
+  EXPECT_EQ(second[1].reserved_bytes, 0) << second[1].group;
+  EXPECT_EQ(second[2].reserved_bytes, others.unused_bytes);
+  EXPECT_EQ(second[3].reserved_bytes, 0) << "has no id";
+  Kill(other);
+}
+
+// Containers that share the folder: each is process number 1 of its own
+// namespace, so neither the number nor what /proc says of it means anything in
+// the other.
+TEST_F(MemoryReservationTest, AProcessOfAnotherContainerCountsInFull) {
+  const std::unique_ptr<MemoryReservation> own = Open();
+  ASSERT_TRUE(own->Reserve(kGiB, {}).ok());
+  const std::string name = folder_ + "/process-1-7";
+  system_.Write("/reservations/process-1-7",
+                absl::StrCat(getpid(), " 1 123456789 -\n"));
+  ASSERT_EQ(chmod(name.c_str(), 0600), 0);
+  const Descriptor file(open(name.c_str(), O_RDONLY));
+  ASSERT_EQ(flock(file.number(), LOCK_EX), 0) << "its process lives";
+  const ReservedByOthers others = own->ReadOthers({});
+  EXPECT_EQ(others.processes, 1);
+  EXPECT_EQ(others.unused_bytes, 123456789);
 }
 
 TEST_F(MemoryReservationTest, OneReadsAndReservesAtATime) {
@@ -94,11 +140,11 @@ TEST_F(MemoryReservationTest, OneReadsAndReservesAtATime) {
 TEST_F(MemoryReservationTest, ForeignFilesAreNotFollowed) {
   const std::unique_ptr<MemoryReservation> own = Open();
   const std::string victim = system_.root() + "/victim";
-  system_.Write("/victim", "1 1000000 -\n");
+  system_.Write("/victim", "1 1 1000000 -\n");
   std::filesystem::create_symlink(victim, folder_ + "/process-1-0");
   std::filesystem::create_symlink(victim, folder_ + "/lock");
   ASSERT_EQ(mkfifo((folder_ + "/process-2-0").c_str(), 0600), 0);
-  EXPECT_EQ(own->ReadOthers("").processes, 0);
+  EXPECT_EQ(own->ReadOthers({}).processes, 0);
   EXPECT_FALSE(own->LockFolder().is_open());
   EXPECT_TRUE(std::filesystem::exists(victim));
 }

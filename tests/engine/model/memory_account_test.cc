@@ -57,6 +57,24 @@ TEST_F(MemoryAccountTest, LaterModelsGetWhatIsLeft) {
   EXPECT_TRUE(Take(&account, "c").ok());
 }
 
+// Worker 1 in /a/x, worker 2 in /a/y, which only obeys the limit of /a.
+TEST_F(MemoryAccountTest, ProcessesInGroupsSideBySide) {
+  system_.SetGroup2("/a", 4 * kGiB);
+  system_.SetGroup2("/a/x", 3 * kGiB);
+  MemoryAccount first(options_);
+  ModelNeeds needs = Needs("first");
+  needs.weight_bytes = 5 * kGiB / 2;
+  ASSERT_TRUE(first.Take(absl::MakeConstSpan(&needs, 1)).ok());
+  EXPECT_GT(first.planned_bytes(), 5 * kGiB / 2);
+  system_.Write("/proc/self/cgroup", "0::/a/y\n");
+  MemoryAccount second(options_);
+  needs = Needs("second");
+  needs.weight_bytes = 2 * kGiB;
+  EXPECT_FALSE(second.Take(absl::MakeConstSpan(&needs, 1)).ok());
+  needs.weight_bytes = kGiB;
+  EXPECT_TRUE(second.Take(absl::MakeConstSpan(&needs, 1)).ok());
+}
+
 // Two workers on one machine, in the order of the README: the second one sees
 // what the first has reserved, though nothing of it is used yet.
 TEST_F(MemoryAccountTest, ProcessesLeaveEachOtherRoom) {

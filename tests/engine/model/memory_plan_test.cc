@@ -37,8 +37,10 @@ MachineMemory Own(int64_t bytes) {
                            (kPlanReserveShare - 1) +
                        1;
   MachineMemory machine = Free(100 * kGiB);
-  machine.group = GroupMemory{
-      .limit_bytes = room + 5, .held_bytes = 5, .group = "/g", .is_own = true};
+  machine.groups = {{.limit_bytes = room + 5,
+                     .held_bytes = 5,
+                     .group = "/g",
+                     .is_own = true}};
   return machine;
 }
 
@@ -106,22 +108,22 @@ TEST(MemoryPlanTest, TheLeastLimitCountsAndIsNamed) {
                            .group = "/g",
                            .is_own = true};
   std::vector<Case> cases;
-  cases.reserve(9);  // cases are held by reference while they are made
+  cases.reserve(10);  // cases are held by reference while they are made
   const auto add = [&](int64_t available, int64_t room, const char* limit,
                        bool shared) -> MachineMemory& {
     cases.push_back({Free(available), room, limit, shared});
     return cases.back().machine;
   };
   add(6 * kGiB, 6 * kGiB, "free memory", true);
-  add(6 * kGiB, 6 * kGiB, "free memory", true).group = own;
-  add(20 * kGiB, 7 * kGiB, "8.00 GiB of the control group /g", false).group =
-      own;
+  add(6 * kGiB, 6 * kGiB, "free memory", true).groups = {own};
+  add(20 * kGiB, 7 * kGiB, "8.00 GiB of the control group /g", false).groups = {
+      own};
   MachineMemory& shared = add(20 * kGiB, 7 * kGiB, "control group /g", true);
-  shared.group = own;
-  shared.group->is_own = false;
+  shared.groups = {own};
+  shared.groups[0].is_own = false;
   MachineMemory& flag =
       add(20 * kGiB, 5 * kGiB - kMiB, "--memory-max-bytes 5368709120", false);
-  flag.group = own;
+  flag.groups = {own};
   flag.process_bytes_max = 5 * kGiB;
   flag.resident_bytes = kMiB;
   MachineMemory& planned =
@@ -130,7 +132,7 @@ TEST(MemoryPlanTest, TheLeastLimitCountsAndIsNamed) {
   planned.resident_bytes = kMiB;
   planned.planned_bytes = kGiB;
   MachineMemory& later = add(20 * kGiB, 7 * kGiB, "control group", true);
-  later.group = own;
+  later.groups = {own};
   later.more_to_come = true;
   // What is reserved and not used yet is not there.
   MachineMemory& beside =
@@ -139,9 +141,14 @@ TEST(MemoryPlanTest, TheLeastLimitCountsAndIsNamed) {
   beside.planned_bytes = 3 * kGiB;
   beside.others = {.unused_bytes = 5 * kGiB, .processes = 2};
   MachineMemory& inside = add(90 * kGiB, 6 * kGiB, "control group", false);
-  inside.group = own;
-  inside.others = {
-      .unused_bytes = 5 * kGiB, .group_unused_bytes = kGiB, .processes = 2};
+  inside.groups = {own};
+  inside.groups[0].reserved_bytes = kGiB;
+  inside.others = {.unused_bytes = 5 * kGiB, .processes = 2};
+  // The group around has more left, but for what others reserved in it.
+  MachineMemory& around =
+      add(90 * kGiB, 2 * kGiB, "9.00 GiB of the control group /", true);
+  around.groups = {own, {.limit_bytes = 9 * kGiB, .group = "/"}};
+  around.groups[1].reserved_bytes = 7 * kGiB;
   for (const Case& a : cases) {
     const ModelNeeds needs = Needs();
     const absl::StatusOr<MemoryPlan> plan =
@@ -158,10 +165,10 @@ TEST(MemoryPlanTest, TheLeastLimitCountsAndIsNamed) {
 // that this one could not start.
 TEST(MemoryPlanTest, HalfStaysForOthersWhereTheMachineIsShared) {
   MachineMemory machine = Own(kGiB + 4 * kContextBytes);
-  machine.group->is_own = false;
+  machine.groups[0].is_own = false;
   EXPECT_EQ(TokensOf(machine, Needs()), 2 * 65536);
   machine = Own(kGiB + 2 * kMiB);
-  machine.group->is_own = false;
+  machine.groups[0].is_own = false;
   EXPECT_EQ(TokensOf(machine, Needs()), 2048);
 }
 
@@ -206,7 +213,7 @@ TEST(MemoryPlanTest, ARefusalSaysWhatIsNeededAndWhatHelps) {
                     HasSubstr("--memory-max-bytes")));
   // More is held than may be.
   MachineMemory none = Own(0);
-  none.group->held_bytes = int64_t{1} << 59;
+  none.groups[0].held_bytes = int64_t{1} << 59;
   EXPECT_THAT(
       std::string(
           PlanMemory(none, absl::MakeConstSpan(&needs, 1)).status().message()),
