@@ -1,5 +1,6 @@
 #include "engine/model/memory_account.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "engine/base/machine_memory.h"
@@ -22,10 +23,17 @@ MemoryAccount::MemoryAccount(const MemoryAccountOptions& options)
 absl::StatusOr<MemoryPlan> MemoryAccount::Plan(
     absl::Span<const ModelNeeds> needs,
     std::vector<GroupMemory>* groups) const {
+  int64_t others = 0;
+  for (const auto& [id, bytes] : bytes_) {
+    const bool is_replaced = std::any_of(
+        needs.begin(), needs.end(),
+        [&id = id](const ModelNeeds& model) { return model.model == id; });
+    if (!is_replaced) others += bytes;
+  }
   MachineMemory machine =
       ReadMachineMemory({.reservations = reservation_.get(),
                          .process_bytes_max = options_.process_bytes_max,
-                         .planned_bytes = Sum(),
+                         .planned_bytes = others,
                          .more_to_come = options_.more_to_come,
                          .root = options_.root});
   absl::StatusOr<MemoryPlan> plan = PlanMemory(machine, needs);

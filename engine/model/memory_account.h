@@ -39,7 +39,8 @@ class MemoryAccount {
   explicit MemoryAccount(const MemoryAccountOptions& options = {});
 
   // Plans for these models beside those that are there, and takes what they
-  // get. Errors: as PlanMemory; nothing was taken then.
+  // get. One that is there by its name gets another plan: what it had does not
+  // count beside the new one. Errors: as PlanMemory; nothing was taken then.
   absl::StatusOr<MemoryPlan> Take(absl::Span<const ModelNeeds> needs);
   // Plans only.
   absl::StatusOr<MemoryPlan> Try(absl::Span<const ModelNeeds> needs) const;

@@ -57,6 +57,19 @@ TEST_F(MemoryAccountTest, LaterModelsGetWhatIsLeft) {
   EXPECT_TRUE(Take(&account, "c").ok());
 }
 
+// Another plan for a model that is there replaces what it had.
+TEST_F(MemoryAccountTest, AModelThatIsThereCountsOnce) {
+  system_.SetGroup2("/a", 2 * kGiB);
+  MemoryAccount account(options_);
+  const absl::StatusOr<MemoryPlan> first = Take(&account, "a");
+  ASSERT_TRUE(first.ok()) << first.status();
+  const int64_t one = account.planned_bytes();
+  const absl::StatusOr<MemoryPlan> again = Take(&account, "a");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->room_bytes, first->room_bytes);
+  EXPECT_EQ(account.planned_bytes(), one);
+}
+
 // Worker 1 in /a/x, worker 2 in /a/y, which only obeys the limit of /a.
 TEST_F(MemoryAccountTest, ProcessesInGroupsSideBySide) {
   system_.SetGroup2("/a", 4 * kGiB);
