@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "engine/base/cpu_features.h"
 #include "engine/base/hash.h"
 #include "engine/base/tensor_type.h"
@@ -72,6 +73,16 @@ bool IsMultiplied(const GgufFile& file, const GgufTensor& tensor) {
          (tensor.name != kEmbeddings || file.FindTensor(kHead) == nullptr);
 }
 
+// How often Load cuts a matrix: query, key and value in one, or gate and up.
+// Each part is a matrix of its own, whose rows are rounded up to whole tiles.
+int64_t CutsOf(const GgufFile& file, const GgufTensor& tensor) {
+  if (absl::StrContains(tensor.name, "attn_qkv")) return 2;
+  if (!absl::StrContains(tensor.name, "ffn_up")) return 0;
+  const std::string gate =
+      absl::StrReplaceAll(tensor.name, {{"ffn_up", "ffn_gate"}});
+  return file.FindTensor(gate) == nullptr ? 1 : 0;
+}
+
 std::string DimsText(const std::vector<uint64_t>& dims) {
   return absl::StrCat("[", absl::StrJoin(dims, ", "), "]");
 }
@@ -107,21 +118,21 @@ std::optional<int64_t> MatrixMemoryBytes(const GgufFile& file,
 }
 
 int64_t PlannedWeightBytes(const GgufFile& file, NumericsMode mode) {
-  // What oneDNN rounds both sides of a matrix up to, at most.
-  constexpr int64_t kSide = 64;
   int64_t total = 0;
   for (const GgufTensor& tensor : file.tensors()) {
+    if (tensor.dims.size() == 1) {
+      total += static_cast<int64_t>(tensor.dims[0] * sizeof(float));
+    }
     const std::optional<int64_t> bytes = MatrixMemoryBytes(file, tensor, mode);
     if (!bytes.has_value()) continue;
     total += *bytes;
-    // These may be cut into two or three matrices, each rounded up.
-    if (mode == NumericsMode::kInt8 ||
-        (!absl::StrContains(tensor.name, "attn_qkv") &&
-         !absl::StrContains(tensor.name, "ffn_up"))) {
-      continue;
-    }
-    const int64_t inputs = static_cast<int64_t>(tensor.dims[0]) + kSide;
-    total += 2 * kSide * inputs * (mode == NumericsMode::kBf16 ? 2 : 4);
+    const int64_t cuts = CutsOf(file, tensor);
+    if (cuts == 0) continue;
+    // One row is packed as one tile: each cut adds at most one.
+    const int64_t inputs = static_cast<int64_t>(tensor.dims[0]);
+    total +=
+        cuts *
+        PackedWeightBytes(tensor.type, /*outputs=*/1, inputs, mode).value_or(0);
   }
   return total;
 }
@@ -319,6 +330,7 @@ absl::StatusOr<AlignedBuffer<float>> WeightsLoader::LoadVector(
   AlignedBuffer<float> vector(count);
   Dequantize(tensor->type, file_.TensorData(*tensor).data(), count,
              vector.data());
+  bytes_held_ += count * static_cast<int64_t>(sizeof(float));
   FinishTensor(*tensor);
   return vector;
 }

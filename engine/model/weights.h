@@ -57,8 +57,9 @@ std::optional<int64_t> MatrixMemoryBytes(const GgufFile& file,
                                          const GgufTensor& tensor,
                                          NumericsMode mode);
 
-// ModelWeights::bytes() of the file in that mode, as far as the tensor table
-// tells: exact in mode int8, a little more in the others.
+// What ModelWeights::bytes() will be for the file in that mode, or a little
+// more, as the tensor table alone tells: RoPE factors are counted, and for a
+// matrix that Load cuts into parts one tile of rows each but one.
 int64_t PlannedWeightBytes(const GgufFile& file, NumericsMode mode);
 
 struct WeightsOptions {
@@ -85,7 +86,8 @@ class ModelWeights {
   // out [width] = the embedding of `token`, which is in the vocabulary.
   void EmbeddingRow(TokenId token, float* out) const;
 
-  // Memory of the packed matrices and of a separate embedding table.
+  // Memory of the packed matrices, of a separate embedding table and of
+  // vectors.
   int64_t bytes() const { return bytes_; }
   // Of the matrices that a pass multiplies: memory, and multiply-adds for one
   // row.
