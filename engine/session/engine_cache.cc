@@ -13,8 +13,9 @@ struct EngineCache::Kept {
   // The engine keeps it alive, so the address tells it from a later one.
   const Model* model = nullptr;
   int64_t kv_tokens = 0;
-  uint64_t removals = 0;  // when it was taken
-  std::unique_ptr<Engine> engine;
+  std::unique_ptr<Engine> engine = nullptr;  // until there is one
+  // The store has forgotten the model since; guarded by the cache's mutex_.
+  bool is_removed = false;
 };
 
 void EngineCache::GiveBack::operator()(Kept* kept) const {
@@ -38,11 +39,8 @@ EngineCache::~EngineCache() = default;
 
 absl::StatusOr<EngineCache::Lease> EngineCache::Take(
     ModelStore& store, const EngineRequest& request) {
-  uint64_t removals = 0;
-  {
-    const absl::MutexLock lock(&mutex_);
-    removals = removals_;
-  }
+  // Before the model is got: it may be removed at any time after.
+  std::unique_ptr<Kept, GiveBack> taken = Begin(request);
   TANDEM_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model,
                           store.Get(request.model_id));
   EngineOptions options = request.options;
@@ -60,24 +58,36 @@ absl::StatusOr<EngineCache::Lease> EngineCache::Take(
         std::max(needed, std::min<int64_t>(2 * kept->kv_tokens, context));
     kept.reset();
   }
-  if (kept == nullptr) {
-    const Model* const address = model.get();
-    absl::StatusOr<std::unique_ptr<Engine>> engine =
-        Engine::Load(model, options);
-    if (!engine.ok() && request.options.kv_tokens == 0 &&
-        options.kv_tokens > needed) {
-      options.kv_tokens = needed;
-      engine = Engine::Load(std::move(model), options);
-    }
-    if (!engine.ok()) return engine.status();
-    kept = absl::WrapUnique(new Kept{.model_id = request.model_id,
-                                     .options = request.options,
-                                     .model = address,
-                                     .kv_tokens = options.kv_tokens,
-                                     .engine = *std::move(engine)});
+  taken->model = model.get();
+  if (kept != nullptr) {
+    taken->kv_tokens = kept->kv_tokens;
+    taken->engine = std::move(kept->engine);
+    return Lease(std::move(taken));
   }
-  kept->removals = removals;
-  return Lease(std::unique_ptr<Kept, GiveBack>(kept.release(), GiveBack(this)));
+  absl::StatusOr<std::unique_ptr<Engine>> engine = Engine::Load(model, options);
+  if (!engine.ok() && request.options.kv_tokens == 0 &&
+      options.kv_tokens > needed) {
+    options.kv_tokens = needed;
+    engine = Engine::Load(std::move(model), options);
+  }
+  if (!engine.ok()) return engine.status();
+  taken->kv_tokens = options.kv_tokens;
+  taken->engine = *std::move(engine);
+  return Lease(std::move(taken));
+}
+
+std::unique_ptr<EngineCache::Kept, EngineCache::GiveBack> EngineCache::Begin(
+    const EngineRequest& request) {
+  std::unique_ptr<Kept, GiveBack> taken(
+      new Kept{.model_id = request.model_id, .options = request.options},
+      GiveBack(this));
+  const absl::MutexLock lock(&mutex_);
+  in_use_.push_back(taken.get());
+  return taken;
+}
+
+void EngineCache::End(Kept* kept) {
+  in_use_.erase(std::find(in_use_.begin(), in_use_.end(), kept));
 }
 
 std::unique_ptr<EngineCache::Kept> EngineCache::TakeKept(
@@ -98,7 +108,8 @@ std::unique_ptr<EngineCache::Kept> EngineCache::TakeKept(
 void EngineCache::Return(std::unique_ptr<Kept> kept) {
   std::unique_ptr<Kept> dropped;  // freed last, without the lock
   const absl::MutexLock lock(&mutex_);
-  if (kept->removals != removals_) {
+  End(kept.get());
+  if (kept->is_removed || kept->engine == nullptr) {
     dropped = std::move(kept);
     return;
   }
@@ -128,7 +139,9 @@ void EngineCache::ReleaseIdle() {
 void EngineCache::OnRemoved(absl::string_view id) {
   std::vector<std::unique_ptr<Kept>> released;  // freed without the lock
   const absl::MutexLock lock(&mutex_);
-  ++removals_;
+  for (Kept* const kept : in_use_) {
+    if (kept->model_id == id) kept->is_removed = true;
+  }
   const auto removed = std::stable_partition(
       idle_.begin(), idle_.end(),
       [id](const std::unique_ptr<Kept>& kept) { return kept->model_id != id; });

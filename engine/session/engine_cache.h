@@ -78,6 +78,9 @@ class EngineCache : public ModelStoreCompanion {
  private:
   EngineCache();
 
+  // Adds what is about to be in use, and removes it again.
+  std::unique_ptr<Kept, GiveBack> Begin(const EngineRequest& request);
+  void End(Kept* kept) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The kept engine of this kind, or null.
   std::unique_ptr<Kept> TakeKept(const EngineRequest& request);
   void Return(std::unique_ptr<Kept> kept);
@@ -85,8 +88,9 @@ class EngineCache : public ModelStoreCompanion {
   absl::Mutex mutex_;
   // Least recently given back first.
   std::vector<std::unique_ptr<Kept>> idle_ ABSL_GUARDED_BY(mutex_);
-  // Models that the store has forgotten: engines from before are not kept.
-  uint64_t removals_ ABSL_GUARDED_BY(mutex_) = 0;
+  // What callers have now, or are getting: an engine of a model that the store
+  // forgets meanwhile is not kept.
+  std::vector<Kept*> in_use_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace tandem

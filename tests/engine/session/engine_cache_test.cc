@@ -117,6 +117,18 @@ TEST_F(EngineCacheTest, ARemovedModelIsLetGo) {
   EXPECT_NE(MustTake(Request(1)).engine(), nullptr);
 }
 
+TEST_F(EngineCacheTest, AnEngineInUseIsKeptWhenAnotherModelIsRemoved) {
+  ASSERT_TRUE(store_.AddBytes("other", image_).ok());
+  EngineCache::Lease in_use = MustTake(Request(40));
+  const Engine* const engine = in_use.engine();
+  const std::weak_ptr<const Model> model = *store_.Get("tiny");
+  ASSERT_TRUE(store_.Remove("other").ok());
+  EXPECT_EQ(model.use_count(), 2) << "of the store and the engine";
+  in_use = {};
+  EXPECT_EQ(model.use_count(), 2) << "the engine is kept";
+  EXPECT_EQ(MustTake(Request(40)).engine(), engine);
+}
+
 TEST_F(EngineCacheTest, AnIdleEngineOfARemovedModelGoesAtOnce) {
   MustTake(Request(40));
   const std::weak_ptr<const Model> model = *store_.Get("tiny");
