@@ -6,6 +6,7 @@
 #include <array>
 #include <cstring>
 
+#include "absl/types/span.h"
 #include "engine/base/utf8.h"
 
 namespace tandem {
@@ -38,6 +39,28 @@ constexpr std::array<SpecialCase, 10> kSpecialCases = {
     {0xFB05, "ST", "St"},
     {0xFB06, "ST", "St"},
 };
+
+// Characters that are not letters of a case but count as such (Unicode's
+// Other_Uppercase and Other_Lowercase).
+using CodePointRange = std::pair<uint32_t, uint32_t>;
+constexpr CodePointRange kOtherUpper[] = {{0x2160, 0x216F},
+                                          {0x24B6, 0x24CF},
+                                          {0x1F130, 0x1F149},
+                                          {0x1F150, 0x1F169},
+                                          {0x1F170, 0x1F189}};
+constexpr CodePointRange kOtherLower[] = {
+    {0xAA, 0xAA},     {0xBA, 0xBA},     {0x2B0, 0x2B8},   {0x2C0, 0x2C1},
+    {0x2E0, 0x2E4},   {0x345, 0x345},   {0x37A, 0x37A},   {0x1D2C, 0x1D6A},
+    {0x1D78, 0x1D78}, {0x1D9B, 0x1DBF}, {0x2071, 0x2071}, {0x207F, 0x207F},
+    {0x2090, 0x209C}, {0x2170, 0x217F}, {0x24D0, 0x24E9}, {0x2C7C, 0x2C7D},
+    {0xA69C, 0xA69D}, {0xA770, 0xA770}, {0xA7F8, 0xA7F9}, {0xAB5C, 0xAB5F}};
+
+bool IsIn(absl::Span<const CodePointRange> ranges, uint32_t code_point) {
+  return std::any_of(
+      ranges.begin(), ranges.end(), [code_point](const CodePointRange& range) {
+        return range.first <= code_point && code_point <= range.second;
+      });
+}
 
 const SpecialCase* FindSpecialCase(uint32_t code_point) {
   for (const SpecialCase& special : kSpecialCases) {
@@ -161,12 +184,13 @@ bool IsNumeric(uint32_t code_point) {
 }
 
 bool IsUpper(uint32_t code_point) {
-  return CategoryOf(code_point) == UTF8PROC_CATEGORY_LU;
+  return CategoryOf(code_point) == UTF8PROC_CATEGORY_LU ||
+         IsIn(kOtherUpper, code_point);
 }
 
 bool IsLower(uint32_t code_point) {
-  return CategoryOf(code_point) == UTF8PROC_CATEGORY_LL || code_point == 0xAA ||
-         code_point == 0xBA;
+  return CategoryOf(code_point) == UTF8PROC_CATEGORY_LL ||
+         IsIn(kOtherLower, code_point);
 }
 
 bool IsCased(uint32_t code_point) {
@@ -217,6 +241,22 @@ std::string LowerOf(absl::string_view character) {
   if (code_point == 0x130) return "i\u0307";
   return Utf8Of(static_cast<uint32_t>(
       utf8proc_tolower(static_cast<utf8proc_int32_t>(code_point))));
+}
+
+std::string FoldedOf(absl::string_view character) {
+  if (!IsOneCharacter(character)) return std::string(character);
+  // The longest is three.
+  std::array<utf8proc_int32_t, 8> code_points = {};
+  int last_class = 0;
+  const utf8proc_ssize_t count = utf8proc_decompose_char(
+      static_cast<utf8proc_int32_t>(CodePointOf(character)), code_points.data(),
+      code_points.size(), UTF8PROC_CASEFOLD, &last_class);
+  std::string folded;
+  for (utf8proc_ssize_t i = 0; i < count; ++i) {
+    folded +=
+        Utf8Of(static_cast<uint32_t>(code_points[static_cast<size_t>(i)]));
+  }
+  return folded;
 }
 
 std::pair<size_t, size_t> StripSpace(absl::string_view text, TextEnds ends) {

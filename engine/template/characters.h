@@ -44,6 +44,8 @@ bool IsPrintable(uint32_t code_point);  // as repr shows it unescaped
 std::string UpperOf(absl::string_view character);
 std::string TitleOf(absl::string_view character);
 std::string LowerOf(absl::string_view character);
+// For comparisons that do not look at case.
+std::string FoldedOf(absl::string_view character);
 
 enum class TextEnds { kBoth, kLeft, kRight };
 

@@ -14,6 +14,7 @@
 #include "absl/time/civil_time.h"
 #include "engine/base/error_reason.h"
 #include "engine/base/hash.h"
+#include "engine/template/render_budget.h"
 
 namespace tandem {
 namespace {
@@ -221,6 +222,8 @@ TemplateValue ToValue(absl::Span<const ChatMessage> messages) {
 // A word that is in none of the request's texts, since nobody can write a text
 // that holds its own hash. Letters and digits survive what templates do to
 // replies: trimming, taking reasoning away.
+constexpr char kReplySalt[] = "reply";
+constexpr char kOtherSalt[] = "other";
 std::string Placeholder(const ChatRequest& request, absl::string_view salt) {
   Sha256 hash;
   hash.AddString(salt);
@@ -349,12 +352,18 @@ ChatTemplate ChatTemplate::Parse(absl::Span<const Source> sources,
                                  TokenTexts token_texts) {
   ChatTemplate parsed;
   parsed.token_texts_ = std::move(token_texts);
+  size_t bytes = 0;
   for (const Source& source : sources) {
     if (!source.name.empty() && !CanBeAskedFor(source.name)) continue;
     if (parsed.entries_.size() == kChatTemplatesMax) break;
+    bytes += source.text.size();
     parsed.entries_.push_back(
         {.name = source.name.empty() ? kDefaultChatTemplate : source.name,
-         .program = TemplateProgram::Parse(source.text)});
+         .program = bytes <= kChatTemplatesBytesMax
+                        ? TemplateProgram::Parse(source.text)
+                        : TemplateError(absl::StrCat(
+                              "the chat templates have more than ",
+                              kChatTemplatesBytesMax, " bytes together"))});
   }
   std::stable_partition(
       parsed.entries_.begin(), parsed.entries_.end(),
@@ -439,13 +448,20 @@ absl::StatusOr<std::vector<TextPart>> ChatTemplate::Render(
   return Run(*program, request, request.messages);
 }
 
-// What follows `reply` where it is the second of two other messages.
 absl::StatusOr<std::vector<TextPart>> ChatTemplate::Tail(
     const TemplateProgram& program, const ChatRequest& request,
-    const std::string& reply) const {
-  std::vector<ChatMessage> messages = {{ChatRole::kSystem, "Answer."},
-                                       {ChatRole::kUser, "Question?"},
-                                       {ChatRole::kAssistant, reply}};
+    absl::string_view salt) const {
+  const auto word = [&request, salt](absl::string_view role) {
+    return Placeholder(request, absl::StrCat(salt, role));
+  };
+  const std::string reply = word("assistant");
+  // A reply of another kind shows whether its form has an effect.
+  const bool is_sentence = salt == kOtherSalt;
+  std::vector<ChatMessage> messages = {
+      {ChatRole::kSystem, word("system")},
+      {ChatRole::kUser, word("user")},
+      {ChatRole::kAssistant,
+       is_sentence ? absl::StrCat("Well, ", reply, "!") : reply}};
   messages.insert(messages.end(), request.messages.begin(),
                   request.messages.end());
   absl::StatusOr<std::vector<TextPart>> parts =
@@ -457,12 +473,20 @@ absl::StatusOr<std::vector<TextPart>> ChatTemplate::Tail(
     if (!with_system.ok()) return parts;  // the error without our addition
     parts = std::move(with_system);
   }
-  if (CountIn(*parts, reply) != 1) {
+  const std::string& written = messages[2].content;
+  if (CountIn(*parts, written) != 1) {
     return Unsupported(
         "the chat template in the model's file does not write an earlier reply "
         "exactly once, so a session can have one turn of messages");
   }
-  return PartsAfter(*std::move(parts), reply);
+  std::vector<TextPart> tail = PartsAfter(*std::move(parts), written);
+  if (CountIn(tail, messages[0].content) + CountIn(tail, messages[1].content) >
+      0) {
+    return Unsupported(
+        "the chat template in the model's file writes an earlier message again "
+        "after a reply, so a session can have one turn of messages");
+  }
+  return tail;
 }
 
 absl::Status ChatTemplate::CheckSystemIsTaken(
@@ -482,8 +506,7 @@ absl::Status ChatTemplate::CheckSystemIsTaken(
         Placeholder(request, absl::StrCat("system ", i));
   }
   if (systems.empty()) return absl::OkStatus();
-  const std::string reply = Placeholder(changed, "reply");
-  const auto changed_tail = Tail(program, changed, reply);
+  const auto changed_tail = Tail(program, changed, kReplySalt);
   if (!changed_tail.ok()) return absl::OkStatus();  // it looks at the texts
   const auto missing = std::find_if(
       systems.begin(), systems.end(), [&changed, &changed_tail](size_t i) {
@@ -494,7 +517,7 @@ absl::Status ChatTemplate::CheckSystemIsTaken(
   const size_t index = *missing;
   ChatRequest one = request;
   one.messages[index].content = changed.messages[index].content;
-  const auto one_tail = Tail(program, one, Placeholder(one, "reply"));
+  const auto one_tail = Tail(program, one, kReplySalt);
   if (!one_tail.ok() || tail != *one_tail) return absl::OkStatus();
   return BadRequestPart(
       absl::StrCat("messages[", index, "]"),
@@ -508,17 +531,15 @@ absl::StatusOr<std::vector<TextPart>> ChatTemplate::RenderAfterReply(
   TANDEM_RETURN_IF_ERROR(CheckTemplateOptions(request.options));
   TANDEM_ASSIGN_OR_RETURN(const TemplateProgram* const program,
                           Choose(request.options));
-  TANDEM_ASSIGN_OR_RETURN(
-      std::vector<TextPart> tail,
-      Tail(*program, request, Placeholder(request, "reply")));
-  TANDEM_ASSIGN_OR_RETURN(
-      const std::vector<TextPart> other,
-      Tail(*program, request,
-           absl::StrCat("Well, ", Placeholder(request, "other"), "!")));
+  TANDEM_ASSIGN_OR_RETURN(std::vector<TextPart> tail,
+                          Tail(*program, request, kReplySalt));
+  TANDEM_ASSIGN_OR_RETURN(const std::vector<TextPart> other,
+                          Tail(*program, request, kOtherSalt));
   if (tail != other) {
     return Unsupported(
         "in the chat template in the model's file the text after a reply "
-        "depends on the reply, so a session can have one turn of messages");
+        "depends on the reply or on messages before it, so a session can have "
+        "one turn of messages");
   }
   TANDEM_RETURN_IF_ERROR(CheckSystemIsTaken(*program, request, tail));
   return tail;

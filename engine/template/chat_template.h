@@ -64,6 +64,9 @@ inline constexpr size_t kTemplateOptionsBytesMax = 4096;  // names and values
 // Templates of a file that can be asked for; later ones are not read, nor those
 // whose names are not letters, digits, "_", "-" and ".".
 inline constexpr size_t kChatTemplatesMax = 32;
+// Bytes of their sources together: parsed, a byte takes up to some 140. The
+// templates of a file in use have up to 40 KiB.
+inline constexpr size_t kChatTemplatesBytesMax = 512 << 10;
 
 // OK, or INVALID_ARGUMENT with INVALID_OPTIONS for messages that no template
 // gets: none or too many, or the assistant's as the last one. Fields are
@@ -94,7 +97,8 @@ class ChatTemplate {
 
   // No template: rendering fails.
   ChatTemplate() = default;
-  // A template that can not be parsed is kept as its error.
+  // A template that can not be parsed, or is beyond the limit of their bytes,
+  // is kept as its error.
   static ChatTemplate Parse(absl::Span<const Source> sources,
                             TokenTexts token_texts);
 
@@ -115,8 +119,9 @@ class ChatTemplate {
   // What goes on from a reply: the end of it, then the prompt. It is what
   // follows the reply in the rendering of a conversation of two other messages
   // and these, so it depends on `request` alone. Errors: as Render;
-  // UNSUPPORTED_CHAT_TEMPLATE where what follows a reply depends on the reply;
-  // INVALID_OPTIONS for a system message of which the template takes nothing.
+  // UNSUPPORTED_CHAT_TEMPLATE where what follows a reply depends on the reply
+  // or on what was said before it; INVALID_OPTIONS for a system message of
+  // which the template takes nothing.
   absl::StatusOr<std::vector<TextPart>> RenderAfterReply(
       const ChatRequest& request) const;
 
@@ -132,9 +137,11 @@ class ChatTemplate {
   absl::StatusOr<std::vector<TextPart>> Run(
       const TemplateProgram& program, const ChatRequest& request,
       absl::Span<const ChatMessage> messages) const;
+  // What follows a reply; the words of what stands before the new messages come
+  // from `salt`.
   absl::StatusOr<std::vector<TextPart>> Tail(const TemplateProgram& program,
                                              const ChatRequest& request,
-                                             const std::string& reply) const;
+                                             absl::string_view salt) const;
   // INVALID_OPTIONS that names the first system message without an effect.
   // `tail` is what `request` gives.
   absl::Status CheckSystemIsTaken(const TemplateProgram& program,

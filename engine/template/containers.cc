@@ -15,9 +15,6 @@ namespace {
 using Kind = TemplateValue::Kind;
 using ListKind = TemplateValue::ListKind;
 
-// Bytes of a name that an error quotes.
-constexpr size_t kQuotedBytesMax = 40;
-
 // The places [start, stop) by `step` of `count` items.
 struct SliceRange {
   int64_t start = 0;
@@ -53,7 +50,7 @@ absl::StatusOr<TemplateValue> SliceText(const MarkedText& text,
     const size_t begin = CharacterOffset(text.bytes(), range.start);
     const size_t end =
         std::max(begin, CharacterOffset(text.bytes(), range.stop));
-    return budget.NewText(text.Slice(begin, end));
+    return budget.NewSlice(text, begin, end);
   }
   TANDEM_RETURN_IF_ERROR(
       budget.CheckRoom(static_cast<double>(text.size()) * sizeof(size_t)));
@@ -72,13 +69,31 @@ absl::StatusOr<TemplateValue> SliceText(const MarkedText& text,
   return budget.NewText(std::move(slice));
 }
 
+// The places `places` of `range`, which are a range too.
+absl::StatusOr<TemplateValue> SliceRangeValue(const RangeBounds& range,
+                                              const SliceRange& places,
+                                              size_t count,
+                                              RenderBudget& budget) {
+  const auto at = [&range](int64_t place, int64_t* number) {
+    int64_t distance = 0;
+    return !__builtin_mul_overflow(place, range.step, &distance) &&
+           !__builtin_add_overflow(range.start, distance, number);
+  };
+  RangeBounds slice;
+  if (!at(places.start, &slice.start) || !at(places.stop, &slice.stop) ||
+      __builtin_mul_overflow(range.step, places.step, &slice.step)) {
+    return TemplateError("a range with numbers beyond 64 bits");
+  }
+  return budget.NewRange(slice, count);
+}
+
 }  // namespace
 
-bool IsKey(const TemplateValue& value) {
-  if (value.is_list(ListKind::kTuple)) {
-    return std::all_of(value.items().begin(), value.items().end(), IsKey);
-  }
-  return !value.is_list() && !value.is_map();
+std::optional<TemplateValue> GroupPart(const TemplateValue& group,
+                                       absl::string_view name) {
+  if (name == "grouper") return group.items()[0];
+  if (name == "list") return group.items()[1];
+  return std::nullopt;
 }
 
 absl::StatusOr<std::vector<TemplateValue>> ItemsOf(const TemplateValue& value,
@@ -90,6 +105,7 @@ absl::StatusOr<std::vector<TemplateValue>> ItemsOf(const TemplateValue& value,
     case Kind::kList: {
       const absl::Span<const TemplateValue> list = value.items();
       TANDEM_RETURN_IF_ERROR(budget.Step(static_cast<int64_t>(list.size())));
+      TANDEM_RETURN_IF_ERROR(budget.CheckItems(list.size()));
       items.assign(list.begin(), list.end());
       value.TakeItems(items.size());
       return items;
@@ -138,7 +154,10 @@ absl::StatusOr<const TemplateValue*> FindKey(const TemplateValue& map,
                                              const TemplateValue& key,
                                              RenderBudget& budget) {
   TANDEM_RETURN_IF_ERROR(budget.Step());
-  if (key.is_text()) return map.Find(key.text().bytes());
+  if (key.is_text()) {
+    TANDEM_RETURN_IF_ERROR(budget.StepBytes(key.text().size()));
+    return map.Find(key.text().bytes());
+  }
   for (const auto& [entry_key, value] : map.entries()) {
     if (entry_key.is_text()) continue;
     TANDEM_ASSIGN_OR_RETURN(const bool is_equal,
@@ -152,7 +171,7 @@ absl::StatusOr<std::optional<TemplateValue>> ItemAt(const TemplateValue& value,
                                                     const TemplateValue& key,
                                                     RenderBudget& budget) {
   if (value.is_map()) {
-    if (!IsKey(key)) return std::nullopt;
+    if (!key.is_key()) return std::nullopt;
     TANDEM_ASSIGN_OR_RETURN(const TemplateValue* found,
                             FindKey(value, key, budget));
     if (found == nullptr) return std::nullopt;
@@ -184,7 +203,9 @@ absl::StatusOr<TemplateValue> LookUp(const TemplateValue& value,
                                      RenderBudget& budget) {
   if (value.is_undefined()) return UndefinedError(value);
   std::optional<TemplateValue> found;
-  if (value.is_object() && key.is_text()) {
+  if (value.is_group() && key.is_text()) {
+    found = GroupPart(value, key.text().bytes());
+  } else if (value.is_object() && key.is_text()) {
     TANDEM_ASSIGN_OR_RETURN(found,
                             value.object()->Attribute(key.text().bytes()));
   } else {
@@ -193,7 +214,7 @@ absl::StatusOr<TemplateValue> LookUp(const TemplateValue& value,
   if (found.has_value()) return *std::move(found);
   std::string name = absl::StrCat("item that is ", KindName(key));
   if (key.is_text()) {
-    name = absl::StrCat("'", CutText(key.text().bytes(), kQuotedBytesMax), "'");
+    name = Quoted(key.text().bytes());
   } else if (key.is_whole()) {
     name = absl::StrCat(key.whole());
   }
@@ -220,6 +241,14 @@ absl::StatusOr<TemplateValue> SliceOf(const TemplateValue& value,
   }
   const SliceRange range =
       RangeOf(bounds, static_cast<int64_t>(value.items().size()));
+  const int64_t distance = range.stop - range.start;
+  const int64_t count = std::max<int64_t>(
+      0, (distance + range.step + (range.step < 0 ? 1 : -1)) / range.step);
+  if (value.is_list(ListKind::kRange)) {
+    return SliceRangeValue(value.range(), range, static_cast<size_t>(count),
+                           budget);
+  }
+  TANDEM_RETURN_IF_ERROR(budget.CheckItems(static_cast<size_t>(count)));
   std::vector<TemplateValue> items;
   for (int64_t i = range.start;
        range.step < 0 ? i > range.stop : i < range.stop; i += range.step) {
@@ -231,6 +260,7 @@ absl::StatusOr<TemplateValue> SliceOf(const TemplateValue& value,
 absl::StatusOr<TemplateValue*> MapBuilder::Find(const TemplateValue& key) {
   TANDEM_RETURN_IF_ERROR(budget_.Step());
   if (key.is_text()) {
+    TANDEM_RETURN_IF_ERROR(budget_.StepBytes(key.text().size()));
     const auto found = text_keys_.find(key.text().bytes());
     return found == text_keys_.end() ? nullptr
                                      : &entries_[found->second].second;
@@ -244,7 +274,7 @@ absl::StatusOr<TemplateValue*> MapBuilder::Find(const TemplateValue& key) {
 }
 
 absl::Status MapBuilder::Set(const TemplateValue& key, TemplateValue value) {
-  if (!IsKey(key)) {
+  if (!key.is_key()) {
     return TemplateError(absl::StrCat(KindName(key), " can not be a key"));
   }
   TANDEM_ASSIGN_OR_RETURN(TemplateValue * found, Find(key));
@@ -252,14 +282,13 @@ absl::Status MapBuilder::Set(const TemplateValue& key, TemplateValue value) {
     *found = std::move(value);
     return absl::OkStatus();
   }
-  if (key.is_text()) {
-    TANDEM_RETURN_IF_ERROR(
-        budget_.CheckRoom(static_cast<double>(key.text().size())));
-    text_keys_.emplace(key.text().bytes(), entries_.size());
-  } else {
-    other_keys_.push_back(entries_.size());
-  }
+  const size_t place = entries_.size();
   entries_.emplace_back(key, std::move(value));
+  if (key.is_text()) {
+    text_keys_.emplace(entries_.back().first.text().bytes(), place);
+  } else {
+    other_keys_.push_back(place);
+  }
   return absl::OkStatus();
 }
 

@@ -18,9 +18,6 @@
 
 namespace tandem {
 
-// Whether a map can have it as a key.
-bool IsKey(const TemplateValue& value);
-
 // What iterating over a value gives: items, keys, characters; nothing for an
 // undefined one.
 absl::StatusOr<std::vector<TemplateValue>> ItemsOf(const TemplateValue& value,
@@ -40,7 +37,11 @@ absl::StatusOr<std::optional<TemplateValue>> ItemAt(const TemplateValue& value,
                                                     const TemplateValue& key,
                                                     RenderBudget& budget);
 
-// The same, or what namespaces and other objects have by that name; undefined
+// What a group of groupby has by `name`; empty where there is none.
+std::optional<TemplateValue> GroupPart(const TemplateValue& group,
+                                       absl::string_view name);
+
+// value[key], or what namespaces and other objects have by that name; undefined
 // where there is none, an error where `value` is undefined.
 absl::StatusOr<TemplateValue> LookUp(const TemplateValue& value,
                                      const TemplateValue& key,
@@ -73,7 +74,8 @@ class MapBuilder {
  private:
   RenderBudget& budget_;
   std::vector<TemplateValue::Entry> entries_;
-  absl::flat_hash_map<std::string, size_t> text_keys_;
+  // Keys point into the texts of `entries_`.
+  absl::flat_hash_map<absl::string_view, size_t> text_keys_;
   std::vector<size_t> other_keys_;
 };
 

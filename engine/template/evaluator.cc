@@ -14,15 +14,6 @@ namespace {
 using Kind = Expression::Kind;
 using ListKind = TemplateValue::ListKind;
 
-// Bytes of a name that an error quotes.
-constexpr size_t kQuotedBytesMax = 40;
-// Variables that are compared with a name in a step.
-constexpr size_t kVariablesPerStep = 8;
-
-std::string Quoted(absl::string_view name) {
-  return absl::StrCat("'", CutText(name, kQuotedBytesMax), "'");
-}
-
 // A method with the value that it is of.
 class BoundMethod : public TemplateObject {
  public:
@@ -81,22 +72,14 @@ ScopePtr Evaluator::InnerScope() const {
   return inner;
 }
 
-absl::Status Evaluator::CheckDepth() {
-  TANDEM_RETURN_IF_ERROR(budget().Step());
-  if (depth_ <= budget().depth_max()) return absl::OkStatus();
-  return TemplateError(absl::StrCat("the template nests more than ",
-                                    budget().depth_max(),
-                                    " statements, expressions and macros"));
-}
-
 void Evaluator::NoteError(size_t offset) {
   if (!error_offset_.has_value()) error_offset_ = offset;
 }
 
 absl::StatusOr<TemplateValue> Evaluator::Evaluate(
     const Expression& expression) {
-  const Level level(this);
-  absl::Status status = CheckDepth();
+  const RenderBudget::Level level(&budget());
+  absl::Status status = budget().CheckDepth();
   if (status.ok()) {
     absl::StatusOr<TemplateValue> value = EvaluateKind(expression);
     if (value.ok()) return value;
@@ -161,12 +144,10 @@ absl::StatusOr<TemplateValue> Evaluator::NameValue(absl::string_view name) {
     compared += 1 + scope->variables.size();
     const TemplateValue* found = scope->Find(name);
     if (found == nullptr) continue;
-    TANDEM_RETURN_IF_ERROR(
-        budget().Step(static_cast<int64_t>(compared / kVariablesPerStep)));
+    TANDEM_RETURN_IF_ERROR(budget().StepVariables(compared));
     return *found;
   }
-  TANDEM_RETURN_IF_ERROR(
-      budget().Step(static_cast<int64_t>(compared / kVariablesPerStep)));
+  TANDEM_RETURN_IF_ERROR(budget().StepVariables(compared));
   if (const auto known = globals_.find(name); known != globals_.end()) {
     return known->second;
   }
@@ -230,13 +211,15 @@ absl::StatusOr<TemplateValue> Evaluator::AttributeOf(const TemplateValue& value,
                                                      absl::string_view name) {
   if (value.is_undefined()) return UndefinedError(value);
   std::optional<TemplateValue> found;
+  if (value.is_group()) found = GroupPart(value, name);
   if (value.is_object()) {
     TANDEM_ASSIGN_OR_RETURN(found, value.object()->Attribute(name));
-  } else {
+  } else if (!found.has_value()) {
     TANDEM_ASSIGN_OR_RETURN(found, Method(value, name));
   }
   if (found.has_value()) return *std::move(found);
   if (value.is_map()) {
+    // The name is short, as all of the source are.
     if (const TemplateValue* item = value.Find(name)) return *item;
   }
   return TemplateValue::Undefined(
@@ -294,7 +277,11 @@ absl::StatusOr<CallArguments> Evaluator::Arguments(const Expression& call) {
     if (!more.is_map()) return TemplateError("** needs a map");
     for (const auto& [key, value] : more.entries()) {
       TANDEM_RETURN_IF_ERROR(budget().Step());
-      if (!key.is_text()) return TemplateError("** needs keys that are texts");
+      if (!key.is_text() || key.text().size() > kVariableNameBytesMax) {
+        return TemplateError(
+            absl::StrCat("** needs keys that are texts of at most ",
+                         kVariableNameBytesMax, " bytes"));
+      }
       arguments.named.emplace_back(key.text().bytes(), value);
     }
   }

@@ -61,21 +61,6 @@ class Evaluator {
   // What Expression::Kind::kCaptured stands for.
   void set_captured(TemplateValue captured) { captured_ = std::move(captured); }
 
-  // One level deeper for as long as the result lives; an error at the limit.
-  class Level {
-   public:
-    explicit Level(Evaluator* evaluator) : depth_(evaluator->depth_) {
-      ++depth_;
-    }
-    Level(const Level&) = delete;
-    Level& operator=(const Level&) = delete;
-    ~Level() { --depth_; }
-
-   private:
-    int& depth_;
-  };
-  absl::Status CheckDepth();
-
   // Notes where an error came about; the first one stays.
   void NoteError(size_t offset);
   const std::optional<size_t>& error_offset() const { return error_offset_; }
@@ -107,7 +92,6 @@ class Evaluator {
   ScopePtr scope_;
   absl::flat_hash_map<std::string, TemplateValue> globals_;
   TemplateValue captured_;
-  int depth_ = 0;
   std::optional<size_t> error_offset_;
 };
 

@@ -201,7 +201,7 @@ double RoundFloat(double number, int64_t digits) {
 }
 
 Result Round(const TemplateValue& value, const CallArguments& arguments,
-             RenderBudget& /*budget*/) {
+             RenderBudget& budget) {
   TANDEM_ASSIGN_OR_RETURN(const auto bound,
                           BindArguments(arguments, {"precision", "method"}, 0));
   if (value.is_undefined()) return UndefinedError(value);
@@ -230,6 +230,9 @@ Result Round(const TemplateValue& value, const CallArguments& arguments,
   if (method != "common") {
     return TemplateError("'method' must be 'common', 'ceil' or 'floor'");
   }
+  // A digit takes some 10 ns.
+  TANDEM_RETURN_IF_ERROR(
+      budget.StepCharacters(static_cast<size_t>(std::abs(digits))));
   if (value.is_float()) {
     return TemplateValue::Float(RoundFloat(value.number(), digits));
   }

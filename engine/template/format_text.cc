@@ -33,7 +33,8 @@ struct FormatSpec {
   char align = 0;  // < > ^ =; 0: as the type has it
   char sign = '-';
   bool is_alternate = false;
-  char grouping = 0;  // , or _ between thousands
+  bool is_zero_filled = false;  // by a 0 before the width of format()
+  char grouping = 0;            // , or _ between thousands
   int64_t width = 0;
   int precision = -1;
   char type = 0;
@@ -77,17 +78,23 @@ std::string WholeDigits(uint64_t number, const FormatSpec& spec) {
       spec.is_alternate && spec.type != 'd' && spec.type != 0
           ? absl::StrCat("0", std::string(1, spec.type))
           : "";
-  if (spec.type == 'x') return absl::StrFormat("%s%x", prefix, number);
-  if (spec.type == 'X') return absl::StrFormat("%s%X", prefix, number);
-  if (spec.type == 'o') return absl::StrFormat("%s%o", prefix, number);
-  if (spec.type != 'b') return absl::StrCat(number);
-  std::string bits;
+  const uint64_t base = spec.type == 'b'                       ? 2
+                        : spec.type == 'o'                     ? 8
+                        : spec.type == 'x' || spec.type == 'X' ? 16
+                                                               : 10;
+  const absl::string_view kDigits =
+      spec.type == 'X' ? "0123456789ABCDEF" : "0123456789abcdef";
+  std::string digits;
   do {
-    bits.push_back(static_cast<char>('0' + (number & 1)));
-    number >>= 1;
+    digits.push_back(kDigits[number % base]);
+    number /= base;
   } while (number != 0);
-  std::reverse(bits.begin(), bits.end());
-  return absl::StrCat(prefix, bits);
+  // A precision is the least number of digits.
+  const size_t missing = std::max<size_t>(
+      digits.size(), static_cast<size_t>(std::max(0, spec.precision)));
+  digits.append(missing - digits.size(), '0');
+  std::reverse(digits.begin(), digits.end());
+  return absl::StrCat(prefix, digits);
 }
 
 std::string FloatDigits(double number, const FormatSpec& spec) {
@@ -138,6 +145,9 @@ absl::StatusOr<MarkedText> FormatNumber(const TemplateValue& value,
   if (spec.precision > kPrecisionMax) {
     return TemplateError("a precision in a format is too large");
   }
+  // A digit takes some 10 ns.
+  TANDEM_RETURN_IF_ERROR(
+      budget.StepCharacters(static_cast<size_t>(std::max(0, spec.precision))));
   std::string digits;
   bool is_negative = false;
   if (value.is_whole() &&
@@ -344,6 +354,28 @@ absl::StatusOr<MarkedText> PercentFormatter::Convert(const TemplateValue& value,
                                     std::string(1, spec.type)));
 }
 
+// Whether format() can write `value` so.
+absl::Status CheckNumberSpec(const TemplateValue& value,
+                             const FormatSpec& spec) {
+  const bool needs_whole =
+      spec.type != 0 &&
+      absl::StrContains(absl::string_view("dxXob"), spec.type);
+  const bool is_whole = value.is_whole() && (needs_whole || spec.type == 0);
+  if (spec.type == 's' || (needs_whole && value.is_float()) ||
+      (is_whole && spec.precision >= 0)) {
+    return TemplateError("format() has a format that the number can not have");
+  }
+  if (spec.type == 0 && spec.precision >= 0) {
+    return TemplateError(
+        "format() has a precision without a kind, such as f or g");
+  }
+  if (spec.grouping != 0 && spec.align == '=') {
+    return TemplateError(
+        "format() has both groups of digits and a fill behind the sign");
+  }
+  return absl::OkStatus();
+}
+
 // The formatting of text.format(arguments).
 class BraceFormatter {
  public:
@@ -404,6 +436,7 @@ absl::StatusOr<TemplateValue> BraceFormatter::ValueOf(absl::string_view name) {
     }
     return TemplateError("format() has more fields than arguments");
   }
+  TANDEM_RETURN_IF_ERROR(budget_.StepVariables(arguments_.named.size()));
   for (const auto& [argument, value] : arguments_.named) {
     if (argument == name) return value;
   }
@@ -437,7 +470,7 @@ absl::StatusOr<FormatSpec> BraceFormatter::ParseSpec(
   if (const char sign = take("+- "); sign != 0) spec.sign = sign;
   spec.is_alternate = take("#") != 0;
   if (take("0") != 0 && spec.align == 0) {
-    spec.align = '=';
+    spec.is_zero_filled = true;
     spec.fill = MarkedText("0", TextMark::kTemplate);
   }
   TANDEM_ASSIGN_OR_RETURN(spec.width, ReadCount(text, &at));
@@ -459,17 +492,14 @@ absl::Status BraceFormatter::WriteField(absl::string_view field) {
   TANDEM_ASSIGN_OR_RETURN(const TemplateValue value, ValueOf(name));
   TANDEM_ASSIGN_OR_RETURN(FormatSpec spec, ParseSpec(spec_text));
   absl::StatusOr<MarkedText> text = MarkedText();
-  if (value.is_number() && !is_repr && !is_str && !spec_text.empty() &&
-      !(value.is_bool() && spec.type == 0)) {
-    const bool needs_whole =
-        absl::StrContains(absl::string_view("dxXob"), spec.type);
-    if (spec.type == 's' ||
-        (needs_whole && spec.type != 0 && value.is_float())) {
-      return TemplateError(
-          "format() has a format that the number can not have");
-    }
-    if (spec.type == 0 && spec.precision >= 0) spec.type = 'g';
+  const bool is_own = !is_repr && !is_str && !spec_text.empty();
+  if (is_own && value.is_number()) {
+    if (spec.is_zero_filled) spec.align = '=';
+    TANDEM_RETURN_IF_ERROR(CheckNumberSpec(value, spec));
     text = FormatNumber(value, spec, budget_);
+  } else if (is_own && !value.is_text()) {
+    return TemplateError(absl::StrCat("format() has a format that ",
+                                      KindName(value), " can not have"));
   } else {
     if ((spec.type != 0 && spec.type != 's') || spec.align == '=') {
       return TemplateError("format() has a format for numbers and a text");

@@ -17,9 +17,6 @@ namespace {
 
 using Kind = TemplateToken::Kind;
 
-// Bytes of a token that an error quotes.
-constexpr size_t kQuotedBytesMax = 40;
-
 constexpr std::array<const char*, 26> kOperators = {
     "**", "//", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[",
     "]",  "(",  ")",  "{",  "}",  ">",  "<", "=", ".", ":", "|", ",", ";"};
@@ -225,6 +222,11 @@ absl::Status Lexer::LexToken(std::string* brackets) {
   size_t end = at_;
   while (end < source_.size() && IsNameByte(source_[end])) ++end;
   const absl::string_view name = source_.substr(at_, end - at_);
+  // Names are compared in many places.
+  if (name.size() > kVariableNameBytesMax) {
+    return Error(at_, absl::StrCat("a name has more than ",
+                                   kVariableNameBytesMax, " bytes"));
+  }
   for (size_t i = 0; i < name.size(); i += CharacterBytes(name, i)) {
     const uint32_t code_point = CodePointOf(name.substr(i));
     if (code_point >= 0x80 && !IsLetter(code_point) && !IsDecimal(code_point)) {
@@ -511,7 +513,7 @@ absl::Status TokenStream::Unexpected(absl::string_view what) const {
       found = "the end of the template";
       break;
     default:
-      found = absl::StrCat("'", CutText(current().text, kQuotedBytesMax), "'");
+      found = Quoted(current().text);
   }
   return Error(absl::StrCat("expected ", what, ", found ", found));
 }

@@ -25,12 +25,6 @@ using Values = std::vector<TemplateValue>;
 // Parts of an attribute such as "a.b.c".
 constexpr size_t kAttributePartsMax = 16;
 
-absl::StatusOr<int64_t> NeedWhole(const TemplateValue& value) {
-  if (value.is_whole()) return value.whole();
-  return TemplateError(
-      absl::StrCat("needs a whole number, is given ", KindName(value)));
-}
-
 bool IsGiven(const TemplateValue* value) {
   return value != nullptr && !value->is_none();
 }
@@ -39,29 +33,39 @@ Result Generator(Values items, RenderBudget& budget) {
   return budget.NewList(std::move(items), ListKind::kGenerator);
 }
 
-// item.attribute, where `attribute` is a text with points or a number; a
-// missing one is `absent` if that is given.
-Result AttributeOf(const TemplateValue& item, const TemplateValue& attribute,
-                   const TemplateValue* absent, RenderBudget& budget) {
-  TemplateValue value = item;
-  std::vector<std::string> parts;
-  if (attribute.is_text()) {
-    parts = absl::StrSplit(attribute.text().bytes(),
-                           absl::MaxSplits('.', kAttributePartsMax));
-  } else {
+// The keys that `attribute` names, a text with points or a number.
+absl::StatusOr<Values> ParseAttribute(const TemplateValue& attribute,
+                                      RenderBudget& budget) {
+  Values path;
+  if (!attribute.is_text()) {
     TANDEM_ASSIGN_OR_RETURN(const int64_t index, NeedWhole(attribute));
-    parts.push_back(absl::StrCat(index));
+    path.push_back(TemplateValue::Integer(index));
+    return path;
   }
+  const std::string& name = attribute.text().bytes();
+  TANDEM_RETURN_IF_ERROR(budget.StepBytes(name.size()));
+  const std::vector<absl::string_view> parts =
+      absl::StrSplit(name, absl::MaxSplits('.', kAttributePartsMax));
   if (parts.size() > kAttributePartsMax) {
     return TemplateError("the attribute has too many parts");
   }
-  for (const std::string& part : parts) {
+  for (const absl::string_view part : parts) {
     int64_t index = 0;
     const bool is_index =
         !part.empty() && part[0] != '+' && absl::SimpleAtoi(part, &index);
     TANDEM_ASSIGN_OR_RETURN(
-        const TemplateValue key,
+        TemplateValue key,
         is_index ? TemplateValue::Integer(index) : budget.NewText(part));
+    path.push_back(std::move(key));
+  }
+  return path;
+}
+
+// item[path[0]][path[1]]...; a missing one is `absent` if that is given.
+Result AttributeOf(const TemplateValue& item, const Values& path,
+                   const TemplateValue* absent, RenderBudget& budget) {
+  TemplateValue value = item;
+  for (const TemplateValue& key : path) {
     TANDEM_ASSIGN_OR_RETURN(value, LookUp(value, key, budget));
     if (value.is_undefined() && absent != nullptr) value = *absent;
   }
@@ -72,12 +76,7 @@ Result AttributeOf(const TemplateValue& item, const TemplateValue& attribute,
 // are.
 Result Folded(const TemplateValue& value, RenderBudget& budget) {
   if (!value.is_text()) return value;
-  for (const TemplateMethod& method : TextMethods()) {
-    if (method.name == "lower") {
-      return method.function(value, CallArguments(), budget);
-    }
-  }
-  return value;
+  return ByMethod("lower", value, CallArguments(), budget);
 }
 
 struct KeyOptions {
@@ -89,13 +88,14 @@ struct KeyOptions {
 // What items are ordered by.
 absl::StatusOr<Values> KeysOf(const Values& items, const KeyOptions& options,
                               RenderBudget& budget) {
+  Values path;
+  if (IsGiven(options.attribute)) {
+    TANDEM_ASSIGN_OR_RETURN(path, ParseAttribute(*options.attribute, budget));
+  }
   Values keys;
   for (const TemplateValue& item : items) {
-    TemplateValue key = item;
-    if (IsGiven(options.attribute)) {
-      TANDEM_ASSIGN_OR_RETURN(
-          key, AttributeOf(item, *options.attribute, options.absent, budget));
-    }
+    TANDEM_ASSIGN_OR_RETURN(TemplateValue key,
+                            AttributeOf(item, path, options.absent, budget));
     if (!options.is_case_sensitive) {
       TANDEM_ASSIGN_OR_RETURN(key, Folded(key, budget));
     }
@@ -218,11 +218,12 @@ Result Join(const TemplateValue& value, const CallArguments& arguments,
     TANDEM_ASSIGN_OR_RETURN(separator, TextOf(*bound[0], budget));
   }
   TANDEM_ASSIGN_OR_RETURN(Values items, ItemsOf(value, budget));
+  Values path;
+  if (IsGiven(bound[1])) {
+    TANDEM_ASSIGN_OR_RETURN(path, ParseAttribute(*bound[1], budget));
+  }
   for (TemplateValue& item : items) {
-    if (IsGiven(bound[1])) {
-      TANDEM_ASSIGN_OR_RETURN(item,
-                              AttributeOf(item, *bound[1], nullptr, budget));
-    }
+    TANDEM_ASSIGN_OR_RETURN(item, AttributeOf(item, path, nullptr, budget));
     if (item.is_text()) continue;
     TANDEM_ASSIGN_OR_RETURN(MarkedText text, TextOf(item, budget));
     TANDEM_ASSIGN_OR_RETURN(item, budget.NewText(std::move(text)));
@@ -313,12 +314,13 @@ Result Sum(const TemplateValue& value, const CallArguments& arguments,
   TemplateValue sum =
       bound[1] == nullptr ? TemplateValue::Integer(0) : *bound[1];
   if (sum.is_text()) return TemplateError("texts are joined, not summed");
+  Values path;
+  if (IsGiven(bound[0])) {
+    TANDEM_ASSIGN_OR_RETURN(path, ParseAttribute(*bound[0], budget));
+  }
   for (const TemplateValue& item : items) {
-    TemplateValue summand = item;
-    if (IsGiven(bound[0])) {
-      TANDEM_ASSIGN_OR_RETURN(summand,
-                              AttributeOf(item, *bound[0], nullptr, budget));
-    }
+    TANDEM_ASSIGN_OR_RETURN(const TemplateValue summand,
+                            AttributeOf(item, path, nullptr, budget));
     TANDEM_ASSIGN_OR_RETURN(
         sum, Calculate(BinaryOperator::kAdd, sum, summand, budget));
   }
@@ -417,6 +419,7 @@ Result GroupBy(const TemplateValue& value, const CallArguments& arguments,
   TANDEM_ASSIGN_OR_RETURN(const Values keys, KeysOf(items, options, budget));
   TANDEM_ASSIGN_OR_RETURN(const std::vector<size_t> places,
                           SortedPlaces(keys, Order::kRising, budget));
+  TANDEM_ASSIGN_OR_RETURN(const Values path, ParseAttribute(*bound[0], budget));
   Values groups;
   for (size_t i = 0; i < places.size();) {
     const size_t first = places[i];
@@ -428,14 +431,13 @@ Result GroupBy(const TemplateValue& value, const CallArguments& arguments,
       group.push_back(items[places[i]]);
     }
     // The group goes by the first item's own value, not by the folded one.
-    TANDEM_ASSIGN_OR_RETURN(
-        TemplateValue name,
-        AttributeOf(items[first], *bound[0], bound[1], budget));
+    TANDEM_ASSIGN_OR_RETURN(TemplateValue name,
+                            AttributeOf(items[first], path, bound[1], budget));
     TANDEM_ASSIGN_OR_RETURN(TemplateValue list,
                             budget.NewList(std::move(group)));
     TANDEM_ASSIGN_OR_RETURN(
         TemplateValue pair,
-        budget.NewList({std::move(name), std::move(list)}, ListKind::kTuple));
+        budget.NewList({std::move(name), std::move(list)}, ListKind::kGroup));
     groups.push_back(std::move(pair));
   }
   return budget.NewList(std::move(groups));
@@ -480,9 +482,10 @@ Result Map(const TemplateValue& value, const CallArguments& arguments,
     TANDEM_ASSIGN_OR_RETURN(
         const auto bound,
         BindArguments(arguments, {"attribute", "default"}, 1));
+    TANDEM_ASSIGN_OR_RETURN(const Values path,
+                            ParseAttribute(*bound[0], budget));
     for (TemplateValue& item : items) {
-      TANDEM_ASSIGN_OR_RETURN(item,
-                              AttributeOf(item, *bound[0], bound[1], budget));
+      TANDEM_ASSIGN_OR_RETURN(item, AttributeOf(item, path, bound[1], budget));
     }
     return Generator(std::move(items), budget);
   }
@@ -490,6 +493,10 @@ Result Map(const TemplateValue& value, const CallArguments& arguments,
   const TemplateFilter* const filter = FindFilter(name);
   if (filter == nullptr) {
     return TemplateError(UnknownNameMessage("filter", name, FilterNames()));
+  }
+  // It would recurse as deep as there are arguments.
+  if (filter->function == &Map) {
+    return TemplateError("map can not be given to map");
   }
   const CallArguments rest = Rest(arguments, 1);
   for (TemplateValue& item : items) {
@@ -518,14 +525,16 @@ Result Select(const TemplateValue& value, const CallArguments& arguments,
     }
     rest = Rest(arguments, test_at + 1);
   }
+  Values path;
+  if (has_attribute) {
+    TANDEM_ASSIGN_OR_RETURN(path,
+                            ParseAttribute(arguments.positional[0], budget));
+  }
   Values selected;
   for (const TemplateValue& item : items) {
     TANDEM_RETURN_IF_ERROR(budget.Step());
-    TemplateValue tested = item;
-    if (has_attribute) {
-      TANDEM_ASSIGN_OR_RETURN(
-          tested, AttributeOf(item, arguments.positional[0], nullptr, budget));
-    }
+    TANDEM_ASSIGN_OR_RETURN(const TemplateValue tested,
+                            AttributeOf(item, path, nullptr, budget));
     bool passes = IsTrue(tested);
     if (test != nullptr) {
       TANDEM_ASSIGN_OR_RETURN(passes, test->function(tested, rest, budget));

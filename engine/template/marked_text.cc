@@ -58,8 +58,15 @@ MarkedText MarkedText::Slice(size_t begin, size_t end) const {
   return slice;
 }
 
-std::vector<TextPart> MarkedText::Parts() const {
+std::vector<TextPart> MarkedText::Parts() && {
   std::vector<TextPart> parts;
+  const bool is_content =
+      content_.size() == 1 && content_[0].end - content_[0].begin == size();
+  if (!empty() && (content_.empty() || is_content)) {
+    parts.push_back({.text = std::move(bytes_), .is_content = is_content});
+    return parts;
+  }
+  parts.reserve(2 * content_.size() + 1);
   size_t at = 0;
   for (const Range& range : content_) {
     if (range.begin > at) {

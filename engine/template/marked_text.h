@@ -46,7 +46,14 @@ class MarkedText {
   // The bytes [begin, end), with their marks.
   MarkedText Slice(size_t begin, size_t end) const;
 
-  std::vector<TextPart> Parts() const;
+  // Gives the text away.
+  std::vector<TextPart> Parts() &&;
+
+  // Makes room, so that a text that grows to `bytes` is not copied meanwhile.
+  void Reserve(size_t bytes) { bytes_.reserve(bytes); }
+
+  // Pieces of content.
+  size_t ranges() const { return content_.size(); }
 
   // Bytes that this text takes, about.
   int64_t memory_bytes() const {

@@ -172,15 +172,17 @@ absl::StatusOr<TemplateValue> CalculateNumber(BinaryOperator operation,
 
 absl::StatusOr<TemplateValue> Repeat(const TemplateValue& value, int64_t count,
                                      RenderBudget& budget) {
-  const size_t size =
-      value.is_text() ? value.text().size() : value.items().size();
-  const size_t item_bytes = value.is_text() ? 1 : sizeof(TemplateValue);
-  const int64_t times = size == 0 ? 0 : std::max<int64_t>(count, 0);
-  TANDEM_RETURN_IF_ERROR(
-      budget.CheckRoom(static_cast<double>(times) * static_cast<double>(size) *
-                       static_cast<double>(item_bytes)));
+  // With the marks of a text.
+  const int64_t bytes =
+      value.is_text()
+          ? value.text().memory_bytes()
+          : static_cast<int64_t>(value.items().size() * sizeof(TemplateValue));
+  const int64_t times = bytes == 0 ? 0 : std::max<int64_t>(count, 0);
+  TANDEM_RETURN_IF_ERROR(budget.CheckRoom(static_cast<double>(times) *
+                                          static_cast<double>(bytes)));
   if (value.is_text()) {
     MarkedText text;
+    text.Reserve(static_cast<size_t>(times) * value.text().size());
     for (int64_t i = 0; i < times; ++i) text.Append(value.text());
     return budget.NewText(std::move(text));
   }
@@ -200,13 +202,17 @@ absl::StatusOr<TemplateValue> Add(const TemplateValue& left,
                                   const TemplateValue& right,
                                   RenderBudget& budget) {
   if (left.is_text() && right.is_text()) {
-    TANDEM_RETURN_IF_ERROR(budget.CheckRoom(
-        static_cast<double>(left.text().size() + right.text().size())));
-    MarkedText text = left.text();
+    TANDEM_RETURN_IF_ERROR(budget.CheckRoom(static_cast<double>(
+        left.text().memory_bytes() + right.text().memory_bytes())));
+    MarkedText text;
+    text.Reserve(left.text().size() + right.text().size());
+    text.Append(left.text());
     text.Append(right.text());
     return budget.NewText(std::move(text));
   }
   if (IsRepeatable(left) && left.is_list() && right.is_list(left.list_kind())) {
+    TANDEM_RETURN_IF_ERROR(
+        budget.CheckItems(left.items().size() + right.items().size()));
     std::vector<TemplateValue> items(left.items().begin(), left.items().end());
     items.insert(items.end(), right.items().begin(), right.items().end());
     return budget.NewList(std::move(items), left.list_kind());
@@ -298,6 +304,23 @@ absl::string_view KindName(const TemplateValue& value) {
 absl::Status UndefinedError(const TemplateValue& value) {
   const absl::string_view reason = value.undefined_reason();
   return TemplateError(reason.empty() ? "the value is undefined" : reason);
+}
+
+absl::Status NeedText(const TemplateValue& value) {
+  if (value.is_text()) return absl::OkStatus();
+  return TemplateError(
+      absl::StrCat("needs a text, is given ", KindName(value)));
+}
+
+absl::StatusOr<int64_t> NeedWhole(const TemplateValue& value) {
+  if (value.is_whole()) return value.whole();
+  return TemplateError(
+      absl::StrCat("needs a whole number, is given ", KindName(value)));
+}
+
+absl::StatusOr<int64_t> WholeOr(const TemplateValue* value, int64_t absent) {
+  if (value == nullptr || value->is_none()) return absent;
+  return NeedWhole(*value);
 }
 
 bool IsTrue(const TemplateValue& value) {
@@ -416,7 +439,7 @@ absl::StatusOr<bool> Contains(const TemplateValue& container,
            absl::string_view::npos;
   }
   if (container.is_map()) {
-    if (!IsKey(item)) {
+    if (!item.is_key()) {
       return TemplateError(absl::StrCat(KindName(item), " can not be a key"));
     }
     TANDEM_ASSIGN_OR_RETURN(const TemplateValue* found,

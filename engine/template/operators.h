@@ -36,6 +36,14 @@ enum class Comparison {
 // What a value is called in messages: "a text", "a list" ...
 absl::string_view KindName(const TemplateValue& value);
 
+// An error for what is no text.
+absl::Status NeedText(const TemplateValue& value);
+
+// The value of a whole number; an error for others.
+absl::StatusOr<int64_t> NeedWhole(const TemplateValue& value);
+// The same for an argument; `absent` where it is not given, or none.
+absl::StatusOr<int64_t> WholeOr(const TemplateValue* value, int64_t absent);
+
 // The error of using an undefined value.
 absl::Status UndefinedError(const TemplateValue& value);
 

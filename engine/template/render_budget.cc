@@ -12,10 +12,13 @@ namespace tandem {
 namespace {
 
 // What a text, list or map takes beside its bytes or items.
-constexpr int64_t kNodeBytes = 96;
+constexpr int64_t kNodeBytes = 128;
 
-// Bytes of a name that an error quotes.
+// Bytes of a text that an error quotes.
 constexpr size_t kQuotedBytesMax = 40;
+// Changes between the template's own text and contents in an output: a chat of
+// 1,024 messages has some 3,000.
+constexpr size_t kOutputRangesMax = size_t{1} << 18;
 // Changes of a letter from which on two names are not near.
 constexpr size_t kNearDistance = 3;
 
@@ -47,10 +50,14 @@ absl::Status TemplateError(absl::string_view message) {
                    message);
 }
 
+std::string Quoted(absl::string_view text) {
+  return absl::StrCat("'", CutText(text, kQuotedBytesMax), "'");
+}
+
 std::string UnknownNameMessage(absl::string_view what, absl::string_view name,
                                const std::vector<absl::string_view>& names) {
-  const std::string message = absl::StrCat("there is no ", what, " '",
-                                           CutText(name, kQuotedBytesMax), "'");
+  const std::string message =
+      absl::StrCat("there is no ", what, " ", Quoted(name));
   if (name.size() > kQuotedBytesMax) return message;
   absl::string_view nearest;
   size_t distance_min = kNearDistance;
@@ -78,6 +85,22 @@ absl::Status RenderBudget::StepBytes(size_t bytes) {
   return Step(1 + static_cast<int64_t>(bytes) / kBytesPerStep);
 }
 
+absl::Status RenderBudget::StepCharacters(size_t bytes) {
+  return Step(1 + static_cast<int64_t>(bytes) / kCharacterBytesPerStep);
+}
+
+absl::Status RenderBudget::StepVariables(size_t count) {
+  return Step(static_cast<int64_t>(count) / kVariablesPerStep);
+}
+
+absl::Status RenderBudget::CheckDepth() {
+  TANDEM_RETURN_IF_ERROR(Step());
+  if (depth_ <= limits_.depth_max) return absl::OkStatus();
+  return TemplateError(
+      absl::StrCat("the template nests more than ", limits_.depth_max,
+                   " statements, expressions, macros and printed values"));
+}
+
 absl::Status RenderBudget::CheckRoom(double bytes) const {
   if (static_cast<double>(memory_bytes_) + bytes <=
       static_cast<double>(limits_.memory_bytes_max)) {
@@ -87,7 +110,15 @@ absl::Status RenderBudget::CheckRoom(double bytes) const {
                                     limits_.memory_bytes_max, " bytes"));
 }
 
-absl::Status RenderBudget::CheckOutput(size_t bytes) const {
+absl::Status RenderBudget::CheckItems(size_t count) const {
+  return CheckRoom(static_cast<double>(count) * sizeof(TemplateValue));
+}
+
+absl::Status RenderBudget::CheckOutput(size_t bytes, size_t ranges) const {
+  if (ranges > kOutputRangesMax) {
+    return TemplateError(absl::StrCat("the template puts out more than ",
+                                      kOutputRangesMax, " pieces of contents"));
+  }
   if (bytes <= static_cast<size_t>(limits_.output_bytes_max)) {
     return absl::OkStatus();
   }
@@ -107,6 +138,12 @@ absl::StatusOr<TemplateValue> RenderBudget::NewText(absl::string_view text) {
   return NewText(MarkedText(text, TextMark::kTemplate));
 }
 
+absl::StatusOr<TemplateValue> RenderBudget::NewSlice(const MarkedText& text,
+                                                     size_t begin, size_t end) {
+  TANDEM_RETURN_IF_ERROR(CheckRoom(static_cast<double>(end - begin)));
+  return NewText(text.Slice(begin, end));
+}
+
 absl::StatusOr<TemplateValue> RenderBudget::NewList(
     std::vector<TemplateValue> items, TemplateValue::ListKind kind) {
   const auto count = static_cast<int64_t>(items.size());
@@ -121,6 +158,24 @@ absl::StatusOr<TemplateValue> RenderBudget::NewList(
                              MemoryCharge(&memory_bytes_, bytes));
 }
 
+absl::StatusOr<TemplateValue> RenderBudget::NewRange(const RangeBounds& bounds,
+                                                     size_t count) {
+  TANDEM_RETURN_IF_ERROR(CheckItems(count));
+  std::vector<TemplateValue> items;
+  items.reserve(count);
+  int64_t number = bounds.start;
+  for (size_t i = 0; i < count; ++i) {
+    items.push_back(TemplateValue::Integer(number));
+    // What is beyond the last one is not used.
+    if (__builtin_add_overflow(number, bounds.step, &number)) break;
+  }
+  const auto bytes =
+      kNodeBytes + static_cast<int64_t>(count * sizeof(TemplateValue));
+  TANDEM_RETURN_IF_ERROR(Step(1 + static_cast<int64_t>(count)));
+  return TemplateValue::Range(bounds, std::move(items),
+                              MemoryCharge(&memory_bytes_, bytes));
+}
+
 absl::StatusOr<TemplateValue> RenderBudget::NewMap(
     std::vector<TemplateValue::Entry> entries) {
   const auto count = static_cast<int64_t>(entries.size());
@@ -133,6 +188,10 @@ absl::StatusOr<TemplateValue> RenderBudget::NewMap(
   for (const auto& [key, item] : entries) {
     if (key.depth() >= kValueDepthMax || item.depth() >= kValueDepthMax) {
       return DepthError();
+    }
+    // Keys go into an index.
+    if (key.is_text()) {
+      TANDEM_RETURN_IF_ERROR(StepBytes(key.text().size()));
     }
   }
   return TemplateValue::Map(std::move(entries),

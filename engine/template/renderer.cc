@@ -143,10 +143,13 @@ absl::StatusOr<MarkedText> Renderer::Render(
 }
 
 absl::Status Renderer::Write(const MarkedText& text) {
-  open_bytes_ += text.size();
-  TANDEM_RETURN_IF_ERROR(evaluator_.budget().CheckOutput(open_bytes_));
+  TANDEM_RETURN_IF_ERROR(evaluator_.budget().CheckOutput(
+      open_bytes_ + text.size(), open_ranges_ + text.ranges()));
   TANDEM_RETURN_IF_ERROR(evaluator_.budget().StepBytes(text.size()));
+  const size_t ranges = output_.ranges();
   output_.Append(text);
+  open_bytes_ += text.size();
+  open_ranges_ += output_.ranges() - ranges;
   return absl::OkStatus();
 }
 
@@ -160,8 +163,8 @@ absl::StatusOr<Renderer::Flow> Renderer::RunBody(
 }
 
 absl::StatusOr<Renderer::Flow> Renderer::Run(const Statement& statement) {
-  const Evaluator::Level level(&evaluator_);
-  absl::Status status = evaluator_.CheckDepth();
+  const RenderBudget::Level level(&evaluator_.budget());
+  absl::Status status = evaluator_.budget().CheckDepth();
   if (status.ok()) {
     absl::StatusOr<Flow> flow = RunKind(statement);
     if (flow.ok()) return flow;
@@ -226,6 +229,7 @@ absl::StatusOr<TemplateValue> Renderer::Capture(
   const absl::StatusOr<Flow> flow = RunInner(body, std::move(scope));
   MarkedText captured = std::exchange(output_, std::move(outer));
   open_bytes_ -= captured.size();
+  open_ranges_ -= captured.ranges();
   TANDEM_RETURN_IF_ERROR(flow.status());
   return evaluator_.budget().NewText(std::move(captured));
 }
@@ -309,6 +313,7 @@ absl::StatusOr<Renderer::Flow> Renderer::RunWith(const Statement& statement) {
   for (size_t i = 0; i < statement.targets.size(); ++i) {
     TANDEM_ASSIGN_OR_RETURN(TemplateValue value,
                             evaluator_.Evaluate(*statement.expressions[i]));
+    TANDEM_RETURN_IF_ERROR(evaluator_.budget().StepVariables(i));
     inner->Set(statement.targets[i].name, std::move(value));
   }
   return RunInner(statement.body, std::move(inner));
@@ -328,8 +333,10 @@ absl::Status Renderer::Assign(const AssignTarget& target,
                      target.name, "' is ", KindName(space)));
   }
   if (target.items.empty()) {
+    VariableScope& scope = *evaluator_.scope();
     TANDEM_RETURN_IF_ERROR(budget.Step());
-    evaluator_.scope()->Set(target.name, value);
+    TANDEM_RETURN_IF_ERROR(budget.StepVariables(scope.variables.size()));
+    scope.Set(target.name, value);
     return absl::OkStatus();
   }
   TANDEM_ASSIGN_OR_RETURN(const std::vector<TemplateValue> items,
@@ -374,7 +381,10 @@ absl::Status Renderer::RunMacro(const Statement& statement) {
       evaluator_.store().Add(
           std::make_unique<MacroObject>(statement, evaluator_.scope(), this),
           sizeof(MacroObject)));
-  evaluator_.scope()->Set(statement.name, std::move(macro));
+  VariableScope& scope = *evaluator_.scope();
+  TANDEM_RETURN_IF_ERROR(
+      evaluator_.budget().StepVariables(scope.variables.size()));
+  scope.Set(statement.name, std::move(macro));
   return absl::OkStatus();
 }
 
@@ -399,6 +409,9 @@ absl::Status Renderer::BindParameters(const Statement& macro,
                                       const CallArguments& arguments) {
   VariableScope& scope = *evaluator_.scope();
   const size_t count = macro.parameters.size();
+  // Each argument and each parameter is looked for among the parameters.
+  TANDEM_RETURN_IF_ERROR(evaluator_.budget().StepVariables(
+      (count + arguments.positional.size() + arguments.named.size()) * count));
   const auto is_parameter = [&macro](absl::string_view name) {
     return std::any_of(
         macro.parameters.begin(), macro.parameters.end(),
@@ -477,8 +490,8 @@ absl::Status Renderer::BindDefaults(const Statement& macro) {
 absl::StatusOr<TemplateValue> Renderer::CallMacro(
     const Statement& macro, const ScopePtr& scope,
     const CallArguments& arguments) {
-  const Evaluator::Level level(&evaluator_);
-  TANDEM_RETURN_IF_ERROR(evaluator_.CheckDepth());
+  const RenderBudget::Level level(&evaluator_.budget());
+  TANDEM_RETURN_IF_ERROR(evaluator_.budget().CheckDepth());
   ScopePtr outer = evaluator_.Enter(scope);
   ScopePtr inner = evaluator_.InnerScope();
   evaluator_.Enter(inner);

@@ -61,8 +61,10 @@ class Renderer {
 
   Evaluator& evaluator_;
   MarkedText output_;
-  // Bytes of this output and of those that wait for it to end.
+  // Bytes and pieces of content of this output and of those that wait for it to
+  // end.
   size_t open_bytes_ = 0;
+  size_t open_ranges_ = 0;
 };
 
 }  // namespace tandem

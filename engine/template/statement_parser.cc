@@ -22,9 +22,6 @@ using Kind = Statement::Kind;
 using TokenKind = TemplateToken::Kind;
 using Conditions = ExpressionParser::Conditions;
 
-// Bytes of a name that an error quotes.
-constexpr size_t kQuotedBytesMax = 40;
-
 using EndWords = std::initializer_list<absl::string_view>;
 
 class StatementParser {
@@ -193,10 +190,9 @@ absl::StatusOr<Statement> StatementParser::ParseTag() {
   }
   const bool is_refused = std::find(std::begin(kRefused), std::end(kRefused),
                                     name) != std::end(kRefused);
-  return tokens_.Error(is_refused
-                           ? absl::StrCat("{% ", name, " %} is not supported")
-                           : absl::StrCat("{% ", CutText(name, kQuotedBytesMax),
-                                          " %} is not expected here"));
+  return tokens_.Error(
+      is_refused ? absl::StrCat("{% ", name, " %} is not supported")
+                 : absl::StrCat("{% ", name, " %} is not expected here"));
 }
 
 absl::Status StatementParser::ParseBlock(absl::string_view end,

@@ -12,7 +12,7 @@ namespace tandem {
 
 // Bytes of a template's source: the longest that is known to be in use has some
 // 20 KiB.
-inline constexpr size_t kTemplateSourceBytesMax = size_t{1} << 20;
+inline constexpr size_t kTemplateSourceBytesMax = 128 << 10;
 
 // Errors: FAILED_PRECONDITION with UNSUPPORTED_CHAT_TEMPLATE, line and column.
 absl::StatusOr<TemplateSyntax> ParseTemplate(absl::string_view source);

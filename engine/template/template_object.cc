@@ -1,6 +1,7 @@
 #include "engine/template/template_object.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -15,14 +16,10 @@
 namespace tandem {
 namespace {
 
-using ListKind = TemplateValue::ListKind;
-
 // Items of range(): as many as Jinja's sandbox allows.
 constexpr int64_t kRangeItemsMax = 100'000;
 // Bytes of the text of raise_exception that an error shows.
 constexpr size_t kRaisedBytesMax = 512;
-// Bytes of a name that an error quotes.
-constexpr size_t kQuotedBytesMax = 40;
 
 // What a call of a global function gets.
 struct GlobalCall {
@@ -89,8 +86,8 @@ absl::StatusOr<MarkedText> NamespaceObject::Print(RenderBudget& budget) const {
     text.Append(name, TextMark::kContent);
     text.Append("': ", TextMark::kTemplate);
     TANDEM_ASSIGN_OR_RETURN(const MarkedText item, ReprOf(value, budget));
-    TANDEM_RETURN_IF_ERROR(
-        budget.CheckRoom(static_cast<double>(text.size() + item.size())));
+    TANDEM_RETURN_IF_ERROR(budget.CheckRoom(
+        static_cast<double>(text.memory_bytes() + item.memory_bytes())));
     text.Append(item);
   }
   is_printing_ = false;
@@ -100,8 +97,7 @@ absl::StatusOr<MarkedText> NamespaceObject::Print(RenderBudget& budget) const {
 
 absl::StatusOr<std::optional<TemplateValue>> NamespaceObject::Attribute(
     absl::string_view name) {
-  TANDEM_RETURN_IF_ERROR(
-      budget_.Step(static_cast<int64_t>(variables_.size() / 8)));
+  TANDEM_RETURN_IF_ERROR(budget_.StepVariables(variables_.size()));
   for (const auto& [other, value] : variables_) {
     if (other == name) return value;
   }
@@ -110,8 +106,7 @@ absl::StatusOr<std::optional<TemplateValue>> NamespaceObject::Attribute(
 
 absl::Status NamespaceObject::SetAttribute(absl::string_view name,
                                            const TemplateValue& value) {
-  TANDEM_RETURN_IF_ERROR(
-      budget_.Step(static_cast<int64_t>(variables_.size() / 8)));
+  TANDEM_RETURN_IF_ERROR(budget_.StepVariables(variables_.size()));
   for (auto& [other, variable] : variables_) {
     if (other != name) continue;
     variable = value;
@@ -217,11 +212,9 @@ absl::StatusOr<TemplateValue> Range(const GlobalCall& call) {
     return TemplateError(
         absl::StrCat("makes more than ", kRangeItemsMax, " numbers"));
   }
-  std::vector<TemplateValue> items;
-  for (int64_t i = 0; i < count; ++i) {
-    items.push_back(TemplateValue::Integer(start + i * step));
-  }
-  return call.store.budget().NewList(std::move(items), ListKind::kRange);
+  return call.store.budget().NewRange(
+      {.start = start, .stop = stop, .step = step},
+      static_cast<size_t>(std::ceil(count)));
 }
 
 // Entries of a map, or pairs, and named arguments.
@@ -267,7 +260,11 @@ absl::StatusOr<TemplateValue> Namespace(const GlobalCall& call) {
   TANDEM_ASSIGN_OR_RETURN(const auto entries, EntriesOf(call));
   auto space = std::make_unique<NamespaceObject>(&call.store.budget());
   for (const auto& [key, value] : entries) {
-    if (!key.is_text()) return TemplateError("takes names that are texts");
+    if (!key.is_text() || key.text().size() > kVariableNameBytesMax) {
+      return TemplateError(
+          absl::StrCat("takes names that are texts of at most ",
+                       kVariableNameBytesMax, " bytes"));
+    }
     TANDEM_RETURN_IF_ERROR(space->SetAttribute(key.text().bytes(), value));
   }
   return call.store.Add(std::move(space), sizeof(NamespaceObject));
@@ -307,13 +304,13 @@ absl::StatusOr<TemplateValue> TimeNow(const GlobalCall& call) {
   TANDEM_ASSIGN_OR_RETURN(const auto bound,
                           BindArguments(call.arguments, {"format"}, 1));
   if (!bound[0]->is_text()) return TemplateError("needs a text");
+  // A field of two bytes is as much work as a step.
+  TANDEM_RETURN_IF_ERROR(
+      call.store.budget().Step(static_cast<int64_t>(bound[0]->text().size())));
   TANDEM_ASSIGN_OR_RETURN(const std::string text,
                           FormatTime(bound[0]->text().bytes(), call.now));
   // What is written by a format that has contents is content.
-  const std::vector<TextPart> parts = bound[0]->text().Parts();
-  const bool has_content =
-      std::any_of(parts.begin(), parts.end(),
-                  [](const TextPart& part) { return part.is_content; });
+  const bool has_content = bound[0]->text().ranges() > 0;
   return call.store.budget().NewText(
       MarkedText(text, has_content ? TextMark::kContent : TextMark::kTemplate));
 }
@@ -338,8 +335,8 @@ absl::StatusOr<std::vector<const TemplateValue*>> BindArguments(
     const auto place = static_cast<size_t>(found - parameters.begin());
     if (found == parameters.end() || bound[place] != nullptr) {
       return TemplateError(absl::StrCat(
-          "the argument '", CutText(name, kQuotedBytesMax),
-          found == parameters.end() ? "' is not taken" : "' is given twice"));
+          "the argument ", Quoted(name),
+          found == parameters.end() ? " is not taken" : " is given twice"));
     }
     bound[place] = &value;
   }

@@ -38,7 +38,7 @@ absl::StatusOr<std::vector<TextPart>> TemplateProgram::Render(
   Evaluator evaluator(input, &store);
   Renderer renderer(&evaluator);
   absl::StatusOr<MarkedText> text = renderer.Render(syntax_->body);
-  if (text.ok()) return text->Parts();
+  if (text.ok()) return (*std::move(text)).Parts();
   return Annotate(
       text.status(),
       TemplatePlace(syntax_->source, evaluator.error_offset().value_or(0)));

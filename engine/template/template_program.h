@@ -24,10 +24,10 @@ struct TemplateSyntax;
 
 // What one render may take. The defaults are in use.
 struct TemplateLimits {
-  // A step is an expression, a statement, an item of a list or 64 bytes of
-  // text. A loop of additions takes 5 million in 0.17 s of processor time;
-  // chats of 2,000 messages stay far below.
-  int64_t steps_max = 5'000'000;
+  // A step is an expression, a statement, an item of a list, 64 bytes of text
+  // that are copied or 8 that are worked on one by one. See README.md for the
+  // time they take; a chat of 1,000 messages takes some 100,000.
+  int64_t steps_max = 2'000'000;
   // Nested statements, expressions and macro calls: each takes stack.
   int depth_max = 500;
   // Four times the largest message of a call.

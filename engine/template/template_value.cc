@@ -28,6 +28,8 @@ struct TemplateValue::ListNode {
   std::vector<TemplateValue> items;
   ListKind kind = ListKind::kList;
   int depth = 1;
+  bool is_key = false;
+  RangeBounds range = {};
   MemoryCharge charge;
   // Items of a generator that are used up.
   mutable size_t taken = 0;
@@ -115,10 +117,28 @@ TemplateValue TemplateValue::List(ListKind kind,
                                   MemoryCharge charge) {
   TemplateValue value;
   const int depth = DepthOf(items);
+  const bool is_key =
+      (kind == ListKind::kTuple || kind == ListKind::kGroup) &&
+      std::all_of(items.begin(), items.end(),
+                  [](const TemplateValue& item) { return item.is_key(); });
   value.value_ =
       std::make_shared<const ListNode>(ListNode{.items = std::move(items),
                                                 .kind = kind,
                                                 .depth = depth,
+                                                .is_key = is_key,
+                                                .charge = std::move(charge)});
+  return value;
+}
+
+TemplateValue TemplateValue::Range(const RangeBounds& bounds,
+                                   std::vector<TemplateValue> items,
+                                   MemoryCharge charge) {
+  TemplateValue value;
+  value.value_ =
+      std::make_shared<const ListNode>(ListNode{.items = std::move(items),
+                                                .kind = ListKind::kRange,
+                                                .is_key = true,
+                                                .range = bounds,
                                                 .charge = std::move(charge)});
   return value;
 }
@@ -160,7 +180,17 @@ bool TemplateValue::is_indexable() const {
 }
 
 TemplateValue::ListKind TemplateValue::list_kind() const {
-  return std::get<std::shared_ptr<const ListNode>>(value_)->kind;
+  const ListKind kind = std::get<std::shared_ptr<const ListNode>>(value_)->kind;
+  return kind == ListKind::kGroup ? ListKind::kTuple : kind;
+}
+
+bool TemplateValue::is_group() const {
+  return is_list() && std::get<std::shared_ptr<const ListNode>>(value_)->kind ==
+                          ListKind::kGroup;
+}
+
+const RangeBounds& TemplateValue::range() const {
+  return std::get<std::shared_ptr<const ListNode>>(value_)->range;
 }
 
 void TemplateValue::TakeItems(size_t count) const {
@@ -214,6 +244,13 @@ int TemplateValue::depth() const {
   }
   if (is_map()) return std::get<std::shared_ptr<const MapNode>>(value_)->depth;
   return 0;
+}
+
+bool TemplateValue::is_key() const {
+  if (is_list()) {
+    return std::get<std::shared_ptr<const ListNode>>(value_)->is_key;
+  }
+  return !is_map();
 }
 
 bool TemplateValue::IsSame(const TemplateValue& other) const {

@@ -43,6 +43,13 @@ class MemoryCharge {
   int64_t bytes_ = 0;
 };
 
+// What range() was given.
+struct RangeBounds {
+  int64_t start = 0;
+  int64_t stop = 0;
+  int64_t step = 1;
+};
+
 class TemplateValue {
  public:
   enum class Kind {
@@ -65,6 +72,7 @@ class TemplateValue {
     kValues,
     kItems,
     kGenerator,  // as filters give: no length, true, used up by reading
+    kGroup,      // of groupby: a tuple whose items have names, too
   };
   using Entry = std::pair<TemplateValue, TemplateValue>;
 
@@ -89,6 +97,9 @@ class TemplateValue {
   static TemplateValue Text(MarkedText text, MemoryCharge charge);
   static TemplateValue List(ListKind kind, std::vector<TemplateValue> items,
                             MemoryCharge charge);
+  static TemplateValue Range(const RangeBounds& bounds,
+                             std::vector<TemplateValue> items,
+                             MemoryCharge charge);
   // `entries` have distinct keys that are text, numbers, truth values, none or
   // tuples of those.
   static TemplateValue Map(std::vector<Entry> entries, MemoryCharge charge);
@@ -105,6 +116,7 @@ class TemplateValue {
   bool is_list() const { return kind() == Kind::kList; }  // any ListKind
   bool is_map() const { return kind() == Kind::kMap; }
   bool is_object() const { return kind() == Kind::kObject; }
+  // A group is a tuple.
   bool is_list(ListKind list_kind) const;
   // A list, tuple or range.
   bool is_indexable() const;
@@ -117,7 +129,9 @@ class TemplateValue {
   int64_t integer() const { return std::get<int64_t>(value_); }
   double float_value() const { return std::get<double>(value_); }
   const MarkedText& text() const;
-  ListKind list_kind() const;
+  ListKind list_kind() const;  // kTuple for a group
+  bool is_group() const;
+  const RangeBounds& range() const;               // of a range
   absl::Span<const TemplateValue> items() const;  // of a list
   absl::Span<const Entry> entries() const;        // of a map
   TemplateObject* object() const { return std::get<TemplateObject*>(value_); }
@@ -135,6 +149,8 @@ class TemplateValue {
 
   // Levels of lists and maps: 0 for a scalar, 1 for a list of scalars.
   int depth() const;
+  // Whether a map may have it as a key: no list or map is in it.
+  bool is_key() const;
   // As Python's `is`: the same text, list or map, or an equal scalar.
   bool IsSame(const TemplateValue& other) const;
 

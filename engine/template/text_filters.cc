@@ -25,25 +25,6 @@ MarkedText Plain(absl::string_view text) {
   return MarkedText(text, TextMark::kTemplate);
 }
 
-absl::StatusOr<int64_t> WholeOr(const TemplateValue* value, int64_t absent) {
-  if (value == nullptr || value->is_none()) return absent;
-  if (value->is_whole()) return value->whole();
-  return TemplateError(
-      absl::StrCat("needs a whole number, is given ", KindName(*value)));
-}
-
-// `value` as a text, by a method of texts that takes no argument.
-Result ByMethod(absl::string_view name, const TemplateValue& value,
-                const CallArguments& arguments, RenderBudget& budget) {
-  TANDEM_ASSIGN_OR_RETURN(MarkedText text, TextOf(value, budget));
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue as_text,
-                          budget.NewText(std::move(text)));
-  for (const TemplateMethod& method : TextMethods()) {
-    if (method.name == name) return method.function(as_text, arguments, budget);
-  }
-  return TemplateError(absl::StrCat("there is no method ", name));
-}
-
 Result Capitalize(const TemplateValue& value, const CallArguments& arguments,
                   RenderBudget& budget) {
   return ByMethod("capitalize", value, arguments, budget);
@@ -150,6 +131,8 @@ Result Indent(const TemplateValue& value, const CallArguments& arguments,
   const bool indents_first = bound[1] != nullptr && IsTrue(*bound[1]);
   const bool indents_blank = bound[2] != nullptr && IsTrue(*bound[2]);
   TANDEM_ASSIGN_OR_RETURN(MarkedText text, TextOf(value, budget));
+  TANDEM_RETURN_IF_ERROR(budget.CheckRoom(
+      static_cast<double>(text.memory_bytes() + indent.memory_bytes())));
   // With this a line end at the end of the text begins a last line.
   text.Append("\n", TextMark::kTemplate);
   TANDEM_ASSIGN_OR_RETURN(const TemplateValue as_text,
@@ -160,8 +143,8 @@ Result Indent(const TemplateValue& value, const CallArguments& arguments,
   for (size_t i = 0; i < lines.size(); ++i) {
     const MarkedText& line = lines[i].text();
     TANDEM_RETURN_IF_ERROR(budget.CheckRoom(
-        static_cast<double>(indented.memory_bytes() + line.memory_bytes()) +
-        static_cast<double>(indent.size())));
+        static_cast<double>(indented.memory_bytes() + line.memory_bytes() +
+                            indent.memory_bytes())));
     if (i > 0) indented.Append("\n", TextMark::kTemplate);
     if (i == 0 ? indents_first : indents_blank || !line.empty()) {
       indented.Append(indent);
@@ -188,6 +171,7 @@ Result Truncate(const TemplateValue& value, const CallArguments& arguments,
     return TemplateError("the length is less than that of the end");
   }
   TANDEM_ASSIGN_OR_RETURN(const MarkedText text, TextOf(value, budget));
+  TANDEM_RETURN_IF_ERROR(budget.StepBytes(text.size()));
   const int64_t count = CountCharacters(text.bytes());
   if (count - leeway <= length) return budget.NewText(text);
   size_t cut = CharacterOffset(text.bytes(), length - end_length);
@@ -206,6 +190,7 @@ Result WordCount(const TemplateValue& value, const CallArguments& arguments,
   TANDEM_RETURN_IF_ERROR(BindArguments(arguments, {}, 0).status());
   TANDEM_ASSIGN_OR_RETURN(const MarkedText text, TextOf(value, budget));
   const absl::string_view bytes = text.bytes();
+  TANDEM_RETURN_IF_ERROR(budget.StepCharacters(bytes.size()));
   int64_t words = 0;
   bool is_in_word = false;
   for (size_t i = 0; i < bytes.size(); i += CharacterBytes(bytes, i)) {

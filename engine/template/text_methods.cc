@@ -13,24 +13,14 @@
 #include "engine/template/containers.h"
 #include "engine/template/format_text.h"
 #include "engine/template/operators.h"
+#include "engine/template/text_search.h"
+#include "engine/template/value_text.h"
 
 namespace tandem {
 namespace {
 
 using ListKind = TemplateValue::ListKind;
 using Result = absl::StatusOr<TemplateValue>;
-
-absl::Status NeedText(const TemplateValue& value) {
-  if (value.is_text()) return absl::OkStatus();
-  return TemplateError(
-      absl::StrCat("needs a text, is given ", KindName(value)));
-}
-
-absl::Status NeedWhole(const TemplateValue& value) {
-  if (value.is_whole()) return absl::OkStatus();
-  return TemplateError(
-      absl::StrCat("needs a whole number, is given ", KindName(value)));
-}
 
 // The one text that a method takes.
 absl::StatusOr<const TemplateValue*> OneText(const CallArguments& arguments) {
@@ -47,6 +37,9 @@ std::string Upper(absl::string_view character, uint32_t /*previous*/) {
 }
 std::string Lower(absl::string_view character, uint32_t /*previous*/) {
   return LowerOf(character);
+}
+std::string Folded(absl::string_view character, uint32_t /*previous*/) {
+  return FoldedOf(character);
 }
 std::string Title(absl::string_view character, uint32_t previous) {
   return IsCased(previous) ? LowerOf(character) : TitleOf(character);
@@ -87,33 +80,10 @@ Result Strip(const TemplateValue& value, const CallArguments& arguments,
                     static_cast<int64_t>(text.size())));
     range = StripSet(text.bytes(), set, ends);
   }
-  return budget.NewText(text.Slice(range.first, range.second));
-}
-
-template <bool (*is_at_end)(absl::string_view, absl::string_view)>
-Result HasEnd(const TemplateValue& value, const CallArguments& arguments,
-              RenderBudget& budget) {
-  TANDEM_ASSIGN_OR_RETURN(const auto bound,
-                          BindArguments(arguments, {"/text"}, 1));
-  std::vector<TemplateValue> ends = {*bound[0]};
-  if (bound[0]->is_list(ListKind::kTuple)) {
-    ends.assign(bound[0]->items().begin(), bound[0]->items().end());
-  }
-  for (const TemplateValue& end : ends) {
-    TANDEM_RETURN_IF_ERROR(NeedText(end));
-    TANDEM_RETURN_IF_ERROR(budget.StepBytes(end.text().size()));
-    if (is_at_end(value.text().bytes(), end.text().bytes())) {
-      return TemplateValue::Bool(true);
-    }
-  }
-  return TemplateValue::Bool(false);
-}
-
-bool BeginsWith(absl::string_view text, absl::string_view part) {
-  return absl::StartsWith(text, part);
-}
-bool FinishesWith(absl::string_view text, absl::string_view part) {
-  return absl::EndsWith(text, part);
+  // What is taken away is looked at character by character.
+  TANDEM_RETURN_IF_ERROR(
+      budget.StepCharacters(text.size() - (range.second - range.first)));
+  return budget.NewSlice(text, range.first, range.second);
 }
 
 Result RemovePrefix(const TemplateValue& value, const CallArguments& arguments,
@@ -121,8 +91,9 @@ Result RemovePrefix(const TemplateValue& value, const CallArguments& arguments,
   TANDEM_ASSIGN_OR_RETURN(const TemplateValue* prefix, OneText(arguments));
   const MarkedText& text = value.text();
   const size_t size = prefix->text().size();
+  TANDEM_RETURN_IF_ERROR(budget.StepBytes(size));
   if (!absl::StartsWith(text.bytes(), prefix->text().bytes())) return value;
-  return budget.NewText(text.Slice(size, text.size()));
+  return budget.NewSlice(text, size, text.size());
 }
 
 Result RemoveSuffix(const TemplateValue& value, const CallArguments& arguments,
@@ -130,61 +101,9 @@ Result RemoveSuffix(const TemplateValue& value, const CallArguments& arguments,
   TANDEM_ASSIGN_OR_RETURN(const TemplateValue* suffix, OneText(arguments));
   const MarkedText& text = value.text();
   const size_t size = suffix->text().size();
+  TANDEM_RETURN_IF_ERROR(budget.StepBytes(size));
   if (!absl::EndsWith(text.bytes(), suffix->text().bytes())) return value;
-  return budget.NewText(text.Slice(0, text.size() - size));
-}
-
-// Searches.
-
-// The last place of `part` in `text`; npos if none.
-absl::StatusOr<size_t> FindLast(absl::string_view text, absl::string_view part,
-                                RenderBudget& budget) {
-  // Each place of the text may be compared with the whole part.
-  TANDEM_RETURN_IF_ERROR(
-      budget.Step((1 + static_cast<int64_t>(text.size()) / kBytesPerStep) *
-                  (1 + static_cast<int64_t>(part.size()) / kBytesPerStep)));
-  return text.rfind(part);
-}
-
-enum class Search { kFind, kFindLast, kIndex, kIndexLast };
-
-template <Search search>
-Result Find(const TemplateValue& value, const CallArguments& arguments,
-            RenderBudget& budget) {
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue* part, OneText(arguments));
-  const absl::string_view text = value.text().bytes();
-  TANDEM_RETURN_IF_ERROR(budget.StepBytes(text.size()));
-  size_t found = 0;
-  if constexpr (search == Search::kFind || search == Search::kIndex) {
-    found = FindBytes(text, part->text().bytes(), 0);
-  } else {
-    TANDEM_ASSIGN_OR_RETURN(found,
-                            FindLast(text, part->text().bytes(), budget));
-  }
-  if (found != absl::string_view::npos) {
-    return TemplateValue::Integer(CountCharacters(text.substr(0, found)));
-  }
-  if constexpr (search == Search::kIndex || search == Search::kIndexLast) {
-    return TemplateError("the text is not found");
-  }
-  return TemplateValue::Integer(-1);
-}
-
-Result CountText(const TemplateValue& value, const CallArguments& arguments,
-                 RenderBudget& budget) {
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue* part, OneText(arguments));
-  const std::string& bytes = value.text().bytes();
-  const std::string& sought = part->text().bytes();
-  TANDEM_RETURN_IF_ERROR(budget.StepBytes(bytes.size()));
-  if (sought.empty()) {
-    return TemplateValue::Integer(CountCharacters(bytes) + 1);
-  }
-  int64_t count = 0;
-  for (size_t at = FindBytes(bytes, sought, 0); at != absl::string_view::npos;
-       at = FindBytes(bytes, sought, at + sought.size())) {
-    ++count;
-  }
-  return TemplateValue::Integer(count);
+  return budget.NewSlice(text, 0, text.size() - size);
 }
 
 // Parts.
@@ -205,8 +124,7 @@ absl::StatusOr<SplitArguments> BindSplit(const CallArguments& arguments) {
     split.separator = bound[0];
   }
   if (bound[1] != nullptr) {
-    TANDEM_RETURN_IF_ERROR(NeedWhole(*bound[1]));
-    split.splits_max = bound[1]->whole();
+    TANDEM_ASSIGN_OR_RETURN(split.splits_max, NeedWhole(*bound[1]));
   }
   return split;
 }
@@ -214,13 +132,13 @@ absl::StatusOr<SplitArguments> BindSplit(const CallArguments& arguments) {
 absl::Status AddPart(const MarkedText& text, size_t begin, size_t end,
                      std::vector<TemplateValue>* parts, RenderBudget& budget) {
   TANDEM_ASSIGN_OR_RETURN(TemplateValue part,
-                          budget.NewText(text.Slice(begin, end)));
+                          budget.NewSlice(text, begin, end));
   parts->push_back(std::move(part));
   return absl::OkStatus();
 }
 
-// At white space; none stands in the parts, but for the end of the last one
-// when there are no more splits.
+// At white space; none stands in the parts, but for the last one when there are
+// no more splits.
 Result SplitSpace(const MarkedText& text, int64_t splits_max,
                   RenderBudget& budget) {
   const absl::string_view bytes = text.bytes();
@@ -231,7 +149,7 @@ Result SplitSpace(const MarkedText& text, int64_t splits_max,
     if (at >= bytes.size()) break;
     size_t end = at;
     if (splits_max >= 0 && static_cast<int64_t>(parts.size()) >= splits_max) {
-      end = StripSpace(bytes, TextEnds::kRight).second;
+      end = bytes.size();
     } else {
       while (end < bytes.size() && !IsSpace(CodePointOf(bytes.substr(end)))) {
         end += CharacterBytes(bytes, end);
@@ -249,8 +167,8 @@ Result SplitSpace(const MarkedText& text, int64_t splits_max,
 Result Split(const TemplateValue& value, const CallArguments& arguments,
              RenderBudget& budget) {
   TANDEM_ASSIGN_OR_RETURN(const SplitArguments split, BindSplit(arguments));
-  TANDEM_RETURN_IF_ERROR(budget.StepBytes(value.text().size()));
   if (split.separator == nullptr) {
+    TANDEM_RETURN_IF_ERROR(budget.StepCharacters(value.text().size()));
     return SplitSpace(value.text(), split.splits_max, budget);
   }
   return SplitText(value.text(), split.separator->text().bytes(),
@@ -268,6 +186,7 @@ Result SplitFromEnd(const TemplateValue& value, const CallArguments& arguments,
   size_t end = bytes.size();
   int64_t splits = 0;
   if (split.separator == nullptr) {
+    TANDEM_RETURN_IF_ERROR(budget.StepCharacters(bytes.size()));
     end = StripSpace(bytes, TextEnds::kRight).second;
     for (; splits < split.splits_max && end > 0; ++splits) {
       size_t begin = end;
@@ -280,10 +199,7 @@ Result SplitFromEnd(const TemplateValue& value, const CallArguments& arguments,
       TANDEM_RETURN_IF_ERROR(AddPart(text, begin, end, &parts, budget));
       end = StripSpace(bytes.substr(0, begin), TextEnds::kRight).second;
     }
-    const size_t begin = StripSpace(bytes, TextEnds::kLeft).first;
-    if (end > begin) {
-      TANDEM_RETURN_IF_ERROR(AddPart(text, begin, end, &parts, budget));
-    }
+    if (end > 0) TANDEM_RETURN_IF_ERROR(AddPart(text, 0, end, &parts, budget));
   } else {
     const std::string& separator = split.separator->text().bytes();
     for (; splits < split.splits_max; ++splits) {
@@ -307,6 +223,7 @@ Result SplitLines(const TemplateValue& value, const CallArguments& arguments,
   const bool keeps_ends = bound[0] != nullptr && IsTrue(*bound[0]);
   const MarkedText& text = value.text();
   const absl::string_view bytes = text.bytes();
+  TANDEM_RETURN_IF_ERROR(budget.StepCharacters(bytes.size()));
   std::vector<TemplateValue> lines;
   size_t begin = 0;
   for (size_t at = 0; at < bytes.size();) {
@@ -359,8 +276,7 @@ Result Replace(const TemplateValue& value, const CallArguments& arguments,
   TANDEM_RETURN_IF_ERROR(NeedText(*bound[1]));
   int64_t count_max = -1;
   if (bound[2] != nullptr) {
-    TANDEM_RETURN_IF_ERROR(NeedWhole(*bound[2]));
-    count_max = bound[2]->whole();
+    TANDEM_ASSIGN_OR_RETURN(count_max, NeedWhole(*bound[2]));
   }
   return ReplaceText(value.text(), bound[0]->text(), bound[1]->text(),
                      count_max, budget);
@@ -389,7 +305,7 @@ Result Justify(const TemplateValue& value, const CallArguments& arguments,
                RenderBudget& budget) {
   TANDEM_ASSIGN_OR_RETURN(const auto bound,
                           BindArguments(arguments, {"/width", "/fill"}, 1));
-  TANDEM_RETURN_IF_ERROR(NeedWhole(*bound[0]));
+  TANDEM_ASSIGN_OR_RETURN(const int64_t width, NeedWhole(*bound[0]));
   MarkedText fill(side == Side::kZeros ? "0" : " ", TextMark::kTemplate);
   if (bound[1] != nullptr) {
     TANDEM_RETURN_IF_ERROR(NeedText(*bound[1]));
@@ -399,10 +315,10 @@ Result Justify(const TemplateValue& value, const CallArguments& arguments,
     }
   }
   const MarkedText& text = value.text();
-  const int64_t width = bound[0]->whole();
   if (side == Side::kCenter) return CenterText(text, width, fill, budget);
-  TANDEM_RETURN_IF_ERROR(
-      budget.CheckRoom(static_cast<double>(width) * fill.size()));
+  TANDEM_RETURN_IF_ERROR(budget.CheckRoom(
+      static_cast<double>(text.memory_bytes()) +
+      static_cast<double>(width) * static_cast<double>(fill.memory_bytes())));
   const int64_t missing = width - CountCharacters(text.bytes());
   MarkedText padded;
   size_t sign = 0;
@@ -427,7 +343,7 @@ Result AllAre(const TemplateValue& value, const CallArguments& arguments,
               RenderBudget& budget) {
   TANDEM_RETURN_IF_ERROR(BindArguments(arguments, {}, 0).status());
   const absl::string_view bytes = value.text().bytes();
-  TANDEM_RETURN_IF_ERROR(budget.StepBytes(bytes.size()));
+  TANDEM_RETURN_IF_ERROR(budget.StepCharacters(bytes.size()));
   for (size_t i = 0; i < bytes.size(); i += CharacterBytes(bytes, i)) {
     if (!is_kind(CodePointOf(bytes.substr(i)))) {
       return TemplateValue::Bool(false);
@@ -442,7 +358,7 @@ Result IsCase(const TemplateValue& value, const CallArguments& arguments,
               RenderBudget& budget) {
   TANDEM_RETURN_IF_ERROR(BindArguments(arguments, {}, 0).status());
   const absl::string_view bytes = value.text().bytes();
-  TANDEM_RETURN_IF_ERROR(budget.StepBytes(bytes.size()));
+  TANDEM_RETURN_IF_ERROR(budget.StepCharacters(bytes.size()));
   bool has_cased = false;
   for (size_t i = 0; i < bytes.size(); i += CharacterBytes(bytes, i)) {
     const uint32_t code_point = CodePointOf(bytes.substr(i));
@@ -455,13 +371,9 @@ Result IsCase(const TemplateValue& value, const CallArguments& arguments,
 
 constexpr TemplateMethod kTextMethods[] = {
     {"capitalize", &ChangeCase<Capital>},
-    {"casefold", &ChangeCase<Lower>},
+    {"casefold", &ChangeCase<Folded>},
     {"center", &Justify<Side::kCenter>},
-    {"count", &CountText},
-    {"endswith", &HasEnd<FinishesWith>},
-    {"find", &Find<Search::kFind>},
     {"format", &Format},
-    {"index", &Find<Search::kIndex>},
     {"isalnum", &AllAre<IsLetterOrDigit>},
     {"isalpha", &AllAre<IsLetter>},
     {"isascii", &AllAre<IsAscii>},
@@ -479,15 +391,12 @@ constexpr TemplateMethod kTextMethods[] = {
     {"removeprefix", &RemovePrefix},
     {"removesuffix", &RemoveSuffix},
     {"replace", &Replace},
-    {"rfind", &Find<Search::kFindLast>},
-    {"rindex", &Find<Search::kIndexLast>},
     {"rjust", &Justify<Side::kRight>},
     {"rpartition", &Partition<true>},
     {"rsplit", &SplitFromEnd},
     {"rstrip", &Strip<TextEnds::kRight>},
     {"split", &Split},
     {"splitlines", &SplitLines},
-    {"startswith", &HasEnd<BeginsWith>},
     {"strip", &Strip<TextEnds::kBoth>},
     {"swapcase", &ChangeCase<Swapped>},
     {"title", &ChangeCase<Title>},
@@ -497,7 +406,33 @@ constexpr TemplateMethod kTextMethods[] = {
 
 }  // namespace
 
-absl::Span<const TemplateMethod> TextMethods() { return kTextMethods; }
+MethodFunction FindMethodIn(absl::Span<const TemplateMethod> methods,
+                            absl::string_view name) {
+  for (const TemplateMethod& method : methods) {
+    if (method.name == name) return method.function;
+  }
+  return nullptr;
+}
+
+MethodFunction FindTextMethod(absl::string_view name) {
+  const MethodFunction search = FindMethodIn(SearchMethods(), name);
+  return search != nullptr ? search : FindMethodIn(kTextMethods, name);
+}
+
+absl::StatusOr<TemplateValue> ByMethod(absl::string_view name,
+                                       const TemplateValue& value,
+                                       const CallArguments& arguments,
+                                       RenderBudget& budget) {
+  const MethodFunction method = FindTextMethod(name);
+  if (method == nullptr) {
+    return TemplateError(absl::StrCat("there is no method ", name));
+  }
+  if (value.is_text()) return method(value, arguments, budget);
+  TANDEM_ASSIGN_OR_RETURN(MarkedText text, TextOf(value, budget));
+  TANDEM_ASSIGN_OR_RETURN(const TemplateValue as_text,
+                          budget.NewText(std::move(text)));
+  return method(as_text, arguments, budget);
+}
 
 absl::StatusOr<TemplateValue> SplitText(const MarkedText& text,
                                         absl::string_view separator,
@@ -529,18 +464,21 @@ absl::StatusOr<TemplateValue> ReplaceText(const MarkedText& text,
   size_t found = FindBytes(bytes, from.bytes(), 0);
   while (found != absl::string_view::npos &&
          (count_max < 0 || count < count_max)) {
+    TANDEM_RETURN_IF_ERROR(budget.CheckRoom(
+        static_cast<double>(replaced.memory_bytes() + to.memory_bytes())));
     // An empty text stands before each character and at the end.
     replaced.Append(text, at, found);
     replaced.Append(to);
     at = found + from.size();
     ++count;
     TANDEM_RETURN_IF_ERROR(budget.StepBytes(to.size()));
-    TANDEM_RETURN_IF_ERROR(
-        budget.CheckRoom(static_cast<double>(replaced.memory_bytes())));
     if (from.empty() && found == bytes.size()) break;
     found = from.empty() ? found + CharacterBytes(bytes, found)
                          : FindBytes(bytes, from.bytes(), at);
   }
+  TANDEM_RETURN_IF_ERROR(
+      budget.CheckRoom(static_cast<double>(replaced.memory_bytes()) +
+                       static_cast<double>(text.size() - at)));
   replaced.Append(text, at, text.size());
   return budget.NewText(std::move(replaced));
 }
@@ -552,8 +490,8 @@ absl::StatusOr<TemplateValue> JoinTexts(const MarkedText& separator,
   for (size_t i = 0; i < items.size(); ++i) {
     TANDEM_RETURN_IF_ERROR(NeedText(items[i]));
     TANDEM_RETURN_IF_ERROR(budget.CheckRoom(
-        static_cast<double>(joined.memory_bytes()) +
-        static_cast<double>(separator.size() + items[i].text().size())));
+        static_cast<double>(joined.memory_bytes() + separator.memory_bytes() +
+                            items[i].text().memory_bytes())));
     if (i > 0) joined.Append(separator);
     joined.Append(items[i].text());
   }
@@ -563,8 +501,9 @@ absl::StatusOr<TemplateValue> JoinTexts(const MarkedText& separator,
 absl::StatusOr<TemplateValue> CenterText(const MarkedText& text, int64_t width,
                                          const MarkedText& fill,
                                          RenderBudget& budget) {
-  TANDEM_RETURN_IF_ERROR(budget.CheckRoom(static_cast<double>(width) *
-                                          static_cast<double>(fill.size())));
+  TANDEM_RETURN_IF_ERROR(budget.CheckRoom(
+      static_cast<double>(text.memory_bytes()) +
+      static_cast<double>(width) * static_cast<double>(fill.memory_bytes())));
   const int64_t missing =
       std::max<int64_t>(0, width - CountCharacters(text.bytes()));
   // Python's rule: an odd one goes to the left where the width is odd.
@@ -581,10 +520,12 @@ absl::StatusOr<TemplateValue> ChangeCharacters(
     std::string (*change)(absl::string_view character, uint32_t previous),
     RenderBudget& budget) {
   const absl::string_view bytes = text.bytes();
-  TANDEM_RETURN_IF_ERROR(budget.StepBytes(bytes.size()));
+  TANDEM_RETURN_IF_ERROR(budget.StepCharacters(bytes.size()));
   MarkedText changed;
+  RoomChecks checks(&budget);
   uint32_t previous = 0;
   for (size_t i = 0; i < bytes.size();) {
+    TANDEM_RETURN_IF_ERROR(checks.Check(i, changed));
     const size_t end = i + CharacterBytes(bytes, i);
     const absl::string_view character = bytes.substr(i, end - i);
     changed.Append(change(character, previous), text.MarkAt(i));

@@ -27,7 +27,18 @@ struct TemplateMethod {
   MethodFunction function;
 };
 
-absl::Span<const TemplateMethod> TextMethods();
+// The one called `name` in `methods`; null if none.
+MethodFunction FindMethodIn(absl::Span<const TemplateMethod> methods,
+                            absl::string_view name);
+// The same for the methods of texts.
+MethodFunction FindTextMethod(absl::string_view name);
+
+// What the method of texts called `name` gives for `value`, which is turned
+// into its text first.
+absl::StatusOr<TemplateValue> ByMethod(absl::string_view name,
+                                       const TemplateValue& value,
+                                       const CallArguments& arguments,
+                                       RenderBudget& budget);
 
 // text.split(separator) at most `splits_max` times, unless negative.
 absl::StatusOr<TemplateValue> SplitText(const MarkedText& text,

@@ -51,7 +51,7 @@ Result GetItem(const TemplateValue& value, const CallArguments& arguments,
                RenderBudget& budget) {
   TANDEM_ASSIGN_OR_RETURN(const auto bound,
                           BindArguments(arguments, {"/key", "/default"}, 1));
-  if (!IsKey(*bound[0])) {
+  if (!bound[0]->is_key()) {
     return TemplateError(
         absl::StrCat(KindName(*bound[0]), " can not be a key"));
   }
@@ -65,6 +65,7 @@ template <ListKind kind>
 Result View(const TemplateValue& value, const CallArguments& arguments,
             RenderBudget& budget) {
   TANDEM_RETURN_IF_ERROR(BindArguments(arguments, {}, 0).status());
+  TANDEM_RETURN_IF_ERROR(budget.CheckItems(value.entries().size()));
   std::vector<TemplateValue> items;
   for (const auto& [key, item] : value.entries()) {
     if (kind == ListKind::kKeys) items.push_back(key);
@@ -97,20 +98,12 @@ constexpr absl::string_view kChangingListMethods[] = {
 constexpr absl::string_view kChangingMapMethods[] = {"clear", "pop", "popitem",
                                                      "setdefault", "update"};
 
-MethodFunction FindIn(absl::Span<const TemplateMethod> methods,
-                      absl::string_view name) {
-  for (const TemplateMethod& method : methods) {
-    if (method.name == name) return method.function;
-  }
-  return nullptr;
-}
-
 }  // namespace
 
 MethodFunction FindMethod(const TemplateValue& value, absl::string_view name) {
-  if (value.is_text()) return FindIn(TextMethods(), name);
-  if (value.is_map()) return FindIn(kMapMethods, name);
-  if (value.is_indexable()) return FindIn(kListMethods, name);
+  if (value.is_text()) return FindTextMethod(name);
+  if (value.is_map()) return FindMethodIn(kMapMethods, name);
+  if (value.is_indexable()) return FindMethodIn(kListMethods, name);
   return nullptr;
 }
 

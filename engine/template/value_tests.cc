@@ -6,7 +6,6 @@
 #include "engine/template/filters.h"
 #include "engine/template/operators.h"
 #include "engine/template/text_methods.h"
-#include "engine/template/value_text.h"
 
 namespace tandem {
 namespace {
@@ -64,9 +63,12 @@ absl::StatusOr<bool> Compares(const TemplateValue& value,
 
 absl::StatusOr<bool> IsSameAs(const TemplateValue& value,
                               const CallArguments& arguments,
-                              RenderBudget& /*budget*/) {
+                              RenderBudget& budget) {
   TANDEM_ASSIGN_OR_RETURN(const auto bound,
                           BindArguments(arguments, {"other"}, 1));
+  if (value.is_text()) {
+    TANDEM_RETURN_IF_ERROR(budget.StepBytes(value.text().size()));
+  }
   return value.IsSame(*bound[0]);
 }
 
@@ -97,21 +99,13 @@ absl::StatusOr<bool> IsDivisible(const TemplateValue& value,
   return HasRest(value, *bound[0], 0, budget);
 }
 
-// By a method of texts, after turning the value into one.
 absl::StatusOr<bool> HasCase(absl::string_view method_name,
                              const TemplateValue& value,
                              const CallArguments& arguments,
                              RenderBudget& budget) {
-  TANDEM_ASSIGN_OR_RETURN(MarkedText text, TextOf(value, budget));
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue as_text,
-                          budget.NewText(std::move(text)));
-  for (const TemplateMethod& method : TextMethods()) {
-    if (method.name != method_name) continue;
-    TANDEM_ASSIGN_OR_RETURN(const TemplateValue answer,
-                            method.function(as_text, arguments, budget));
-    return IsTrue(answer);
-  }
-  return TemplateError(absl::StrCat("there is no method ", method_name));
+  TANDEM_ASSIGN_OR_RETURN(const TemplateValue answer,
+                          ByMethod(method_name, value, arguments, budget));
+  return IsTrue(answer);
 }
 
 absl::StatusOr<bool> IsLowerCase(const TemplateValue& value,

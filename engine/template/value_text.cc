@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <string>
@@ -24,6 +25,15 @@ using ListKind = TemplateValue::ListKind;
 
 constexpr TextMark kPlain = TextMark::kTemplate;
 
+// "\\x1b": the code point in `digits` hexadecimal digits.
+std::string Escape(char kind, uint32_t code_point, size_t digits) {
+  std::string escape = {'\\', kind};
+  for (size_t i = digits; i > 0; --i) {
+    escape.push_back("0123456789abcdef"[code_point >> (4 * (i - 1)) & 0xF]);
+  }
+  return escape;
+}
+
 // Appends the repr of values to a text that stays within the budget.
 class ReprWriter {
  public:
@@ -39,7 +49,7 @@ class ReprWriter {
                           absl::string_view close);
   absl::Status WriteMap(const TemplateValue& map);
   absl::Status WriteList(const TemplateValue& list);
-  absl::Status WriteRange(const TemplateValue& range);
+  void WriteRange(const TemplateValue& range);
 
   RenderBudget& budget_;
   MarkedText text_;
@@ -47,13 +57,15 @@ class ReprWriter {
 
 absl::Status ReprWriter::WriteText(const MarkedText& text) {
   const std::string& bytes = text.bytes();
-  TANDEM_RETURN_IF_ERROR(budget_.StepBytes(bytes.size()));
+  TANDEM_RETURN_IF_ERROR(budget_.StepCharacters(bytes.size()));
   const bool has_single = bytes.find('\'') != std::string::npos;
   const bool has_double = bytes.find('"') != std::string::npos;
   const char quote = has_single && !has_double ? '"' : '\'';
   const std::string quotes(1, quote);
   text_.Append(quotes, kPlain);
+  RoomChecks checks(&budget_);
   for (size_t i = 0; i < bytes.size();) {
+    TANDEM_RETURN_IF_ERROR(checks.Check(i, text_));
     const size_t end = i + CharacterBytes(bytes, i);
     const absl::string_view character =
         absl::string_view(bytes).substr(i, end - i);
@@ -70,11 +82,11 @@ absl::Status ReprWriter::WriteText(const MarkedText& text) {
     } else if (IsPrintable(code_point)) {
       text_.Append(text, i, end);
     } else if (code_point < 0x100) {
-      text_.Append(absl::StrFormat("\\x%02x", code_point), mark);
+      text_.Append(Escape('x', code_point, 2), mark);
     } else if (code_point < 0x10000) {
-      text_.Append(absl::StrFormat("\\u%04x", code_point), mark);
+      text_.Append(Escape('u', code_point, 4), mark);
     } else {
-      text_.Append(absl::StrFormat("\\U%08x", code_point), mark);
+      text_.Append(Escape('U', code_point, 8), mark);
     }
     i = end;
   }
@@ -94,16 +106,11 @@ absl::Status ReprWriter::WriteItems(absl::string_view open,
   return absl::OkStatus();
 }
 
-absl::Status ReprWriter::WriteRange(const TemplateValue& range) {
-  const absl::Span<const TemplateValue> items = range.items();
-  const int64_t start = items.empty() ? 0 : items.front().integer();
-  const int64_t step =
-      items.size() < 2 ? 1 : items[1].integer() - items[0].integer();
-  const int64_t stop = items.empty() ? 0 : items.back().integer() + step;
-  text_.Append(absl::StrCat("range(", start, ", ", stop), kPlain);
-  if (step != 1) text_.Append(absl::StrCat(", ", step), kPlain);
+void ReprWriter::WriteRange(const TemplateValue& range) {
+  const RangeBounds& bounds = range.range();
+  text_.Append(absl::StrCat("range(", bounds.start, ", ", bounds.stop), kPlain);
+  if (bounds.step != 1) text_.Append(absl::StrCat(", ", bounds.step), kPlain);
   text_.Append(")", kPlain);
-  return absl::OkStatus();
 }
 
 absl::Status ReprWriter::WriteList(const TemplateValue& list) {
@@ -112,9 +119,11 @@ absl::Status ReprWriter::WriteList(const TemplateValue& list) {
     case ListKind::kList:
       return WriteItems("[", items, "]");
     case ListKind::kTuple:
+    case ListKind::kGroup:
       return WriteItems("(", items, items.size() == 1 ? ",)" : ")");
     case ListKind::kRange:
-      return WriteRange(list);
+      WriteRange(list);
+      return absl::OkStatus();
     case ListKind::kKeys:
       return WriteItems("dict_keys([", items, "])");
     case ListKind::kValues:
@@ -142,7 +151,9 @@ absl::Status ReprWriter::WriteMap(const TemplateValue& map) {
 }
 
 absl::Status ReprWriter::Write(const TemplateValue& value) {
-  TANDEM_RETURN_IF_ERROR(budget_.Step());
+  // Namespaces in namespaces have no depth of their own.
+  const RenderBudget::Level level(&budget_);
+  TANDEM_RETURN_IF_ERROR(budget_.CheckDepth());
   TANDEM_RETURN_IF_ERROR(
       budget_.CheckRoom(static_cast<double>(text_.memory_bytes())));
   switch (value.kind()) {
@@ -206,13 +217,12 @@ void JsonWriter::WriteLineEnd(int level) {
 
 void JsonWriter::WriteEscaped(uint32_t code_point, TextMark mark) {
   if (code_point < 0x10000) {
-    text_.Append(absl::StrFormat("\\u%04x", code_point), mark);
+    text_.Append(Escape('u', code_point, 4), mark);
     return;
   }
   const uint32_t rest = code_point - 0x10000;
-  text_.Append(absl::StrFormat("\\u%04x\\u%04x", 0xD800 + (rest >> 10),
-                               0xDC00 + (rest & 0x3FF)),
-               mark);
+  text_.Append(Escape('u', 0xD800 + (rest >> 10), 4), mark);
+  text_.Append(Escape('u', 0xDC00 + (rest & 0x3FF), 4), mark);
 }
 
 absl::Status JsonWriter::WriteText(const MarkedText& text) {
@@ -220,9 +230,11 @@ absl::Status JsonWriter::WriteText(const MarkedText& text) {
   constexpr std::array<const char*, 7> kTo = {"\\\"", "\\\\", "\\n", "\\r",
                                               "\\t",  "\\f",  "\\b"};
   const std::string& bytes = text.bytes();
-  TANDEM_RETURN_IF_ERROR(budget_.StepBytes(bytes.size()));
+  TANDEM_RETURN_IF_ERROR(budget_.StepCharacters(bytes.size()));
   text_.Append("\"", kPlain);
+  RoomChecks checks(&budget_);
   for (size_t i = 0; i < bytes.size();) {
+    TANDEM_RETURN_IF_ERROR(checks.Check(i, text_));
     const size_t end = i + CharacterBytes(bytes, i);
     const size_t escape = kFrom.find(bytes[i]);
     const uint32_t code_point =
@@ -280,6 +292,11 @@ absl::Status JsonWriter::WriteMap(const TemplateValue& map, int level) {
       if (!entry->first.is_text()) {
         return TemplateError("sort_keys needs keys that are texts");
       }
+      // A key is compared about as often as the number of keys has bits.
+      TANDEM_RETURN_IF_ERROR(
+          budget_.Step(static_cast<int64_t>(std::bit_width(entries.size())) *
+                       (1 + static_cast<int64_t>(entry->first.text().size()) /
+                                kBytesPerStep)));
     }
     std::sort(entries.begin(), entries.end(),
               [](const auto* left, const auto* right) {
@@ -379,6 +396,8 @@ absl::StatusOr<MarkedText> TextOf(const TemplateValue& value,
                                   RenderBudget& budget) {
   if (value.is_text()) {
     TANDEM_RETURN_IF_ERROR(budget.StepBytes(value.text().size()));
+    TANDEM_RETURN_IF_ERROR(
+        budget.CheckRoom(static_cast<double>(value.text().memory_bytes())));
     return value.text();
   }
   if (value.is_undefined()) return MarkedText();

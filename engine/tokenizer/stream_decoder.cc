@@ -63,7 +63,9 @@ bool StreamDecoder::Push(TokenId id) {
 }
 
 bool StreamDecoder::IsStopByName(TokenId id) const {
-  if (stops_.empty() || tokenizer_->kind(id) != TokenKind::kControl) {
+  // What has a text stops as text.
+  if (stops_.empty() ||
+      !tokenizer_->TokenText(id, /*skip_special=*/true).empty()) {
     return false;
   }
   const absl::string_view name = tokenizer_->piece(id);

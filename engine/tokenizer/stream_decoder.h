@@ -23,7 +23,7 @@ class StreamDecoder {
                 std::vector<std::string> stop_strings);
 
   // Adds one generated token. True when a stop string is complete, or where the
-  // token is a control token (which has no text) of that name: the text
+  // token is a special token (which has no text) of that name: the text
   // is then final and ends before that stop string (the one that starts
   // first; at one start the longest that is complete), and no more tokens may
   // follow.
@@ -49,7 +49,7 @@ class StreamDecoder {
     size_t matched = 0;            // bytes
   };
 
-  // True for a control token that is called as a stop string is.
+  // True for a special token that is called as a stop string is.
   bool IsStopByName(TokenId id) const;
   // Takes whole characters.
   void AppendText(absl::string_view text);

@@ -46,5 +46,13 @@ TEST(CharactersTest, FindsInTimeThatGrowsWithTheSizes) {
   EXPECT_EQ(FindBytes("abc", "", 3), 3);
 }
 
+TEST(CharactersTest, KnowsCasesOfWhatIsNoLetter) {
+  EXPECT_TRUE(IsUpper(0x2167));  // a Roman numeral
+  EXPECT_TRUE(IsLower(0x2B0));   // a modifier letter
+  EXPECT_EQ(FoldedOf("ß"), "ss");
+  EXPECT_EQ(FoldedOf("ς"), "σ");
+  EXPECT_EQ(FoldedOf("\xFF"), "\xFF");
+}
+
 }  // namespace
 }  // namespace tandem

@@ -321,6 +321,59 @@ TEST(ChatTemplateTest, RefusesLaterTurnsThatDependOnTheReply) {
       "depends on the reply");
 }
 
+TEST(ChatTemplateTest, EarlierMessagesStayOutOfLaterTurns) {
+  const Messages user = {{ChatRole::kUser, "u"}};
+  // The first message again, at the end.
+  ExpectUnsupported(Make(absl::StrCat(kChatMl, "{{ messages[0].content }}"))
+                        .RenderAfterReply(Request(user))
+                        .status(),
+                    "writes an earlier message again");
+  ExpectUnsupported(
+      Make(absl::StrCat(kChatMl, "{{ messages[0].content | upper }}"))
+          .RenderAfterReply(Request(user))
+          .status(),
+      "depends on the reply or on messages before it");
+  // The system's text before the last question, as a family of models has it:
+  // a session that began without one goes on.
+  const std::string mistral =
+      "{% if messages[0].role == 'system' %}{% set lead = messages[0].content "
+      "%}"
+      "{% set turns = messages[1:] %}{% else %}{% set turns = messages %}"
+      "{% endif %}{% for m in turns %}{% if m.role == 'user' %}[INST] "
+      "{% if loop.last and lead is defined %}{{ lead }}\n\n{% endif %}"
+      "{{ m.content }}[/INST]{% else %} {{ m.content }}</s>{% endif %}"
+      "{% endfor %}";
+  EXPECT_EQ(After(mistral, user), "</s>[INST] u[/INST]");
+  // Where it can not do without one, its text would be ours.
+  ExpectUnsupported(
+      Make(absl::StrCat("{% if messages[0].role != 'system' %}"
+                        "{{ raise_exception('no system') }}{% endif %}",
+                        mistral))
+          .RenderAfterReply(Request(user))
+          .status(),
+      "writes an earlier message again");
+}
+
+TEST(ChatTemplateTest, TheTemplatesOfAFileAreBoundedTogether) {
+  // Large trees, in a file that says it has many of them.
+  std::string large;
+  while (large.size() + 5 <= kChatTemplatesBytesMax / 5) large += "{{a}}";
+  std::vector<ChatTemplate::Source> sources;
+  for (int i = 0; i < 32; ++i) {
+    sources.push_back({.name = absl::StrCat("t", i), .text = large});
+  }
+  const ChatTemplate chat = ChatTemplate::Parse(sources, {});
+  EXPECT_EQ(chat.names().size(), 32);
+  EXPECT_TRUE(chat.Check(Options{{"template", std::string("t4")}}).ok());
+  ExpectUnsupported(chat.Check(Options{{"template", std::string("t5")}}),
+                    "more than 524288 bytes together");
+  // The default one comes first, wherever it stands.
+  sources.push_back({.name = "", .text = "D"});
+  EXPECT_EQ(Text(ChatTemplate::Parse(sources, {})
+                     .Render(Request({{ChatRole::kUser, "u"}}))),
+            "D");
+}
+
 TEST(ChatTemplateTest, ALaterSystemMessageIsTakenOrRefused) {
   const Messages messages = {{ChatRole::kSystem, "Be brief."},
                              {ChatRole::kUser, "u"}};

@@ -38,5 +38,14 @@ TEST(FormatTextTest, FormatsValues) {
             "line 1, column 12: a format with % has more fields than values");
 }
 
+TEST(FormatTextTest, RefusesFormatsThatAreNotKnown) {
+  EXPECT_EQ(Rendered("{{ '{:.3}'.format(3.0) }}"),
+            "line 1, column 18: format(): format() has a precision without a "
+            "kind, such as f or g");
+  EXPECT_EQ(Rendered("{{ '{:010,}'.format(1234) }}"),
+            "line 1, column 20: format(): format() has both groups of digits "
+            "and a fill behind the sign");
+}
+
 }  // namespace
 }  // namespace tandem

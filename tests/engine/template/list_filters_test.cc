@@ -25,5 +25,10 @@ TEST(ListFiltersTest, GeneratorsAreTrueAndUsedUpByReading) {
             "line 1, column 15: |length: a generator has no length");
 }
 
+TEST(ListFiltersTest, MapIsNotMapped) {
+  EXPECT_EQ(Rendered("{{ ['ab']|map('map', 'upper')|list }}"),
+            "line 1, column 12: |map: map can not be given to map");
+}
+
 }  // namespace
 }  // namespace tandem

@@ -12,8 +12,9 @@ TEST(MarkedTextTest, KeepsMarksThroughSlicesAndJoins) {
   text.Append("cd", TextMark::kContent);
   text.Append("ef", TextMark::kContent);
   text.Append("gh", TextMark::kTemplate);
-  EXPECT_EQ(text.Parts(), (std::vector<TextPart>{
-                              {"ab", false}, {"cdef", true}, {"gh", false}}));
+  EXPECT_EQ(
+      MarkedText(text).Parts(),
+      (std::vector<TextPart>{{"ab", false}, {"cdef", true}, {"gh", false}}));
   EXPECT_EQ(text.MarkAt(1), TextMark::kTemplate);
   EXPECT_EQ(text.MarkAt(2), TextMark::kContent);
   EXPECT_EQ(text.MarkAt(5), TextMark::kContent);
@@ -33,7 +34,17 @@ TEST(MarkedTextTest, KeepsMarksThroughSlicesAndJoins) {
 TEST(MarkedTextTest, AnEmptyTextHasNoParts) {
   MarkedText text;
   text.Append("", TextMark::kContent);
-  EXPECT_TRUE(text.Parts().empty());
+  EXPECT_TRUE(MarkedText(text).Parts().empty());
+}
+
+TEST(MarkedTextTest, CountsItsPieces) {
+  MarkedText text("a", TextMark::kContent);
+  text.Append("-", TextMark::kTemplate);
+  text.Append("b", TextMark::kContent);
+  EXPECT_EQ(text.ranges(), 2);
+  const MarkedText one("abc", TextMark::kContent);
+  EXPECT_EQ(MarkedText(one).Parts(),
+            (std::vector<TextPart>{{.text = "abc", .is_content = true}}));
 }
 
 }  // namespace

@@ -36,5 +36,23 @@ TEST(TemplateObjectTest, RangesAreBounded) {
             "line 1, column 9: range(): makes more than 100000 numbers");
 }
 
+TEST(TemplateObjectTest, NamesOfNamespacesAreShort) {
+  EXPECT_EQ(Rendered("{{ namespace(**{'x' * 128: 1}) is defined }}"), "True");
+  EXPECT_EQ(Rendered("{{ namespace({'x' * 129: 1}) }}"),
+            "line 1, column 13: namespace(): takes names that are texts of at "
+            "most 128 bytes");
+}
+
+TEST(TemplateObjectTest, RangesEndAtTheLimitsOfNumbers) {
+  EXPECT_EQ(Rendered("{{ range(9223372036854775805, 9223372036854775807, 2)"
+                     "|list }}"),
+            "[9223372036854775805]");
+  EXPECT_EQ(Rendered("{% set low = -9223372036854775807 - 1 %}"
+                     "{{ range(low, 9223372036854775807, 2**62)|list|length }}"
+                     "{{ range(low, 9223372036854775807, 2**62) }}"),
+            "4range(-9223372036854775808, 9223372036854775807, "
+            "4611686018427387904)");
+}
+
 }  // namespace
 }  // namespace tandem

@@ -2,11 +2,17 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <cstdio>
+#include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "engine/template/statement_parser.h"
 #include "tests/engine/template/template_test_util.h"
 
 namespace tandem {
@@ -143,13 +149,133 @@ TEST(TemplateProgramTest, DeepNestingEnds) {
 }
 
 TEST(TemplateProgramTest, SourcesAndValuesAreBounded) {
-  EXPECT_TRUE(absl::StrContains(Rendered(std::string((1 << 20) + 1, 'x')),
-                                "at most 1048576 can be run"));
+  EXPECT_TRUE(
+      absl::StrContains(Rendered(std::string(kTemplateSourceBytesMax + 1, 'x')),
+                        "at most 131072 can be run"));
   EXPECT_EQ(Rendered("a\xFF"), "line 1, column 2: the template is not UTF-8");
   TemplateValue deep = TemplateValue::List({});
   for (int i = 0; i < 200; ++i) deep = TemplateValue::List({deep});
   EXPECT_EQ(Rendered("x", {{"deep", deep}}),
             "the value of 'deep' is nested more than 100 levels deep");
+}
+
+// Memory of this process at its height, from now on.
+class PeakMemory {
+ public:
+  PeakMemory() {
+    std::FILE* const file = std::fopen("/proc/self/clear_refs", "w");
+    if (file == nullptr) return;
+    std::fputs("5", file);
+    std::fclose(file);
+    start_ = Status("VmRSS:");
+  }
+  int64_t MiB() const { return (Status("VmHWM:") - start_) >> 10; }
+
+ private:
+  static int64_t Status(absl::string_view name) {
+    std::ifstream status("/proc/self/status");
+    std::string word;
+    while (status >> word) {
+      int64_t kib = 0;
+      if (word == name && status >> kib) return kib;
+    }
+    return 0;
+  }
+
+  int64_t start_ = 0;
+};
+
+// With the limits in use, on a slow and busy machine. What is measured stands
+// in the README.
+constexpr double kSecondsMax = 12;
+constexpr int64_t kPeakMiBMax = 320;
+
+// Each makes as much work or takes as much memory as can be had for its steps.
+TEST(TemplateProgramTest, HostileTemplatesEndInTimeAndMemory) {
+  const auto loop = [](absl::string_view before, absl::string_view body) {
+    return absl::StrCat(before,
+                        "{% for j in range(99) %}{% for i in range(99999) %}",
+                        body, "{% endfor %}{% endfor %}");
+  };
+  std::string many_variables;
+  for (int i = 0; i < 8000; ++i) {
+    absl::StrAppend(&many_variables, "{%set a", i, "=1%}");
+  }
+  const std::vector<std::string> templates = {
+      // Namespaces in namespaces, and map in map.
+      "{% set s = namespace(n=none) %}{% for i in range(12000) %}"
+      "{% set s.n = namespace(n=s.n) %}{% endfor %}{{ s }}",
+      "{{ 'a'|map(*(['map'] * 30000 + ['upper']))|list }}",
+      // Tuples that share tuples.
+      "{% set s = namespace(x=()) %}{% for i in range(90) %}"
+      "{% set s.x = (s.x, s.x) %}{% endfor %}{{ s.x in {} }}",
+      loop("{% set s = namespace(x=()) %}{% for i in range(90) %}"
+           "{% set s.x = (s.x, s.x) %}{% endfor %}",
+           "{% set _ = {s.x: 1} %}"),
+      // Texts that grow by escapes.
+      "{% set t = '\\x01' * 60000000 %}{{ t|tojson|length }}",
+      "{% set t = '\\x01' * 60000000 %}{{ [t]|string|length }}",
+      "{% set t = 'ŉ' * 30000000 %}{{ t|upper|length }}",
+      // Marks take memory, too.
+      "{% set t = (c ~ '-') * 1000000 %}{% set u = t * 60 %}",
+      "{% set t = (c ~ '-') * 1000000 %}{{ t + t + t + t }}",
+      "{% set t = (c ~ '-') * 1000000 %}{{ t }}",
+      loop("", "{{ c }}-{{ c }}-{{ c }}-{{ c }}-"),
+      "{% set t = (c ~ '-') * 100 %}{{ ('x' * 100000).replace('x', t) }}",
+      "{% set t = (c ~ '-') * 100000 %}{{ [t, t, t, t, t, t, t, t]|join(t) }}",
+      "{% set t = (c ~ '-') * 100000 %}{{ 'a\\n' * 1000|indent(t) }}",
+      // Long texts that are hashed, copied, compared.
+      loop("{% set k = 'x' * 10000000 %}", "{% set _ = {k: 1} %}"),
+      loop("{% set k = 'x' * 10000000 %}{% set m = {k: 1} %}",
+           "{% set _ = m[k] %}"),
+      loop("{% set k = 'x' * 10000000 %}{% set l = k ~ '' %}",
+           "{% set _ = k is sameas l %}"),
+      loop("{% set k = 'x' * 10000000 %}{% set l = 'y' ~ k[1:] %}",
+           "{% set _ = k.removesuffix(l) %}"),
+      loop("{% set k = 'x' * 10000000 %}", "{% set _ = dict(**{k: 1}) %}"),
+      loop("{% set k = 'x' * 10000000 %}",
+           "{% set _ = [1]|map(attribute=k)|list %}"),
+      "{% set k = 'x.' * 10 ~ 'x' * 1000000 %}"
+      "{{ range(100000)|map(attribute=k)|list|length }}",
+      loop("{% set t = ('a',) * 1000000 %}", "{% set _ = 'a'.startswith(t) %}"),
+      // Work of one character, number or name.
+      loop("{% set t = ' ' * 1000000 %}", "{% set _ = t.strip() %}"),
+      loop("{% set t = ' ' * 1000000 %}", "{% set _ = t.split() %}"),
+      loop("{% set t = 'ß' * 100000 %}", "{% set _ = t|upper %}"),
+      loop("{% set t = 'ß' * 100000 %}", "{% set _ = t|tojson %}"),
+      loop("{% set t = 'ß' * 100000 %}", "{% set _ = t.isalpha() %}"),
+      loop("", "{% set _ = '%.1100f' % 1e308 %}"),
+      loop("", "{% set _ = 1e300|round(308) %}"),
+      loop("{% set f = '%c' * 500 %}", "{% set _ = strftime_now(f) %}"),
+      loop("", many_variables),
+      "{% set m = dict(range(100000)|map('string')|batch(2), z=1) %}"
+      "{{ ('{z}' * 100000).format(**m) }}",
+      loop("{% macro f(a, b) %}{% endmacro %}", "{{ f(i, b=i) }}"),
+      loop("", "{% set _ = (i ~ '')|int + [i, i]|length %}"),
+  };
+  for (const std::string& source : templates) {
+    const PeakMemory peak;
+    const absl::Time start = absl::Now();
+    const std::string rendered =
+        Rendered(source, {{"c", TemplateValue::Content("c")}});
+    const double seconds = absl::ToDoubleSeconds(absl::Now() - start);
+    const std::string what =
+        absl::StrCat(source.substr(0, 150), ": ", seconds, " s, ", peak.MiB(),
+                     " MiB: ", rendered.substr(0, 100));
+    EXPECT_TRUE(absl::StartsWith(rendered, "line 1, column ")) << what;
+    EXPECT_LT(seconds, kSecondsMax) << what;
+    EXPECT_LT(peak.MiB(), kPeakMiBMax) << what;
+  }
+}
+
+// The largest tree that a source can make.
+TEST(TemplateProgramTest, AParsedSourceIsBounded) {
+  std::string source;
+  while (source.size() + 5 <= kTemplateSourceBytesMax) source += "{{a}}";
+  const PeakMemory peak;
+  const auto program = TemplateProgram::Parse(source);
+  EXPECT_TRUE(program.ok()) << program.status();
+  EXPECT_LT(peak.MiB(), 40);
 }
 
 TEST(TemplateProgramTest, LimitsAreTheCallers) {

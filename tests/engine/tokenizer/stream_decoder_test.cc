@@ -175,6 +175,17 @@ TEST(StreamDecoderTest, AControlTokenThatIsCalledAsAStopStringStops) {
   EXPECT_EQ(decoder.decided(), "aye");
 }
 
+TEST(StreamDecoderTest, AUserDefinedChatMarkerThatIsAStopStringStops) {
+  const std::unique_ptr<Tokenizer> tokenizer = TokenizerOf({"<|user|>", "<b>"});
+  ASSERT_EQ(tokenizer->kind(kFirstPiece), TokenKind::kUserDefined);
+  ASSERT_EQ(tokenizer->TokenText(kFirstPiece, /*skip_special=*/true), "");
+  StreamDecoder decoder(tokenizer.get(), {"<|user|>"});
+  EXPECT_FALSE(decoder.Push(ByteToken('a')));
+  EXPECT_FALSE(decoder.Push(kFirstPiece + 1));
+  EXPECT_TRUE(decoder.Push(kFirstPiece));
+  EXPECT_EQ(decoder.decided(), "a<b>");
+}
+
 TEST(StreamDecoderTest, TheNameOfAControlTokenAsTextStopsToo) {
   const std::unique_ptr<Tokenizer> tokenizer = TokenizerOf({});
   StreamDecoder decoder(tokenizer.get(), {"</s>"});
