@@ -1,7 +1,8 @@
 // Fuzz target: the interpreter of chat templates. The input is a template; what
-// follows a NUL is the content of a message. Whatever it asks for ends in
-// bounded time and memory, and no character of the content is called the
-// template's own.
+// follows a NUL is the content of a message. Whatever it asks for ends, within
+// limits far below those in use, and no character of the content is called the
+// template's own. Time and memory by the limits in use are bounded by
+// tests/engine/template/template_program_test.cc.
 
 #include <algorithm>
 #include <cstddef>

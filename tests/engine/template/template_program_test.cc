@@ -208,7 +208,7 @@ TEST(TemplateProgramTest, HostileTemplatesEndInTimeAndMemory) {
       "{{ 'a'|map(*(['map'] * 30000 + ['upper']))|list }}",
       // Tuples that share tuples.
       "{% set s = namespace(x=()) %}{% for i in range(90) %}"
-      "{% set s.x = (s.x, s.x) %}{% endfor %}{{ s.x in {} }}",
+      "{% set s.x = (s.x, s.x) %}{% endfor %}{{ {s.x: 1}.x.y }}",
       loop("{% set s = namespace(x=()) %}{% for i in range(90) %}"
            "{% set s.x = (s.x, s.x) %}{% endfor %}",
            "{% set _ = {s.x: 1} %}"),
@@ -218,12 +218,21 @@ TEST(TemplateProgramTest, HostileTemplatesEndInTimeAndMemory) {
       "{% set t = 'ŉ' * 30000000 %}{{ t|upper|length }}",
       // Marks take memory, too.
       "{% set t = (c ~ '-') * 1000000 %}{% set u = t * 60 %}",
-      "{% set t = (c ~ '-') * 1000000 %}{{ t + t + t + t }}",
+      "{% set t = (c ~ '-') * 1000000 %}{{ t + t + t + t + t }}",
       "{% set t = (c ~ '-') * 1000000 %}{{ t }}",
       loop("", "{{ c }}-{{ c }}-{{ c }}-{{ c }}-"),
       "{% set t = (c ~ '-') * 100 %}{{ ('x' * 100000).replace('x', t) }}",
-      "{% set t = (c ~ '-') * 100000 %}{{ [t, t, t, t, t, t, t, t]|join(t) }}",
-      "{% set t = (c ~ '-') * 100000 %}{{ 'a\\n' * 1000|indent(t) }}",
+      "{% set t = (c ~ '-') * 100000 %}{{ ([t] * 50)|join(t) }}",
+      "{% set t = (c ~ '-') * 100000 %}{{ ('a\\n' * 1000)|indent(t) }}",
+      "{% set t = (c ~ '-') * 1000000 %}{{ t|upper|tojson|upper|length + t }}",
+      loop("{% set t = (c ~ '-') * 100000 %}", "{% set _ = t|upper %}"),
+      loop("{% set t = (c ~ '-') * 100000 %}", "{% set _ = t|tojson %}"),
+      loop("{% set t = (c ~ '-') * 100000 %}", "{% set _ = t[::-1] %}"),
+      loop("{% set t = (c ~ '-') * 100000 %}", "{% set _ = t|list %}"),
+      loop("{% set t = (c ~ '-') * 100000 %}", "{% set _ = t.split('-') %}"),
+      loop("{% set t = (c ~ '-') * 100000 %}",
+           "{% set _ = t.replace('-', c) %}"),
+      loop("{% set t = (c ~ '-') * 1000000 %}", "{% set _ = t ~ t %}"),
       // Long texts that are hashed, copied, compared.
       loop("{% set k = 'x' * 10000000 %}", "{% set _ = {k: 1} %}"),
       loop("{% set k = 'x' * 10000000 %}{% set m = {k: 1} %}",
@@ -235,8 +244,8 @@ TEST(TemplateProgramTest, HostileTemplatesEndInTimeAndMemory) {
       loop("{% set k = 'x' * 10000000 %}", "{% set _ = dict(**{k: 1}) %}"),
       loop("{% set k = 'x' * 10000000 %}",
            "{% set _ = [1]|map(attribute=k)|list %}"),
-      "{% set k = 'x.' * 10 ~ 'x' * 1000000 %}"
-      "{{ range(100000)|map(attribute=k)|list|length }}",
+      "{% set k = 'x' * 1000000 %}"
+      "{{ ([{}] * 100000)|map(attribute=k)|list|length }}",
       loop("{% set t = ('a',) * 1000000 %}", "{% set _ = 'a'.startswith(t) %}"),
       // Work of one character, number or name.
       loop("{% set t = ' ' * 1000000 %}", "{% set _ = t.strip() %}"),

@@ -1,6 +1,6 @@
 // Renders templates for the comparison with Jinja (oracle_test.cc): each line
-// of standard input is a JSON object with "source" and "variables" and may have
-// "content" (a list of variables whose texts are contents) and "now" (seconds
+// of standard input is a JSON object with "source" and "variables" (texts at
+// the top are tokens, those further down contents) and may have "now" (seconds
 // since 1970, UTC). Each line of standard output is a JSON object with "parts"
 // (pairs of a text and whether it is content) or "error".
 
