@@ -352,22 +352,27 @@ ChatTemplate ChatTemplate::Parse(absl::Span<const Source> sources,
                                  TokenTexts token_texts) {
   ChatTemplate parsed;
   parsed.token_texts_ = std::move(token_texts);
-  size_t bytes = 0;
+  std::vector<const Source*> offered;
   for (const Source& source : sources) {
-    if (!source.name.empty() && !CanBeAskedFor(source.name)) continue;
-    if (parsed.entries_.size() == kChatTemplatesMax) break;
-    bytes += source.text.size();
+    if (CanBeAskedFor(source.name)) offered.push_back(&source);
+  }
+  // The one that is asked for most is there, wherever it stands in the file.
+  std::stable_partition(
+      offered.begin(), offered.end(), [](const Source* source) {
+        return source->name.empty() || source->name == kDefaultChatTemplate;
+      });
+  offered.resize(std::min(offered.size(), kChatTemplatesMax));
+  size_t bytes = 0;
+  for (const Source* source : offered) {
+    bytes += source->text.size();
     parsed.entries_.push_back(
-        {.name = source.name.empty() ? kDefaultChatTemplate : source.name,
+        {.name = source->name.empty() ? kDefaultChatTemplate : source->name,
          .program = bytes <= kChatTemplatesBytesMax
-                        ? TemplateProgram::Parse(source.text)
+                        ? TemplateProgram::Parse(source->text)
                         : TemplateError(absl::StrCat(
                               "the chat templates have more than ",
                               kChatTemplatesBytesMax, " bytes together"))});
   }
-  std::stable_partition(
-      parsed.entries_.begin(), parsed.entries_.end(),
-      [](const Entry& entry) { return entry.name == kDefaultChatTemplate; });
   return parsed;
 }
 

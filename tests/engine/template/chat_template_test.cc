@@ -63,10 +63,8 @@ void ExpectError(const absl::Status& status, absl::StatusCode code,
   const auto detail = GetErrorDetail(status);
   ASSERT_TRUE(detail.has_value()) << status;
   EXPECT_EQ(detail->reason, reason);
-  ASSERT_EQ(detail->violations.size(), field.empty() ? 0u : 1u) << status;
-  if (!field.empty()) {
-    EXPECT_EQ(detail->violations[0].field, field);
-  }
+  ASSERT_EQ(detail->violations.size(), 1u) << status;
+  EXPECT_EQ(detail->violations[0].field, field);
   EXPECT_TRUE(absl::StrContains(status.message(), text)) << status;
 }
 
@@ -78,7 +76,7 @@ void ExpectInvalid(const absl::Status& status, const std::string& field,
 
 void ExpectUnsupported(const absl::Status& status, const std::string& text) {
   ExpectError(status, absl::StatusCode::kFailedPrecondition,
-              kReasonUnsupportedChatTemplate, "", text);
+              kReasonUnsupportedChatTemplate, "messages", text);
 }
 
 TEST(ChatTemplateTest, RunsTheFilesOwnTemplate) {

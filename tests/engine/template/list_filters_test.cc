@@ -27,7 +27,7 @@ TEST(ListFiltersTest, GeneratorsAreTrueAndUsedUpByReading) {
 
 TEST(ListFiltersTest, MapIsNotMapped) {
   EXPECT_EQ(Rendered("{{ ['ab']|map('map', 'upper')|list }}"),
-            "line 1, column 12: |map: map can not be given to map");
+            "line 1, column 11: |map: map can not be given to map");
 }
 
 }  // namespace
