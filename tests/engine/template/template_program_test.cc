@@ -4,14 +4,13 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <ctime>
 #include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
 #include "engine/template/statement_parser.h"
 #include "tests/engine/template/template_test_util.h"
 
@@ -185,10 +184,15 @@ class PeakMemory {
   int64_t start_ = 0;
 };
 
-// With the limits in use, on a slow and busy machine. What is measured stands
-// in the README.
-constexpr double kSecondsMax = 12;
+// With the limits in use, on a slow machine; what is measured stands in the
+// README. Sanitizers take both for themselves.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr double kSecondsMax = 60;
+constexpr int64_t kPeakMiBMax = 4096;
+#else
+constexpr double kSecondsMax = 6;
 constexpr int64_t kPeakMiBMax = 320;
+#endif
 
 // `body` until the steps end.
 std::string Loop(absl::string_view before, absl::string_view body) {
@@ -200,10 +204,11 @@ std::string Loop(absl::string_view before, absl::string_view body) {
 void ExpectBounded(const std::vector<std::string>& templates) {
   for (const std::string& source : templates) {
     const PeakMemory peak;
-    const absl::Time start = absl::Now();
+    const std::clock_t start = std::clock();
     const std::string rendered =
         Rendered(source, {{"c", TemplateValue::Content("c")}});
-    const double seconds = absl::ToDoubleSeconds(absl::Now() - start);
+    const double seconds =
+        static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
     const std::string what =
         absl::StrCat(source.substr(0, 150), ": ", seconds, " s, ", peak.MiB(),
                      " MiB: ", rendered.substr(0, 100));
@@ -295,7 +300,7 @@ TEST(TemplateProgramTest, AParsedSourceIsBounded) {
   const PeakMemory peak;
   const auto program = TemplateProgram::Parse(source);
   EXPECT_TRUE(program.ok()) << program.status();
-  EXPECT_LT(peak.MiB(), 40);
+  EXPECT_LT(peak.MiB(), kPeakMiBMax / 8);
 }
 
 TEST(TemplateProgramTest, LimitsAreTheCallers) {
