@@ -452,7 +452,8 @@ absl::StatusOr<FormatSpec> BraceFormatter::ParseSpec(
     return i < text.size() && absl::StrContains(kAligns, text[i]);
   };
   const size_t fill_bytes = text.empty() ? 0 : CharacterBytes(text, 0);
-  if (is_align(fill_bytes)) {
+  const bool has_fill = is_align(fill_bytes);
+  if (has_fill) {
     // `text` lies within the format.
     const auto begin =
         static_cast<size_t>(text.data() - format_.bytes().data());
@@ -469,9 +470,9 @@ absl::StatusOr<FormatSpec> BraceFormatter::ParseSpec(
   };
   if (const char sign = take("+- "); sign != 0) spec.sign = sign;
   spec.is_alternate = take("#") != 0;
-  if (take("0") != 0 && spec.align == 0) {
-    spec.is_zero_filled = true;
-    spec.fill = MarkedText("0", TextMark::kTemplate);
+  if (take("0") != 0) {
+    spec.is_zero_filled = spec.align == 0;
+    if (!has_fill) spec.fill = MarkedText("0", TextMark::kTemplate);
   }
   TANDEM_ASSIGN_OR_RETURN(spec.width, ReadCount(text, &at));
   spec.grouping = take(",_");
