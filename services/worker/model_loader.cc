@@ -7,12 +7,19 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "engine/base/check.h"
 #include "engine/base/error_reason.h"
 #include "engine/base/thread_team.h"
 #include "engine/gguf/gguf_file.h"
 
 namespace tandem {
+namespace {
+
+absl::Status WrongState(absl::string_view message) {
+  return MakeError(absl::StatusCode::kFailedPrecondition,
+                   {.reason = kReasonWrongState, .violations = {}}, message);
+}
+
+}  // namespace
 
 std::string ModelIdOf(const ModelSpec& spec) {
   return spec.id.empty() ? std::filesystem::path(spec.path).stem().string()
@@ -39,9 +46,11 @@ absl::Status ModelLoader::Load(const ModelSpec& spec,
   {
     absl::MutexLock lock(&mutex_);
     if (is_loading_) {
-      return MakeError(absl::StatusCode::kFailedPrecondition,
-                       {.reason = kReasonWrongState, .violations = {}},
-                       "another model is being loaded; try again later");
+      return WrongState("another model is being loaded; try again later");
+    }
+    if (const std::string id = ModelIdOf(spec); unloading_.contains(id)) {
+      return WrongState(absl::StrCat("the model \"", id,
+                                     "\" is being unloaded; try again later"));
     }
     is_loading_ = true;
   }
@@ -76,18 +85,24 @@ absl::Status ModelLoader::Plan(const std::vector<ModelSpec>& specs) {
   return absl::OkStatus();
 }
 
-absl::Status ModelLoader::PlanAlone(const ModelSpec& spec) {
+absl::StatusOr<int64_t> ModelLoader::PlanAlone(const ModelSpec& spec) {
   const std::string id = ModelIdOf(spec);
-  {
-    const absl::MutexLock lock(&mutex_);
-    if (planned_.contains(id)) return absl::OkStatus();
+  std::optional<int64_t> kv_tokens = TakePlanned(id);
+  while (!kv_tokens.has_value()) {
+    const absl::Status status = Plan({spec});
+    const bool may_fit =
+        absl::IsResourceExhausted(status) && options_.weight_bytes_max > 0;
+    if (!status.ok() && !(may_fit && MakeRoom(id))) return status;
+    kv_tokens = TakePlanned(id);
   }
-  absl::Status status = Plan({spec});
-  while (absl::IsResourceExhausted(status) && options_.weight_bytes_max > 0 &&
-         MakeRoom(id)) {
-    status = Plan({spec});
-  }
-  return status;
+  return *kv_tokens;
+}
+
+std::optional<int64_t> ModelLoader::TakePlanned(const std::string& id) {
+  const absl::MutexLock lock(&mutex_);
+  const auto planned = planned_.extract(id);
+  if (planned.empty()) return std::nullopt;
+  return planned.mapped();
 }
 
 bool ModelLoader::MakeRoom(const std::string& id) {
@@ -109,6 +124,7 @@ absl::Status ModelLoader::LoadAlone(
     const ModelSpec& spec, const std::function<void(double)>& progress) {
   const absl::Time began = absl::Now();
   const std::string id = ModelIdOf(spec);
+  // From here on nobody but this load adds or forgets the model.
   if (models_->Has(id)) {
     return absl::AlreadyExistsError(
         absl::StrCat("the model \"", id, "\" is loaded already"));
@@ -117,10 +133,16 @@ absl::Status ModelLoader::LoadAlone(
   model_options.sha256 = spec.sha256;
   model_options.progress = progress;
   absl::Status status = store_.AddFile(id, spec.path, model_options);
-  if (status.ok()) status = PlanAlone(spec);
+  if (!status.ok()) {
+    if (TakePlanned(id).has_value()) memory_.Release(id);
+    return status;
+  }
+  const absl::StatusOr<int64_t> kv_tokens = PlanAlone(spec);
+  status = kv_tokens.status();
   if (status.ok()) {
     absl::StatusOr<std::shared_ptr<const Model>> model = Get(id);
-    status = model.ok() ? Serve(id, *std::move(model)) : model.status();
+    status =
+        model.ok() ? Serve(id, *std::move(model), *kv_tokens) : model.status();
   }
   if (!status.ok()) {
     Forget(id);
@@ -141,7 +163,8 @@ absl::StatusOr<std::shared_ptr<const Model>> ModelLoader::Get(
 }
 
 absl::Status ModelLoader::Serve(const std::string& id,
-                                std::shared_ptr<const Model> model) {
+                                std::shared_ptr<const Model> model,
+                                int64_t kv_tokens) {
   WorkerModelParts parts;
   if (!options_.compute_turn.empty()) {
     TANDEM_ASSIGN_OR_RETURN(
@@ -151,12 +174,7 @@ absl::Status ModelLoader::Serve(const std::string& id,
                                           : ComputeTurn::Role::kTarget));
   }
   EngineOptions engine_options = options_.engine;
-  {
-    const absl::MutexLock lock(&mutex_);
-    const auto planned = planned_.extract(id);
-    TANDEM_CHECK(!planned.empty());
-    engine_options.kv_tokens = planned.mapped();
-  }
+  engine_options.kv_tokens = kv_tokens;
   TANDEM_ASSIGN_OR_RETURN(parts.engine, Engine::Load(model, engine_options));
   parts.streams_max = options_.engine.sequences_max;
   parts.queue_max = options_.queue_max;
@@ -178,10 +196,21 @@ absl::Status ModelLoader::Serve(const std::string& id,
 }
 
 absl::Status ModelLoader::Unload(const std::string& id, absl::Duration drain) {
-  TANDEM_RETURN_IF_ERROR(models_->Remove(id, drain));
-  Forget(id);
-  spdlog::info("model {} was unloaded", id);
-  return absl::OkStatus();
+  {
+    const absl::MutexLock lock(&mutex_);
+    if (!unloading_.insert(id).second) {
+      return WrongState(
+          absl::StrCat("the model \"", id, "\" is being unloaded already"));
+    }
+  }
+  const absl::Status status = models_->Remove(id, drain);
+  if (status.ok()) {
+    Forget(id);
+    spdlog::info("model {} was unloaded", id);
+  }
+  const absl::MutexLock lock(&mutex_);
+  unloading_.erase(id);
+  return status;
 }
 
 }  // namespace tandem

@@ -11,6 +11,8 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -59,12 +61,13 @@ class ModelLoader {
 
   // Loads the model and adds it to the set. `progress` (may be empty) is called
   // on this thread or on one of the loading team with 0 .. 1. Errors:
-  // FAILED_PRECONDITION with WRONG_STATE (another load is under way),
-  // ALREADY_EXISTS, INVALID_ARGUMENT (the id); as Plan, Model::Load,
-  // ModelStore::Get, Engine::Load and ComputeTurn::Open.
+  // FAILED_PRECONDITION with WRONG_STATE (another load is under way, or this
+  // model is being unloaded), ALREADY_EXISTS, INVALID_ARGUMENT (the id); as
+  // Plan, Model::Load, ModelStore::Get, Engine::Load and ComputeTurn::Open.
   absl::Status Load(const ModelSpec& spec,
                     const std::function<void(double)>& progress);
-  // As ModelSet::Remove; the weights are freed.
+  // As ModelSet::Remove; the weights are freed. While it waits for streams,
+  // other models can be loaded and unloaded.
   absl::Status Unload(const std::string& id, absl::Duration drain);
 
   // A load is under way.
@@ -78,11 +81,15 @@ class ModelLoader {
                          const std::function<void(double)>& progress);
   // The model from the store, which makes room for it.
   absl::StatusOr<std::shared_ptr<const Model>> Get(const std::string& id);
-  // Plans the model alone, where nobody has planned it; makes room for it.
-  absl::Status PlanAlone(const ModelSpec& spec);
+  // KV tokens of the model; plans it alone, where nobody has planned it, and
+  // makes room for it.
+  absl::StatusOr<int64_t> PlanAlone(const ModelSpec& spec);
+  // What Plan has planned for the model, once; nothing: it has not.
+  std::optional<int64_t> TakePlanned(const std::string& id);
   // Takes out the model that nobody uses, where there is one, for `id`.
   bool MakeRoom(const std::string& id);
-  absl::Status Serve(const std::string& id, std::shared_ptr<const Model> model);
+  absl::Status Serve(const std::string& id, std::shared_ptr<const Model> model,
+                     int64_t kv_tokens);
   // The model is not there, or no longer.
   void Forget(const std::string& id);
 
@@ -92,6 +99,9 @@ class ModelLoader {
   MemoryAccount memory_;
   mutable absl::Mutex mutex_;
   bool is_loading_ ABSL_GUARDED_BY(mutex_) = false;
+  // Models that are being unloaded, each by one call: they are not loaded
+  // before the store and the account have forgotten them.
+  std::set<std::string> unloading_ ABSL_GUARDED_BY(mutex_);
   // KV tokens of models that are planned and not loaded yet.
   std::map<std::string, int64_t> planned_ ABSL_GUARDED_BY(mutex_);
 };

@@ -3,8 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <optional>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "engine/base/error_reason.h"
 #include "tests/engine/base/fake_system.h"
@@ -51,7 +54,8 @@ class ModelLoaderTest : public ::testing::Test {
 
   const FakeSystem system_;
   ModelLoaderOptions options_;
-  ModelSet set_{[] {}};
+  std::function<void()> on_changed_ = [] {};
+  ModelSet set_{[this] { on_changed_(); }};
   std::unique_ptr<ModelLoader> loader_;
 };
 
@@ -108,6 +112,76 @@ TEST_F(ModelLoaderTest, OneLoadAtATime) {
                   .ok());
   EXPECT_EQ(second.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(GetErrorDetail(second)->reason, kReasonWrongState);
+}
+
+// The set has let go of the model, the store and the account have not yet.
+TEST_F(ModelLoaderTest, ALoadInTheMiddleOfAnUnloadIsRefused) {
+  std::vector<absl::Status> loads;
+  on_changed_ = [&] {
+    if (!loads.empty() || !Ids().empty()) return;
+    for (int i = 0; i < 2; ++i) loads.push_back(Load("a", kDraftModel));
+    loads.push_back(Load("b", kDraftModel));
+  };
+  Make();
+  ASSERT_TRUE(Load("a", kDraftModel).ok());
+  const int64_t bytes = loader_->weight_bytes();
+  ASSERT_TRUE(loader_->Unload("a", absl::ZeroDuration()).ok());
+  ASSERT_EQ(loads.size(), 3u);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(GetErrorDetail(loads[i])->reason, kReasonWrongState);
+    EXPECT_EQ(loads[i].message(),
+              "the model \"a\" is being unloaded; try again later");
+  }
+  EXPECT_TRUE(loads[2].ok()) << "another model can be loaded: " << loads[2];
+  EXPECT_TRUE(Load("a", kDraftModel).ok());
+  EXPECT_THAT(Ids(), ElementsAre("b", "a"));
+  EXPECT_EQ(loader_->weight_bytes(), 2 * bytes);
+}
+
+TEST_F(ModelLoaderTest, AnUnloadThatWaitsHoldsUpNoOtherModel) {
+  Make();
+  ASSERT_TRUE(Load("a", kDraftModel).ok());
+  const ServedModel* const used = *set_.Use("a");
+  absl::Status unloaded;
+  std::thread unload(
+      [&] { unloaded = loader_->Unload("a", absl::Seconds(60)); });
+  while (!set_.States()[0].leaving) std::this_thread::yield();
+  EXPECT_TRUE(Load("b", kDraftModel).ok());
+  EXPECT_TRUE(loader_->Unload("b", absl::ZeroDuration()).ok());
+  for (const absl::Status& status :
+       {Load("a", kDraftModel), loader_->Unload("a", absl::ZeroDuration())}) {
+    EXPECT_EQ(GetErrorDetail(status)->reason, kReasonWrongState) << status;
+  }
+  set_.Release(used);
+  unload.join();
+  EXPECT_TRUE(unloaded.ok()) << unloaded;
+  EXPECT_TRUE(Load("a", kDraftModel).ok());
+}
+
+// Loads and unloads of one name from several threads: each is done or refused,
+// and what is served at the end counts.
+TEST_F(ModelLoaderTest, LoadsBesideUnloadsLeaveWhatIsServed) {
+  Make();
+  ASSERT_TRUE(Load("a", kDraftModel).ok());
+  const int64_t bytes = loader_->weight_bytes();
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 4; ++thread) {
+    threads.emplace_back([this, thread] {
+      for (int i = 0; i < 20; ++i) {
+        if (thread % 2 == 0) {
+          Load("a", kDraftModel).IgnoreError();
+        } else {
+          loader_->Unload("a", absl::ZeroDuration()).IgnoreError();
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  const size_t served = Ids().size();
+  EXPECT_EQ(loader_->weight_bytes(), served * bytes);
+  if (served == 0) {
+    EXPECT_TRUE(Load("a", kDraftModel).ok());
+  }
 }
 
 // Room for one model of two sizes: the idle one that was used longest ago
