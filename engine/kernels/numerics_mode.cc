@@ -1,6 +1,13 @@
 #include "engine/kernels/numerics_mode.h"
 
 namespace tandem {
+namespace {
+
+constexpr NumericsMode kModes[] = {NumericsMode::kInt8,
+                                   NumericsMode::kInt8Float,
+                                   NumericsMode::kBf16, NumericsMode::kF32};
+
+}  // namespace
 
 bool UsesOnednn(NumericsMode mode) {
   return mode == NumericsMode::kBf16 || mode == NumericsMode::kF32;
@@ -21,11 +28,18 @@ absl::string_view NumericsModeName(NumericsMode mode) {
 }
 
 std::optional<NumericsMode> ParseNumericsMode(absl::string_view name) {
-  for (NumericsMode mode : {NumericsMode::kInt8, NumericsMode::kInt8Float,
-                            NumericsMode::kBf16, NumericsMode::kF32}) {
+  for (const NumericsMode mode : kModes) {
     if (NumericsModeName(mode) == name) return mode;
   }
   return std::nullopt;
+}
+
+std::vector<std::string> NumericsModeNames() {
+  std::vector<std::string> names;
+  for (const NumericsMode mode : kModes) {
+    names.emplace_back(NumericsModeName(mode));
+  }
+  return names;
 }
 
 absl::string_view KvTypeName(KvType type) {

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 
@@ -35,6 +37,8 @@ bool UsesOnednn(NumericsMode mode);
 // "int8", "int8+float", "bf16", "f32".
 absl::string_view NumericsModeName(NumericsMode mode);
 std::optional<NumericsMode> ParseNumericsMode(absl::string_view name);
+// Of all modes, in the order above.
+std::vector<std::string> NumericsModeNames();
 // "bf16", "f32".
 absl::string_view KvTypeName(KvType type);
 std::optional<KvType> ParseKvType(absl::string_view name);

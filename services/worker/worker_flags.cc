@@ -124,7 +124,7 @@ void AddModelFlags(CLI::App* app, NamedValues* names) {
                   "Name of the only model; default: the file's name");
   app->add_option("--numerics", names->numerics,
                   "int8, int8+float, bf16 or f32; default: what the file holds")
-      ->check(OneOf({"int8", "int8+float", "bf16", "f32"}));
+      ->check(OneOf(NumericsModeNames()));
   app->add_option("--kv-type", names->kv_type,
                   "Storage of keys and values, bf16 or f32; default: by "
                   "--numerics")

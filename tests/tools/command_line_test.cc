@@ -277,8 +277,8 @@ const WrongUsage kWrong[] = {
      "--rows: \"x\" is not a whole number from 1 to 16777216 (see tandem bench "
      "model --help)"},
     {{"bench", "model", "m", "--numerics", "int4"},
-     "--numerics: \"int4\" is not one of int8, bf16, f32; did you mean int8? "
-     "(see tandem bench model --help)"},
+     "--numerics: \"int4\" is not one of int8, int8+float, bf16, f32; did you "
+     "mean int8? (see tandem bench model --help)"},
     {{"bench", "synthesize", "o", "--shape", "llama-7"},
      "--shape: \"llama-7\" is not one of llama-tiny, llama-160m, llama-1.1b, "
      "llama-3b, llama-7b, llama-8b, llama-13b; did you mean llama-7b? (see "

@@ -257,7 +257,7 @@ void AddModelCommand(CLI::App* app, CommandLine* line) {
       ->check(WholeNumber(0, 1024))
       ->capture_default_str();
   command->add_option("--numerics", flags->numerics, "Default: by the file")
-      ->check(OneOf({"int8", "int8+float", "bf16", "f32"}));
+      ->check(OneOf(NumericsModeNames()));
   command->add_option("--rows", options.rows, "Rows of the small passes")
       ->delimiter(',')
       ->check(WholeNumber(1, kTokensMax))

@@ -1,5 +1,6 @@
 #include "engine/kernels/numerics_mode.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace tandem {
@@ -14,6 +15,11 @@ TEST(NumericsModeTest, NamesParseBack) {
   EXPECT_EQ(NumericsModeName(NumericsMode::kBf16), "bf16");
   EXPECT_EQ(ParseNumericsMode("fp16"), std::nullopt);
   EXPECT_EQ(ParseNumericsMode(""), std::nullopt);
+}
+
+TEST(NumericsModeTest, NamesOfAllModesInTheirOrder) {
+  EXPECT_THAT(NumericsModeNames(),
+              ::testing::ElementsAre("int8", "int8+float", "bf16", "f32"));
 }
 
 TEST(NumericsModeTest, KvTypeNamesParseBack) {
