@@ -37,15 +37,20 @@ struct Request {
   SequenceDecoder* decoder = nullptr;
   CostCurve* costs = nullptr;  // of the engine's passes
   const std::atomic<bool>* interrupted = nullptr;
+  std::optional<std::chrono::steady_clock::time_point> deadline = {};
 };
 
-// Runs the decoder's request to its end, unless interrupted.
+// Runs the decoder's request to its end, unless interrupted or out of time.
 absl::StatusOr<DecodeResult> Run(const Request& request, double* us) {
   DecoderRows rows(request.decoder);
   *us = 0;
   while (true) {
     if (request.interrupted->load()) {
       return absl::CancelledError("the turn was interrupted");
+    }
+    if (request.deadline.has_value() &&
+        std::chrono::steady_clock::now() >= *request.deadline) {
+      return absl::DeadlineExceededError("the turn's time is over");
     }
     const StepItem item =
         request.decoder->NextItem(request.engine->info().rows_max);
@@ -221,10 +226,10 @@ absl::Status InferenceSession::StartTurn(absl::Span<const TokenId> prompt,
     spec.draft_context_max = engines.draft->info().context_max;
     // A drafter that can not be had (too long a prompt, an id that it lacks, no
     // free pages) costs speed only.
-    absl::StatusOr<std::unique_ptr<SequenceDecoder>> opened = OpenDecoder(
-        engines.draft, spec,
-        OptionsForDrafter(spec.options,
-                          engines.draft->tokenizer().vocab_size()));
+    absl::StatusOr<std::unique_ptr<SequenceDecoder>> opened =
+        OpenDecoder(engines.draft, spec,
+                    OptionsForDrafter(spec.options,
+                                      engines.draft->tokenizer().vocab_size()));
     if (opened.ok()) draft_decoder = *std::move(opened);
   }
 
@@ -283,7 +288,8 @@ absl::Status InferenceSession::RunPending() {
       Verify({.engine = target_,
               .decoder = target_decoder_.get(),
               .costs = &target_costs_,
-              .interrupted = &interrupted_},
+              .interrupted = &interrupted_,
+              .deadline = deadline_},
              verify, &us);
   figures_.times.verify_us += std::llround(us);
   if (!result.ok()) return Fail(result.status());
@@ -304,7 +310,8 @@ void InferenceSession::RunPropose(const ProposeAction& propose) {
       Propose({.engine = draft_,
                .decoder = draft_decoder_.get(),
                .costs = &draft_costs_,
-               .interrupted = &interrupted_},
+               .interrupted = &interrupted_,
+               .deadline = deadline_},
               propose, &us);
   figures_.times.draft_us += std::llround(us);
   if (!result.ok()) {  // an id that it lacks was committed, for one
@@ -354,17 +361,23 @@ absl::Status InferenceSession::Fail(const absl::Status& status) {
     Cancel();
     return absl::OkStatus();
   }
+  if (absl::IsDeadlineExceeded(status)) {
+    End(FinishReason::kDeadline);
+    return absl::OkStatus();
+  }
   Take(turn_->OnCancel(FinishReason::kError));
   Close(SessionState::kStopped);
   return status;
 }
 
-void InferenceSession::Cancel() {
+void InferenceSession::Cancel() { End(FinishReason::kCancelled); }
+
+void InferenceSession::End(FinishReason reason) {
   if (state_ != SessionState::kGenerating) return;
   // A turn that has ended by itself stays so, if its tokens were not all
   // handed out.
   const bool ended = turn_->ended();
-  Take(turn_->OnCancel(FinishReason::kCancelled));
+  Take(turn_->OnCancel(reason));
   Close(ended ? SessionState::kComplete : SessionState::kStopped);
 }
 

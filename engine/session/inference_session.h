@@ -18,6 +18,7 @@
 #define TANDEM_ENGINE_SESSION_INFERENCE_SESSION_H_
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -106,6 +107,11 @@ class InferenceSession {
   // Any thread: Cancel, by NextToken before its next pass. Where no turn is
   // generating, for the next one.
   void Interrupt() { interrupted_.store(true); }
+  // Turns end by kDeadline, as by Interrupt, from this time on; absent: never.
+  void SetDeadline(
+      std::optional<std::chrono::steady_clock::time_point> deadline) {
+    deadline_ = deadline;
+  }
 
   SessionState state() const { return state_; }
   bool is_complete() const { return state_ == SessionState::kComplete; }
@@ -172,6 +178,9 @@ class InferenceSession {
   void RunPropose(const ProposeAction& propose);
   void Take(std::vector<TurnAction> actions);
   absl::Status Fail(const absl::Status& status);
+  // Ends a turn that is generating, for this reason if it has not ended by
+  // itself.
+  void End(FinishReason reason);
   // The turn is over for the caller: nothing more will come.
   void Close(SessionState state);
 
@@ -194,6 +203,7 @@ class InferenceSession {
   std::unique_ptr<Speculator> speculator_;  // while generating
   Figures figures_;                         // of the turn
   std::atomic<bool> interrupted_{false};
+  std::optional<std::chrono::steady_clock::time_point> deadline_;
 
   std::optional<TurnAction> pending_;  // ProposeAction or VerifyAction
   std::optional<FinishReason> end_;    // the turn's, from its EndAction

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
+#include <optional>
 #include <random>
 
 #include "engine/base/error_reason.h"
@@ -246,6 +248,39 @@ TEST(InferenceSessionTest, AnInterruptEndsTheTurnBeforeTheNextPass) {
     ASSERT_TRUE(session->StartTurn("a", options).ok());
     EXPECT_THAT(TakeTokens(session.get()), IsEmpty());
     EXPECT_EQ(session->state(), SessionState::kStopped);
+  }
+}
+
+TEST(InferenceSessionTest, ADeadlineEndsTurnsBeforeTheNextPass) {
+  for (const bool has_draft : {false, true}) {
+    FakeEngine target;
+    FakeEngine draft;
+    const auto session = MustCreate(&target, has_draft ? &draft : nullptr);
+    GenOptions options;
+    options.seed = 3;
+    options.draft_length = has_draft ? 4 : 0;
+    options.ignore_eos = true;
+    const auto now = std::chrono::steady_clock::now();
+    session->SetDeadline(now + std::chrono::hours(1));
+    ASSERT_TRUE(session->StartTurn("ab", options).ok());
+    TakeTokens(session.get(), 1);
+    const int64_t rows = target.rows_run() + draft.rows_run();
+    session->SetDeadline(now);
+    EXPECT_EQ(session->state(), SessionState::kGenerating);
+    EXPECT_EQ(TakeTokens(session.get()).size(), has_draft ? 4u : 0u);
+    EXPECT_EQ(target.rows_run() + draft.rows_run(), rows);
+    EXPECT_EQ(session->state(), SessionState::kStopped);
+    EXPECT_EQ(session->finish_reason(), FinishReason::kDeadline);
+    EXPECT_EQ(target.open_sequences(), 0);
+    EXPECT_EQ(draft.open_sequences(), 0);
+    // It is for later turns too.
+    ASSERT_TRUE(session->StartTurn("a", options).ok());
+    EXPECT_THAT(TakeTokens(session.get()), IsEmpty());
+    EXPECT_EQ(session->finish_reason(), FinishReason::kDeadline);
+    session->SetDeadline(std::nullopt);
+    ASSERT_TRUE(session->StartTurn("a", options).ok());
+    TakeTokens(session.get(), 1);
+    EXPECT_EQ(session->state(), SessionState::kGenerating);
   }
 }
 
