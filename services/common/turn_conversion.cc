@@ -1,5 +1,7 @@
 #include "services/common/turn_conversion.h"
 
+#include "engine/speculation/speculator.h"
+
 namespace tandem {
 
 v1::FinishReason ToProto(FinishReason reason) {
@@ -44,6 +46,25 @@ void SetCounts(const SpeculationCounts& counts, v1::SpeculationStats* stats) {
   stats->set_late_drafts(counts.late);
   stats->set_ahead_asked(counts.ahead_asked);
   stats->set_ahead_used(counts.ahead_used);
+}
+
+v1::NoDraftReason WhyNoDraft(const DraftConditions& conditions) {
+  const GenOptions& options = conditions.options;
+  const SpeculationCounts& counts = conditions.counts;
+  if (counts.drafted > 0) return v1::NO_DRAFT_REASON_UNSPECIFIED;
+  if (DraftLengthMax(options) == 0) return v1::NO_DRAFT_REASON_OFF;
+  if (options.max_tokens == 1 || conditions.room <= 1) {
+    return v1::NO_DRAFT_REASON_NO_ROOM;
+  }
+  if (options.draft_sources == DraftSources::kLookup) {
+    return v1::NO_DRAFT_REASON_NO_MATCH;
+  }
+  if (!conditions.has_drafter) return v1::NO_DRAFT_REASON_NO_DRAFT_WORKER;
+  if (counts.late > 0) return v1::NO_DRAFT_REASON_LATE;
+  if (options.draft_length.has_value()) {
+    return v1::NO_DRAFT_REASON_UNSPECIFIED;  // it proposed nothing
+  }
+  return v1::NO_DRAFT_REASON_DOES_NOT_PAY;
 }
 
 }  // namespace tandem

@@ -10,32 +10,6 @@
 #include "services/common/turn_conversion.h"
 
 namespace tandem {
-namespace {
-
-// The only reasons that there are, the nearest first.
-v1::NoDraftReason WhyNoDraft(const TurnRunner& runner,
-                             const SpeculationCounts& counts) {
-  const TurnSpec& spec = runner.turn().spec();
-  const GenOptions& options = spec.options;
-  if (counts.drafted > 0) return v1::NO_DRAFT_REASON_UNSPECIFIED;
-  if (DraftLengthMax(options) == 0) return v1::NO_DRAFT_REASON_OFF;
-  const int64_t room =
-      spec.context_max - static_cast<int64_t>(spec.prompt.size());
-  if (options.max_tokens == 1 || room <= 1) {
-    return v1::NO_DRAFT_REASON_NO_ROOM;
-  }
-  if (options.draft_sources == DraftSources::kLookup) {
-    return v1::NO_DRAFT_REASON_NO_MATCH;
-  }
-  if (!runner.has_drafter()) return v1::NO_DRAFT_REASON_NO_DRAFT_WORKER;
-  if (counts.late > 0) return v1::NO_DRAFT_REASON_LATE;
-  if (options.draft_length.has_value()) {
-    return v1::NO_DRAFT_REASON_UNSPECIFIED;  // it proposed nothing
-  }
-  return v1::NO_DRAFT_REASON_DOES_NOT_PAY;
-}
-
-}  // namespace
 
 v1::ConverseResponse StartedEvent(const TurnRunner& runner) {
   v1::ConverseResponse event;
@@ -93,7 +67,12 @@ v1::ConverseResponse EndedEvent(const TurnRunner& runner, size_t text_sent) {
   stats.set_total_us(times.total_us);
   stats.set_wait_us(times.wait_us);
   stats.set_queue_us(times.queue_us);
-  stats.set_no_draft_reason(WhyNoDraft(runner, counts));
+  const TurnSpec& spec = turn.spec();
+  stats.set_no_draft_reason(WhyNoDraft(
+      {.options = spec.options,
+       .room = spec.context_max - static_cast<int64_t>(spec.prompt.size()),
+       .has_drafter = runner.has_drafter(),
+       .counts = counts}));
   return event;
 }
 

@@ -97,6 +97,16 @@ TEST(TurnReportTest, TellsWhyNothingWasDrafted) {
     EXPECT_EQ(TurnJson(record)["speculation"]["no_draft_reason"],
               NoDraftReasonName(reason));
   }
+  // In a process of its own there is neither.
+  record.in_process = true;
+  for (const v1::NoDraftReason reason :
+       {v1::NO_DRAFT_REASON_UNSPECIFIED, v1::NO_DRAFT_REASON_OFF,
+        v1::NO_DRAFT_REASON_NO_ROOM, v1::NO_DRAFT_REASON_NO_DRAFT_WORKER,
+        v1::NO_DRAFT_REASON_NO_MATCH, v1::NO_DRAFT_REASON_DOES_NOT_PAY}) {
+    stats->set_no_draft_reason(reason);
+    EXPECT_THAT(TurnStats(record), Not(HasSubstr("coordinator")));
+    EXPECT_THAT(TurnStats(record), Not(HasSubstr("worker")));
+  }
   EXPECT_EQ(NoDraftReasonName(v1::NO_DRAFT_REASON_UNSPECIFIED), "");
   EXPECT_EQ(NoDraftReasonName(v1::NO_DRAFT_REASON_DOES_NOT_PAY),
             "does_not_pay");

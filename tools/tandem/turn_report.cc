@@ -86,15 +86,17 @@ std::string Drafts(const v1::SpeculationStats& stats) {
 }
 
 // Why nothing was drafted, and what may change that.
-std::string WhyNoDraft(v1::NoDraftReason reason) {
-  switch (reason) {
+std::string WhyNoDraft(const TurnRecord& record) {
+  const bool here = record.in_process;
+  switch (record.ended.speculation().no_draft_reason()) {
     case v1::NO_DRAFT_REASON_OFF:
       return "it is turned off by --draft-length 0 or --draft-length-max 0";
     case v1::NO_DRAFT_REASON_NO_ROOM:
       return "a turn of one token has no room for a draft";
     case v1::NO_DRAFT_REASON_NO_DRAFT_WORKER:
-      return "no draft worker that fits the model was there (`tandem models` "
-             "counts them)";
+      return here ? "no draft model was given (--draft FILE gives one)"
+                  : "no draft worker that fits the model was there (`tandem "
+                    "models` counts them)";
     case v1::NO_DRAFT_REASON_NO_MATCH:
       return "lookup found nothing to repeat in the session's text";
     case v1::NO_DRAFT_REASON_DOES_NOT_PAY:
@@ -103,15 +105,16 @@ std::string WhyNoDraft(v1::NoDraftReason reason) {
     case v1::NO_DRAFT_REASON_LATE:
       return "the draft worker answered too late";
     default:
-      return "the coordinator does not say why";
+      return here ? "the draft model proposed nothing"
+                  : "the coordinator does not say why";
   }
 }
 
 // "3 of 4 drafted tokens accepted (75.0%)", or why there are none.
-std::string Acceptance(const v1::SpeculationStats& stats) {
+std::string Acceptance(const TurnRecord& record) {
+  const v1::SpeculationStats& stats = record.ended.speculation();
   if (stats.drafted_tokens() == 0) {
-    return absl::StrCat("nothing was drafted: ",
-                        WhyNoDraft(stats.no_draft_reason()));
+    return absl::StrCat("nothing was drafted: ", WhyNoDraft(record));
   }
   return absl::StrFormat("%d of %d drafted tokens accepted (%.1f%%)",
                          stats.accepted_tokens(), stats.drafted_tokens(),
@@ -213,7 +216,7 @@ std::string TurnStats(const TurnRecord& record) {
                       record.ended.usage().prompt_tokens(),
                       record.ended.usage().cached_prompt_tokens()),
       absl::StrFormat("speculation: %d rounds of %.2f tokens, %s\n",
-                      stats.rounds(), per_round, Acceptance(stats)),
+                      stats.rounds(), per_round, Acceptance(record)),
       Drafts(stats), "time: ", Share("draft", stats.draft_us(), total_us), ", ",
       Share("verify", stats.verify_us(), total_us), ", ",
       record.in_process

@@ -52,5 +52,43 @@ TEST(TurnConversionTest, CountsKeepEveryFieldAndLeaveTimes) {
   EXPECT_EQ(stats.verify_us(), 99);
 }
 
+TEST(TurnConversionTest, TheNearestReasonSaysWhyNothingWasDrafted) {
+  const auto fixed = [](int length) {
+    GenOptions options;
+    options.draft_length = length;
+    return options;
+  };
+  const GenOptions automatic;
+  GenOptions lookup = fixed(4);
+  lookup.draft_sources = DraftSources::kLookup;
+  GenOptions model = fixed(4);
+  model.draft_sources = DraftSources::kModel;
+  GenOptions one_token;
+  one_token.max_tokens = 1;
+  const SpeculationCounts none;
+  const SpeculationCounts late = {.rounds = 3, .late = 2};
+  const SpeculationCounts drafted = {.rounds = 3, .drafted = 1};
+  const struct {
+    DraftConditions conditions;
+    v1::NoDraftReason reason;
+  } kCases[] = {
+      {{automatic, 100, true, drafted}, v1::NO_DRAFT_REASON_UNSPECIFIED},
+      {{automatic, 1, false, drafted}, v1::NO_DRAFT_REASON_UNSPECIFIED},
+      {{fixed(0), 1, false, none}, v1::NO_DRAFT_REASON_OFF},
+      {{one_token, 100, true, none}, v1::NO_DRAFT_REASON_NO_ROOM},
+      {{automatic, 1, true, none}, v1::NO_DRAFT_REASON_NO_ROOM},
+      {{lookup, 100, false, none}, v1::NO_DRAFT_REASON_NO_MATCH},
+      {{lookup, 100, true, late}, v1::NO_DRAFT_REASON_NO_MATCH},
+      {{automatic, 100, false, none}, v1::NO_DRAFT_REASON_NO_DRAFT_WORKER},
+      {{model, 100, false, none}, v1::NO_DRAFT_REASON_NO_DRAFT_WORKER},
+      {{fixed(4), 100, false, none}, v1::NO_DRAFT_REASON_NO_DRAFT_WORKER},
+      {{automatic, 100, true, late}, v1::NO_DRAFT_REASON_LATE},
+      {{fixed(4), 100, true, none}, v1::NO_DRAFT_REASON_UNSPECIFIED},
+      {{automatic, 100, true, none}, v1::NO_DRAFT_REASON_DOES_NOT_PAY}};
+  for (size_t i = 0; i < std::size(kCases); ++i) {
+    EXPECT_EQ(WhyNoDraft(kCases[i].conditions), kCases[i].reason) << i;
+  }
+}
+
 }  // namespace
 }  // namespace tandem

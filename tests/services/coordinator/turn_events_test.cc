@@ -84,6 +84,11 @@ TEST_F(TurnEventsTest, TellsWhyNothingWasDrafted) {
   spec_.options.max_tokens = 20;
   directory_.drafters.clear();
   EXPECT_EQ(reason(), v1::NO_DRAFT_REASON_NO_DRAFT_WORKER);
+  // All by default, and no drafter: lookup found nothing either.
+  spec_.options.draft_sources = GenOptions().draft_sources;
+  spec_.options.draft_length = std::nullopt;
+  spec_.options.max_tokens = 2;
+  EXPECT_EQ(reason(), v1::NO_DRAFT_REASON_NO_DRAFT_WORKER);
 }
 
 TEST_F(TurnEventsTest, ATurnOfARecordedTraceIsLogged) {
