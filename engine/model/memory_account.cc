@@ -36,7 +36,8 @@ absl::StatusOr<MemoryPlan> MemoryAccount::Plan(
                          .planned_bytes = others,
                          .more_to_come = options_.more_to_come,
                          .root = options_.root});
-  absl::StatusOr<MemoryPlan> plan = PlanMemory(machine, needs);
+  absl::StatusOr<MemoryPlan> plan =
+      PlanMemory(machine, needs, options_.what_helps);
   *groups = std::move(machine.groups);
   return plan;
 }

@@ -31,6 +31,7 @@ struct MemoryAccountOptions {
   // Where processes tell each other what they take; empty: the user's folder of
   // this machine.
   std::string reservation_folder = {};
+  std::string what_helps = {};  // as PlanMemory's
   std::string root = {};  // put before the paths of system files; for tests
 };
 

@@ -115,7 +115,14 @@ int64_t FixedBytes(const ModelNeeds& needs) {
   return Add(needs.weight_bytes, needs.scratch_bytes);
 }
 
-absl::Status Refuse(const Room& room, int64_t reserve, int64_t needed,
+struct Refusal {
+  const Room& room;
+  int64_t reserve = 0;
+  int64_t needed = 0;
+  absl::string_view what_helps = {};
+};
+
+absl::Status Refuse(const Refusal& refusal,
                     absl::Span<const ModelNeeds> needs) {
   std::string parts;
   bool asked = false;
@@ -128,20 +135,26 @@ absl::Status Refuse(const Room& room, int64_t reserve, int64_t needed,
                     pages * kKvPageTokens, " tokens");
     asked |= model.kv_tokens > 0;
   }
+  const std::string what_helps =
+      !refusal.what_helps.empty()
+          ? std::string(refusal.what_helps)
+          : absl::StrCat(
+                asked ? "a smaller" : "a small",
+                " --kv-tokens or --context-max, a smaller quantisation, or "
+                "more memory (limit of the container, --memory-max-bytes)");
   return MakeError(
       absl::StatusCode::kResourceExhausted, {kReasonExhausted, {}},
-      absl::StrCat(needed, " bytes of memory are needed (", parts, "; ",
-                   Bytes(reserve), " of reserve), ",
-                   std::max<int64_t>(0, room.bytes), " are there (", room.limit,
-                   "); what helps: ", asked ? "a smaller" : "a small",
-                   " --kv-tokens or --context-max, a smaller quantisation, or "
-                   "more memory (limit of the container, --memory-max-bytes)"));
+      absl::StrCat(refusal.needed, " bytes of memory are needed (", parts, "; ",
+                   Bytes(refusal.reserve), " of reserve), ",
+                   std::max<int64_t>(0, refusal.room.bytes), " are there (",
+                   refusal.room.limit, "); what helps: ", what_helps));
 }
 
 }  // namespace
 
 absl::StatusOr<MemoryPlan> PlanMemory(const MachineMemory& machine,
-                                      absl::Span<const ModelNeeds> needs) {
+                                      absl::Span<const ModelNeeds> needs,
+                                      absl::string_view what_helps) {
   const Room room = FindRoom(machine);
   const int64_t reserve =
       kPlanReserveBytes + std::max<int64_t>(0, room.bytes) / kPlanReserveShare;
@@ -152,7 +165,13 @@ absl::StatusOr<MemoryPlan> PlanMemory(const MachineMemory& machine,
     least = Add(least, PoolBytes(model, LeastPages(model)));
   }
   const int64_t needed = Add(Add(fixed, least), reserve);
-  if (needed > room.bytes) return Refuse(room, reserve, needed, needs);
+  if (needed > room.bytes) {
+    return Refuse({.room = room,
+                   .reserve = reserve,
+                   .needed = needed,
+                   .what_helps = what_helps},
+                  needs);
+  }
 
   MemoryPlan plan = {.models = std::vector<KvPlan>(needs.size()),
                      .room_bytes = room.bytes - reserve,

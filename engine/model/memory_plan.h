@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "engine/base/machine_memory.h"
 #include "engine/base/status.h"
@@ -60,9 +61,11 @@ struct MemoryPlan {
 };
 
 // Errors: RESOURCE_EXHAUSTED with EXHAUSTED, one line that says how many bytes
-// are needed, how many there are, by which limit, and what helps.
+// are needed, how many there are, by which limit, and what helps: `what_helps`,
+// or the flags of a worker where that is empty.
 absl::StatusOr<MemoryPlan> PlanMemory(const MachineMemory& machine,
-                                      absl::Span<const ModelNeeds> needs);
+                                      absl::Span<const ModelNeeds> needs,
+                                      absl::string_view what_helps = {});
 
 // "context 4096, KV 8192 tokens (2 whole contexts), weights ...": what was
 // chosen for model number `index` and why.

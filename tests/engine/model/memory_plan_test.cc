@@ -211,6 +211,12 @@ TEST(MemoryPlanTest, ARefusalSaysWhatIsNeededAndWhatHelps) {
                     HasSubstr("are there (limit"), HasSubstr("--kv-tokens"),
                     HasSubstr("--context-max"), HasSubstr("quantisation"),
                     HasSubstr("--memory-max-bytes")));
+  const absl::Status told =
+      PlanMemory(Own(kGiB), absl::MakeConstSpan(&needs, 1), "a smaller one")
+          .status();
+  EXPECT_THAT(std::string(told.message()),
+              AllOf(HasSubstr("; what helps: a smaller one"),
+                    Not(HasSubstr("--kv-tokens"))));
   // More is held than may be.
   MachineMemory none = Own(0);
   none.groups[0].held_bytes = int64_t{1} << 59;
