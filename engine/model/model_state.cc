@@ -42,7 +42,9 @@ int64_t InputsMax(const ModelConfig& config) {
 // At most; of int8 rows both quantised forms, of float rows with those of one
 // call more, and what oneDNN keeps for each thread.
 int64_t MatmulInputBytes(const ModelStateOptions& options, int64_t inputs) {
-  constexpr int64_t kQuantisedBytes = 3;  // 1.3 for each form
+  // Of one value, rounded up: an ActivationGroup has 352 bytes for 256 values,
+  // an ActivationSuperBlock 2,720 for 2,048; both together 2.7.
+  constexpr int64_t kQuantisedBytes = 3;
   constexpr int64_t kCallRows = 256;
   constexpr int64_t kThreadBytes = int64_t{4} << 20;
   if (options.numerics == NumericsMode::kInt8) {
