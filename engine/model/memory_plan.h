@@ -26,8 +26,8 @@ inline constexpr int64_t kPlanContexts = 4;
 inline constexpr int64_t kPlanTokensMin = 2048;
 // What stays free of the memory there is: the process beside its models (gRPC,
 // sessions, text in work), page tables, and the pages of the file that is being
-// read. A worker with the demo's target has 33 MiB beside its models, and
-// 45 MiB after 16 sessions; the share is for what others take meanwhile.
+// read. A worker with the demo's target has 31 MiB beside weights and KV, and
+// 34 MiB after 16 turns at once; the share is for what others take meanwhile.
 inline constexpr int64_t kPlanReserveBytes = int64_t{96} << 20;
 inline constexpr int64_t kPlanReserveShare = 32;
 
