@@ -59,6 +59,8 @@ TEST(TurnConversionTest, TheNearestReasonSaysWhyNothingWasDrafted) {
     return options;
   };
   const GenOptions automatic;
+  const GenOptions off = fixed(0);
+  const GenOptions four = fixed(4);
   GenOptions lookup = fixed(4);
   lookup.draft_sources = DraftSources::kLookup;
   GenOptions model = fixed(4);
@@ -74,16 +76,16 @@ TEST(TurnConversionTest, TheNearestReasonSaysWhyNothingWasDrafted) {
   } kCases[] = {
       {{automatic, 100, true, drafted}, v1::NO_DRAFT_REASON_UNSPECIFIED},
       {{automatic, 1, false, drafted}, v1::NO_DRAFT_REASON_UNSPECIFIED},
-      {{fixed(0), 1, false, none}, v1::NO_DRAFT_REASON_OFF},
+      {{off, 1, false, none}, v1::NO_DRAFT_REASON_OFF},
       {{one_token, 100, true, none}, v1::NO_DRAFT_REASON_NO_ROOM},
       {{automatic, 1, true, none}, v1::NO_DRAFT_REASON_NO_ROOM},
       {{lookup, 100, false, none}, v1::NO_DRAFT_REASON_NO_MATCH},
       {{lookup, 100, true, late}, v1::NO_DRAFT_REASON_NO_MATCH},
       {{automatic, 100, false, none}, v1::NO_DRAFT_REASON_NO_DRAFT_WORKER},
       {{model, 100, false, none}, v1::NO_DRAFT_REASON_NO_DRAFT_WORKER},
-      {{fixed(4), 100, false, none}, v1::NO_DRAFT_REASON_NO_DRAFT_WORKER},
+      {{four, 100, false, none}, v1::NO_DRAFT_REASON_NO_DRAFT_WORKER},
       {{automatic, 100, true, late}, v1::NO_DRAFT_REASON_LATE},
-      {{fixed(4), 100, true, none}, v1::NO_DRAFT_REASON_UNSPECIFIED},
+      {{four, 100, true, none}, v1::NO_DRAFT_REASON_UNSPECIFIED},
       {{automatic, 100, true, none}, v1::NO_DRAFT_REASON_DOES_NOT_PAY}};
   for (size_t i = 0; i < std::size(kCases); ++i) {
     EXPECT_EQ(WhyNoDraft(kCases[i].conditions), kCases[i].reason) << i;
