@@ -1,7 +1,7 @@
-"""Workers take the memory and the processors that there are: in control groups
-with limits of version 1, where this machine lets the test make some (elsewhere
-the tests of them are skipped and say so; version 2 is tested on files), and
-with --memory-max-bytes anywhere."""
+"""Workers and `tandem run` take the memory and the processors that there are:
+in control groups with limits of version 1, where this machine lets the test
+make some (elsewhere the tests of them are skipped and say so; version 2 is
+tested on files), and with --memory-max-bytes anywhere."""
 
 import concurrent.futures
 import json
@@ -172,9 +172,10 @@ class MemoryTest(unittest.TestCase):
         self.assertGreater(used, limit // 2)
         self.assertLessEqual(used, limit)
 
-    def refused(self, command):
-        """Standard error of a worker that refuses; in little time, with one
-        line at the end."""
+    def refused(self, command, code=2,
+                helps="--kv-tokens.*--memory-max-bytes"):
+        """The last line on standard error of a process that refuses in little
+        time, with this exit code, and says what helps."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         ended = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -182,14 +183,14 @@ class MemoryTest(unittest.TestCase):
             check=False)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         error = ended.stderr.decode()
-        self.assertEqual(ended.returncode, 2, error)
+        self.assertEqual(ended.returncode, code, error)
         # Processor time, which other processes do not change much.
         self.assertLess(after.ru_utime + after.ru_stime -
                         before.ru_utime - before.ru_stime, 1)
         self.assertNotIn("loading model", error)
         line = error.splitlines()[-1]
         self.assertRegex(line, r"\d+ bytes of memory are needed .* \d+ are "
-                         "there .*--kv-tokens.*--memory-max-bytes")
+                         "there .*" + helps)
         return line
 
     def test_what_can_not_fit_is_refused_before_it_is_read(self):
@@ -202,6 +203,50 @@ class MemoryTest(unittest.TestCase):
         group = memory_group(self, 500 * MIB)
         line = self.refused(group.run_in("tandem-worker", *flags))
         self.assertIn("500.0 MiB of the control group", line)
+
+    def run_command(self, tokens):
+        """A turn whose KV is `tokens` long."""
+        return ["run", self.model, "a", "--threads", "1", "--ignore-eos",
+                "--draft-length", "0", "--max-tokens", str(tokens)]
+
+    def test_run_is_refused_before_it_reads_or_fits(self):
+        helps = "--max-tokens or --context.*--memory-max-bytes"
+        tandem = processes.BIN / "tandem"
+        line = self.refused([tandem, *self.run_command(8000),
+                             "--memory-max-bytes=1000000000"], 1, helps)
+        self.assertIn("(--memory-max-bytes 1000000000)", line)
+        made = processes.tandem(*self.run_command(2),
+                                "--memory-max-bytes=1000000000")
+        self.assertEqual(made.returncode, 0, made.stderr)
+        group = memory_group(self, 1024 * MIB)
+        line = self.refused(group.run_in("tandem", *self.run_command(8000)), 1,
+                            helps)
+        self.assertIn("1.00 GiB of the control group", line)
+        made = subprocess.run(
+            group.run_in("tandem", *self.run_command(2)),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, timeout=processes.LIMIT_SECONDS,
+            check=False)
+        self.assertEqual(made.returncode, 0, made.stderr)
+
+    def test_other_processes_see_what_run_reserves(self):
+        def room():
+            shown = processes.tandem("inspect", self.model, "--json")
+            return json.loads(shown.stdout)["memory"]["limit"]
+
+        self.assertNotIn("reserved", room())
+        process = subprocess.Popen(
+            [processes.BIN / "tandem", *self.run_command(4000)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.assertTrue(process.stdout.read(1), "no text came")
+        self.assertIn("reserved by 1 other processes", room())
+        process.kill()
+        process.wait()
+        self.assertNotIn("reserved", room())
 
     def test_a_long_context_costs_what_is_used_of_it(self):
         model = synthesize(self.folder / "long.gguf", [

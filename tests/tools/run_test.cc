@@ -116,6 +116,60 @@ TEST(RunTest, StatsTellNoRpc) {
   EXPECT_THAT(result.err, Not(HasSubstr("RPC")));
 }
 
+TEST(RunTest, StatsSayWhyNothingWasDrafted) {
+  const auto stats = [](std::vector<std::string> flags) {
+    flags.insert(flags.begin(),
+                 {kTarget, "A", "--max-tokens", "2", "--seed", "1", "--stats"});
+    const RunResult result = RunModel(flags);
+    EXPECT_EQ(result.code, 0) << result.err;
+    return result.err;
+  };
+  EXPECT_THAT(stats({"--draft-length", "0"}),
+              HasSubstr("nothing was drafted: it is turned off by "
+                        "--draft-length 0"));
+  EXPECT_THAT(stats({"--draft-sources", "model"}),
+              HasSubstr("nothing was drafted: no draft model was given"));
+  EXPECT_THAT(stats({"--draft-sources", "lookup"}),
+              HasSubstr("nothing was drafted: lookup found nothing"));
+  EXPECT_EQ(
+      RunJson({"--draft-sources", "model"})["speculation"]["no_draft_reason"],
+      "no_draft_worker");
+  EXPECT_EQ(RunJson({"--draft", kDraft, "--draft-length",
+                     "4"})["speculation"]["no_draft_reason"],
+            "");
+}
+
+TEST(RunTest, ATimeoutEndsTheTurn) {
+  const RunResult result =
+      RunModel({kTarget, "A", "--max-tokens", "1000", "--ignore-eos", "--json",
+                "--timeout-ms", "1"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  const nlohmann::json turn = nlohmann::json::parse(result.out);
+  EXPECT_EQ(turn["finish_reason"], "deadline");
+  EXPECT_LT(turn["token_ids"].size(), 1000u);
+  EXPECT_EQ(RunJson({"--timeout-ms", "86400000"})["finish_reason"], "length");
+}
+
+TEST(RunTest, WhatCanNotFitIsRefused) {
+  const RunResult refused =
+      RunModel({kTarget, "A", "--memory-max-bytes", "100000000"});
+  ExpectError(refused, 1, "bytes of memory are needed (");
+  for (const char* part :
+       {kTarget, "(--memory-max-bytes 100000000)", "--max-tokens", "--context",
+        "a smaller file", "or more memory"}) {
+    EXPECT_THAT(refused.err, HasSubstr(part));
+  }
+  EXPECT_THAT(refused.err, Not(HasSubstr("--kv-tokens")));
+  EXPECT_THAT(refused.err, Not(HasSubstr("--context-max")));
+  EXPECT_EQ(RunModel({kTarget, "A", "--max-tokens", "2", "--memory-max-bytes",
+                      "1000000000"})
+                .code,
+            0);
+  ExpectError(RunModel({kTarget, "A", "--draft", kDraft, "--memory-max-bytes",
+                        "100000000"}),
+              1, kDraft);
+}
+
 TEST(RunTest, StopsAndOptionsAreTheTurns) {
   const nlohmann::json plain = RunJson({"--temperature", "0"});
   const std::string text = plain["text"];
@@ -209,9 +263,38 @@ TEST_F(RunFileTest, ChatGoesThroughTheTemplate) {
   EXPECT_GT(tokens({"--system", "Be brief."}), chat);
 }
 
+// Of what a file has before its weights, flags are checked first: this model
+// lacks a tensor, which loading finds.
+TEST_F(RunFileTest, WrongFlagsAreFoundBeforeTheModelIsLoaded) {
+  TinyModel model{TinyModelSpec()};
+  model.metadata["tokenizer.chat_template"] =
+      std::string("{% for m in messages %}{{ m.content }}{% endfor %}");
+  ASSERT_EQ(model.tensors.back().name.find("token_embd"), std::string::npos);
+  const std::string missing = model.tensors.back().name;
+  model.tensors.pop_back();
+  Write(model.Serialize());
+  ExpectError(RunModel({path_, "a"}), 1, missing);
+  ExpectError(RunModel({path_, "a", "--context", "1000000"}), 2,
+              "--context 1000000: the model in ");
+  ExpectError(RunModel({path_, "a", "--context", "1"}), 1,
+              "leave no room in a context of 1");
+  ExpectError(RunModel({path_, "a", "--stop-token", "300"}), 2,
+              "--stop-token (number 1): must be a token id below 300");
+  ExpectError(
+      RunModel({path_, "a", "--chat", "--template-option", "template=nope"}), 2,
+      "--template-option");
+  ExpectError(RunModel({path_, "a", "--draft", kDraft}), 1,
+              std::string("--draft ") + kDraft);
+  ExpectError(RunModel({path_, "a", "--memory-max-bytes", "1"}), 1,
+              "bytes of memory are needed (");
+  model.metadata["tokenizer.chat_template"] = std::string("{% for m in");
+  Write(model.Serialize());
+  ExpectError(RunModel({path_, "a", "--chat"}), 1, "template");
+  ExpectError(RunModel({path_, "a"}), 1, missing);
+}
+
 TEST(RunTest, NumericsAreChecked) {
-  ExpectError(RunModel({kTarget, "a", "--numerics", "int4"}), 2,
-              "--numerics");
+  ExpectError(RunModel({kTarget, "a", "--numerics", "int4"}), 2, "--numerics");
   EXPECT_EQ(
       RunModel({kTarget, "a", "--numerics", "f32", "--max-tokens", "2"}).code,
       0);

@@ -7,7 +7,6 @@
 #include "CLI/App.hpp"
 #include "engine/base/status.h"
 #include "services/common/flag_messages.h"
-#include "services/common/flag_values.h"
 #include "tools/tandem/client.h"
 #include "tools/tandem/command_line.h"
 #include "tools/tandem/interrupt.h"
@@ -18,14 +17,10 @@
 namespace tandem::cli {
 namespace {
 
-// The service's limit: a day.
-constexpr int64_t kTimeoutMsMax = 86400000;
-
 struct GenerateFlags {
   TurnFlags turn;
   std::string model_id;
   std::string session_id;
-  int64_t timeout_ms = 0;
 };
 
 v1::ChatRole ToProto(ChatRole role) {
@@ -49,7 +44,7 @@ absl::StatusOr<v1::TurnRequest> MakeTurn(const GenerateFlags& flags,
   }
   turn.set_model_id(flags.model_id);
   turn.set_session_id(flags.session_id);
-  turn.set_timeout_ms(flags.timeout_ms);
+  turn.set_timeout_ms(flags.turn.timeout_ms);
   return turn;
 }
 
@@ -127,11 +122,6 @@ void AddGenerateCommand(CLI::App* app, CommandLine* line) {
   command
       ->add_option("--session", flags->session_id,
                    "Id of a session to continue (--stats and --json show it)")
-      ->take_last();
-  command
-      ->add_option("--timeout-ms", flags->timeout_ms,
-                   "Ends the turn after this time; 0: never")
-      ->check(WholeNumber(0, kTimeoutMsMax))
       ->take_last();
   SetExamples(command,
               {"tandem generate 'Once upon a time'",

@@ -1,5 +1,6 @@
 // tandem run: one turn of a model in this process, streamed.
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <memory>
@@ -16,11 +17,17 @@
 #include "absl/time/clock.h"
 #include "engine/base/error_reason.h"
 #include "engine/base/status.h"
+#include "engine/engine.h"
+#include "engine/gguf/gguf_file.h"
 #include "engine/kernels/numerics_mode.h"
+#include "engine/model/config.h"
+#include "engine/model/memory_account.h"
 #include "engine/model/model_store.h"
+#include "engine/sampling/gen_options.h"
 #include "engine/session/inference_session.h"
 #include "engine/template/chat_template.h"
 #include "engine/tokenizer/chat_turn.h"
+#include "engine/tokenizer/tokenizer.h"
 #include "services/common/flag_messages.h"
 #include "services/common/flag_values.h"
 #include "services/common/options_conversion.h"
@@ -38,6 +45,10 @@ using Clock = std::chrono::steady_clock;
 
 constexpr char kTarget[] = "model";
 constexpr char kDraft[] = "draft";
+constexpr char kWhatHelps[] =
+    "a smaller --max-tokens or --context, no --draft, a smaller file (tandem "
+    "quantize makes one), or more memory (limit of the container, "
+    "--memory-max-bytes)";
 
 struct RunFlags {
   std::string file;
@@ -46,6 +57,7 @@ struct RunFlags {
   std::string numerics;
   int threads = 0;
   int64_t context = 0;
+  int64_t memory_bytes_max = 0;
 };
 
 int64_t MicrosSince(Clock::time_point start) {
@@ -106,12 +118,8 @@ absl::Status CheckFlags(const RunFlags& flags) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::shared_ptr<const Model>> LoadModel(const std::string& id,
-                                                       const std::string& file,
-                                                       const RunFlags& flags,
-                                                       ModelStore* store,
-                                                       const Io& io) {
-  if (file.empty()) return UsageError("the name of the model's file is empty");
+absl::Status LoadModel(const std::string& id, const std::string& file,
+                       const RunFlags& flags, ModelStore* store, const Io& io) {
   LoadingLine line(std::filesystem::path(file).filename().string(), io);
   ModelOptions options;
   options.threads = flags.threads;
@@ -119,7 +127,7 @@ absl::StatusOr<std::shared_ptr<const Model>> LoadModel(const std::string& id,
   options.progress = [&line](double fraction) { line.Tell(fraction); };
   options.numerics = ParseNumericsMode(flags.numerics);
   TANDEM_RETURN_IF_ERROR(store->AddFile(id, file, options));
-  return store->Get(id);
+  return store->Get(id).status();
 }
 
 // What is wrong with the models, the prompt or the options, in the terms of the
@@ -175,36 +183,134 @@ absl::StatusOr<EncodedInput> EncodeInput(const TurnInput& input,
   return encoded;
 }
 
-struct LoadedModels {
-  std::shared_ptr<const Model> target;
-  int64_t load_us = 0;
+// What stands before the tensors of a model's file.
+struct OpenedModel {
+  std::unique_ptr<GgufFile> file;
+  ModelConfig config;
+  std::unique_ptr<Tokenizer> tokenizer;
 };
 
-absl::StatusOr<LoadedModels> LoadModels(const RunFlags& flags,
-                                        ModelStore* store, const Io& io) {
-  const Clock::time_point began = Clock::now();
-  LoadedModels loaded;
-  TANDEM_ASSIGN_OR_RETURN(loaded.target,
-                          LoadModel(kTarget, flags.file, flags, store, io));
-  const Position context = loaded.target->config().context_length;
+absl::StatusOr<OpenedModel> OpenModel(const std::string& path) {
+  if (path.empty()) return UsageError("the name of the model's file is empty");
+  OpenedModel model;
+  TANDEM_ASSIGN_OR_RETURN(model.file, GgufFile::Open(path));
+  TANDEM_ASSIGN_OR_RETURN(model.config, ModelConfig::FromGguf(*model.file));
+  TANDEM_ASSIGN_OR_RETURN(model.tokenizer, Tokenizer::FromGguf(*model.file));
+  return model;
+}
+
+struct OpenedModels {
+  OpenedModel target;
+  std::optional<OpenedModel> draft = {};
+};
+
+// Opens the models and checks the flags against them.
+absl::StatusOr<OpenedModels> OpenModels(const RunFlags& flags) {
+  OpenedModels models;
+  TANDEM_ASSIGN_OR_RETURN(models.target, OpenModel(flags.file));
+  const Position context = models.target.config.context_length;
   if (flags.context > context) {
     return UsageError(absl::StrCat("--context ", flags.context,
                                    ": the model in ", flags.file, " has ",
                                    context, " at most"));
   }
+  if (flags.draft_file.empty()) return models;
+  absl::StatusOr<OpenedModel> draft = OpenModel(flags.draft_file);
+  if (!draft.ok()) return Annotate(draft.status(), "--draft");
+  const absl::Status pairs =
+      CheckSameVocabulary(*draft->tokenizer, *models.target.tokenizer);
+  if (!pairs.ok()) return Explain(pairs, flags);
+  models.draft = *std::move(draft);
+  return models;
+}
+
+// A turn that can be run, as far as that is known before weights are read.
+struct PreparedTurn {
+  EncodedInput prompt;
+  GenerateOptions options;
+  Position context_max = 0;
+};
+
+// Reserves memory for the weights and for the KV of `turn`.
+absl::Status ReserveMemory(const RunFlags& flags, const OpenedModels& models,
+                           const PreparedTurn& turn, MemoryAccount* memory) {
+  EngineOptions options = turn.options.engine;
+  // As much as the session will ask for.
+  options.kv_tokens = std::min<int64_t>(
+      turn.context_max, static_cast<int64_t>(turn.prompt.ids.size()) +
+                            turn.options.generation.max_tokens);
+  const std::optional<NumericsMode> numerics =
+      ParseNumericsMode(flags.numerics);
+  std::vector<ModelNeeds> needs(1);
+  TANDEM_ASSIGN_OR_RETURN(needs[0],
+                          NeedsOf(*models.target.file, numerics, options));
+  if (models.draft.has_value()) {
+    options.context_max = std::min<Position>(
+        turn.context_max, models.draft->config.context_length);
+    options.kv_tokens =
+        std::min<int64_t>(options.kv_tokens, options.context_max);
+    absl::StatusOr<ModelNeeds> draft =
+        NeedsOf(*models.draft->file, numerics, options);
+    if (!draft.ok()) return Annotate(draft.status(), "--draft");
+    needs.push_back(*std::move(draft));
+  }
+  return memory->Take(needs).status();
+}
+
+// Finds out what is wrong with files, flags, prompt or memory.
+absl::StatusOr<PreparedTurn> PrepareTurn(const RunFlags& flags,
+                                         const TurnInput& input,
+                                         MemoryAccount* memory) {
+  TANDEM_ASSIGN_OR_RETURN(const OpenedModels models, OpenModels(flags));
+  const Tokenizer& tokenizer = *models.target.tokenizer;
+  PreparedTurn turn;
+  TANDEM_ASSIGN_OR_RETURN(turn.prompt, EncodeInput(input, flags, tokenizer));
+  turn.options.generation = FromProto(input.options);
+  if (!turn.options.generation.seed.has_value()) {
+    turn.options.generation.seed = DrawSeed();
+  }
+  if (!flags.draft_file.empty()) turn.options.draft_model_id = kDraft;
+  turn.options.engine.threads = flags.threads;
+  turn.options.engine.context_max = flags.context;
+  turn.context_max =
+      flags.context > 0 ? flags.context : models.target.config.context_length;
+  const absl::Status checked =
+      Turn::Check(tokenizer, {.prompt = turn.prompt.ids,
+                              .options = turn.options.generation,
+                              .context_max = turn.context_max});
+  if (!checked.ok()) return Explain(checked, flags);
+  TANDEM_RETURN_IF_ERROR(ReserveMemory(flags, models, turn, memory));
+  return turn;
+}
+
+struct LoadedModels {
+  ModelStore store;
+  int64_t load_us = 0;
+};
+
+absl::Status LoadModels(const RunFlags& flags, LoadedModels* loaded,
+                        const Io& io) {
+  const Clock::time_point began = Clock::now();
+  TANDEM_RETURN_IF_ERROR(
+      LoadModel(kTarget, flags.file, flags, &loaded->store, io));
   if (!flags.draft_file.empty()) {
     const absl::Status status =
-        LoadModel(kDraft, flags.draft_file, flags, store, io).status();
+        LoadModel(kDraft, flags.draft_file, flags, &loaded->store, io);
     if (!status.ok()) return Annotate(status, "--draft");
   }
-  loaded.load_us = MicrosSince(began);
-  return loaded;
+  loaded->load_us = MicrosSince(began);
+  return absl::OkStatus();
 }
 
 // Runs the turn to its end, printing its text as it comes.
-absl::Status Stream(const RunFlags& flags, InferenceSession* session,
-                    TurnRecord* record, const Io& io) {
+absl::Status Stream(const RunFlags& flags, const PreparedTurn& turn,
+                    InferenceSession* session, TurnRecord* record,
+                    const Io& io) {
   const Clock::time_point began = Clock::now();
+  if (flags.turn.timeout_ms > 0) {
+    session->SetDeadline(began +
+                         std::chrono::milliseconds(flags.turn.timeout_ms));
+  }
   v1::SpeculationStats& stats = *record->ended.mutable_speculation();
   size_t printed = 0;
   absl::Status status;
@@ -234,7 +340,13 @@ absl::Status Stream(const RunFlags& flags, InferenceSession* session,
   stats.set_total_us(MicrosSince(began));
   stats.set_draft_us(session->times().draft_us);
   stats.set_verify_us(session->times().verify_us);
-  SetCounts(session->speculation(), &stats);
+  const SpeculationCounts counts = session->speculation();
+  SetCounts(counts, &stats);
+  stats.set_no_draft_reason(WhyNoDraft(
+      {.options = turn.options.generation,
+       .room = turn.context_max - static_cast<int64_t>(turn.prompt.ids.size()),
+       .has_drafter = !flags.draft_file.empty(),
+       .counts = counts}));
   record->started.set_seed(session->seed());
   record->started.set_fingerprint(session->fingerprint());
   record->tokens.set_text(session->text());
@@ -246,12 +358,12 @@ absl::Status Stream(const RunFlags& flags, InferenceSession* session,
 absl::Status RunRun(const RunFlags& flags, const Io& io) {
   TANDEM_RETURN_IF_ERROR(CheckFlags(flags));
   TANDEM_ASSIGN_OR_RETURN(const TurnInput input, ReadTurn(flags.turn, io));
-  ModelStore store;
-  TANDEM_ASSIGN_OR_RETURN(const LoadedModels models,
-                          LoadModels(flags, &store, io));
-  TANDEM_ASSIGN_OR_RETURN(
-      const EncodedInput prompt,
-      EncodeInput(input, flags, models.target->tokenizer()));
+  MemoryAccount memory(
+      {.process_bytes_max = flags.memory_bytes_max, .what_helps = kWhatHelps});
+  TANDEM_ASSIGN_OR_RETURN(const PreparedTurn turn,
+                          PrepareTurn(flags, input, &memory));
+  LoadedModels models;
+  TANDEM_RETURN_IF_ERROR(LoadModels(flags, &models, io));
 
   // Until here Ctrl-C ends the process. The watcher stands before the engines'
   // threads; the session that it interrupts is there once they are.
@@ -261,13 +373,9 @@ absl::Status RunRun(const RunFlags& flags, const Io& io) {
     absl::MutexLock lock(&mutex);
     if (interruptible != nullptr) interruptible->Interrupt();
   });
-  GenerateOptions options;
-  options.generation = FromProto(input.options);
-  if (!flags.draft_file.empty()) options.draft_model_id = kDraft;
-  options.engine.threads = flags.threads;
-  options.engine.context_max = flags.context;
   const absl::StatusOr<std::unique_ptr<InferenceSession>> session =
-      InferenceSession::Create(store, kTarget, prompt.ids, options);
+      InferenceSession::Create(models.store, kTarget, turn.prompt.ids,
+                               turn.options);
   if (!session.ok()) return Explain(session.status(), flags);
   {
     absl::MutexLock lock(&mutex);
@@ -278,8 +386,8 @@ absl::Status RunRun(const RunFlags& flags, const Io& io) {
   record.in_process = true;
   if (flags.turn.echo && !flags.turn.json) *io.out << input.text << std::flush;
   record.started.set_model_id(ModelName(flags.file));
-  record.started.set_template_date(prompt.template_date);
-  const absl::Status status = Stream(flags, session->get(), &record, io);
+  record.started.set_template_date(turn.prompt.template_date);
+  const absl::Status status = Stream(flags, turn, session->get(), &record, io);
   {
     absl::MutexLock lock(&mutex);
     interruptible = nullptr;
@@ -324,10 +432,18 @@ void AddRunCommand(CLI::App* app, CommandLine* line) {
       ->check(WholeNumber(int64_t{0}, int64_t{1} << 31))
       ->capture_default_str();
   command
+      ->add_option("--memory-max-bytes", flags->memory_bytes_max,
+                   "Memory of the process at most: weights, KV for the prompt "
+                   "and --max-tokens, and the rest; 0: what a container's "
+                   "limit and the machine leave")
+      ->take_last()
+      ->check(WholeNumber(int64_t{0}, int64_t{1} << 50))
+      ->capture_default_str();
+  command
       ->add_option("--numerics", flags->numerics,
                    "Default: what suits the file")
       ->take_last()
-      ->check(OneOf({"int8", "int8+float", "bf16", "f32"}));
+      ->check(OneOf(NumericsModeNames()));
   SetExamples(command,
               {"tandem run model.gguf 'Once upon a time' --max-tokens 40",
                "tandem run model.gguf --chat 'Why is the sky blue?' --stats",

@@ -3,10 +3,17 @@
 #include <utility>
 
 #include "engine/base/status.h"
+#include "services/common/flag_values.h"
 #include "tools/tandem/json_output.h"
 #include "tools/tandem/template_options.h"
 
 namespace tandem::cli {
+namespace {
+
+// The service's limit: a day.
+constexpr int64_t kTimeoutMsMax = 86400000;
+
+}  // namespace
 
 void AddTurnFlags(CLI::App* command, TurnFlags* flags) {
   command->add_option("prompt", flags->prompt.argument,
@@ -41,6 +48,11 @@ void AddTurnFlags(CLI::App* command, TurnFlags* flags) {
   command->add_flag("--stats", flags->stats,
                     "Prints speed, acceptance, time split and, of a service, "
                     "the session to standard error");
+  command
+      ->add_option("--timeout-ms", flags->timeout_ms,
+                   "Ends the turn after this time; 0: never")
+      ->check(WholeNumber(0, kTimeoutMsMax))
+      ->take_last();
   AddGenerationFlags(command, &flags->generation);
 }
 

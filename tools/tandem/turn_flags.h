@@ -4,6 +4,7 @@
 #ifndef TANDEM_TOOLS_TANDEM_TURN_FLAGS_H_
 #define TANDEM_TOOLS_TANDEM_TURN_FLAGS_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,6 +30,7 @@ struct TurnFlags {
   bool echo = false;
   bool json = false;
   bool stats = false;
+  int64_t timeout_ms = 0;  // 0: none
 };
 
 // `flags` outlives `command`. The prompt is the command's next positional.
