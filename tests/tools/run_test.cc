@@ -161,13 +161,15 @@ TEST(RunTest, WhatCanNotFitIsRefused) {
   }
   EXPECT_THAT(refused.err, Not(HasSubstr("--kv-tokens")));
   EXPECT_THAT(refused.err, Not(HasSubstr("--context-max")));
+  EXPECT_THAT(refused.err, Not(HasSubstr("--draft")));
   EXPECT_EQ(RunModel({kTarget, "A", "--max-tokens", "2", "--memory-max-bytes",
                       "1000000000"})
                 .code,
             0);
-  ExpectError(RunModel({kTarget, "A", "--draft", kDraft, "--memory-max-bytes",
-                        "100000000"}),
-              1, kDraft);
+  const RunResult both = RunModel(
+      {kTarget, "A", "--draft", kDraft, "--memory-max-bytes", "100000000"});
+  ExpectError(both, 1, kDraft);
+  EXPECT_THAT(both.err, HasSubstr("what helps: no --draft, a smaller"));
 }
 
 TEST(RunTest, StopsAndOptionsAreTheTurns) {

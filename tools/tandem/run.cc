@@ -46,9 +46,8 @@ using Clock = std::chrono::steady_clock;
 constexpr char kTarget[] = "model";
 constexpr char kDraft[] = "draft";
 constexpr char kWhatHelps[] =
-    "a smaller --max-tokens or --context, no --draft, a smaller file (tandem "
-    "quantize makes one), or more memory (limit of the container, "
-    "--memory-max-bytes)";
+    "a smaller --max-tokens or --context, a smaller file (tandem quantize "
+    "makes one), or more memory (limit of the container, --memory-max-bytes)";
 
 struct RunFlags {
   std::string file;
@@ -359,7 +358,9 @@ absl::Status RunRun(const RunFlags& flags, const Io& io) {
   TANDEM_RETURN_IF_ERROR(CheckFlags(flags));
   TANDEM_ASSIGN_OR_RETURN(const TurnInput input, ReadTurn(flags.turn, io));
   MemoryAccount memory(
-      {.process_bytes_max = flags.memory_bytes_max, .what_helps = kWhatHelps});
+      {.process_bytes_max = flags.memory_bytes_max,
+       .what_helps = absl::StrCat(
+           flags.draft_file.empty() ? "" : "no --draft, ", kWhatHelps)});
   TANDEM_ASSIGN_OR_RETURN(const PreparedTurn turn,
                           PrepareTurn(flags, input, &memory));
   LoadedModels models;
