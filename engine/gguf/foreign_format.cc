@@ -40,6 +40,8 @@ constexpr string_view kLfsPointer =
 constexpr string_view kJson =
     "is JSON text (a configuration or an error of a download): name the model "
     "file";
+constexpr string_view kText =
+    "is a text file: a model is a file in the format GGUF, often named .gguf";
 constexpr string_view kCompressed =
     "is compressed: unpack it and name the GGUF file";
 constexpr string_view kArchive =
@@ -108,6 +110,13 @@ bool IsHtml(string_view head) {
          absl::StartsWithIgnoreCase(text, "<?xml");
 }
 
+bool IsAsciiText(string_view head) {
+  return std::all_of(head.begin(), head.end(), [](char c) {
+    return absl::ascii_isprint(static_cast<unsigned char>(c)) ||
+           absl::ascii_isspace(static_cast<unsigned char>(c));
+  });
+}
+
 }  // namespace
 
 string_view DescribeForeignFile(absl::Span<const uint8_t> bytes) {
@@ -126,7 +135,7 @@ string_view DescribeForeignFile(absl::Span<const uint8_t> bytes) {
   }
   const string_view text = absl::StripLeadingAsciiWhitespace(head);
   if (absl::StartsWith(text, "{") || absl::StartsWith(text, "[")) return kJson;
-  return "";
+  return !head.empty() && IsAsciiText(head) ? kText : "";
 }
 
 }  // namespace tandem

@@ -152,8 +152,10 @@ absl::Status GgufParser::CheckMagic() {
     if (!foreign.empty()) {
       return Error(0, absl::StrCat("not a GGUF file: it ", foreign));
     }
-    return Error(0, absl::StrCat("not a GGUF file: the magic is ",
-                                 QuoteForError(magic), ", not 'GGUF'"));
+    return Error(
+        0, absl::StrCat("not a GGUF file: the magic is ", QuoteForError(magic),
+                        ", not 'GGUF'; a model is a file in the "
+                        "format GGUF, often named .gguf"));
   }
   cursor_ = 4;
   return absl::OkStatus();

@@ -46,6 +46,9 @@ TEST(ForeignFormatTest, SaysWhatAFileLooksLike) {
       {"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 7\n",
        "a Git LFS pointer", "git lfs pull"},
       {"{\"error\": \"Repository not found\"}", "JSON text", "model file"},
+      {"root:x:0:0:root:/root:/bin/bash\n", "a text file", "named .gguf"},
+      {"Once\tupon a time\r\n" + std::string(2000, 'a') + "\xff", "a text file",
+       "named .gguf"},
       {"lmgg....", "a format before GGUF", "convert the model again"},
       {"tjgg....", "a format before GGUF", "convert the model again"},
       {Bytes("\x08\x07\x12\x07pytorch"), "ONNX", "download a GGUF"},
@@ -64,7 +67,8 @@ TEST(ForeignFormatTest, SaysWhatAFileLooksLike) {
 
 TEST(ForeignFormatTest, KnowsNothingOfOtherBytes) {
   for (const std::string& bytes :
-       {std::string(), std::string("abcd"), std::string(1000, '\0'),
+       {std::string(), std::string("abc\x01"), std::string("abc\xff"),
+        std::string(1000, '\0'),
         // No length of a safetensors header: more than any has.
         std::string("\xff\xff\xff\xff\xff\xff\xff\x7f{\"", 10)}) {
     EXPECT_EQ(
