@@ -1,6 +1,7 @@
 #include "services/common/address.h"
 
 #include <arpa/inet.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
@@ -35,9 +36,16 @@ bool IsHostName(absl::string_view host) {
   return true;
 }
 
-bool IsIpv6(const std::string& host) {
+// With or without a zone, the interface of a link-local address (RFC 4007).
+bool IsIpv6(absl::string_view host) {
+  const size_t percent = host.find('%');
+  if (percent != absl::string_view::npos &&
+      !IsHostName(host.substr(percent + 1))) {
+    return false;
+  }
   in6_addr ignored;
-  return inet_pton(AF_INET6, host.c_str(), &ignored) == 1;
+  const std::string address(host.substr(0, percent));
+  return inet_pton(AF_INET6, address.c_str(), &ignored) == 1;
 }
 
 bool IsFile(absl::string_view path) {
@@ -70,7 +78,7 @@ absl::Status CheckHostPort(absl::string_view address, absl::string_view text) {
                      "file: tandem-worker --model FILE) and name where that "
                      "listens, HOST:PORT or unix:PATH");
   }
-  if (IsIpv6(std::string(text))) {
+  if (IsIpv6(text)) {
     return Malformed(address,
                      "an IPv6 address needs brackets and a port: "
                      "[IPV6]:PORT");
@@ -110,6 +118,18 @@ std::optional<std::string> ParseUnixPath(absl::string_view address) {
   // A URL's authority, which must be empty: unix:///PATH.
   if (absl::StartsWith(address, "///")) address.remove_prefix(2);
   return std::string(address);
+}
+
+absl::StatusOr<SocketAddresses> LookUpHost(const HostPort& at, int flags) {
+  addrinfo hints = {};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = flags | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  const int error = getaddrinfo(at.host.c_str(), absl::StrCat(at.port).c_str(),
+                                &hints, &found);
+  if (error != 0) return absl::UnavailableError(gai_strerror(error));
+  return SocketAddresses(found);
 }
 
 absl::Status CheckPeerAddress(absl::string_view address) {

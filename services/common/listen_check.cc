@@ -8,7 +8,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <memory>
 #include <optional>
 #include <string>
 
@@ -19,10 +18,6 @@
 
 namespace tandem {
 namespace {
-
-struct FreeAddresses {
-  void operator()(addrinfo* list) const { freeaddrinfo(list); }
-};
 
 // Errors without the flag and the address.
 absl::Status InUse() {
@@ -50,23 +45,17 @@ int TryBind(int family, const sockaddr* address, socklen_t size) {
 
 absl::Status TryPort(const HostPort& at) {
   if (at.port == 0) return absl::OkStatus();
-  addrinfo hints = {};
-  hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  const int error = getaddrinfo(at.host.c_str(), absl::StrCat(at.port).c_str(),
-                                &hints, &found);
-  if (error != 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "can not be listened at: ", at.host, ": ", gai_strerror(error)));
+  const absl::StatusOr<SocketAddresses> list = LookUpHost(at, AI_PASSIVE);
+  if (!list.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("can not be listened at: ", at.host, ": ",
+                     std::string(list.status().message())));
   }
-  const std::unique_ptr<addrinfo, FreeAddresses> list(found);
   // gRPC listens where it can and says nothing of the rest: a name with one
   // address in use is refused, one without IPv6 on this machine is not.
   int last_error = 0;
   bool any = false;
-  for (const addrinfo* it = list.get(); it != nullptr; it = it->ai_next) {
+  for (const addrinfo* it = list->get(); it != nullptr; it = it->ai_next) {
     const int failed = TryBind(it->ai_family, it->ai_addr, it->ai_addrlen);
     if (failed == EADDRINUSE) return InUse();
     if (failed == 0) any = true;
@@ -128,7 +117,11 @@ absl::Status CheckCanListen(absl::string_view flag, absl::string_view address) {
 }
 
 absl::Status CannotListen(absl::string_view flag, absl::string_view address) {
-  return Named(flag, address, InUse());
+  const absl::Status now = CheckCanListen(flag, address);
+  if (!now.ok()) return now;
+  return Named(flag, address,
+               absl::InvalidArgumentError(
+                   "gRPC can not listen there; --log-level debug shows why"));
 }
 
 }  // namespace tandem

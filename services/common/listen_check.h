@@ -18,7 +18,8 @@ namespace tandem {
 // server listens there, or the system's reason.
 absl::Status CheckCanListen(absl::string_view flag, absl::string_view address);
 
-// The same words for a bind that failed after the check had passed.
+// The error of a bind that failed after the check had passed: what the check
+// says now, or that the reason is gRPC's.
 absl::Status CannotListen(absl::string_view flag, absl::string_view address);
 
 }  // namespace tandem

@@ -4,18 +4,13 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <memory>
-
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "services/common/address.h"
 
 namespace tandem {
 namespace {
-
-struct FreeAddresses {
-  void operator()(addrinfo* list) const { freeaddrinfo(list); }
-};
 
 std::optional<std::string> ToText(const addrinfo& entry) {
   char host[NI_MAXHOST];
@@ -40,14 +35,11 @@ absl::StatusOr<std::optional<DnsName>> ParseDnsName(const std::string& item) {
 
 absl::StatusOr<std::vector<std::string>> SystemResolver::Resolve(
     const DnsName& name) {
-  addrinfo hints = {};
-  hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const int error =
-      getaddrinfo(name.host.c_str(), name.port.c_str(), &hints, &found);
-  if (error != 0) return absl::UnavailableError(gai_strerror(error));
-  const std::unique_ptr<addrinfo, FreeAddresses> list(found);
+  HostPort at = {.host = name.host};
+  if (!absl::SimpleAtoi(name.port, &at.port)) {
+    return absl::InvalidArgumentError(absl::StrCat("no port: ", name.port));
+  }
+  TANDEM_ASSIGN_OR_RETURN(const SocketAddresses list, LookUpHost(at));
   std::vector<std::string> addresses;
   for (const addrinfo* it = list.get(); it != nullptr; it = it->ai_next) {
     if (std::optional<std::string> text = ToText(*it)) {

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 namespace tandem {
 namespace {
@@ -15,13 +16,24 @@ TEST(AddressTest, ReadsHostAndPort) {
             (HostPort{.host = "my_pod-0.tandem.svc", .port = 1}));
   EXPECT_EQ(ParseHostPort("[::1]:65535"),
             (HostPort{.host = "::1", .port = 65535}));
+  EXPECT_EQ(ParseHostPort("[fe80::1%eth0]:7071"),
+            (HostPort{.host = "fe80::1%eth0", .port = 7071}));
   EXPECT_EQ(ParseHostPort("0.0.0.0:0"),
             (HostPort{.host = "0.0.0.0", .port = 0}));
-  for (const char* address :
-       {"",      ":",      "a",     "a:",         ":1",   "a:65536",
-        "a:-1",  "a:+1",   "a:1x",  "a:000001",   "::1",  "::1:7",
-        "[::1]", "[::1]7", "[a]:1", "[::1:7",     "[a:7", "a]:7",
-        "[:7",   "a b:1",  "a/b:1", "http://a:1", "a:1/"}) {
+  for (const char* address : {"",          ":",
+                              "a",         "a:",
+                              ":1",        "a:65536",
+                              "a:-1",      "a:+1",
+                              "a:1x",      "a:000001",
+                              "::1",       "::1:7",
+                              "[::1]",     "[::1]7",
+                              "[a]:1",     "[::1:7",
+                              "[a:7",      "a]:7",
+                              "[:7",       "a b:1",
+                              "a/b:1",     "http://a:1",
+                              "a:1/",      "[fe80::1%]:1",
+                              "[%eth0]:1", "[fe80::1%a b]:1",
+                              "a%eth0:1"}) {
     EXPECT_EQ(ParseHostPort(address), std::nullopt) << address;
   }
   EXPECT_EQ(ParseHostPort(std::string(254, 'a') + ":1"), std::nullopt);
@@ -38,7 +50,8 @@ TEST(AddressTest, ReadsPaths) {
 TEST(AddressTest, GoodAddresses) {
   for (const char* address :
        {"127.0.0.1:7070", "[::1]:7070", "localhost:1", "unix:/run/a.sock",
-        "unix:a.sock", "unix:///run/a.sock", "dns:///pool.svc:7071"}) {
+        "[fe80::1%eth0]:7071", "unix:a.sock", "unix:///run/a.sock",
+        "dns:///pool.svc:7071"}) {
     EXPECT_TRUE(CheckPeerAddress(address).ok()) << CheckPeerAddress(address);
   }
 }
@@ -75,6 +88,16 @@ TEST(AddressTest, OthersAreNamedAsWhatTheyAre) {
       std::string(CheckPeerAddress("unix:/" + std::string(200, 'a')).message()),
       HasSubstr("its path has 201 bytes; a unix socket's has at most 107"));
   EXPECT_LT(CheckPeerAddress(std::string(100000, '/')).message().size(), 400u);
+}
+
+TEST(AddressTest, HostsAreLookedUp) {
+  const auto found =
+      LookUpHost({.host = "127.0.0.1", .port = 7}, AI_NUMERICHOST);
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ((*found)->ai_family, AF_INET);
+  EXPECT_EQ((*found)->ai_next, nullptr) << "one: of TCP only";
+  EXPECT_TRUE(absl::IsUnavailable(
+      LookUpHost({.host = "localhost", .port = 7}, AI_NUMERICHOST).status()));
 }
 
 }  // namespace

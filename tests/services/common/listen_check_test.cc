@@ -66,8 +66,18 @@ TEST_F(ListenCheckTest, APortInUseIsRefused) {
   for (const char* host : {"127.0.0.1", "localhost", "0.0.0.0"}) {
     const std::string taken = absl::StrCat(host, ":", port);
     EXPECT_EQ(Message(taken), absl::StrCat("--listen ", taken, kInUse));
+    EXPECT_EQ(CannotListen("--listen", taken).message(),
+              absl::StrCat("--listen ", taken, kInUse));
   }
   EXPECT_TRUE(CheckCanListen("--listen", "127.0.0.1:0").ok());
+}
+
+TEST_F(ListenCheckTest, WhatOnlyGrpcRefusesIsNotInUse) {
+  const std::string address = absl::StrCat("unix:", path_);
+  EXPECT_EQ(CannotListen("--listen", address).message(),
+            absl::StrCat("--listen ", address,
+                         ": gRPC can not listen there; --log-level debug shows "
+                         "why"));
 }
 
 TEST_F(ListenCheckTest, AddressesOfOthersAreRefused) {
