@@ -3,8 +3,11 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <iostream>
+
+#include "services/common/server_flags.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/lsan_interface.h>
@@ -13,7 +16,12 @@
 namespace tandem {
 
 void EndProcess(int code) {
-  std::cout.flush();
+  const bool is_written = std::cout.flush().good() && fflush(stdout) == 0;
+  if (!is_written && code == kExitOk) {
+    std::cerr << program_invocation_short_name
+              << ": cannot write to standard output\n";
+    code = kExitFailed;
+  }
   std::cerr.flush();
   (void)fflush(nullptr);
   spdlog::default_logger()->flush();

@@ -1,7 +1,5 @@
 // tandem-worker: computes with language models, as draft or target.
 
-#include <unistd.h>
-
 #include <thread>
 
 #include "absl/synchronization/notification.h"
@@ -58,12 +56,12 @@ int Main(int argc, const char* const* argv) {
   signal.Wait();
   if (!loaded.HasBeenNotified()) {
     // Loading can not be stopped half way, and nobody waits for it any more.
-    _exit(kExitOk);
+    EndProcess(kExitOk);
   }
   loader.join();
   if (!load_status.ok()) return Fail(load_status);
   (*server)->Drain();
-  if ((*server)->is_loading()) _exit(kExitOk);  // as above
+  if ((*server)->is_loading()) EndProcess(kExitOk);  // as above
   return kExitOk;
 }
 

@@ -187,11 +187,6 @@ int RunCommandLine(int argc, const char* const* argv, const Io& io) {
   if (code == kExitFailed || code == kExitUsage) {
     *io.err << "tandem: " << OneLine(status) << "\n";
   }
-  io.out->flush();
-  if (code == kExitOk && !io.out->good()) {
-    *io.err << "tandem: cannot write to standard output\n";
-    return kExitFailed;
-  }
   return code;
 }
 

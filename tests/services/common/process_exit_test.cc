@@ -31,5 +31,18 @@ TEST(ProcessExitDeathTest, WritesOutWhatIsBuffered) {
       ::testing::ExitedWithCode(0), "by stdio by streams");
 }
 
+// As on a full disk.
+void EndWithFullOutput(int code) {
+  std::freopen("/dev/full", "w", stdout);
+  std::cout << "lost";
+  EndProcess(code);
+}
+
+TEST(ProcessExitDeathTest, OutputThatIsLostIsAFailure) {
+  EXPECT_EXIT(EndWithFullOutput(0), ::testing::ExitedWithCode(1),
+              "services_common_test: cannot write to standard output");
+  EXPECT_EXIT(EndWithFullOutput(3), ::testing::ExitedWithCode(3), "^$");
+}
+
 }  // namespace
 }  // namespace tandem
