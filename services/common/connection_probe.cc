@@ -7,7 +7,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <memory>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
@@ -22,10 +21,9 @@ namespace {
 
 // gRPC's name for the server at a unix socket.
 constexpr char kUnixServerName[] = "localhost";
-
-struct FreeAddresses {
-  void operator()(addrinfo* list) const { freeaddrinfo(list); }
-};
+constexpr char kNoAnswer[] =
+    "the server takes connections and does not answer: is it hung, or no "
+    "server of this kind?";
 
 // A connected socket, or why there is none.
 struct Connected {
@@ -88,20 +86,14 @@ Connected ConnectToPath(const std::string& path, absl::Time deadline) {
 }
 
 Connected ConnectToPort(const HostPort& at, absl::Time deadline) {
-  addrinfo hints = {};
-  hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const int error = getaddrinfo(at.host.c_str(), absl::StrCat(at.port).c_str(),
-                                &hints, &found);
-  if (error != 0) {
+  const absl::StatusOr<SocketAddresses> list = LookUpHost(at);
+  if (!list.ok()) {
     return {.socket = Descriptor(),
             .problem = absl::StrCat("the name ", at.host, " does not resolve: ",
-                                    gai_strerror(error))};
+                                    std::string(list.status().message()))};
   }
-  const std::unique_ptr<addrinfo, FreeAddresses> list(found);
   std::string problem;
-  for (const addrinfo* it = list.get(); it != nullptr; it = it->ai_next) {
+  for (const addrinfo* it = list->get(); it != nullptr; it = it->ai_next) {
     Connected connected = ConnectTo(it->ai_addr, it->ai_addrlen, deadline);
     if (connected.problem.empty()) return connected;
     problem = connected.problem;
@@ -112,6 +104,7 @@ Connected ConnectToPort(const HostPort& at, absl::Time deadline) {
 // Findings of a handshake that this side would not make by itself.
 std::string ExplainPlaintext(const TlsFindings& found,
                              const TlsFlagNames& flags) {
+  if (found.outcome == TlsOutcome::kNoAnswer) return kNoAnswer;
   const bool is_tls = found.outcome == TlsOutcome::kGood ||
                       found.outcome == TlsOutcome::kRefused;
   if (!is_tls) return "";
@@ -174,8 +167,9 @@ std::string ExplainTls(const TlsFindings& found,
     case TlsOutcome::kRefused:
       return ExplainRefusal(found, probe);
     case TlsOutcome::kNoAnswer:
-      return "the server takes connections and does not answer: is it hung, or "
-             "no server of this kind?";
+      return kNoAnswer;
+    case TlsOutcome::kUnfinished:
+      return "";
   }
   return "";
 }
@@ -192,6 +186,10 @@ ConnectionFindings ProbeConnection(const ConnectionProbeOptions& probe) {
     connected = ConnectToPath(*path, deadline);
     if (server_name.empty()) server_name = kUnixServerName;
   } else if (const std::optional<HostPort> at = ParseHostPort(address)) {
+    if (probe.names == NameLookup::kNever &&
+        !LookUpHost(*at, AI_NUMERICHOST).ok()) {
+      return {};
+    }
     connected = ConnectToPort(*at, deadline);
     if (server_name.empty()) server_name = at->host;
   } else {

@@ -242,7 +242,8 @@ void Probe::Judge() {
   } else if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_WRONG_VERSION_NUMBER) {
     findings_.outcome = TlsOutcome::kNoTls;
   } else if (timed_out_) {
-    findings_.outcome = TlsOutcome::kNoAnswer;
+    findings_.outcome =
+        any_answer_ ? TlsOutcome::kUnfinished : TlsOutcome::kNoAnswer;
   } else {
     // A server without TLS hangs up at a greeting that it does not know.
     findings_.outcome = any_answer_ ? TlsOutcome::kRefused : TlsOutcome::kNoTls;

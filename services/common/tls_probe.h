@@ -19,12 +19,13 @@ enum class TlsOutcome {
   kExpired,      // its certificate is over
   kNotYetValid,  // its certificate is for later
   kOtherCertificateError,
-  kRefused,   // it ended the handshake
-  kNoAnswer,  // nothing came until the deadline
+  kRefused,     // it ended the handshake
+  kNoAnswer,    // nothing came until the deadline
+  kUnfinished,  // something came, but not the end of the handshake
 };
 
 struct TlsFindings {
-  TlsOutcome outcome = TlsOutcome::kNoAnswer;
+  TlsOutcome outcome = TlsOutcome::kUnfinished;
   // The server asked for a client's certificate.
   bool asked_for_certificate = false;
   // The names and IP addresses of the server's certificate, with ", " between.

@@ -312,9 +312,13 @@ void WorkerPool::Manage(Slot* slot) {
 std::string WorkerPool::ReasonFor(const Slot& slot,
                                   const absl::Status& status) const {
   if (absl::IsUnavailable(status) && !GetErrorDetail(status)) {
+    // Stop joins this thread: it may neither wait long nor for name servers.
+    constexpr absl::Duration kReasonTimeout = absl::Seconds(1);
     ConnectionFindings found = ProbeConnection({.server = slot.address,
                                                 .files = options_.tls_files,
-                                                .flags = kWorkerTlsFlags});
+                                                .flags = kWorkerTlsFlags,
+                                                .timeout = kReasonTimeout,
+                                                .names = NameLookup::kNever});
     if (!found.problem.empty()) return std::move(found.problem);
   }
   return std::string(status.message());

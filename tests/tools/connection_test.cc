@@ -95,16 +95,56 @@ TEST(ConnectionTest, ProxiesAreAskedForAndThenNamed) {
   EXPECT_EQ(result.code, 1);
   EXPECT_THAT(result.err, HasSubstr("through the proxy of http_proxy"));
   EXPECT_THAT(result.err, Not(HasSubstr("secret")));
+  // gRPC takes no proxy there, so there is none to blame.
+  EXPECT_THAT(RunTandem({"health", "unix:/nonexistent", "--http-proxy"}).err,
+              HasSubstr("there is no such socket"));
+  for (const char* name : {"no_proxy", "no_grpc_proxy"}) {
+    ASSERT_EQ(setenv(name, "example.org,0.0.1", 1), 0);
+    result = RunTandem({"health", service.address(), "--http-proxy"});
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_THAT(RunTandem({"health", "127.0.0.1:1", "--http-proxy"}).err,
+                HasSubstr("nobody listens there"));
+    unsetenv(name);
+  }
   unsetenv("http_proxy");
 }
 
 TEST(ConnectionTest, ARequestThatIsTooLargeIsNamed) {
   FakeService service;
+  for (const char* command : {"generate", "tokenize"}) {
+    const RunResult result =
+        RunTandem({command, "--coordinator", service.address()},
+                  std::string(kRequestBytesMax + 1, 'a'));
+    EXPECT_EQ(result.code, 1);
+    EXPECT_THAT(result.err, HasSubstr(absl::StrCat(
+                                "the text is longer than the coordinator at ",
+                                service.address(),
+                                " takes: a request has at "
+                                "most 4194304 bytes and this one 41943")));
+  }
+}
+
+TEST(ConnectionTest, AnAnswerThatIsTooLargeIsNoRequest) {
+  FakeService service;
+  service.texts = {std::string(kResponseBytesMax - 10, 'a')};
   const RunResult result =
-      RunTandem({"generate", "--coordinator", service.address()},
-                std::string(kRequestBytesMax + 1, 'a'));
+      RunTandem({"generate", "p", "--coordinator", service.address()});
   EXPECT_EQ(result.code, 1);
-  EXPECT_THAT(result.err, HasSubstr("larger than the 4 MiB of one message"));
+  EXPECT_THAT(result.err, HasSubstr("the answer of the coordinator at"));
+  EXPECT_THAT(result.err, HasSubstr("ask for less"));
+  EXPECT_THAT(result.err, Not(HasSubstr("the request")));
+}
+
+TEST(ConnectionTest, NoAnswerInTimeIsExplained) {
+  FakeService service;
+  service.error = absl::DeadlineExceededError("Deadline Exceeded");
+  const RunResult result =
+      RunTandem({"models", "--coordinator", service.address()});
+  EXPECT_EQ(result.code, 1);
+  EXPECT_THAT(result.err,
+              HasSubstr("cannot reach the coordinator at " + service.address() +
+                        ": it has not answered in 30 seconds; its "
+                        "log may say why (Deadline Exceeded)"));
 }
 
 }  // namespace

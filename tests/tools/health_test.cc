@@ -1,5 +1,7 @@
+#include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/services/common/silent_server.h"
 #include "tests/tools/fake_service.h"
 #include "tests/tools/run_tandem.h"
 
@@ -42,6 +44,16 @@ TEST(HealthTest, NobodyAnswers) {
       RunTandem({"health", "unix:/nonexistent", "--wait-ms", "150"});
   EXPECT_EQ(result.code, 1);
   EXPECT_THAT(result.err, HasSubstr("cannot reach unix:/nonexistent"));
+}
+
+// With the reason, and within the five seconds of the probes in deploy/k8s.
+TEST(HealthTest, AServerThatDoesNotAnswerIsNamedInTime) {
+  const SilentServer server;
+  const absl::Time begin = absl::Now();
+  const RunResult result = RunTandem({"health", server.address()});
+  EXPECT_LT(absl::Now() - begin, absl::Milliseconds(4800));
+  EXPECT_EQ(result.code, 1);
+  EXPECT_THAT(result.err, HasSubstr("takes connections and does not answer"));
 }
 
 }  // namespace

@@ -10,7 +10,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "grpcpp/channel.h"
+#include "services/common/connection_probe.h"
 #include "tools/tandem/command_line.h"
 
 namespace tandem::cli {
@@ -26,10 +28,11 @@ struct Unreachable {
   std::string who;      // "the coordinator at ADDRESS"
   std::string address;  // where the call went
   std::string hint;     // what to do where nobody listens: "start one with ..."
+  absl::Duration probe_timeout = kProbeTimeout;
 };
 
 // For a call that failed by `error` without an answer: UNAVAILABLE, with the
-// reason. Connects once more to find it, so it may block some seconds.
+// reason. Connects once more to find it, so it may block for probe_timeout.
 absl::Status ExplainUnreachable(const Unreachable& server,
                                 const ConnectionFlags& connection,
                                 const absl::Status& error);

@@ -20,9 +20,12 @@ namespace tandem::cli {
 namespace {
 
 // One question, with the time to connect (1.5 s over TLS on a link of 300 ms):
-// a server that is alive answers within this. Below the five seconds that the
-// probes of deploy/k8s have, so that the reason is in their events.
-constexpr absl::Duration kCheckTimeout = absl::Seconds(4);
+// a server that is alive answers within this.
+constexpr absl::Duration kCheckTimeout = absl::Milliseconds(2500);
+// The last question and the search for the reason of its failure. Below the
+// five seconds that the probes of deploy/k8s have, so that the reason is in
+// their events.
+constexpr absl::Duration kAnswerTimeout = absl::Seconds(4);
 constexpr int64_t kWaitMsMax = int64_t{24} * 3600 * 1000;
 constexpr absl::Duration kPollInterval = absl::Milliseconds(100);
 
@@ -33,21 +36,27 @@ struct HealthFlags {
   bool json = false;
 };
 
+struct LastAnswer {
+  absl::StatusOr<Serving> serving;
+  absl::Time asked;
+};
+
 // The answer, or the error of the last question once the time is over.
-absl::StatusOr<Serving> WaitForHealth(
-    const std::shared_ptr<grpc::Channel>& channel, const HealthFlags& flags) {
+LastAnswer WaitForHealth(const std::shared_ptr<grpc::Channel>& channel,
+                         const HealthFlags& flags) {
   const absl::Time end = absl::Now() + absl::Milliseconds(flags.wait_ms);
   while (true) {
-    const absl::StatusOr<Serving> serving =
-        CheckHealth(channel, flags.service, kCheckTimeout);
-    const bool good = serving.ok() && *serving == Serving::kServing;
-    if (good || absl::Now() >= end) return serving;
+    LastAnswer last = {.serving = Serving::kUnknown, .asked = absl::Now()};
+    last.serving = CheckHealth(channel, flags.service, kCheckTimeout);
+    const bool good = last.serving.ok() && *last.serving == Serving::kServing;
+    if (good || absl::Now() >= end) return last;
     absl::SleepFor(std::min(kPollInterval, end - absl::Now()));
   }
 }
 
-absl::Status Explain(const absl::Status& status, const HealthFlags& flags,
+absl::Status Explain(const LastAnswer& last, const HealthFlags& flags,
                      const ConnectionFlags& connection) {
+  const absl::Status& status = last.serving.status();
   if (absl::IsNotFound(status)) {
     return absl::NotFoundError(absl::StrCat(
         "the server at ", flags.address, " has no health service \"",
@@ -57,7 +66,8 @@ absl::Status Explain(const absl::Status& status, const HealthFlags& flags,
     return ExplainUnreachable(
         {.who = flags.address,
          .address = flags.address,
-         .hint = "is the server started, and is this its address?"},
+         .hint = "is the server started, and is this its address?",
+         .probe_timeout = last.asked + kAnswerTimeout - absl::Now()},
         connection, status);
   }
   return Annotate(status, flags.address);
@@ -70,9 +80,10 @@ absl::Status RunHealth(HealthFlags flags, const ConnectionFlags& connection,
   TANDEM_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
                           Connect(is_given ? "address" : "--coordinator",
                                   flags.address, connection));
-  const absl::StatusOr<Serving> serving = WaitForHealth(channel, flags);
-  if (!serving.ok()) return Explain(serving.status(), flags, connection);
-  const std::string state(ServingName(*serving));
+  const LastAnswer last = WaitForHealth(channel, flags);
+  if (!last.serving.ok()) return Explain(last, flags, connection);
+  const Serving serving = *last.serving;
+  const std::string state(ServingName(serving));
   if (flags.json) {
     PrintJson({{"address", flags.address},
                {"service", flags.service},
@@ -81,7 +92,7 @@ absl::Status RunHealth(HealthFlags flags, const ConnectionFlags& connection,
   } else {
     *io.out << state << "\n";
   }
-  if (*serving == Serving::kServing) return absl::OkStatus();
+  if (serving == Serving::kServing) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat(
       flags.address, " is ", state, " for \"", flags.service,
       "\": it loads, drains or lacks a worker; its log says which"));

@@ -3,13 +3,11 @@
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "engine/base/descriptor.h"
 #include "tandem/v1/worker.grpc.pb.h"
+#include "tests/services/common/silent_server.h"
 #include "tests/services/common/test_certificates.h"
 
 namespace tandem {
@@ -157,25 +155,29 @@ TEST_F(ConnectionProbeTest, NamesTheFlagsOfItsCaller) {
 }
 
 TEST_F(ConnectionProbeTest, AServerThatDoesNotAnswer) {
-  const Descriptor server(socket(AF_INET, SOCK_STREAM, 0));
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  auto* const generic = reinterpret_cast<sockaddr*>(&address);
-  ASSERT_EQ(bind(server.number(), generic, size), 0);
-  ASSERT_EQ(listen(server.number(), 1), 0);
-  ASSERT_EQ(getsockname(server.number(), generic, &size), 0);
-  const absl::Time begin = absl::Now();
-  const ConnectionFindings found =
-      ProbeConnection({.server = {.address = absl::StrCat(
-                                      "127.0.0.1:", ntohs(address.sin_port))},
-                       .files = Client("ca"),
-                       .timeout = absl::Milliseconds(200)});
-  EXPECT_TRUE(found.connected);
-  EXPECT_THAT(found.problem,
-              HasSubstr("takes connections and does not answer"));
-  EXPECT_GE(absl::Now() - begin, absl::Milliseconds(200));
+  const SilentServer server;
+  for (const ChannelTlsFiles& files : {ChannelTlsFiles(), Client("ca")}) {
+    const absl::Time begin = absl::Now();
+    const ConnectionFindings found =
+        ProbeConnection({.server = {.address = server.address()},
+                         .files = files,
+                         .timeout = absl::Milliseconds(200)});
+    EXPECT_TRUE(found.connected);
+    EXPECT_THAT(found.problem,
+                HasSubstr("takes connections and does not answer"));
+    EXPECT_GE(absl::Now() - begin, absl::Milliseconds(200));
+  }
+}
+
+TEST_F(ConnectionProbeTest, NamesAreNotLookedUpWhereTheyMayNot) {
+  for (const auto& [address, problem] :
+       {std::pair("127.0.0.1:1", "nobody listens there"),
+        std::pair("localhost:1", "")}) {
+    EXPECT_EQ(ProbeConnection(
+                  {.server = {.address = address}, .names = NameLookup::kNever})
+                  .problem,
+              problem);
+  }
 }
 
 }  // namespace

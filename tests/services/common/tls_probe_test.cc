@@ -67,18 +67,18 @@ TEST_F(TlsProbeTest, SilenceEndsAtTheDeadline) {
 }
 
 // The other end neither reads nor says anything that ends the handshake.
-TEST_F(TlsProbeTest, HalfARecordIsNoAnswer) {
+TEST_F(TlsProbeTest, HalfARecordIsUnfinished) {
   Answer("\x16\x03");
-  EXPECT_EQ(Probe(), TlsOutcome::kNoAnswer);
+  EXPECT_EQ(Probe(), TlsOutcome::kUnfinished);
 }
 
-TEST_F(TlsProbeTest, FilesThatCanNotBeUsedGiveNoAnswer) {
+TEST_F(TlsProbeTest, FilesThatCanNotBeUsedFindNothing) {
   EXPECT_EQ(ProbeTls(own_.number(),
                      {.files = {.ca = "/nonexistent", .cert = "", .key = ""},
                       .server_name = "localhost",
                       .deadline = absl::Now() + absl::Seconds(1)})
                 .outcome,
-            TlsOutcome::kNoAnswer);
+            TlsOutcome::kUnfinished);
 }
 
 }  // namespace
