@@ -106,9 +106,9 @@ class ChatTest(processes.ClusterTest):
 
     def test_refusals(self):
         self.assertIn("No thanks!", self.run_wrong("refuse me", "--chat"))
-        self.assertIn("default", self.run_wrong(
+        self.assertIn("--template-option template: ", self.run_wrong(
             "a", "--chat", "--template-option", "template=rag"))
-        self.assertIn("--template-option tools", self.run_wrong(
+        self.assertIn("--template-option tools: ", self.run_wrong(
             "a", "--chat", "--template-option", "tools=1"))
 
     def test_models_tells_that_there_is_one(self):

@@ -33,7 +33,9 @@ TEST(ServiceTermsTest, FieldsBecomeFlags) {
       {"start.model_id", "--model: is wrong"},
       {"start.messages.messages[0].content", "the prompt: is wrong"},
       {"token_ids[4]", "token id (number 5): is wrong"},
-      {"start.parse_special", "--special: is wrong"}};
+      {"start.parse_special", "--special: is wrong"},
+      {"template_options", "--template-option: is wrong"},
+      {"start.template_options.date", "--template-option date: is wrong"}};
   for (const auto& [field, expected] : cases) {
     EXPECT_EQ(Told(Error(kReasonInvalidOptions,
                          {{.field = field, .description = "is wrong"}})),

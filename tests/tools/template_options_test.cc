@@ -43,10 +43,11 @@ TEST(TemplateOptionsTest, ErrorsNameTheFlag) {
   EXPECT_THAT(error({"a"}), HasSubstr("--template-option a: write NAME=VALUE"));
   EXPECT_THAT(error({"=a"}), HasSubstr("write NAME=VALUE"));
   EXPECT_THAT(error({"messages=1"}),
-              HasSubstr("--template-option messages can not be set"));
+              HasSubstr("--template-option messages: can not be set"));
   EXPECT_THAT(error({"date=now"}),
-              HasSubstr("--template-option date must be a day"));
-  EXPECT_THAT(error({"a b=1"}), HasSubstr("--template-option must have names"));
+              HasSubstr("--template-option date: must be a day"));
+  EXPECT_THAT(error({"a b=1"}),
+              HasSubstr("--template-option: must have names"));
   EXPECT_THAT(error({"a=1", "a=2"}), HasSubstr("twice"));
   EXPECT_THAT(error({"a=\xff"}), HasSubstr("UTF-8"));
   EXPECT_THAT(error(std::vector<std::string>(33, "a=1")), HasSubstr("32"));

@@ -18,14 +18,21 @@ namespace {
 
 // Fields that are not named as their flags are.
 constexpr std::pair<absl::string_view, absl::string_view> kNames[] = {
-    {"stop_strings", "--stop"},  {"stop_token_ids", "--stop-token"},
-    {"session_id", "--session"}, {"parse_special", "--special"},
-    {"text", "the prompt"},      {"tokens", "the prompt"},
-    {"prompt", "the prompt"},    {"messages", "the prompt"},
-    {"token_ids", "token id"},   {"path", "the file"},
+    {"stop_strings", "--stop"},
+    {"stop_token_ids", "--stop-token"},
+    {"session_id", "--session"},
+    {"parse_special", "--special"},
+    {"text", "the prompt"},
+    {"tokens", "the prompt"},
+    {"prompt", "the prompt"},
+    {"messages", "the prompt"},
+    {"token_ids", "token id"},
+    {"path", "the file"},
+    {"template_options", "--template-option"},
     {"sha256", "--model-sha256"}};
 
 // "start.options.stop_strings[3]" is "--stop (number 4)": people count from 1.
+// "template_options.date" is "--template-option date".
 std::string NameOfField(absl::string_view field, const RequestTerms& terms) {
   for (const absl::string_view part : {"start.", "turn.", "options."}) {
     absl::ConsumePrefix(&field, part);
@@ -36,6 +43,10 @@ std::string NameOfField(absl::string_view field, const RequestTerms& terms) {
       absl::StrCat("--", absl::StrReplaceAll(name, {{"_", "-"}}));
   for (const auto& [known, words] : kNames) {
     if (name == known) flag = std::string(words);
+  }
+  if (name == "template_options" && absl::ConsumePrefix(&field, name) &&
+      absl::ConsumePrefix(&field, ".")) {
+    return absl::StrCat(flag, " ", field);
   }
   // Elements of the prompt are not the user's.
   const std::vector<absl::string_view> parts =

@@ -5,8 +5,8 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "tools/tandem/command_line.h"
+#include "tools/tandem/service_terms.h"
 #include "tools/tandem/text_input.h"
 
 namespace tandem::cli {
@@ -47,11 +47,8 @@ absl::StatusOr<std::vector<TemplateOption>> ParseTemplateOptions(
         MakeOption(flag.substr(0, equals), flag.substr(equals + 1)));
   }
   const absl::Status status = CheckTemplateOptions(options);
-  if (status.ok()) return options;
-  // "template_options.date" is "--template-option date".
-  return UsageError(absl::StrReplaceAll(
-      status.message(), {{"template_options.", "--template-option "},
-                         {"template_options", "--template-option"}}));
+  if (!status.ok()) return InFlagTerms(status, {});
+  return options;
 }
 
 void SetTemplateOptions(absl::Span<const TemplateOption> options,
