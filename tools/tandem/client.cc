@@ -21,6 +21,23 @@ void SetUnaryDeadline(grpc::ClientContext* context) {
   context->set_deadline(std::chrono::system_clock::now() + kUnaryTimeout);
 }
 
+struct RequestNames {
+  absl::string_view what;  // it holds: "text"
+  absl::string_view coordinator;
+};
+
+// The limit of one message, found out before gRPC does: its error does not say
+// whether the request or the response is too large.
+absl::Status CheckRequestBytes(const google::protobuf::MessageLite& request,
+                               const RequestNames& names) {
+  const size_t bytes = request.ByteSizeLong();
+  if (bytes <= kRequestBytesMax) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("the ", names.what, " is longer than the coordinator at ",
+                   names.coordinator, " takes: a request has at most ",
+                   kRequestBytesMax, " bytes and this one ", bytes));
+}
+
 // Of `tandem tokenize` and `tandem detokenize`.
 RequestTerms TermsOf(const std::string& model_id) {
   return {.model_flag = "--model-id", .model_id = model_id};
@@ -59,12 +76,21 @@ absl::Status Client::Explain(const grpc::Status& status,
                  "another with --coordinator"},
         flags_, error);
   }
-  // gRPC's own refusal, on either side; the service's has a detail.
+  if (absl::IsDeadlineExceeded(error)) {  // the service's has a detail
+    return ExplainUnreachable(
+        {.who = absl::StrCat("the coordinator at ", address()),
+         .address = address(),
+         .hint = absl::StrCat("it has not answered in ", kUnaryTimeout.count(),
+                              " seconds; its log may say why")},
+        flags_, error);
+  }
+  // gRPC's own refusal; that of a request is found before (CheckRequestBytes).
   if (absl::IsResourceExhausted(error) &&
       absl::StrContains(error.message(), "larger than max")) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "the request is larger than the ", kRequestBytesMax >> 20,
-        " MiB of one message: give a shorter prompt (", error.message(), ")"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the answer of the coordinator at ", address(),
+                     " is larger than one message may be: ask for less (",
+                     error.message(), ")"));
   }
   if (absl::IsUnimplemented(error)) {
     return absl::UnimplementedError(absl::StrCat(
@@ -76,10 +102,12 @@ absl::Status Client::Explain(const grpc::Status& status,
 
 absl::StatusOr<v1::TurnEnded> Client::RunTurn(const v1::TurnRequest& turn,
                                               const TurnListener& listener) {
-  grpc::ClientContext context;
-  const std::unique_ptr<TurnStream> stream = stub_->Converse(&context);
   v1::ConverseRequest request;
   *request.mutable_start() = turn;
+  TANDEM_RETURN_IF_ERROR(
+      CheckRequestBytes(request, {.what = "text", .coordinator = address()}));
+  grpc::ClientContext context;
+  const std::unique_ptr<TurnStream> stream = stub_->Converse(&context);
   stream->Write(request);  // a failure shows in Finish
   OpenWrites(stream.get());
   v1::TurnEnded ended;
@@ -137,6 +165,8 @@ void Client::CloseWrites() {
 
 absl::StatusOr<v1::TokenizeResponse> Client::Tokenize(
     const v1::TokenizeRequest& request) {
+  TANDEM_RETURN_IF_ERROR(
+      CheckRequestBytes(request, {.what = "text", .coordinator = address()}));
   grpc::ClientContext context;
   SetUnaryDeadline(&context);
   v1::TokenizeResponse response;
@@ -147,6 +177,8 @@ absl::StatusOr<v1::TokenizeResponse> Client::Tokenize(
 
 absl::StatusOr<v1::DetokenizeResponse> Client::Detokenize(
     const v1::DetokenizeRequest& request) {
+  TANDEM_RETURN_IF_ERROR(CheckRequestBytes(
+      request, {.what = "list of token ids", .coordinator = address()}));
   grpc::ClientContext context;
   SetUnaryDeadline(&context);
   v1::DetokenizeResponse response;
