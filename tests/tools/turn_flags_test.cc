@@ -63,7 +63,8 @@ TEST(TurnFlagsTest, WhatIsWrongIsToldBeforeInputIsRead) {
         Read(std::move(arguments), typed).input.status().message());
   };
   EXPECT_THAT(error({"--logprobs", "1"}), HasSubstr("--json"));
-  EXPECT_THAT(error({"--temperature", "-1"}), HasSubstr("--temperature"));
+  EXPECT_THAT(error({"--top-p", "0"}), HasSubstr("--top-p"));
+  EXPECT_THAT(error({"--echo", "--chat"}), HasSubstr("--echo"));
   EXPECT_THAT(error({"a", "--prompt-file", "b"}), HasSubstr("not both"));
   EXPECT_THAT(error({"a", "--system", "\xff"}), HasSubstr("--system"));
   EXPECT_THAT(error({}, "ab\xff"), HasSubstr("not UTF-8 at byte 2"));

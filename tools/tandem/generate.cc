@@ -79,11 +79,13 @@ absl::Status RunGenerate(const GenerateFlags& flags,
   }
   TurnRecord record;
   record.is_chat = turn.has_messages();
-  if (flags.turn.echo && !flags.turn.json) *io.out << turn.text() << std::flush;
   const auto ended = client->RunTurn(
       turn, {.on_started =
-                 [&record](const v1::TurnStarted& started) {
+                 [&record, &flags, &turn, &io](const v1::TurnStarted& started) {
                    record.started = started;
+                   if (flags.turn.echo && !flags.turn.json) {
+                     *io.out << turn.text() << std::flush;
+                   }
                  },
              .on_tokens =
                  [&record, &flags, &io](const v1::TokensGenerated& tokens) {

@@ -42,7 +42,7 @@ void AddTurnFlags(CLI::App* command, TurnFlags* flags) {
       ->excludes(special);
   command->add_flag("--echo", flags->echo,
                     "Prints the prompt before the text that goes on from it; "
-                    "not with --chat or --json");
+                    "not with --chat and --system; --json ignores it");
   command->add_flag("--json", flags->json,
                     "Prints one object at the end instead of text");
   command->add_flag("--stats", flags->stats,
@@ -63,6 +63,11 @@ absl::StatusOr<TurnInput> ReadTurn(const TurnFlags& flags, const Io& io) {
   const bool is_chat = flags.chat || flags.system.has_value();
   if (!is_chat && !flags.template_options.empty()) {
     return UsageError("--template-option goes with --chat: add --chat");
+  }
+  if (is_chat && flags.echo) {
+    return UsageError(
+        "--echo does not go with --chat or --system: a reply does not go on "
+        "from the prompt's text");
   }
   TurnInput input;
   TANDEM_ASSIGN_OR_RETURN(input.template_options,
