@@ -188,7 +188,14 @@ TEST_F(GenerateTest, TheSessionIsShownToPeopleAndNotToScripts) {
 TEST_F(GenerateTest, EchoPutsThePromptBeforeTheText) {
   EXPECT_EQ(Run({"Tell: ", "--echo"}).out, "Tell: Once upon\n");
   EXPECT_EQ(Run({"--echo"}, "piped ").out, "piped Once upon\n");
-  EXPECT_EQ(Run({"Tell: ", "--echo", "--chat"}).out, "Once upon\n");
+  for (const char* flag : {"--chat", "--system=Be brief."}) {
+    const RunResult chat = Run({"Tell: ", "--echo", flag});
+    EXPECT_EQ(chat.code, 2);
+    EXPECT_THAT(chat.err, HasSubstr("--echo"));
+  }
+  service_.error = absl::UnavailableError("down");
+  EXPECT_EQ(Run({"Tell: ", "--echo"}).out, "") << "no turn, no prompt";
+  service_.error = absl::OkStatus();
   EXPECT_THAT(Run({"Tell: ", "--echo", "--json"}).out, StartsWith("{"));
 }
 
@@ -233,9 +240,34 @@ TEST_F(GenerateTest, ErrorsOfTheServiceAreInFlagsAndCommands) {
        .violations = {{.field = "start.options.stop_token_ids[0]",
                        .description = "must be a token id below 9, is 10"}}},
       "invalid options");
-  EXPECT_EQ(Run({"p", "--stop-token", "10"}).err,
+  result = Run({"p", "--stop-token", "10"});
+  EXPECT_EQ(result.code, 2);
+  EXPECT_EQ(result.err,
             "tandem: --stop-token (number 1): must be a token id below 9, is "
             "10\n");
+}
+
+// One mistake has one exit code, whoever finds it.
+TEST_F(GenerateTest, MistakesThatTheServiceFindsAreWrongUsage) {
+  const struct {
+    const char* reason;
+    std::vector<FieldViolation> violations;
+    int code;
+  } cases[] = {
+      {kReasonInvalidOptions, {{.field = "seed", .description = "no"}}, 2},
+      {kReasonInvalidText, {}, 2},
+      {kReasonInvalidToken, {}, 2},
+      {kReasonEmptyPrompt, {}, 2},
+      {kReasonUnknownModel, {{.field = "model_id", .description = "a, b"}}, 2},
+      {kReasonUnknownModel, {}, 1},
+      {kReasonUnknownSession, {}, 1},
+      {kReasonContextExceeded, {}, 1}};
+  for (const auto& [reason, violations, code] : cases) {
+    service_.error =
+        MakeError(absl::StatusCode::kInvalidArgument,
+                  {.reason = reason, .violations = violations}, "refused");
+    EXPECT_EQ(Run({"p"}).code, code) << reason << violations.size();
+  }
 }
 
 TEST_F(GenerateTest, AStreamWithoutEndIsAnError) {

@@ -5,6 +5,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_replace.h"
+#include "engine/base/error_reason.h"
 #include "engine/base/status.h"
 #include "services/common/flag_messages.h"
 #include "services/common/server_flags.h"
@@ -127,10 +128,22 @@ void AddCommands(CLI::App* app, CommandLine* line) {
                     "tandem models"});
 }
 
+// Of errors in what the user has given, whoever found them: this program, the
+// service or an engine in this process.
+bool IsUsage(const ErrorDetail& detail) {
+  for (const char* reason :
+       {kReasonUsage, kReasonInvalidOptions, kReasonEmptyPrompt,
+        kReasonInvalidToken, kReasonInvalidText}) {
+    if (detail.reason == reason) return true;
+  }
+  // A model must be named; one that is not served is no mistake of usage.
+  return detail.reason == kReasonUnknownModel && !detail.violations.empty();
+}
+
 int ExitCode(const absl::Status& status) {
   if (status.ok()) return kExitOk;
   const std::optional<ErrorDetail> detail = GetErrorDetail(status);
-  if (detail && detail->reason == kReasonUsage) return kExitUsage;
+  if (detail && IsUsage(*detail)) return kExitUsage;
   if (detail && detail->reason == kReasonInterrupted) return kExitInterrupted;
   return kExitFailed;
 }

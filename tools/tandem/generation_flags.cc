@@ -62,10 +62,9 @@ absl::Status ParseLogitBias(const std::string& text, v1::LogitBias* bias) {
 // The service's own check, in the words of the command line. Token ids are
 // left to who knows the vocabulary.
 absl::Status CheckRanges(const v1::GenerationOptions& options) {
-  const absl::Status status =
-      ParseGenOptions(options, std::numeric_limits<int32_t>::max()).status();
-  if (status.ok()) return status;
-  return UsageError(InFlagTerms(status, {}).message());
+  return InFlagTerms(
+      ParseGenOptions(options, std::numeric_limits<int32_t>::max()).status(),
+      {});
 }
 
 void SetSampling(const GenerationFlags& flags, v1::GenerationOptions* options) {
