@@ -65,6 +65,7 @@ TEST(TurnFlagsTest, WhatIsWrongIsToldBeforeInputIsRead) {
   EXPECT_THAT(error({"--logprobs", "1"}), HasSubstr("--json"));
   EXPECT_THAT(error({"--top-p", "0"}), HasSubstr("--top-p"));
   EXPECT_THAT(error({"--echo", "--chat"}), HasSubstr("--echo"));
+  EXPECT_THAT(error({"--special", "--system", "s"}), HasSubstr("--special"));
   EXPECT_THAT(error({"a", "--prompt-file", "b"}), HasSubstr("not both"));
   EXPECT_THAT(error({"a", "--system", "\xff"}), HasSubstr("--system"));
   EXPECT_THAT(error({}, "ab\xff"), HasSubstr("not UTF-8 at byte 2"));

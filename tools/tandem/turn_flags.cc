@@ -21,25 +21,23 @@ void AddTurnFlags(CLI::App* command, TurnFlags* flags) {
                       "byte");
   command->add_option("--prompt-file", flags->prompt.file,
                       "Reads the prompt from a file, byte for byte");
-  CLI::Option* special = command->add_flag(
-      "--special", flags->special,
-      "Names of special tokens in the prompt become these tokens");
-  command
-      ->add_flag("--chat", flags->chat,
-                 "Sends the prompt as a user's message, formatted by the "
-                 "model's chat template")
-      ->excludes(special);
+  // What excludes each other is told by ReadTurn: CLI11's help lists it by
+  // memory addresses, in another order each time.
+  command->add_flag("--special", flags->special,
+                    "Names of special tokens in the prompt become these "
+                    "tokens; not with --chat and --system");
+  command->add_flag("--chat", flags->chat,
+                    "Sends the prompt as a user's message, formatted by the "
+                    "model's chat template");
   command
       ->add_option("--system", flags->system,
                    "With --chat, which it implies: the system's message")
-      ->take_last()
-      ->excludes(special);
+      ->take_last();
   command
       ->add_option("--template-option", flags->template_options,
                    kTemplateOptionHelp)
       ->expected(1)
-      ->take_all()
-      ->excludes(special);
+      ->take_all();
   command->add_flag("--echo", flags->echo,
                     "Prints the prompt before the text that goes on from it; "
                     "not with --chat and --system; --json ignores it");
@@ -63,6 +61,11 @@ absl::StatusOr<TurnInput> ReadTurn(const TurnFlags& flags, const Io& io) {
   const bool is_chat = flags.chat || flags.system.has_value();
   if (!is_chat && !flags.template_options.empty()) {
     return UsageError("--template-option goes with --chat: add --chat");
+  }
+  if (is_chat && flags.special) {
+    return UsageError(
+        "--special does not go with --chat or --system: the chat template "
+        "writes the special tokens");
   }
   if (is_chat && flags.echo) {
     return UsageError(
