@@ -255,7 +255,7 @@ std::string HelpText(const CLI::App& command) {
 }
 
 void SetExamples(CLI::App* command, const std::vector<std::string>& lines) {
-  command->footer(absl::StrCat("Examples:\n  ", absl::StrJoin(lines, "\n  "), "\n"));
+  command->footer(absl::StrCat("Examples:\n  ", absl::StrJoin(lines, "\n  ")));
 }
 
 std::string FlagErrorMessage(const CLI::App& app, const CLI::ParseError& error,
