@@ -48,7 +48,8 @@ std::string ProblemOf(int error) {
 // 0 or the error.
 int WaitUntilConnected(int socket, absl::Time deadline) {
   while (true) {
-    const int64_t left_ms = absl::ToInt64Milliseconds(deadline - absl::Now());
+    const int64_t left_ms = absl::ToInt64Milliseconds(
+        absl::Ceil(deadline - absl::Now(), absl::Milliseconds(1)));
     pollfd waiting = {.fd = socket, .events = POLLOUT, .revents = 0};
     const int ready =
         left_ms <= 0 ? 0 : poll(&waiting, 1, static_cast<int>(left_ms));

@@ -179,8 +179,8 @@ int Probe::OnVerified(int is_good, X509_STORE_CTX* store) {
 
 bool Probe::WaitFor(int16_t events) {
   while (true) {
-    const int64_t left_ms =
-        absl::ToInt64Milliseconds(options_.deadline - absl::Now());
+    const int64_t left_ms = absl::ToInt64Milliseconds(
+        absl::Ceil(options_.deadline - absl::Now(), absl::Milliseconds(1)));
     pollfd waiting = {.fd = socket_, .events = events, .revents = 0};
     const int ready =
         left_ms <= 0 ? 0 : poll(&waiting, 1, static_cast<int>(left_ms));

@@ -6,6 +6,7 @@
 #include <random>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/error_reason.h"
@@ -312,13 +313,17 @@ void WorkerPool::Manage(Slot* slot) {
 std::string WorkerPool::ReasonFor(const Slot& slot,
                                   const absl::Status& status) const {
   if (absl::IsUnavailable(status) && !GetErrorDetail(status)) {
-    // Stop joins this thread: it may neither wait long nor for name servers.
+    // Stop joins this thread: it may neither wait long nor for name servers
+    // that do not answer. What gRPC has resolved just now is resolved fast.
     constexpr absl::Duration kReasonTimeout = absl::Seconds(1);
-    ConnectionFindings found = ProbeConnection({.server = slot.address,
-                                                .files = options_.tls_files,
-                                                .flags = kWorkerTlsFlags,
-                                                .timeout = kReasonTimeout,
-                                                .names = NameLookup::kNever});
+    const bool is_resolved =
+        !absl::StrContains(status.message(), "DNS resolution failed");
+    ConnectionFindings found = ProbeConnection(
+        {.server = slot.address,
+         .files = options_.tls_files,
+         .flags = kWorkerTlsFlags,
+         .timeout = kReasonTimeout,
+         .names = is_resolved ? NameLookup::kAllowed : NameLookup::kNever});
     if (!found.problem.empty()) return std::move(found.problem);
   }
   return std::string(status.message());
