@@ -103,25 +103,39 @@ OutputFile::OutputFile(std::string path, std::string target)
       part_(absl::StrCat(target_, ".", getpid(), "-", NextNumber(), ".part")) {}
 
 absl::Status OutputFile::Open(const struct stat* replaced) {
-  // Left by a process that was killed and had the same id.
-  (void)unlink(part_.c_str());
-  const int descriptor =
-      open(part_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-           replaced == nullptr ? kNewFileMode : kPrivateMode);
+  const mode_t mode = replaced == nullptr ? kNewFileMode : kPrivateMode;
+  const size_t slash = target_.rfind('/');
+  const std::string folder =
+      slash == std::string::npos ? "." : target_.substr(0, slash + 1);
+  // A file without a name goes with its process, however that ends.
+  int descriptor = open(folder.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, mode);
+  is_named_ = descriptor < 0;
+  if (is_named_) {  // the file system may have no such files
+    // Left by a process that was killed and had the same id.
+    (void)unlink(part_.c_str());
+    descriptor =
+        open(part_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+  }
   if (descriptor < 0) return Failed(errno);
   if (replaced != nullptr) TakeOver(descriptor, *replaced);
   file_ = fdopen(descriptor, "wb");
   if (file_ != nullptr) return absl::OkStatus();
   const int error = errno;
   (void)close(descriptor);
-  (void)unlink(part_.c_str());
+  if (is_named_) (void)unlink(part_.c_str());
   return Failed(error);
 }
 
 OutputFile::~OutputFile() {
   if (file_ == nullptr) return;
   (void)fclose(file_);
-  (void)unlink(part_.c_str());
+  if (is_named_) (void)unlink(part_.c_str());
+}
+
+bool OutputFile::GiveName() {
+  (void)unlink(part_.c_str());  // of a process that was killed just here
+  return linkat(AT_FDCWD, absl::StrCat("/proc/self/fd/", fileno(file_)).c_str(),
+                AT_FDCWD, part_.c_str(), AT_SYMLINK_FOLLOW) == 0;
 }
 
 absl::Status OutputFile::Append(absl::Span<const uint8_t> bytes) {
@@ -139,7 +153,8 @@ absl::Status OutputFile::Append(absl::string_view text) {
 absl::Status OutputFile::Commit() {
   // On the disk before it has the name: a machine that loses its power then
   // has the old file or the new one, not an empty one.
-  const bool written = fflush(file_) == 0 && fsync(fileno(file_)) == 0;
+  const bool written = fflush(file_) == 0 && fsync(fileno(file_)) == 0 &&
+                       (is_named_ || GiveName());
   int error = errno;
   const bool closed = fclose(std::exchange(file_, nullptr)) == 0;
   if (written && !closed) error = errno;

@@ -47,6 +47,8 @@ class OutputFile {
  private:
   OutputFile(std::string path, std::string target);
 
+  // Makes part_ a name of the file; false and errno where it can not.
+  bool GiveName();
   // Opens the part; `replaced`: null where there is no such file yet.
   absl::Status Open(const struct stat* replaced);
   absl::Status Failed(int error) const;
@@ -55,6 +57,7 @@ class OutputFile {
   const std::string target_;  // the file that gets replaced
   const std::string part_;    // what is written until then
   FILE* file_ = nullptr;
+  bool is_named_ = false;  // part_ is there
 };
 
 }  // namespace tandem

@@ -172,15 +172,19 @@ size_t Tokenizer::ReplyEndBytes(absl::string_view text, TokenId last) const {
   return is_ended ? start + TokenText(id, /*skip_special=*/false).size() : 0;
 }
 
-void Tokenizer::EncodeChatText(absl::string_view text, bool after_special,
+void Tokenizer::EncodeChatText(absl::string_view text, size_t own_bytes,
+                               bool after_special,
                                std::vector<TokenId>* ids) const {
   if (after_special && strips_after_special_) {
+    const size_t bytes = text.size();
     text = absl::StripLeadingAsciiWhitespace(text);
+    own_bytes -= std::min(own_bytes, bytes - text.size());
   }
   if (text.empty()) return;
   // Templates write the space before a text where the family has one, so it is
-  // not put there twice.
-  const bool add_space = after_special && text[0] != ' ';
+  // not put there twice. A space that a message begins with is none of theirs.
+  const bool has_space = own_bytes > 0 && text[0] == ' ';
+  const bool add_space = after_special && !has_space;
   EncodePlain(text,
               add_space ? SpacePrefix::kAsVocabularySays : SpacePrefix::kNone,
               ids);
@@ -196,23 +200,26 @@ std::vector<TokenId> Tokenizer::EncodeChat(absl::Span<const TextPart> parts,
                        TokenText(*last, /*skip_special=*/true).empty();
   std::vector<TokenId> ids;
   std::string plain;
+  size_t own_bytes = 0;  // that plain begins with: the template's own
   for (const TextPart& part : parts) {
     absl::string_view text = part.text;
     text.remove_prefix(std::exchange(skip, 0));
     while (!text.empty()) {
       const size_t start =
           part.is_content ? text.size() : special_tokens_.NextStart(text, 0);
+      if (!part.is_content && own_bytes == plain.size()) own_bytes += start;
       plain.append(text.data(), start);
       text.remove_prefix(start);
       if (text.empty()) break;
-      EncodeChatText(plain, after_special, &ids);
+      EncodeChatText(plain, own_bytes, after_special, &ids);
       plain.clear();
+      own_bytes = 0;
       ids.push_back(*special_tokens_.Longest(text));
       text.remove_prefix(TokenText(ids.back(), /*skip_special=*/false).size());
       after_special = true;
     }
   }
-  EncodeChatText(plain, after_special, &ids);
+  EncodeChatText(plain, own_bytes, after_special, &ids);
   const std::optional<TokenId> bos = special().bos;
   if (!last.has_value() && adds_bos() && bos.has_value() &&
       (ids.empty() || ids[0] != *bos)) {

@@ -108,9 +108,10 @@ class Tokenizer {
   // Bytes at the start of `text` up to the end of the marker for the end of a
   // reply; 0 where there is none, or another special token comes first.
   size_t ReplyEndBytes(absl::string_view text, TokenId last) const;
-  // Appends the plain text between two special tokens.
-  void EncodeChatText(absl::string_view text, bool after_special,
-                      std::vector<TokenId>* ids) const;
+  // Appends the plain text between two special tokens, whose first `own_bytes`
+  // bytes are the template's own.
+  void EncodeChatText(absl::string_view text, size_t own_bytes,
+                      bool after_special, std::vector<TokenId>* ids) const;
 
   std::string fingerprint_;
   ChatTemplate chat_template_;

@@ -1,5 +1,6 @@
 #include "services/common/process_exit.h"
 
+#include <fcntl.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -14,6 +15,14 @@
 #endif
 
 namespace tandem {
+
+void BeginProcess() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(descriptor, F_GETFD) >= 0) continue;
+    // The lowest number that is free, which is this one.
+    (void)open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
 
 void EndProcess(int code) {
   const bool is_written = std::cout.flush().good() && fflush(stdout) == 0;

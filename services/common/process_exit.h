@@ -1,9 +1,15 @@
-// How every program of tandem ends.
+// How every program of tandem begins and ends.
 
 #ifndef TANDEM_SERVICES_COMMON_PROCESS_EXIT_H_
 #define TANDEM_SERVICES_COMMON_PROCESS_EXIT_H_
 
 namespace tandem {
+
+// First in every main. Opens those of the descriptors 0, 1 and 2 that are
+// closed, so that no file, socket or lock gets the number of standard output or
+// standard error and what is printed is written into it. Reading from and
+// writing to them fails, as it did when they were closed.
+void BeginProcess();
 
 // Writes out what standard output, standard error and the log hold, and ends
 // the process with `code` at once: no exit handler and no destructor of a

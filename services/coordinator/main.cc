@@ -136,5 +136,6 @@ int Main(int argc, char** argv) {
 }  // namespace tandem
 
 int main(int argc, char** argv) {
+  tandem::BeginProcess();
   tandem::EndProcess(tandem::Main(argc, argv));
 }

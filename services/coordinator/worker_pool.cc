@@ -326,6 +326,9 @@ std::string WorkerPool::ReasonFor(const Slot& slot,
          .names = is_resolved ? NameLookup::kAllowed : NameLookup::kNever});
     if (!found.problem.empty()) return std::move(found.problem);
   }
+  if (absl::IsUnimplemented(status)) {
+    return "another program answers there: it is no tandem worker";
+  }
   return std::string(status.message());
 }
 

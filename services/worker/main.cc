@@ -69,5 +69,6 @@ int Main(int argc, const char* const* argv) {
 }  // namespace tandem
 
 int main(int argc, char** argv) {
+  tandem::BeginProcess();
   tandem::EndProcess(tandem::Main(argc, argv));
 }

@@ -36,5 +36,6 @@ int Main(int argc, const char* const* argv) {
 }  // namespace tandem::bench
 
 int main(int argc, char** argv) {
+  tandem::BeginProcess();
   tandem::EndProcess(tandem::bench::Main(argc, argv));
 }

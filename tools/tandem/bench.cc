@@ -2,8 +2,10 @@
 // with.
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "CLI/App.hpp"
@@ -232,6 +234,15 @@ absl::Status RunSynthesize(SynthesizeFlags flags, const Io& io) {
   }
   if (flags.draft_layers > flags.options.shape.layers) {
     return UsageError("--draft-layers exceeds the layers of the shape");
+  }
+  std::error_code ignored;  // a path that can not be followed fails later
+  const auto place = [&ignored](const std::string& path) {
+    return std::filesystem::weakly_canonical(
+        std::filesystem::absolute(path, ignored), ignored);
+  };
+  if (!flags.draft_out.empty() && place(flags.out) == place(flags.draft_out)) {
+    return UsageError(absl::StrCat("OUT and DRAFT_OUT are the same file, ",
+                                   flags.out, ": name two"));
   }
   flags.options.full_layers =
       flags.draft_layers > 0 ? flags.draft_layers : flags.options.shape.layers;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "CLI/App.hpp"
@@ -30,7 +31,8 @@ constexpr int64_t kWaitMsMax = int64_t{24} * 3600 * 1000;
 constexpr absl::Duration kPollInterval = absl::Milliseconds(100);
 
 struct HealthFlags {
-  std::string address;
+  std::optional<std::string> given_address = {};
+  std::string address = {};  // that is asked
   std::string service = "tandem.ready";
   int64_t wait_ms = 0;
   bool json = false;
@@ -75,8 +77,8 @@ absl::Status Explain(const LastAnswer& last, const HealthFlags& flags,
 
 absl::Status RunHealth(HealthFlags flags, const ConnectionFlags& connection,
                        const Io& io) {
-  const bool is_given = !flags.address.empty();
-  if (!is_given) flags.address = connection.coordinator;
+  const bool is_given = flags.given_address.has_value();
+  flags.address = is_given ? *flags.given_address : connection.coordinator;
   TANDEM_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
                           Connect(is_given ? "address" : "--coordinator",
                                   flags.address, connection));
@@ -104,7 +106,7 @@ void AddHealthCommand(CLI::App* app, CommandLine* line) {
   auto flags = std::make_shared<HealthFlags>();
   CLI::App* command = app->add_subcommand(
       "health", "Prints the health of a server; exit code 0 if SERVING.");
-  command->add_option("address", flags->address,
+  command->add_option("address", flags->given_address,
                       "A coordinator or worker; default: --coordinator");
   command
       ->add_option("--service", flags->service,

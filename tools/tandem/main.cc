@@ -7,6 +7,7 @@
 #include "tools/tandem/command_line.h"
 
 int main(int argc, char** argv) {
+  tandem::BeginProcess();
   tandem::DropLibraryLogs();
   tandem::EndProcess(tandem::cli::RunCommandLine(
       argc, argv,

@@ -1,5 +1,6 @@
 #include "engine/base/output_file.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <grp.h>
 #include <gtest/gtest.h>
@@ -80,6 +81,18 @@ TEST_F(OutputFileTest, AppearsWhenItIsWhole) {
   const mode_t mask = umask(0);
   umask(mask);
   EXPECT_EQ(info.st_mode & 0777, 0666 & ~mask);
+}
+
+// So a process that is killed leaves nothing behind, where the file system has
+// files without a name.
+TEST_F(OutputFileTest, HasNoNameBeforeItIsWhole) {
+  const int probe = open(folder_.c_str(), O_WRONLY | O_TMPFILE, 0600);
+  if (probe < 0) GTEST_SKIP() << "no files without a name in " << folder_;
+  (void)close(probe);
+  auto file = OutputFile::Create(Path("a"));
+  ASSERT_TRUE(file.ok()) << file.status();
+  ASSERT_TRUE((*file)->Append("one").ok());
+  EXPECT_TRUE(Names().empty());
 }
 
 TEST_F(OutputFileTest, ReplacesAFileAndKeepsItsPermissions) {

@@ -209,6 +209,18 @@ TEST_F(SpmChatTest, TextAfterASpecialTokenBeginsWithOneSpace) {
   }
 }
 
+// Only a space of the template's own stands for the one that a text gets.
+TEST_F(SpmChatTest, ASpaceOfTheMessageIsNoneOfTheTemplate) {
+  const std::string source = "{{ bos_token }}{{ messages[0].content }}";
+  EXPECT_EQ(Encode(*Make(source, {}), {{ChatRole::kUser, " a"}}),
+            Concat({{1}, SpmBytes("__a")}));
+  EXPECT_EQ(Encode(*Make(source, {}), {{ChatRole::kUser, "a"}}),
+            Concat({{1}, SpmBytes("_a")}));
+  EXPECT_EQ(Encode(*Make("{{ bos_token }} {{ messages[0].content }}", {}),
+                   {{ChatRole::kUser, " a"}}),
+            Concat({{1}, SpmBytes("__a")}));
+}
+
 TEST_F(SpmChatTest, EachTurnMayBeginWithBos) {
   const auto tokenizer = Make(
       "{% for m in messages %}{% if m.role == 'user' %}"

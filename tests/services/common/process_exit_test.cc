@@ -1,7 +1,9 @@
 #include "services/common/process_exit.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <openssl/crypto.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -42,6 +44,22 @@ TEST(ProcessExitDeathTest, OutputThatIsLostIsAFailure) {
   EXPECT_EXIT(EndWithFullOutput(0), ::testing::ExitedWithCode(1),
               "services_common_test: cannot write to standard output");
   EXPECT_EXIT(EndWithFullOutput(3), ::testing::ExitedWithCode(3), "^$");
+}
+
+// A file that is opened later gets none of the numbers of standard streams, and
+// output to one that was closed is lost with an error, not written elsewhere.
+TEST(ProcessExitDeathTest, ClosedStreamsAreNotReused) {
+  EXPECT_EXIT(
+      {
+        for (const int descriptor : {0, 1, 2}) (void)close(descriptor);
+        BeginProcess();
+        const int file = open("/dev/null", O_RDONLY);
+        char byte = 0;
+        const bool fails = read(0, &byte, 1) < 0 && write(1, "x", 1) < 0 &&
+                           write(2, "x", 1) < 0;
+        _exit(file > 2 && fails ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "");
 }
 
 }  // namespace
