@@ -29,6 +29,9 @@ class CostCurve {
   static constexpr int kTrendPasses = 50;
   static constexpr double kReachDoublings = 4;
 
+  // A pass of this many rows shows what a token of a prompt costs.
+  static constexpr double kPromptRows = 64;
+
   CostCurve() = default;
   // Averages of row counts; rows at least 1, ascending.
   explicit CostCurve(absl::Span<const StepCost> costs);
@@ -54,6 +57,11 @@ class CostCurve {
   // Above the greatest it goes on with the slope of the upper half, or, with
   // one measurement alone, with a quarter of its cost a row.
   double At(double rows) const;
+
+  // Microseconds that a prompt of `tokens` takes, in passes of kPromptRows.
+  double PromptUs(double tokens) const {
+    return At(kPromptRows) / kPromptRows * tokens;
+  }
 
  private:
   // Another pass of seen_[index] took `us`: moves the others with its trend.

@@ -8,6 +8,8 @@ TEXT = ("engine/base", "engine/gguf", "engine/sampling", "engine/template",
         "engine/tokenizer", "engine/speculation")
 ENGINE = TEXT + ("engine/kernels", "engine/model", "engine/session",
                  "engine/engine.h")
+WORKER = ENGINE + ("services/common", "tandem/v1")
+COORDINATOR = TEXT + ("engine/session/turn.h", "services/common", "tandem/v1")
 
 # Folder -> what its files may include of the project; a folder may always
 # include itself. A file that needs a rule of its own stands by its path.
@@ -27,9 +29,21 @@ ALLOWED = {
     "engine": ENGINE,
     "services/common": TEXT + ("engine/session/turn.h", "tandem/v1",
                                "google/rpc"),
-    "services/worker": ENGINE + ("services/common", "tandem/v1"),
-    "services/coordinator": TEXT + ("engine/session/turn.h", "services/common",
-                                    "tandem/v1"),
+    "services/worker/schedule": WORKER,
+    "services/worker/models": WORKER + ("services/worker/schedule",),
+    "services/worker/server": WORKER + ("services/worker/schedule",
+                                        "services/worker/models"),
+    "services/coordinator/turn": COORDINATOR,
+    "services/coordinator/workers": COORDINATOR + (
+        "services/coordinator/turn",),
+    "services/coordinator/routing": COORDINATOR + (
+        "services/coordinator/turn", "services/coordinator/workers"),
+    "services/coordinator/client": COORDINATOR + (
+        "services/coordinator/turn", "services/coordinator/workers",
+        "services/coordinator/routing"),
+    "services/coordinator/server": COORDINATOR + (
+        "services/coordinator/turn", "services/coordinator/workers",
+        "services/coordinator/routing", "services/coordinator/client"),
     "tools/bench": ENGINE,
     "tools/cost_worker": ENGINE + ("services/worker", "services/common",
                                    "tandem/v1"),

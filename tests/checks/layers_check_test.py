@@ -9,7 +9,7 @@ class LayersCheckTest(SampleTree):
     def test_down_is_allowed(self):
         self.write("engine/gguf/a.cc", '#include "engine/gguf/a.h"\n'
                    '#include "engine/base/status.h"\n#include <vector>\n')
-        self.write("services/worker/b.cc", '#include "engine/engine.h"\n'
+        self.write("services/worker/server/b.cc", '#include "engine/engine.h"\n'
                    '#include "services/common/c.h"\n')
         self.write("engine/session/turn.cc",
                    '#include "engine/session/turn.h"\n')
@@ -24,10 +24,16 @@ class LayersCheckTest(SampleTree):
                 ("engine/session/turn.h", "engine/session/generate.h"),
                 ("engine/engine.cc", "services/common/channel.h"),
                 ("services/common/a.h", "engine/model/model.h"),
-                ("services/coordinator/a.cc", "engine/kernels/linear.h"),
-                ("services/coordinator/a.cc", "engine/engine.h"),
-                ("services/coordinator/a.cc", "services/worker/worker.h"),
-                ("services/worker/a.cc", "services/coordinator/session.h"),
+                ("services/coordinator/turn/a.cc", "engine/kernels/linear.h"),
+                ("services/coordinator/turn/a.cc", "engine/engine.h"),
+                ("services/coordinator/turn/a.cc",
+                 "services/worker/server/worker_server.h"),
+                ("services/coordinator/turn/a.cc",
+                 "services/coordinator/client/session.h"),
+                ("services/worker/schedule/a.cc",
+                 "services/worker/models/model_set.h"),
+                ("services/worker/server/a.cc",
+                 "services/coordinator/client/session.h"),
                 ("tools/tandem/a.cc", "engine/model/model.h"),
                 ("engine/base/b.h", "tests/x.h")):
             with self.subTest(name=name, path=path):

@@ -16,7 +16,7 @@ class SourcesCheckTest(SampleTree):
         self.write("tests/engine/base/a_test.cc")
         self.write("tools/tandem/b.cc")
         self.write("tests/tools/b_test.cc")
-        self.write("services/worker/main.cc")
+        self.write("services/worker/server/main.cc")
         self.assert_findings(sources_check.untested_findings(self.root))
         self.write("engine/base/c.cc")
         self.assert_findings(sources_check.untested_findings(self.root),

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "services/coordinator/conversation.h"
+#include "services/coordinator/client/conversation.h"
 #include "tests/services/coordinator/fake_model.h"
 #include "tests/simulation/simulated_network.h"
 

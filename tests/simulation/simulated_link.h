@@ -9,8 +9,8 @@
 #include <memory>
 #include <optional>
 
-#include "services/coordinator/load_tracker.h"
-#include "services/coordinator/worker_link.h"
+#include "services/coordinator/turn/load_tracker.h"
+#include "services/coordinator/turn/worker_link.h"
 #include "tests/simulation/simulated_network.h"
 #include "tests/simulation/simulated_worker.h"
 

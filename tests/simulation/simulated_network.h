@@ -14,7 +14,7 @@
 
 #include "absl/strings/string_view.h"
 #include "engine/base/hash.h"
-#include "services/coordinator/event_loop.h"
+#include "services/coordinator/turn/event_loop.h"
 
 namespace tandem {
 

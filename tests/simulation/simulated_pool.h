@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "services/coordinator/address_book.h"
-#include "services/coordinator/worker_table.h"
+#include "services/coordinator/workers/address_book.h"
+#include "services/coordinator/workers/worker_table.h"
 #include "tests/simulation/simulated_link.h"
 #include "tests/simulation/simulated_network.h"
 #include "tests/simulation/simulated_worker.h"

@@ -17,9 +17,9 @@
 #include <string>
 #include <vector>
 
-#include "services/coordinator/prefix_map.h"
-#include "services/coordinator/worker_link.h"
-#include "services/coordinator/worker_table.h"
+#include "services/coordinator/routing/prefix_map.h"
+#include "services/coordinator/turn/worker_link.h"
+#include "services/coordinator/workers/worker_table.h"
 #include "tests/services/coordinator/fake_model.h"
 #include "tests/simulation/simulated_network.h"
 

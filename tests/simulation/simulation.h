@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "services/coordinator/conversation.h"
-#include "services/coordinator/router.h"
+#include "services/coordinator/client/conversation.h"
+#include "services/coordinator/routing/router.h"
 #include "tests/simulation/simulated_client.h"
 #include "tests/simulation/simulated_network.h"
 #include "tests/simulation/simulated_pool.h"

@@ -4,7 +4,7 @@
 #ifndef TANDEM_TOOLS_COST_WORKER_COST_WORKER_H_
 #define TANDEM_TOOLS_COST_WORKER_COST_WORKER_H_
 
-#include "services/worker/worker_server.h"
+#include "services/worker/server/worker_server.h"
 #include "tools/cost_worker/cost_worker_flags.h"
 
 namespace tandem::bench {

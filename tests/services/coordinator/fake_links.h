@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "services/coordinator/worker_link.h"
+#include "services/coordinator/turn/worker_link.h"
 #include "tests/services/coordinator/fake_model.h"
 
 namespace tandem {

@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "services/coordinator/worker_table.h"
+#include "services/coordinator/workers/worker_table.h"
 
 namespace tandem {
 

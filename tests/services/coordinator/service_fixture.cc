@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "services/common/channel.h"
-#include "services/coordinator/tenant.h"
+#include "services/coordinator/server/tenant.h"
 
 namespace tandem {
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "services/coordinator/coordinator_server.h"
+#include "services/coordinator/server/coordinator_server.h"
 #include "tandem/v1/generation.grpc.pb.h"
 #include "tests/services/coordinator/fake_model.h"
 #include "tests/services/coordinator/fake_worker_service.h"

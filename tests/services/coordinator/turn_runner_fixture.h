@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "services/coordinator/turn_runner.h"
+#include "services/coordinator/turn/turn_runner.h"
 #include "tests/services/coordinator/fake_links.h"
 
 namespace tandem {

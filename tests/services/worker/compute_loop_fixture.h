@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "absl/time/clock.h"
-#include "services/worker/compute_loop.h"
+#include "services/worker/schedule/compute_loop.h"
 #include "tests/services/worker/gated_engine.h"
 
 namespace tandem {

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "services/worker/worker_service.h"
+#include "services/worker/server/worker_service.h"
 #include "tandem/v1/worker.grpc.pb.h"
 #include "tests/services/worker/gated_engine.h"
 

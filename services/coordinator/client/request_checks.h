@@ -1,0 +1,50 @@
+// Checks on requests before any worker sees them. Pure functions; any thread.
+//
+// Errors name fields by their path in the request, e.g.
+// "turn.options.temperature".
+
+#ifndef TANDEM_SERVICES_COORDINATOR_CLIENT_REQUEST_CHECKS_H_
+#define TANDEM_SERVICES_COORDINATOR_CLIENT_REQUEST_CHECKS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "engine/base/status.h"
+#include "engine/base/types.h"
+#include "engine/sampling/gen_options.h"
+#include "tandem/v1/generation.pb.h"
+
+namespace tandem {
+
+inline constexpr int64_t kTimeoutMsMax = 86400000;
+
+// INVALID_ARGUMENT with `reason` about one field.
+absl::Status InvalidField(const char* reason, const std::string& field,
+                          const std::string& description);
+
+// `status` with `prefix` before each of its fields.
+absl::Status PrefixFields(const absl::Status& status, absl::string_view prefix);
+
+// What can be said of a turn without its session and model: timeout_ms, that
+// there is a prompt, and whose its messages are.
+absl::Status CheckTurnRequest(const v1::TurnRequest& turn);
+
+// The options with a seed, or INVALID_OPTIONS with "options.*" fields.
+absl::StatusOr<GenOptions> ParseOptions(const v1::GenerationOptions& options,
+                                        int vocab_size);
+
+// OK, or INVALID_TOKEN that names the first id that is out of range, as
+// "FIELD[index]".
+absl::Status CheckTokenIds(absl::Span<const int32_t> ids, int vocab_size,
+                           const std::string& field);
+
+// The error of a message that does not parse: protobuf refuses texts that are
+// not UTF-8 and does not say so.
+absl::Status MalformedMessage();
+
+}  // namespace tandem
+
+#endif  // TANDEM_SERVICES_COORDINATOR_CLIENT_REQUEST_CHECKS_H_

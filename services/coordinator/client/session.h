@@ -1,0 +1,82 @@
+// A client's conversation with one model: its tokens and its last turn, which a
+// client may resume. Owned by the session store; everything belongs to the
+// session's loop.
+//
+// The session's history is the tokens of its last taken turn (which begin with
+// all tokens before it), so it is held once.
+
+#ifndef TANDEM_SERVICES_COORDINATOR_CLIENT_SESSION_H_
+#define TANDEM_SERVICES_COORDINATOR_CLIENT_SESSION_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/base/types.h"
+#include "services/coordinator/turn/event_loop.h"
+#include "services/coordinator/turn/turn_runner.h"
+
+namespace tandem {
+
+// Who runs the session's turn now: a client's stream.
+class SessionHolder {
+ public:
+  virtual ~SessionHolder() = default;
+  // Another stream resumes the turn: the session is not this one's any more.
+  virtual void OnTakenOver() = 0;
+};
+
+class Session {
+ public:
+  Session(std::string id, std::string tenant, MonotonicTime now)
+      : id_(std::move(id)), tenant_(std::move(tenant)), idle_since_(now) {}
+
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  const std::string& id() const { return id_; }
+  const std::string& tenant() const { return tenant_; }
+  // Empty before the first turn was taken.
+  const std::string& model_id() const;
+  const std::string& vocabulary_fingerprint() const;
+
+  // All tokens so far.
+  std::vector<TokenId> History() const;
+  std::optional<TokenId> LastToken() const;
+  // Number of the last taken turn; 0: none yet.
+  int64_t turns() const { return turns_; }
+  // The last taken turn; null before the first.
+  TurnRunner* turn() const { return turn_.get(); }
+
+  // A turn is under way for `holder` from Hold to LetGo.
+  SessionHolder* holder() const { return holder_; }
+  void Hold(SessionHolder* holder) { holder_ = holder; }
+  void LetGo(MonotonicTime now);
+  MonotonicTime idle_since() const { return idle_since_; }
+
+  // The next turn, until the client knows of it; then CommitTurn makes it the
+  // last taken one, else AbandonTurn forgets it and the session is as before.
+  TurnRunner* OpenTurn(std::unique_ptr<TurnRunner> turn);
+  void CommitTurn();
+  void AbandonTurn();
+  TurnRunner* opening() const { return opening_.get(); }
+  // For the next turn's worker streams: beyond all that were used.
+  uint64_t next_epoch() const;
+
+ private:
+  const std::string id_;
+  const std::string tenant_;
+  int64_t turns_ = 0;
+  uint64_t abandoned_epoch_ = 1;  // the next one after abandoned turns
+  std::unique_ptr<TurnRunner> turn_;
+  std::unique_ptr<TurnRunner> opening_;
+  SessionHolder* holder_ = nullptr;
+  MonotonicTime idle_since_;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_SERVICES_COORDINATOR_CLIENT_SESSION_H_

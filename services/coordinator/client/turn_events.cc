@@ -1,0 +1,94 @@
+#include "services/coordinator/client/turn_events.h"
+
+#include <spdlog/spdlog.h>
+
+#include <optional>
+#include <string>
+
+#include "services/common/options_conversion.h"
+#include "services/common/trace_context.h"
+#include "services/common/turn_conversion.h"
+
+namespace tandem {
+
+v1::ConverseResponse StartedEvent(const TurnRunner& runner) {
+  v1::ConverseResponse event;
+  v1::TurnStarted& started = *event.mutable_started();
+  const TurnSetup& setup = runner.setup();
+  started.set_session_id(setup.session_id);
+  started.set_turn(setup.number);
+  started.set_model_id(runner.model_id());
+  started.set_fingerprint(runner.fingerprint());
+  started.set_seed(setup.spec.options.seed.value_or(0));
+  started.set_prompt_tokens(static_cast<int64_t>(setup.spec.prompt.size()));
+  started.set_template_date(setup.template_date);
+  return event;
+}
+
+v1::ConverseResponse TokensEvent(const TurnRunner& runner,
+                                 const TurnProgress& from,
+                                 const TurnProgress& to) {
+  v1::ConverseResponse event;
+  v1::TokensGenerated& tokens = *event.mutable_tokens();
+  const Turn& turn = runner.turn();
+  const bool logprobs = turn.spec().options.logprobs.has_value();
+  tokens.set_first_token(from.tokens);
+  for (int64_t i = from.tokens; i < to.tokens; ++i) {
+    const size_t index = static_cast<size_t>(i);
+    tokens.add_token_ids(turn.generated()[index]);
+    if (logprobs) {
+      *tokens.add_logprobs() = LogprobsToProto(turn.logprobs()[index]);
+    }
+  }
+  if (to.text_bytes > from.text_bytes) {
+    tokens.set_text(
+        turn.text().substr(from.text_bytes, to.text_bytes - from.text_bytes));
+  }
+  return event;
+}
+
+v1::ConverseResponse EndedEvent(const TurnRunner& runner, size_t text_sent) {
+  v1::ConverseResponse event;
+  v1::TurnEnded& ended = *event.mutable_ended();
+  const Turn& turn = runner.turn();
+  ended.set_finish_reason(ToProto(runner.finish_reason()));
+  if (text_sent < turn.text().size()) {
+    ended.set_text(turn.text().substr(text_sent));
+  }
+  *ended.mutable_usage() = ToProto(runner.usage());
+  const SpeculationCounts counts = runner.speculation();
+  const TurnTimes& times = runner.times();
+  v1::SpeculationStats& stats = *ended.mutable_speculation();
+  SetCounts(counts, &stats);
+  stats.set_draft_us(times.draft_us);
+  stats.set_verify_us(times.verify_us);
+  stats.set_rpc_us(times.rpc_us);
+  stats.set_first_token_us(times.first_token_us);
+  stats.set_total_us(times.total_us);
+  stats.set_wait_us(times.wait_us);
+  stats.set_queue_us(times.queue_us);
+  const TurnSpec& spec = turn.spec();
+  stats.set_no_draft_reason(WhyNoDraft(
+      {.options = spec.options,
+       .room = spec.context_max - static_cast<int64_t>(spec.prompt.size()),
+       .has_drafter = runner.has_drafter(),
+       .counts = counts}));
+  return event;
+}
+
+void LogTurnEnd(const TurnRunner& runner) {
+  const std::optional<TraceContext>& trace = runner.setup().trace;
+  const bool sampled = trace.has_value() && trace->sampled();
+  const SpeculationCounts counts = runner.speculation();
+  const TurnTimes& times = runner.times();
+  spdlog::log(sampled ? spdlog::level::info : spdlog::level::debug,
+              "turn {} of session {}... ended ({}): {} tokens in {} ms, first "
+              "after {} ms, {} rounds, {} of {} drafted accepted; trace {}",
+              runner.setup().number, runner.setup().session_id.substr(0, 8),
+              std::string(FinishReasonName(runner.finish_reason())),
+              runner.turn().generated().size(), times.total_us / 1000,
+              times.first_token_us / 1000, counts.rounds, counts.accepted,
+              counts.drafted, trace.has_value() ? trace->trace_id : "-");
+}
+
+}  // namespace tandem

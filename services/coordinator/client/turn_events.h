@@ -1,0 +1,35 @@
+// The events of a turn, as they go to a client, and its line in the log. Pure
+// functions of a TurnRunner, on its loop.
+
+#ifndef TANDEM_SERVICES_COORDINATOR_CLIENT_TURN_EVENTS_H_
+#define TANDEM_SERVICES_COORDINATOR_CLIENT_TURN_EVENTS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "services/coordinator/turn/turn_runner.h"
+#include "tandem/v1/generation.pb.h"
+
+namespace tandem {
+
+// How much of a turn a client has.
+struct TurnProgress {
+  int64_t tokens = 0;
+  size_t text_bytes = 0;
+};
+
+v1::ConverseResponse StartedEvent(const TurnRunner& runner);
+// What lies between `from` and `to`.
+v1::ConverseResponse TokensEvent(const TurnRunner& runner,
+                                 const TurnProgress& from,
+                                 const TurnProgress& to);
+// The turn has ended; `text_sent` bytes of its text were sent.
+v1::ConverseResponse EndedEvent(const TurnRunner& runner, size_t text_sent);
+
+// One line for the log: at level info for a trace that its caller records, else
+// debug.
+void LogTurnEnd(const TurnRunner& runner);
+
+}  // namespace tandem
+
+#endif  // TANDEM_SERVICES_COORDINATOR_CLIENT_TURN_EVENTS_H_

@@ -1,0 +1,84 @@
+// Which workers have lately computed which beginnings of sequences, so that a
+// sequence that begins alike goes where its KV may still be. A guess: workers
+// drop KV as they need, and a wrong guess costs time alone. Owned by the
+// router; any thread may call.
+//
+// Sequences are cut into blocks of kPrefixBlockTokens. A block's hash covers
+// all tokens before it, the tenant (KV is never shared between tenants) and the
+// model's fingerprint.
+
+#ifndef TANDEM_SERVICES_COORDINATOR_ROUTING_PREFIX_MAP_H_
+#define TANDEM_SERVICES_COORDINATOR_ROUTING_PREFIX_MAP_H_
+
+#include <cstdint>
+#include <list>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "engine/base/types.h"
+
+namespace tandem {
+
+// A whole number of KV pages of a worker.
+inline constexpr Position kPrefixBlockTokens = 64;
+
+// A sequence's beginning.
+struct PrefixKey {
+  absl::string_view tenant;
+  absl::string_view fingerprint;  // of the model that computes
+  absl::Span<const TokenId> tokens;
+};
+
+struct PrefixHolder {
+  std::string worker;  // its address
+  Position tokens = 0;
+
+  friend bool operator==(const PrefixHolder&, const PrefixHolder&) = default;
+};
+
+class PrefixMap {
+ public:
+  // About 100 bytes each; beyond, what was not used for longest goes.
+  static constexpr size_t kBlocksMax = 1 << 18;
+  // Workers of one block; the oldest goes.
+  static constexpr size_t kHoldersMax = 4;
+  // Names of workers that are kept; beyond, all is forgotten.
+  static constexpr size_t kWorkerNamesMax = 1 << 16;
+
+  explicit PrefixMap(size_t blocks_max = kBlocksMax)
+      : blocks_max_(blocks_max) {}
+
+  // `worker` has computed all of the key's full blocks.
+  void Add(const PrefixKey& key, const std::string& worker);
+  // Who has a beginning of the sequence, each with its longest; longest first,
+  // kHoldersMax at most.
+  std::vector<PrefixHolder> Find(const PrefixKey& key);
+
+  size_t blocks() const;
+
+ private:
+  struct Block {
+    uint64_t hash = 0;
+    std::vector<uint32_t> holders;  // numbers of workers, newest first
+  };
+  using Blocks = std::list<Block>;  // used last first
+
+  static std::vector<uint64_t> HashBlocks(const PrefixKey& key);
+  uint32_t NumberOf(const std::string& worker);
+
+  const size_t blocks_max_;
+  mutable std::mutex mutex_;
+  // All guarded by mutex_.
+  Blocks blocks_;
+  std::unordered_map<uint64_t, Blocks::iterator> by_hash_;
+  std::vector<std::string> workers_;  // by number
+  std::unordered_map<std::string, uint32_t> numbers_;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_SERVICES_COORDINATOR_ROUTING_PREFIX_MAP_H_

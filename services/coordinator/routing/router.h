@@ -1,0 +1,66 @@
+// Picks workers for turns: by model and fingerprint, then by the time that the
+// turn would take there (placement.h). Owned by the server; any thread may
+// call.
+//
+// In a large pool it looks at some workers alone: those that may have the
+// sequence's KV, and a few drawn at random. So a pick costs the same for any
+// number of workers, and coordinators that all see the same loads, up to 100 ms
+// old, do not all go to the one that was the least loaded.
+
+#ifndef TANDEM_SERVICES_COORDINATOR_ROUTING_ROUTER_H_
+#define TANDEM_SERVICES_COORDINATOR_ROUTING_ROUTER_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "engine/base/status.h"
+#include "services/coordinator/routing/prefix_map.h"
+#include "services/coordinator/turn/worker_link.h"
+#include "services/coordinator/workers/worker_table.h"
+
+namespace tandem {
+
+class Router : public WorkerDirectory {
+ public:
+  // Workers drawn for one pick; a pool of no more is looked at whole. All are
+  // looked at where none of those has room.
+  static constexpr size_t kDrawn = 8;
+
+  // Where the workers stand; a WorkerPool's Workers. Never null.
+  using Snapshot = std::function<std::shared_ptr<const WorkerTable>()>;
+  // `seed` decides between equals.
+  Router(Snapshot workers, uint32_t seed)
+      : workers_(std::move(workers)), random_(seed) {}
+
+  std::optional<WorkerChoice> PickTarget(const TargetQuery& query) override;
+  std::optional<WorkerChoice> PickDrafter(const DrafterQuery& query) override;
+  void OnComputed(const ComputedSequence& sequence) override;
+
+  std::vector<ModelSummary> Models() const { return workers_()->models(); }
+  absl::StatusOr<ModelSummary> FindModel(const std::string& model_id) const {
+    return workers_()->FindModel(model_id);
+  }
+  // True where a turn can be started.
+  bool HasTarget() const { return !workers_()->models().empty(); }
+
+ private:
+  struct Search;
+
+  std::optional<WorkerChoice> Pick(const Search& search);
+  std::vector<const WorkerInfo*> Draw(const Search& search);
+
+  const Snapshot workers_;
+  PrefixMap prefixes_;
+  std::mutex mutex_;
+  std::minstd_rand random_;  // guarded by mutex_
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_SERVICES_COORDINATOR_ROUTING_ROUTER_H_

@@ -1,0 +1,167 @@
+#include "services/coordinator/server/coordinator_server.h"
+
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/server_builder.h>
+#include <spdlog/spdlog.h>
+
+#include <random>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "services/common/bound_address.h"
+#include "services/common/channel.h"
+#include "services/common/listen_check.h"
+
+namespace tandem {
+namespace {
+
+// Long texts and messages that wait to be made tokens: as many as turns run by
+// default, so that they may all start at once. A usual chat takes well below
+// 1 ms, a text of 100 KiB about 10 ms.
+constexpr size_t kBackgroundTasksMax = 1024;
+// After the drain, for streams whose client reads no more.
+constexpr std::chrono::seconds kShutdownGrace(1);
+constexpr std::chrono::seconds kWorkerStreamsGrace(5);
+
+constexpr char kHealthStarted[] = "tandem.started";
+constexpr char kHealthReady[] = "tandem.ready";
+
+absl::Status CheckOptions(const CoordinatorOptions& options) {
+  if (options.event_threads < 1 || options.event_threads > kEventThreadsMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--event-threads must be in [1, ", kEventThreadsMax, "]"));
+  }
+  for (const auto* list : {&options.workers.targets, &options.workers.drafts}) {
+    const absl::Status status = AddressBook::Parse(*list).status();
+    if (status.ok()) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        list == &options.workers.targets ? "--target: " : "--draft: ",
+        status.message()));
+  }
+  if (options.workers.resolve_interval < kResolveIntervalMin) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--resolve-interval-ms must be at least ",
+                     kResolveIntervalMin.count()));
+  }
+  if (options.sessions.sessions_max < 1 || options.turns_max < 1) {
+    return absl::InvalidArgumentError(
+        "--sessions-max and --turns-max must be at least 1");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
+    const CoordinatorOptions& options) {
+  TANDEM_RETURN_IF_ERROR(CheckOptions(options));
+  TANDEM_ASSIGN_OR_RETURN(
+      std::shared_ptr<grpc::ChannelCredentials> worker_credentials,
+      MakeChannelCredentials(options.worker_tls));
+  // The constructor is private.
+  std::unique_ptr<CoordinatorServer> server(
+      new CoordinatorServer(options, std::move(worker_credentials)));
+  TANDEM_RETURN_IF_ERROR(server->ServeMetrics(options.metrics));
+  TANDEM_RETURN_IF_ERROR(server->Listen(options));
+  server->pool_.Start();
+  return server;
+}
+
+CoordinatorServer::CoordinatorServer(
+    const CoordinatorOptions& options,
+    std::shared_ptr<grpc::ChannelCredentials> worker_credentials)
+    : loops_(options.event_threads),
+      pool_(options.workers, std::move(worker_credentials), &tokenizers_),
+      router_([this] { return pool_.Workers(); }, std::random_device()()),
+      sessions_(loops_.loops(), options.sessions),
+      admission_(options.turns_max),
+      background_(std::make_unique<BackgroundThread>(kBackgroundTasksMax)),
+      service_(&services_, &registry_, loops_.loops()) {
+  services_.sessions = &sessions_;
+  services_.router = &router_;
+  services_.background = background_.get();
+  services_.admission = &admission_;
+  services_.turn_limits = options.turn_limits;
+  services_.observer = &metrics_;
+  pool_.SetChangeListener([this] { UpdateReady(); });
+}
+
+CoordinatorServer::~CoordinatorServer() { Stop(std::chrono::milliseconds(0)); }
+
+absl::Status CoordinatorServer::Listen(const CoordinatorOptions& options) {
+  TANDEM_ASSIGN_OR_RETURN(
+      const std::shared_ptr<grpc::ServerCredentials> credentials,
+      MakeServerCredentials(options.tls));
+  TANDEM_RETURN_IF_ERROR(CheckCanListen("--listen", options.listen));
+  grpc::ServerBuilder builder;
+  ConfigureServer(&builder,
+                  options.reflection ? Reflection::kOn : Reflection::kOff);
+  int port = 0;
+  builder.AddListeningPort(options.listen, credentials, &port);
+  builder.RegisterService(&service_);
+  server_ = builder.BuildAndStart();
+  if (server_ == nullptr) return CannotListen("--listen", options.listen);
+  address_ = BoundAddress(options.listen, port);
+  server_->GetHealthCheckService()->SetServingStatus(kHealthStarted, true);
+  UpdateReady();
+  return absl::OkStatus();
+}
+
+absl::Status CoordinatorServer::ServeMetrics(const MetricsFlags& flags) {
+  if (flags.listen.empty()) return absl::OkStatus();
+  TANDEM_ASSIGN_OR_RETURN(
+      metrics_server_, MetricsServer::Start(flags, metrics_.registry(), [this] {
+        const std::shared_ptr<const WorkerTable> table = pool_.Workers();
+        metrics_.SetLevels({.turns = turns(),
+                            .sessions = sessions(),
+                            .streams = static_cast<int64_t>(registry_.size()),
+                            .workers = table->workers()});
+      }));
+  spdlog::info("metrics at http://{}/metrics", metrics_server_->address());
+  return absl::OkStatus();
+}
+
+std::string CoordinatorServer::metrics_address() const {
+  return metrics_server_ == nullptr ? "" : metrics_server_->address();
+}
+
+void CoordinatorServer::UpdateReady() {
+  const std::lock_guard<std::mutex> lock(ready_mutex_);
+  const bool is_ready = !services_.draining.load() && router_.HasTarget();
+  server_->GetHealthCheckService()->SetServingStatus(kHealthReady, is_ready);
+}
+
+void CoordinatorServer::Stop(std::chrono::milliseconds drain_timeout) {
+  if (std::exchange(stopped_, true)) return;
+  services_.draining.store(true);
+  if (server_ != nullptr) {
+    UpdateReady();
+    registry_.PostDrain();
+    spdlog::info("draining: {} streams open", registry_.size());
+    if (!registry_.WaitUntilEmpty(drain_timeout)) {
+      spdlog::warn("drain time is over: {} streams are ended",
+                   registry_.size());
+      registry_.PostStop();
+      registry_.WaitUntilEmpty(kShutdownGrace);
+    }
+    server_->Shutdown(std::chrono::system_clock::now());
+    registry_.WaitUntilEmpty(kWorkerStreamsGrace);
+  }
+  metrics_server_.reset();
+  background_.reset();
+  WaitForWorkerStreams();
+  pool_.Stop();
+  loops_.Stop();
+}
+
+// A worker call that was cancelled tells its loop so; then it is gone.
+void CoordinatorServer::WaitForWorkerStreams() {
+  const auto give_up = std::chrono::steady_clock::now() + kWorkerStreamsGrace;
+  while (pool_.own_streams() > 0 &&
+         std::chrono::steady_clock::now() < give_up) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+}  // namespace tandem

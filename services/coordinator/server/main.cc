@@ -1,0 +1,141 @@
+// tandem-coordinator: holds clients' sessions and drives their turns over draft
+// and target workers.
+
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <limits>
+#include <memory>
+
+#include "services/common/bound_address.h"
+#include "services/common/flag_messages.h"
+#include "services/common/flag_values.h"
+#include "services/common/logging.h"
+#include "services/common/process_exit.h"
+#include "services/common/server_flags.h"
+#include "services/common/signals.h"
+#include "services/coordinator/server/coordinator_server.h"
+
+namespace tandem {
+namespace {
+
+constexpr char kProgram[] = "tandem-coordinator";
+
+struct Flags {
+  ServerFlags server;
+  CoordinatorOptions coordinator;
+  int64_t session_idle_seconds = 3600;
+  int64_t queue_timeout_ms = 30000;
+  int64_t resolve_interval_ms = 5000;
+};
+
+void AddFlags(CLI::App* app, Flags* flags) {
+  CoordinatorOptions& options = flags->coordinator;
+  flags->server.listen = options.listen;
+  app->add_option("--target", options.workers.targets,
+                  "Addresses of target workers, comma separated; "
+                  "dns:///NAME:PORT stands for all addresses of a name")
+      ->delimiter(',')
+      ->check(NotEmpty("an address"))
+      ->required();
+  app->add_option("--draft", options.workers.drafts,
+                  "Addresses of draft workers, in the same way")
+      ->delimiter(',')
+      ->check(NotEmpty("an address"));
+  app->add_option("--resolve-interval-ms", flags->resolve_interval_ms,
+                  "Time between looking up the dns:/// names again")
+      ->check(WholeNumber(kResolveIntervalMin.count(), int64_t{3600} * 1000))
+      ->capture_default_str();
+  app->add_option("--event-threads", options.event_threads,
+                  "Threads that drive turns")
+      ->check(WholeNumber(1, kEventThreadsMax))
+      ->capture_default_str();
+  app->add_option("--sessions-max", options.sessions.sessions_max,
+                  "Sessions kept at once")
+      ->check(WholeNumber(1, std::numeric_limits<int>::max()))
+      ->capture_default_str();
+  app->add_option("--turns-max", options.turns_max, "Turns running at once")
+      ->check(WholeNumber(1, std::numeric_limits<int>::max()))
+      ->capture_default_str();
+  app->add_option("--queue-timeout-ms", flags->queue_timeout_ms,
+                  "Milliseconds that a turn waits for room at the target "
+                  "workers; 0: not at all")
+      ->check(WholeNumber(int64_t{0}, int64_t{3600000}))
+      ->capture_default_str();
+  app->add_option("--session-idle-seconds", flags->session_idle_seconds,
+                  "A session is kept so long after its last turn")
+      ->check(WholeNumber(int64_t{1}, int64_t{365} * 86400))
+      ->capture_default_str();
+  app->add_flag("--draft-ahead,!--no-draft-ahead",
+                options.turn_limits.draft_ahead,
+                "Let drafters go on while their draft is verified (default); "
+                "only where workers do not share cores by --compute-turn");
+  app->add_option("--worker-ca", options.worker_tls.ca,
+                  "Roots for the workers' certificates (PEM); TLS to workers");
+  app->add_option("--worker-cert", options.worker_tls.cert,
+                  "Certificate shown to workers (PEM)");
+  app->add_option("--worker-key", options.worker_tls.key, "Its key (PEM)");
+  AddServerFlags(app, &flags->server);
+  SetExamples(
+      app, {"tandem-coordinator --target 127.0.0.1:7071",
+            "tandem-coordinator --target 127.0.0.1:7071 --draft 127.0.0.1:7072",
+            "tandem-coordinator --target dns:///targets:7071 --listen "
+            "unix:/tmp/tandem.sock"});
+}
+
+int Main(int argc, char** argv) {
+  ShutdownSignal shutdown;
+  CLI::App app(
+      "Holds clients' sessions and drives their turns over draft and "
+      "target workers.",
+      kProgram);
+  Flags flags;
+  AddFlags(&app, &flags);
+  if (const std::optional<int> code = ParseFlags(&app, argc, argv)) {
+    return *code;
+  }
+  CoordinatorOptions& options = flags.coordinator;
+  absl::Status status =
+      InitLogging(flags.server.log_format, flags.server.log_level);
+  if (status.ok()) status = CheckServerFlags(flags.server);
+  if (!status.ok()) return PrintUsageError(kProgram, status);
+  options.listen = flags.server.listen;
+  options.tls = flags.server.tls;
+  options.workers.tls_files = options.worker_tls;
+  options.reflection = flags.server.reflection;
+  options.metrics = flags.server.metrics;
+  options.turn_limits.queue_timeout =
+      std::chrono::milliseconds(flags.queue_timeout_ms);
+  options.workers.resolve_interval =
+      std::chrono::milliseconds(flags.resolve_interval_ms);
+  options.sessions.idle = std::chrono::seconds(flags.session_idle_seconds);
+
+  absl::StatusOr<std::unique_ptr<CoordinatorServer>> server =
+      CoordinatorServer::Start(options);
+  if (!server.ok()) {
+    PrintUsageError(kProgram, server.status());
+    return absl::IsInvalidArgument(server.status()) ? kExitUsage : kExitFailed;
+  }
+  if (!flags.server.address_file.empty()) {
+    status = WriteAddressFile(flags.server.address_file, (*server)->address());
+    if (!status.ok()) return PrintUsageError(kProgram, status);
+  }
+  if (!flags.server.metrics_address_file.empty()) {
+    status = WriteAddressFile(flags.server.metrics_address_file,
+                              (*server)->metrics_address());
+    if (!status.ok()) return PrintUsageError(kProgram, status);
+  }
+  spdlog::info("listening on {}", (*server)->address());
+  shutdown.Wait();
+  (*server)->Stop(std::chrono::milliseconds(flags.server.drain_timeout_ms));
+  spdlog::info("stopped");
+  return kExitOk;
+}
+
+}  // namespace
+}  // namespace tandem
+
+int main(int argc, char** argv) {
+  tandem::BeginProcess();
+  tandem::EndProcess(tandem::Main(argc, argv));
+}

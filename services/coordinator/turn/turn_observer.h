@@ -1,0 +1,44 @@
+// What metrics are told of turns: virtual, so that turns know no metrics
+// library. Called on the turns' loops, so by several threads at once; nothing
+// here may block.
+
+#ifndef TANDEM_SERVICES_COORDINATOR_TURN_TURN_OBSERVER_H_
+#define TANDEM_SERVICES_COORDINATOR_TURN_TURN_OBSERVER_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "engine/session/turn.h"
+#include "services/coordinator/turn/event_loop.h"
+#include "services/coordinator/turn/turn_runner.h"
+
+namespace tandem {
+
+// A turn that is over.
+struct TurnSummary {
+  // Why it ended; kError: it failed or was forgotten.
+  FinishReason finish_reason = FinishReason::kError;
+  TurnUsage usage;
+  SpeculationCounts speculation;
+  TurnTimes times;
+};
+
+class TurnObserver {
+ public:
+  virtual ~TurnObserver() = default;
+  // The turn's first tokens, so long after its start.
+  virtual void OnFirstTokens(int64_t tokens, MonotonicDuration since_start) = 0;
+  // Later ones. `since_last`: after those before; absent where the turn waited
+  // to be resumed in between.
+  virtual void OnTokens(int64_t tokens,
+                        std::optional<MonotonicDuration> since_last) = 0;
+  // Once for each turn.
+  virtual void OnTurnOver(const TurnSummary& summary) = 0;
+  // A client's stream ended with an error that has this reason.
+  virtual void OnStreamFailed(const std::string& reason) = 0;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_SERVICES_COORDINATOR_TURN_TURN_OBSERVER_H_

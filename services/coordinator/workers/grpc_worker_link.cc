@@ -1,0 +1,260 @@
+#include "services/coordinator/workers/grpc_worker_link.h"
+
+#include <grpcpp/client_context.h>
+#include <grpcpp/support/client_callback.h>
+
+#include <algorithm>
+#include <chrono>
+#include <deque>
+#include <utility>
+
+#include "engine/base/check.h"
+#include "services/common/options_conversion.h"
+#include "services/common/status_conversion.h"
+
+namespace tandem {
+namespace {
+
+constexpr size_t kTenantBytesMax = 256;
+constexpr int64_t kQueueTimeoutMsMax = 3600000;
+
+v1::StreamTag ToProto(const StreamTag& tag) {
+  v1::StreamTag proto;
+  proto.set_session_id(tag.session_id);
+  proto.set_epoch(tag.epoch);
+  proto.set_turn(tag.turn);
+  return proto;
+}
+
+StreamTag FromProto(const v1::StreamTag& proto) {
+  return {.session_id = proto.session_id(),
+          .epoch = proto.epoch(),
+          .turn = proto.turn()};
+}
+
+VerifiedTokens FromProto(const v1::TokensVerified& proto) {
+  VerifiedTokens verified{.position = proto.position(),
+                          .tokens = {},
+                          .compute_us = proto.compute_us(),
+                          .served_us = proto.served_us()};
+  for (int i = 0; i < proto.token_ids_size(); ++i) {
+    if (i < proto.logprobs_size()) {
+      verified.tokens.push_back(
+          SampledTokenFromProto(proto.token_ids(i), proto.logprobs(i)));
+    } else {
+      verified.tokens.push_back(
+          {.id = proto.token_ids(i), .logprob = 0, .alternatives = {}});
+    }
+  }
+  return verified;
+}
+
+v1::DecodeRequest ToProto(const OpenRequest& open) {
+  v1::DecodeRequest request;
+  *request.mutable_tag() = ToProto(open.tag);
+  v1::OpenSequence& sequence = *request.mutable_open();
+  sequence.set_model_id(open.model_id);
+  sequence.set_fingerprint(open.fingerprint);
+  sequence.mutable_tokens()->Add(open.tokens.begin(), open.tokens.end());
+  sequence.set_generated_from(open.generated_from);
+  sequence.set_tokens_max(open.tokens_max);
+  *sequence.mutable_options() = ToProto(open.options);
+  // What a worker takes.
+  sequence.set_tenant(open.tenant.substr(0, kTenantBytesMax));
+  sequence.set_queue_timeout_ms(static_cast<int32_t>(std::clamp<int64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(open.queue_timeout)
+          .count(),
+      0, kQueueTimeoutMsMax)));
+  return request;
+}
+
+// One Decode call. Lives until gRPC is done with it, which the loop learns
+// last; only then, and only there, is it destroyed (with its reference to the
+// channel: never inside a callback).
+class DecodeCall
+    : public grpc::ClientBidiReactor<v1::DecodeRequest, v1::DecodeResponse> {
+ public:
+  DecodeCall(std::shared_ptr<v1::WorkerService::Stub> stub,
+             std::shared_ptr<LoadTracker> tracker, EventLoop* loop,
+             WorkerStreamEvents* events)
+      : stub_(std::move(stub)),
+        tracker_(std::move(tracker)),
+        loop_(loop),
+        events_(events) {}
+
+  // All of these on the loop.
+  void Start(std::shared_ptr<DecodeCall> self, const OpenRequest& open,
+             std::optional<MonotonicTime> deadline) {
+    self_ = std::move(self);
+    tag_ = open.tag;
+    tracker_->OnOpened(open.tokens_max);
+    if (deadline.has_value()) {
+      context_.set_deadline(
+          std::chrono::system_clock::now() +
+          std::chrono::duration_cast<std::chrono::system_clock::duration>(
+              *deadline - loop_->Now()));
+    }
+    if (open.trace.has_value()) {
+      const TraceContext span = DrawSpan(*open.trace);
+      context_.AddMetadata(kTraceparentKey, ToTraceparent(span));
+      if (!span.state.empty()) {
+        context_.AddMetadata(kTracestateKey, span.state);
+      }
+    }
+    stub_->async()->Decode(&context_, this);
+    AddHold();  // the loop starts reads and writes outside of reactions
+    StartRead(&response_);
+    Write(ToProto(open));
+    StartCall();
+  }
+
+  void Write(v1::DecodeRequest request) {
+    if (ended_) return;
+    TANDEM_CHECK(requests_.size() < kStreamRequestsMax);
+    requests_.push_back(std::move(request));
+    WriteNext();
+  }
+
+  // Nobody listens any more: ends the call.
+  void Detach() {
+    events_ = nullptr;
+    context_.TryCancel();
+    End();
+  }
+
+  const StreamTag& tag() const { return tag_; }
+
+  void OnReadDone(bool ok) override {
+    loop_->Post([this, ok] { OnRead(ok); });
+  }
+  void OnWriteDone(bool ok) override {
+    loop_->Post([this, ok] {
+      writing_ = false;
+      requests_.pop_front();
+      if (ok) WriteNext();
+    });
+  }
+  void OnDone(const grpc::Status& status) override {
+    loop_->Post([this, status] {
+      tracker_->OnClosed();
+      const std::shared_ptr<DecodeCall> keep = std::move(self_);
+      if (events_ != nullptr) events_->OnClosed(tag_, FromGrpcStatus(status));
+    });
+  }
+
+ private:
+  void WriteNext() {
+    if (ended_ || writing_ || requests_.empty()) return;
+    writing_ = true;
+    StartWrite(&requests_.front());
+  }
+
+  // The next read starts when this one was dealt with, so a worker can not
+  // fill the loop's queue.
+  void OnRead(bool ok) {
+    if (!ok) return End();
+    if (events_ != nullptr) Deliver();
+    if (!ended_) StartRead(&response_);
+  }
+
+  void Deliver() {
+    const StreamTag tag = FromProto(response_.tag());
+    switch (response_.response_case()) {
+      case v1::DecodeResponse::kOpened:
+        return events_->OnOpened(
+            tag, {.fingerprint = response_.opened().fingerprint(),
+                  .cached_tokens = response_.opened().cached_tokens(),
+                  .queued_us = response_.opened().queued_us()});
+      case v1::DecodeResponse::kProposed: {
+        const v1::TokensProposed& proposed = response_.proposed();
+        return events_->OnProposed(tag,
+                                   {.position = proposed.position(),
+                                    .tokens = {proposed.token_ids().begin(),
+                                               proposed.token_ids().end()},
+                                    .compute_us = proposed.compute_us(),
+                                    .served_us = proposed.served_us()});
+      }
+      case v1::DecodeResponse::kVerified:
+        return events_->OnVerified(tag, FromProto(response_.verified()));
+      case v1::DecodeResponse::RESPONSE_NOT_SET:
+        return;  // of a newer version: not ours
+    }
+  }
+
+  // No more reads and writes; gRPC may finish.
+  void End() {
+    if (ended_) return;
+    ended_ = true;
+    RemoveHold();
+  }
+
+  const std::shared_ptr<v1::WorkerService::Stub> stub_;
+  const std::shared_ptr<LoadTracker> tracker_;
+  EventLoop* const loop_;
+  grpc::ClientContext context_;
+  v1::DecodeResponse response_;  // of the read under way
+
+  // Loop only.
+  WorkerStreamEvents* events_;
+  StreamTag tag_;
+  std::shared_ptr<DecodeCall> self_;  // until OnDone
+  std::deque<v1::DecodeRequest> requests_;
+  bool writing_ = false;
+  bool ended_ = false;
+};
+
+class GrpcWorkerStream : public WorkerStream {
+ public:
+  explicit GrpcWorkerStream(std::shared_ptr<DecodeCall> call)
+      : call_(std::move(call)) {}
+  ~GrpcWorkerStream() override { call_->Detach(); }
+
+  void Propose(ProposeAction propose) override {
+    v1::DecodeRequest request;
+    *request.mutable_tag() = ToProto(call_->tag());
+    v1::ProposeTokens& proto = *request.mutable_propose();
+    proto.set_position(propose.position);
+    proto.mutable_tokens()->Add(propose.tokens.begin(), propose.tokens.end());
+    proto.set_draft_length(propose.draft_length);
+    call_->Write(std::move(request));
+  }
+
+  void Verify(VerifyAction verify) override {
+    v1::DecodeRequest request;
+    *request.mutable_tag() = ToProto(call_->tag());
+    v1::VerifyTokens& proto = *request.mutable_verify();
+    proto.set_position(verify.position);
+    proto.mutable_tokens()->Add(verify.tokens.begin(), verify.tokens.end());
+    proto.mutable_draft()->Add(verify.draft.begin(), verify.draft.end());
+    call_->Write(std::move(request));
+  }
+
+ private:
+  const std::shared_ptr<DecodeCall> call_;
+};
+
+}  // namespace
+
+GrpcWorkerLink::GrpcWorkerLink(std::shared_ptr<grpc::Channel> channel)
+    : stub_(v1::WorkerService::NewStub(channel)),
+      tracker_(std::make_shared<LoadTracker>()) {}
+
+std::shared_ptr<const WorkerCosts> GrpcWorkerLink::costs() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return costs_;
+}
+
+void GrpcWorkerLink::SetCosts(std::shared_ptr<const WorkerCosts> costs) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  costs_ = std::move(costs);
+}
+
+std::unique_ptr<WorkerStream> GrpcWorkerLink::Open(
+    OpenRequest request, EventLoop* loop, WorkerStreamEvents* events,
+    std::optional<MonotonicTime> deadline) {
+  auto call = std::make_shared<DecodeCall>(stub_, tracker_, loop, events);
+  call->Start(call, request, deadline);
+  return std::make_unique<GrpcWorkerStream>(std::move(call));
+}
+
+}  // namespace tandem

@@ -1,0 +1,548 @@
+#include "services/coordinator/workers/worker_pool.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "engine/base/error_reason.h"
+#include "services/common/channel.h"
+#include "services/common/connection_probe.h"
+#include "services/common/status_conversion.h"
+#include "services/coordinator/workers/grpc_worker_link.h"
+
+namespace tandem {
+namespace {
+
+// A worker answers Describe at once or is hung; connecting comes on top.
+constexpr std::chrono::milliseconds kDescribeDeadline(5000 + kConnectTimeoutMs);
+constexpr std::chrono::seconds kTokenizerDeadline(60);
+// Models that targets had once; more are forgotten.
+constexpr size_t kModelsSeenMax = 1024;
+
+const char* RoleName(WorkerRole role) {
+  return role == WorkerRole::kTarget ? "target" : "draft";
+}
+
+v1::WorkerRole ToProto(WorkerRole role) {
+  return role == WorkerRole::kTarget ? v1::WORKER_ROLE_TARGET
+                                     : v1::WORKER_ROLE_DRAFT;
+}
+
+// From half to one and a half times, so that coordinators do not come at the
+// same moment.
+MonotonicDuration Jittered(MonotonicDuration duration) {
+  thread_local std::minstd_rand random{std::random_device()()};
+  const double factor = std::uniform_real_distribution<>(0.5, 1.5)(random);
+  return std::chrono::duration_cast<MonotonicDuration>(duration * factor);
+}
+
+}  // namespace
+
+// A management call under way: the end of its slot cancels it.
+class WorkerPool::CallScope {
+ public:
+  CallScope(WorkerPool* pool, Slot* slot) : pool_(pool), slot_(slot) {
+    const std::lock_guard<std::mutex> lock(pool_->mutex_);
+    slot_->calls.insert(&context_);
+    if (pool_->stopping_ || slot_->ending) context_.TryCancel();
+  }
+  ~CallScope() {
+    const std::lock_guard<std::mutex> lock(pool_->mutex_);
+    slot_->calls.erase(&context_);
+  }
+
+  CallScope(const CallScope&) = delete;
+  CallScope& operator=(const CallScope&) = delete;
+
+  grpc::ClientContext* context() { return &context_; }
+  void SetDeadline(std::chrono::milliseconds deadline) {
+    context_.set_deadline(std::chrono::system_clock::now() + deadline);
+  }
+
+ private:
+  WorkerPool* const pool_;
+  Slot* const slot_;
+  grpc::ClientContext context_;
+};
+
+WorkerPool::WorkerPool(const WorkerPoolOptions& options,
+                       std::shared_ptr<grpc::ChannelCredentials> credentials,
+                       TokenizerCache* tokenizers)
+    : options_(options),
+      credentials_(std::move(credentials)),
+      tokenizers_(tokenizers),
+      resolver_(options.resolver == nullptr ? &system_resolver_
+                                            : options.resolver) {
+  AddGroup(WorkerRole::kTarget, options_.targets);
+  AddGroup(WorkerRole::kDraft, options_.drafts);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  UpdateTable();
+}
+
+void WorkerPool::AddGroup(WorkerRole role,
+                          const std::vector<std::string>& items) {
+  absl::StatusOr<AddressBook> book = AddressBook::Parse(items);
+  TANDEM_CHECK(book.ok());
+  Group group{.role = role, .book = *std::move(book), .slots = {}};
+  for (const NamedAddress& address : group.book.Addresses()) {
+    group.slots.push_back(MakeSlot(address, role));
+  }
+  groups_.push_back(std::move(group));
+}
+
+std::shared_ptr<WorkerPool::Slot> WorkerPool::MakeSlot(
+    const NamedAddress& address, WorkerRole role) {
+  auto slot = std::make_shared<Slot>();
+  slot->address = address;
+  slot->role = role;
+  slot->channel = MakeChannel(address, credentials_);
+  slot->stub = v1::WorkerService::NewStub(slot->channel);
+  WorkerInfo unknown;
+  unknown.address = address.address;
+  unknown.role = role;
+  slot->models = {std::move(unknown)};
+  return slot;
+}
+
+void WorkerPool::StartSlot(const std::shared_ptr<Slot>& slot) {
+  slot->thread = std::thread([this, slot = slot.get()] { Manage(slot); });
+}
+
+void WorkerPool::Start() {
+  bool any_names = false;
+  for (Group& group : groups_) {
+    for (const std::shared_ptr<Slot>& slot : group.slots) StartSlot(slot);
+    any_names |= !group.book.names().empty();
+  }
+  if (any_names) resolving_ = std::thread([this] { Resolve(); });
+}
+
+void WorkerPool::Stop() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+    for (const Group& group : groups_) {
+      for (const std::shared_ptr<Slot>& slot : group.slots) {
+        for (grpc::ClientContext* call : slot->calls) call->TryCancel();
+      }
+    }
+  }
+  wake_.notify_all();
+  // First, so that no slot is added any more.
+  if (resolving_.joinable()) resolving_.join();
+  for (const Group& group : groups_) {
+    for (const std::shared_ptr<Slot>& slot : group.slots) {
+      if (slot->thread.joinable()) slot->thread.join();
+    }
+  }
+}
+
+std::shared_ptr<const WorkerTable> WorkerPool::Workers() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return table_;
+}
+
+int WorkerPool::own_streams() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  int streams = 0;
+  for (const Group& group : groups_) {
+    for (const std::shared_ptr<Slot>& slot : group.slots) {
+      streams += OwnStreams(*slot);
+    }
+  }
+  return streams;
+}
+
+int WorkerPool::OwnStreams(const Slot& slot) {
+  int streams = 0;
+  for (const auto& [model_id, link] : slot.links) {
+    streams += link->tracker().own_streams();
+  }
+  return streams;
+}
+
+int WorkerPool::leaving() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  int leaving = 0;
+  for (const Group& group : groups_) {
+    for (const std::shared_ptr<Slot>& slot : group.slots) {
+      leaving += slot->leaving ? 1 : 0;
+    }
+  }
+  return leaving;
+}
+
+void WorkerPool::UpdateTable() {
+  std::vector<WorkerInfo> workers;
+  for (const Group& group : groups_) {
+    for (const std::shared_ptr<Slot>& slot : group.slots) {
+      for (const WorkerInfo& model : slot->models) {
+        if (slot->role == WorkerRole::kTarget && !model.model_id.empty() &&
+            models_seen_.size() < kModelsSeenMax) {
+          models_seen_.insert(model.model_id);
+        }
+        if (!slot->leaving) workers.push_back(model);
+      }
+    }
+  }
+  table_ = std::make_shared<const WorkerTable>(
+      std::move(workers), models_seen_,
+      [this](const WorkerInfo& draft, const WorkerInfo& target) {
+        return CheckPair(draft, target).ok();
+      });
+}
+
+void WorkerPool::Changed() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    UpdateTable();
+  }
+  if (on_change_) on_change_();
+}
+
+void WorkerPool::Resolve() {
+  do {
+    for (Group& group : groups_) {
+      ResolveGroup(&group);
+      Reconcile(&group);
+      EndLeaving(&group);
+    }
+  } while (Wait(Jittered(options_.resolve_interval), nullptr));
+}
+
+void WorkerPool::ResolveGroup(Group* group) {
+  for (size_t i = 0; i < group->book.names().size(); ++i) {
+    const std::optional<std::string> message =
+        group->book.OnResolved(i, resolver_->Resolve(group->book.names()[i]));
+    if (message.has_value()) {
+      spdlog::warn("{} workers: {}", RoleName(group->role), *message);
+    }
+  }
+}
+
+void WorkerPool::Reconcile(Group* group) {
+  std::vector<std::shared_ptr<Slot>> added;
+  bool changed = false;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (stopping_) return;
+    std::vector<NamedAddress> missing = group->book.Addresses();
+    for (const std::shared_ptr<Slot>& slot : group->slots) {
+      if (slot->ending) continue;
+      const bool is_listed = std::erase(missing, slot->address) > 0;
+      changed |= slot->leaving == is_listed;
+      slot->leaving = !is_listed;
+    }
+    for (const NamedAddress& address : missing) {
+      added.push_back(MakeSlot(address, group->role));
+      group->slots.push_back(added.back());
+    }
+  }
+  for (const std::shared_ptr<Slot>& slot : added) {
+    spdlog::info("{} worker {} is new", RoleName(group->role),
+                 slot->address.address);
+    StartSlot(slot);
+  }
+  if (changed || !added.empty()) Changed();
+}
+
+void WorkerPool::EndLeaving(Group* group) {
+  std::vector<std::shared_ptr<Slot>> ended;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (const std::shared_ptr<Slot>& slot : group->slots) {
+      if (!slot->leaving || OwnStreams(*slot) > 0) continue;
+      slot->ending = true;
+      for (grpc::ClientContext* call : slot->calls) call->TryCancel();
+    }
+    std::erase_if(group->slots, [&ended](const std::shared_ptr<Slot>& slot) {
+      if (slot->ended) ended.push_back(slot);
+      return slot->ended;
+    });
+  }
+  wake_.notify_all();
+  for (const std::shared_ptr<Slot>& slot : ended) {
+    slot->thread.join();
+    spdlog::info("{} worker {} has left", RoleName(group->role),
+                 slot->address.address);
+  }
+}
+
+bool WorkerPool::Ending(const Slot& slot) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return stopping_ || slot.ending;
+}
+
+bool WorkerPool::Wait(MonotonicDuration duration, const Slot* slot) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  return !wake_.wait_for(lock, duration, [this, slot] {
+    return stopping_ || (slot != nullptr && slot->ending);
+  });
+}
+
+void WorkerPool::Manage(Slot* slot) {
+  MonotonicDuration backoff = options_.backoff_min;
+  std::string last_error;
+  do {
+    // Our backoff rules, not the channel's.
+    grpc::experimental::ChannelResetConnectionBackoff(slot->channel.get());
+    const MonotonicTime began = std::chrono::steady_clock::now();
+    const absl::Status status = Serve(slot);
+    MarkGone(slot);
+    const bool served =
+        std::chrono::steady_clock::now() - began > options_.backoff_max;
+    backoff = served ? options_.backoff_min
+                     : std::min(backoff * 2, options_.backoff_max);
+    const std::string error = status.ToString();
+    // Once for each state, not for each try.
+    if (error != last_error && !Ending(*slot)) {
+      spdlog::warn("{} worker {} is not usable: {}", RoleName(slot->role),
+                   slot->address.address, ReasonFor(*slot, status));
+      last_error = error;
+    }
+  } while (Wait(Jittered(backoff), slot));
+  const std::lock_guard<std::mutex> lock(mutex_);
+  slot->ended = true;
+}
+
+std::string WorkerPool::ReasonFor(const Slot& slot,
+                                  const absl::Status& status) const {
+  if (absl::IsUnavailable(status) && !GetErrorDetail(status)) {
+    // Stop joins this thread: it may neither wait long nor for name servers
+    // that do not answer. What gRPC has resolved just now is resolved fast.
+    constexpr absl::Duration kReasonTimeout = absl::Seconds(1);
+    const bool is_resolved =
+        !absl::StrContains(status.message(), "DNS resolution failed");
+    ConnectionFindings found = ProbeConnection(
+        {.server = slot.address,
+         .files = options_.tls_files,
+         .flags = kWorkerTlsFlags,
+         .timeout = kReasonTimeout,
+         .names = is_resolved ? NameLookup::kAllowed : NameLookup::kNever});
+    if (!found.problem.empty()) return std::move(found.problem);
+  }
+  if (absl::IsUnimplemented(status)) {
+    return "another program answers there: it is no tandem worker";
+  }
+  return std::string(status.message());
+}
+
+absl::Status WorkerPool::Serve(Slot* slot) {
+  slot->models_generation = 0;
+  TANDEM_RETURN_IF_ERROR(DescribeAndPublish(slot));
+  return Watch(slot);
+}
+
+absl::Status WorkerPool::DescribeAndPublish(Slot* slot) {
+  TANDEM_ASSIGN_OR_RETURN(std::vector<WorkerInfo> models, Describe(slot));
+  LookAtPairs(models);
+  std::vector<WorkerInfo> known;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const bool draining = slot->models[0].draining && slot->models[0].usable;
+    for (WorkerInfo& model : models) model.draining = draining;
+    known = std::exchange(slot->models, models);
+    // Links of models that are gone stay while anybody may open a stream there
+    // or has one that counts.
+    std::erase_if(slot->links, [&models](const auto& entry) {
+      const auto has_link = [&entry](const WorkerInfo& model) {
+        return model.link == entry.second;
+      };
+      return std::none_of(models.begin(), models.end(), has_link) &&
+             entry.second.use_count() == 1 &&
+             entry.second->tracker().own_streams() == 0;
+    });
+    UpdateTable();
+  }
+  for (const WorkerInfo& model : models) {
+    const auto is_same = [&model](const WorkerInfo& it) {
+      return it.usable && it.fingerprint == model.fingerprint;
+    };
+    if (std::any_of(known.begin(), known.end(), is_same)) continue;
+    spdlog::info("{} worker {} is usable: model {} ({}, context {}, {})",
+                 RoleName(slot->role), slot->address.address, model.model_id,
+                 model.numerics, model.context_max, model.fingerprint);
+  }
+  ReportMismatches();
+  if (on_change_) on_change_();
+  return absl::OkStatus();
+}
+
+// At least one.
+absl::StatusOr<std::vector<WorkerInfo>> WorkerPool::Describe(Slot* slot) {
+  v1::DescribeResponse response;
+  {
+    CallScope call(this, slot);
+    call.SetDeadline(kDescribeDeadline);
+    TANDEM_RETURN_IF_ERROR(FromGrpcStatus(slot->stub->Describe(
+        call.context(), v1::DescribeRequest(), &response)));
+  }
+  if (response.role() != ToProto(slot->role)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("it is listed as ", RoleName(slot->role),
+                     " but does not have that role"));
+  }
+  std::vector<WorkerInfo> models;
+  for (const v1::WorkerModel& model : response.models()) {
+    if (models.size() == kWorkerModelsMax) break;
+    TANDEM_ASSIGN_OR_RETURN(WorkerInfo info, DescribeModel(slot, model));
+    models.push_back(std::move(info));
+  }
+  if (models.empty()) return absl::FailedPreconditionError("it has no model");
+  return models;
+}
+
+absl::StatusOr<WorkerInfo> WorkerPool::DescribeModel(
+    Slot* slot, const v1::WorkerModel& model) {
+  WorkerInfo info{.address = slot->address.address,
+                  .role = slot->role,
+                  .usable = true,
+                  .draining = false,
+                  .model_id = model.model_id(),
+                  .fingerprint = model.fingerprint(),
+                  .vocabulary_fingerprint = model.vocabulary_fingerprint(),
+                  .numerics = model.numerics(),
+                  .context_max = model.context_max(),
+                  .vocab_size = model.vocab_size(),
+                  .tokenizer = nullptr,
+                  .link = LinkOf(slot, model.model_id())};
+  const TokenizerSource source{
+      .stub = slot->stub.get(),
+      .address = info.address,
+      .model_id = info.model_id,
+      .fingerprint = info.fingerprint,
+      .vocabulary_fingerprint = info.vocabulary_fingerprint};
+  CallScope call(this, slot);
+  call.SetDeadline(kTokenizerDeadline);
+  auto tokenizer = slot->role == WorkerRole::kDraft
+                       ? tokenizers_->FetchVocabulary(source, call.context())
+                       : tokenizers_->Fetch(source, call.context());
+  if (!tokenizer.ok()) return tokenizer.status();
+  info.tokenizer = *std::move(tokenizer);
+  info.vocab_size = info.tokenizer->vocab_size();
+  return info;
+}
+
+std::shared_ptr<GrpcWorkerLink> WorkerPool::LinkOf(
+    Slot* slot, const std::string& model_id) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  std::shared_ptr<GrpcWorkerLink>& link = slot->links[model_id];
+  if (link == nullptr) link = std::make_shared<GrpcWorkerLink>(slot->channel);
+  return link;
+}
+
+// Runs until the stream ends: the worker or the connection is gone.
+absl::Status WorkerPool::Watch(Slot* slot) {
+  CallScope call(this, slot);
+  const auto reader = slot->stub->Watch(call.context(), v1::WatchRequest());
+  v1::WatchResponse report;
+  absl::Status error;
+  while (error.ok() && reader->Read(&report)) error = TakeReport(slot, report);
+  if (!error.ok()) {
+    call.context()->TryCancel();
+    while (reader->Read(&report)) {
+    }
+    (void)reader->Finish();
+    return error;
+  }
+  const absl::Status status = FromGrpcStatus(reader->Finish());
+  if (!status.ok()) return status;
+  return absl::UnavailableError("it ended the watch");
+}
+
+absl::Status WorkerPool::TakeReport(Slot* slot,
+                                    const v1::WatchResponse& report) {
+  const int64_t generation = report.models_generation();
+  const int64_t described = std::exchange(slot->models_generation, generation);
+  // The first report comes after Describe and may tell of a change in between.
+  if (generation != described) {
+    TANDEM_RETURN_IF_ERROR(DescribeAndPublish(slot));
+  }
+  bool changed = false;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (const ModelReport& model : ReadReport(report)) {
+      const auto link = slot->links.find(model.model_id);
+      if (link == slot->links.end()) continue;
+      link->second->tracker().OnReport(model.load);
+      link->second->SetCosts(model.costs);
+    }
+    for (WorkerInfo& model : slot->models) {
+      changed |= model.draining != report.draining();
+      model.draining = report.draining();
+    }
+  }
+  if (changed) Changed();
+  return absl::OkStatus();
+}
+
+void WorkerPool::MarkGone(Slot* slot) {
+  bool was_usable = false;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (WorkerInfo& model : slot->models) {
+      was_usable |= model.usable;
+      model.usable = false;
+    }
+    for (const auto& [model_id, link] : slot->links) link->tracker().Forget();
+  }
+  if (was_usable) Changed();
+}
+
+absl::Status WorkerPool::CheckPair(const WorkerInfo& draft,
+                                   const WorkerInfo& target) const {
+  if (draft.tokenizer == nullptr || target.tokenizer == nullptr) {
+    return absl::UnavailableError("a vocabulary is not known yet");
+  }
+  return tokenizers_->CheckPair(*draft.tokenizer, *target.tokenizer);
+}
+
+void WorkerPool::LookAtPairs(const std::vector<WorkerInfo>& models) const {
+  const std::shared_ptr<const WorkerTable> table = Workers();
+  for (const WorkerInfo& model : models) {
+    for (const WorkerInfo& other : table->workers()) {
+      if (other.role == model.role) continue;
+      const bool is_draft = model.role == WorkerRole::kDraft;
+      (void)CheckPair(is_draft ? model : other, is_draft ? other : model);
+    }
+  }
+}
+
+// Logs each draft model whose vocabulary fits no target's; the router does not
+// use it.
+void WorkerPool::ReportMismatches() {
+  const std::shared_ptr<const WorkerTable> table = Workers();
+  std::vector<const WorkerInfo*> targets;
+  for (const WorkerInfo& worker : table->workers()) {
+    if (worker.role == WorkerRole::kTarget && worker.usable) {
+      targets.push_back(&worker);
+    }
+  }
+  if (targets.empty()) return;
+  const WorkerInfo& target = *targets.back();
+  for (const WorkerInfo& draft : table->workers()) {
+    if (draft.role != WorkerRole::kDraft || !draft.usable) continue;
+    const auto fits = [this, &draft](const WorkerInfo* it) {
+      return CheckPair(draft, *it).ok();
+    };
+    if (std::any_of(targets.begin(), targets.end(), fits)) continue;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      const auto [pair, is_new] = reported_.emplace(
+          draft.vocabulary_fingerprint, target.vocabulary_fingerprint);
+      if (!is_new) continue;
+    }
+    spdlog::error(
+        "draft worker {} is not used: its vocabulary does not fit that of "
+        "target worker {} (model {}): {}",
+        draft.address, target.address, target.model_id,
+        std::string(CheckPair(draft, target).message()));
+  }
+}
+
+}  // namespace tandem

@@ -1,0 +1,182 @@
+// The workers of the address lists: connects to each in the background, learns
+// what it is, watches its load, and tries again when it is gone. DNS names in
+// the lists are looked up again and again; workers come and go with their
+// addresses. Owned by the server.
+//
+// Each worker has one thread of its own here that blocks on the worker's
+// management calls (Describe, GetTokenizer, Watch); one more looks up names. No
+// turn runs on them. What they learn is published as an immutable WorkerTable,
+// loads and costs at the workers' links, which any thread may read.
+
+#ifndef TANDEM_SERVICES_COORDINATOR_WORKERS_WORKER_POOL_H_
+#define TANDEM_SERVICES_COORDINATOR_WORKERS_WORKER_POOL_H_
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/security/credentials.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "engine/base/status.h"
+#include "services/common/credentials.h"
+#include "services/coordinator/turn/event_loop.h"
+#include "services/coordinator/turn/worker_link.h"
+#include "services/coordinator/workers/address_book.h"
+#include "services/coordinator/workers/resolver.h"
+#include "services/coordinator/workers/tokenizer_cache.h"
+#include "services/coordinator/workers/worker_report.h"
+#include "services/coordinator/workers/worker_table.h"
+#include "tandem/v1/worker.grpc.pb.h"
+
+namespace tandem {
+
+inline constexpr std::chrono::milliseconds kResolveIntervalMin(100);
+
+struct WorkerPoolOptions {
+  // Addresses, and DNS names as dns:///NAME:PORT; AddressBook::Parse takes
+  // them.
+  std::vector<std::string> targets;
+  std::vector<std::string> drafts;
+  // Between tries to reach a worker: doubled up to the maximum, with jitter.
+  MonotonicDuration backoff_min = std::chrono::milliseconds(100);
+  MonotonicDuration backoff_max = std::chrono::seconds(5);
+  // Between looking up the names, with jitter.
+  MonotonicDuration resolve_interval = std::chrono::seconds(5);
+  // What the credentials were made of, to say what a handshake failed for.
+  ChannelTlsFiles tls_files = {};
+  // Outlives the pool; null: the system's.
+  Resolver* resolver = nullptr;
+};
+
+class GrpcWorkerLink;
+
+class WorkerPool {
+ public:
+  // `tokenizers` outlives the pool.
+  WorkerPool(const WorkerPoolOptions& options,
+             std::shared_ptr<grpc::ChannelCredentials> credentials,
+             TokenizerCache* tokenizers);
+  ~WorkerPool() { Stop(); }
+
+  WorkerPool(const WorkerPool&) = delete;
+  WorkerPool& operator=(const WorkerPool&) = delete;
+
+  // Called, on one of the pool's threads, when a worker came or went. Before
+  // Start.
+  void SetChangeListener(absl::AnyInvocable<void()> listener) {
+    on_change_ = std::move(listener);
+  }
+  // Once.
+  void Start();
+  // Ends the threads, after a lookup under way; no turn may be running.
+  void Stop();
+
+  // Targets first, in the order of the lists; any thread.
+  std::shared_ptr<const WorkerTable> Workers() const;
+  // Streams of this process at all workers, those that left the lists too.
+  int own_streams() const;
+  // Workers that have left the lists and still have streams of this process.
+  int leaving() const;
+
+ private:
+  // One address. Its thread owns what is not guarded.
+  struct Slot {
+    NamedAddress address;
+    WorkerRole role = WorkerRole::kTarget;
+    std::shared_ptr<grpc::Channel> channel;
+    std::unique_ptr<v1::WorkerService::Stub> stub;
+    std::thread thread;
+    int64_t models_generation = 0;  // of the last Describe
+    // Guarded by mutex_:
+    std::vector<WorkerInfo> models;  // one without a name before Describe
+    // By model: loads and costs differ from model to model of one worker.
+    std::map<std::string, std::shared_ptr<GrpcWorkerLink>> links;
+    std::set<grpc::ClientContext*> calls;  // to cancel
+    bool leaving = false;  // not in the lists any more: no new streams
+    bool ending = false;   // its thread ends
+    bool ended = false;    // has ended
+  };
+  // One role's addresses and those who have them.
+  struct Group {
+    WorkerRole role = WorkerRole::kTarget;
+    AddressBook book;                          // the resolving thread's
+    std::vector<std::shared_ptr<Slot>> slots;  // guarded by mutex_
+  };
+
+  void AddGroup(WorkerRole role, const std::vector<std::string>& items);
+  std::shared_ptr<Slot> MakeSlot(const NamedAddress& address, WorkerRole role);
+  void StartSlot(const std::shared_ptr<Slot>& slot);
+
+  // The resolving thread.
+  void Resolve();
+  void ResolveGroup(Group* group);
+  // Makes slots what the book says: new ones start, others leave.
+  void Reconcile(Group* group);
+  // Ends slots that have left and have no streams; forgets those that ended.
+  void EndLeaving(Group* group);
+
+  // A slot's thread.
+  void Manage(Slot* slot);
+  // What to log of a worker that Serve has lost.
+  std::string ReasonFor(const Slot& slot, const absl::Status& status) const;
+  // Until the worker is lost; OK never.
+  absl::Status Serve(Slot* slot);
+  absl::Status DescribeAndPublish(Slot* slot);
+  absl::StatusOr<std::vector<WorkerInfo>> Describe(Slot* slot);
+  absl::StatusOr<WorkerInfo> DescribeModel(Slot* slot,
+                                           const v1::WorkerModel& model);
+  // The link of one of the worker's models, made at the first call.
+  std::shared_ptr<GrpcWorkerLink> LinkOf(Slot* slot,
+                                         const std::string& model_id);
+  absl::Status Watch(Slot* slot);
+  absl::Status TakeReport(Slot* slot, const v1::WatchResponse& report);
+  void MarkGone(Slot* slot);
+  // OK where the one may draft for the other.
+  absl::Status CheckPair(const WorkerInfo& draft,
+                         const WorkerInfo& target) const;
+  // Looks at the pairs that these models make with others, before mutex_ is
+  // taken for what was found.
+  void LookAtPairs(const std::vector<WorkerInfo>& models) const;
+  void ReportMismatches();
+  // Streams of this process at the worker; mutex_ is held.
+  static int OwnStreams(const Slot& slot);
+  bool Ending(const Slot& slot) const;
+  // Sleeps; false when the pool stops or `slot` (null: none) ends.
+  bool Wait(MonotonicDuration duration, const Slot* slot);
+
+  // Publishes a new table; mutex_ is held.
+  void UpdateTable();
+  void Changed();
+
+  class CallScope;
+
+  const WorkerPoolOptions options_;
+  const std::shared_ptr<grpc::ChannelCredentials> credentials_;
+  TokenizerCache* const tokenizers_;
+  SystemResolver system_resolver_;
+  Resolver* const resolver_;
+  absl::AnyInvocable<void()> on_change_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stopping_ = false;  // guarded by mutex_
+  // Pairs of vocabulary fingerprints that were logged; guarded by mutex_.
+  std::set<std::pair<std::string, std::string>> reported_;
+  std::vector<Group> groups_;          // targets, drafts
+  std::set<std::string> models_seen_;  // of targets ever; guarded by mutex_
+  std::shared_ptr<const WorkerTable> table_;  // guarded by mutex_
+  std::thread resolving_;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_SERVICES_COORDINATOR_WORKERS_WORKER_POOL_H_

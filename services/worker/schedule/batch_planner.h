@@ -1,0 +1,69 @@
+// Which streams get how many rows of the next Step. Owned by the compute loop;
+// one thread; no clock: a function of the claims, of the costs seen and of whom
+// it served before.
+//
+// Decode rows come first: clients wait for them. Prompt chunks share what is
+// left. Both are fair between tenants and then between streams (fair_share.h).
+// Beside decode rows prompts get as many as keep the Step below kMixedStepUsMax
+// by the measured costs, because every waiting client waits for the whole pass;
+// but at least kPromptRowsMin in all, so that prompts get on where a pass is
+// slower than that.
+
+#ifndef TANDEM_SERVICES_WORKER_SCHEDULE_BATCH_PLANNER_H_
+#define TANDEM_SERVICES_WORKER_SCHEDULE_BATCH_PLANNER_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "engine/speculation/cost_curve.h"
+#include "services/worker/schedule/fair_share.h"
+
+namespace tandem {
+
+// A Step with rows that clients wait for takes so long at most.
+inline constexpr double kMixedStepUsMax = 250000;
+// Prompt rows that a Step has room for in any case, where it is wide enough (a
+// quarter of it else), and the portion in which prompts share rows: fewer are
+// not worth a place in the pass.
+inline constexpr int kPromptRowsMin = 16;
+// Prompt rows beside decode rows while no cost is known.
+inline constexpr int kPromptRowsUnmeasured = 64;
+
+// A stream that has work.
+struct WorkingStream {
+  uint64_t id = 0;
+  absl::string_view tenant;
+  bool is_decode = false;
+  int rows = 0;  // that it could use, at least 1
+};
+
+struct StepLimits {
+  int rows_max = 0;
+  // Of passes by rows; may be empty.
+  const CostCurve* costs = nullptr;
+};
+
+// Prompt rows that a Step with `decode_rows` >= 1 takes at most.
+int PromptRowsBeside(int decode_rows, const StepLimits& limits);
+
+class BatchPlanner {
+ public:
+  // Rows of each stream, in the order of `streams`; 0: it waits.
+  void Plan(absl::Span<const WorkingStream> streams, const StepLimits& limits,
+            std::vector<int>* rows);
+
+ private:
+  FairShare decodes_;
+  FairShare prompts_;
+
+  // Of one Plan.
+  std::vector<RowClaim> claims_;
+  std::vector<size_t> places_;
+  std::vector<int> grants_;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_SERVICES_WORKER_SCHEDULE_BATCH_PLANNER_H_

@@ -1,0 +1,19 @@
+#include "services/worker/schedule/step_turn.h"
+
+namespace tandem {
+
+void StepTurn::Acquire() {
+  absl::MutexLock lock(&mutex_);
+  const uint64_t ticket = next_ticket_++;
+  const auto is_served = [this, ticket]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return served_ticket_ == ticket;
+  };
+  mutex_.Await(absl::Condition(&is_served));
+}
+
+void StepTurn::Release() {
+  absl::MutexLock lock(&mutex_);
+  ++served_ticket_;
+}
+
+}  // namespace tandem

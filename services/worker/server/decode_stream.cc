@@ -1,0 +1,229 @@
+#include "services/worker/server/decode_stream.h"
+
+#include <utility>
+
+#include "engine/base/check.h"
+#include "engine/base/error_reason.h"
+#include "services/common/options_conversion.h"
+#include "services/common/status_conversion.h"
+#include "services/worker/server/request_check.h"
+
+namespace tandem {
+namespace {
+
+absl::Status WrongState(absl::string_view message) {
+  return MakeError(absl::StatusCode::kFailedPrecondition,
+                   {.reason = kReasonWrongState, .violations = {}}, message);
+}
+
+}  // namespace
+
+DecodeStream::DecodeStream(DecodeStreamOptions options)
+    : options_(std::move(options)) {
+  absl::MutexLock lock(&mutex_);
+  Pump();
+}
+
+void DecodeStream::OnReadDone(bool ok) {
+  absl::MutexLock lock(&mutex_);
+  reading_ = false;
+  if (!ok) {
+    half_closed_ = true;
+  } else if (!end_.has_value()) {
+    if (const absl::Status status = Accept(); !status.ok()) {
+      End(ToGrpcStatus(status));
+    }
+  }
+  Pump();
+}
+
+void DecodeStream::OnWriteDone(bool ok) {
+  absl::MutexLock lock(&mutex_);
+  writing_ = false;
+  if (!ok) {
+    write_failed_ = true;
+    End(grpc::Status(grpc::StatusCode::CANCELLED, "the peer is gone"));
+  }
+  Pump();
+}
+
+void DecodeStream::OnCancel() {
+  absl::MutexLock lock(&mutex_);
+  End(grpc::Status(grpc::StatusCode::CANCELLED, "cancelled"));
+  Pump();
+}
+
+void DecodeStream::OnDone() {
+  {
+    absl::MutexLock lock(&mutex_);
+    // gRPC is done without Finish only where it could not start the call.
+    End(grpc::Status::OK);
+  }
+  Unref();
+}
+
+void DecodeStream::OnOpened(const absl::StatusOr<OpenedStream>& opened) {
+  absl::MutexLock lock(&mutex_);
+  if (end_.has_value()) return;
+  TANDEM_CHECK(!pending_.empty());
+  const Pending pending = std::move(pending_.front());
+  pending_.pop_front();
+  if (opened.ok()) {
+    v1::DecodeResponse response;
+    *response.mutable_tag() = pending.tag;
+    response.mutable_opened()->set_fingerprint(model_->info.fingerprint);
+    response.mutable_opened()->set_cached_tokens(opened->cached_tokens);
+    response.mutable_opened()->set_queued_us(opened->queued_us);
+    answers_.push_back(std::move(response));
+  } else {
+    End(ToGrpcStatus(opened.status()));
+  }
+  Pump();
+}
+
+void DecodeStream::OnResult(absl::StatusOr<ComputeResult> result) {
+  absl::MutexLock lock(&mutex_);
+  if (end_.has_value()) return;
+  if (!result.ok()) {
+    End(ToGrpcStatus(result.status()));
+    return Pump();
+  }
+  TANDEM_CHECK(!pending_.empty());
+  const Pending pending = std::move(pending_.front());
+  pending_.pop_front();
+  const int64_t served_us =
+      std::chrono::duration_cast<std::chrono::microseconds>(
+          std::chrono::steady_clock::now() - pending.arrived)
+          .count();
+  v1::DecodeResponse response;
+  *response.mutable_tag() = pending.tag;
+  if (pending.kind == v1::DecodeRequest::kPropose) {
+    v1::TokensProposed* proposed = response.mutable_proposed();
+    proposed->set_position(pending.first_position);
+    proposed->set_compute_us(result->compute_us);
+    proposed->set_served_us(served_us);
+    for (const SampledToken& token : result->decoded.tokens) {
+      proposed->add_token_ids(token.id);
+    }
+  } else {
+    v1::TokensVerified* verified = response.mutable_verified();
+    verified->set_position(pending.first_position);
+    verified->set_compute_us(result->compute_us);
+    verified->set_served_us(served_us);
+    for (const SampledToken& token : result->decoded.tokens) {
+      verified->add_token_ids(token.id);
+      if (wants_logprobs_) *verified->add_logprobs() = LogprobsToProto(token);
+    }
+  }
+  answers_.push_back(std::move(response));
+  Pump();
+}
+
+void DecodeStream::OnClosed() { Unref(); }
+
+absl::Status DecodeStream::Accept() {
+  TANDEM_RETURN_IF_ERROR(CheckTag(request_.tag()));
+  switch (request_.request_case()) {
+    case v1::DecodeRequest::kOpen:
+      return AcceptOpen(request_.open());
+    case v1::DecodeRequest::kPropose:
+    case v1::DecodeRequest::kVerify:
+      return AcceptRequest();
+    case v1::DecodeRequest::REQUEST_NOT_SET:
+      break;
+  }
+  return absl::InvalidArgumentError("the message holds no request");
+}
+
+absl::Status DecodeStream::AcceptOpen(const v1::OpenSequence& open) {
+  if (stream_.has_value()) {
+    return WrongState("a stream holds one sequence; open came a second time");
+  }
+  if (options_.is_draining()) {
+    return MakeError(absl::StatusCode::kUnavailable,
+                     {.reason = kReasonDraining, .violations = {}},
+                     "the worker is shutting down; try another");
+  }
+  TANDEM_ASSIGN_OR_RETURN(model_, options_.models->Use(open.model_id()));
+  TANDEM_ASSIGN_OR_RETURN(StreamOpen stream_open, ReadOpen(model_->info, open));
+  tokens_max_ = stream_open.decoder.tokens_max;
+  wants_logprobs_ = stream_open.decoder.options.logprobs.has_value();
+  pending_.push_back({.tag = request_.tag(),
+                      .kind = request_.request_case(),
+                      .first_position = 0});
+  references_.fetch_add(1);
+  absl::StatusOr<StreamId> id =
+      model_->loop->Open(std::move(stream_open), this);
+  if (!id.ok()) {
+    references_.fetch_sub(1);
+    return id.status();
+  }
+  stream_ = *id;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ComputeRequest> DecodeStream::ReadRequest() const {
+  return request_.has_propose()
+             ? ReadPropose(model_->info, tokens_max_, request_.propose())
+             : ReadVerify(model_->info, tokens_max_, request_.verify());
+}
+
+absl::Status DecodeStream::AcceptRequest() {
+  if (!stream_.has_value()) {
+    return WrongState("the first message of a stream must be open");
+  }
+  TANDEM_ASSIGN_OR_RETURN(ComputeRequest request, ReadRequest());
+  pending_.push_back(
+      {.tag = request_.tag(),
+       .kind = request_.request_case(),
+       .first_position =
+           request.position + static_cast<Position>(request.tokens.size())});
+  return model_->loop->Submit(*stream_, std::move(request));
+}
+
+void DecodeStream::End(const grpc::Status& status) {
+  if (end_.has_value()) return;
+  end_ = status;
+  pending_.clear();
+  if (stream_.has_value()) model_->loop->Close(*stream_);
+}
+
+void DecodeStream::Pump() {
+  if (half_closed_ && pending_.empty() && answers_.empty() && !writing_) {
+    End(grpc::Status::OK);
+  }
+  if (writing_ || finished_) return;
+  if (!answers_.empty() && !write_failed_) {
+    response_ = std::move(answers_.front());
+    answers_.pop_front();
+    writing_ = true;
+    StartWrite(&response_);
+  } else if (end_.has_value()) {
+    finished_ = true;
+    Finish(*end_);
+    return;
+  }
+  const size_t outstanding =
+      pending_.size() + answers_.size() + (writing_ ? 1 : 0);
+  if (!reading_ && !half_closed_ && !end_.has_value() &&
+      outstanding < kStreamRequestsMax) {
+    reading_ = true;
+    StartRead(&request_);
+  }
+}
+
+void DecodeStream::Unref() {
+  if (references_.fetch_sub(1) != 1) return;
+  const std::function<void()> on_gone = options_.on_gone;
+  ModelSet* const models = options_.models;
+  const ServedModel* model = nullptr;
+  {
+    absl::MutexLock lock(&mutex_);
+    model = model_;
+  }
+  delete this;
+  if (model != nullptr) models->Release(model);
+  on_gone();
+}
+
+}  // namespace tandem

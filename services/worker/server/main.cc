@@ -1,0 +1,74 @@
+// tandem-worker: computes with language models, as draft or target.
+
+#include <thread>
+
+#include "absl/synchronization/notification.h"
+#include "services/common/logging.h"
+#include "services/common/process_exit.h"
+#include "services/common/server_flags.h"
+#include "services/common/signals.h"
+#include "services/worker/server/worker_flags.h"
+#include "services/worker/server/worker_server.h"
+
+namespace tandem {
+namespace {
+
+// Errors that the user's flags or files have made.
+bool IsUsageError(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kAlreadyExists:  // two models of one id
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kResourceExhausted:
+      return true;
+    default:
+      return false;
+  }
+}
+
+int Fail(const absl::Status& status) {
+  const int usage = PrintUsageError(kWorkerProgram, status);
+  return IsUsageError(status) ? usage : kExitFailed;
+}
+
+int Main(int argc, const char* const* argv) {
+  WorkerOptions options;
+  if (const std::optional<int> code = ParseWorkerFlags(argc, argv, &options)) {
+    return *code;
+  }
+  ShutdownSignal signal;
+  const absl::Status logging =
+      InitLogging(options.server.log_format, options.server.log_level);
+  if (!logging.ok()) return Fail(logging);
+  absl::StatusOr<std::unique_ptr<WorkerServer>> server =
+      WorkerServer::Listen(options);
+  if (!server.ok()) return Fail(server.status());
+
+  absl::Notification loaded;
+  absl::Status load_status;
+  std::thread loader([&] {
+    load_status = (*server)->Load();
+    loaded.Notify();
+    if (!load_status.ok()) signal.Request();
+  });
+  signal.Wait();
+  if (!loaded.HasBeenNotified()) {
+    // Loading can not be stopped half way, and nobody waits for it any more.
+    EndProcess(kExitOk);
+  }
+  loader.join();
+  if (!load_status.ok()) return Fail(load_status);
+  (*server)->Drain();
+  if ((*server)->is_loading()) EndProcess(kExitOk);  // as above
+  return kExitOk;
+}
+
+}  // namespace
+}  // namespace tandem
+
+int main(int argc, char** argv) {
+  tandem::BeginProcess();
+  tandem::EndProcess(tandem::Main(argc, argv));
+}

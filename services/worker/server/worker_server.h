@@ -1,0 +1,125 @@
+// A worker process without its command line: the gRPC server with health and
+// reflection, the service, the loading of the models, the admin server,
+// readiness and draining.
+//
+// Owned by main; its functions are called from one thread at a time, but for
+// Load, which may run beside the others.
+
+#ifndef TANDEM_SERVICES_WORKER_SERVER_WORKER_SERVER_H_
+#define TANDEM_SERVICES_WORKER_SERVER_WORKER_SERVER_H_
+
+#include <grpcpp/server.h>
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "engine/base/status.h"
+#include "services/common/channel.h"
+#include "services/common/server_flags.h"
+#include "services/worker/models/model_loader.h"
+#include "services/worker/server/admin_service.h"
+#include "services/worker/server/worker_metrics.h"
+#include "services/worker/server/worker_service.h"
+
+namespace tandem {
+
+// Names of the health service beside "".
+inline constexpr char kHealthStarted[] = "tandem.started";
+inline constexpr char kHealthReady[] = "tandem.ready";
+
+// A round of the compute thread that takes longer than this, and than its Step
+// should (ComputeLoop::IsStalled), makes the worker not ready until it is over.
+inline constexpr absl::Duration kStallLimit = absl::Seconds(4);
+// One that takes so much longer makes it not alive: it is to be started again.
+inline constexpr absl::Duration kDeadLimit = absl::Seconds(60);
+inline constexpr absl::Duration kStallCheckInterval = absl::Milliseconds(500);
+// Streams that outlive the drain time are cancelled; this long for that.
+inline constexpr absl::Duration kShutdownGrace = absl::Seconds(2);
+
+struct WorkerOptions {
+  ServerFlags server;
+  // Loaded at the start, in this order; at least one.
+  std::vector<ModelSpec> models;
+  ModelLoaderOptions loader;
+  std::string admin_listen;        // empty: no admin server
+  std::string admin_address_file;  // empty: none
+  std::string model_folder;        // of LoadModel; empty: it loads nothing
+  absl::Duration stall_limit = kStallLimit;
+  absl::Duration dead_limit = kDeadLimit;
+};
+
+// Threads of the admin server: calls that wait for a load or an unload.
+inline constexpr int kAdminThreadsMax = 8;
+
+class WorkerServer {
+ public:
+  // Listens; live, not ready. Writes the address file. Errors:
+  // INVALID_ARGUMENT with one line that names the flag.
+  static absl::StatusOr<std::unique_ptr<WorkerServer>> Listen(
+      const WorkerOptions& options);
+  // Ends what is left, at once.
+  ~WorkerServer();
+
+  // Loads the models and serves them. Errors: as ModelLoader::Load.
+  absl::Status Load();
+  // Instead of Load: serves `parts` alone. Once.
+  void Serve(WorkerModelParts parts);
+
+  // Takes no new sequences, waits for the running ones at most the drain
+  // time, ends the server.
+  void Drain();
+  // A load for the admin service is under way, which can not be stopped.
+  bool is_loading() const { return loader_.is_loading(); }
+
+  // Where it listens, with the bound port.
+  const std::string& address() const { return address_; }
+  // Where metrics are served; empty: nowhere.
+  std::string metrics_address() const;
+  const std::string& admin_address() const { return admin_address_; }
+
+ private:
+  explicit WorkerServer(const WorkerOptions& options);
+
+  absl::Status Start();
+  absl::Status StartAdmin();
+  absl::Status ServeMetrics();
+  // Of every port of the process.
+  Reflection reflection() const {
+    return options_.server.reflection ? Reflection::kOn : Reflection::kOff;
+  }
+  // All models to begin with are there.
+  void BecomeReady();
+  void MonitorStalls();
+  bool IsReady() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return loaded_ && !draining_ && !stalled_;
+  }
+  void UpdateReady() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const WorkerOptions options_;
+  std::string address_;
+  std::string admin_address_;
+  WorkerMetrics metrics_;
+  WorkerService service_;
+  ModelLoader loader_;
+  AdminService admin_service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<grpc::Server> admin_server_;  // null: none
+
+  absl::Mutex mutex_;
+  bool loaded_ ABSL_GUARDED_BY(mutex_) = false;
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stalled_ ABSL_GUARDED_BY(mutex_) = false;
+  bool dead_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread monitor_;
+  std::unique_ptr<MetricsServer> metrics_server_;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_SERVICES_WORKER_SERVER_WORKER_SERVER_H_

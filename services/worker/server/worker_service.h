@@ -1,0 +1,79 @@
+// The Worker service of proto/tandem/v1/worker.proto: translates calls to the
+// models' compute loops and the watch hub. Serves from the moment the server
+// listens; until SetLoaded it answers that the model loads.
+//
+// Owned by the WorkerServer; any thread. The gRPC server is shut down before
+// the service goes.
+
+#ifndef TANDEM_SERVICES_WORKER_SERVER_WORKER_SERVICE_H_
+#define TANDEM_SERVICES_WORKER_SERVER_WORKER_SERVICE_H_
+
+#include <atomic>
+#include <memory>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "services/worker/models/model_set.h"
+#include "services/worker/server/watch_hub.h"
+#include "tandem/v1/worker.grpc.pb.h"
+
+namespace tandem {
+
+class WorkerService final : public v1::WorkerService::CallbackService {
+ public:
+  // `on_step`: as ModelSet's.
+  explicit WorkerService(std::function<void(const StepReport&)> on_step = {});
+  // Waits for the streams to be gone, which the server's shutdown has ended.
+  ~WorkerService() override;
+
+  // What it serves; models may come and go at any time.
+  ModelSet* models() { return &models_; }
+  // The models to begin with are there, all of one role; once.
+  void SetLoaded(v1::WorkerRole role);
+  // For a worker of one model: adds it, and that is all.
+  void SetModel(WorkerModelParts parts);
+
+  // Takes no new sequences from now on.
+  void StartDraining();
+  // True when no stream that uses a model is left within `timeout`.
+  bool WaitForStreams(absl::Duration timeout);
+  // Ends the Watch streams; before the server's shutdown, which waits for all
+  // calls.
+  void EndWatches() { hub_.EndAll(); }
+  // The load now; any thread.
+  v1::WatchResponse Report() const;
+  // See ComputeLoop; false while the model loads.
+  bool IsStalled(absl::Duration limit) const {
+    return models_.IsStalled(limit);
+  }
+
+  grpc::ServerUnaryReactor* Describe(grpc::CallbackServerContext* context,
+                                     const v1::DescribeRequest* request,
+                                     v1::DescribeResponse* response) override;
+  grpc::ServerWriteReactor<v1::GetTokenizerResponse>* GetTokenizer(
+      grpc::CallbackServerContext* context,
+      const v1::GetTokenizerRequest* request) override;
+  grpc::ServerWriteReactor<v1::WatchResponse>* Watch(
+      grpc::CallbackServerContext* context,
+      const v1::WatchRequest* request) override;
+  grpc::ServerBidiReactor<v1::DecodeRequest, v1::DecodeResponse>* Decode(
+      grpc::CallbackServerContext* context) override;
+
+ private:
+  // Of Decode and GetTokenizer, which use a model.
+  void AddStream();
+  void OnStreamGone();
+
+  std::atomic<bool> draining_{false};
+  std::atomic<bool> loaded_{false};
+  std::atomic<v1::WorkerRole> role_{v1::WORKER_ROLE_UNSPECIFIED};
+  WatchHub hub_;
+  ModelSet models_;
+  absl::Mutex mutex_;
+  int streams_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace tandem
+
+#endif  // TANDEM_SERVICES_WORKER_SERVER_WORKER_SERVICE_H_

@@ -1,0 +1,186 @@
+#include "services/coordinator/client/prompt.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/base/error_reason.h"
+#include "services/coordinator/client/request_checks.h"
+#include "tests/engine/tokenizer/bpe_vocabulary.h"
+#include "tests/engine/tokenizer/test_vocabulary.h"
+
+namespace tandem {
+namespace {
+
+using Ids = std::vector<TokenId>;
+
+v1::TurnRequest MessagesTurn(
+    const std::vector<std::pair<v1::ChatRole, std::string>>& messages) {
+  v1::TurnRequest turn;
+  turn.mutable_messages();
+  for (const auto& [role, content] : messages) {
+    v1::ChatMessage* message = turn.mutable_messages()->add_messages();
+    message->set_role(role);
+    message->set_content(content);
+  }
+  return turn;
+}
+
+std::string FieldOf(const absl::Status& status) {
+  const std::optional<ErrorDetail> detail = GetErrorDetail(status);
+  if (!detail.has_value() || detail->violations.size() != 1) return "";
+  return detail->violations[0].field;
+}
+
+void ExpectInvalid(const absl::Status& status, const std::string& field) {
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+  ASSERT_TRUE(GetErrorDetail(status).has_value()) << status;
+  EXPECT_EQ(GetErrorDetail(status)->reason, kReasonInvalidOptions);
+  EXPECT_EQ(FieldOf(status), field);
+}
+
+TEST(PromptTest, NamesTheMessageThatIsWrong) {
+  const auto expect = [](const v1::TurnRequest& turn,
+                         const std::string& field) {
+    ExpectInvalid(CheckTurnRequest(turn), field);
+  };
+  expect(MessagesTurn({}), "messages.messages");
+  expect(MessagesTurn({{v1::CHAT_ROLE_UNSPECIFIED, "a"}}),
+         "messages.messages[0].role");
+  expect(MessagesTurn(
+             {{v1::CHAT_ROLE_USER, "a"}, {static_cast<v1::ChatRole>(99), "b"}}),
+         "messages.messages[1].role");
+  expect(
+      MessagesTurn({{v1::CHAT_ROLE_USER, "a"}, {v1::CHAT_ROLE_ASSISTANT, "b"}}),
+      "messages.messages[1].role");
+  expect(MessagesTurn(std::vector<std::pair<v1::ChatRole, std::string>>(
+             kChatMessagesMax + 1, {v1::CHAT_ROLE_USER, ""})),
+         "messages.messages");
+  v1::TurnRequest special = MessagesTurn({{v1::CHAT_ROLE_USER, "a"}});
+  EXPECT_TRUE(CheckTurnRequest(special).ok());
+  special.set_parse_special(true);
+  expect(special, "parse_special");
+}
+
+TEST(PromptTest, NamesTheTemplateOptionThatIsWrong) {
+  v1::TurnRequest turn = MessagesTurn({{v1::CHAT_ROLE_USER, "a"}});
+  (*turn.mutable_template_options())["enable_thinking"].set_bool_value(false);
+  EXPECT_TRUE(CheckTurnRequest(turn).ok());
+  v1::TurnRequest shadow = turn;
+  (*shadow.mutable_template_options())["messages"].set_int_value(1);
+  ExpectInvalid(CheckTurnRequest(shadow), "template_options.messages");
+  v1::TurnRequest date = turn;
+  (*date.mutable_template_options())["date"].set_text_value("today");
+  ExpectInvalid(CheckTurnRequest(date), "template_options.date");
+  v1::TurnRequest unset = turn;
+  (*unset.mutable_template_options())["a"];
+  ExpectInvalid(CheckTurnRequest(unset), "template_options");
+  v1::TurnRequest text = turn;
+  text.set_text("a");
+  ExpectInvalid(CheckTurnRequest(text), "template_options");
+}
+
+TEST(PromptTest, WantsATemplateForMessages) {
+  const auto without = MakeTokenizer(TestVocabulary::WithBytes());
+  const v1::TurnRequest turn = MessagesTurn({{v1::CHAT_ROLE_USER, "a"}});
+  const absl::Status status = CheckPrompt(turn, *without);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(GetErrorDetail(status)->reason, kReasonUnsupportedChatTemplate);
+  v1::TurnRequest text;
+  text.set_text("a");
+  EXPECT_TRUE(CheckPrompt(text, *without).ok());
+  GgufWriter writer = TestVocabulary::WithBytes().Writer();
+  writer.SetString(kChatTemplateKey, "a");
+  const auto with = std::move(MakeTokenizer(writer).value());
+  EXPECT_TRUE(CheckPrompt(turn, *with).ok());
+  v1::TurnRequest named = turn;
+  (*named.mutable_template_options())["template"].set_text_value("rag");
+  ExpectInvalid(CheckPrompt(named, *with), "template_options.template");
+}
+
+TEST(PromptTest, EncodesMessagesAtTheStartAndAfterAReply) {
+  BpeVocabulary vocabulary = BpeVocabulary::WithBytes();
+  const TokenId start = vocabulary.Add("<|im_start|>", TokenKind::kControl);
+  const TokenId end = vocabulary.Add("<|im_end|>", TokenKind::kControl);
+  GgufWriter writer = vocabulary.Writer();
+  writer.SetString(kChatTemplateKey,
+                   "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+                   "{{ m.content }}<|im_end|>\n{% endfor %}"
+                   "{{ strftime_now('%Y') }}{{ mood }}");
+  const auto tokenizer = std::move(MakeTokenizer(writer).value());
+  const auto bytes = [](const std::string& text) {
+    return Ids(text.begin(), text.end());
+  };
+  const auto concat = [](const std::vector<Ids>& parts) {
+    Ids all;
+    for (const Ids& part : parts) {
+      all.insert(all.end(), part.begin(), part.end());
+    }
+    return all;
+  };
+  v1::TurnRequest turn = MessagesTurn({{v1::CHAT_ROLE_USER, "<|im_end|>"}});
+  auto& options = *turn.mutable_template_options();
+  options["date"].set_text_value("2001-02-03");
+  options["mood"].set_text_value("!");
+  const Ids prompt =
+      concat({{start}, bytes("user\n<|im_end|>"), {end}, bytes("\n2001!")});
+  const auto encode = [&](std::optional<TokenId> last) {
+    const auto encoded = EncodePrompt(turn, *tokenizer, last);
+    EXPECT_TRUE(encoded.ok()) << encoded.status();
+    EXPECT_EQ(encoded.value_or(EncodedPrompt()).template_date, "2001-02-03");
+    return encoded.value_or(EncodedPrompt()).ids;
+  };
+  EXPECT_EQ(encode(std::nullopt), prompt);
+  EXPECT_EQ(encode(end), concat({bytes("\n"), prompt}));
+  EXPECT_EQ(encode('x'), concat({{end}, bytes("\n"), prompt}));
+}
+
+// The day is drawn once, and told: with it the prompt comes again.
+TEST(PromptTest, TellsTheDayThatTheTemplateWasTold) {
+  GgufWriter writer = BpeVocabulary::WithBytes().Writer();
+  writer.SetString(kChatTemplateKey, "{{ strftime_now('%Y-%m-%d') }}");
+  const auto tokenizer = std::move(MakeTokenizer(writer).value());
+  v1::TurnRequest turn = MessagesTurn({{v1::CHAT_ROLE_USER, "a"}});
+  const auto first = EncodePrompt(turn, *tokenizer, std::nullopt);
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ(first->ids,
+            Ids(first->template_date.begin(), first->template_date.end()));
+  EXPECT_EQ(first->template_date.size(), 10u);
+}
+
+TEST(PromptTest, ATemplatesRefusalNamesTheMessages) {
+  GgufWriter writer = BpeVocabulary::WithBytes().Writer();
+  writer.SetString(kChatTemplateKey, "{{ raise_exception('No system!') }}");
+  const auto tokenizer = std::move(MakeTokenizer(writer).value());
+  const v1::TurnRequest turn = MessagesTurn({{v1::CHAT_ROLE_USER, "a"}});
+  for (const std::optional<TokenId> last :
+       {std::optional<TokenId>(), std::optional<TokenId>('x')}) {
+    const absl::Status status = EncodePrompt(turn, *tokenizer, last).status();
+    ExpectInvalid(status, "messages.messages");
+    EXPECT_THAT(std::string(status.message()),
+                ::testing::HasSubstr("No system!"));
+  }
+}
+
+TEST(PromptTest, EncodesTextWithSpecialTokensWhereAskedTo) {
+  const auto tokenizer = MakeTokenizer(TestVocabulary::WithBytes());
+  v1::TurnRequest turn;
+  turn.set_text("</s>");
+  const auto encode = [&](std::optional<TokenId> last) {
+    const auto encoded = EncodePrompt(turn, *tokenizer, last);
+    EXPECT_TRUE(encoded.ok()) << encoded.status();
+    EXPECT_EQ(encoded.value_or(EncodedPrompt()).template_date, "");
+    return encoded.value_or(EncodedPrompt()).ids;
+  };
+  EXPECT_EQ(encode(std::nullopt).size(), 6u);
+  EXPECT_EQ(encode(5).size(), 5u);
+  turn.set_parse_special(true);
+  EXPECT_EQ(encode(std::nullopt), (Ids{1, 2}));
+  EXPECT_EQ(encode(5), Ids{2});
+}
+
+}  // namespace
+}  // namespace tandem

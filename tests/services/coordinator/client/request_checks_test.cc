@@ -1,0 +1,114 @@
+#include "services/coordinator/client/request_checks.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "engine/base/error_reason.h"
+
+namespace tandem {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::UnorderedElementsAre;
+
+std::vector<std::string> Fields(const absl::Status& status) {
+  std::vector<std::string> fields;
+  const std::optional<ErrorDetail> detail = GetErrorDetail(status);
+  if (!detail.has_value()) return fields;
+  for (const FieldViolation& violation : detail->violations) {
+    fields.push_back(violation.field);
+  }
+  return fields;
+}
+
+TEST(CheckTurnRequestTest, WantsAPromptAndATimeoutInRange) {
+  v1::TurnRequest turn;
+  absl::Status status = CheckTurnRequest(turn);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(GetErrorDetail(status)->reason, kReasonEmptyPrompt);
+  EXPECT_EQ(status.message(),
+            "the turn has no prompt: set text, tokens or messages");
+  EXPECT_THAT(Fields(status), ElementsAre("prompt"));
+  turn.set_text("");
+  EXPECT_TRUE(CheckTurnRequest(turn).ok());
+  for (const int64_t timeout_ms :
+       {int64_t{-1}, kTimeoutMsMax + 1, std::numeric_limits<int64_t>::min()}) {
+    turn.set_timeout_ms(timeout_ms);
+    status = CheckTurnRequest(turn);
+    EXPECT_EQ(GetErrorDetail(status)->reason, kReasonInvalidOptions);
+    EXPECT_THAT(Fields(status), ElementsAre("timeout_ms"));
+  }
+  turn.set_timeout_ms(kTimeoutMsMax);
+  EXPECT_TRUE(CheckTurnRequest(turn).ok());
+}
+
+TEST(ParseOptionsTest, NamesEachWrongField) {
+  v1::GenerationOptions options;
+  options.set_temperature(-1);
+  options.set_top_p(std::numeric_limits<float>::quiet_NaN());
+  options.set_draft_length(1000000);
+  const absl::Status status = ParseOptions(options, 100).status();
+  EXPECT_EQ(GetErrorDetail(status)->reason, kReasonInvalidOptions);
+  EXPECT_THAT(Fields(status),
+              UnorderedElementsAre("options.temperature", "options.top_p",
+                                   "options.draft_length"));
+}
+
+TEST(ParseOptionsTest, NamesAnEnumValueThatIsNotKnown) {
+  v1::GenerationOptions options;
+  options.set_draft_sources(static_cast<v1::DraftSources>(77));
+  EXPECT_THAT(Fields(ParseOptions(options, 100).status()),
+              ElementsAre("options.draft_sources"));
+}
+
+TEST(CheckTurnRequestTest, NamesARoleThatIsNotKnown) {
+  v1::TurnRequest turn;
+  turn.mutable_messages()->add_messages()->set_role(
+      static_cast<v1::ChatRole>(77));
+  const absl::Status status = CheckTurnRequest(turn);
+  EXPECT_THAT(Fields(status), ElementsAre("messages.messages[0].role"));
+  EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("is 77"));
+}
+
+TEST(ParseOptionsTest, DrawsASeedWhereThereIsNone) {
+  v1::GenerationOptions options;
+  const auto drawn = ParseOptions(options, 100);
+  ASSERT_TRUE(drawn.ok());
+  ASSERT_TRUE(drawn->seed.has_value());
+  EXPECT_LT(*drawn->seed, uint64_t{1} << 53);
+  options.set_seed(std::numeric_limits<uint64_t>::max());
+  EXPECT_EQ(ParseOptions(options, 100)->seed,
+            std::numeric_limits<uint64_t>::max());
+}
+
+TEST(CheckTokenIdsTest, NamesTheFirstThatIsOutOfRange) {
+  EXPECT_TRUE(CheckTokenIds({0, 99}, 100, "ids").ok());
+  EXPECT_TRUE(CheckTokenIds({}, 100, "ids").ok());
+  for (const int32_t id : {-1, 100, std::numeric_limits<int32_t>::min()}) {
+    const absl::Status status = CheckTokenIds({5, id, -7}, 100, "tokens.ids");
+    EXPECT_EQ(GetErrorDetail(status)->reason, kReasonInvalidToken);
+    EXPECT_THAT(Fields(status), ElementsAre("tokens.ids[1]"));
+  }
+}
+
+TEST(PrefixFieldsTest, KeepsEverythingElse) {
+  const absl::Status status =
+      InvalidField(kReasonInvalidOptions, "timeout_ms", "is wrong");
+  const absl::Status prefixed = PrefixFields(status, "turn.");
+  EXPECT_EQ(prefixed.code(), status.code());
+  EXPECT_EQ(GetErrorDetail(prefixed)->reason, kReasonInvalidOptions);
+  EXPECT_THAT(Fields(prefixed), ElementsAre("turn.timeout_ms"));
+  EXPECT_EQ(PrefixFields(absl::OkStatus(), "x"), absl::OkStatus());
+  EXPECT_EQ(PrefixFields(absl::InternalError("e"), "x"),
+            absl::InternalError("e"));
+}
+
+TEST(MalformedMessageTest, IsAnInvalidText) {
+  EXPECT_EQ(MalformedMessage().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(GetErrorDetail(MalformedMessage())->reason, kReasonInvalidText);
+}
+
+}  // namespace
+}  // namespace tandem

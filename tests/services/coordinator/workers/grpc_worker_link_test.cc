@@ -1,0 +1,175 @@
+#include "services/coordinator/workers/grpc_worker_link.h"
+
+#include <grpcpp/create_channel.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "tests/services/coordinator/fake_model.h"
+#include "tests/services/coordinator/fake_worker_service.h"
+
+namespace tandem {
+namespace {
+
+// Records events; the loop is driven by hand on the test's thread.
+class GrpcWorkerLinkTest : public ::testing::Test, public WorkerStreamEvents {
+ protected:
+  GrpcWorkerLinkTest() { Connect(worker_->address()); }
+  ~GrpcWorkerLinkTest() override {
+    stream_.reset();
+    RunUntil([this] { return link_->tracker().own_streams() == 0; });
+  }
+
+  void Connect(const std::string& address) {
+    link_ = std::make_unique<GrpcWorkerLink>(
+        grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  }
+  void Open(const std::string& fingerprint = "fingerprint-1",
+            std::optional<MonotonicTime> deadline = std::nullopt) {
+    GenOptions options;
+    options.seed = 1;
+    stream_ = link_->Open({.tag = tag_,
+                           .model_id = "fake",
+                           .fingerprint = fingerprint,
+                           .tokens = {1, 260},
+                           .generated_from = 2,
+                           .tokens_max = 100,
+                           .options = options,
+                           .tenant = "tenant",
+                           .queue_timeout = queue_timeout_},
+                          &loop_, this, deadline);
+  }
+  template <typename Predicate>
+  void RunUntil(Predicate done) {
+    while (!done()) {
+      if (!loop_.RunReady()) std::this_thread::yield();
+    }
+  }
+
+  void OnOpened(const StreamTag& tag, const OpenedSequence& opened) override {
+    EXPECT_EQ(tag, tag_);
+    opened_ = opened.fingerprint;
+    cached_tokens_ = opened.cached_tokens;
+    queued_us_ = opened.queued_us;
+  }
+  void OnProposed(const StreamTag& tag, ProposedTokens proposed) override {
+    EXPECT_EQ(tag, tag_);
+    proposed_ = std::move(proposed);
+  }
+  void OnVerified(const StreamTag& tag, VerifiedTokens verified) override {
+    EXPECT_EQ(tag, tag_);
+    verified_ = std::move(verified);
+    if (destroy_in_callback_) stream_.reset();
+  }
+  void OnClosed(const StreamTag& tag, const absl::Status& status) override {
+    EXPECT_EQ(tag, tag_);
+    closed_ = status;
+    if (destroy_in_callback_) stream_.reset();
+  }
+
+  const StreamTag tag_{.session_id = "s", .epoch = 4, .turn = 2};
+  std::unique_ptr<FakeWorker> worker_ = std::make_unique<FakeWorker>();
+  EventLoop loop_;
+  std::unique_ptr<GrpcWorkerLink> link_;
+  std::unique_ptr<WorkerStream> stream_;
+  bool destroy_in_callback_ = false;
+  MonotonicDuration queue_timeout_ = std::chrono::milliseconds(1500);
+  std::optional<std::string> opened_;
+  int64_t cached_tokens_ = -1;
+  int64_t queued_us_ = -1;
+  std::optional<ProposedTokens> proposed_;
+  std::optional<VerifiedTokens> verified_;
+  std::optional<absl::Status> closed_;
+};
+
+TEST_F(GrpcWorkerLinkTest, CarriesRequestsAndAnswers) {
+  Open();
+  stream_->Propose({.position = 1, .tokens = {260}, .draft_length = 3});
+  RunUntil([this] { return proposed_.has_value(); });
+  EXPECT_EQ(opened_, "fingerprint-1");
+  EXPECT_EQ(cached_tokens_, 6);  // the bytes of the tenant's name
+  EXPECT_EQ(queued_us_, 7);
+  EXPECT_EQ(proposed_->position, 2);
+  EXPECT_EQ(proposed_->tokens.size(), 3u);
+  stream_->Verify({.position = 1, .tokens = {260}, .draft = proposed_->tokens});
+  RunUntil([this] { return verified_.has_value(); });
+  EXPECT_EQ(verified_->position, 2);
+  ASSERT_FALSE(verified_->tokens.empty());
+  EXPECT_EQ(verified_->tokens[0].id, FakeTargetToken({1, 260}));
+  EXPECT_EQ(verified_->compute_us, 1);
+  EXPECT_EQ(link_->tracker().own_streams(), 1);
+}
+
+TEST_F(GrpcWorkerLinkTest, TellsWhoseTurnItIsAndHowLongItMayWait) {
+  Open();
+  RunUntil([this] { return opened_.has_value(); });
+  EXPECT_EQ(worker_->service().last_open().tenant(), "tenant");
+  EXPECT_EQ(worker_->service().last_open().queue_timeout_ms(), 1500);
+  stream_.reset();
+  opened_.reset();
+  // More than a worker takes.
+  queue_timeout_ = std::chrono::hours(1000);
+  Open();
+  RunUntil([this] { return opened_.has_value(); });
+  EXPECT_EQ(worker_->service().last_open().queue_timeout_ms(), 3600000);
+}
+
+TEST_F(GrpcWorkerLinkTest, DestroyingAStreamEndsTheCall) {
+  Open();
+  RunUntil([this] { return opened_.has_value(); });
+  EXPECT_EQ(worker_->service().streams, 1);
+  stream_.reset();
+  RunUntil([this] {
+    return link_->tracker().own_streams() == 0 &&
+           worker_->service().streams == 0;
+  });
+  EXPECT_FALSE(closed_.has_value());
+}
+
+TEST_F(GrpcWorkerLinkTest, AStreamMayBeDestroyedAtOnceAndInItsCallbacks) {
+  Open();
+  stream_.reset();
+  RunUntil([this] { return link_->tracker().own_streams() == 0; });
+  destroy_in_callback_ = true;
+  Open();
+  stream_->Verify({.position = 1, .tokens = {260}, .draft = {}});
+  RunUntil([this] { return link_->tracker().own_streams() == 0; });
+  EXPECT_TRUE(verified_.has_value());
+}
+
+TEST_F(GrpcWorkerLinkTest, TellsHowTheWorkerClosed) {
+  Open("another fingerprint");
+  RunUntil([this] { return closed_.has_value(); });
+  EXPECT_EQ(closed_->code(), absl::StatusCode::kFailedPrecondition);
+  // Requests to a closed stream go nowhere.
+  for (int i = 0; i < 10; ++i) {
+    stream_->Verify({.position = 1, .tokens = {260}, .draft = {}});
+  }
+}
+
+TEST_F(GrpcWorkerLinkTest, TellsThatTheWorkerDied) {
+  destroy_in_callback_ = true;
+  Open();
+  RunUntil([this] { return opened_.has_value(); });
+  worker_.reset();
+  RunUntil([this] { return closed_.has_value(); });
+  EXPECT_FALSE(closed_->ok());
+}
+
+TEST_F(GrpcWorkerLinkTest, TellsThatThereIsNoWorker) {
+  Connect("unix:/nonexistent/socket");
+  Open();
+  RunUntil([this] { return closed_.has_value(); });
+  EXPECT_EQ(closed_->code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(GrpcWorkerLinkTest, TheDeadlineReachesTheCall) {
+  worker_->service().hold = true;
+  Open("fingerprint-1", loop_.Now() + std::chrono::milliseconds(50));
+  stream_->Verify({.position = 1, .tokens = {260}, .draft = {}});
+  RunUntil([this] { return closed_.has_value(); });
+  EXPECT_EQ(closed_->code(), absl::StatusCode::kDeadlineExceeded);
+}
+
+}  // namespace
+}  // namespace tandem

@@ -1,0 +1,202 @@
+#include "services/worker/models/model_set.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "engine/base/error_reason.h"
+#include "tests/services/worker/compute_loop_fixture.h"
+
+namespace tandem {
+namespace {
+
+using ::testing::ElementsAre;
+
+class ModelSetTest : public ::testing::Test {
+ protected:
+  absl::Status Add(const std::string& id) {
+    auto engine = std::make_unique<GatedEngine>(FakeEngineOptions());
+    engine_ = engine.get();
+    WorkerModelParts parts;
+    parts.info.model_id = id;
+    parts.info.fingerprint = "print of " + id;
+    parts.tokenizer_image = "image";
+    parts.engine = std::move(engine);
+    parts.turn = std::move(turn_);
+    return set_.Add(std::move(parts));
+  }
+  const ServedModel* MustUse(const std::string& id) {
+    const absl::StatusOr<const ServedModel*> model = set_.Use(id);
+    EXPECT_TRUE(model.ok()) << model.status();
+    return *model;
+  }
+  std::vector<std::string> Ids() {
+    std::vector<std::string> ids;
+    for (const ServedModelState& state : set_.States()) {
+      ids.push_back(state.info.model_id);
+    }
+    return ids;
+  }
+  static std::string Reason(const absl::Status& status) {
+    const std::optional<ErrorDetail> detail = GetErrorDetail(status);
+    return detail.has_value() ? detail->reason : "";
+  }
+
+  std::atomic<int> changes_{0};
+  ModelSet set_{[this] { ++changes_; }};
+  GatedEngine* engine_ = nullptr;      // of the model that was added last
+  std::unique_ptr<ComputeTurn> turn_;  // of the next one
+};
+
+TEST_F(ModelSetTest, ModelsAreFoundById) {
+  EXPECT_EQ(set_.Use("").status().code(), absl::StatusCode::kNotFound);
+  ASSERT_TRUE(Add("a").ok());
+  EXPECT_EQ(changes_, 1);
+  const uint64_t generation = set_.generation();
+  const ServedModel* only = MustUse("");
+  EXPECT_EQ(only->info.model_id, "a");
+  set_.Release(only);
+  ASSERT_TRUE(Add("b").ok());
+  EXPECT_GT(set_.generation(), generation);
+  EXPECT_EQ(Add("b").code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_TRUE(set_.Has("b"));
+  EXPECT_FALSE(set_.Has("c"));
+  EXPECT_THAT(Ids(), ElementsAre("a", "b"));
+  EXPECT_EQ(set_.States()[1].info.fingerprint, "print of b");
+  const ServedModel* b = MustUse("b");
+  EXPECT_EQ(b->info.model_id, "b");
+  EXPECT_EQ(set_.States()[1].users, 1);
+  set_.Release(b);
+  const absl::Status none = set_.Use("c").status();
+  EXPECT_EQ(none.code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Reason(none), kReasonUnknownModel);
+  const absl::Status unnamed = set_.Use("").status();
+  EXPECT_EQ(unnamed.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Reason(unnamed), kReasonUnknownModel);
+}
+
+TEST_F(ModelSetTest, TellsOfEachModelWhetherItTakesTurns) {
+  const std::string path =
+      absl::StrCat(::testing::TempDir(), "set-turn-", getpid());
+  turn_ =
+      std::move(ComputeTurn::Open(path, ComputeTurn::Role::kTarget)).value();
+  ASSERT_TRUE(Add("a").ok());
+  ASSERT_TRUE(Add("b").ok());
+  EXPECT_TRUE(set_.States()[0].info.takes_turns);
+  EXPECT_FALSE(set_.States()[1].info.takes_turns);
+}
+
+TEST_F(ModelSetTest, AModelInUseStays) {
+  ASSERT_TRUE(Add("a").ok());
+  const ServedModel* model = MustUse("a");
+  const absl::Status in_use = set_.Remove("a", absl::ZeroDuration());
+  EXPECT_EQ(in_use.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Reason(in_use), kReasonWrongState);
+  EXPECT_EQ(set_.RemoveIdle(), std::nullopt);
+  // It is served on.
+  set_.Release(MustUse("a"));
+  set_.Release(model);
+  const uint64_t generation = set_.generation();
+  EXPECT_TRUE(set_.Remove("a", absl::ZeroDuration()).ok());
+  EXPECT_GT(set_.generation(), generation);
+  EXPECT_EQ(set_.Remove("a", absl::ZeroDuration()).code(),
+            absl::StatusCode::kNotFound);
+  EXPECT_FALSE(set_.Use("a").ok());
+}
+
+TEST_F(ModelSetTest, RemoveWaitsForUsersAndLetsNobodyNewIn) {
+  ASSERT_TRUE(Add("a").ok());
+  const ServedModel* model = MustUse("a");
+  absl::Status removed = absl::UnknownError("not yet");
+  std::thread remover(
+      [&] { removed = set_.Remove("a", absl::InfiniteDuration()); });
+  while (!set_.States()[0].leaving) absl::SleepFor(absl::Milliseconds(1));
+  EXPECT_EQ(Reason(set_.Use("a").status()), kReasonDraining);
+  EXPECT_EQ(set_.Remove("a", absl::InfiniteDuration()).code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(set_.RemoveIdle(), std::nullopt);
+  set_.Release(model);
+  remover.join();
+  EXPECT_TRUE(removed.ok());
+  EXPECT_FALSE(set_.Has("a"));
+}
+
+TEST_F(ModelSetTest, TheLeastRecentlyUsedGoesFirst) {
+  for (const char* id : {"a", "b", "c"}) ASSERT_TRUE(Add(id).ok());
+  set_.Release(MustUse("a"));
+  const ServedModel* b = MustUse("b");
+  EXPECT_EQ(set_.RemoveIdle(), "c");
+  EXPECT_EQ(set_.RemoveIdle(), "a");
+  EXPECT_EQ(set_.RemoveIdle(), std::nullopt);
+  set_.Release(b);
+  EXPECT_EQ(set_.RemoveIdle(), "b");
+}
+
+// A stream of a model that is gone the moment after its last user.
+TEST_F(ModelSetTest, TheLastReleaseMayComeFromTheLoop) {
+  class ReleasingClient : public LoopClient {
+   public:
+    ReleasingClient(ModelSet* set, const ServedModel* model)
+        : set_(set), model_(model) {}
+    void OnClosed() override {
+      LoopClient::OnClosed();
+      set_->Release(model_);
+    }
+
+   private:
+    ModelSet* const set_;
+    const ServedModel* const model_;
+  };
+  for (int repeat = 0; repeat < 20; ++repeat) {
+    ASSERT_TRUE(Add("a").ok());
+    const ServedModel* model = MustUse("a");
+    ReleasingClient client(&set_, model);
+    const auto stream =
+        model->loop->Open({.decoder = OpenOptions({1, 3, 4})}, &client);
+    ASSERT_TRUE(stream.ok());
+    model->loop->Close(*stream);
+    EXPECT_TRUE(set_.Remove("a", absl::InfiniteDuration()).ok());
+  }
+}
+
+TEST_F(ModelSetTest, LoopsComputeInTurns) {
+  ASSERT_TRUE(Add("a").ok());
+  GatedEngine* const a_engine = engine_;
+  ASSERT_TRUE(Add("b").ok());
+  GatedEngine* const b_engine = engine_;
+  const ServedModel* a = MustUse("a");
+  const ServedModel* b = MustUse("b");
+  LoopClient a_client, b_client;
+  const StreamId a_stream =
+      *a->loop->Open({.decoder = OpenOptions({4})}, &a_client);
+  const StreamId b_stream =
+      *b->loop->Open({.decoder = OpenOptions({4})}, &b_client);
+  a_engine->ShutGate();
+  ASSERT_TRUE(a->loop->Submit(a_stream, Verify(0, {4}, {})).ok());
+  a_engine->WaitForStep();
+  ASSERT_TRUE(b->loop->Submit(b_stream, Verify(0, {4}, {})).ok());
+  // b waits for a, which is not held against it.
+  absl::SleepFor(absl::Milliseconds(20));
+  EXPECT_TRUE(b_engine->batches().empty());
+  EXPECT_FALSE(b_client.HasResult());
+  EXPECT_FALSE(b->loop->IsStalled(absl::ZeroDuration()));
+  a_engine->OpenGate();
+  EXPECT_TRUE(a_client.WaitResult().ok());
+  EXPECT_TRUE(b_client.WaitResult().ok());
+  a->loop->Close(a_stream);
+  b->loop->Close(b_stream);
+  a_client.WaitClosed();
+  b_client.WaitClosed();
+  set_.Release(a);
+  set_.Release(b);
+}
+
+}  // namespace
+}  // namespace tandem
