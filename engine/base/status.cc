@@ -33,6 +33,55 @@ absl::Status MakeError(absl::StatusCode code, const ErrorDetail& detail,
   return status;
 }
 
+absl::Status InvalidArgument(const char* reason, absl::string_view message) {
+  return MakeError(absl::StatusCode::kInvalidArgument, {.reason = reason},
+                   message);
+}
+
+absl::Status InvalidField(absl::string_view field,
+                          absl::string_view description, const char* reason) {
+  return MakeError(absl::StatusCode::kInvalidArgument,
+                   {.reason = reason,
+                    .violations = {{.field = std::string(field),
+                                    .description = std::string(description)}}},
+                   absl::StrCat(field, " ", description));
+}
+
+absl::Status MalformedFile(absl::string_view message) {
+  return InvalidArgument(kReasonMalformedFile, message);
+}
+
+absl::Status UnsupportedModel(absl::string_view message) {
+  return InvalidArgument(kReasonUnsupportedModel, message);
+}
+
+absl::Status UnknownModel(absl::string_view message) {
+  return MakeError(absl::StatusCode::kNotFound, {.reason = kReasonUnknownModel},
+                   message);
+}
+
+absl::Status WrongState(absl::string_view message) {
+  return MakeError(absl::StatusCode::kFailedPrecondition,
+                   {.reason = kReasonWrongState}, message);
+}
+
+absl::Status Exhausted(absl::string_view message,
+                       std::optional<int64_t> retry_delay_ms) {
+  return MakeError(
+      absl::StatusCode::kResourceExhausted,
+      {.reason = kReasonExhausted, .retry_delay_ms = retry_delay_ms}, message);
+}
+
+absl::Status NoWorker(absl::string_view message) {
+  return MakeError(absl::StatusCode::kUnavailable, {.reason = kReasonNoWorker},
+                   message);
+}
+
+absl::Status Draining(absl::string_view message) {
+  return MakeError(absl::StatusCode::kUnavailable, {.reason = kReasonDraining},
+                   message);
+}
+
 std::optional<ErrorDetail> GetErrorDetail(const absl::Status& status) {
   const absl::optional<absl::Cord> payload = status.GetPayload(kDetailUrl);
   if (!payload.has_value()) return std::nullopt;

@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "engine/base/error_reason.h"
 
 namespace tandem {
 
@@ -29,7 +30,7 @@ struct FieldViolation {
 struct ErrorDetail {
   // UPPER_SNAKE_CASE, stable, one of the constants of error_reason.h.
   std::string reason;
-  std::vector<FieldViolation> violations;
+  std::vector<FieldViolation> violations = {};
   // After which the same request may succeed, where that is known.
   std::optional<int64_t> retry_delay_ms = {};
 };
@@ -37,6 +38,33 @@ struct ErrorDetail {
 // A status with `message` that carries `detail`.
 absl::Status MakeError(absl::StatusCode code, const ErrorDetail& detail,
                        absl::string_view message);
+
+// The errors that stand in many places, one maker for each reason
+// (error_reason.h).
+
+// INVALID_ARGUMENT that is about no single field.
+absl::Status InvalidArgument(const char* reason, absl::string_view message);
+// INVALID_ARGUMENT with one violation; the message is "field description".
+// `field` is the path in the request, e.g. "open.tokens[3]".
+absl::Status InvalidField(absl::string_view field,
+                          absl::string_view description,
+                          const char* reason = kReasonInvalidOptions);
+// INVALID_ARGUMENT: a file that is not what its format says.
+absl::Status MalformedFile(absl::string_view message);
+// INVALID_ARGUMENT: a well-formed file that this build can not run.
+absl::Status UnsupportedModel(absl::string_view message);
+// NOT_FOUND: no model of the id that was asked for.
+absl::Status UnknownModel(absl::string_view message);
+// FAILED_PRECONDITION: the request does not go with what came before it.
+absl::Status WrongState(absl::string_view message);
+// RESOURCE_EXHAUSTED: memory or places are used up. `retry_delay_ms`: after
+// which the same request may succeed, where that is known.
+absl::Status Exhausted(absl::string_view message,
+                       std::optional<int64_t> retry_delay_ms = std::nullopt);
+// UNAVAILABLE: no worker can serve the request now.
+absl::Status NoWorker(absl::string_view message);
+// UNAVAILABLE: the process is shutting down.
+absl::Status Draining(absl::string_view message);
 
 // The detail that `status` carries, if MakeError made it.
 std::optional<ErrorDetail> GetErrorDetail(const absl::Status& status);

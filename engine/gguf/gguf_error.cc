@@ -2,7 +2,6 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "engine/base/error_reason.h"
 
 namespace tandem {
 namespace {
@@ -19,9 +18,7 @@ std::string QuoteForError(absl::string_view text) {
 
 absl::Status GgufError(absl::string_view name, uint64_t offset,
                        absl::string_view subject, absl::string_view what) {
-  return MakeError(
-      absl::StatusCode::kInvalidArgument,
-      {.reason = kReasonMalformedFile, .violations = {}},
+  return MalformedFile(
       absl::StrCat(name, ": offset ", offset, ": ", subject, ": ", what));
 }
 

@@ -46,9 +46,7 @@ absl::Status FileError(const std::string& path, int error) {
 }
 
 absl::Status NotRegular(const std::string& path, mode_t mode) {
-  return MakeError(
-      absl::StatusCode::kInvalidArgument,
-      {.reason = kReasonMalformedFile, .violations = {}},
+  return MalformedFile(
       absl::StrCat(path, ": is ", FileKindName(mode),
                    S_ISDIR(mode) ? ", not a GGUF file: name the .gguf file in "
                                    "it; a checkpoint of several files is made "
@@ -191,9 +189,7 @@ absl::Status GgufFile::MalformedEntry(absl::string_view key,
     return GgufError(name_, entry->offset,
                      absl::StrCat("key ", QuoteForError(key)), what);
   }
-  return MakeError(
-      absl::StatusCode::kInvalidArgument,
-      {.reason = kReasonMalformedFile, .violations = {}},
+  return MalformedFile(
       absl::StrCat(name_, ": key ", QuoteForError(key), ": ", what));
 }
 
@@ -202,8 +198,7 @@ absl::StatusOr<const GgufEntry*> GgufFile::GetEntry(
   const GgufEntry* entry = FindEntry(key);
   if (entry != nullptr) return entry;
   return MakeError(
-      absl::StatusCode::kNotFound,
-      {.reason = kReasonMalformedFile, .violations = {}},
+      absl::StatusCode::kNotFound, {.reason = kReasonMalformedFile},
       absl::StrCat(name_, ": key ", QuoteForError(key), " is missing"));
 }
 

@@ -9,7 +9,6 @@
 #include "engine/base/aligned_buffer.h"
 #include "engine/base/check.h"
 #include "engine/base/checked_math.h"
-#include "engine/base/error_reason.h"
 #include "engine/kernels/float_matrix.h"
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/matmul_onednn.h"
@@ -46,9 +45,7 @@ int64_t BlockOf(TensorType type, NumericsMode mode) {
 }
 
 absl::Status Unsupported(const LinearSource& source, absl::string_view why) {
-  return MakeError(absl::StatusCode::kInvalidArgument,
-                   {.reason = kReasonUnsupportedModel, .violations = {}},
-                   absl::StrCat("tensor ", source.name, ": ", why));
+  return UnsupportedModel(absl::StrCat("tensor ", source.name, ": ", why));
 }
 
 absl::Status CheckSource(const LinearSource& source, NumericsMode mode) {
@@ -71,9 +68,7 @@ absl::Status CheckSource(const LinearSource& source, NumericsMode mode) {
   const std::optional<uint64_t> bytes =
       CheckedMultiply(WeightBytes(source.type, source.inputs), source.outputs);
   if (!bytes.has_value() || *bytes != source.data.size()) {
-    return MakeError(
-        absl::StatusCode::kInvalidArgument,
-        {.reason = kReasonMalformedFile, .violations = {}},
+    return MalformedFile(
         absl::StrCat("tensor ", source.name, ": ", source.data.size(),
                      " bytes do not hold [", source.outputs, ", ",
                      source.inputs, "] of type ", info.name));

@@ -298,7 +298,7 @@ absl::Status CheckMode(NumericsMode mode) {
   }
   return MakeError(
       absl::StatusCode::kFailedPrecondition,
-      {.reason = kReasonUnsupportedNumerics, .violations = {}},
+      {.reason = kReasonUnsupportedNumerics},
       absl::StrCat("numerics bf16 needs AVX-512 (F, BW, DQ, VL), which this "
                    "machine or oneDNN's setting has not (",
                    OnednnSignature(), "); load with numerics f32"));

@@ -9,7 +9,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "engine/base/error_reason.h"
 #include "engine/gguf/gguf_error.h"
 #include "engine/model/neutral_keys.h"
 
@@ -35,15 +34,11 @@ std::optional<std::vector<uint64_t>> SizesOf(const GgufArray& array) {
 }  // namespace
 
 absl::Status MalformedModel(const GgufFile& file, absl::string_view what) {
-  return MakeError(absl::StatusCode::kInvalidArgument,
-                   {kReasonMalformedFile, {}},
-                   absl::StrCat(file.name(), ": ", what));
+  return MalformedFile(absl::StrCat(file.name(), ": ", what));
 }
 
 absl::Status UnsupportedModel(const GgufFile& file, absl::string_view what) {
-  return MakeError(absl::StatusCode::kInvalidArgument,
-                   {kReasonUnsupportedModel, {}},
-                   absl::StrCat(file.name(), ": ", what));
+  return UnsupportedModel(absl::StrCat(file.name(), ": ", what));
 }
 
 ConfigReader::ConfigReader(const GgufFile& file, absl::string_view architecture)

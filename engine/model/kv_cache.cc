@@ -19,8 +19,7 @@ namespace {
 int64_t ElementBytes(KvType type) { return type == KvType::kBf16 ? 2 : 4; }
 
 absl::Status OutOfMemory(const KvCacheOptions& options) {
-  return MakeError(
-      absl::StatusCode::kResourceExhausted, {kReasonExhausted, {}},
+  return Exhausted(
       absl::StrCat("a KV cache of ", options.pages * kKvPageTokens,
                    " tokens does not fit the memory of this machine; ask for "
                    "fewer KV tokens or a shorter context"));
@@ -134,8 +133,8 @@ absl::Status KvCache::CheckOpen(const SequenceOptions& options) const {
   const Position longest = this->longest();
   const Position tokens = static_cast<Position>(options.tokens.size());
   if (options.tokens_max < 1 || options.tokens_max > longest) {
-    return MakeError(
-        absl::StatusCode::kInvalidArgument, {kReasonContextExceeded, {}},
+    return InvalidArgument(
+        kReasonContextExceeded,
         absl::StrCat(
             "a sequence holds 1 to ", longest, " tokens",
             longest < options_.context_max
@@ -148,14 +147,13 @@ absl::Status KvCache::CheckOpen(const SequenceOptions& options) const {
             " asked for (prompt, tokens to generate and drafts)"));
   }
   if (tokens > options.tokens_max) {
-    return MakeError(
-        absl::StatusCode::kInvalidArgument, {kReasonContextExceeded, {}},
+    return InvalidArgument(
+        kReasonContextExceeded,
         absl::StrCat("the sequence is to hold ", options.tokens_max,
                      " tokens and begins with ", tokens));
   }
   if (free_slots_.empty()) {
-    return MakeError(
-        absl::StatusCode::kResourceExhausted, {kReasonExhausted, {}},
+    return Exhausted(
         absl::StrCat("all ", slots_, " sequences are in use; try later"));
   }
   return absl::OkStatus();
@@ -321,11 +319,10 @@ int64_t KvCache::pages_reserved() const {
 
 absl::Status KvCache::NoMemoryFor(int64_t slices) const {
   const int64_t a_page = layout_.slices_per_page();
-  return MakeError(
-      absl::StatusCode::kResourceExhausted, {kReasonExhausted, {}},
-      absl::StrCat((slices + a_page - 1) / a_page, " KV pages are needed, ",
-                   slices_unused() / a_page, " of ", options_.pages,
-                   " are free; try later"));
+  return Exhausted(absl::StrCat((slices + a_page - 1) / a_page,
+                                " KV pages are needed, ",
+                                slices_unused() / a_page, " of ",
+                                options_.pages, " are free; try later"));
 }
 
 bool KvCache::IsOpen(SequenceId sequence) const {

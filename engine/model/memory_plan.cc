@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "engine/base/error_reason.h"
 #include "engine/kernels/kernel_table.h"
 
 namespace tandem {
@@ -142,8 +141,7 @@ absl::Status Refuse(const Refusal& refusal,
                 asked ? "a smaller" : "a small",
                 " --kv-tokens or --context-max, a smaller quantisation, or "
                 "more memory (limit of the container, --memory-max-bytes)");
-  return MakeError(
-      absl::StatusCode::kResourceExhausted, {kReasonExhausted, {}},
+  return Exhausted(
       absl::StrCat(refusal.needed, " bytes of memory are needed (", parts, "; ",
                    Bytes(refusal.reserve), " of reserve), ",
                    std::max<int64_t>(0, refusal.room.bytes), " are there (",

@@ -40,14 +40,12 @@ absl::Status CheckThreads(int threads) {
   if (threads >= 0 && threads <= kThreadsMax) return absl::OkStatus();
   const std::string range =
       absl::StrCat("must be in [0, ", kThreadsMax, "], is ", threads);
-  return MakeError(absl::StatusCode::kInvalidArgument,
-                   {kReasonInvalidOptions, {{"threads", range}}},
-                   absl::StrCat("threads ", range));
+  return InvalidField("threads", range);
 }
 
 absl::Status DigestMismatch(absl::string_view what) {
   return MakeError(absl::StatusCode::kFailedPrecondition,
-                   {kReasonDigestMismatch, {}}, what);
+                   {.reason = kReasonDigestMismatch}, what);
 }
 
 absl::Status CheckDigests(const GgufFile& file,

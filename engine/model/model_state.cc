@@ -103,10 +103,6 @@ Activations MakeActivations(const ModelConfig& config,
   return activations;
 }
 
-absl::Status Invalid(const char* reason, absl::string_view message) {
-  return MakeError(absl::StatusCode::kInvalidArgument, {reason, {}}, message);
-}
-
 }  // namespace
 
 StateFootprint FootprintOf(const ModelConfig& config,
@@ -144,9 +140,7 @@ absl::StatusOr<std::unique_ptr<ModelState>> ModelState::Create(
     return std::unique_ptr<ModelState>(
         new ModelState(config, options, std::move(kv)));
   } catch (const std::bad_alloc&) {
-    return MakeError(absl::StatusCode::kResourceExhausted,
-                     {kReasonExhausted, {}},
-                     absl::StrCat("no memory for the activations of ",
+    return Exhausted(absl::StrCat("no memory for the activations of ",
                                   options.rows_max, " rows; ask for fewer"));
   }
 }
@@ -182,31 +176,34 @@ absl::Status ModelState::CheckBatch(absl::Span<const StepItem> batch) {
     rows += batch[i].tokens.size();
   }
   if (rows > static_cast<size_t>(options_.rows_max)) {
-    return Invalid(kReasonInvalidOptions,
-                   absl::StrCat("a step runs at most ", options_.rows_max,
-                                " rows, ", rows, " asked for"));
+    return InvalidArgument(
+        kReasonInvalidOptions,
+        absl::StrCat("a step runs at most ", options_.rows_max, " rows, ", rows,
+                     " asked for"));
   }
   return absl::OkStatus();
 }
 
 absl::Status ModelState::CheckItem(const StepItem& item) {
   if (!kv_->IsOpen(item.sequence)) {
-    return Invalid(kReasonWrongState,
-                   absl::StrCat("no sequence ", item.sequence, " is open"));
+    return InvalidArgument(
+        kReasonWrongState,
+        absl::StrCat("no sequence ", item.sequence, " is open"));
   }
   if (!kv_->MarkInBatch(item.sequence, batches_)) {
-    return Invalid(kReasonWrongState,
-                   absl::StrCat("sequence ", item.sequence,
-                                " is already part of this step"));
+    return InvalidArgument(kReasonWrongState,
+                           absl::StrCat("sequence ", item.sequence,
+                                        " is already part of this step"));
   }
   if (item.position < 0 || item.position > kv_->length(item.sequence)) {
-    return Invalid(kReasonWrongState,
-                   absl::StrCat("position ", item.position,
-                                " is not in 0 .. the sequence's length ",
-                                kv_->length(item.sequence)));
+    return InvalidArgument(
+        kReasonWrongState,
+        absl::StrCat("position ", item.position,
+                     " is not in 0 .. the sequence's length ",
+                     kv_->length(item.sequence)));
   }
   if (item.position < kv_->cut_min(item.sequence)) {
-    return Invalid(
+    return InvalidArgument(
         kReasonWrongState,
         absl::StrCat("position ", item.position, " is below ",
                      kv_->cut_min(item.sequence),
@@ -215,16 +212,16 @@ absl::Status ModelState::CheckItem(const StepItem& item) {
   const size_t room =
       static_cast<size_t>(kv_->tokens_max(item.sequence) - item.position);
   if (item.tokens.empty() || item.tokens.size() > room) {
-    return Invalid(
+    return InvalidArgument(
         kReasonContextExceeded,
         absl::StrCat("1 to ", room, " tokens fit at position ", item.position,
                      ", ", item.tokens.size(), " given"));
   }
   for (const TokenId token : item.tokens) {
     if (token >= 0 && token < config_.vocab_size) continue;
-    return Invalid(kReasonInvalidToken,
-                   absl::StrCat("token id ", token, " is not in 0 .. ",
-                                config_.vocab_size - 1));
+    return InvalidArgument(kReasonInvalidToken,
+                           absl::StrCat("token id ", token, " is not in 0 .. ",
+                                        config_.vocab_size - 1));
   }
   return absl::OkStatus();
 }

@@ -4,7 +4,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
-#include "engine/base/error_reason.h"
 #include "engine/gguf/gguf_file.h"
 
 namespace tandem {
@@ -12,9 +11,8 @@ namespace {
 
 constexpr size_t kIdBytesMax = 256;
 
-absl::Status UnknownModel(absl::string_view id) {
-  return MakeError(absl::StatusCode::kNotFound, {kReasonUnknownModel, {}},
-                   absl::StrCat("no model \"", id, "\""));
+absl::Status NoModel(absl::string_view id) {
+  return UnknownModel(absl::StrCat("no model \"", id, "\""));
 }
 
 // What a model will take at least, before it is packed.
@@ -88,7 +86,7 @@ absl::StatusOr<std::shared_ptr<const Model>> ModelStore::Get(
   {
     const absl::MutexLock lock(&mutex_);
     const auto found = entries_.find(std::string(id));
-    if (found == entries_.end()) return UnknownModel(id);
+    if (found == entries_.end()) return NoModel(id);
     entry = found->second;
     mutex_.Await(absl::Condition(
         +[](Entry* waited) { return waited->state != Entry::State::kLoading; },
@@ -161,8 +159,7 @@ absl::Status ModelStore::Reserve(absl::string_view what, int64_t bytes,
   while (most > 0 && bytes_ + bytes > most) {
     Entry* idle = FindIdle();
     if (idle == nullptr) {
-      return MakeError(
-          absl::StatusCode::kResourceExhausted, {kReasonExhausted, {}},
+      return Exhausted(
           absl::StrCat("model \"", what, "\" needs ", bytes, " bytes; ", bytes_,
                        " of at most ", most,
                        " are taken by models that can not go; try later"));
@@ -197,7 +194,7 @@ absl::Status ModelStore::Remove(absl::string_view id) {
   {
     const absl::MutexLock lock(&mutex_);
     const auto found = entries_.find(std::string(id));
-    if (found == entries_.end()) return UnknownModel(id);
+    if (found == entries_.end()) return NoModel(id);
     removed = std::move(found->second);
     entries_.erase(found);
     removed->removed = true;

@@ -13,7 +13,6 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "engine/base/check.h"
-#include "engine/base/error_reason.h"
 #include "engine/gguf/gguf_error.h"
 #include "engine/gguf/gguf_output.h"
 #include "engine/gguf/gguf_writer.h"
@@ -86,11 +85,9 @@ uint32_t FileType(TensorType type) {
 
 absl::Status Refuse(const GgufFile& file, const GgufTensor& tensor,
                     absl::string_view what) {
-  return MakeError(
-      absl::StatusCode::kInvalidArgument,
-      {.reason = kReasonUnsupportedModel, .violations = {}},
-      absl::StrCat(file.name(), ": offset ", tensor.offset, ": tensor ",
-                   QuoteForError(tensor.name), ": ", what));
+  return UnsupportedModel(absl::StrCat(file.name(), ": offset ", tensor.offset,
+                                       ": tensor ", QuoteForError(tensor.name),
+                                       ": ", what));
 }
 
 // One QuantizeFile.

@@ -58,7 +58,7 @@ absl::Status CorruptionError(absl::Span<const float> logits) {
   const auto first = std::find_if(logits.begin(), logits.end(),
                                   [](float x) { return !(x < kInfinity); });
   return MakeError(absl::StatusCode::kInternal,
-                   {.reason = kReasonNumericCorruption, .violations = {}},
+                   {.reason = kReasonNumericCorruption},
                    absl::StrCat("the logit of token ", first - logits.begin(),
                                 " is ", *first));
 }
@@ -428,8 +428,7 @@ absl::StatusOr<SampledToken> LogitsProcessor::Sample(absl::Span<float> logits) {
   const Candidate first = First(logits, summary.highest);
   if (first.id < 0) {
     return MakeError(
-        absl::StatusCode::kFailedPrecondition,
-        {.reason = kReasonNoToken, .violations = {}},
+        absl::StatusCode::kFailedPrecondition, {.reason = kReasonNoToken},
         absl::StrCat("every token is banned at position ", length()));
   }
   SampledToken token{.id = first.id, .logprob = 0, .alternatives = {}};

@@ -13,9 +13,7 @@ absl::StatusOr<std::vector<TokenId>> Encode(ModelStore& store,
                                             absl::string_view model_id,
                                             absl::string_view prompt) {
   if (!IsUtf8(prompt)) {
-    return MakeError(absl::StatusCode::kInvalidArgument,
-                     {.reason = kReasonInvalidText, .violations = {}},
-                     "the prompt is not UTF-8");
+    return InvalidArgument(kReasonInvalidText, "the prompt is not UTF-8");
   }
   TANDEM_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
                           store.Get(model_id));

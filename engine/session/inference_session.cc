@@ -195,9 +195,7 @@ absl::StatusOr<InferenceSession::TurnEngines> InferenceSession::PrepareTurn(
 absl::Status InferenceSession::StartTurn(absl::string_view prompt,
                                          const GenOptions& options) {
   if (!IsUtf8(prompt)) {
-    return MakeError(absl::StatusCode::kInvalidArgument,
-                     {.reason = kReasonInvalidText, .violations = {}},
-                     "the prompt is not UTF-8");
+    return InvalidArgument(kReasonInvalidText, "the prompt is not UTF-8");
   }
   std::shared_ptr<const Model> model;
   if (source_.has_value()) {
@@ -212,9 +210,7 @@ absl::Status InferenceSession::StartTurn(absl::string_view prompt,
 absl::Status InferenceSession::StartTurn(absl::Span<const TokenId> prompt,
                                          const GenOptions& options) {
   if (prompt.empty()) {
-    return MakeError(absl::StatusCode::kInvalidArgument,
-                     {.reason = kReasonEmptyPrompt, .violations = {}},
-                     "the prompt has no token");
+    return InvalidArgument(kReasonEmptyPrompt, "the prompt has no token");
   }
   TurnSpec spec{.prompt = tokens(), .options = options};
   spec.prompt.insert(spec.prompt.end(), prompt.begin(), prompt.end());

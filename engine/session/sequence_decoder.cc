@@ -16,25 +16,6 @@ namespace {
 // A draft, and the token before it, can be taken back.
 static_assert(kKvRollbackTokens >= kDraftLengthLimit + 1);
 
-absl::Status InvalidArgument(const char* reason, absl::string_view message) {
-  return MakeError(absl::StatusCode::kInvalidArgument,
-                   {.reason = reason, .violations = {}}, message);
-}
-
-absl::Status InvalidField(const char* field, std::string description) {
-  const std::string message = absl::StrCat(field, " ", description);
-  return MakeError(
-      absl::StatusCode::kInvalidArgument,
-      {.reason = kReasonInvalidOptions,
-       .violations = {{.field = field, .description = std::move(description)}}},
-      message);
-}
-
-absl::Status WrongState(absl::string_view message) {
-  return MakeError(absl::StatusCode::kFailedPrecondition,
-                   {.reason = kReasonWrongState, .violations = {}}, message);
-}
-
 absl::Status CheckTokens(absl::Span<const TokenId> tokens, int vocab_size) {
   for (size_t i = 0; i < tokens.size(); ++i) {
     if (tokens[i] >= 0 && tokens[i] < vocab_size) continue;

@@ -10,11 +10,6 @@
 namespace tandem {
 namespace {
 
-absl::Status InvalidArgument(const char* reason, absl::string_view message) {
-  return MakeError(absl::StatusCode::kInvalidArgument,
-                   {.reason = reason, .violations = {}}, message);
-}
-
 bool InVocabulary(const Tokenizer& tokenizer, TokenId id) {
   return id >= 0 && id < tokenizer.vocab_size();
 }

@@ -84,16 +84,8 @@ constexpr absl::string_view kTakenNames[] = {
     "recursive",
 };
 
-absl::Status BadRequestPart(std::string field, std::string what) {
-  return MakeError(absl::StatusCode::kInvalidArgument,
-                   {.reason = kReasonInvalidOptions,
-                    .violations = {{.field = field, .description = what}}},
-                   absl::StrCat(field, " ", what));
-}
-
 absl::Status BadOption(absl::string_view name, std::string what) {
-  return BadRequestPart(absl::StrCat("template_options.", name),
-                        std::move(what));
+  return InvalidField(absl::StrCat("template_options.", name), std::move(what));
 }
 
 absl::Status Unsupported(absl::string_view what) {
@@ -178,7 +170,7 @@ size_t ValueBytes(const TemplateOption& option) {
 absl::Status CheckOption(const TemplateOption& option) {
   // A name may be anything until it is checked; it is told only if it is one.
   if (!IsIdentifier(option.name) || option.name.size() > kNameBytesMax) {
-    return BadRequestPart(
+    return InvalidField(
         "template_options",
         absl::StrCat("must have names of letters, digits and '_', at most ",
                      kNameBytesMax, " bytes long"));
@@ -290,14 +282,14 @@ absl::string_view ChatRoleName(ChatRole role) {
 }
 
 absl::Status CheckChatMessages(absl::Span<const ChatMessage> messages) {
-  if (messages.empty()) return BadRequestPart("messages", "must not be empty");
+  if (messages.empty()) return InvalidField("messages", "must not be empty");
   if (messages.size() > kChatMessagesMax) {
-    return BadRequestPart("messages",
-                          absl::StrCat("must have at most ", kChatMessagesMax,
-                                       " messages, has ", messages.size()));
+    return InvalidField("messages",
+                        absl::StrCat("must have at most ", kChatMessagesMax,
+                                     " messages, has ", messages.size()));
   }
   if (messages.back().role == ChatRole::kAssistant) {
-    return BadRequestPart(
+    return InvalidField(
         absl::StrCat("messages[", messages.size() - 1, "].role"),
         "must not be assistant: the last message is what is answered");
   }
@@ -306,17 +298,16 @@ absl::Status CheckChatMessages(absl::Span<const ChatMessage> messages) {
 
 absl::Status CheckTemplateOptions(absl::Span<const TemplateOption> options) {
   if (options.size() > kTemplateOptionsMax) {
-    return BadRequestPart(
-        "template_options",
-        absl::StrCat("must have at most ", kTemplateOptionsMax,
-                     " options, has ", options.size()));
+    return InvalidField("template_options",
+                        absl::StrCat("must have at most ", kTemplateOptionsMax,
+                                     " options, has ", options.size()));
   }
   size_t bytes = 0;
   for (const TemplateOption& option : options) {
     bytes += option.name.size() + ValueBytes(option);
   }
   if (bytes > kTemplateOptionsBytesMax) {
-    return BadRequestPart(
+    return InvalidField(
         "template_options",
         absl::StrCat("must have names and values of at most ",
                      kTemplateOptionsBytesMax, " bytes in all, has ", bytes));
@@ -417,7 +408,7 @@ absl::StatusOr<std::vector<TextPart>> ChatTemplate::Run(
     absl::Span<const ChatMessage> messages) const {
   const std::optional<absl::CivilDay> day = ParseDate(TemplateDate(request));
   if (!day.has_value()) {
-    return BadRequestPart("today", "must be a day as YYYY-MM-DD");
+    return InvalidField("today", "must be a day as YYYY-MM-DD");
   }
   TemplateInput input;
   input.now = BrokenDown(*day);
@@ -524,7 +515,7 @@ absl::Status ChatTemplate::CheckSystemIsTaken(
   one.messages[index].content = changed.messages[index].content;
   const auto one_tail = Tail(program, one, kReplySalt);
   if (!one_tail.ok() || tail != *one_tail) return absl::OkStatus();
-  return BadRequestPart(
+  return InvalidField(
       absl::StrCat("messages[", index, "]"),
       "is a system message, and this model's chat template takes none there in "
       "a later turn of a session");

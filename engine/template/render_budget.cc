@@ -46,8 +46,7 @@ absl::Status DepthError() {
 
 absl::Status TemplateError(absl::string_view message) {
   return MakeError(absl::StatusCode::kFailedPrecondition,
-                   {.reason = kReasonUnsupportedChatTemplate, .violations = {}},
-                   message);
+                   {.reason = kReasonUnsupportedChatTemplate}, message);
 }
 
 std::string Quoted(absl::string_view text) {

@@ -294,10 +294,9 @@ absl::StatusOr<TemplateValue> RaiseException(const GlobalCall& call) {
                           BindArguments(call.arguments, {"message"}, 1));
   TANDEM_ASSIGN_OR_RETURN(const MarkedText text,
                           TextOf(*bound[0], call.store.budget()));
-  return MakeError(absl::StatusCode::kInvalidArgument,
-                   {.reason = kReasonInvalidOptions, .violations = {}},
-                   absl::StrCat("the chat template refuses this: ",
-                                CutText(text.bytes(), kRaisedBytesMax)));
+  return InvalidArgument(kReasonInvalidOptions,
+                         absl::StrCat("the chat template refuses this: ",
+                                      CutText(text.bytes(), kRaisedBytesMax)));
 }
 
 absl::StatusOr<TemplateValue> TimeNow(const GlobalCall& call) {

@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
-#include "engine/base/error_reason.h"
 #include "engine/base/utf8.h"
 #include "engine/gguf/gguf_error.h"
 #include "engine/tokenizer/character_class.h"
@@ -90,12 +89,9 @@ absl::Status BpeTokenizer::ReadPreTokenizer(const GgufFile& file) {
   }
   pre_tokenizer_ = PreTokenizer::Find(name);
   if (pre_tokenizer_ != nullptr) return absl::OkStatus();
-  return MakeError(
-      absl::StatusCode::kInvalidArgument,
-      {.reason = kReasonUnsupportedModel, .violations = {}},
-      absl::StrCat(file.name(), ": key '", kPreKey, "': pre-tokeniser ",
-                   QuoteForError(name),
-                   " is not supported; these are: ", PreTokenizer::Names()));
+  return UnsupportedModel(absl::StrCat(
+      file.name(), ": key '", kPreKey, "': pre-tokeniser ", QuoteForError(name),
+      " is not supported; these are: ", PreTokenizer::Names()));
 }
 
 absl::Status BpeTokenizer::IndexTokens(const GgufFile& file) {

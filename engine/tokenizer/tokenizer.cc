@@ -22,7 +22,7 @@ constexpr char kModelKey[] = "tokenizer.ggml.model";
 absl::Status Unlike(absl::string_view what) {
   return MakeError(
       absl::StatusCode::kFailedPrecondition,
-      {.reason = kReasonVocabularyMismatch, .violations = {}},
+      {.reason = kReasonVocabularyMismatch},
       absl::StrCat("draft and target have different vocabularies: ", what));
 }
 
@@ -71,13 +71,10 @@ absl::Status CheckNormalizer(const GgufFile& file) {
     if (charsmap->size() > 0) key = kCharsmapKey;
   }
   if (key == nullptr) return absl::OkStatus();
-  return MakeError(
-      absl::StatusCode::kInvalidArgument,
-      {.reason = kReasonUnsupportedModel, .violations = {}},
-      absl::StrCat(file.name(), ": offset ", file.FindEntry(key)->offset,
-                   ": key '", key,
-                   "': asks for a normalisation of texts that this build does "
-                   "not make"));
+  return UnsupportedModel(absl::StrCat(
+      file.name(), ": offset ", file.FindEntry(key)->offset, ": key '", key,
+      "': asks for a normalisation of texts that this build does "
+      "not make"));
 }
 
 }  // namespace
@@ -96,9 +93,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::FromGguf(
   } else if (model == "gpt2") {
     TANDEM_ASSIGN_OR_RETURN(tokenizer, BpeTokenizer::FromGguf(file));
   } else {
-    return MakeError(
-        absl::StatusCode::kInvalidArgument,
-        {.reason = kReasonUnsupportedModel, .violations = {}},
+    return UnsupportedModel(
         absl::StrCat(file.name(), ": key '", kModelKey, "': tokenizer model ",
                      QuoteForError(model),
                      " is not supported; 'llama' (SentencePiece) and 'gpt2' "

@@ -3,7 +3,6 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "engine/base/error_reason.h"
 #include "engine/base/status.h"
 
 namespace tandem {
@@ -71,14 +70,10 @@ GenOptions FromProto(const v1::GenerationOptions& options) {
 absl::StatusOr<GenOptions> ParseGenOptions(const v1::GenerationOptions& options,
                                            int vocab_size) {
   if (!v1::DraftSources_IsValid(options.draft_sources())) {
-    const std::string what =
+    return InvalidField(
+        "draft_sources",
         absl::StrCat("must be a value of DraftSources, is ",
-                     static_cast<int>(options.draft_sources()));
-    return MakeError(
-        absl::StatusCode::kInvalidArgument,
-        {.reason = kReasonInvalidOptions,
-         .violations = {{.field = "draft_sources", .description = what}}},
-        absl::StrCat("invalid options: draft_sources ", what));
+                     static_cast<int>(options.draft_sources())));
   }
   GenOptions parsed = FromProto(options);
   TANDEM_RETURN_IF_ERROR(ValidateGenOptions(parsed, vocab_size));

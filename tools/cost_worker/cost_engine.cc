@@ -28,11 +28,6 @@ int64_t PagesOf(int64_t tokens) {
   return (tokens + kCostPageTokens - 1) / kCostPageTokens;
 }
 
-absl::Status Exhausted(absl::string_view message) {
-  return MakeError(absl::StatusCode::kResourceExhausted,
-                   {.reason = kReasonExhausted, .violations = {}}, message);
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<CostEngine>> CostEngine::Create(
@@ -72,10 +67,9 @@ CostEngine::CostEngine(std::unique_ptr<Tokenizer> tokenizer,
 absl::StatusOr<SequenceId> CostEngine::Open(const SequenceOptions& options) {
   const Position tokens_max = options.tokens_max;
   if (tokens_max < 1 || tokens_max > options_.context_max) {
-    return MakeError(absl::StatusCode::kInvalidArgument,
-                     {.reason = kReasonContextExceeded, .violations = {}},
-                     absl::StrCat("a sequence holds 1 .. ",
-                                  options_.context_max, " tokens"));
+    return InvalidArgument(kReasonContextExceeded,
+                           absl::StrCat("a sequence holds 1 .. ",
+                                        options_.context_max, " tokens"));
   }
   if (static_cast<int>(sequences_.size()) >= options_.sequences_max) {
     return Exhausted("no free sequence");

@@ -151,13 +151,11 @@ int ExitCode(const absl::Status& status) {
 }  // namespace
 
 absl::Status UsageError(absl::string_view message) {
-  return MakeError(absl::StatusCode::kInvalidArgument,
-                   {.reason = kReasonUsage, .violations = {}}, message);
+  return InvalidArgument(kReasonUsage, message);
 }
 
 absl::Status InterruptedError() {
-  return MakeError(absl::StatusCode::kCancelled,
-                   {.reason = kReasonInterrupted, .violations = {}},
+  return MakeError(absl::StatusCode::kCancelled, {.reason = kReasonInterrupted},
                    "interrupted");
 }
 

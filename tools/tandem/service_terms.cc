@@ -116,12 +116,10 @@ absl::Status InFlagTerms(const absl::Status& error, const RequestTerms& terms) {
 }
 
 absl::Status NotServed(const RequestTerms& terms) {
-  return MakeError(
-      absl::StatusCode::kNotFound,
-      {.reason = kReasonUnknownModel, .violations = {}},
-      absl::StrCat(terms.model_flag, " ", QuotedValue(terms.model_id),
-                   " is not served: `tandem models` lists what "
-                   "is"));
+  return UnknownModel(absl::StrCat(terms.model_flag, " ",
+                                   QuotedValue(terms.model_id),
+                                   " is not served: `tandem models` lists what "
+                                   "is"));
 }
 
 }  // namespace tandem::cli

@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "engine/base/error_reason.h"
-
 namespace tandem {
 
 BackgroundThread::BackgroundThread(size_t tasks_max)
@@ -22,9 +20,7 @@ absl::Status BackgroundThread::Run(absl::AnyInvocable<void()> task) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (tasks_.size() >= tasks_max_) {
-      return MakeError(absl::StatusCode::kResourceExhausted,
-                       {.reason = kReasonExhausted, .violations = {}},
-                       "too many prompts wait to be made tokens; try later");
+      return Exhausted("too many prompts wait to be made tokens; try later");
     }
     tasks_.push_back(std::move(task));
   }

@@ -15,11 +15,6 @@
 namespace tandem {
 namespace {
 
-absl::Status WrongState(absl::string_view message) {
-  return MakeError(absl::StatusCode::kFailedPrecondition,
-                   {.reason = kReasonWrongState, .violations = {}}, message);
-}
-
 // The turn does not go with the state of its session.
 absl::Status WrongSession(const char* field, const std::string& what) {
   return MakeError(absl::StatusCode::kFailedPrecondition,
@@ -28,10 +23,8 @@ absl::Status WrongSession(const char* field, const std::string& what) {
                    what);
 }
 
-absl::Status Draining() {
-  return MakeError(absl::StatusCode::kUnavailable,
-                   {.reason = kReasonDraining, .violations = {}},
-                   "the server is shutting down; try another, or later");
+absl::Status ShuttingDown() {
+  return Draining("the server is shutting down; try another, or later");
 }
 
 // The reason that the client is told.
@@ -51,9 +44,7 @@ bool IsCharacterStart(const std::string& text, size_t index) {
 absl::Status TurnAdmission::Enter() {
   if (turns_.fetch_add(1) < turns_max_) return absl::OkStatus();
   turns_.fetch_sub(1);
-  return MakeError(absl::StatusCode::kResourceExhausted,
-                   {.reason = kReasonExhausted, .violations = {}},
-                   absl::StrCat("the server runs ", turns_max_,
+  return Exhausted(absl::StrCat("the server runs ", turns_max_,
                                 " turns at most; try later"));
 }
 
@@ -132,9 +123,9 @@ void Conversation::PostDrain() {
 void Conversation::PostStop() {
   PostToSelf([this] {
     if (state_ == State::kTurn && runner_->active()) {
-      runner_->Suspend(Draining());
+      runner_->Suspend(ShuttingDown());
     } else if (state_ == State::kPreparing) {
-      Finish(Draining());
+      Finish(ShuttingDown());
     }
   });
 }
@@ -153,8 +144,7 @@ void Conversation::OnMessage(v1::ConverseRequest message) {
     case v1::ConverseRequest::kCancel:
       return OnCancelMessage();
     case v1::ConverseRequest::REQUEST_NOT_SET:
-      return Finish(InvalidField(kReasonInvalidOptions, "request",
-                                 "must be start, resume or cancel"));
+      return Finish(InvalidField("request", "must be start, resume or cancel"));
   }
 }
 
@@ -168,7 +158,7 @@ void Conversation::OnStart(v1::TurnRequest turn) {
   if (state_ != State::kIdle) {
     return Finish(WrongState("start came while a turn is under way"));
   }
-  if (services_->draining.load()) return Finish(Draining());
+  if (services_->draining.load()) return Finish(ShuttingDown());
   EventLoop* const loop = turn.session_id().empty()
                               ? loop_.load()
                               : services_->sessions->LoopOf(turn.session_id());
@@ -285,9 +275,7 @@ absl::Status Conversation::OpenTurn(const v1::TurnRequest& turn,
   if (!target.has_value() ||
       (session_ != nullptr &&
        session_->vocabulary_fingerprint() != model.vocabulary_fingerprint)) {
-    return MakeError(absl::StatusCode::kUnavailable,
-                     {.reason = kReasonNoWorker, .violations = {}},
-                     "no target worker can serve the turn now");
+    return NoWorker("no target worker can serve the turn now");
   }
   setup.spec.context_max = target->context_max;
   TANDEM_RETURN_IF_ERROR(Turn::Check(*model.tokenizer, setup.spec));
@@ -345,7 +333,7 @@ SequenceNeed Conversation::NeedOf(const TurnSpec& spec) const {
 }
 
 void Conversation::OnResume(v1::ResumeRequest resume) {
-  if (services_->draining.load()) return Finish(Draining());
+  if (services_->draining.load()) return Finish(ShuttingDown());
   EventLoop* const loop = services_->sessions->LoopOf(resume.session_id());
   MoveTo(loop, [this, resume = std::move(resume)] { ResumeOnLoop(resume); });
 }
@@ -391,7 +379,7 @@ absl::Status Conversation::CheckResume(const v1::ResumeRequest& resume,
       static_cast<int64_t>(runner.turn().generated().size());
   if (resume.tokens_received() < 0 || resume.tokens_received() > generated) {
     return InvalidField(
-        kReasonInvalidOptions, "tokens_received",
+        "tokens_received",
         absl::StrCat("must be in [0, ", generated, "], the tokens sent, is ",
                      resume.tokens_received()));
   }
@@ -400,7 +388,7 @@ absl::Status Conversation::CheckResume(const v1::ResumeRequest& resume,
   if (bytes < 0 || bytes > static_cast<int64_t>(text.size()) ||
       !IsCharacterStart(text, static_cast<size_t>(bytes))) {
     return InvalidField(
-        kReasonInvalidOptions, "text_bytes_received",
+        "text_bytes_received",
         absl::StrCat("must be in [0, ", text.size(),
                      "], the bytes of text sent, and not inside a character, "
                      "is ",
@@ -429,8 +417,7 @@ void Conversation::OnClientGone() {
 }
 
 void Conversation::OnTakenOver() {
-  Finish(MakeError(absl::StatusCode::kAborted,
-                   {.reason = kReasonWrongState, .violations = {}},
+  Finish(MakeError(absl::StatusCode::kAborted, {.reason = kReasonWrongState},
                    "another stream has resumed the turn"));
 }
 
@@ -515,7 +502,7 @@ void Conversation::LeaveTurn() {
 void Conversation::FinishIfDone() {
   if (state_ != State::kIdle || write_in_flight_) return;
   if (half_closed_) return Finish(absl::OkStatus());
-  if (stopping_) Finish(Draining());
+  if (stopping_) Finish(ShuttingDown());
 }
 
 void Conversation::Finish(const absl::Status& status) {

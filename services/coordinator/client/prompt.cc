@@ -6,7 +6,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "engine/base/error_reason.h"
 #include "engine/tokenizer/chat_turn.h"
 #include "services/coordinator/client/request_checks.h"
 
@@ -43,8 +42,7 @@ absl::StatusOr<std::vector<ChatMessage>> ParseMessages(
         role = ChatRole::kAssistant;
         break;
       default:
-        return InvalidField(kReasonInvalidOptions,
-                            absl::StrCat(kMessages, "[", i, "].role"),
+        return InvalidField(absl::StrCat(kMessages, "[", i, "].role"),
                             absl::StrCat("must be system, user or assistant, "
                                          "is ",
                                          static_cast<int>(message.role())));
@@ -73,7 +71,7 @@ absl::StatusOr<std::vector<TemplateOption>> ParseTemplateOptions(
         parsed.push_back({name, option.text_value()});
         break;
       case v1::TemplateOption::VALUE_NOT_SET:
-        return InvalidField(kReasonInvalidOptions, "template_options",
+        return InvalidField("template_options",
                             "must have a value for each name");
     }
   }

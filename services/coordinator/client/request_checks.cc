@@ -8,15 +8,6 @@
 
 namespace tandem {
 
-absl::Status InvalidField(const char* reason, const std::string& field,
-                          const std::string& description) {
-  return MakeError(
-      absl::StatusCode::kInvalidArgument,
-      {.reason = reason,
-       .violations = {{.field = field, .description = description}}},
-      absl::StrCat(field, " ", description));
-}
-
 absl::Status PrefixFields(const absl::Status& status,
                           absl::string_view prefix) {
   std::optional<ErrorDetail> detail = GetErrorDetail(status);
@@ -29,7 +20,7 @@ absl::Status PrefixFields(const absl::Status& status,
 
 absl::Status CheckTurnRequest(const v1::TurnRequest& turn) {
   if (turn.timeout_ms() < 0 || turn.timeout_ms() > kTimeoutMsMax) {
-    return InvalidField(kReasonInvalidOptions, "timeout_ms",
+    return InvalidField("timeout_ms",
                         absl::StrCat("must be in [0, ", kTimeoutMsMax, "], is ",
                                      turn.timeout_ms()));
   }
@@ -42,13 +33,11 @@ absl::Status CheckTurnRequest(const v1::TurnRequest& turn) {
                      "the turn has no prompt: set text, tokens or messages");
   }
   if (turn.parse_special() && !turn.has_text()) {
-    return InvalidField(kReasonInvalidOptions, "parse_special",
-                        "goes with text only");
+    return InvalidField("parse_special", "goes with text only");
   }
   if (turn.has_messages()) return ParseChat(turn).status();
   if (!turn.template_options().empty()) {
-    return InvalidField(kReasonInvalidOptions, "template_options",
-                        "goes with messages only");
+    return InvalidField("template_options", "goes with messages only");
   }
   return absl::OkStatus();
 }
@@ -66,18 +55,19 @@ absl::Status CheckTokenIds(absl::Span<const int32_t> ids, int vocab_size,
   for (size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] < 0 || ids[i] >= vocab_size) {
       return InvalidField(
-          kReasonInvalidToken, absl::StrCat(field, "[", i, "]"),
-          absl::StrCat("must be in [0, ", vocab_size - 1, "], is ", ids[i]));
+          absl::StrCat(field, "[", i, "]"),
+          absl::StrCat("must be in [0, ", vocab_size - 1, "], is ", ids[i]),
+          kReasonInvalidToken);
     }
   }
   return absl::OkStatus();
 }
 
 absl::Status MalformedMessage() {
-  return MakeError(absl::StatusCode::kInvalidArgument,
-                   {.reason = kReasonInvalidText, .violations = {}},
-                   "the message does not parse: a text in it is not UTF-8, or "
-                   "it is not protobuf");
+  return InvalidArgument(
+      kReasonInvalidText,
+      "the message does not parse: a text in it is not UTF-8, or "
+      "it is not protobuf");
 }
 
 }  // namespace tandem

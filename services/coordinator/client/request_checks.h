@@ -21,10 +21,6 @@ namespace tandem {
 
 inline constexpr int64_t kTimeoutMsMax = 86400000;
 
-// INVALID_ARGUMENT with `reason` about one field.
-absl::Status InvalidField(const char* reason, const std::string& field,
-                          const std::string& description);
-
 // `status` with `prefix` before each of its fields.
 absl::Status PrefixFields(const absl::Status& status, absl::string_view prefix);
 

@@ -50,9 +50,7 @@ absl::StatusOr<Session*> SessionStore::Create(EventLoop* loop,
                                               const std::string& tenant) {
   if (sessions_.fetch_add(1) >= limits_.sessions_max) {
     sessions_.fetch_sub(1);
-    return MakeError(absl::StatusCode::kResourceExhausted,
-                     {.reason = kReasonExhausted, .violations = {}},
-                     absl::StrCat("the server keeps ", limits_.sessions_max,
+    return Exhausted(absl::StrCat("the server keeps ", limits_.sessions_max,
                                   " sessions at most; try later"));
   }
   std::string id;
@@ -73,7 +71,7 @@ absl::StatusOr<Session*> SessionStore::Find(const std::string& session_id,
   const auto found = shard.sessions.find(session_id);
   if (found == shard.sessions.end() || found->second->tenant() != tenant) {
     return MakeError(absl::StatusCode::kNotFound,
-                     {.reason = kReasonUnknownSession, .violations = {}},
+                     {.reason = kReasonUnknownSession},
                      "no such session; it may have expired: start a new one");
   }
   return found->second.get();

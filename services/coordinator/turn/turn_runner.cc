@@ -82,9 +82,7 @@ void TurnRunner::Launch(std::optional<WorkerChoice> target) {
   TakeCosts();
   Perform(turn_->Start(has_drafter, speculator_.get()));
   if (!target.has_value() && active()) {
-    LoseTarget(MakeError(absl::StatusCode::kUnavailable,
-                         {.reason = kReasonNoWorker, .violations = {}},
-                         "no target worker with the turn's fingerprint"));
+    LoseTarget(NoWorker("no target worker with the turn's fingerprint"));
   }
 }
 
@@ -324,9 +322,7 @@ void TurnRunner::OnOpened(const StreamTag& tag, const OpenedSequence& opened) {
   }
   if (target_.stream == nullptr || !(tag == target_.tag)) return;
   if (opened.fingerprint != fingerprint_) {
-    LoseTarget(MakeError(absl::StatusCode::kUnavailable,
-                         {.reason = kReasonNoWorker, .violations = {}},
-                         "the target worker has another fingerprint now"));
+    LoseTarget(NoWorker("the target worker has another fingerprint now"));
   } else {
     target_.opened = true;
     times_.queue_us +=
@@ -455,18 +451,13 @@ void TurnRunner::GiveUp() {
   // What workers say about connections names internal addresses: a client gets
   // our words, lost_status() has theirs.
   const std::optional<ErrorDetail> lost_detail = GetErrorDetail(lost_status_);
-  status_ = lost_status_.code() == absl::StatusCode::kResourceExhausted
-                ? MakeError(absl::StatusCode::kResourceExhausted,
-                            {.reason = kReasonExhausted,
-                             .violations = {},
-                             .retry_delay_ms = lost_detail.has_value()
-                                                   ? lost_detail->retry_delay_ms
-                                                   : std::nullopt},
-                            "the target workers have no room for the turn now")
-                : MakeError(absl::StatusCode::kUnavailable,
-                            {.reason = kReasonNoWorker, .violations = {}},
-                            absl::StrCat("no target worker can serve model ",
-                                         model_id_, " now"));
+  status_ =
+      lost_status_.code() == absl::StatusCode::kResourceExhausted
+          ? Exhausted("the target workers have no room for the turn now",
+                      lost_detail.has_value() ? lost_detail->retry_delay_ms
+                                              : std::nullopt)
+          : NoWorker(absl::StrCat("no target worker can serve model ",
+                                  model_id_, " now"));
   SetState(state_ == State::kOpening ? State::kFailed : State::kSuspended);
 }
 

@@ -53,7 +53,7 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> TokenizerCache::Fetch(
   const std::string& fingerprint = tokenizer->vocabulary_fingerprint();
   if (fingerprint != source.vocabulary_fingerprint) {
     return MakeError(absl::StatusCode::kFailedPrecondition,
-                     {.reason = kReasonVocabularyMismatch, .violations = {}},
+                     {.reason = kReasonVocabularyMismatch},
                      absl::StrCat("worker ", source.address,
                                   " tells vocabulary fingerprint ",
                                   source.vocabulary_fingerprint,

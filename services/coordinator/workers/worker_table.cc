@@ -9,11 +9,6 @@
 namespace tandem {
 namespace {
 
-absl::Status NoWorker(absl::string_view what) {
-  return MakeError(absl::StatusCode::kUnavailable,
-                   {.reason = kReasonNoWorker, .violations = {}}, what);
-}
-
 const WorkerTable::Workers& Find(
     const std::map<std::string, WorkerTable::Workers>& workers,
     const std::string& key) {
@@ -104,13 +99,9 @@ absl::StatusOr<ModelSummary> WorkerTable::FindModel(
     if (models_.empty()) return NoWorker("no target worker is usable now");
     std::vector<std::string> ids;
     for (const ModelSummary& model : models_) ids.push_back(model.model_id);
-    const std::string what =
-        absl::StrCat("must name one of ", absl::StrJoin(ids, ", "));
-    return MakeError(
-        absl::StatusCode::kInvalidArgument,
-        {.reason = kReasonUnknownModel,
-         .violations = {{.field = "model_id", .description = what}}},
-        absl::StrCat("the server has several models: model_id ", what));
+    return InvalidField(
+        "model_id", absl::StrCat("must name one of ", absl::StrJoin(ids, ", ")),
+        kReasonUnknownModel);
   }
   for (const ModelSummary& model : models_) {
     if (model.model_id == model_id) return model;
@@ -119,9 +110,7 @@ absl::StatusOr<ModelSummary> WorkerTable::FindModel(
     return NoWorker(absl::StrCat("the target workers of model ", model_id,
                                  " are not usable now"));
   }
-  return MakeError(
-      absl::StatusCode::kNotFound,
-      {.reason = kReasonUnknownModel, .violations = {}},
+  return UnknownModel(
       absl::StrCat("no model \"", model_id, "\"; ListModels tells what is"));
 }
 

@@ -5,20 +5,11 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
-#include "engine/base/error_reason.h"
 
 namespace tandem {
 namespace {
 
 namespace fs = std::filesystem;
-
-absl::Status BadPath(absl::string_view why) {
-  return MakeError(
-      absl::StatusCode::kInvalidArgument,
-      {.reason = kReasonInvalidOptions,
-       .violations = {{.field = "path", .description = std::string(why)}}},
-      absl::StrCat("path ", why));
-}
 
 bool IsInside(const fs::path& folder, const fs::path& path) {
   const auto [rest, unused] =
@@ -37,12 +28,14 @@ absl::StatusOr<std::string> FindInModelFolder(const std::string& folder,
   const fs::path relative(name);
   if (name.empty() || name.find('\0') != std::string::npos ||
       relative.is_absolute()) {
-    return BadPath("must be relative to the model folder");
+    return InvalidField("path", "must be relative to the model folder");
   }
   // Before anything is looked up, so that the answer tells nothing of what
   // lies outside.
   for (const fs::path& part : relative) {
-    if (part == "..") return BadPath("must not lead out of the model folder");
+    if (part == "..") {
+      return InvalidField("path", "must not lead out of the model folder");
+    }
   }
   std::error_code error;
   const fs::path root = fs::canonical(folder, error);
@@ -57,7 +50,7 @@ absl::StatusOr<std::string> FindInModelFolder(const std::string& folder,
   const fs::path path = fs::canonical(root / relative, error);
   if (error) return missing();
   if (!IsInside(root, path)) {
-    return BadPath("must not lead out of the model folder");
+    return InvalidField("path", "must not lead out of the model folder");
   }
   if (!fs::is_regular_file(path, error)) return missing();
   return path.string();

@@ -7,19 +7,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "engine/base/error_reason.h"
 #include "engine/base/thread_team.h"
 #include "engine/gguf/gguf_file.h"
 
 namespace tandem {
-namespace {
-
-absl::Status WrongState(absl::string_view message) {
-  return MakeError(absl::StatusCode::kFailedPrecondition,
-                   {.reason = kReasonWrongState, .violations = {}}, message);
-}
-
-}  // namespace
 
 std::string ModelIdOf(const ModelSpec& spec) {
   return spec.id.empty() ? std::filesystem::path(spec.path).stem().string()

@@ -10,15 +10,8 @@
 namespace tandem {
 namespace {
 
-absl::Status UnknownModel(absl::StatusCode code, absl::string_view message) {
-  return MakeError(code, {.reason = kReasonUnknownModel, .violations = {}},
-                   message);
-}
-
 absl::Status InUse(absl::string_view id, absl::string_view why) {
-  return MakeError(absl::StatusCode::kFailedPrecondition,
-                   {.reason = kReasonWrongState, .violations = {}},
-                   absl::StrCat("the model \"", id, "\" ", why));
+  return WrongState(absl::StrCat("the model \"", id, "\" ", why));
 }
 
 }  // namespace
@@ -74,20 +67,17 @@ bool ModelSet::Has(absl::string_view id) const {
 absl::StatusOr<const ServedModel*> ModelSet::Use(absl::string_view id) {
   absl::MutexLock lock(&mutex_);
   if (id.empty() && entries_.size() > 1) {
-    return UnknownModel(absl::StatusCode::kInvalidArgument,
-                        absl::StrCat("this worker has ", entries_.size(),
-                                     " models; model_id must name one"));
+    return InvalidArgument(kReasonUnknownModel,
+                           absl::StrCat("this worker has ", entries_.size(),
+                                        " models; model_id must name one"));
   }
   const auto found = id.empty() ? entries_.begin() : Find(id);
   if (found == entries_.end()) {
-    return UnknownModel(absl::StatusCode::kNotFound,
-                        absl::StrCat("this worker has no model \"", id, "\""));
+    return UnknownModel(absl::StrCat("this worker has no model \"", id, "\""));
   }
   Entry* entry = found->get();
   if (entry->leaving) {
-    return MakeError(absl::StatusCode::kUnavailable,
-                     {.reason = kReasonDraining, .violations = {}},
-                     "the model is being unloaded; try another worker");
+    return Draining("the model is being unloaded; try another worker");
   }
   ++entry->users;
   entry->last_use = ++uses_;
@@ -112,7 +102,6 @@ absl::Status ModelSet::Remove(absl::string_view id, absl::Duration drain) {
     const auto found = Find(id);
     if (found == entries_.end()) {
       return UnknownModel(
-          absl::StatusCode::kNotFound,
           absl::StrCat("this worker has no model \"", id, "\""));
     }
     Entry* entry = found->get();

@@ -8,17 +8,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "engine/base/check.h"
-#include "engine/base/error_reason.h"
 
 namespace tandem {
 namespace {
 
-absl::Status Exhausted(absl::string_view what, absl::Duration retry_delay) {
-  return MakeError(absl::StatusCode::kResourceExhausted,
-                   {.reason = kReasonExhausted,
-                    .violations = {},
-                    .retry_delay_ms = absl::ToInt64Milliseconds(retry_delay)},
-                   absl::StrCat(what, "; try again later"));
+absl::Status TryLater(absl::string_view what, absl::Duration retry_delay) {
+  return Exhausted(absl::StrCat(what, "; try again later"),
+                   absl::ToInt64Milliseconds(retry_delay));
 }
 
 }  // namespace
@@ -55,7 +51,7 @@ absl::StatusOr<StreamId> ComputeLoop::Open(StreamOpen open,
   {
     absl::MutexLock lock(&mutex_);
     if (streams_open_ >= options_.streams_max + options_.queue_max) {
-      return Exhausted(
+      return TryLater(
           absl::StrCat("the worker has ", streams_open_, " streams open"),
           kForecastUnknown);
     }
@@ -75,7 +71,7 @@ absl::Status ComputeLoop::Submit(StreamId stream, ComputeRequest request) {
     absl::MutexLock lock(&mutex_);
     if (requests_pending_ >=
         (options_.streams_max + options_.queue_max) * kStreamRequestsMax) {
-      return Exhausted(
+      return TryLater(
           absl::StrCat("the worker has ", requests_pending_, " requests"),
           kForecastUnknown);
     }
@@ -360,8 +356,8 @@ void ComputeLoop::RefuseOpen(Stream* stream, const Queued& queued) {
   Settle(1 + std::exchange(stream->pending, 0));
   stream->waiting.clear();
   stream->client->OnOpened(
-      Exhausted("the worker has no KV or no place for the sequence",
-                RetryDelay(queued.pages)));
+      TryLater("the worker has no KV or no place for the sequence",
+               RetryDelay(queued.pages)));
 }
 
 absl::Duration ComputeLoop::RetryDelay(int64_t pages) const {

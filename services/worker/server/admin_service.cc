@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "engine/base/error_reason.h"
 #include "services/common/status_conversion.h"
 #include "services/worker/models/model_folder.h"
 #include "services/worker/models/worker_model_info.h"
@@ -86,11 +85,7 @@ grpc::Status AdminService::UnloadModel(grpc::ServerContext* /*context*/,
   if (drain_ms < 0 || drain_ms > kUnloadDrainMsMax) {
     const std::string what =
         absl::StrCat("must be in [0, ", kUnloadDrainMsMax, "], is ", drain_ms);
-    return ToGrpcStatus(MakeError(
-        absl::StatusCode::kInvalidArgument,
-        {.reason = kReasonInvalidOptions,
-         .violations = {{.field = "drain_timeout_ms", .description = what}}},
-        absl::StrCat("drain_timeout_ms ", what)));
+    return ToGrpcStatus(InvalidField("drain_timeout_ms", what));
   }
   return ToGrpcStatus(
       loader_->Unload(request->model_id(), absl::Milliseconds(drain_ms)));

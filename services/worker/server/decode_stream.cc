@@ -3,20 +3,11 @@
 #include <utility>
 
 #include "engine/base/check.h"
-#include "engine/base/error_reason.h"
 #include "services/common/options_conversion.h"
 #include "services/common/status_conversion.h"
 #include "services/worker/server/request_check.h"
 
 namespace tandem {
-namespace {
-
-absl::Status WrongState(absl::string_view message) {
-  return MakeError(absl::StatusCode::kFailedPrecondition,
-                   {.reason = kReasonWrongState, .violations = {}}, message);
-}
-
-}  // namespace
 
 DecodeStream::DecodeStream(DecodeStreamOptions options)
     : options_(std::move(options)) {
@@ -140,9 +131,7 @@ absl::Status DecodeStream::AcceptOpen(const v1::OpenSequence& open) {
     return WrongState("a stream holds one sequence; open came a second time");
   }
   if (options_.is_draining()) {
-    return MakeError(absl::StatusCode::kUnavailable,
-                     {.reason = kReasonDraining, .violations = {}},
-                     "the worker is shutting down; try another");
+    return Draining("the worker is shutting down; try another");
   }
   TANDEM_ASSIGN_OR_RETURN(model_, options_.models->Use(open.model_id()));
   TANDEM_ASSIGN_OR_RETURN(StreamOpen stream_open, ReadOpen(model_->info, open));

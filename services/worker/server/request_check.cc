@@ -7,25 +7,17 @@
 namespace tandem {
 namespace {
 
-absl::Status Invalid(const char* reason, const std::string& field,
-                     const std::string& description) {
-  return MakeError(
-      absl::StatusCode::kInvalidArgument,
-      {.reason = reason,
-       .violations = {{.field = field, .description = description}}},
-      absl::StrCat(field, " ", description));
-}
-
 absl::Status CheckTokens(const WorkerModelInfo& model, const std::string& field,
                          const google::protobuf::RepeatedField<int32_t>& ids) {
   if (ids.empty()) {
-    return Invalid(kReasonEmptyPrompt, field, "must hold at least one id");
+    return InvalidField(field, "must hold at least one id", kReasonEmptyPrompt);
   }
   for (int i = 0; i < ids.size(); ++i) {
     if (ids[i] < 0 || ids[i] >= model.vocab_size) {
-      return Invalid(
-          kReasonInvalidToken, absl::StrCat(field, "[", i, "]"),
-          absl::StrCat("must be in [0, ", model.vocab_size, "), is ", ids[i]));
+      return InvalidField(
+          absl::StrCat(field, "[", i, "]"),
+          absl::StrCat("must be in [0, ", model.vocab_size, "), is ", ids[i]),
+          kReasonInvalidToken);
     }
   }
   return absl::OkStatus();
@@ -35,29 +27,30 @@ absl::Status CheckTokens(const WorkerModelInfo& model, const std::string& field,
 absl::Status CheckRange(Position tokens_max, const std::string& name,
                         Position position, int64_t count) {
   if (position < 0 || position > tokens_max) {
-    return Invalid(
-        kReasonInvalidOptions, name + ".position",
+    return InvalidField(
+        name + ".position",
         absl::StrCat("must be in [0, ", tokens_max, "], is ", position));
   }
   if (count > tokens_max - position) {
-    return Invalid(kReasonContextExceeded, name + ".tokens",
-                   absl::StrCat("end at ", position + count,
-                                ", the sequence holds ", tokens_max));
+    return InvalidField(name + ".tokens",
+                        absl::StrCat("end at ", position + count,
+                                     ", the sequence holds ", tokens_max),
+                        kReasonContextExceeded);
   }
   return absl::OkStatus();
 }
 
 absl::Status CheckAdmission(const v1::OpenSequence& open) {
   if (open.tenant().size() > kTenantBytesMax) {
-    return Invalid(kReasonInvalidOptions, "open.tenant",
-                   absl::StrCat("must be at most ", kTenantBytesMax,
-                                " bytes, is ", open.tenant().size()));
+    return InvalidField("open.tenant",
+                        absl::StrCat("must be at most ", kTenantBytesMax,
+                                     " bytes, is ", open.tenant().size()));
   }
   if (open.queue_timeout_ms() < 0 ||
       open.queue_timeout_ms() > kQueueTimeoutMsMax) {
-    return Invalid(kReasonInvalidOptions, "open.queue_timeout_ms",
-                   absl::StrCat("must be in [0, ", kQueueTimeoutMsMax, "], is ",
-                                open.queue_timeout_ms()));
+    return InvalidField("open.queue_timeout_ms",
+                        absl::StrCat("must be in [0, ", kQueueTimeoutMsMax,
+                                     "], is ", open.queue_timeout_ms()));
   }
   return absl::OkStatus();
 }
@@ -65,29 +58,24 @@ absl::Status CheckAdmission(const v1::OpenSequence& open) {
 absl::Status CheckRole(const WorkerModelInfo& model, v1::WorkerRole role,
                        absl::string_view what) {
   if (model.role == role) return absl::OkStatus();
-  return MakeError(
-      absl::StatusCode::kFailedPrecondition,
-      {.reason = kReasonWrongState, .violations = {}},
-      absl::StrCat(what, " is not for a ",
-                   model.role == v1::WORKER_ROLE_DRAFT ? "draft" : "target",
-                   " worker"));
+  return WrongState(absl::StrCat(
+      what, " is not for a ",
+      model.role == v1::WORKER_ROLE_DRAFT ? "draft" : "target", " worker"));
 }
 
 }  // namespace
 
 absl::Status CheckTag(const v1::StreamTag& tag) {
   if (tag.session_id().size() <= kSessionIdBytesMax) return absl::OkStatus();
-  return Invalid(kReasonInvalidOptions, "tag.session_id",
-                 absl::StrCat("must be at most ", kSessionIdBytesMax,
-                              " bytes, is ", tag.session_id().size()));
+  return InvalidField("tag.session_id",
+                      absl::StrCat("must be at most ", kSessionIdBytesMax,
+                                   " bytes, is ", tag.session_id().size()));
 }
 
 absl::StatusOr<StreamOpen> ReadOpen(const WorkerModelInfo& model,
                                     const v1::OpenSequence& open) {
   if (!open.model_id().empty() && open.model_id() != model.model_id) {
-    return MakeError(
-        absl::StatusCode::kNotFound,
-        {.reason = kReasonUnknownModel, .violations = {}},
+    return UnknownModel(
         absl::StrCat("this worker has the model ", model.model_id, " only"));
   }
   if (!open.fingerprint().empty() && open.fingerprint() != model.fingerprint) {
@@ -96,22 +84,25 @@ absl::StatusOr<StreamOpen> ReadOpen(const WorkerModelInfo& model,
   }
   TANDEM_RETURN_IF_ERROR(CheckTokens(model, "open.tokens", open.tokens()));
   if (open.generated_from() < 1 || open.generated_from() > open.tokens_size()) {
-    return Invalid(kReasonInvalidOptions, "open.generated_from",
-                   absl::StrCat("must be in [1, ", open.tokens_size(), "], is ",
-                                open.generated_from()));
+    return InvalidField("open.generated_from",
+                        absl::StrCat("must be in [1, ", open.tokens_size(),
+                                     "], is ", open.generated_from()));
   }
   if (open.tokens_max() > model.context_max) {
-    return Invalid(kReasonContextExceeded, "open.tokens_max",
-                   absl::StrCat("must be at most ", model.context_max, ", is ",
-                                open.tokens_max()));
+    return InvalidField("open.tokens_max",
+                        absl::StrCat("must be at most ", model.context_max,
+                                     ", is ", open.tokens_max()),
+                        kReasonContextExceeded);
   }
   if (open.tokens_max() < open.tokens_size()) {
-    return Invalid(kReasonContextExceeded, "open.tokens_max",
-                   absl::StrCat("must be at least the ", open.tokens_size(),
-                                " tokens, is ", open.tokens_max()));
+    return InvalidField(
+        "open.tokens_max",
+        absl::StrCat("must be at least the ", open.tokens_size(),
+                     " tokens, is ", open.tokens_max()),
+        kReasonContextExceeded);
   }
   if (!open.options().has_seed()) {
-    return Invalid(kReasonInvalidOptions, "open.options.seed", "must be set");
+    return InvalidField("open.options.seed", "must be set");
   }
   TANDEM_RETURN_IF_ERROR(CheckAdmission(open));
   StreamOpen result;
@@ -137,9 +128,9 @@ absl::StatusOr<ComputeRequest> ReadPropose(const WorkerModelInfo& model,
                                     propose.tokens_size()));
   if (propose.draft_length() < 1 ||
       propose.draft_length() > kDraftLengthLimit) {
-    return Invalid(kReasonInvalidOptions, "propose.draft_length",
-                   absl::StrCat("must be in [1, ", kDraftLengthLimit, "], is ",
-                                propose.draft_length()));
+    return InvalidField("propose.draft_length",
+                        absl::StrCat("must be in [1, ", kDraftLengthLimit,
+                                     "], is ", propose.draft_length()));
   }
   ComputeRequest request;
   request.kind = ComputeRequest::Kind::kPropose;

@@ -6,17 +6,12 @@
 
 #include "absl/time/clock.h"
 #include "engine/base/check.h"
-#include "engine/base/error_reason.h"
 #include "services/common/status_conversion.h"
 
 namespace tandem {
 namespace {
 
-absl::Status Ended() {
-  return MakeError(absl::StatusCode::kUnavailable,
-                   {.reason = kReasonDraining, .violations = {}},
-                   "the worker is shutting down");
-}
+absl::Status Ended() { return Draining("the worker is shutting down"); }
 
 // `Load` is WatchResponse or ModelLoad.
 template <typename Load>
@@ -145,9 +140,7 @@ grpc::ServerWriteReactor<v1::WatchResponse>* WatchHub::NewWatcher() {
     watcher->End(ToGrpcStatus(Ended()));
   } else if (watchers_.size() >= kWatchersMax) {
     watcher->End(ToGrpcStatus(
-        MakeError(absl::StatusCode::kResourceExhausted,
-                  {.reason = kReasonExhausted, .violations = {}},
-                  "the worker is watched by too many; try again later")));
+        Exhausted("the worker is watched by too many; try again later")));
   } else {
     has_new_watcher_ = true;  // the thread gives it its first report
   }

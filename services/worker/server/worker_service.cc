@@ -7,7 +7,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
-#include "engine/base/error_reason.h"
 #include "services/common/status_conversion.h"
 #include "services/common/trace_context.h"
 #include "services/common/version.h"
@@ -63,9 +62,7 @@ void AddModel(const ServedModelState& state, v1::WatchResponse* report) {
 }
 
 absl::Status Loading() {
-  return MakeError(absl::StatusCode::kUnavailable,
-                   {.reason = kReasonNoWorker, .violations = {}},
-                   "the worker's model is loading; try again later");
+  return NoWorker("the worker's model is loading; try again later");
 }
 
 }  // namespace

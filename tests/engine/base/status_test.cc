@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/error_reason.h"
 
 namespace tandem {
@@ -26,15 +27,39 @@ TEST(StatusTest, DetailSurvivesTheRoundTrip) {
   EXPECT_EQ(detail->violations[1].description, "");
 }
 
+// What a maker made, as "CODE REASON message".
+std::string Show(const absl::Status& status) {
+  return absl::StrCat(absl::StatusCodeToString(status.code()), " ",
+                      GetErrorDetail(status)->reason, " ", status.message());
+}
+
+TEST(StatusTest, EachMakerHasItsCodeAndReason) {
+  EXPECT_EQ(Show(InvalidArgument(kReasonInvalidText, "m")),
+            "INVALID_ARGUMENT INVALID_TEXT m");
+  EXPECT_EQ(Show(MalformedFile("m")), "INVALID_ARGUMENT MALFORMED_FILE m");
+  EXPECT_EQ(Show(UnsupportedModel("m")),
+            "INVALID_ARGUMENT UNSUPPORTED_MODEL m");
+  EXPECT_EQ(Show(UnknownModel("m")), "NOT_FOUND UNKNOWN_MODEL m");
+  EXPECT_EQ(Show(WrongState("m")), "FAILED_PRECONDITION WRONG_STATE m");
+  EXPECT_EQ(Show(Exhausted("m")), "RESOURCE_EXHAUSTED EXHAUSTED m");
+  EXPECT_EQ(Show(NoWorker("m")), "UNAVAILABLE NO_WORKER m");
+  EXPECT_EQ(Show(Draining("m")), "UNAVAILABLE DRAINING m");
+}
+
+TEST(StatusTest, InvalidFieldNamesTheFieldTwice) {
+  const absl::Status status = InvalidField("top_p", "must be 1");
+  EXPECT_EQ(Show(status), "INVALID_ARGUMENT INVALID_OPTIONS top_p must be 1");
+  const ErrorDetail detail = *GetErrorDetail(status);
+  ASSERT_EQ(detail.violations.size(), 1u);
+  EXPECT_EQ(detail.violations[0].field, "top_p");
+  EXPECT_EQ(detail.violations[0].description, "must be 1");
+  EXPECT_EQ(Show(InvalidField("tokens", "is empty", kReasonEmptyPrompt)),
+            "INVALID_ARGUMENT EMPTY_PROMPT tokens is empty");
+}
+
 TEST(StatusTest, TheRetryDelayIsKept) {
-  ErrorDetail detail{.reason = kReasonExhausted, .violations = {}};
-  EXPECT_EQ(GetErrorDetail(
-                MakeError(absl::StatusCode::kResourceExhausted, detail, "full"))
-                ->retry_delay_ms,
-            std::nullopt);
-  detail.retry_delay_ms = 12345;
-  const absl::Status status =
-      MakeError(absl::StatusCode::kResourceExhausted, detail, "full");
+  EXPECT_EQ(GetErrorDetail(Exhausted("full"))->retry_delay_ms, std::nullopt);
+  const absl::Status status = Exhausted("full", 12345);
   EXPECT_EQ(GetErrorDetail(status)->retry_delay_ms, 12345);
   EXPECT_EQ(GetErrorDetail(Annotate(status, "x"))->retry_delay_ms, 12345);
 }
@@ -46,10 +71,7 @@ TEST(StatusTest, PlainStatusHasNoDetail) {
 
 TEST(StatusTest, AnnotateKeepsCodeAndDetail) {
   const absl::Status status =
-      Annotate(MakeError(absl::StatusCode::kNotFound,
-                         {.reason = kReasonUnknownModel, .violations = {}},
-                         "no such model"),
-               "loading");
+      Annotate(UnknownModel("no such model"), "loading");
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(status.message(), "loading: no such model");
   EXPECT_EQ(GetErrorDetail(status)->reason, kReasonUnknownModel);

@@ -94,8 +94,7 @@ TEST(CheckTokenIdsTest, NamesTheFirstThatIsOutOfRange) {
 }
 
 TEST(PrefixFieldsTest, KeepsEverythingElse) {
-  const absl::Status status =
-      InvalidField(kReasonInvalidOptions, "timeout_ms", "is wrong");
+  const absl::Status status = InvalidField("timeout_ms", "is wrong");
   const absl::Status prefixed = PrefixFields(status, "turn.");
   EXPECT_EQ(prefixed.code(), status.code());
   EXPECT_EQ(GetErrorDetail(prefixed)->reason, kReasonInvalidOptions);
