@@ -389,7 +389,7 @@ const std::string& InferenceSession::text() const {
 }
 
 uint64_t InferenceSession::seed() const {
-  return turn_ == nullptr ? 0 : turn_->spec().options.seed.value_or(0);
+  return turn_ == nullptr ? 0 : turn_->options().seed.value_or(0);
 }
 
 TurnUsage InferenceSession::usage() const {
@@ -406,7 +406,7 @@ SpeculationCounts InferenceSession::speculation() const {
 absl::Span<const TokenId> InferenceSession::prompt_tokens() const {
   if (first_turn_.has_value()) return first_turn_->prompt;
   if (turn_ == nullptr) return {};
-  return turn_->spec().prompt;
+  return turn_->prompt();
 }
 
 absl::Span<const TokenId> InferenceSession::generated_tokens() const {

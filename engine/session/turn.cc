@@ -36,19 +36,18 @@ absl::string_view FinishReasonName(FinishReason reason) {
   return "";
 }
 
-void SpeculationCounts::Add(const SpeculationCounts& more) {
-  rounds += more.rounds;
-  drafted += more.drafted;
-  accepted += more.accepted;
-  lookup.drafted += more.lookup.drafted;
-  lookup.accepted += more.lookup.accepted;
-  for (size_t i = 0; i < positions.size(); ++i) {
-    positions[i].drafted += more.positions[i].drafted;
-    positions[i].accepted += more.positions[i].accepted;
+void SpeculationCounts::AddRound(DraftSource source, const DraftCounts& round) {
+  ++rounds;
+  drafted += round.drafted;
+  accepted += round.accepted;
+  if (source == DraftSource::kLookup) {
+    lookup.drafted += round.drafted;
+    lookup.accepted += round.accepted;
   }
-  late += more.late;
-  ahead_asked += more.ahead_asked;
-  ahead_used += more.ahead_used;
+  for (int64_t i = 0; i < round.drafted; ++i) {
+    ++positions[i].drafted;
+    if (i < round.accepted) ++positions[i].accepted;
+  }
 }
 
 bool IsStopToken(const Tokenizer& tokenizer, const GenOptions& options,
@@ -82,28 +81,30 @@ absl::Status Turn::Check(const Tokenizer& tokenizer, const TurnSpec& spec) {
   return absl::OkStatus();
 }
 
-Turn::Turn(const Tokenizer* tokenizer, TurnSpec spec,
-           absl::Span<const SampledToken> committed)
+Turn::Turn(const Tokenizer* tokenizer, TurnSpec spec)
     : tokenizer_(tokenizer),
       spec_(std::move(spec)),
-      decoder_(tokenizer, spec_.options.stop_strings) {
-  for (const SampledToken& token : committed) {
-    TANDEM_CHECK(InVocabulary(*tokenizer_, token.id));
-    if (Commit(token)) break;
-  }
-  text_taken_ = decoder_.decided().size();
-  target_has_ = length();
-  drafter_has_ = length();
-}
+      tokens_(std::move(spec_.prompt)),
+      prompt_tokens_(tokens_.size()),
+      decoder_(tokenizer, spec_.options.stop_strings),
+      target_has_(length()),
+      drafter_has_(length()) {}
 
 std::vector<TurnAction> Turn::Start(bool has_drafter, Speculator* speculator) {
   if (phase_ != Phase::kCreated) return {};
   speculator_ = speculator;
   has_drafter_ = has_drafter;
-  if (finish_.has_value()) return {End(*finish_)};
   std::vector<TurnAction> actions;
   BeginRound(&actions);
   return actions;
+}
+
+void Turn::Suspend() {
+  if (ended()) return;
+  phase_ = Phase::kCreated;
+  ahead_.reset();
+  target_has_ = length();
+  drafter_has_ = length();
 }
 
 std::vector<TurnAction> Turn::OnProposed(absl::Span<const TokenId> draft) {
@@ -147,15 +148,17 @@ std::vector<TurnAction> Turn::OnVerified(
   if (!valid) return {End(FinishReason::kError)};
 
   const Position start = length();
-  EmitAction emit{.first_token = static_cast<int64_t>(generated_.size())};
+  EmitAction emit{.first_token = static_cast<int64_t>(generated().size())};
   int64_t accepted = 0;
   for (size_t i = 0; i < tokens.size(); ++i) {
     if (i < draft_.size() && tokens[i].id == draft_[i]) ++accepted;
     emit.tokens.push_back(tokens[i]);
     if (Commit(tokens[i])) break;
   }
-  emit.text = TakeText();
-  CountRound(accepted);
+  emit.text_end = text().size();
+  speculation_.AddRound(
+      source_,
+      {.drafted = static_cast<int64_t>(draft_.size()), .accepted = accepted});
 
   // The target chose the last token but has not run it.
   target_has_ = length() - 1;
@@ -180,22 +183,6 @@ std::vector<TurnAction> Turn::OnVerified(
   return actions;
 }
 
-void Turn::CountRound(int64_t accepted) {
-  const DraftCounts counts = {.drafted = static_cast<int64_t>(draft_.size()),
-                              .accepted = accepted};
-  ++speculation_.rounds;
-  speculation_.drafted += counts.drafted;
-  speculation_.accepted += counts.accepted;
-  if (source_ == DraftSource::kLookup) {
-    speculation_.lookup.drafted += counts.drafted;
-    speculation_.lookup.accepted += counts.accepted;
-  }
-  for (int64_t i = 0; i < counts.drafted; ++i) {
-    ++speculation_.positions[i].drafted;
-    if (i < accepted) ++speculation_.positions[i].accepted;
-  }
-}
-
 std::vector<TurnAction> Turn::OnDrafterLost() {
   has_drafter_ = false;
   drafter_proposed_ = false;
@@ -212,7 +199,7 @@ void Turn::OnDrafterAttached() {
   ahead_.reset();
   // It may have been opened before the last tokens were committed; a worker
   // that has them all takes their repetition for what it is.
-  drafter_has_ = static_cast<Position>(spec_.prompt.size());
+  drafter_has_ = static_cast<Position>(prompt_tokens_);
 }
 
 std::vector<TurnAction> Turn::OnTargetReplaced() {
@@ -228,57 +215,30 @@ std::vector<TurnAction> Turn::OnCancel(FinishReason reason) {
   return {End(reason)};
 }
 
-std::vector<TokenId> Turn::session_tokens() const { return TokensFrom(0); }
-
-std::vector<SampledToken> Turn::sampled() const {
-  if (!logprobs_.empty()) return logprobs_;
-  std::vector<SampledToken> tokens(generated_.size());
-  for (size_t i = 0; i < tokens.size(); ++i) tokens[i].id = generated_[i];
-  return tokens;
-}
-
 TurnUsage Turn::usage() const {
-  return {.prompt_tokens = static_cast<int64_t>(spec_.prompt.size()),
-          .generated_tokens = static_cast<int64_t>(generated_.size())};
+  return {.prompt_tokens = static_cast<int64_t>(prompt_tokens_),
+          .generated_tokens = static_cast<int64_t>(generated().size())};
 }
 
 bool Turn::Commit(const SampledToken& token) {
-  generated_.push_back(token.id);
+  tokens_.push_back(token.id);
   if (spec_.options.logprobs.has_value()) logprobs_.push_back(token);
   if (IsStopToken(*tokenizer_, spec_.options, token.id)) {
     finish_ = FinishReason::kStopToken;
   } else if (decoder_.Push(token.id)) {
     finish_ = FinishReason::kStopString;
   } else if (Remaining() == 0) {
-    finish_ =
-        static_cast<int64_t>(generated_.size()) >= spec_.options.max_tokens
-            ? FinishReason::kLength
-            : FinishReason::kContext;
+    finish_ = usage().generated_tokens >= spec_.options.max_tokens
+                  ? FinishReason::kLength
+                  : FinishReason::kContext;
   }
   return finish_.has_value();
 }
 
 int64_t Turn::Remaining() const {
-  const int64_t by_length =
-      spec_.options.max_tokens - static_cast<int64_t>(generated_.size());
+  const int64_t by_length = spec_.options.max_tokens - usage().generated_tokens;
   return std::max<int64_t>(
       0, std::min<int64_t>(by_length, spec_.context_max - length()));
-}
-
-std::vector<TokenId> Turn::TokensFrom(Position position) const {
-  std::vector<TokenId> tokens;
-  tokens.reserve(length() - position);
-  const Position prompt = static_cast<Position>(spec_.prompt.size());
-  for (Position p = position; p < length(); ++p) {
-    tokens.push_back(p < prompt ? spec_.prompt[p] : generated_[p - prompt]);
-  }
-  return tokens;
-}
-
-std::string Turn::TakeText() {
-  std::string text = decoder_.decided().substr(text_taken_);
-  text_taken_ += text.size();
-  return text;
 }
 
 // A round drafts at most one token less than may still be generated: the
@@ -311,7 +271,7 @@ void Turn::BeginRound(std::vector<TurnAction>* actions) {
 bool Turn::TakeAhead(int length_max) {
   const std::optional<Ahead> ahead = std::exchange(ahead_, std::nullopt);
   if (!ahead.has_value() || ahead->draft.size() < 2 ||
-      ahead->position != length() - 1 || ahead->draft[0] != generated_.back()) {
+      ahead->position != length() - 1 || ahead->draft[0] != tokens_.back()) {
     return false;
   }
   TakeDraft(absl::MakeConstSpan(ahead->draft).subspan(1),
@@ -355,8 +315,8 @@ DraftPlan Turn::PlanRound(int length_max) {
         std::clamp<int64_t>(spec_.draft_context_max - length(), 0, model_max);
   }
   if (speculator_ != nullptr) {
-    return speculator_->PlanRound({.prompt = spec_.prompt,
-                                   .generated = generated_,
+    return speculator_->PlanRound({.prompt = prompt(),
+                                   .generated = generated(),
                                    .length_max = length_max,
                                    .model_max = static_cast<int>(model_max)});
   }
@@ -376,7 +336,7 @@ void Turn::BeginVerify(std::vector<TurnAction>* actions) {
 TurnAction Turn::End(FinishReason reason) {
   phase_ = Phase::kEnded;
   decoder_.Finish();
-  return EndAction{.reason = reason, .text = TakeText()};
+  return EndAction{.reason = reason};
 }
 
 }  // namespace tandem

@@ -3,16 +3,16 @@
 // over worker streams, a simulation over a fake clock: there is no other turn
 // code. Owned by its session; one thread at a time.
 //
-// Text is a function of (prompt, options, seed): a Turn built again with the
-// tokens that were committed before goes on with the same text, which is how a
-// turn survives the loss of a worker, of a client connection or of a process.
+// Text is a function of (prompt, options, seed): a turn that starts again at
+// its committed tokens goes on with the same text, which is how a turn survives
+// the loss of a worker or of a client connection.
 //
 // A Speculator (engine/speculation) plans what each round drafts with.
 //
 // Draft-ahead: while the target verifies a draft, the drafter may go on as if
-// all of it were accepted. It guesses the token that the target adds, and what
-// follows. A right guess makes the next round's draft; else the answer, and
-// one that comes too late, is dropped.
+// all of the draft were accepted. The drafter guesses the token that the target
+// adds, and drafts what follows. A right guess makes the next round's draft; a
+// wrong or a late one is dropped.
 
 #ifndef TANDEM_ENGINE_SESSION_TURN_H_
 #define TANDEM_ENGINE_SESSION_TURN_H_
@@ -93,7 +93,8 @@ struct SpeculationCounts {
   int64_t ahead_asked = 0;
   int64_t ahead_used = 0;
 
-  void Add(const SpeculationCounts& more);
+  // One more round.
+  void AddRound(DraftSource source, const DraftCounts& round);
 };
 
 // Draft `draft_length` tokens after `tokens`, which stand from `position` on:
@@ -114,18 +115,17 @@ struct VerifyAction {
   std::vector<TokenId> draft = {};
 };
 
-// Newly committed tokens and the text that they decide (may be empty while it
-// is held back for UTF-8 or a stop string).
+// Newly committed tokens. Their text ends at byte `text_end` of text(), which
+// lags while text is held back for UTF-8 or a stop string.
 struct EmitAction {
   int64_t first_token = 0;  // index of tokens[0] in the turn
   std::vector<SampledToken> tokens = {};
-  std::string text = {};
+  size_t text_end = 0;
 };
 
-// The turn is over; comes last, once. `text` is what was still held back.
+// The turn is over; comes last, once. text() now has what was held back.
 struct EndAction {
   FinishReason reason = FinishReason::kLength;
-  std::string text = {};
 };
 
 using TurnAction =
@@ -137,18 +137,19 @@ class Turn {
   // INVALID_TOKEN, INVALID_OPTIONS or CONTEXT_EXCEEDED (no room for one token).
   static absl::Status Check(const Tokenizer& tokenizer, const TurnSpec& spec);
 
-  // `tokenizer` outlives the turn; `spec` has passed Check. `committed`:
-  // generated tokens of this turn from before, at most max_tokens and in the
-  // vocabulary; they are not emitted again (their text is in text()). Where
-  // they complete the turn, what follows is dropped and Start ends it.
-  Turn(const Tokenizer* tokenizer, TurnSpec spec,
-       absl::Span<const SampledToken> committed = {});
+  // `tokenizer` outlives the turn; `spec` has passed Check.
+  Turn(const Tokenizer* tokenizer, TurnSpec spec);
 
-  // The first actions; once. `has_drafter` false: no draft model is there.
+  // The first actions; once, and once after each Suspend. The workers were
+  // opened with session_tokens(). `has_drafter` false: no draft model is there.
   // `speculator` plans the rounds and outlives them; null: each round drafts
   // options.draft_length tokens, or kDraftLengthDefault where that is absent.
   std::vector<TurnAction> Start(bool has_drafter,
                                 Speculator* speculator = nullptr);
+
+  // Forgets the request under way and both workers; Start goes on from the
+  // committed tokens. Nothing if the turn is over.
+  void Suspend();
 
   // The drafter's answer to the ProposeAction under way; any ids, any number
   // (empty: none).
@@ -187,20 +188,25 @@ class Turn {
   std::vector<TurnAction> OnCancel(FinishReason reason);
 
   bool ended() const { return phase_ == Phase::kEnded; }
-  const TurnSpec& spec() const { return spec_; }
-  // Committed generated tokens, with the one that completed a stop.
-  const std::vector<TokenId>& generated() const { return generated_; }
-  // The same with their log-probabilities, which are kept where the options ask
-  // for them.
-  std::vector<SampledToken> sampled() const;
-  const std::vector<SampledToken>& logprobs() const { return logprobs_; }
+  const GenOptions& options() const { return spec_.options; }
+  Position context_max() const { return spec_.context_max; }
   // Prompt and committed tokens: what a worker is opened with, and the next
-  // turn's history.
-  std::vector<TokenId> session_tokens() const;
+  // turn's history. Spans and references hold until the next answer.
+  const std::vector<TokenId>& session_tokens() const { return tokens_; }
+  absl::Span<const TokenId> prompt() const {
+    return absl::MakeConstSpan(tokens_).first(prompt_tokens_);
+  }
+  // Committed generated tokens, with the one that completed a stop.
+  absl::Span<const TokenId> generated() const {
+    return absl::MakeConstSpan(tokens_).subspan(prompt_tokens_);
+  }
+  // The same with their log-probabilities; empty where the options do not ask
+  // for them.
+  const std::vector<SampledToken>& logprobs() const { return logprobs_; }
   // All text decided so far.
   const std::string& text() const { return decoder_.decided(); }
   TurnUsage usage() const;
-  SpeculationCounts speculation() const { return speculation_; }
+  const SpeculationCounts& speculation() const { return speculation_; }
 
  private:
   enum class Phase { kCreated, kProposing, kVerifying, kEnded };
@@ -209,16 +215,13 @@ class Turn {
   bool Commit(const SampledToken& token);
   // Tokens that may still be generated.
   int64_t Remaining() const;
-  Position length() const {
-    return static_cast<Position>(spec_.prompt.size() + generated_.size());
+  Position length() const { return static_cast<Position>(tokens_.size()); }
+  std::vector<TokenId> TokensFrom(Position position) const {
+    return {tokens_.begin() + position, tokens_.end()};
   }
-  std::vector<TokenId> TokensFrom(Position position) const;
-  // Decided text that no action has had.
-  std::string TakeText();
   DraftPlan PlanRound(int length_max);
   // Takes what may be verified of a proposed draft.
   void TakeDraft(absl::Span<const TokenId> draft, int length_max);
-  void CountRound(int64_t accepted);
   // These add the actions that begin the next step.
   void BeginRound(std::vector<TurnAction>* actions);
   void BeginVerify(std::vector<TurnAction>* actions);
@@ -228,11 +231,11 @@ class Turn {
   TurnAction End(FinishReason reason);
 
   const Tokenizer* tokenizer_;
-  TurnSpec spec_;
-  std::vector<TokenId> generated_;
-  std::vector<SampledToken> logprobs_;  // of generated_; empty: not asked for
+  TurnSpec spec_;                // without its prompt
+  std::vector<TokenId> tokens_;  // prompt and generated ones
+  const size_t prompt_tokens_;
+  std::vector<SampledToken> logprobs_;
   StreamDecoder decoder_;
-  size_t text_taken_ = 0;  // bytes of decided()
   SpeculationCounts speculation_;
   Phase phase_ = Phase::kCreated;
   std::optional<FinishReason> finish_;  // the turn's own end

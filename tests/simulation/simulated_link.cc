@@ -17,7 +17,6 @@ class StreamWires : public SequenceEvents,
   // The coordinator's end.
   void Open(OpenRequest request, WorkerStreamEvents* events) {
     events_ = events;
-    tag_ = request.tag;
     fingerprint_ = request.fingerprint;
     tracker_->OnOpened(request.tokens_max);
     counted_ = true;
@@ -46,17 +45,12 @@ class StreamWires : public SequenceEvents,
   void OnOpened() override {
     Down([](StreamWires* it) {
       // A target's; who opens a drafter does not look.
-      it->events_->OnOpened(it->tag_, {.fingerprint = it->fingerprint_});
+      it->events_->OnOpened({.fingerprint = it->fingerprint_});
     });
   }
-  void OnProposed(ProposedTokens proposed) override {
-    Down([proposed = std::move(proposed)](StreamWires* it) {
-      it->events_->OnProposed(it->tag_, proposed);
-    });
-  }
-  void OnVerified(VerifiedTokens verified) override {
-    Down([verified = std::move(verified)](StreamWires* it) {
-      it->events_->OnVerified(it->tag_, verified);
+  void OnAnswer(WorkerAnswer answer) override {
+    Down([answer = std::move(answer)](StreamWires* it) {
+      it->events_->OnAnswer(answer);
     });
   }
   void OnClosed(const absl::Status& status) override {
@@ -85,7 +79,7 @@ class StreamWires : public SequenceEvents,
   bool Break() {
     if (!network_->DrawLoss()) return false;
     broken_ = true;
-    network_->Log("break", {static_cast<int64_t>(tag_.epoch)});
+    network_->Log("break", {worker_->options().id});
     network_->Send(&up_, [self = shared_from_this()] { self->EndSequence(); });
     network_->Send(&down_, [self = shared_from_this()] {
       self->TellClosed(absl::UnavailableError("connection lost"));
@@ -101,7 +95,7 @@ class StreamWires : public SequenceEvents,
   void TellClosed(const absl::Status& status) {
     StopCounting();
     WorkerStreamEvents* const events = std::exchange(events_, nullptr);
-    if (events != nullptr) events->OnClosed(tag_, status);
+    if (events != nullptr) events->OnClosed(status);
   }
   void StopCounting() {
     if (std::exchange(counted_, false)) tracker_->OnClosed();
@@ -115,7 +109,6 @@ class StreamWires : public SequenceEvents,
   bool broken_ = false;
   // The coordinator's end.
   WorkerStreamEvents* events_ = nullptr;
-  StreamTag tag_;
   std::string fingerprint_;
   bool counted_ = false;
   // The worker's end.

@@ -231,14 +231,9 @@ void SimulatedWorker::AnswerProposal(uint64_t number, Sequence* sequence) {
   if (!sequence->tokens.Extend(propose.position, propose.tokens)) {
     return CloseWith(number, absl::InvalidArgumentError("bad position"));
   }
-  ProposedTokens proposed;
-  proposed.position = static_cast<Position>(sequence->tokens.tokens().size());
-  proposed.tokens = sequence->tokens.Propose(propose.draft_length);
-  proposed.compute_us = static_cast<int64_t>(sequence->compute_us);
-  proposed.served_us = std::chrono::duration_cast<std::chrono::microseconds>(
-                           network_->Now() - sequence->asked_at)
-                           .count();
-  sequence->events->OnProposed(std::move(proposed));
+  const auto position = static_cast<Position>(sequence->tokens.tokens().size());
+  sequence->events->OnAnswer(MakeAnswer(
+      *sequence, position, sequence->tokens.Propose(propose.draft_length)));
   if (sequence->proposes_waiting.empty()) return;
   sequence->propose = std::move(sequence->proposes_waiting.front());
   sequence->proposes_waiting.pop_front();
@@ -252,16 +247,25 @@ void SimulatedWorker::AnswerVerification(uint64_t number, Sequence* sequence) {
   if (!sequence->tokens.Extend(verify.position, verify.tokens)) {
     return CloseWith(number, absl::InvalidArgumentError("bad position"));
   }
-  VerifiedTokens verified;
-  verified.position = static_cast<Position>(sequence->tokens.tokens().size());
-  for (const TokenId id : sequence->tokens.Verify(verify.draft)) {
-    verified.tokens.push_back({.id = id, .logprob = 0, .alternatives = {}});
+  const auto position = static_cast<Position>(sequence->tokens.tokens().size());
+  sequence->events->OnAnswer(
+      MakeAnswer(*sequence, position, sequence->tokens.Verify(verify.draft)));
+}
+
+WorkerAnswer SimulatedWorker::MakeAnswer(
+    const Sequence& sequence, Position position,
+    absl::Span<const TokenId> tokens) const {
+  WorkerAnswer answer{
+      .position = position,
+      .tokens = {},
+      .compute_us = static_cast<int64_t>(sequence.compute_us),
+      .served_us = std::chrono::duration_cast<std::chrono::microseconds>(
+                       network_->Now() - sequence.asked_at)
+                       .count()};
+  for (const TokenId id : tokens) {
+    answer.tokens.push_back({.id = id, .logprob = 0, .alternatives = {}});
   }
-  verified.compute_us = static_cast<int64_t>(sequence->compute_us);
-  verified.served_us = std::chrono::duration_cast<std::chrono::microseconds>(
-                           network_->Now() - sequence->asked_at)
-                           .count();
-  sequence->events->OnVerified(std::move(verified));
+  return answer;
 }
 
 void SimulatedWorker::CloseWith(uint64_t number, const absl::Status& status) {

@@ -42,8 +42,7 @@ class SequenceEvents {
  public:
   virtual ~SequenceEvents() = default;
   virtual void OnOpened() = 0;
-  virtual void OnProposed(ProposedTokens proposed) = 0;
-  virtual void OnVerified(VerifiedTokens verified) = 0;
+  virtual void OnAnswer(WorkerAnswer answer) = 0;
   // The worker ended the sequence; last.
   virtual void OnClosed(const absl::Status& status) = 0;
 };
@@ -131,6 +130,8 @@ class SimulatedWorker {
   void Advance(uint64_t number, Sequence* sequence, const Share& share);
   void AnswerProposal(uint64_t number, Sequence* sequence);
   void AnswerVerification(uint64_t number, Sequence* sequence);
+  WorkerAnswer MakeAnswer(const Sequence& sequence, Position position,
+                          absl::Span<const TokenId> tokens) const;
   void CloseWith(uint64_t number, const absl::Status& status);
   void CloseAll(const absl::Status& status);
   void Changed();

@@ -264,7 +264,10 @@ absl::Status Conversation::OpenTurn(const v1::TurnRequest& turn,
   }
   TANDEM_ASSIGN_OR_RETURN(setup.spec.options,
                           ParseOptions(turn.options(), model.vocab_size));
-  if (session_ != nullptr) setup.spec.prompt = session_->History();
+  if (session_ != nullptr) {
+    const absl::Span<const TokenId> history = session_->History();
+    setup.spec.prompt.assign(history.begin(), history.end());
+  }
   setup.spec.prompt.insert(setup.spec.prompt.end(), prompt.ids.begin(),
                            prompt.ids.end());
   setup.template_date = std::move(prompt.template_date);
@@ -295,14 +298,13 @@ absl::Status Conversation::OpenTurn(const v1::TurnRequest& turn,
   setup.session_id = session_->id();
   setup.tenant = session_->tenant();
   setup.number = session_->turns() + 1;
-  setup.first_epoch = session_->next_epoch();
   setup.controller = services_->draft_priors.Get(target->fingerprint);
   setup.draft_priors = &services_->draft_priors;
   if (session_->turn() != nullptr) {
     const double credit_us = setup.controller.opening_credit_us();
-    setup.controller = session_->turn()->TakeController();
+    setup.controller = session_->turn()->drafter().TakeController();
     setup.controller.AddOpeningCredit(credit_us);
-    setup.last_drafter = session_->turn()->last_drafter();
+    setup.last_drafter = session_->turn()->drafter().last_worker();
   }
   runner_ = session_->OpenTurn(std::make_unique<TurnRunner>(
       loop, services_->router, services_->turn_limits, std::move(setup)));
@@ -323,13 +325,9 @@ absl::Status Conversation::OpenTurn(const v1::TurnRequest& turn,
 // What the turn needs of a target.
 SequenceNeed Conversation::NeedOf(const TurnSpec& spec) const {
   const bool has_turn = session_ != nullptr && session_->turn() != nullptr;
-  return {
-      .tenant = setup_.tenant,
-      .tokens = spec.prompt,
-      .tokens_max = static_cast<Position>(spec.prompt.size()) +
-                    spec.options.max_tokens + DraftLengthMax(spec.options),
-      .generated_max = static_cast<int>(spec.options.max_tokens),
-      .last_worker = has_turn ? session_->turn()->last_target() : LastWorker()};
+  return tandem::NeedOf(
+      {.tenant = setup_.tenant, .tokens = spec.prompt, .options = spec.options},
+      has_turn ? session_->turn()->target().last_worker() : LastWorker());
 }
 
 void Conversation::OnResume(v1::ResumeRequest resume) {
@@ -352,7 +350,7 @@ void Conversation::ResumeOnLoop(const v1::ResumeRequest& resume) {
   if (!status.ok()) return Finish(PrefixFields(status, "resume."));
   // A stream that still believes to have the turn has lost its client.
   if ((*session)->holder() != nullptr) (*session)->holder()->OnTakenOver();
-  if (runner->state() == TurnRunner::State::kSuspended) {
+  if (runner->state() == TurnState::kSuspended) {
     status = services_->admission->Enter();
     if (!status.ok()) return Finish(status);
     admitted_ = true;
@@ -367,7 +365,7 @@ void Conversation::ResumeOnLoop(const v1::ResumeRequest& resume) {
   stream_->Read();
   runner->SetListener(this);
   runner->SetTokensRead(tokens_sent_);
-  if (runner->state() == TurnRunner::State::kSuspended) {
+  if (runner->state() == TurnState::kSuspended) {
     return runner->Resume();
   }
   OnTurnChanged();
@@ -444,25 +442,25 @@ void Conversation::Pump() {
     return Write(NextTokens());
   }
   switch (runner_->state()) {
-    case TurnRunner::State::kEnded: {
+    case TurnState::kEnded: {
       v1::ConverseResponse ended = EndedEvent(*runner_, text_sent_);
       LogTurnEnd(*runner_);
-      services_->draft_priors.Put(runner_->fingerprint(),
-                                  runner_->TakeController());
+      services_->draft_priors.Put(runner_->model().fingerprint,
+                                  runner_->drafter().TakeController());
       // The client may start its next turn as soon as it has this.
       LeaveTurn();
       state_ = State::kIdle;
       return Write(std::move(ended));
     }
-    case TurnRunner::State::kSuspended:
-    case TurnRunner::State::kFailed:
+    case TurnState::kSuspended:
+    case TurnState::kFailed:
       spdlog::warn("turn {} of session {}... stopped: {} ({})",
                    runner_->setup().number, session_->id().substr(0, 8),
                    std::string(runner_->status().message()),
-                   std::string(runner_->lost_status().message()));
+                   std::string(runner_->target().lost_status().message()));
       return Finish(absl::Status(runner_->status()));
-    case TurnRunner::State::kOpening:
-    case TurnRunner::State::kRunning:
+    case TurnState::kNew:
+    case TurnState::kRunning:
       return;
   }
 }

@@ -1,7 +1,5 @@
 #include "services/coordinator/client/session.h"
 
-#include <algorithm>
-
 #include "engine/base/check.h"
 
 namespace tandem {
@@ -15,7 +13,7 @@ const std::string& EmptyString() {
 }  // namespace
 
 const std::string& Session::model_id() const {
-  return turn_ == nullptr ? EmptyString() : turn_->model_id();
+  return turn_ == nullptr ? EmptyString() : turn_->model().id;
 }
 
 const std::string& Session::vocabulary_fingerprint() const {
@@ -23,13 +21,13 @@ const std::string& Session::vocabulary_fingerprint() const {
                           : turn_->setup().tokenizer->vocabulary_fingerprint();
 }
 
-std::vector<TokenId> Session::History() const {
+absl::Span<const TokenId> Session::History() const {
   if (turn_ == nullptr) return {};
   return turn_->turn().session_tokens();
 }
 
 std::optional<TokenId> Session::LastToken() const {
-  const std::vector<TokenId> history = History();
+  const absl::Span<const TokenId> history = History();
   if (history.empty()) return std::nullopt;
   return history.back();
 }
@@ -51,15 +49,6 @@ void Session::CommitTurn() {
   ++turns_;
 }
 
-void Session::AbandonTurn() {
-  if (opening_ == nullptr) return;
-  abandoned_epoch_ = std::max(abandoned_epoch_, opening_->next_epoch());
-  opening_.reset();
-}
-
-uint64_t Session::next_epoch() const {
-  return std::max(abandoned_epoch_,
-                  turn_ == nullptr ? uint64_t{1} : turn_->next_epoch());
-}
+void Session::AbandonTurn() { opening_.reset(); }
 
 }  // namespace tandem

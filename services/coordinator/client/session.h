@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "engine/base/types.h"
 #include "services/coordinator/turn/event_loop.h"
 #include "services/coordinator/turn/turn_runner.h"
@@ -44,7 +45,7 @@ class Session {
   const std::string& vocabulary_fingerprint() const;
 
   // All tokens so far.
-  std::vector<TokenId> History() const;
+  absl::Span<const TokenId> History() const;
   std::optional<TokenId> LastToken() const;
   // Number of the last taken turn; 0: none yet.
   int64_t turns() const { return turns_; }
@@ -63,14 +64,11 @@ class Session {
   void CommitTurn();
   void AbandonTurn();
   TurnRunner* opening() const { return opening_.get(); }
-  // For the next turn's worker streams: beyond all that were used.
-  uint64_t next_epoch() const;
 
  private:
   const std::string id_;
   const std::string tenant_;
   int64_t turns_ = 0;
-  uint64_t abandoned_epoch_ = 1;  // the next one after abandoned turns
   std::unique_ptr<TurnRunner> turn_;
   std::unique_ptr<TurnRunner> opening_;
   SessionHolder* holder_ = nullptr;

@@ -17,10 +17,10 @@ v1::ConverseResponse StartedEvent(const TurnRunner& runner) {
   const TurnSetup& setup = runner.setup();
   started.set_session_id(setup.session_id);
   started.set_turn(setup.number);
-  started.set_model_id(runner.model_id());
-  started.set_fingerprint(runner.fingerprint());
-  started.set_seed(setup.spec.options.seed.value_or(0));
-  started.set_prompt_tokens(static_cast<int64_t>(setup.spec.prompt.size()));
+  started.set_model_id(runner.model().id);
+  started.set_fingerprint(runner.model().fingerprint);
+  started.set_seed(runner.turn().options().seed.value_or(0));
+  started.set_prompt_tokens(runner.usage().prompt_tokens);
   started.set_template_date(setup.template_date);
   return event;
 }
@@ -31,7 +31,7 @@ v1::ConverseResponse TokensEvent(const TurnRunner& runner,
   v1::ConverseResponse event;
   v1::TokensGenerated& tokens = *event.mutable_tokens();
   const Turn& turn = runner.turn();
-  const bool logprobs = turn.spec().options.logprobs.has_value();
+  const bool logprobs = turn.options().logprobs.has_value();
   tokens.set_first_token(from.tokens);
   for (int64_t i = from.tokens; i < to.tokens; ++i) {
     const size_t index = static_cast<size_t>(i);
@@ -56,7 +56,7 @@ v1::ConverseResponse EndedEvent(const TurnRunner& runner, size_t text_sent) {
     ended.set_text(turn.text().substr(text_sent));
   }
   *ended.mutable_usage() = ToProto(runner.usage());
-  const SpeculationCounts counts = runner.speculation();
+  const SpeculationCounts& counts = runner.turn().speculation();
   const TurnTimes& times = runner.times();
   v1::SpeculationStats& stats = *ended.mutable_speculation();
   SetCounts(counts, &stats);
@@ -67,19 +67,18 @@ v1::ConverseResponse EndedEvent(const TurnRunner& runner, size_t text_sent) {
   stats.set_total_us(times.total_us);
   stats.set_wait_us(times.wait_us);
   stats.set_queue_us(times.queue_us);
-  const TurnSpec& spec = turn.spec();
-  stats.set_no_draft_reason(WhyNoDraft(
-      {.options = spec.options,
-       .room = spec.context_max - static_cast<int64_t>(spec.prompt.size()),
-       .has_drafter = runner.has_drafter(),
-       .counts = counts}));
+  stats.set_no_draft_reason(
+      WhyNoDraft({.options = turn.options(),
+                  .room = turn.context_max() - turn.usage().prompt_tokens,
+                  .has_drafter = runner.drafter().has_drafter(),
+                  .counts = counts}));
   return event;
 }
 
 void LogTurnEnd(const TurnRunner& runner) {
   const std::optional<TraceContext>& trace = runner.setup().trace;
   const bool sampled = trace.has_value() && trace->sampled();
-  const SpeculationCounts counts = runner.speculation();
+  const SpeculationCounts& counts = runner.turn().speculation();
   const TurnTimes& times = runner.times();
   spdlog::log(sampled ? spdlog::level::info : spdlog::level::debug,
               "turn {} of session {}... ended ({}): {} tokens in {} ms, first "

@@ -11,7 +11,7 @@
 
 #include "engine/session/turn.h"
 #include "services/coordinator/turn/event_loop.h"
-#include "services/coordinator/turn/turn_runner.h"
+#include "services/coordinator/turn/turn_context.h"
 
 namespace tandem {
 

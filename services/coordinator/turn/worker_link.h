@@ -27,17 +27,10 @@
 
 namespace tandem {
 
-// Names the stream that a response belongs to.
-struct StreamTag {
-  std::string session_id;
-  uint64_t epoch = 0;  // another for each stream of a session
-  int64_t turn = 0;
-
-  friend bool operator==(const StreamTag&, const StreamTag&) = default;
-};
-
 struct OpenRequest {
-  StreamTag tag;
+  // For logs and traces: the session, and the turn's number in it.
+  std::string session_id;
+  int64_t turn = 0;
   std::string model_id;
   std::string fingerprint;  // empty: any
   std::vector<TokenId> tokens;
@@ -56,31 +49,24 @@ struct OpenedSequence {
   int64_t queued_us = 0;      // waiting for KV
 };
 
-struct ProposedTokens {
-  Position position = 0;
-  std::vector<TokenId> tokens;
-  int64_t compute_us = 0;
-  int64_t served_us = 0;  // at the worker, with waiting; 0: not told
-};
-
-struct VerifiedTokens {
-  Position position = 0;
+// The answer to a ProposeAction or a VerifyAction.
+struct WorkerAnswer {
+  Position position = 0;  // where the request's tokens end
+  // Drafted, or chosen by the target.
   std::vector<SampledToken> tokens;
   int64_t compute_us = 0;
-  int64_t served_us = 0;
+  int64_t served_us = 0;  // at the worker, with waiting; 0: not reported
 };
 
-// What a stream tells, on the loop, with the tag that came over the wire (it
-// may be stale). A stream may be destroyed inside these.
+// What a stream reports, on the loop. A stream may be destroyed inside these.
 class WorkerStreamEvents {
  public:
   virtual ~WorkerStreamEvents() = default;
-  virtual void OnOpened(const StreamTag& tag, const OpenedSequence& opened) = 0;
-  virtual void OnProposed(const StreamTag& tag, ProposedTokens proposed) = 0;
-  virtual void OnVerified(const StreamTag& tag, VerifiedTokens verified) = 0;
-  // The worker or the connection ended the stream (OK counts too); last, with
-  // the stream's own tag.
-  virtual void OnClosed(const StreamTag& tag, const absl::Status& status) = 0;
+  virtual void OnOpened(const OpenedSequence& opened) = 0;
+  // As it came over the wire: it may be one that was not asked for.
+  virtual void OnAnswer(WorkerAnswer answer) = 0;
+  // The worker or the connection ended the stream (OK counts too); last.
+  virtual void OnClosed(const absl::Status& status) = 0;
 };
 
 // One sequence. Destroying it ends the stream, at once, and frees the worker's
@@ -92,7 +78,8 @@ class WorkerStream {
   virtual void Verify(VerifyAction verify) = 0;
 };
 
-// What passes of a worker's model cost lately, as the worker told. Immutable.
+// What passes of a worker's model cost lately, as the worker reports.
+// Immutable.
 struct WorkerCosts {
   CostCurve passes;
   double sequences = 1;  // that share a pass

@@ -18,40 +18,34 @@ namespace {
 constexpr size_t kTenantBytesMax = 256;
 constexpr int64_t kQueueTimeoutMsMax = 3600000;
 
-v1::StreamTag ToProto(const StreamTag& tag) {
-  v1::StreamTag proto;
-  proto.set_session_id(tag.session_id);
-  proto.set_epoch(tag.epoch);
-  proto.set_turn(tag.turn);
-  return proto;
-}
-
-StreamTag FromProto(const v1::StreamTag& proto) {
-  return {.session_id = proto.session_id(),
-          .epoch = proto.epoch(),
-          .turn = proto.turn()};
-}
-
-VerifiedTokens FromProto(const v1::TokensVerified& proto) {
-  VerifiedTokens verified{.position = proto.position(),
-                          .tokens = {},
-                          .compute_us = proto.compute_us(),
-                          .served_us = proto.served_us()};
-  for (int i = 0; i < proto.token_ids_size(); ++i) {
-    if (i < proto.logprobs_size()) {
-      verified.tokens.push_back(
-          SampledTokenFromProto(proto.token_ids(i), proto.logprobs(i)));
-    } else {
-      verified.tokens.push_back(
-          {.id = proto.token_ids(i), .logprob = 0, .alternatives = {}});
-    }
+// All but the log-probabilities, which a TokensProposed does not have.
+template <typename Tokens>
+WorkerAnswer ToAnswer(const Tokens& proto) {
+  WorkerAnswer answer{.position = proto.position(),
+                      .tokens = {},
+                      .compute_us = proto.compute_us(),
+                      .served_us = proto.served_us()};
+  for (const TokenId id : proto.token_ids()) {
+    answer.tokens.push_back({.id = id, .logprob = 0, .alternatives = {}});
   }
-  return verified;
+  return answer;
+}
+
+WorkerAnswer FromProto(const v1::TokensVerified& proto) {
+  WorkerAnswer answer = ToAnswer(proto);
+  for (int i = 0; i < std::min(proto.logprobs_size(), proto.token_ids_size());
+       ++i) {
+    answer.tokens[i] =
+        SampledTokenFromProto(proto.token_ids(i), proto.logprobs(i));
+  }
+  return answer;
 }
 
 v1::DecodeRequest ToProto(const OpenRequest& open) {
   v1::DecodeRequest request;
-  *request.mutable_tag() = ToProto(open.tag);
+  request.mutable_tag()->set_session_id(open.session_id);
+  request.mutable_tag()->set_epoch(1);
+  request.mutable_tag()->set_turn(open.turn);
   v1::OpenSequence& sequence = *request.mutable_open();
   sequence.set_model_id(open.model_id);
   sequence.set_fingerprint(open.fingerprint);
@@ -86,7 +80,6 @@ class DecodeCall
   void Start(std::shared_ptr<DecodeCall> self, const OpenRequest& open,
              std::optional<MonotonicTime> deadline) {
     self_ = std::move(self);
-    tag_ = open.tag;
     tracker_->OnOpened(open.tokens_max);
     if (deadline.has_value()) {
       context_.set_deadline(
@@ -104,12 +97,15 @@ class DecodeCall
     stub_->async()->Decode(&context_, this);
     AddHold();  // the loop starts reads and writes outside of reactions
     StartRead(&response_);
-    Write(ToProto(open));
+    v1::DecodeRequest request = ToProto(open);
+    tag_ = request.tag();
+    Write(std::move(request));
     StartCall();
   }
 
   void Write(v1::DecodeRequest request) {
     if (ended_) return;
+    *request.mutable_tag() = tag_;
     TANDEM_CHECK(requests_.size() < kStreamRequestsMax);
     requests_.push_back(std::move(request));
     WriteNext();
@@ -121,8 +117,6 @@ class DecodeCall
     context_.TryCancel();
     End();
   }
-
-  const StreamTag& tag() const { return tag_; }
 
   void OnReadDone(bool ok) override {
     loop_->Post([this, ok] { OnRead(ok); });
@@ -138,7 +132,7 @@ class DecodeCall
     loop_->Post([this, status] {
       tracker_->OnClosed();
       const std::shared_ptr<DecodeCall> keep = std::move(self_);
-      if (events_ != nullptr) events_->OnClosed(tag_, FromGrpcStatus(status));
+      if (events_ != nullptr) events_->OnClosed(FromGrpcStatus(status));
     });
   }
 
@@ -158,24 +152,16 @@ class DecodeCall
   }
 
   void Deliver() {
-    const StreamTag tag = FromProto(response_.tag());
     switch (response_.response_case()) {
       case v1::DecodeResponse::kOpened:
         return events_->OnOpened(
-            tag, {.fingerprint = response_.opened().fingerprint(),
-                  .cached_tokens = response_.opened().cached_tokens(),
-                  .queued_us = response_.opened().queued_us()});
-      case v1::DecodeResponse::kProposed: {
-        const v1::TokensProposed& proposed = response_.proposed();
-        return events_->OnProposed(tag,
-                                   {.position = proposed.position(),
-                                    .tokens = {proposed.token_ids().begin(),
-                                               proposed.token_ids().end()},
-                                    .compute_us = proposed.compute_us(),
-                                    .served_us = proposed.served_us()});
-      }
+            {.fingerprint = response_.opened().fingerprint(),
+             .cached_tokens = response_.opened().cached_tokens(),
+             .queued_us = response_.opened().queued_us()});
+      case v1::DecodeResponse::kProposed:
+        return events_->OnAnswer(ToAnswer(response_.proposed()));
       case v1::DecodeResponse::kVerified:
-        return events_->OnVerified(tag, FromProto(response_.verified()));
+        return events_->OnAnswer(FromProto(response_.verified()));
       case v1::DecodeResponse::RESPONSE_NOT_SET:
         return;  // of a newer version: not ours
     }
@@ -196,7 +182,7 @@ class DecodeCall
 
   // Loop only.
   WorkerStreamEvents* events_;
-  StreamTag tag_;
+  v1::StreamTag tag_;
   std::shared_ptr<DecodeCall> self_;  // until OnDone
   std::deque<v1::DecodeRequest> requests_;
   bool writing_ = false;
@@ -211,7 +197,6 @@ class GrpcWorkerStream : public WorkerStream {
 
   void Propose(ProposeAction propose) override {
     v1::DecodeRequest request;
-    *request.mutable_tag() = ToProto(call_->tag());
     v1::ProposeTokens& proto = *request.mutable_propose();
     proto.set_position(propose.position);
     proto.mutable_tokens()->Add(propose.tokens.begin(), propose.tokens.end());
@@ -221,7 +206,6 @@ class GrpcWorkerStream : public WorkerStream {
 
   void Verify(VerifyAction verify) override {
     v1::DecodeRequest request;
-    *request.mutable_tag() = ToProto(call_->tag());
     v1::VerifyTokens& proto = *request.mutable_verify();
     proto.set_position(verify.position);
     proto.mutable_tokens()->Add(verify.tokens.begin(), verify.tokens.end());

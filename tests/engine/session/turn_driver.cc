@@ -71,10 +71,27 @@ TurnDriver::TurnDriver(const Options& options)
       speculates_(options.speculates),
       goes_ahead_(options.goes_ahead) {}
 
-void TurnDriver::Run(bool has_drafter, absl::Span<const SampledToken> committed,
-                     size_t tokens_max) {
-  Build(has_drafter, committed);
-  text_ = turn_->text();
+void TurnDriver::Run(bool has_drafter, size_t tokens_max) {
+  turn_.emplace(&TestTokenizer(), spec_);
+  Begin(has_drafter);
+  Drive(tokens_max);
+}
+
+void TurnDriver::Resume(bool has_drafter) {
+  pending_.reset();
+  turn_->Suspend();
+  if (!turn_->ended()) Begin(has_drafter);
+  Drive(SIZE_MAX);
+}
+
+std::vector<SampledToken> TurnDriver::sampled() const {
+  if (spec_.options.logprobs.has_value()) return turn_->logprobs();
+  std::vector<SampledToken> tokens;
+  for (const TokenId id : turn_->generated()) tokens.push_back({.id = id});
+  return tokens;
+}
+
+void TurnDriver::Drive(size_t tokens_max) {
   while (!turn_->ended() && turn_->generated().size() < tokens_max) {
     Disturb();
     if (turn_->ended() || HasFatal()) break;
@@ -87,11 +104,8 @@ bool TurnDriver::Chance(int percent) {
   return static_cast<int>(random_() % 100) < percent;
 }
 
-void TurnDriver::Build(bool has_drafter,
-                       absl::Span<const SampledToken> committed) {
-  turn_.emplace(&TestTokenizer(), spec_, committed);
+void TurnDriver::Begin(bool has_drafter) {
   has_drafter_ = has_drafter;
-  next_token_ = static_cast<int64_t>(committed.size());
   target_.Open(turn_->session_tokens());
   drafter_.Open(turn_->session_tokens());
   reason_.reset();
@@ -108,11 +122,11 @@ void TurnDriver::Take(std::vector<TurnAction> actions) {
       ASSERT_EQ(emit->first_token, next_token_);
       ASSERT_FALSE(emit->tokens.empty());
       next_token_ += static_cast<int64_t>(emit->tokens.size());
-      text_ += emit->text;
-      // What the end adds is in text() already.
-      ASSERT_EQ(turn_->text().substr(0, text_.size()), text_);
+      // What the end adds may be in text() already.
+      ASSERT_GE(emit->text_end, text_end_);
+      ASSERT_LE(emit->text_end, turn_->text().size());
+      text_end_ = emit->text_end;
     } else if (const auto* end = std::get_if<EndAction>(&action)) {
-      text_ += end->text;
       reason_ = end->reason;
       pending_.reset();
     } else if (const auto* propose = std::get_if<ProposeAction>(&action);
@@ -142,9 +156,9 @@ void TurnDriver::Disturb() {
     EXPECT_TRUE(turn_->Start(true).empty());
   }
   if (Chance(faults_.restart)) {
-    const std::vector<SampledToken> committed = turn_->sampled();
     pending_.reset();
-    Build(has_drafter_, committed);
+    turn_->Suspend();
+    Begin(has_drafter_);
     ++restarts_;
   }
 }

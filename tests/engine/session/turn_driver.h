@@ -45,7 +45,7 @@ struct Faults {
   int drafter_attached = 0;
   int target_replaced = 0;
   int stray_answer = 0;
-  int restart = 0;     // the turn is built again from its committed tokens
+  int restart = 0;     // the turn is suspended and starts again
   int draft_late = 0;  // the drafter's answer is not waited for
   int ahead_late = 0;  // its answer ahead comes after the verification
 };
@@ -65,20 +65,22 @@ class TurnDriver {
   };
   explicit TurnDriver(const Options& options);
 
-  // Until the turn ends or has generated `tokens_max` tokens.
-  void Run(bool has_drafter, absl::Span<const SampledToken> committed = {},
-           size_t tokens_max = SIZE_MAX);
+  // A new turn, until it ends or has generated `tokens_max` tokens.
+  void Run(bool has_drafter, size_t tokens_max = SIZE_MAX);
+  // Suspends the turn and drives it to its end.
+  void Resume(bool has_drafter);
   void Cancel(FinishReason reason) { Take(turn_->OnCancel(reason)); }
 
   const Turn& turn() const { return *turn_; }
-  // What the actions brought, after the text of committed tokens.
-  const std::string& text() const { return text_; }
+  // Committed tokens as the reference has them.
+  std::vector<SampledToken> sampled() const;
   std::optional<FinishReason> reason() const { return reason_; }
   int restarts() const { return restarts_; }
 
  private:
   bool Chance(int percent);
-  void Build(bool has_drafter, absl::Span<const SampledToken> committed);
+  void Begin(bool has_drafter);
+  void Drive(size_t tokens_max);
   void Take(std::vector<TurnAction> actions);
   void Disturb();
   void LoseOrAttachDrafter();
@@ -105,7 +107,7 @@ class TurnDriver {
   std::optional<ProposeAction> ahead_;
   bool has_drafter_ = false;
   int64_t next_token_ = 0;
-  std::string text_;
+  size_t text_end_ = 0;
   std::optional<FinishReason> reason_;
   int restarts_ = 0;
 };

@@ -12,7 +12,6 @@ class FakeLinkStream : public WorkerStream {
                  WorkerStreamEvents* events)
       : link_(link),
         loop_(loop),
-        tag_(open.tag),
         sequence_(open.tokens),
         state_(std::make_shared<State>()) {
     state_->events = events;
@@ -26,11 +25,10 @@ class FakeLinkStream : public WorkerStream {
       Close();
       return;
     }
-    Deliver([tag = tag_,
-             opened = OpenedSequence{.fingerprint = link_->fingerprint_,
+    Deliver([opened = OpenedSequence{.fingerprint = link_->fingerprint_,
                                      .cached_tokens = link_->cached_tokens,
                                      .queued_us = link_->queued_us}](
-                WorkerStreamEvents* to) { to->OnOpened(tag, opened); });
+                WorkerStreamEvents* to) { to->OnOpened(opened); });
   }
   ~FakeLinkStream() override {
     state_->events = nullptr;
@@ -43,21 +41,16 @@ class FakeLinkStream : public WorkerStream {
     if (link_->silent) return;
     if (link_->Draw(link_->faults.close)) return Close();
     if (!sequence_.Extend(propose.position, propose.tokens)) return Close();
-    ProposedTokens proposed;
-    proposed.position = static_cast<Position>(sequence_.tokens().size());
-    proposed.tokens = sequence_.Propose(propose.draft_length);
+    const auto position = static_cast<Position>(sequence_.tokens().size());
+    std::vector<TokenId> draft = sequence_.Propose(propose.draft_length);
     if (link_->Draw(link_->faults.garbage)) {
-      proposed.tokens.resize(link_->random_() % 40);
-      for (TokenId& id : proposed.tokens) {
+      draft.resize(link_->random_() % 40);
+      for (TokenId& id : draft) {
         id = static_cast<TokenId>(link_->random_()) - 1000000;
       }
     }
-    proposed.compute_us = 10;
-    proposed.served_us = 30;
     state_->last = std::max(state_->last, loop_->Now()) + link_->propose_delay;
-    Answer([proposed](WorkerStreamEvents* to, const StreamTag& tag) {
-      to->OnProposed(tag, proposed);
-    });
+    Answer(position, draft);
   }
 
   void Verify(VerifyAction verify) override {
@@ -65,16 +58,8 @@ class FakeLinkStream : public WorkerStream {
     if (link_->silent) return;
     if (link_->Draw(link_->faults.close)) return Close();
     if (!sequence_.Extend(verify.position, verify.tokens)) return Close();
-    VerifiedTokens verified;
-    verified.position = static_cast<Position>(sequence_.tokens().size());
-    for (const TokenId id : sequence_.Verify(verify.draft)) {
-      verified.tokens.push_back({.id = id, .logprob = 0, .alternatives = {}});
-    }
-    verified.compute_us = 10;
-    verified.served_us = 30;
-    Answer([verified](WorkerStreamEvents* to, const StreamTag& tag) {
-      to->OnVerified(tag, verified);
-    });
+    const auto position = static_cast<Position>(sequence_.tokens().size());
+    Answer(position, sequence_.Verify(verify.draft));
   }
 
  private:
@@ -83,22 +68,24 @@ class FakeLinkStream : public WorkerStream {
     MonotonicTime last;  // of the answers so far: they come in order
   };
 
-  template <typename Call>
-  void Answer(Call call) {
-    if (link_->Draw(link_->faults.stale)) {
-      StreamTag stale = tag_;
-      --stale.epoch;
-      Deliver([call, stale](WorkerStreamEvents* to) { call(to, stale); });
+  void Answer(Position position, absl::Span<const TokenId> ids) {
+    WorkerAnswer answer{
+        .position = position, .tokens = {}, .compute_us = 10, .served_us = 30};
+    for (const TokenId id : ids) {
+      answer.tokens.push_back({.id = id, .logprob = 0, .alternatives = {}});
     }
-    Deliver([call, tag = tag_](WorkerStreamEvents* to) { call(to, tag); });
-    if (link_->Draw(link_->faults.duplicate)) {
-      Deliver([call, tag = tag_](WorkerStreamEvents* to) { call(to, tag); });
+    if (link_->Draw(link_->faults.unasked)) {
+      WorkerAnswer unasked = answer;
+      unasked.position += link_->Draw(500) ? 1 : -1;
+      Deliver([unasked](WorkerStreamEvents* to) { to->OnAnswer(unasked); });
     }
+    Deliver([answer](WorkerStreamEvents* to) { to->OnAnswer(answer); });
   }
 
   void Close() {
-    Deliver([tag = tag_, status = link_->faults.close_status](
-                WorkerStreamEvents* to) { to->OnClosed(tag, status); });
+    Deliver([status = link_->faults.close_status](WorkerStreamEvents* to) {
+      to->OnClosed(status);
+    });
   }
 
   template <typename Call>
@@ -114,7 +101,6 @@ class FakeLinkStream : public WorkerStream {
 
   FakeLink* const link_;
   EventLoop* const loop_;
-  const StreamTag tag_;
   FakeSequence sequence_;
   const std::shared_ptr<State> state_;
 };

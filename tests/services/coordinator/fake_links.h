@@ -30,8 +30,7 @@ class FakeClock : public Clock {
 // Per mille of answers that a fault hits.
 struct FakeFaults {
   int close = 0;       // the stream fails instead of answering
-  int duplicate = 0;   // the answer comes twice
-  int stale = 0;       // an answer of an earlier epoch comes before it
+  int unasked = 0;     // an answer comes that was not asked for
   int garbage = 0;     // a draft of any ids and length
   int open_close = 0;  // the stream fails at once
   MonotonicDuration delay_max = std::chrono::milliseconds(2);

@@ -124,7 +124,7 @@ PlainResult PlainRun(const TurnSpec& spec) {
     actions = turn.OnVerified(tokens);
   }
   result.reason = std::get<EndAction>(actions.back()).reason;
-  result.tokens = turn.generated();
+  result.tokens.assign(turn.generated().begin(), turn.generated().end());
   result.text = turn.text();
   return result;
 }

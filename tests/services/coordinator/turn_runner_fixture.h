@@ -48,7 +48,6 @@ class TurnRunnerFixture : public ::testing::Test, public TurnListener {
                                      TurnSetup{.session_id = "session",
                                                .tenant = "tenant",
                                                .number = 3,
-                                               .first_epoch = 10,
                                                .tokenizer = FakeTokenizer(),
                                                .spec = spec_,
                                                .timeout = timeout_,
@@ -82,8 +81,7 @@ class TurnRunnerFixture : public ::testing::Test, public TurnListener {
       }
       text_ = runner_->turn().text().substr(0, group.text_end);
     }
-    if (runner_->state() == TurnRunner::State::kEnded)
-      text_ = runner_->turn().text();
+    if (runner_->state() == TurnState::kEnded) text_ = runner_->turn().text();
     runner_->SetTokensRead(static_cast<int64_t>(tokens_.size()));
   }
 
@@ -112,7 +110,7 @@ class TurnRunnerFixture : public ::testing::Test, public TurnListener {
   }
   void ExpectPlain() {
     const PlainResult plain = PlainRun(spec_);
-    ASSERT_EQ(runner_->state(), TurnRunner::State::kEnded) << runner_->status();
+    ASSERT_EQ(runner_->state(), TurnState::kEnded) << runner_->status();
     EXPECT_EQ(tokens_, plain.tokens);
     EXPECT_EQ(text_, plain.text);
     EXPECT_EQ(runner_->finish_reason(), plain.reason);

@@ -1,13 +1,10 @@
 #include "services/coordinator/turn/turn_runner.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <functional>
 #include <random>
 
-#include "engine/base/error_reason.h"
-#include "services/coordinator/routing/router.h"
 #include "tests/services/coordinator/turn_runner_fixture.h"
 
 namespace tandem {
@@ -15,7 +12,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using State = TurnRunner::State;
+using State = TurnState;
 
 using TurnRunnerTest = TurnRunnerFixture;
 
@@ -26,7 +23,7 @@ TEST_F(TurnRunnerTest, GivesThePlainTextAndFreesTheWorkers) {
     Start();
     RunToEnd();
     ExpectPlain();
-    EXPECT_EQ(runner_->speculation().drafted > 0, draft_length > 0);
+    EXPECT_EQ(runner_->turn().speculation().drafted > 0, draft_length > 0);
     EXPECT_GT(runner_->times().verify_us, 0);
     EXPECT_GT(runner_->times().rpc_us, 0);
     EXPECT_GT(runner_->times().wait_us, 0);
@@ -36,62 +33,22 @@ TEST_F(TurnRunnerTest, GivesThePlainTextAndFreesTheWorkers) {
   }
 }
 
-TEST_F(TurnRunnerTest, OpensBothWorkersAtOnceWithTheTurnsTag) {
+TEST_F(TurnRunnerTest, OpensBothWorkersAtOnce) {
   Start();
   EXPECT_EQ(target()->streams, 1);
   EXPECT_EQ(drafter_->streams, 1);
   const OpenRequest& open = target()->last_open;
-  EXPECT_EQ(open.tag.session_id, "session");
-  EXPECT_EQ(open.tag.turn, 3);
+  EXPECT_EQ(open.session_id, "session");
+  EXPECT_EQ(open.turn, 3);
   EXPECT_EQ(open.tenant, "tenant");
   EXPECT_EQ(drafter_->last_open.tenant, "tenant");
-  EXPECT_GE(open.tag.epoch, 10u);
-  EXPECT_NE(open.tag.epoch, drafter_->last_open.tag.epoch);
   EXPECT_EQ(open.tokens, spec_.prompt);
   EXPECT_EQ(open.generated_from, 3);
   EXPECT_EQ(open.tokens_max, 3 + 120 + 4);
   EXPECT_EQ(open.fingerprint, "fp");
   EXPECT_EQ(drafter_->last_open.fingerprint, "");
-  EXPECT_EQ(runner_->state(), State::kOpening);
+  EXPECT_EQ(runner_->state(), State::kRunning);
   EXPECT_FALSE(runner_->taken());
-}
-
-TEST_F(TurnRunnerTest, TellsWhatTheFirstTargetHadOfThePrompt) {
-  drafter_->cached_tokens = 1;
-  for (const int64_t cached : {0, 2, 1000, -5}) {
-    tokens_.clear();
-    target()->cached_tokens = cached;
-    Start();
-    EXPECT_EQ(runner_->usage().cached_prompt_tokens, 0);
-    RunUntil([this] { return tokens_.size() >= 10; });
-    // Of a prompt of 3 tokens.
-    const int64_t told = std::clamp<int64_t>(cached, 0, 3);
-    EXPECT_EQ(runner_->usage().cached_prompt_tokens, told);
-    EXPECT_EQ(runner_->usage().prompt_tokens, 3);
-    runner_->Suspend(absl::OkStatus());
-    target()->cached_tokens = 1;
-    runner_->Resume();
-    RunToEnd();
-    ExpectPlain();
-    EXPECT_EQ(runner_->usage().cached_prompt_tokens, told);
-  }
-}
-
-TEST_F(TurnRunnerTest, CountsWaitingForKvWithinItsOwnTime) {
-  target()->queued_us = int64_t{1} << 60;  // a clock that is wrong
-  drafter_->queued_us = 3;
-  Start();
-  RunUntil([this] { return tokens_.size() >= 10; });
-  const int64_t first = runner_->times().queue_us;
-  EXPECT_GT(first, 0);
-  EXPECT_LE(first, runner_->times().first_token_us);
-  // The next target's wait counts too.
-  runner_->Suspend(absl::OkStatus());
-  target()->queued_us = 2;
-  runner_->Resume();
-  RunToEnd();
-  ExpectPlain();
-  EXPECT_EQ(runner_->times().queue_us, first + 2);
 }
 
 // Any faults at any time: the text is a prefix of the plain one at each moment,
@@ -105,13 +62,11 @@ TEST_F(TurnRunnerTest, RandomFaultsNeverChangeTheText) {
     std::minstd_rand random(seed);
     directory_.targets.clear();
     directory_.drafters.clear();
-    AddTarget("t1")->faults = {.close = 40, .duplicate = 200, .stale = 200};
-    AddTarget("t2")->faults = {
-        .close = 40, .duplicate = 100, .open_close = 100};
+    AddTarget("t1")->faults = {.close = 40, .unasked = 20};
+    AddTarget("t2")->faults = {.close = 40, .unasked = 10, .open_close = 100};
     AddDrafter("d1")->faults = {
         .close = static_cast<int>(random() % 30),
-        .duplicate = 200,
-        .stale = 200,
+        .unasked = static_cast<int>(random() % 30),
         .garbage = static_cast<int>(random() % 500),
         .delay_max = milliseconds(random() % 5 == 0 ? 3000 : 2)};
     spec_.options.draft_length.reset();
@@ -166,67 +121,7 @@ TEST_F(TurnRunnerTest, DraftsOnlyInsideTheDraftersContext) {
   Start();
   RunToEnd();
   ExpectPlain();
-  EXPECT_LT(runner_->speculation().drafted, 60);
-}
-
-TEST_F(TurnRunnerTest, GoesOnAtAnotherTargetWithTheCommittedTokens) {
-  FakeLink* const second = AddTarget("t2");
-  Start();
-  RunUntil([this] { return tokens_.size() >= 20; });
-  directory_.targets["t1"].up = false;
-  target()->faults.close = 1000;
-  RunToEnd();
-  ExpectPlain();
-  EXPECT_GE(second->last_open.tokens.size(), spec_.prompt.size() + 20);
-  EXPECT_EQ(second->last_open.generated_from, 3);
-}
-
-// The real router over two workers: a worker that drains keeps the turn until
-// it ends the stream; then the turn goes on at the other, and no new one comes.
-TEST_F(TurnRunnerTest, ATurnLeavesADrainingWorkerAtTheEndOfItsDrain) {
-  std::vector<std::shared_ptr<FakeLink>> links;
-  std::vector<WorkerInfo> workers;
-  for (const char* address : {"a", "b"}) {
-    links.push_back(std::make_shared<FakeLink>(seed_++, "fp"));
-    WorkerInfo worker;
-    worker.address = address;
-    worker.usable = true;
-    worker.model_id = "fake";
-    worker.fingerprint = "fp";
-    worker.vocabulary_fingerprint = "vocabulary";
-    worker.context_max = 100000;
-    worker.link = links.back();
-    workers.push_back(std::move(worker));
-  }
-  workers[1].draining = true;
-  spec_.options.ignore_eos = true;  // long enough
-  Router router([&] { return std::make_shared<WorkerTable>(workers); }, 1);
-  workers_ = &router;
-  Start();
-  RunUntil([this] { return tokens_.size() > 20; });
-  EXPECT_EQ(links[0]->streams, 1);
-  workers[0].draining = true;
-  workers[1].draining = false;
-  RunUntil([this] { return tokens_.size() > 40; });
-  EXPECT_EQ(links[0]->opened, 1);
-  EXPECT_EQ(links[0]->streams, 1);
-  EXPECT_EQ(links[1]->opened, 0);
-  links[0]->faults.close = 1000;
-  links[0]->faults.close_status =
-      MakeError(absl::StatusCode::kUnavailable,
-                {.reason = kReasonDraining, .violations = {}}, "drained");
-  RunToEnd();
-  ExpectPlain();
-  EXPECT_EQ(links[0]->opened, 1);
-  EXPECT_EQ(links[1]->opened, 1);
-  EXPECT_EQ(links[0]->streams + links[1]->streams, 0);
-  EXPECT_GT(links[1]->last_open.tokens.size(), spec_.prompt.size() + 40);
-  EXPECT_EQ(runner_->last_target().name, "b");
-  tokens_.clear();
-  Start();
-  EXPECT_EQ(links[0]->opened, 1);
-  EXPECT_EQ(links[1]->opened, 2);
-  runner_.reset();
+  EXPECT_LT(runner_->turn().speculation().drafted, 60);
 }
 
 TEST_F(TurnRunnerTest, TellsWhoHasTheTokensOfATurn) {
@@ -238,141 +133,15 @@ TEST_F(TurnRunnerTest, TellsWhoHasTheTokensOfATurn) {
   const size_t all = spec_.prompt.size() + tokens_.size();
   EXPECT_EQ(directory_.computed.at("t1"), all);
   EXPECT_EQ(directory_.computed.at("d1"), all);
-  EXPECT_EQ(runner_->last_target().name, "t1");
-  EXPECT_EQ(runner_->last_target().tokens, static_cast<Position>(all));
-  EXPECT_EQ(runner_->last_drafter().name, "d1");
+  EXPECT_EQ(runner_->target().last_worker().name, "t1");
+  EXPECT_EQ(runner_->target().last_worker().tokens, static_cast<Position>(all));
+  EXPECT_EQ(runner_->drafter().last_worker().name, "d1");
   // One that was lost has nothing any more.
   tokens_.clear();
   target()->faults.close = 1000;
   Start();
-  RunUntil([this] { return runner_->last_target().name.empty(); });
-  EXPECT_EQ(runner_->last_target().name, "");
-}
-
-TEST_F(TurnRunnerTest, NeverGoesToAnotherFingerprint) {
-  AddTarget("t2");
-  directory_.targets["t2"].fingerprint = "another";
-  Start();
-  RunUntil([this] { return tokens_.size() >= 20; });
-  directory_.targets["t1"].up = false;
-  target()->faults.close = 1000;
-  const MonotonicTime began = clock_.Now();
-  RunToEnd();
-  EXPECT_EQ(runner_->state(), State::kSuspended);
-  EXPECT_EQ(runner_->status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(GetErrorDetail(runner_->status())->reason, kReasonNoWorker);
-  EXPECT_GE(clock_.Now() - began, limits_.recovery_budget);
-  ExpectReleased();
-  // The turn can be resumed when the worker is back.
-  directory_.targets["t1"].up = true;
-  target()->faults.close = 0;
-  runner_->Resume();
-  RunToEnd();
-  ExpectPlain();
-}
-
-TEST_F(TurnRunnerTest, WaitsForTheSameTargetToComeBack) {
-  Start();
-  RunUntil([this] { return tokens_.size() >= 20; });
-  directory_.targets["t1"].up = false;
-  target()->faults.close = 1000;
-  RunUntil([this] { return target()->streams == 0; });
-  const MonotonicTime lost = clock_.Now();
-  RunUntil([&] { return clock_.Now() - lost > seconds(5); });
-  EXPECT_EQ(runner_->state(), State::kRunning);
-  directory_.targets["t1"].up = true;
-  target()->faults.close = 0;
-  RunToEnd();
-  ExpectPlain();
-}
-
-TEST_F(TurnRunnerTest, ATurnThatKillsWorkersStopsSoon) {
-  Start();
-  RunUntil([this] { return tokens_.size() >= 5; });
-  target()->faults.close = 1000;
-  const int opened = target()->opened;
-  RunToEnd();
-  EXPECT_EQ(runner_->state(), State::kSuspended);
-  EXPECT_LE(target()->opened - opened, limits_.target_opens_max);
-}
-
-TEST_F(TurnRunnerTest, AFatalAnswerFailsTheTurn) {
-  target()->faults.close_status =
-      MakeError(absl::StatusCode::kInternal,
-                {.reason = kReasonNumericCorruption, .violations = {}}, "NaN");
-  Start();
-  RunUntil([this] { return tokens_.size() >= 5; });
-  target()->faults.close = 1000;
-  RunToEnd();
-  EXPECT_EQ(runner_->state(), State::kFailed);
-  EXPECT_TRUE(runner_->taken());
-  EXPECT_EQ(GetErrorDetail(runner_->status())->reason,
-            kReasonNumericCorruption);
-  EXPECT_EQ(target()->opened, 1);
-}
-
-TEST_F(TurnRunnerTest, FullTargetsAreToldAtOnceBeforeTheTurnIsTaken) {
-  const absl::Status full = absl::ResourceExhaustedError("no pages");
-  target()->faults.close_status = full;
-  target()->faults.open_close = 1000;
-  AddTarget("t2")->faults = {.open_close = 1000, .close_status = full};
-  const MonotonicTime began = clock_.Now();
-  Start();
-  RunToEnd();
-  EXPECT_EQ(runner_->state(), State::kFailed);
-  EXPECT_FALSE(runner_->taken());
-  EXPECT_EQ(runner_->status().code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_LT(clock_.Now() - began, milliseconds(50));
-  EXPECT_EQ(directory_.targets["t2"].link->opened, 1);
-}
-
-TEST_F(TurnRunnerTest, FullTargetsAreWaitedForInTheirQueues) {
-  const absl::Status full = MakeError(
-      absl::StatusCode::kResourceExhausted,
-      {.reason = kReasonExhausted, .violations = {}, .retry_delay_ms = 4321},
-      "no pages");
-  target()->faults = {.open_close = 1000, .queues = true, .close_status = full};
-  FakeLink* other = AddTarget("t2");
-  other->faults = {.open_close = 1000, .queues = true, .close_status = full};
-  limits_.queue_timeout = seconds(20);
-  const MonotonicTime began = clock_.Now();
-  Start();
-  EXPECT_EQ(target()->last_open.queue_timeout, seconds(20));
-  EXPECT_EQ(drafter_->last_open.queue_timeout, seconds(0));
-  RunToEnd();
-  // The other one is tried, but not waited for a second time.
-  EXPECT_EQ(other->opened, 1);
-  EXPECT_LT(other->last_open.queue_timeout, milliseconds(10));
-  EXPECT_EQ(runner_->state(), State::kFailed);
-  EXPECT_GE(clock_.Now() - began, seconds(20));
-  EXPECT_LT(clock_.Now() - began, seconds(21));
-  EXPECT_EQ(runner_->status().code(), absl::StatusCode::kResourceExhausted);
-  const std::optional<ErrorDetail> detail = GetErrorDetail(runner_->status());
-  ASSERT_TRUE(detail.has_value());
-  EXPECT_EQ(detail->retry_delay_ms, 4321);
-}
-
-TEST_F(TurnRunnerTest, NoWaitIsLongerThanTheTurn) {
-  timeout_ = seconds(3);
-  Start();
-  EXPECT_EQ(target()->last_open.queue_timeout, seconds(3));
-  RunToEnd();
-  ExpectPlain();
-}
-
-TEST_F(TurnRunnerTest, AReplacedTargetMayQueueForTheRestOfTheRecovery) {
-  Make();
-  limits_.queue_timeout = seconds(60);
-  Start();
-  RunUntil([this] { return tokens_.size() >= 5; });
-  FakeLink* other = AddTarget("t2");
-  directory_.targets["t1"].up = false;
-  target()->faults.close = 1000;
-  RunToEnd();
-  ExpectPlain();
-  EXPECT_GT(other->last_open.queue_timeout,
-            limits_.recovery_budget - seconds(1));
-  EXPECT_LE(other->last_open.queue_timeout, limits_.recovery_budget);
+  RunUntil([this] { return runner_->target().last_worker().name.empty(); });
+  EXPECT_EQ(runner_->target().last_worker().name, "");
 }
 
 TEST_F(TurnRunnerTest, ASlowReaderPausesTheTurn) {
@@ -452,18 +221,16 @@ TEST_F(TurnRunnerTest, ASuspendedTurnCanBeCancelled) {
   ExpectPrefixOfPlain();
 }
 
-TEST_F(TurnRunnerTest, ResumeCountsOnAndUsesNewEpochs) {
+TEST_F(TurnRunnerTest, ResumeCountsOn) {
   Start();
   RunUntil([this] { return tokens_.size() >= 20; });
-  const SpeculationCounts before = runner_->speculation();
-  const uint64_t epoch = target()->last_open.tag.epoch;
+  const SpeculationCounts before = runner_->turn().speculation();
   runner_->Suspend(absl::OkStatus());
   runner_->Resume();
-  EXPECT_GT(target()->last_open.tag.epoch, epoch);
   RunToEnd();
   ExpectPlain();
-  EXPECT_GT(runner_->speculation().rounds, before.rounds);
-  EXPECT_GE(runner_->speculation().drafted, before.drafted);
+  EXPECT_GT(runner_->turn().speculation().rounds, before.rounds);
+  EXPECT_GE(runner_->turn().speculation().drafted, before.drafted);
 }
 
 TEST_F(TurnRunnerTest, ADestroyedRunnerLeavesNothing) {
@@ -473,17 +240,6 @@ TEST_F(TurnRunnerTest, ADestroyedRunnerLeavesNothing) {
   runner_.reset();
   ExpectReleased();
   RunUntil([] { return false; });
-}
-
-TEST_F(TurnRunnerTest, ATargetThatBreaksTheProtocolFailsTheTurn) {
-  // Opened with another fingerprint than the directory tells.
-  auto link = std::make_shared<FakeLink>(5, "other");
-  directory_.targets["t1"] = {.link = link};
-  Start();
-  RunToEnd();
-  EXPECT_EQ(runner_->state(), State::kFailed);
-  EXPECT_FALSE(runner_->taken());
-  EXPECT_EQ(runner_->status().code(), absl::StatusCode::kUnavailable);
 }
 
 }  // namespace

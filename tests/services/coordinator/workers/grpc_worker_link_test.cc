@@ -28,7 +28,8 @@ class GrpcWorkerLinkTest : public ::testing::Test, public WorkerStreamEvents {
             std::optional<MonotonicTime> deadline = std::nullopt) {
     GenOptions options;
     options.seed = 1;
-    stream_ = link_->Open({.tag = tag_,
+    stream_ = link_->Open({.session_id = "s",
+                           .turn = 2,
                            .model_id = "fake",
                            .fingerprint = fingerprint,
                            .tokens = {1, 260},
@@ -46,28 +47,20 @@ class GrpcWorkerLinkTest : public ::testing::Test, public WorkerStreamEvents {
     }
   }
 
-  void OnOpened(const StreamTag& tag, const OpenedSequence& opened) override {
-    EXPECT_EQ(tag, tag_);
+  void OnOpened(const OpenedSequence& opened) override {
     opened_ = opened.fingerprint;
     cached_tokens_ = opened.cached_tokens;
     queued_us_ = opened.queued_us;
   }
-  void OnProposed(const StreamTag& tag, ProposedTokens proposed) override {
-    EXPECT_EQ(tag, tag_);
-    proposed_ = std::move(proposed);
-  }
-  void OnVerified(const StreamTag& tag, VerifiedTokens verified) override {
-    EXPECT_EQ(tag, tag_);
-    verified_ = std::move(verified);
+  void OnAnswer(WorkerAnswer answer) override {
+    answer_ = std::move(answer);
     if (destroy_in_callback_) stream_.reset();
   }
-  void OnClosed(const StreamTag& tag, const absl::Status& status) override {
-    EXPECT_EQ(tag, tag_);
+  void OnClosed(const absl::Status& status) override {
     closed_ = status;
     if (destroy_in_callback_) stream_.reset();
   }
 
-  const StreamTag tag_{.session_id = "s", .epoch = 4, .turn = 2};
   std::unique_ptr<FakeWorker> worker_ = std::make_unique<FakeWorker>();
   EventLoop loop_;
   std::unique_ptr<GrpcWorkerLink> link_;
@@ -77,26 +70,28 @@ class GrpcWorkerLinkTest : public ::testing::Test, public WorkerStreamEvents {
   std::optional<std::string> opened_;
   int64_t cached_tokens_ = -1;
   int64_t queued_us_ = -1;
-  std::optional<ProposedTokens> proposed_;
-  std::optional<VerifiedTokens> verified_;
+  std::optional<WorkerAnswer> answer_;
   std::optional<absl::Status> closed_;
 };
 
 TEST_F(GrpcWorkerLinkTest, CarriesRequestsAndAnswers) {
   Open();
   stream_->Propose({.position = 1, .tokens = {260}, .draft_length = 3});
-  RunUntil([this] { return proposed_.has_value(); });
+  RunUntil([this] { return answer_.has_value(); });
   EXPECT_EQ(opened_, "fingerprint-1");
   EXPECT_EQ(cached_tokens_, 6);  // the bytes of the tenant's name
   EXPECT_EQ(queued_us_, 7);
-  EXPECT_EQ(proposed_->position, 2);
-  EXPECT_EQ(proposed_->tokens.size(), 3u);
-  stream_->Verify({.position = 1, .tokens = {260}, .draft = proposed_->tokens});
-  RunUntil([this] { return verified_.has_value(); });
-  EXPECT_EQ(verified_->position, 2);
-  ASSERT_FALSE(verified_->tokens.empty());
-  EXPECT_EQ(verified_->tokens[0].id, FakeTargetToken({1, 260}));
-  EXPECT_EQ(verified_->compute_us, 1);
+  EXPECT_EQ(answer_->position, 2);
+  EXPECT_EQ(answer_->tokens.size(), 3u);
+  std::vector<TokenId> draft;
+  for (const SampledToken& token : answer_->tokens) draft.push_back(token.id);
+  answer_.reset();
+  stream_->Verify({.position = 1, .tokens = {260}, .draft = draft});
+  RunUntil([this] { return answer_.has_value(); });
+  EXPECT_EQ(answer_->position, 2);
+  ASSERT_FALSE(answer_->tokens.empty());
+  EXPECT_EQ(answer_->tokens[0].id, FakeTargetToken({1, 260}));
+  EXPECT_EQ(answer_->compute_us, 1);
   EXPECT_EQ(link_->tracker().own_streams(), 1);
 }
 
@@ -134,7 +129,7 @@ TEST_F(GrpcWorkerLinkTest, AStreamMayBeDestroyedAtOnceAndInItsCallbacks) {
   Open();
   stream_->Verify({.position = 1, .tokens = {260}, .draft = {}});
   RunUntil([this] { return link_->tracker().own_streams() == 0; });
-  EXPECT_TRUE(verified_.has_value());
+  EXPECT_TRUE(answer_.has_value());
 }
 
 TEST_F(GrpcWorkerLinkTest, TellsHowTheWorkerClosed) {

@@ -67,14 +67,9 @@ class FakeResolver : public Resolver {
 // Nobody listens.
 class NoEvents : public WorkerStreamEvents {
  public:
-  void OnOpened(const StreamTag& /*tag*/,
-                const OpenedSequence& /*opened*/) override {}
-  void OnProposed(const StreamTag& /*tag*/,
-                  ProposedTokens /*proposed*/) override {}
-  void OnVerified(const StreamTag& /*tag*/,
-                  VerifiedTokens /*verified*/) override {}
-  void OnClosed(const StreamTag& /*tag*/,
-                const absl::Status& /*status*/) override {}
+  void OnOpened(const OpenedSequence& /*opened*/) override {}
+  void OnAnswer(WorkerAnswer /*answer*/) override {}
+  void OnClosed(const absl::Status& /*status*/) override {}
 };
 
 class WorkerPoolTest : public ::testing::Test {
@@ -358,7 +353,7 @@ TEST_F(WorkerPoolTest, AWorkerThatLeftIsDroppedWhenItsStreamsHaveEnded) {
   EventLoop loop;
   NoEvents events;
   OpenRequest open;
-  open.tag.session_id = "s";
+  open.session_id = "s";
   open.model_id = "fake";
   open.tokens = {1};
   open.generated_from = 1;

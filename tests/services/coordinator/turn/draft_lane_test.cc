@@ -1,4 +1,4 @@
-// What a TurnRunner drafts with: lengths, sources, slow drafters.
+#include "services/coordinator/turn/draft_lane.h"
 
 #include <gtest/gtest.h>
 
@@ -8,10 +8,8 @@ namespace tandem {
 namespace {
 
 using std::chrono::milliseconds;
-using TurnRunnerDraftingTest = TurnRunnerFixture;
+using DraftLaneTest = TurnRunnerFixture;
 
-// The drafter was fast and is not any more: rounds go on without it, its
-// answers are dropped when they come, and it is not asked twice at a time.
 std::shared_ptr<const WorkerCosts> Costs(double first_us, double row_us) {
   const std::vector<StepCost> costs = {
       {.rows = 1, .us = first_us}, {.rows = 17, .us = first_us + 16 * row_us}};
@@ -19,7 +17,9 @@ std::shared_ptr<const WorkerCosts> Costs(double first_us, double row_us) {
       WorkerCosts{.passes = CostCurve(costs), .sequences = 1});
 }
 
-TEST_F(TurnRunnerDraftingTest, ASlowDraftIsNotWaitedFor) {
+// The drafter was fast and is not any more: rounds go on without it, its
+// answers are dropped when they come, and it is not asked twice at a time.
+TEST_F(DraftLaneTest, ASlowDraftIsNotWaitedFor) {
   Start();
   RunUntil([this] { return tokens_.size() >= 10; });
   drafter_->propose_delay = milliseconds(500);
@@ -27,7 +27,7 @@ TEST_F(TurnRunnerDraftingTest, ASlowDraftIsNotWaitedFor) {
   const MonotonicTime began = clock_.Now();
   RunToEnd();
   ExpectPlain();
-  EXPECT_GE(runner_->speculation().late, 1);
+  EXPECT_GE(runner_->turn().speculation().late, 1);
   // One wait, then about 110 rounds of 2 ms each; a drafter that is waited for
   // would take 25 times half a second.
   EXPECT_LT(clock_.Now() - began, milliseconds(700));
@@ -35,29 +35,29 @@ TEST_F(TurnRunnerDraftingTest, ASlowDraftIsNotWaitedFor) {
   EXPECT_EQ(drafter_->opened, 1);
 }
 
-TEST_F(TurnRunnerDraftingTest, ALateDrafterIsAskedAgainWhenItHasAnswered) {
+TEST_F(DraftLaneTest, ALateDrafterIsAskedAgainWhenItHasAnswered) {
   spec_.options.max_tokens = 400;
   spec_.options.ignore_eos = true;
   Start();
   RunUntil([this] { return tokens_.size() >= 10; });
   drafter_->propose_delay = milliseconds(100);
-  RunUntil([this] { return runner_->speculation().late > 0; });
+  RunUntil([this] { return runner_->turn().speculation().late > 0; });
   drafter_->propose_delay = {};
   const int proposes = drafter_->proposes;
-  const int64_t drafted = runner_->speculation().drafted;
+  const int64_t drafted = runner_->turn().speculation().drafted;
   RunToEnd();
   ExpectPlain();
   EXPECT_GT(drafter_->proposes, proposes + 20);
-  EXPECT_GT(runner_->speculation().drafted, drafted + 60);
+  EXPECT_GT(runner_->turn().speculation().drafted, drafted + 60);
 }
 
-TEST_F(TurnRunnerDraftingTest, ADrafterThatFallsSilentIsLostInTheEnd) {
+TEST_F(DraftLaneTest, ADrafterThatFallsSilentIsLostInTheEnd) {
   spec_.options.max_tokens = 3000;
   spec_.options.ignore_eos = true;
   Start();
   RunUntil([this] { return tokens_.size() >= 10; });
   drafter_->silent = true;
-  RunUntil([this] { return runner_->speculation().late > 0; });
+  RunUntil([this] { return runner_->turn().speculation().late > 0; });
   const MonotonicTime late = clock_.Now();
   const size_t tokens = tokens_.size();
   RunUntil([this] { return drafter_->streams == 0; });
@@ -66,13 +66,11 @@ TEST_F(TurnRunnerDraftingTest, ADrafterThatFallsSilentIsLostInTheEnd) {
   EXPECT_GT(tokens_.size(), tokens + 500);  // it went on meanwhile
   RunToEnd();
   ExpectPlain();
-  EXPECT_EQ(runner_->speculation().late, 1);
+  EXPECT_EQ(runner_->turn().speculation().late, 1);
 }
 
-// A large model takes turns with its target, which runs its prompt first.
-// Of the fake model's 300 tokens this drafter lacks the last ones, which come
-// soon.
-TEST_F(TurnRunnerDraftingTest, ATokenThatTheDrafterLacksEndsDrafting) {
+// This drafter lacks the last of the fake model's 300 tokens, which come soon.
+TEST_F(DraftLaneTest, ATokenThatTheDrafterLacksEndsDrafting) {
   constexpr int kVocabSize = 290;
   directory_.drafters["d1"].vocab_size = kVocabSize;
   spec_.options.max_tokens = 200;
@@ -91,17 +89,17 @@ TEST_F(TurnRunnerDraftingTest, ATokenThatTheDrafterLacksEndsDrafting) {
   EXPECT_EQ(drafter_->opened, 1);
 }
 
-TEST_F(TurnRunnerDraftingTest, APromptThatTheDrafterLacksOpensNone) {
+TEST_F(DraftLaneTest, APromptThatTheDrafterLacksOpensNone) {
   directory_.drafters["d1"].vocab_size = 280;  // the prompt ends with id 280
   Start();
   RunToEnd();
   ExpectPlain();
   EXPECT_EQ(drafter_->opened, 0);
-  EXPECT_EQ(runner_->speculation().drafted, 0);
+  EXPECT_EQ(runner_->turn().speculation().drafted, 0);
 }
 
 // Another drafter may have it.
-TEST_F(TurnRunnerDraftingTest, ADrafterThatHasThePromptIsTaken) {
+TEST_F(DraftLaneTest, ADrafterThatHasThePromptIsTaken) {
   directory_.drafters["d1"].vocab_size = 280;
   FakeLink* const other = AddDrafter("d2");
   Start();
@@ -111,7 +109,7 @@ TEST_F(TurnRunnerDraftingTest, ADrafterThatHasThePromptIsTaken) {
   EXPECT_EQ(other->opened, 1);
 }
 
-TEST_F(TurnRunnerDraftingTest, ADrafterIsToldOnlyOfTokensThatItHas) {
+TEST_F(DraftLaneTest, ADrafterIsToldOnlyOfTokensThatItHas) {
   directory_.drafters["d1"].vocab_size = 290;
   spec_.options.logit_bias = {{.id = 7, .bias = 1}, {.id = 295, .bias = 1}};
   spec_.options.stop_token_ids = {296, 8};
@@ -128,22 +126,32 @@ TEST_F(TurnRunnerDraftingTest, ADrafterIsToldOnlyOfTokensThatItHas) {
   EXPECT_TRUE(target()->last_open.options.logprobs.has_value());
 }
 
-TEST_F(TurnRunnerDraftingTest, ADrafterThatIsSlowWithThePromptIsKept) {
+TEST_F(DraftLaneTest, ADrafterThatIsSlowWithThePromptIsKept) {
   spec_.options.max_tokens = 3000;
   spec_.options.ignore_eos = true;
   drafter_->propose_delay = std::chrono::seconds(5);
   Start();
-  RunUntil([this] { return runner_->speculation().late > 0; });
+  RunUntil([this] { return runner_->turn().speculation().late > 0; });
   drafter_->propose_delay = {};
   EXPECT_EQ(drafter_->streams, 1);
-  RunUntil([this] { return runner_->speculation().accepted > 0; });
+  RunUntil([this] { return runner_->turn().speculation().accepted > 0; });
   EXPECT_EQ(drafter_->opened, 1);
   RunToEnd();
   ExpectPlain();
-  EXPECT_EQ(runner_->speculation().late, 1);
+  EXPECT_EQ(runner_->turn().speculation().late, 1);
 }
 
-TEST_F(TurnRunnerDraftingTest, ARepeatingTextNeedsNoDrafter) {
+TEST_F(DraftLaneTest, AnAnswerThatWasNotAskedForLosesTheDrafter) {
+  Start();
+  RunUntil([this] { return tokens_.size() >= 10; });
+  drafter_->faults.unasked = 1000;
+  RunToEnd();
+  ExpectPlain();
+  EXPECT_EQ(drafter_->opened, 1);
+  EXPECT_TRUE(runner_->drafter().last_worker().name.empty());
+}
+
+TEST_F(DraftLaneTest, ARepeatingTextNeedsNoDrafter) {
   directory_.drafters.clear();
   spec_.prompt = {kFakeRepeat, 270, 271, 272, 273, 274, 275};
   for (const bool automatic : {false, true}) {
@@ -153,26 +161,26 @@ TEST_F(TurnRunnerDraftingTest, ARepeatingTextNeedsNoDrafter) {
     Start();
     RunToEnd();
     ExpectPlain();
-    const SpeculationCounts counts = runner_->speculation();
+    const SpeculationCounts counts = runner_->turn().speculation();
     EXPECT_EQ(counts.drafted, counts.lookup.drafted);
     EXPECT_GT(counts.lookup.accepted, 80);
     EXPECT_LT(counts.rounds, 40);
   }
 }
 
-TEST_F(TurnRunnerDraftingTest, LookupGoesOnWhereTheDrafterIsLost) {
+TEST_F(DraftLaneTest, LookupGoesOnWhereTheDrafterIsLost) {
   spec_.prompt = {kFakeRepeat, 270, 271, 272, 273, 274, 275};
   Start();
   RunUntil([this] { return tokens_.size() >= 20; });
-  EXPECT_EQ(runner_->speculation().lookup.drafted, 0);
+  EXPECT_EQ(runner_->turn().speculation().lookup.drafted, 0);
   drafter_->faults.close = 1000;
   RunToEnd();
   ExpectPlain();
-  EXPECT_GT(runner_->speculation().lookup.accepted, 60);
+  EXPECT_GT(runner_->turn().speculation().lookup.accepted, 60);
 }
 
 // What workers report says so before the first round.
-TEST_F(TurnRunnerDraftingTest, ADrafterThatDoesNotPayIsNotOpened) {
+TEST_F(DraftLaneTest, ADrafterThatDoesNotPayIsNotOpened) {
   spec_.options.draft_length.reset();
   spec_.options.draft_sources = DraftSources::kModel;
   spec_.options.max_tokens = 400;
@@ -184,17 +192,17 @@ TEST_F(TurnRunnerDraftingTest, ADrafterThatDoesNotPayIsNotOpened) {
   Start();
   RunUntil([this] { return tokens_.size() >= 30; });
   EXPECT_EQ(drafter_->opened, 0);
-  EXPECT_EQ(runner_->speculation().drafted, 0);
+  EXPECT_EQ(runner_->turn().speculation().drafted, 0);
   // Passes are cheap now: it pays, and is opened within the turn.
   target()->reported = Costs(5000, 1);
   drafter_->reported = Costs(100, 1);
-  RunUntil([this] { return runner_->speculation().drafted > 0; });
+  RunUntil([this] { return runner_->turn().speculation().drafted > 0; });
   EXPECT_EQ(drafter_->opened, 1);
   RunToEnd();
   ExpectPlain();
 }
 
-TEST_F(TurnRunnerDraftingTest, SourcesThatAreNotAskedForAreNotUsed) {
+TEST_F(DraftLaneTest, SourcesThatAreNotAskedForAreNotUsed) {
   spec_.prompt = {kFakeRepeat, 270, 271, 272, 273, 274, 275};
   spec_.options.draft_length.reset();
   spec_.options.draft_sources = DraftSources::kLookup;
@@ -207,11 +215,11 @@ TEST_F(TurnRunnerDraftingTest, SourcesThatAreNotAskedForAreNotUsed) {
   Start();
   RunToEnd();
   ExpectPlain();
-  EXPECT_EQ(runner_->speculation().lookup.drafted, 0);
+  EXPECT_EQ(runner_->turn().speculation().lookup.drafted, 0);
 }
 
 // Drafters with cores and time of their own go on while the target verifies.
-TEST_F(TurnRunnerDraftingTest, GoesAheadWhereTheDrafterHasTime) {
+TEST_F(DraftLaneTest, GoesAheadWhereTheDrafterHasTime) {
   enum class Reason { kNone, kOff, kTargetTurns, kDrafterTurns, kBusy };
   for (const Reason reason : {Reason::kNone, Reason::kOff, Reason::kTargetTurns,
                               Reason::kDrafterTurns, Reason::kBusy}) {
@@ -227,15 +235,15 @@ TEST_F(TurnRunnerDraftingTest, GoesAheadWhereTheDrafterHasTime) {
     Start();
     RunToEnd();
     ExpectPlain();
-    const SpeculationCounts counts = runner_->speculation();
+    const SpeculationCounts counts = runner_->turn().speculation();
     EXPECT_EQ(counts.ahead_asked > 0, reason == Reason::kNone);
     EXPECT_EQ(counts.ahead_used > 0, reason == Reason::kNone);
     EXPECT_LE(counts.ahead_used, counts.ahead_asked);
   }
 }
 
-// Answers ahead that come too late, twice or garbled never change the text.
-TEST_F(TurnRunnerDraftingTest, FaultsAheadNeverChangeTheText) {
+// Answers ahead that come too late, unasked or garbled never change the text.
+TEST_F(DraftLaneTest, FaultsAheadNeverChangeTheText) {
   int64_t used = 0;
   for (int round = 0; round < 60; ++round) {
     SCOPED_TRACE(round);
@@ -243,22 +251,21 @@ TEST_F(TurnRunnerDraftingTest, FaultsAheadNeverChangeTheText) {
     spec_.options.draft_length = 1 + round % 8;
     target()->reported = Costs(1000, 1);
     drafter_->reported = Costs(10, 0);
-    drafter_->faults = {.duplicate = 150,
-                        .stale = 100,
+    drafter_->faults = {.unasked = round % 5 * 5,
                         .garbage = round % 3 * 100,
                         .delay_max = milliseconds(round % 4)};
     tokens_.clear();
     Start();
     RunToEnd();
     ExpectPlain();
-    used += runner_->speculation().ahead_used;
+    used += runner_->turn().speculation().ahead_used;
     if (HasFailure()) return;
   }
   EXPECT_GT(used, 60);
 }
 
 // What workers report decides.
-TEST_F(TurnRunnerDraftingTest, AutomaticLengthsGoByReportedCosts) {
+TEST_F(DraftLaneTest, AutomaticLengthsGoByReportedCosts) {
   spec_.options.draft_length.reset();
   spec_.options.draft_sources = DraftSources::kModel;
   spec_.options.max_tokens = 400;
@@ -268,18 +275,18 @@ TEST_F(TurnRunnerDraftingTest, AutomaticLengthsGoByReportedCosts) {
   Start();
   RunToEnd();
   ExpectPlain();
-  const int64_t dear = runner_->speculation().drafted;
+  const int64_t dear = runner_->turn().speculation().drafted;
   tokens_.clear();
   drafter_->reported = Costs(1, 0);
   Start();
   RunToEnd();
   ExpectPlain();
   EXPECT_LT(dear, 40);
-  EXPECT_GT(runner_->speculation().drafted, 100);
+  EXPECT_GT(runner_->turn().speculation().drafted, 100);
 }
 
 // Running the prompt in a drafter that does not pay is a probe too.
-TEST_F(TurnRunnerDraftingTest, ADrafterThatDoesNotPayIsOpenedOnCredit) {
+TEST_F(DraftLaneTest, ADrafterThatDoesNotPayIsOpenedOnCredit) {
   spec_.options.draft_length.reset();
   spec_.options.draft_sources = DraftSources::kModel;
   spec_.options.max_tokens = 400;
@@ -289,8 +296,8 @@ TEST_F(TurnRunnerDraftingTest, ADrafterThatDoesNotPayIsOpenedOnCredit) {
   Start();
   RunToEnd();
   EXPECT_EQ(drafter_->opened, 0);
-  DraftController learned = runner_->TakeController();
-  EXPECT_EQ(runner_->controller().opening_credit_us(), 0);
+  DraftController learned = runner_->drafter().TakeController();
+  EXPECT_EQ(runner_->drafter().controller().opening_credit_us(), 0);
   ASSERT_EQ(learned.steady_length(), 0);
   learned.AddOpeningCredit(-learned.opening_credit_us());
 
@@ -318,11 +325,11 @@ TEST_F(TurnRunnerDraftingTest, ADrafterThatDoesNotPayIsOpenedOnCredit) {
   RunToEnd();
   ExpectPlain();
   EXPECT_EQ(drafter_->opened, 1);
-  EXPECT_GT(runner_->speculation().accepted, 100);
+  EXPECT_GT(runner_->turn().speculation().accepted, 100);
 }
 
 // Whether one was opened or not: what it costs decides about the next.
-TEST_F(TurnRunnerDraftingTest, TellsTheOthersWhatADraftersPromptTakes) {
+TEST_F(DraftLaneTest, TellsTheOthersWhatADraftersPromptTakes) {
   spec_.options.draft_length.reset();
   spec_.options.max_tokens = 50;
   spec_.options.ignore_eos = true;
@@ -331,30 +338,28 @@ TEST_F(TurnRunnerDraftingTest, TellsTheOthersWhatADraftersPromptTakes) {
   RunToEnd();
   const std::shared_ptr<DraftAccord> accord = draft_priors_.AccordOf("t1");
   EXPECT_EQ(accord->OpeningUsPerToken(), 0);
-  runner_->TakeController();
+  runner_->drafter().TakeController();
   const double prompt_us = 1000.0 * static_cast<double>(spec_.prompt.size());
   EXPECT_NEAR(accord->OpeningUsPerToken(), prompt_us / 50, 1e-6);
   // Once a turn.
-  runner_->TakeController();
+  runner_->drafter().TakeController();
   EXPECT_NEAR(accord->OpeningUsPerToken(), prompt_us / 50, 1e-6);
 }
 
-TEST_F(TurnRunnerDraftingTest, WhatWasLearnedGoesToTheNextTurn) {
+TEST_F(DraftLaneTest, WhatWasLearnedGoesToTheNextTurn) {
   spec_.options.draft_length.reset();
   Start();
   RunToEnd();
-  const DraftController learned = runner_->controller();
+  const DraftController learned = runner_->drafter().controller();
   EXPECT_GT(learned.total_us(), 0);
-  runner_ = std::make_unique<TurnRunner>(
-      &loop_, &directory_, limits_,
-      TurnSetup{.session_id = "session",
-                .number = 4,
-                .first_epoch = runner_->next_epoch(),
-                .tokenizer = FakeTokenizer(),
-                .spec = spec_,
-                .timeout = {},
-                .controller = learned});
-  EXPECT_EQ(runner_->controller().total_us(), learned.total_us());
+  runner_ = std::make_unique<TurnRunner>(&loop_, &directory_, limits_,
+                                         TurnSetup{.session_id = "session",
+                                                   .number = 4,
+                                                   .tokenizer = FakeTokenizer(),
+                                                   .spec = spec_,
+                                                   .timeout = {},
+                                                   .controller = learned});
+  EXPECT_EQ(runner_->drafter().controller().total_us(), learned.total_us());
 }
 
 }  // namespace

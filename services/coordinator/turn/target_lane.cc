@@ -1,0 +1,175 @@
+#include "services/coordinator/turn/target_lane.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
+
+namespace tandem {
+namespace {
+
+// True where another worker, or the same one later, can not do better: the
+// request itself is at fault, or the model's numbers are.
+bool IsFatal(const absl::Status& status) {
+  if (status.code() == absl::StatusCode::kInvalidArgument) return true;
+  const std::optional<ErrorDetail> detail = GetErrorDetail(status);
+  if (!detail.has_value()) return false;
+  return detail->reason == kReasonNoToken ||
+         detail->reason == kReasonNumericCorruption ||
+         detail->reason == kReasonContextExceeded;
+}
+
+}  // namespace
+
+void TargetLane::Start(const WorkerChoice& worker) {
+  Begin();
+  Open(worker);
+}
+
+void TargetLane::Resume() {
+  Begin();
+  const std::optional<WorkerChoice> worker = Pick();
+  if (worker.has_value()) return Open(*worker);
+  Lose(NoWorker("no target worker with the turn's fingerprint"));
+}
+
+void TargetLane::Begin() {
+  launched_at_ = context_->loop->Now();
+  lost_at_.reset();
+  opens_ = 0;
+  tried_.clear();
+}
+
+void TargetLane::Close() {
+  lane_.Close();
+  context_->target = {};
+  context_->loop->CancelTimer(&timer_);
+}
+
+void TargetLane::Open(const WorkerChoice& worker) {
+  ++opens_;
+  if (!WasTried(worker)) tried_.push_back(worker.name);
+  context_->target = worker;
+  lane_.Open(worker,
+             {.options = context_->turn.options(),
+              .fingerprint = context_->model.fingerprint,
+              .queue_timeout = QueueTimeout()},
+             this);
+}
+
+std::optional<WorkerChoice> TargetLane::Pick() const {
+  return context_->directory->PickTarget(
+      {.model_id = context_->model.id,
+       .fingerprint = context_->model.fingerprint,
+       .vocabulary_fingerprint = context_->model.vocabulary_fingerprint,
+       .avoid = tried_,
+       .need = context_->Need(last_worker())});
+}
+
+bool TargetLane::WasTried(const WorkerChoice& worker) const {
+  return std::find(tried_.begin(), tried_.end(), worker.name) != tried_.end();
+}
+
+void TargetLane::OnOpened(const OpenedSequence& opened) {
+  if (opened.fingerprint != context_->model.fingerprint) {
+    Lose(NoWorker("the target worker has another fingerprint now"));
+    return owner_->Notify();
+  }
+  lane_.OnOpened();
+  context_->times.queue_us +=
+      std::clamp<int64_t>(opened.queued_us, 0, context_->MicrosSinceStart());
+  if (!is_confirmed()) {
+    cached_prompt_tokens_ = std::clamp<int64_t>(
+        opened.cached_tokens, 0, context_->turn.usage().prompt_tokens);
+  }
+  owner_->Notify();
+}
+
+void TargetLane::OnAnswer(WorkerAnswer answer) {
+  const std::optional<LaneRoundTrip> trip = lane_.Take(answer);
+  if (trip.has_value()) {
+    context_->times.verify_us += trip->compute_us;
+    trip->AddTo(&context_->times);
+    opens_ = 1;
+    tried_ = {lane_.worker().name};
+    lost_at_.reset();
+    owner_->OnVerified(*trip, answer.tokens);
+  } else {
+    Lose(absl::InternalError("the target answered what it was not asked"));
+  }
+  owner_->Notify();
+}
+
+void TargetLane::OnClosed(const absl::Status& status) {
+  Lose(status.ok() ? absl::UnavailableError("the worker ended the stream")
+                   : status);
+  owner_->Notify();
+}
+
+void TargetLane::Lose(const absl::Status& status) {
+  lane_.Lose();
+  context_->target = {};
+  if (IsFatal(status)) return owner_->Stop(TurnState::kFailed, status);
+  lost_status_ = status;
+  if (!lost_at_.has_value()) lost_at_ = context_->loop->Now();
+  Look(Wait::kNone);
+}
+
+void TargetLane::Look(Wait wait) {
+  const TurnLimits& limits = context_->limits;
+  const MonotonicTime now = context_->loop->Now();
+  if (opens_ >= limits.target_opens_max ||
+      now - *lost_at_ >=
+          (is_confirmed() ? limits.recovery_budget : limits.opening_budget)) {
+    return GiveUp();
+  }
+  const std::optional<WorkerChoice> worker = Pick();
+  const bool is_new = worker.has_value() && !WasTried(*worker);
+  // A client that has nothing yet hears of overload at once: it may try
+  // elsewhere.
+  if (!is_confirmed() && !is_new &&
+      lost_status_.code() == absl::StatusCode::kResourceExhausted) {
+    return GiveUp();
+  }
+  // A worker that failed just now gets time, another one is asked at once.
+  if (is_new || (worker.has_value() && wait == Wait::kOver)) {
+    Open(*worker);
+    return owner_->Perform(context_->turn.OnTargetReplaced());
+  }
+  timer_ = context_->loop->SetTimer(
+      now + limits.recovery_poll * (1 << std::min(opens_, 5)), [this] {
+        Look(Wait::kOver);
+        owner_->Notify();
+      });
+}
+
+// What workers say about connections names internal addresses: a client gets
+// our words, lost_status() has theirs.
+void TargetLane::GiveUp() {
+  const std::optional<ErrorDetail> detail = GetErrorDetail(lost_status_);
+  const absl::Status status =
+      lost_status_.code() == absl::StatusCode::kResourceExhausted
+          ? Exhausted(
+                "the target workers have no room for the turn now",
+                detail.has_value() ? detail->retry_delay_ms : std::nullopt)
+          : NoWorker(absl::StrCat("no target worker can serve model ",
+                                  context_->model.id, " now"));
+  owner_->Stop(is_confirmed() ? TurnState::kSuspended : TurnState::kFailed,
+               status);
+}
+
+MonotonicDuration TargetLane::QueueTimeout() const {
+  const TurnLimits& limits = context_->limits;
+  MonotonicTime until = launched_at_ + limits.queue_timeout;
+  if (is_confirmed() && lost_at_.has_value()) {
+    until = std::max(until, *lost_at_ + limits.queue_timeout);
+    until = std::min(until, *lost_at_ + limits.recovery_budget);
+  }
+  if (context_->setup.timeout.has_value()) {
+    until = std::min(until, context_->started_at + *context_->setup.timeout);
+  }
+  return std::max(until - context_->loop->Now(), MonotonicDuration::zero());
+}
+
+}  // namespace tandem
