@@ -9,7 +9,6 @@
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -44,49 +43,62 @@ class CoordinatorMetrics : public TurnObserver {
   void OnStreamFailed(const std::string& reason) override;
 
  private:
-  using Counters = prometheus::Family<prometheus::Counter>;
-  using Gauges = prometheus::Family<prometheus::Gauge>;
-  // Of one source of drafts.
-  struct Drafts {
-    prometheus::Counter* drafted = nullptr;
-    prometheus::Counter* accepted = nullptr;
-    prometheus::Counter* wasted = nullptr;
+  // Set at each scrape.
+  struct Levels {
+    explicit Levels(prometheus::Registry& registry);
+
+    prometheus::Gauge& running;
+    prometheus::Gauge& sessions;
+    prometheus::Gauge& streams;
+    prometheus::Family<prometheus::Gauge>& workers;
+  };
+  // Turns and their tokens.
+  struct Usage {
+    explicit Usage(prometheus::Registry& registry);
+
+    prometheus::Counter& prompt_tokens;
+    prometheus::Counter& generation_tokens;
+    prometheus::Counter& prefix_queries;
+    prometheus::Counter& prefix_hits;
+    prometheus::Family<prometheus::Counter>& finished;
+    prometheus::Family<prometheus::Counter>& failed;
+  };
+  // What clients wait for.
+  struct Latencies {
+    explicit Latencies(prometheus::Registry& registry);
+
+    prometheus::Histogram& queue;
+    prometheus::Histogram& first_token;
+    prometheus::Histogram& inter_token;
+    prometheus::Histogram& turn;
+  };
+  // Rounds and their drafts.
+  struct Rounds {
+    explicit Rounds(prometheus::Registry& registry);
+    void Count(const SpeculationCounts& counts);
+    void Count(const TurnTimes& times);
+
+    prometheus::Counter& rounds;
+    prometheus::Counter& drafts;
+    prometheus::Counter& late_drafts;
+    prometheus::Counter& ahead_asked;
+    prometheus::Counter& ahead_used;
+    // By source.
+    prometheus::Family<prometheus::Counter>& drafted;
+    prometheus::Family<prometheus::Counter>& accepted;
+    prometheus::Family<prometheus::Counter>& wasted;
+    // By position in the draft.
+    prometheus::Family<prometheus::Counter>& drafted_at;
+    prometheus::Family<prometheus::Counter>& accepted_at;
+    // By part of the round.
+    prometheus::Family<prometheus::Counter>& seconds;
   };
 
-  void AddFamilies();
-  void CountDrafts(const DraftCounts& counts, const Drafts& drafts);
-  void CountSpeculation(const SpeculationCounts& counts);
-  void CountTimes(const TurnTimes& times);
-
   const std::shared_ptr<prometheus::Registry> registry_;
-  prometheus::Gauge& running_;
-  prometheus::Gauge& sessions_;
-  prometheus::Gauge& streams_;
-  Gauges& workers_;
-  prometheus::Counter& prompt_tokens_;
-  prometheus::Counter& generation_tokens_;
-  prometheus::Counter& prefix_queries_;
-  prometheus::Counter& prefix_hits_;
-  Counters& finished_;
-  Counters& failed_;
-  prometheus::Histogram& queue_time_;
-  prometheus::Histogram& first_token_;
-  prometheus::Histogram& inter_token_;
-  prometheus::Histogram& latency_;
-  prometheus::Counter& rounds_;
-  prometheus::Counter& drafts_;
-  prometheus::Counter& late_drafts_;
-  prometheus::Counter& ahead_asked_;
-  prometheus::Counter& ahead_used_;
-  Drafts model_drafts_;
-  Drafts lookup_drafts_;
-  // By position in the draft.
-  std::array<prometheus::Counter*, kDraftLengthLimit> drafted_at_{};
-  std::array<prometheus::Counter*, kDraftLengthLimit> accepted_at_{};
-  prometheus::Counter* draft_seconds_ = nullptr;
-  prometheus::Counter* verify_seconds_ = nullptr;
-  prometheus::Counter* rpc_seconds_ = nullptr;
-  prometheus::Counter* wait_seconds_ = nullptr;
+  Levels levels_;
+  Usage usage_;
+  Latencies latencies_;
+  Rounds rounds_;
 };
 
 }  // namespace tandem
