@@ -157,7 +157,7 @@ absl::StatusOr<InferenceSession::TurnEngines> InferenceSession::PrepareTurn(
   if (!spec->options.seed.has_value()) spec->options.seed = DrawSeed();
   if (!source_.has_value()) {
     spec->context_max = target_->info().context_max;
-    TANDEM_RETURN_IF_ERROR(Turn::Check(target_->tokenizer(), *spec));
+    TANDEM_RETURN_IF_ERROR(CheckTurn(target_->tokenizer(), *spec));
     return TurnEngines{.target = target_,
                        .draft = MayUseModel(spec->options) ? draft_ : nullptr};
   }
@@ -170,7 +170,7 @@ absl::StatusOr<InferenceSession::TurnEngines> InferenceSession::PrepareTurn(
     spec->context_max = engine_options.context_max > 0
                             ? std::min(engine_options.context_max, all)
                             : all;
-    TANDEM_RETURN_IF_ERROR(Turn::Check(model->tokenizer(), *spec));
+    TANDEM_RETURN_IF_ERROR(CheckTurn(model->tokenizer(), *spec));
   }
   const int64_t tokens =
       static_cast<int64_t>(spec->prompt.size()) + spec->options.max_tokens;

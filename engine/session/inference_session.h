@@ -87,7 +87,7 @@ class InferenceSession {
   // Starts a turn: the prompt is put after all tokens of the session so far
   // (BOS first in an empty session where the vocabulary adds one; token ids
   // are taken as they are). A turn still generating is cancelled, one that has
-  // not begun is forgotten. Errors: as Turn::Check (EMPTY_PROMPT where the
+  // not begun is forgotten. Errors: as CheckTurn (EMPTY_PROMPT where the
   // prompt itself adds no token), as Engine::Open on the target, as
   // Engine::Load, INVALID_TEXT for text that is not UTF-8; the session is as
   // before then.

@@ -57,10 +57,21 @@ bool IsStopToken(const Tokenizer& tokenizer, const GenOptions& options,
                    id) != options.stop_token_ids.end();
 }
 
-absl::Status Turn::Check(const Tokenizer& tokenizer, const TurnSpec& spec) {
+absl::Status CheckTurnRoom(const TurnSpec& spec) {
   if (spec.prompt.empty()) {
     return InvalidArgument(kReasonEmptyPrompt, "the prompt has no token");
   }
+  if (static_cast<Position>(spec.prompt.size()) >= spec.context_max) {
+    return InvalidArgument(
+        kReasonContextExceeded,
+        absl::StrCat("history and prompt have ", spec.prompt.size(),
+                     " tokens and leave no room in a context of ",
+                     spec.context_max));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckTurn(const Tokenizer& tokenizer, const TurnSpec& spec) {
   for (size_t i = 0; i < spec.prompt.size(); ++i) {
     if (InVocabulary(tokenizer, spec.prompt[i])) continue;
     return InvalidArgument(
@@ -71,14 +82,7 @@ absl::Status Turn::Check(const Tokenizer& tokenizer, const TurnSpec& spec) {
   }
   TANDEM_RETURN_IF_ERROR(
       ValidateGenOptions(spec.options, tokenizer.vocab_size()));
-  if (static_cast<Position>(spec.prompt.size()) >= spec.context_max) {
-    return InvalidArgument(
-        kReasonContextExceeded,
-        absl::StrCat("history and prompt have ", spec.prompt.size(),
-                     " tokens and leave no room in a context of ",
-                     spec.context_max));
-  }
-  return absl::OkStatus();
+  return CheckTurnRoom(spec);
 }
 
 Turn::Turn(const Tokenizer* tokenizer, TurnSpec spec)
@@ -145,7 +149,7 @@ std::vector<TurnAction> Turn::OnVerified(
     valid = InVocabulary(*tokenizer_, tokens[i].id) &&
             (i + 1 == tokens.size() || tokens[i].id == draft_[i]);
   }
-  if (!valid) return {End(FinishReason::kError)};
+  if (!valid) return OnCancel(FinishReason::kError);
 
   const Position start = length();
   EmitAction emit{.first_token = static_cast<int64_t>(generated().size())};
@@ -176,7 +180,7 @@ std::vector<TurnAction> Turn::OnVerified(
   std::vector<TurnAction> actions;
   actions.push_back(std::move(emit));
   if (finish_.has_value()) {
-    actions.push_back(End(*finish_));
+    actions.push_back(OnCancel(*finish_).front());
   } else {
     BeginRound(&actions);
   }
@@ -212,7 +216,9 @@ std::vector<TurnAction> Turn::OnTargetReplaced() {
 
 std::vector<TurnAction> Turn::OnCancel(FinishReason reason) {
   if (ended()) return {};
-  return {End(reason)};
+  phase_ = Phase::kEnded;
+  decoder_.Finish();
+  return {EndAction{.reason = reason}};
 }
 
 TurnUsage Turn::usage() const {
@@ -249,7 +255,22 @@ void Turn::BeginRound(std::vector<TurnAction>* actions) {
   drafter_proposed_ = false;
   const int length_max =
       static_cast<int>(std::min<int64_t>(kDraftLengthLimit, Remaining() - 1));
-  const DraftPlan plan = PlanRound(length_max);
+  int64_t model_max = has_drafter_ ? length_max : 0;
+  if (spec_.draft_context_max > 0) {
+    model_max =
+        std::clamp<int64_t>(spec_.draft_context_max - length(), 0, model_max);
+  }
+  DraftPlan plan;
+  if (speculator_ != nullptr) {
+    plan = speculator_->PlanRound({.prompt = prompt(),
+                                   .generated = generated(),
+                                   .length_max = length_max,
+                                   .model_max = static_cast<int>(model_max)});
+  } else {
+    plan.length = static_cast<int>(std::min<int64_t>(
+        model_max, spec_.options.draft_length.value_or(kDraftLengthDefault)));
+    if (plan.length > 0) plan.source = DraftSource::kModel;
+  }
   source_ = plan.source;
   if (source_ == DraftSource::kLookup) TakeDraft(plan.draft, length_max);
   if (source_ != DraftSource::kModel) {
@@ -263,9 +284,10 @@ void Turn::BeginRound(std::vector<TurnAction>* actions) {
   }
   phase_ = Phase::kProposing;
   const Position position = std::min(drafter_has_, length() - 1);
-  actions->push_back(ProposeAction{.position = position,
-                                   .tokens = TokensFrom(position),
-                                   .draft_length = draft_length_});
+  actions->push_back(
+      ProposeAction{.position = position,
+                    .tokens = {tokens_.begin() + position, tokens_.end()},
+                    .draft_length = draft_length_});
 }
 
 bool Turn::TakeAhead(int length_max) {
@@ -308,35 +330,13 @@ void Turn::GoAhead(std::vector<TurnAction>* actions) {
                                    .is_ahead = true});
 }
 
-DraftPlan Turn::PlanRound(int length_max) {
-  int64_t model_max = has_drafter_ ? length_max : 0;
-  if (spec_.draft_context_max > 0) {
-    model_max =
-        std::clamp<int64_t>(spec_.draft_context_max - length(), 0, model_max);
-  }
-  if (speculator_ != nullptr) {
-    return speculator_->PlanRound({.prompt = prompt(),
-                                   .generated = generated(),
-                                   .length_max = length_max,
-                                   .model_max = static_cast<int>(model_max)});
-  }
-  const int length = static_cast<int>(std::min<int64_t>(
-      model_max, spec_.options.draft_length.value_or(kDraftLengthDefault)));
-  if (length < 1) return {};
-  return {.source = DraftSource::kModel, .length = length};
-}
-
 void Turn::BeginVerify(std::vector<TurnAction>* actions) {
   phase_ = Phase::kVerifying;
   const Position position = std::min(target_has_, length() - 1);
-  actions->push_back(VerifyAction{
-      .position = position, .tokens = TokensFrom(position), .draft = draft_});
-}
-
-TurnAction Turn::End(FinishReason reason) {
-  phase_ = Phase::kEnded;
-  decoder_.Finish();
-  return EndAction{.reason = reason};
+  actions->push_back(
+      VerifyAction{.position = position,
+                   .tokens = {tokens_.begin() + position, tokens_.end()},
+                   .draft = draft_});
 }
 
 }  // namespace tandem

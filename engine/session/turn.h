@@ -131,13 +131,15 @@ struct EndAction {
 using TurnAction =
     std::variant<ProposeAction, VerifyAction, EmitAction, EndAction>;
 
+// OK, or what is wrong with the length of the prompt: INVALID_ARGUMENT with
+// EMPTY_PROMPT, or CONTEXT_EXCEEDED (no room for one token).
+absl::Status CheckTurnRoom(const TurnSpec& spec);
+// The same, and INVALID_TOKEN or INVALID_OPTIONS.
+absl::Status CheckTurn(const Tokenizer& tokenizer, const TurnSpec& spec);
+
 class Turn {
  public:
-  // OK, or what is wrong with `spec`: INVALID_ARGUMENT with EMPTY_PROMPT,
-  // INVALID_TOKEN, INVALID_OPTIONS or CONTEXT_EXCEEDED (no room for one token).
-  static absl::Status Check(const Tokenizer& tokenizer, const TurnSpec& spec);
-
-  // `tokenizer` outlives the turn; `spec` has passed Check.
+  // `tokenizer` outlives the turn; `spec` has passed CheckTurn.
   Turn(const Tokenizer* tokenizer, TurnSpec spec);
 
   // The first actions; once, and once after each Suspend. The workers were
@@ -216,10 +218,6 @@ class Turn {
   // Tokens that may still be generated.
   int64_t Remaining() const;
   Position length() const { return static_cast<Position>(tokens_.size()); }
-  std::vector<TokenId> TokensFrom(Position position) const {
-    return {tokens_.begin() + position, tokens_.end()};
-  }
-  DraftPlan PlanRound(int length_max);
   // Takes what may be verified of a proposed draft.
   void TakeDraft(absl::Span<const TokenId> draft, int length_max);
   // These add the actions that begin the next step.
@@ -228,7 +226,6 @@ class Turn {
   void GoAhead(std::vector<TurnAction>* actions);
   // Takes the draft that was made ahead, if it follows what is committed.
   bool TakeAhead(int length_max);
-  TurnAction End(FinishReason reason);
 
   const Tokenizer* tokenizer_;
   TurnSpec spec_;                // without its prompt

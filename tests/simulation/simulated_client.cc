@@ -16,39 +16,37 @@ constexpr uint64_t kTokens = 40;
 
 }  // namespace
 
-// One client stream; lives until the conversation has finished it.
+// The transport of one client stream; lives until that has finished it.
 class SimulatedClient::Attempt
-    : public ClientStream,
+    : public ClientTransport,
       public std::enable_shared_from_this<SimulatedClient::Attempt> {
  public:
   Attempt(SimulatedNetwork* network, SimulatedClient* client)
       : network_(network), client_(client) {}
 
-  void Begin(ConversationServices* services, v1::ConverseRequest message) {
+  void Begin(ClientServices* services, v1::ConverseRequest message) {
     self_ = shared_from_this();
-    conversation_ = std::make_shared<Conversation>(
-        services, network_->loop(), this,
-        ConversationSetup{.tenant = "tenant",
+    stream_ = std::make_shared<ClientStream>(
+        services, this,
+        ClientStreamSetup{.tenant = "tenant",
                           .turn_field = "start",
                           .call_deadline = std::nullopt});
     Send(std::move(message));
   }
   void Send(v1::ConverseRequest message) {
     network_->Send(&up_, [self = shared_from_this(), message] {
-      self->conversation_->PostMessage(message);
+      self->stream_->PostMessage(message);
     });
   }
   void HalfClose() {
-    network_->Send(&up_, [self = shared_from_this()] {
-      self->conversation_->PostHalfClose();
-    });
+    network_->Send(
+        &up_, [self = shared_from_this()] { self->stream_->PostHalfClose(); });
   }
   // The client hears nothing any more; the server learns of it a bit later.
   void Break() {
     client_ = nullptr;
-    network_->Send(&up_, [self = shared_from_this()] {
-      self->conversation_->PostCancelled();
-    });
+    network_->Send(
+        &up_, [self = shared_from_this()] { self->stream_->PostCancelled(); });
   }
 
   void Read() override {}
@@ -60,7 +58,7 @@ class SimulatedClient::Attempt
         self->client_->OnEvent(self.get(), event);
       }
       self->network_->After(read_time,
-                            [self] { self->conversation_->PostWriteDone(); });
+                            [self] { self->stream_->PostWriteDone(); });
     });
   }
   void Finish(const absl::Status& status) override {
@@ -74,15 +72,14 @@ class SimulatedClient::Attempt
  private:
   SimulatedNetwork* const network_;
   SimulatedClient* client_;  // null: nobody is there any more
-  std::shared_ptr<Conversation> conversation_;
+  std::shared_ptr<ClientStream> stream_;
   std::shared_ptr<Attempt> self_;  // until Finish
   SimulatedNetwork::Wire up_;
   SimulatedNetwork::Wire down_;
 };
 
 SimulatedClient::SimulatedClient(SimulatedNetwork* network,
-                                 ConversationServices* services,
-                                 ClientTotals* totals,
+                                 ClientServices* services, ClientTotals* totals,
                                  const SimulatedClientOptions& options)
     : network_(network),
       services_(services),

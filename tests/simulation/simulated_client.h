@@ -1,5 +1,5 @@
 // A client of a simulated coordinator: takes its turns one after another over a
-// Conversation, checks every event against what the target alone would write,
+// ClientStream, checks every event against what the target alone would write,
 // loses its connection now and then, and resumes. Owned by the simulation; one
 // thread.
 
@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "services/coordinator/client/conversation.h"
+#include "services/coordinator/client/client_stream.h"
 #include "tests/services/coordinator/fake_model.h"
 #include "tests/simulation/simulated_network.h"
 
@@ -54,7 +54,7 @@ struct ClientTotals {
 class SimulatedClient {
  public:
   // All outlive the client.
-  SimulatedClient(SimulatedNetwork* network, ConversationServices* services,
+  SimulatedClient(SimulatedNetwork* network, ClientServices* services,
                   ClientTotals* totals, const SimulatedClientOptions& options);
   ~SimulatedClient();
 
@@ -82,7 +82,7 @@ class SimulatedClient {
   void Fail(const std::string& what);
 
   SimulatedNetwork* const network_;
-  ConversationServices* const services_;
+  ClientServices* const services_;
   ClientTotals* const totals_;
   const SimulatedClientOptions options_;
 

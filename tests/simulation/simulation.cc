@@ -37,19 +37,18 @@ struct Simulation::Coordinator {
                                : found->second.get();
                   }}),
         router([this] { return pool.Workers(); }, seed),
-        sessions({simulation->network_.loop()},
-                 {.sessions_max = 1 << 20, .idle = std::chrono::hours(24)}),
-        admission(1 << 20) {
+        sessions(simulation->network_.loop(),
+                 {.sessions_max = 1 << 20, .idle = std::chrono::hours(24)}) {
+    services.loop = simulation->network_.loop();
     services.sessions = &sessions;
     services.router = &router;
-    services.admission = &admission;
+    services.turns_max = 1 << 20;
   }
 
   SimulatedPool pool;
   Router router;
   SessionStore sessions;
-  TurnAdmission admission;
-  ConversationServices services;
+  ClientServices services;
 };
 
 Simulation::Simulation(const SimulationOptions& options)
@@ -123,7 +122,7 @@ void Simulation::MakeClients() {
       client.shared_prompt =
           &shared_prompts_[network_.Draw(shared_prompts_.size())];
     }
-    ConversationServices* const services =
+    ClientServices* const services =
         &coordinators_[static_cast<size_t>(i) % coordinators_.size()]->services;
     clients_.push_back(std::make_unique<SimulatedClient>(&network_, services,
                                                          &totals_, client));
@@ -204,7 +203,7 @@ std::string Simulation::Leftovers() const {
     }
   }
   for (const std::unique_ptr<Coordinator>& it : coordinators_) {
-    if (it->admission.turns() != 0) return "turns are left";
+    if (it->services.turns != 0) return "turns are left";
     if (it->pool.own_streams() != 0) return "streams are left";
   }
   return "";

@@ -1,6 +1,6 @@
 // A whole installation in one process and one thread: clients, coordinators and
 // two pools of workers over a clock that jumps from event to event. Sessions,
-// conversations, turns, routing and drafting are the coordinator's own code;
+// client streams, turns, routing and drafting are the coordinator's own code;
 // workers, network and name server are simulated, and so is what kills them. A
 // seed decides everything. Used by tests and by the capacity program; one
 // thread.
@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "services/coordinator/client/conversation.h"
+#include "services/coordinator/client/client_stream.h"
 #include "services/coordinator/routing/router.h"
 #include "tests/simulation/simulated_client.h"
 #include "tests/simulation/simulated_network.h"

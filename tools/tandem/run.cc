@@ -274,9 +274,9 @@ absl::StatusOr<PreparedTurn> PrepareTurn(const RunFlags& flags,
   turn.context_max =
       flags.context > 0 ? flags.context : models.target.config.context_length;
   const absl::Status checked =
-      Turn::Check(tokenizer, {.prompt = turn.prompt.ids,
-                              .options = turn.options.generation,
-                              .context_max = turn.context_max});
+      CheckTurn(tokenizer, {.prompt = turn.prompt.ids,
+                            .options = turn.options.generation,
+                            .context_max = turn.context_max});
   if (!checked.ok()) return Explain(checked, flags);
   TANDEM_RETURN_IF_ERROR(ReserveMemory(flags, models, turn, memory));
   return turn;

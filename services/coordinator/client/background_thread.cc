@@ -4,42 +4,16 @@
 
 namespace tandem {
 
-BackgroundThread::BackgroundThread(size_t tasks_max)
-    : tasks_max_(tasks_max), thread_([this] { Work(); }) {}
-
-BackgroundThread::~BackgroundThread() {
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    stopping_ = true;
+absl::Status BackgroundThread::Run(EventLoop::Closure task) {
+  if (waiting_.fetch_add(1) >= tasks_max_) {
+    waiting_.fetch_sub(1);
+    return Exhausted("too many prompts wait to be made tokens; try later");
   }
-  wake_.notify_one();
-  thread_.join();
-}
-
-absl::Status BackgroundThread::Run(absl::AnyInvocable<void()> task) {
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (tasks_.size() >= tasks_max_) {
-      return Exhausted("too many prompts wait to be made tokens; try later");
-    }
-    tasks_.push_back(std::move(task));
-  }
-  wake_.notify_one();
-  return absl::OkStatus();
-}
-
-void BackgroundThread::Work() {
-  while (true) {
-    absl::AnyInvocable<void()> task;
-    {
-      std::unique_lock<std::mutex> lock(mutex_);
-      wake_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
-      if (tasks_.empty()) return;
-      task = std::move(tasks_.front());
-      tasks_.pop_front();
-    }
+  thread_.loop()->Post([this, task = std::move(task)]() mutable {
+    waiting_.fetch_sub(1);
     task();
-  }
+  });
+  return absl::OkStatus();
 }
 
 }  // namespace tandem

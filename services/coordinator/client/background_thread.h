@@ -1,44 +1,33 @@
-// One helper thread with a bounded queue, for work that would hold up an event
+// One helper thread with a bounded queue, for work that would hold up the event
 // loop: tokenising a long text, running a chat template. Owned by the server;
 // any thread may call.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_CLIENT_BACKGROUND_THREAD_H_
 #define TANDEM_SERVICES_COORDINATOR_CLIENT_BACKGROUND_THREAD_H_
 
-#include <condition_variable>
-#include <cstddef>
-#include <deque>
-#include <mutex>
-#include <thread>
+#include <atomic>
+#include <cstdint>
 
-#include "absl/functional/any_invocable.h"
 #include "engine/base/status.h"
+#include "services/coordinator/turn/event_loop.h"
 
 namespace tandem {
 
 class BackgroundThread {
  public:
-  // Runs at most `tasks_max` waiting tasks.
-  explicit BackgroundThread(size_t tasks_max);
+  // At most `tasks_max` tasks wait.
+  explicit BackgroundThread(int64_t tasks_max) : tasks_max_(tasks_max) {}
   // Runs what is queued, then ends the thread.
-  ~BackgroundThread();
-
-  BackgroundThread(const BackgroundThread&) = delete;
-  BackgroundThread& operator=(const BackgroundThread&) = delete;
+  ~BackgroundThread() = default;
 
   // RESOURCE_EXHAUSTED with EXHAUSTED where the queue is full; the task is
   // then dropped.
-  absl::Status Run(absl::AnyInvocable<void()> task);
+  absl::Status Run(EventLoop::Closure task);
 
  private:
-  void Work();
-
-  const size_t tasks_max_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::deque<absl::AnyInvocable<void()>> tasks_;  // guarded by mutex_
-  bool stopping_ = false;                         // guarded by mutex_
-  std::thread thread_;
+  const int64_t tasks_max_;
+  std::atomic<int64_t> waiting_{0};
+  EventLoopThread thread_;
 };
 
 }  // namespace tandem

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "engine/tokenizer/chat_turn.h"
@@ -12,25 +11,14 @@
 namespace tandem {
 namespace {
 
-constexpr char kMessages[] = "messages";
-
 // The engine's "messages[1]" is the request's "messages.messages[1]".
-absl::Status NameFields(const absl::Status& status) {
-  std::optional<ErrorDetail> detail = GetErrorDetail(status);
-  if (!detail.has_value() || detail->violations.empty()) return status;
-  for (FieldViolation& violation : detail->violations) {
-    if (!absl::StartsWith(violation.field, kMessages)) continue;
-    violation.field = absl::StrCat(kMessages, ".", violation.field);
-  }
-  return MakeError(status.code(), *detail, status.message());
-}
+constexpr char kMessagesPath[] = "messages.";
 
 absl::StatusOr<std::vector<ChatMessage>> ParseMessages(
-    const v1::ChatMessages& messages) {
+    v1::ChatMessages* messages) {
   std::vector<ChatMessage> parsed;
-  parsed.reserve(static_cast<size_t>(messages.messages_size()));
-  for (int i = 0; i < messages.messages_size(); ++i) {
-    const v1::ChatMessage& message = messages.messages(i);
+  parsed.reserve(static_cast<size_t>(messages->messages_size()));
+  for (v1::ChatMessage& message : *messages->mutable_messages()) {
     ChatRole role = ChatRole::kUser;
     switch (message.role()) {
       case v1::CHAT_ROLE_SYSTEM:
@@ -42,12 +30,13 @@ absl::StatusOr<std::vector<ChatMessage>> ParseMessages(
         role = ChatRole::kAssistant;
         break;
       default:
-        return InvalidField(absl::StrCat(kMessages, "[", i, "].role"),
-                            absl::StrCat("must be system, user or assistant, "
-                                         "is ",
-                                         static_cast<int>(message.role())));
+        return InvalidField(
+            absl::StrCat("messages[", parsed.size(), "].role"),
+            absl::StrCat("must be system, user or assistant, is ",
+                         static_cast<int>(message.role())));
     }
-    parsed.push_back({.role = role, .content = message.content()});
+    parsed.push_back(
+        {.role = role, .content = std::move(*message.mutable_content())});
   }
   TANDEM_RETURN_IF_ERROR(CheckChatMessages(parsed));
   return parsed;
@@ -84,47 +73,80 @@ absl::StatusOr<std::vector<TemplateOption>> ParseTemplateOptions(
   return parsed;
 }
 
-absl::StatusOr<ChatRequest> ParseParts(const v1::TurnRequest& turn) {
+absl::StatusOr<ChatRequest> ParseChat(v1::TurnRequest* turn) {
+  absl::StatusOr<std::vector<ChatMessage>> messages =
+      ParseMessages(turn->mutable_messages());
+  if (!messages.ok()) return PrefixFields(messages.status(), kMessagesPath);
   ChatRequest request;
-  TANDEM_ASSIGN_OR_RETURN(request.messages, ParseMessages(turn.messages()));
-  TANDEM_ASSIGN_OR_RETURN(request.options, ParseTemplateOptions(turn));
+  request.messages = *std::move(messages);
+  TANDEM_ASSIGN_OR_RETURN(request.options, ParseTemplateOptions(*turn));
   request.today = UtcDate(absl::Now());
   return request;
 }
 
 }  // namespace
 
-absl::StatusOr<ChatRequest> ParseChat(const v1::TurnRequest& turn) {
-  absl::StatusOr<ChatRequest> request = ParseParts(turn);
-  if (!request.ok()) return NameFields(request.status());
-  return request;
+absl::StatusOr<PromptSource> ParsePrompt(v1::TurnRequest* turn) {
+  if (turn->parse_special() && !turn->has_text()) {
+    return InvalidField("parse_special", "goes with text only");
+  }
+  if (!turn->template_options().empty() && !turn->has_messages()) {
+    return InvalidField("template_options", "goes with messages only");
+  }
+  switch (turn->prompt_case()) {
+    case v1::TurnRequest::kText:
+      return PromptText{.text = std::move(*turn->mutable_text()),
+                        .parse_special = turn->parse_special()};
+    case v1::TurnRequest::kTokens:
+      return std::vector<TokenId>(turn->tokens().ids().begin(),
+                                  turn->tokens().ids().end());
+    case v1::TurnRequest::kMessages:
+      return ParseChat(turn);
+    case v1::TurnRequest::PROMPT_NOT_SET:
+      break;
+  }
+  return MakeError(absl::StatusCode::kInvalidArgument,
+                   {.reason = kReasonEmptyPrompt,
+                    .violations = {{.field = "prompt",
+                                    .description = "must be set: text, "
+                                                   "tokens or messages"}}},
+                   "the turn has no prompt: set text, tokens or messages");
 }
 
-absl::Status CheckPrompt(const v1::TurnRequest& turn,
+absl::Status CheckPrompt(const PromptSource& source,
                          const Tokenizer& tokenizer) {
-  if (!turn.has_messages()) return absl::OkStatus();
-  TANDEM_ASSIGN_OR_RETURN(const std::vector<TemplateOption> options,
-                          ParseTemplateOptions(turn));
-  return tokenizer.chat_template().Check(options);
+  if (const auto* ids = std::get_if<std::vector<TokenId>>(&source)) {
+    return CheckTokenIds(*ids, tokenizer.vocab_size(), "tokens.ids");
+  }
+  const auto* chat = std::get_if<ChatRequest>(&source);
+  return chat == nullptr ? absl::OkStatus()
+                         : tokenizer.chat_template().Check(chat->options);
 }
 
-absl::StatusOr<EncodedPrompt> EncodePrompt(const v1::TurnRequest& turn,
+bool IsShort(const PromptSource& source) {
+  const auto* text = std::get_if<PromptText>(&source);
+  return text == nullptr ? !std::holds_alternative<ChatRequest>(source)
+                         : text->text.size() <= kInlineTextBytes;
+}
+
+absl::StatusOr<EncodedPrompt> EncodePrompt(const PromptSource& source,
                                            const Tokenizer& tokenizer,
                                            std::optional<TokenId> last) {
-  EncodedPrompt prompt;
-  if (!turn.has_messages()) {
-    prompt.ids = tokenizer.Encode(
-        turn.text(), {.add_bos = !last.has_value() && tokenizer.adds_bos(),
-                      .parse_special = turn.parse_special()});
-    return prompt;
+  if (const auto* ids = std::get_if<std::vector<TokenId>>(&source)) {
+    return EncodedPrompt{.ids = *ids};
   }
-  TANDEM_ASSIGN_OR_RETURN(const ChatRequest request, ParseChat(turn));
+  if (const auto* text = std::get_if<PromptText>(&source)) {
+    return EncodedPrompt{
+        .ids = tokenizer.Encode(
+            text->text, {.add_bos = !last.has_value() && tokenizer.adds_bos(),
+                         .parse_special = text->parse_special})};
+  }
+  const auto& chat = std::get<ChatRequest>(source);
   absl::StatusOr<std::vector<TokenId>> ids =
-      EncodeChatTurn(tokenizer, request, last);
-  if (!ids.ok()) return NameFields(ids.status());
-  prompt.ids = *std::move(ids);
-  prompt.template_date = TemplateDate(request);
-  return prompt;
+      EncodeChatTurn(tokenizer, chat, last);
+  if (!ids.ok()) return PrefixFields(ids.status(), kMessagesPath);
+  return EncodedPrompt{.ids = *std::move(ids),
+                       .template_date = TemplateDate(chat)};
 }
 
 }  // namespace tandem

@@ -1,11 +1,12 @@
-// The prompt of a turn as token ids: text or messages, by the model's
-// tokenizer. Pure functions, but for the day; any thread.
+// The prompt of a turn: parsed once from the request, then made token ids by
+// the model's tokenizer. Pure functions, but for the day; any thread.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_CLIENT_PROMPT_H_
 #define TANDEM_SERVICES_COORDINATOR_CLIENT_PROMPT_H_
 
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "engine/base/status.h"
@@ -16,28 +17,40 @@
 
 namespace tandem {
 
-// Messages and template options of a turn, with today's day in UTC, or
-// INVALID_OPTIONS that names the field ("messages.messages[1].role",
-// "template_options.date").
-absl::StatusOr<ChatRequest> ParseChat(const v1::TurnRequest& turn);
+struct PromptText {
+  std::string text;
+  bool parse_special = false;
+};
+// What a prompt is made of: ids, text or messages.
+using PromptSource =
+    std::variant<std::vector<TokenId>, PromptText, ChatRequest>;
 
-// OK, or UNSUPPORTED_CHAT_TEMPLATE for messages that `tokenizer` has no
-// template for, or INVALID_OPTIONS for a template that it does not have.
-// ParseChat was OK.
-absl::Status CheckPrompt(const v1::TurnRequest& turn,
+// Takes the prompt out of `turn`; messages get today's day in UTC. Errors:
+// EMPTY_PROMPT where there is none, INVALID_OPTIONS that names the field
+// ("messages.messages[1].role", "template_options.date").
+absl::StatusOr<PromptSource> ParsePrompt(v1::TurnRequest* turn);
+
+// OK, or what a model with `tokenizer` has against the prompt: INVALID_TOKEN
+// for an id out of range, UNSUPPORTED_CHAT_TEMPLATE for messages where it has
+// no template, INVALID_OPTIONS for a template that it does not have.
+absl::Status CheckPrompt(const PromptSource& source,
                          const Tokenizer& tokenizer);
+
+// False for what may take longer than an event loop can spare: messages, since
+// a template may run long (TemplateLimits), and texts over kInlineTextBytes.
+inline constexpr size_t kInlineTextBytes = 2048;  // well below 1 ms
+bool IsShort(const PromptSource& source);
 
 struct EncodedPrompt {
   std::vector<TokenId> ids;
-  // The day that the chat template was told; "" without messages.
+  // The day that the chat template was given; "" without messages.
   std::string template_date = {};
 };
 
-// The ids of the turn's text or messages, after a history that ends with
-// `last` (nothing: a new session). Messages may take as long as a template may
-// run (TemplateLimits), so not on an event loop. Errors: those of
-// EncodeChatTurn, by fields of the turn.
-absl::StatusOr<EncodedPrompt> EncodePrompt(const v1::TurnRequest& turn,
+// The prompt's ids after a history that ends with `last` (nothing: a new
+// session). `source` has passed CheckPrompt. Errors: those of EncodeChatTurn,
+// by fields of the turn.
+absl::StatusOr<EncodedPrompt> EncodePrompt(const PromptSource& source,
                                            const Tokenizer& tokenizer,
                                            std::optional<TokenId> last);
 

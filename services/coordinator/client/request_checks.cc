@@ -1,12 +1,18 @@
 #include "services/coordinator/client/request_checks.h"
 
 #include "absl/strings/str_cat.h"
-#include "absl/types/span.h"
 #include "engine/base/error_reason.h"
 #include "services/common/options_conversion.h"
-#include "services/coordinator/client/prompt.h"
 
 namespace tandem {
+namespace {
+
+bool IsCharacterStart(const std::string& text, size_t index) {
+  return index == text.size() ||
+         (static_cast<unsigned char>(text[index]) & 0xC0) != 0x80;
+}
+
+}  // namespace
 
 absl::Status PrefixFields(const absl::Status& status,
                           absl::string_view prefix) {
@@ -18,28 +24,16 @@ absl::Status PrefixFields(const absl::Status& status,
   return MakeError(status.code(), *detail, status.message());
 }
 
-absl::Status CheckTurnRequest(const v1::TurnRequest& turn) {
-  if (turn.timeout_ms() < 0 || turn.timeout_ms() > kTimeoutMsMax) {
-    return InvalidField("timeout_ms",
-                        absl::StrCat("must be in [0, ", kTimeoutMsMax, "], is ",
-                                     turn.timeout_ms()));
+absl::StatusOr<std::optional<MonotonicDuration>> ParseTimeout(
+    int64_t timeout_ms) {
+  if (timeout_ms < 0 || timeout_ms > kTimeoutMsMax) {
+    return InvalidField(
+        "timeout_ms",
+        absl::StrCat("must be in [0, ", kTimeoutMsMax, "], is ", timeout_ms));
   }
-  if (turn.prompt_case() == v1::TurnRequest::PROMPT_NOT_SET) {
-    return MakeError(absl::StatusCode::kInvalidArgument,
-                     {.reason = kReasonEmptyPrompt,
-                      .violations = {{.field = "prompt",
-                                      .description = "must be set: text, "
-                                                     "tokens or messages"}}},
-                     "the turn has no prompt: set text, tokens or messages");
-  }
-  if (turn.parse_special() && !turn.has_text()) {
-    return InvalidField("parse_special", "goes with text only");
-  }
-  if (turn.has_messages()) return ParseChat(turn).status();
-  if (!turn.template_options().empty()) {
-    return InvalidField("template_options", "goes with messages only");
-  }
-  return absl::OkStatus();
+  std::optional<MonotonicDuration> timeout;
+  if (timeout_ms > 0) timeout = std::chrono::milliseconds(timeout_ms);
+  return timeout;
 }
 
 absl::StatusOr<GenOptions> ParseOptions(const v1::GenerationOptions& options,
@@ -48,6 +42,28 @@ absl::StatusOr<GenOptions> ParseOptions(const v1::GenerationOptions& options,
   if (!parsed.ok()) return PrefixFields(parsed.status(), "options.");
   if (!parsed->seed.has_value()) parsed->seed = DrawSeed();
   return parsed;
+}
+
+absl::Status CheckResume(const v1::ResumeRequest& resume, const Turn& turn) {
+  const int64_t generated = turn.usage().generated_tokens;
+  if (resume.tokens_received() < 0 || resume.tokens_received() > generated) {
+    return InvalidField(
+        "tokens_received",
+        absl::StrCat("must be in [0, ", generated, "], the tokens sent, is ",
+                     resume.tokens_received()));
+  }
+  const std::string& text = turn.text();
+  const int64_t bytes = resume.text_bytes_received();
+  if (bytes < 0 || bytes > static_cast<int64_t>(text.size()) ||
+      !IsCharacterStart(text, static_cast<size_t>(bytes))) {
+    return InvalidField(
+        "text_bytes_received",
+        absl::StrCat("must be in [0, ", text.size(),
+                     "], the bytes of text sent, and not inside a character, "
+                     "is ",
+                     bytes));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckTokenIds(absl::Span<const int32_t> ids, int vocab_size,

@@ -1,4 +1,5 @@
-// Checks on requests before any worker sees them. Pure functions; any thread.
+// What each field of a request is checked for, before any worker sees it. Pure
+// functions; any thread.
 //
 // Errors name fields by their path in the request, e.g.
 // "turn.options.temperature".
@@ -12,9 +13,12 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "engine/base/status.h"
 #include "engine/base/types.h"
 #include "engine/sampling/gen_options.h"
+#include "engine/session/turn.h"
+#include "services/coordinator/turn/event_loop.h"
 #include "tandem/v1/generation.pb.h"
 
 namespace tandem {
@@ -24,13 +28,18 @@ inline constexpr int64_t kTimeoutMsMax = 86400000;
 // `status` with `prefix` before each of its fields.
 absl::Status PrefixFields(const absl::Status& status, absl::string_view prefix);
 
-// What can be said of a turn without its session and model: timeout_ms, that
-// there is a prompt, and whose its messages are.
-absl::Status CheckTurnRequest(const v1::TurnRequest& turn);
+// How long a turn may take; nothing where `timeout_ms` is 0. INVALID_OPTIONS
+// for what is negative or over kTimeoutMsMax.
+absl::StatusOr<std::optional<MonotonicDuration>> ParseTimeout(
+    int64_t timeout_ms);
 
 // The options with a seed, or INVALID_OPTIONS with "options.*" fields.
 absl::StatusOr<GenOptions> ParseOptions(const v1::GenerationOptions& options,
                                         int vocab_size);
+
+// OK, or INVALID_OPTIONS where a client can not have as much of `turn` as
+// `resume` says.
+absl::Status CheckResume(const v1::ResumeRequest& resume, const Turn& turn);
 
 // OK, or INVALID_TOKEN that names the first id that is out of range, as
 // "FIELD[index]".

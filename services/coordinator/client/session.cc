@@ -1,24 +1,10 @@
 #include "services/coordinator/client/session.h"
 
-#include "engine/base/check.h"
-
 namespace tandem {
-namespace {
 
-const std::string& EmptyString() {
-  static const std::string empty;
-  return empty;
-}
-
-}  // namespace
-
-const std::string& Session::model_id() const {
-  return turn_ == nullptr ? EmptyString() : turn_->model().id;
-}
-
-const std::string& Session::vocabulary_fingerprint() const {
-  return turn_ == nullptr ? EmptyString()
-                          : turn_->setup().tokenizer->vocabulary_fingerprint();
+void Session::Take(std::unique_ptr<TurnRunner> turn) {
+  turn_ = std::move(turn);
+  ++turns_;
 }
 
 absl::Span<const TokenId> Session::History() const {
@@ -32,23 +18,13 @@ std::optional<TokenId> Session::LastToken() const {
   return history.back();
 }
 
+TurnModel Session::model() const {
+  return turn_ == nullptr ? TurnModel() : turn_->model();
+}
+
 void Session::LetGo(MonotonicTime now) {
   holder_ = nullptr;
   idle_since_ = now;
 }
-
-TurnRunner* Session::OpenTurn(std::unique_ptr<TurnRunner> turn) {
-  TANDEM_CHECK(opening_ == nullptr);
-  opening_ = std::move(turn);
-  return opening_.get();
-}
-
-void Session::CommitTurn() {
-  TANDEM_CHECK(opening_ != nullptr);
-  turn_ = std::move(opening_);
-  ++turns_;
-}
-
-void Session::AbandonTurn() { opening_.reset(); }
 
 }  // namespace tandem

@@ -1,6 +1,6 @@
-// A client's conversation with one model: its tokens and its last turn, which a
-// client may resume. Owned by the session store; everything belongs to the
-// session's loop.
+// What is kept of a client's conversation with one model between its turns: the
+// last taken turn, which a client may resume. Owned by the session store;
+// everything belongs to the event loop.
 //
 // The session's history is the tokens of its last taken turn (which begin with
 // all tokens before it), so it is held once.
@@ -13,7 +13,6 @@
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/types/span.h"
 #include "engine/base/types.h"
@@ -22,10 +21,12 @@
 
 namespace tandem {
 
-// Who runs the session's turn now: a client's stream.
+// The client's stream that has a turn of the session under way.
 class SessionHolder {
  public:
   virtual ~SessionHolder() = default;
+  // True while it opens a new turn that its client does not know of yet.
+  virtual bool opens_turn() const = 0;
   // Another stream resumes the turn: the session is not this one's any more.
   virtual void OnTakenOver() = 0;
 };
@@ -40,17 +41,18 @@ class Session {
 
   const std::string& id() const { return id_; }
   const std::string& tenant() const { return tenant_; }
-  // Empty before the first turn was taken.
-  const std::string& model_id() const;
-  const std::string& vocabulary_fingerprint() const;
 
-  // All tokens so far.
-  absl::Span<const TokenId> History() const;
-  std::optional<TokenId> LastToken() const;
-  // Number of the last taken turn; 0: none yet.
-  int64_t turns() const { return turns_; }
+  // Makes `turn` the last taken one; the client is about to know of it.
+  void Take(std::unique_ptr<TurnRunner> turn);
   // The last taken turn; null before the first.
   TurnRunner* turn() const { return turn_.get(); }
+  // Number of the last taken turn; 0: none yet.
+  int64_t turns() const { return turns_; }
+
+  // Of the last taken turn; nothing before the first. All tokens so far:
+  absl::Span<const TokenId> History() const;
+  std::optional<TokenId> LastToken() const;
+  TurnModel model() const;
 
   // A turn is under way for `holder` from Hold to LetGo.
   SessionHolder* holder() const { return holder_; }
@@ -58,19 +60,11 @@ class Session {
   void LetGo(MonotonicTime now);
   MonotonicTime idle_since() const { return idle_since_; }
 
-  // The next turn, until the client knows of it; then CommitTurn makes it the
-  // last taken one, else AbandonTurn forgets it and the session is as before.
-  TurnRunner* OpenTurn(std::unique_ptr<TurnRunner> turn);
-  void CommitTurn();
-  void AbandonTurn();
-  TurnRunner* opening() const { return opening_.get(); }
-
  private:
   const std::string id_;
   const std::string tenant_;
   int64_t turns_ = 0;
   std::unique_ptr<TurnRunner> turn_;
-  std::unique_ptr<TurnRunner> opening_;
   SessionHolder* holder_ = nullptr;
   MonotonicTime idle_since_;
 };

@@ -3,14 +3,10 @@
 #include <sys/random.h>
 
 #include <algorithm>
-#include <functional>
-#include <string_view>
-#include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
-#include "engine/base/error_reason.h"
 
 namespace tandem {
 namespace {
@@ -27,49 +23,23 @@ std::string DrawSessionId() {
   return absl::BytesToHexString(bytes);
 }
 
-SessionStore::SessionStore(std::vector<EventLoop*> loops,
-                           const SessionLimits& limits)
-    : limits_(limits) {
-  TANDEM_CHECK(!loops.empty());
-  for (EventLoop* loop : loops) {
-    shards_.emplace_back();
-    shards_.back().loop = loop;
-  }
-}
-
-size_t SessionStore::ShardIndex(absl::string_view session_id) const {
-  const std::string_view id(session_id.data(), session_id.size());
-  return std::hash<std::string_view>()(id) % shards_.size();
-}
-
-EventLoop* SessionStore::LoopOf(absl::string_view session_id) const {
-  return shards_[ShardIndex(session_id)].loop;
-}
-
-absl::StatusOr<Session*> SessionStore::Create(EventLoop* loop,
-                                              const std::string& tenant) {
-  if (sessions_.fetch_add(1) >= limits_.sessions_max) {
-    sessions_.fetch_sub(1);
+absl::StatusOr<Session*> SessionStore::Create(const std::string& tenant) {
+  if (size() >= limits_.sessions_max) {
     return Exhausted(absl::StrCat("the server keeps ", limits_.sessions_max,
                                   " sessions at most; try later"));
   }
-  std::string id;
-  // One draw in shards_.size() fits.
-  do {
-    id = DrawSessionId();
-  } while (LoopOf(id) != loop);
-  Shard& shard = shards_[ShardIndex(id)];
-  std::unique_ptr<Session>& slot = shard.sessions[id];
-  slot = std::make_unique<Session>(id, tenant, loop->Now());
-  if (shard.expiry_timer.sequence == 0) SetExpiryTimer(&shard);
+  const std::string id = DrawSessionId();
+  std::unique_ptr<Session>& slot = sessions_[id];
+  slot = std::make_unique<Session>(id, tenant, loop_->Now());
+  size_.store(static_cast<int64_t>(sessions_.size()));
+  if (expiry_timer_.sequence == 0) SetExpiryTimer();
   return slot.get();
 }
 
 absl::StatusOr<Session*> SessionStore::Find(const std::string& session_id,
                                             const std::string& tenant) {
-  Shard& shard = shards_[ShardIndex(session_id)];
-  const auto found = shard.sessions.find(session_id);
-  if (found == shard.sessions.end() || found->second->tenant() != tenant) {
+  const auto found = sessions_.find(session_id);
+  if (found == sessions_.end() || found->second->tenant() != tenant) {
     return MakeError(absl::StatusCode::kNotFound,
                      {.reason = kReasonUnknownSession},
                      "no such session; it may have expired: start a new one");
@@ -77,35 +47,27 @@ absl::StatusOr<Session*> SessionStore::Find(const std::string& session_id,
   return found->second.get();
 }
 
-void SessionStore::Remove(Session* session) {
-  Shard& shard = shards_[ShardIndex(session->id())];
-  if (shard.sessions.erase(std::string(session->id())) > 0) {
-    sessions_.fetch_sub(1);
-  }
+void SessionStore::Remove(const Session* session) {
+  sessions_.erase(std::string(session->id()));
+  size_.store(static_cast<int64_t>(sessions_.size()));
 }
 
-void SessionStore::SetExpiryTimer(Shard* shard) {
+void SessionStore::SetExpiryTimer() {
   // A session goes at most a quarter of the time late.
   const MonotonicDuration period =
       std::max<MonotonicDuration>(limits_.idle / 4, std::chrono::seconds(1));
-  shard->expiry_timer = shard->loop->SetTimer(shard->loop->Now() + period,
-                                              [this, shard] { Expire(shard); });
+  expiry_timer_ = loop_->SetTimer(loop_->Now() + period, [this] { Expire(); });
 }
 
-void SessionStore::Expire(Shard* shard) {
-  const MonotonicTime now = shard->loop->Now();
-  for (auto it = shard->sessions.begin(); it != shard->sessions.end();) {
-    const Session& session = *it->second;
-    if (session.holder() == nullptr &&
-        now - session.idle_since() >= limits_.idle) {
-      it = shard->sessions.erase(it);
-      sessions_.fetch_sub(1);
-    } else {
-      ++it;
-    }
-  }
-  shard->expiry_timer = EventLoop::TimerId();
-  if (!shard->sessions.empty()) SetExpiryTimer(shard);
+void SessionStore::Expire() {
+  std::erase_if(sessions_, [this](const auto& entry) {
+    const Session& session = *entry.second;
+    return session.holder() == nullptr &&
+           loop_->Now() - session.idle_since() >= limits_.idle;
+  });
+  size_.store(static_cast<int64_t>(sessions_.size()));
+  expiry_timer_ = EventLoop::TimerId();
+  if (!sessions_.empty()) SetExpiryTimer();
 }
 
 }  // namespace tandem

@@ -1,7 +1,5 @@
-// The sessions of this process. Owned by the server.
-//
-// A session lives on the loop that its id hashes to, and each loop has its own
-// table, which only that loop touches; only the count is shared.
+// The sessions of this process. Owned by the server; the event loop's, but for
+// size().
 
 #ifndef TANDEM_SERVICES_COORDINATOR_CLIENT_SESSION_STORE_H_
 #define TANDEM_SERVICES_COORDINATOR_CLIENT_SESSION_STORE_H_
@@ -12,9 +10,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
-#include <vector>
 
-#include "absl/strings/string_view.h"
 #include "engine/base/status.h"
 #include "services/coordinator/client/session.h"
 #include "services/coordinator/turn/event_loop.h"
@@ -23,7 +19,7 @@ namespace tandem {
 
 struct SessionLimits {
   int64_t sessions_max = 10000;
-  // Kept after the last turn or the lost connection.
+  // A session is kept this long after its last turn or its lost connection.
   MonotonicDuration idle = std::chrono::hours(1);
 };
 
@@ -32,43 +28,35 @@ std::string DrawSessionId();
 
 class SessionStore {
  public:
-  // `loops` (at least one) outlive the store.
-  SessionStore(std::vector<EventLoop*> loops, const SessionLimits& limits);
+  // `loop` outlives the store.
+  SessionStore(EventLoop* loop, const SessionLimits& limits)
+      : loop_(loop), limits_(limits) {}
 
   SessionStore(const SessionStore&) = delete;
   SessionStore& operator=(const SessionStore&) = delete;
 
-  // Where the session with this id lives; any thread.
-  EventLoop* LoopOf(absl::string_view session_id) const;
   // Sessions now; any thread.
-  int64_t size() const { return sessions_.load(); }
+  int64_t size() const { return size_.load(); }
   const SessionLimits& limits() const { return limits_; }
 
-  // A new session on `loop`. On that loop. RESOURCE_EXHAUSTED with EXHAUSTED
-  // at sessions_max.
-  absl::StatusOr<Session*> Create(EventLoop* loop, const std::string& tenant);
-  // On the session's loop. NOT_FOUND with UNKNOWN_SESSION for a session that
-  // is not there and for another tenant's alike.
+  // A new session. RESOURCE_EXHAUSTED with EXHAUSTED at sessions_max.
+  absl::StatusOr<Session*> Create(const std::string& tenant);
+  // NOT_FOUND with UNKNOWN_SESSION for a session that is not there and for
+  // another tenant's alike.
   absl::StatusOr<Session*> Find(const std::string& session_id,
                                 const std::string& tenant);
-  // On the session's loop.
-  void Remove(Session* session);
+  void Remove(const Session* session);
 
  private:
-  struct Shard {
-    EventLoop* loop = nullptr;
-    std::unordered_map<std::string, std::unique_ptr<Session>> sessions;
-    EventLoop::TimerId expiry_timer;
-  };
-
-  size_t ShardIndex(absl::string_view session_id) const;
-  void SetExpiryTimer(Shard* shard);
+  void SetExpiryTimer();
   // Removes what has been idle too long; again while there are sessions.
-  void Expire(Shard* shard);
+  void Expire();
 
+  EventLoop* const loop_;
   const SessionLimits limits_;
-  std::vector<Shard> shards_;
-  std::atomic<int64_t> sessions_{0};
+  std::unordered_map<std::string, std::unique_ptr<Session>> sessions_;
+  std::atomic<int64_t> size_{0};  // of sessions_
+  EventLoop::TimerId expiry_timer_;
 };
 
 }  // namespace tandem

@@ -5,18 +5,11 @@
 #define TANDEM_SERVICES_COORDINATOR_CLIENT_TURN_EVENTS_H_
 
 #include <cstddef>
-#include <cstdint>
 
 #include "services/coordinator/turn/turn_runner.h"
 #include "tandem/v1/generation.pb.h"
 
 namespace tandem {
-
-// How much of a turn a client has.
-struct TurnProgress {
-  int64_t tokens = 0;
-  size_t text_bytes = 0;
-};
 
 v1::ConverseResponse StartedEvent(const TurnRunner& runner);
 // What lies between `from` and `to`.

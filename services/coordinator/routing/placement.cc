@@ -8,8 +8,8 @@
 namespace tandem {
 namespace {
 
-// Of a pool that has not computed yet: a small model on a few cores. Only how
-// they compare counts.
+// The costs of a pool that has not computed yet: a small model on a few cores.
+// Only their ratios matter.
 const CostCurve& FirstCosts() {
   static const CostCurve curve(
       std::vector<StepCost>{{.rows = 1, .us = 20000}, {.rows = 64, .us = 2e5}});
@@ -20,7 +20,7 @@ bool Knows(const Candidate& candidate) {
   return candidate.costs != nullptr && !candidate.costs->passes.empty();
 }
 
-// KV that the worker holds now, in use or from before.
+// Tokens whose KV the worker holds now, in use or from earlier sequences.
 Position TokensHeld(const WorkerLoad& load) {
   return (load.kv_pages_total - load.kv_pages_free + load.kv_pages_cached) *
          load.kv_page_tokens;

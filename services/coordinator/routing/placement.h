@@ -1,5 +1,5 @@
-// What it costs to place a sequence at a worker, and who costs the least. Pure
-// functions; any thread.
+// What it costs to place a sequence at a worker, and which worker costs the
+// least. Pure functions; any thread.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_ROUTING_PLACEMENT_H_
 #define TANDEM_SERVICES_COORDINATOR_ROUTING_PLACEMENT_H_
@@ -17,51 +17,56 @@
 
 namespace tandem {
 
-// A turn's length is not known before; so many tokens at most are expected, so
-// that a large max_tokens does not make a prompt's cost look small.
+// Generated tokens that a turn is expected to have at most: its length is not
+// known before, and a large max_tokens must not make its prompt's cost look
+// small.
 inline constexpr int kGeneratedExpected = 128;
+
 // The sequence that looks for a place.
 struct Placement {
-  Position tokens = 0;      // that it begins with
-  Position tokens_max = 0;  // for its KV
+  Position tokens = 0;      // it begins with these
+  Position tokens_max = 0;  // its KV will hold these
   int generated = 0;        // expected
 };
 
-// A worker that could have it.
+// A worker that could have the sequence.
 struct Candidate {
   WorkerLoad load;
-  std::shared_ptr<const WorkerCosts> costs;  // null: not told yet
-  Position cached = 0;   // of the sequence's tokens, may have their KV there
-  bool avoided = false;  // has failed this turn
+  std::shared_ptr<const WorkerCosts> costs;  // null: none reported yet
+  Position cached = 0;   // tokens of the sequence whose KV it may have
+  bool avoided = false;  // it has failed this turn
 };
 
 // Smaller is better, from the first field on.
 struct PlacementCost {
   bool avoided = false;
-  bool full = false;   // no KV for it
-  double time_us = 0;  // its own until its end, and what it costs the others
-  int streams = 0;     // that it would share with, where times are equal
+  bool full = false;  // no KV for the sequence
+  // Microseconds: the sequence's until its end, and what it adds to the
+  // others'.
+  double time_us = 0;
+  int streams = 0;  // of the worker; they decide where times are equal
 
   friend std::partial_ordering operator<=>(const PlacementCost&,
                                            const PlacementCost&) = default;
 };
 
-// Tokens of the sequence that the worker need not compute, as far as can be
-// told: not the last one.
+// Tokens of the sequence that the worker probably need not compute: all that it
+// may have, but for the sequence's last one.
 Position CachedTokens(const Candidate& candidate, const Placement& placement);
 
-// The time of the prompt's tokens that must be computed, of the expected tokens
-// at the pace that the worker's streams leave, and of those that wait there;
-// and how much longer all that makes the streams take that are there already.
-// Without the latter a cached prefix would draw sessions to one worker at the
-// others' cost: in simulation that is up to a tenth less of tokens in all.
-// `unknown`: what passes cost at a worker that has not told.
+// The cost of `placement` at the candidate. Its time is that of the prompt's
+// tokens that must be computed and of the expected tokens at the pace that the
+// worker's streams leave, with those that queue there; and what all that adds
+// to the time of the streams that are there already. Without the last part a
+// cached prefix would draw sessions to one worker at the cost of its other
+// streams: in simulation all workers together give up to a tenth fewer tokens
+// then. `unknown`: what passes cost at a worker that has not reported it.
 PlacementCost CostOf(const Candidate& candidate, const Placement& placement,
                      const CostCurve& unknown);
 
-// The index of the cheapest; `random` decides between equals, so that several
-// coordinators do not all take the first. At least one candidate. A worker that
-// has not told its costs counts as the first that has.
+// The index of the cheapest candidate, of at least one; `random` decides
+// between equals, so that several coordinators do not all take the first. A
+// worker that has not reported its costs counts as the first one that has.
 size_t ChooseCheapest(absl::Span<const Candidate> candidates,
                       const Placement& placement, std::minstd_rand* random);
 

@@ -2,41 +2,17 @@
 
 #include <algorithm>
 
+#include "absl/hash/hash.h"
+
 namespace tandem {
-namespace {
-
-uint64_t Mix(uint64_t hash) {  // the finaliser of MurmurHash3
-  hash ^= hash >> 33;
-  hash *= 0xff51afd7ed558ccdull;
-  hash ^= hash >> 33;
-  hash *= 0xc4ceb9fe1a85ec53ull;
-  return hash ^ (hash >> 33);
-}
-
-uint64_t Add(uint64_t hash, uint64_t value) {
-  return Mix(hash + 0x9e3779b97f4a7c15ull + value);
-}
-
-uint64_t AddText(uint64_t hash, absl::string_view text) {
-  hash = Add(hash, text.size());
-  for (const char byte : text) {
-    hash = Add(hash, static_cast<unsigned char>(byte));
-  }
-  return hash;
-}
-
-}  // namespace
 
 std::vector<uint64_t> PrefixMap::HashBlocks(const PrefixKey& key) {
-  uint64_t hash = AddText(AddText(0, key.tenant), key.fingerprint);
+  constexpr size_t kBlock = kPrefixBlockTokens;
+  size_t hash = absl::HashOf(key.tenant, key.fingerprint);
   std::vector<uint64_t> hashes;
-  const size_t blocks = key.tokens.size() / kPrefixBlockTokens;
-  hashes.reserve(blocks);
-  size_t token = 0;
-  for (size_t block = 0; block < blocks; ++block) {
-    for (Position i = 0; i < kPrefixBlockTokens; ++i) {
-      hash = tandem::Add(hash, static_cast<uint64_t>(key.tokens[token++]));
-    }
+  hashes.reserve(key.tokens.size() / kBlock);
+  for (size_t end = kBlock; end <= key.tokens.size(); end += kBlock) {
+    hash = absl::HashOf(hash, key.tokens.subspan(end - kBlock, kBlock));
     hashes.push_back(hash);
   }
   return hashes;
@@ -57,12 +33,11 @@ uint32_t PrefixMap::NumberOf(const std::string& worker) {
   return number;
 }
 
-// Later blocks are touched first, so that of one sequence they go first: a
-// block is of no use without those before it.
+// Later blocks of a sequence are touched first, so that they are dropped first:
+// a block is of no use without those before it.
 void PrefixMap::Add(const PrefixKey& key, const std::string& worker) {
   std::vector<uint64_t> hashes = HashBlocks(key);
   if (hashes.size() > blocks_max_) hashes.resize(blocks_max_);
-  const std::lock_guard<std::mutex> lock(mutex_);
   const uint32_t number = NumberOf(worker);
   for (auto hash = hashes.rbegin(); hash != hashes.rend(); ++hash) {
     const auto found = by_hash_.find(*hash);
@@ -85,7 +60,6 @@ void PrefixMap::Add(const PrefixKey& key, const std::string& worker) {
 
 std::vector<PrefixHolder> PrefixMap::Find(const PrefixKey& key) {
   const std::vector<uint64_t> hashes = HashBlocks(key);
-  const std::lock_guard<std::mutex> lock(mutex_);
   std::vector<const Block*> found;
   for (const uint64_t hash : hashes) {
     const auto it = by_hash_.find(hash);
@@ -105,11 +79,6 @@ std::vector<PrefixHolder> PrefixMap::Find(const PrefixKey& key) {
     }
   }
   return holders;
-}
-
-size_t PrefixMap::blocks() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return blocks_.size();
 }
 
 }  // namespace tandem

@@ -1,7 +1,7 @@
 // Which workers have lately computed which beginnings of sequences, so that a
-// sequence that begins alike goes where its KV may still be. A guess: workers
-// drop KV as they need, and a wrong guess costs time alone. Owned by the
-// router; any thread may call.
+// sequence that begins alike goes to a worker that may still have its KV. This
+// is a guess: workers drop KV when they need pages, and a wrong guess costs
+// only time. Owned by the router; the event loop's.
 //
 // Sequences are cut into blocks of kPrefixBlockTokens. A block's hash covers
 // all tokens before it, the tenant (KV is never shared between tenants) and the
@@ -12,7 +12,6 @@
 
 #include <cstdint>
 #include <list>
-#include <mutex>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -42,11 +41,12 @@ struct PrefixHolder {
 
 class PrefixMap {
  public:
-  // About 100 bytes each; beyond, what was not used for longest goes.
+  // Blocks that are kept, about 100 bytes each; one more drops the block that
+  // was not used for longest.
   static constexpr size_t kBlocksMax = 1 << 18;
-  // Workers of one block; the oldest goes.
+  // Workers that are kept for one block; one more drops the oldest.
   static constexpr size_t kHoldersMax = 4;
-  // Names of workers that are kept; beyond, all is forgotten.
+  // Names of workers that are kept; one more makes the map forget everything.
   static constexpr size_t kWorkerNamesMax = 1 << 16;
 
   explicit PrefixMap(size_t blocks_max = kBlocksMax)
@@ -54,25 +54,23 @@ class PrefixMap {
 
   // `worker` has computed all of the key's full blocks.
   void Add(const PrefixKey& key, const std::string& worker);
-  // Who has a beginning of the sequence, each with its longest; longest first,
-  // kHoldersMax at most.
+  // The workers that have a beginning of the sequence, each with the longest
+  // one that it has; the longest first, at most kHoldersMax.
   std::vector<PrefixHolder> Find(const PrefixKey& key);
 
-  size_t blocks() const;
+  size_t blocks() const { return blocks_.size(); }
 
  private:
   struct Block {
     uint64_t hash = 0;
     std::vector<uint32_t> holders;  // numbers of workers, newest first
   };
-  using Blocks = std::list<Block>;  // used last first
+  using Blocks = std::list<Block>;  // the block that was used last is first
 
   static std::vector<uint64_t> HashBlocks(const PrefixKey& key);
   uint32_t NumberOf(const std::string& worker);
 
   const size_t blocks_max_;
-  mutable std::mutex mutex_;
-  // All guarded by mutex_.
   Blocks blocks_;
   std::unordered_map<uint64_t, Blocks::iterator> by_hash_;
   std::vector<std::string> workers_;  // by number

@@ -70,7 +70,7 @@ std::optional<WorkerChoice> Router::PickTarget(const TargetQuery& query) {
                     },
                 .avoid = query.avoid};
   if (search.workers.empty()) return std::nullopt;
-  // Where a turn may begin on any fingerprint, the pool's usual one.
+  // A turn that may begin on any fingerprint looks for the pool's usual one.
   const std::string& fingerprint = query.fingerprint.empty()
                                        ? search.workers[0]->fingerprint
                                        : query.fingerprint;
@@ -125,14 +125,13 @@ std::optional<WorkerChoice> Router::Pick(const Search& search) {
     }
     if (!any_good && !is_whole && !all) continue;
     if (candidates.empty()) return std::nullopt;
-    const std::lock_guard<std::mutex> lock(mutex_);
     const size_t best = ChooseCheapest(candidates, placement, &random_);
     return ToChoice(*workers[best], CachedTokens(candidates[best], placement));
   }
   return std::nullopt;
 }
 
-// Those that may have KV of the sequence, and kDrawn others.
+// The workers that may have KV of the sequence, and kDrawn others.
 std::vector<const WorkerInfo*> Router::Draw(const Search& search) {
   const size_t all = search.workers.size();
   if (all <= kDrawn) return search.workers;
@@ -143,7 +142,6 @@ std::vector<const WorkerInfo*> Router::Draw(const Search& search) {
     }
   }
   const size_t holders = drawn.size();
-  const std::lock_guard<std::mutex> lock(mutex_);
   for (size_t tries = 0; tries < 2 * kDrawn; ++tries) {
     const WorkerInfo* const worker = search.workers[random_() % all];
     if (std::find(drawn.begin(), drawn.end(), worker) != drawn.end()) continue;

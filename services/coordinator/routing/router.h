@@ -1,11 +1,11 @@
 // Picks workers for turns: by model and fingerprint, then by the time that the
-// turn would take there (placement.h). Owned by the server; any thread may
-// call.
+// turn would take there (placement.h). Owned by the server; the event loop's,
+// but for Models, FindModel and HasTarget, which any thread may call.
 //
-// In a large pool it looks at some workers alone: those that may have the
-// sequence's KV, and a few drawn at random. So a pick costs the same for any
+// In a large pool the router looks only at the workers that may have the
+// sequence's KV and at a few drawn at random. So a pick costs the same for any
 // number of workers, and coordinators that all see the same loads, up to 100 ms
-// old, do not all go to the one that was the least loaded.
+// old, do not all pick the worker that was the least loaded.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_ROUTING_ROUTER_H_
 #define TANDEM_SERVICES_COORDINATOR_ROUTING_ROUTER_H_
@@ -13,7 +13,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <random>
 #include <string>
@@ -28,13 +27,14 @@ namespace tandem {
 
 class Router : public WorkerDirectory {
  public:
-  // Workers drawn for one pick; a pool of no more is looked at whole. All are
-  // looked at where none of those has room.
+  // Workers drawn for one pick. A pool of no more workers is looked at whole,
+  // and so is one where none of the drawn workers has room.
   static constexpr size_t kDrawn = 8;
 
-  // Where the workers stand; a WorkerPool's Workers. Never null.
+  // Returns the table of workers as it is now (WorkerPool::Workers); never
+  // null.
   using Snapshot = std::function<std::shared_ptr<const WorkerTable>()>;
-  // `seed` decides between equals.
+  // `seed` is of the draws, which decide between equals too.
   Router(Snapshot workers, uint32_t seed)
       : workers_(std::move(workers)), random_(seed) {}
 
@@ -57,8 +57,7 @@ class Router : public WorkerDirectory {
 
   const Snapshot workers_;
   PrefixMap prefixes_;
-  std::mutex mutex_;
-  std::minstd_rand random_;  // guarded by mutex_
+  std::minstd_rand random_;
 };
 
 }  // namespace tandem

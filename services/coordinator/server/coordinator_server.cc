@@ -19,7 +19,7 @@ namespace {
 // Long texts and messages that wait to be made tokens: as many as turns run by
 // default, so that they may all start at once. A usual chat takes well below
 // 1 ms, a text of 100 KiB about 10 ms.
-constexpr size_t kBackgroundTasksMax = 1024;
+constexpr int64_t kBackgroundTasksMax = 1024;
 // After the drain, for streams whose client reads no more.
 constexpr std::chrono::seconds kShutdownGrace(1);
 constexpr std::chrono::seconds kWorkerStreamsGrace(5);
@@ -27,26 +27,13 @@ constexpr std::chrono::seconds kWorkerStreamsGrace(5);
 constexpr char kHealthStarted[] = "tandem.started";
 constexpr char kHealthReady[] = "tandem.ready";
 
-absl::Status CheckOptions(const CoordinatorOptions& options) {
-  if (options.event_threads < 1 || options.event_threads > kEventThreadsMax) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--event-threads must be in [1, ", kEventThreadsMax, "]"));
-  }
+absl::Status CheckAddresses(const CoordinatorOptions& options) {
   for (const auto* list : {&options.workers.targets, &options.workers.drafts}) {
     const absl::Status status = AddressBook::Parse(*list).status();
     if (status.ok()) continue;
     return absl::InvalidArgumentError(absl::StrCat(
         list == &options.workers.targets ? "--target: " : "--draft: ",
         status.message()));
-  }
-  if (options.workers.resolve_interval < kResolveIntervalMin) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--resolve-interval-ms must be at least ",
-                     kResolveIntervalMin.count()));
-  }
-  if (options.sessions.sessions_max < 1 || options.turns_max < 1) {
-    return absl::InvalidArgumentError(
-        "--sessions-max and --turns-max must be at least 1");
   }
   return absl::OkStatus();
 }
@@ -55,7 +42,7 @@ absl::Status CheckOptions(const CoordinatorOptions& options) {
 
 absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
     const CoordinatorOptions& options) {
-  TANDEM_RETURN_IF_ERROR(CheckOptions(options));
+  TANDEM_RETURN_IF_ERROR(CheckAddresses(options));
   TANDEM_ASSIGN_OR_RETURN(
       std::shared_ptr<grpc::ChannelCredentials> worker_credentials,
       MakeChannelCredentials(options.worker_tls));
@@ -71,17 +58,16 @@ absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
 CoordinatorServer::CoordinatorServer(
     const CoordinatorOptions& options,
     std::shared_ptr<grpc::ChannelCredentials> worker_credentials)
-    : loops_(options.event_threads),
-      pool_(options.workers, std::move(worker_credentials), &tokenizers_),
+    : pool_(options.workers, std::move(worker_credentials), &tokenizers_),
       router_([this] { return pool_.Workers(); }, std::random_device()()),
-      sessions_(loops_.loops(), options.sessions),
-      admission_(options.turns_max),
+      sessions_(loop_.loop(), options.sessions),
       background_(std::make_unique<BackgroundThread>(kBackgroundTasksMax)),
-      service_(&services_, &registry_, loops_.loops()) {
+      service_(&services_, &registry_) {
+  services_.loop = loop_.loop();
   services_.sessions = &sessions_;
   services_.router = &router_;
   services_.background = background_.get();
-  services_.admission = &admission_;
+  services_.turns_max = options.turns_max;
   services_.turn_limits = options.turn_limits;
   services_.observer = &metrics_;
   pool_.SetChangeListener([this] { UpdateReady(); });
@@ -127,7 +113,7 @@ std::string CoordinatorServer::metrics_address() const {
 }
 
 void CoordinatorServer::UpdateReady() {
-  const std::lock_guard<std::mutex> lock(ready_mutex_);
+  const absl::MutexLock lock(&ready_mutex_);
   const bool is_ready = !services_.draining.load() && router_.HasTarget();
   server_->GetHealthCheckService()->SetServingStatus(kHealthReady, is_ready);
 }
@@ -152,10 +138,11 @@ void CoordinatorServer::Stop(std::chrono::milliseconds drain_timeout) {
   background_.reset();
   WaitForWorkerStreams();
   pool_.Stop();
-  loops_.Stop();
+  loop_.Stop();
 }
 
-// A worker call that was cancelled tells its loop so; then it is gone.
+// A worker call that was cancelled reports its end to the loop; then it is
+// gone.
 void CoordinatorServer::WaitForWorkerStreams() {
   const auto give_up = std::chrono::steady_clock::now() + kWorkerStreamsGrace;
   while (pool_.own_streams() > 0 &&

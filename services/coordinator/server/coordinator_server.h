@@ -1,22 +1,21 @@
-// A whole coordinator: loops, worker pool, sessions and the gRPC server with
-// health. Owned by main (or a test), which alone calls it.
+// A whole coordinator: event loop, worker pool, sessions and the gRPC server
+// with health. Owned by main (or a test), which alone calls it.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_SERVER_COORDINATOR_SERVER_H_
 #define TANDEM_SERVICES_COORDINATOR_SERVER_COORDINATOR_SERVER_H_
 
 #include <grpcpp/server.h>
 
-#include <atomic>
 #include <chrono>
 #include <memory>
 #include <string>
-#include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "engine/base/status.h"
 #include "services/common/credentials.h"
 #include "services/common/metrics_server.h"
 #include "services/coordinator/client/background_thread.h"
-#include "services/coordinator/client/conversation.h"
+#include "services/coordinator/client/client_stream.h"
 #include "services/coordinator/client/session_store.h"
 #include "services/coordinator/routing/router.h"
 #include "services/coordinator/server/coordinator_metrics.h"
@@ -27,14 +26,11 @@
 
 namespace tandem {
 
-inline constexpr int kEventThreadsMax = 64;
-
 struct CoordinatorOptions {
   std::string listen = "127.0.0.1:7070";
   ServerTlsFiles tls;
   ChannelTlsFiles worker_tls;
   WorkerPoolOptions workers;
-  int event_threads = 2;  // 1 .. kEventThreadsMax
   SessionLimits sessions;
   int64_t turns_max = 1000;
   TurnLimits turn_limits;
@@ -61,7 +57,7 @@ class CoordinatorServer {
   // A turn can be started.
   bool ready() const { return router_.HasTarget(); }
   int64_t sessions() const { return sessions_.size(); }
-  int64_t turns() const { return admission_.turns(); }
+  int64_t turns() const { return services_.turns.load(); }
 
   // Takes no new turn, lets running ones end within `drain_timeout`, then ends
   // them with UNAVAILABLE and DRAINING, and stops. Once.
@@ -78,17 +74,16 @@ class CoordinatorServer {
   void WaitForWorkerStreams();
 
   CoordinatorMetrics metrics_;
-  EventLoops loops_;
+  EventLoopThread loop_;
   TokenizerCache tokenizers_;
   WorkerPool pool_;
   Router router_;
   SessionStore sessions_;
-  TurnAdmission admission_;
-  ConversationRegistry registry_;
-  ConversationServices services_;
+  ClientStreamRegistry registry_;
+  ClientServices services_;
   std::unique_ptr<BackgroundThread> background_;
   GenerationService service_;
-  std::mutex ready_mutex_;  // orders updates of the health service
+  absl::Mutex ready_mutex_;  // orders updates of the health service
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
   std::unique_ptr<MetricsServer> metrics_server_;

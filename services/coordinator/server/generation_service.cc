@@ -50,9 +50,9 @@ std::string ReplaceMalformed(absl::string_view text) {
   return replaced;
 }
 
-ConversationSetup SetupOf(const grpc::CallbackServerContext& context,
+ClientStreamSetup SetupOf(const grpc::CallbackServerContext& context,
                           const char* turn_field) {
-  ConversationSetup setup;
+  ClientStreamSetup setup;
   setup.tenant = TenantOf(context.auth_context().get());
   setup.turn_field = turn_field;
   setup.trace = TraceContextOf(context.client_metadata());
@@ -63,70 +63,86 @@ ConversationSetup SetupOf(const grpc::CallbackServerContext& context,
   return setup;
 }
 
-std::string TraceIdOf(const ConversationSetup& setup) {
-  return setup.trace.has_value() ? setup.trace->trace_id : "";
-}
-
-// Reactors live until OnDone, which comes after the conversation's Finish; the
-// conversation may live longer, in closures that find it finished.
-class ConverseReactor
-    : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
-      public ClientStream {
+// What the reactors of Converse and Generate share. They live until OnDone,
+// which comes after the stream's Finish; the stream may live longer, in
+// closures that find it finished.
+template <typename Reactor>
+class ClientReactor : public Reactor, public ClientTransport {
  public:
-  ConverseReactor(ConversationServices* services,
-                  ConversationRegistry* registry, EventLoop* loop,
-                  ConversationSetup setup)
+  ClientReactor(ClientServices* services, ClientStreamRegistry* registry,
+                ClientStreamSetup setup)
       : registry_(registry),
-        trace_id_(TraceIdOf(setup)),
-        conversation_(std::make_shared<Conversation>(services, loop, this,
-                                                     std::move(setup))) {
-    registry_->Add(conversation_);
+        trace_id_(setup.trace.has_value() ? setup.trace->trace_id : ""),
+        stream_(
+            std::make_shared<ClientStream>(services, this, std::move(setup))) {}
+
+  void Finish(const absl::Status& status) override {
+    Reactor::Finish(ToGrpcStatus(status, trace_id_));
+  }
+  void OnWriteDone(bool /*ok*/) override { stream_->PostWriteDone(); }
+  void OnCancel() override { stream_->PostCancelled(); }
+  void OnDone() override {
+    registry_->Remove(stream_.get());
+    delete this;
+  }
+
+ protected:
+  // From here on other threads may call; not before the whole object is there.
+  void Register() { registry_->Add(stream_); }
+  template <typename Message>
+  void WriteMessage(const Message& message) {
+    write_buffer_ = Serialize(message);
+    this->StartWrite(&write_buffer_);
+  }
+  ClientStream* stream() { return stream_.get(); }
+
+ private:
+  ClientStreamRegistry* const registry_;
+  const std::string trace_id_;  // empty: none
+  const std::shared_ptr<ClientStream> stream_;
+  grpc::ByteBuffer write_buffer_;
+};
+
+class ConverseReactor
+    : public ClientReactor<
+          grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>> {
+ public:
+  ConverseReactor(ClientServices* services, ClientStreamRegistry* registry,
+                  ClientStreamSetup setup)
+      : ClientReactor(services, registry, std::move(setup)) {
+    Register();
     // A stream that the drain did not find there.
-    if (services->draining.load()) conversation_->PostDrain();
+    if (services->draining.load()) stream()->PostDrain();
     StartRead(&read_buffer_);
   }
 
   void Read() override { StartRead(&read_buffer_); }
   void Write(const v1::ConverseResponse& event) override {
-    write_buffer_ = Serialize(event);
-    StartWrite(&write_buffer_);
-  }
-  void Finish(const absl::Status& status) override {
-    ServerBidiReactor::Finish(ToGrpcStatus(status, trace_id_));
+    WriteMessage(event);
   }
 
   void OnReadDone(bool ok) override {
-    if (!ok) return conversation_->PostHalfClose();
+    if (!ok) return stream()->PostHalfClose();
     v1::ConverseRequest message;
-    if (!Parse(read_buffer_, &message)) return conversation_->PostMalformed();
-    conversation_->PostMessage(std::move(message));
-  }
-  void OnWriteDone(bool /*ok*/) override { conversation_->PostWriteDone(); }
-  void OnCancel() override { conversation_->PostCancelled(); }
-  void OnDone() override {
-    registry_->Remove(conversation_.get());
-    delete this;
+    if (!Parse(read_buffer_, &message)) return stream()->PostMalformed();
+    stream()->PostMessage(std::move(message));
   }
 
  private:
-  ConversationRegistry* const registry_;
-  const std::string trace_id_;  // empty: none
-  const std::shared_ptr<Conversation> conversation_;
   grpc::ByteBuffer read_buffer_;
-  grpc::ByteBuffer write_buffer_;
 };
 
-v1::GenerateResponse ToGenerateResponse(v1::ConverseResponse event) {
+v1::GenerateResponse ToGenerateResponse(const v1::ConverseResponse& event) {
   v1::GenerateResponse response;
   switch (event.event_case()) {
     case v1::ConverseResponse::kStarted:
-      *response.mutable_started() = std::move(*event.mutable_started());
+      *response.mutable_started() = event.started();
       break;
     case v1::ConverseResponse::kTokens:
-      *response.mutable_tokens() = std::move(*event.mutable_tokens());
+      *response.mutable_tokens() = event.tokens();
       break;
     case v1::ConverseResponse::kEnded:
-      *response.mutable_ended() = std::move(*event.mutable_ended());
+      *response.mutable_ended() = event.ended();
       break;
     case v1::ConverseResponse::EVENT_NOT_SET:
       break;
@@ -134,50 +150,29 @@ v1::GenerateResponse ToGenerateResponse(v1::ConverseResponse event) {
   return response;
 }
 
-// A conversation of one turn whose client has half-closed.
-class GenerateReactor : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
-                        public ClientStream {
+// A stream of one turn whose client has half-closed.
+class GenerateReactor
+    : public ClientReactor<grpc::ServerWriteReactor<grpc::ByteBuffer>> {
  public:
-  GenerateReactor(ConversationServices* services,
-                  ConversationRegistry* registry, EventLoop* loop,
-                  ConversationSetup setup, const grpc::ByteBuffer& request)
-      : registry_(registry),
-        trace_id_(TraceIdOf(setup)),
-        conversation_(std::make_shared<Conversation>(services, loop, this,
-                                                     std::move(setup))) {
-    registry_->Add(conversation_);
+  GenerateReactor(ClientServices* services, ClientStreamRegistry* registry,
+                  ClientStreamSetup setup, const grpc::ByteBuffer& request)
+      : ClientReactor(services, registry, std::move(setup)) {
+    Register();
     v1::GenerateRequest generate;
     if (!Parse(request, &generate)) {
-      conversation_->PostMalformed();
+      stream()->PostMalformed();
       return;
     }
     v1::ConverseRequest message;
     *message.mutable_start() = std::move(*generate.mutable_turn());
-    conversation_->PostMessage(std::move(message));
+    stream()->PostMessage(std::move(message));
   }
 
-  // The conversation asks for the next message once it has taken the first.
-  void Read() override { conversation_->PostHalfClose(); }
+  // The stream asks for the next message once it has taken the first.
+  void Read() override { stream()->PostHalfClose(); }
   void Write(const v1::ConverseResponse& event) override {
-    write_buffer_ = Serialize(ToGenerateResponse(event));
-    StartWrite(&write_buffer_);
+    WriteMessage(ToGenerateResponse(event));
   }
-  void Finish(const absl::Status& status) override {
-    ServerWriteReactor::Finish(ToGrpcStatus(status, trace_id_));
-  }
-
-  void OnWriteDone(bool /*ok*/) override { conversation_->PostWriteDone(); }
-  void OnCancel() override { conversation_->PostCancelled(); }
-  void OnDone() override {
-    registry_->Remove(conversation_.get());
-    delete this;
-  }
-
- private:
-  ConversationRegistry* const registry_;
-  const std::string trace_id_;  // empty: none
-  const std::shared_ptr<Conversation> conversation_;
-  grpc::ByteBuffer write_buffer_;
 };
 
 grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
@@ -204,67 +199,58 @@ grpc::ServerUnaryReactor* AnswerWith(grpc::CallbackServerContext* context,
 
 }  // namespace
 
-void ConversationRegistry::Add(
-    const std::shared_ptr<Conversation>& conversation) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  conversations_.emplace(conversation.get(), conversation);
+void ClientStreamRegistry::Add(const std::shared_ptr<ClientStream>& stream) {
+  const absl::MutexLock lock(&mutex_);
+  streams_.emplace(stream.get(), stream);
 }
 
-void ConversationRegistry::Remove(const Conversation* conversation) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  conversations_.erase(conversation);
-  if (conversations_.empty()) empty_.notify_all();
+void ClientStreamRegistry::Remove(const ClientStream* stream) {
+  const absl::MutexLock lock(&mutex_);
+  streams_.erase(stream);
 }
 
-std::vector<std::shared_ptr<Conversation>> ConversationRegistry::All() const {
-  std::vector<std::shared_ptr<Conversation>> all;
-  const std::lock_guard<std::mutex> lock(mutex_);
-  for (const auto& [key, weak] : conversations_) {
-    if (std::shared_ptr<Conversation> strong = weak.lock()) {
+std::vector<std::shared_ptr<ClientStream>> ClientStreamRegistry::All() const {
+  std::vector<std::shared_ptr<ClientStream>> all;
+  const absl::MutexLock lock(&mutex_);
+  for (const auto& [key, weak] : streams_) {
+    if (std::shared_ptr<ClientStream> strong = weak.lock()) {
       all.push_back(std::move(strong));
     }
   }
   return all;
 }
 
-void ConversationRegistry::PostDrain() {
-  for (const auto& conversation : All()) conversation->PostDrain();
+void ClientStreamRegistry::PostDrain() {
+  for (const auto& stream : All()) stream->PostDrain();
 }
 
-void ConversationRegistry::PostStop() {
-  for (const auto& conversation : All()) conversation->PostStop();
+void ClientStreamRegistry::PostStop() {
+  for (const auto& stream : All()) stream->PostStop();
 }
 
-bool ConversationRegistry::WaitUntilEmpty(std::chrono::milliseconds timeout) {
-  std::unique_lock<std::mutex> lock(mutex_);
-  return empty_.wait_for(lock, timeout,
-                         [this] { return conversations_.empty(); });
+bool ClientStreamRegistry::WaitUntilEmpty(std::chrono::milliseconds timeout) {
+  const absl::MutexLock lock(&mutex_);
+  const auto empty = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return streams_.empty();
+  };
+  return mutex_.AwaitWithTimeout(absl::Condition(&empty),
+                                 absl::FromChrono(timeout));
 }
 
-size_t ConversationRegistry::size() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return conversations_.size();
-}
-
-GenerationService::GenerationService(ConversationServices* services,
-                                     ConversationRegistry* registry,
-                                     std::vector<EventLoop*> loops)
-    : services_(services), registry_(registry), loops_(std::move(loops)) {}
-
-EventLoop* GenerationService::NextLoop() {
-  return loops_[next_loop_.fetch_add(1) % loops_.size()];
+size_t ClientStreamRegistry::size() const {
+  const absl::MutexLock lock(&mutex_);
+  return streams_.size();
 }
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>*
 GenerationService::Converse(grpc::CallbackServerContext* context) {
-  return new ConverseReactor(services_, registry_, NextLoop(),
-                             SetupOf(*context, "start"));
+  return new ConverseReactor(services_, registry_, SetupOf(*context, "start"));
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* GenerationService::Generate(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return new GenerateReactor(services_, registry_, NextLoop(),
-                             SetupOf(*context, "turn"), *request);
+  return new GenerateReactor(services_, registry_, SetupOf(*context, "turn"),
+                             *request);
 }
 
 grpc::ServerUnaryReactor* GenerationService::Tokenize(
@@ -348,7 +334,7 @@ grpc::ServerUnaryReactor* GenerationService::GetServerInfo(
   const SessionLimits& sessions = services_->sessions->limits();
   limits.set_message_bytes(kRequestBytesMax);
   limits.set_sessions(sessions.sessions_max);
-  limits.set_turns(services_->admission->turns_max());
+  limits.set_turns(services_->turns_max);
   limits.set_session_idle_seconds(
       std::chrono::duration_cast<std::chrono::seconds>(sessions.idle).count());
   *response->mutable_default_options() = ToProto(GenOptions());

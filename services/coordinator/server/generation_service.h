@@ -1,5 +1,5 @@
 // The public service over gRPC's callback API: each method translates and
-// hands over to a Conversation, the router or a tokenizer. Owned by the
+// hands over to a ClientStream, the router or a tokenizer. Owned by the
 // server; gRPC's threads call.
 //
 // Messages with text come as raw bytes, because gRPC has no answer of its own
@@ -10,24 +10,24 @@
 
 #include <grpcpp/support/server_callback.h>
 
-#include <atomic>
-#include <condition_variable>
+#include <chrono>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <vector>
 
-#include "services/coordinator/client/conversation.h"
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "services/coordinator/client/client_stream.h"
 #include "tandem/v1/generation.grpc.pb.h"
 
 namespace tandem {
 
 // The streams that are open, so that a drain reaches them. Owned by the
 // server; any thread.
-class ConversationRegistry {
+class ClientStreamRegistry {
  public:
-  void Add(const std::shared_ptr<Conversation>& conversation);
-  void Remove(const Conversation* conversation);
+  void Add(const std::shared_ptr<ClientStream>& stream);
+  void Remove(const ClientStream* stream);
 
   void PostDrain();
   void PostStop();
@@ -36,12 +36,11 @@ class ConversationRegistry {
   size_t size() const;
 
  private:
-  std::vector<std::shared_ptr<Conversation>> All() const;
+  std::vector<std::shared_ptr<ClientStream>> All() const;
 
-  mutable std::mutex mutex_;
-  std::condition_variable empty_;
-  // Guarded by mutex_.
-  std::map<const Conversation*, std::weak_ptr<Conversation>> conversations_;
+  mutable absl::Mutex mutex_;
+  std::map<const ClientStream*, std::weak_ptr<ClientStream>> streams_
+      ABSL_GUARDED_BY(mutex_);
 };
 
 using GenerationServiceBase =
@@ -56,9 +55,8 @@ using GenerationServiceBase =
 class GenerationService final : public GenerationServiceBase {
  public:
   // All outlive the service.
-  GenerationService(ConversationServices* services,
-                    ConversationRegistry* registry,
-                    std::vector<EventLoop*> loops);
+  GenerationService(ClientServices* services, ClientStreamRegistry* registry)
+      : services_(services), registry_(registry) {}
 
   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Converse(
       grpc::CallbackServerContext* context) override;
@@ -82,12 +80,8 @@ class GenerationService final : public GenerationServiceBase {
       v1::GetServerInfoResponse* response) override;
 
  private:
-  EventLoop* NextLoop();
-
-  ConversationServices* const services_;
-  ConversationRegistry* const registry_;
-  const std::vector<EventLoop*> loops_;
-  std::atomic<size_t> next_loop_{0};
+  ClientServices* const services_;
+  ClientStreamRegistry* const registry_;
 };
 
 }  // namespace tandem

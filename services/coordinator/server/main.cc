@@ -46,10 +46,6 @@ void AddFlags(CLI::App* app, Flags* flags) {
                   "Time between looking up the dns:/// names again")
       ->check(WholeNumber(kResolveIntervalMin.count(), int64_t{3600} * 1000))
       ->capture_default_str();
-  app->add_option("--event-threads", options.event_threads,
-                  "Threads that drive turns")
-      ->check(WholeNumber(1, kEventThreadsMax))
-      ->capture_default_str();
   app->add_option("--sessions-max", options.sessions.sessions_max,
                   "Sessions kept at once")
       ->check(WholeNumber(1, std::numeric_limits<int>::max()))
@@ -63,7 +59,7 @@ void AddFlags(CLI::App* app, Flags* flags) {
       ->check(WholeNumber(int64_t{0}, int64_t{3600000}))
       ->capture_default_str();
   app->add_option("--session-idle-seconds", flags->session_idle_seconds,
-                  "A session is kept so long after its last turn")
+                  "How long a session is kept after its last turn")
       ->check(WholeNumber(int64_t{1}, int64_t{365} * 86400))
       ->capture_default_str();
   app->add_flag("--draft-ahead,!--no-draft-ahead",

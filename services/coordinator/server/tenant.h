@@ -16,8 +16,8 @@ inline constexpr char kDefaultTenant[] = "default";
 
 // The common name of the client's certificate under mutual TLS, else
 // kDefaultTenant. `context` may be null. A certificate without a common name
-// has a tenant that no name is equal to; a name of more than
-// kTenantNameBytesMax bytes is told by its SHA-256.
+// has a tenant that no name is equal to; the SHA-256 stands for a name of more
+// than kTenantNameBytesMax bytes.
 std::string TenantOf(const grpc::AuthContext* context);
 
 }  // namespace tandem

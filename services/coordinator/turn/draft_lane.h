@@ -1,6 +1,6 @@
 // A turn's drafter: opens one where it pays, asks it for drafts, waits for them
 // no longer than is worth it, and goes on without one that is lost. Owned by
-// the TurnRunner; everything belongs to the turn's loop.
+// the TurnRunner; everything belongs to the event loop.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_TURN_DRAFT_LANE_H_
 #define TANDEM_SERVICES_COORDINATOR_TURN_DRAFT_LANE_H_

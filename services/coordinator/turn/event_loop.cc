@@ -1,11 +1,16 @@
 #include "services/coordinator/turn/event_loop.h"
 
+#include <algorithm>
 #include <utility>
 
-#include "engine/base/check.h"
+#include "absl/time/time.h"
 
 namespace tandem {
 namespace {
+
+// Abseil waits by the wall clock, which may be set back: a timer is late by no
+// more than this then.
+constexpr std::chrono::seconds kWaitMax(1);
 
 class SystemClock : public Clock {
  public:
@@ -22,13 +27,8 @@ const Clock* Clock::System() {
 }
 
 void EventLoop::Post(Closure closure) {
-  bool was_empty = false;
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    was_empty = queue_.empty();
-    queue_.push_back(std::move(closure));
-  }
-  if (was_empty) wake_.notify_one();
+  const absl::MutexLock lock(&mutex_);
+  queue_.push_back(std::move(closure));
 }
 
 EventLoop::TimerId EventLoop::SetTimer(MonotonicTime when, Closure closure) {
@@ -66,7 +66,7 @@ bool EventLoop::RunTimers() {
 bool EventLoop::RunReady() {
   std::vector<Closure> ready;
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     ready.swap(queue_);
   }
   for (Closure& closure : ready) {
@@ -83,15 +83,18 @@ std::optional<MonotonicTime> EventLoop::NextTimer() const {
 }
 
 void EventLoop::Run() {
+  const auto is_ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return stopping_ || !queue_.empty();
+  };
   while (true) {
+    MonotonicDuration wait = kWaitMax;
+    if (const std::optional<MonotonicTime> timer = NextTimer()) {
+      wait = std::min(wait, *timer - Now());
+    }
     {
-      std::unique_lock<std::mutex> lock(mutex_);
-      const auto ready = [this] { return stopping_ || !queue_.empty(); };
-      if (timers_.empty()) {
-        wake_.wait(lock, ready);
-      } else {
-        wake_.wait_until(lock, timers_.begin()->first.first, ready);
-      }
+      const absl::MutexLock lock(&mutex_);
+      mutex_.AwaitWithTimeout(absl::Condition(&is_ready),
+                              absl::FromChrono(wait));
       if (stopping_ && queue_.empty()) return;
     }
     RunReady();
@@ -99,33 +102,14 @@ void EventLoop::Run() {
 }
 
 void EventLoop::Stop() {
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    stopping_ = true;
-  }
-  wake_.notify_one();
+  const absl::MutexLock lock(&mutex_);
+  stopping_ = true;
 }
 
-EventLoops::EventLoops(int threads) {
-  TANDEM_CHECK(threads >= 1);
-  for (int i = 0; i < threads; ++i) {
-    loops_.push_back(std::make_unique<EventLoop>());
-    threads_.emplace_back([loop = loops_.back().get()] { loop->Run(); });
-  }
-}
-
-std::vector<EventLoop*> EventLoops::loops() const {
-  std::vector<EventLoop*> loops;
-  for (const std::unique_ptr<EventLoop>& loop : loops_) {
-    loops.push_back(loop.get());
-  }
-  return loops;
-}
-
-void EventLoops::Stop() {
-  for (const std::unique_ptr<EventLoop>& loop : loops_) loop->Stop();
-  for (std::thread& thread : threads_) thread.join();
-  threads_.clear();
+void EventLoopThread::Stop() {
+  if (!thread_.joinable()) return;
+  loop_.Stop();
+  thread_.join();
 }
 
 }  // namespace tandem

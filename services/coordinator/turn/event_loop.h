@@ -1,5 +1,5 @@
-// A queue of closures and timers that one thread works off: all state of a
-// session and of its turn lives on one loop, so that turn logic needs no lock.
+// A queue of closures and timers that one thread works off: all state of
+// sessions and of their turns lives on it, so that turn logic needs no lock.
 //
 // Post may be called from any thread (gRPC's callbacks only post); everything
 // else belongs to the loop's thread. Time is monotonic and comes through Clock,
@@ -9,17 +9,16 @@
 #define TANDEM_SERVICES_COORDINATOR_TURN_EVENT_LOOP_H_
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <map>
-#include <memory>
-#include <mutex>
 #include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
+#include "absl/synchronization/mutex.h"
 
 namespace tandem {
 
@@ -83,35 +82,31 @@ class EventLoop {
 
   const Clock* const clock_;
 
-  // std::mutex and not absl::Mutex: ThreadSanitizer sees into the former only,
-  // Abseil's library being built without it.
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::vector<Closure> queue_;  // guarded by mutex_
-  bool stopping_ = false;       // guarded by mutex_
+  absl::Mutex mutex_;
+  std::vector<Closure> queue_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 
   // Loop only.
   uint64_t last_sequence_ = 0;
   std::map<std::pair<MonotonicTime, uint64_t>, Closure> timers_;
 };
 
-// A few loops, each with its thread. Owned by the server; any thread may call.
-class EventLoops {
+// A loop with its thread. Owned by the server; any thread may call.
+class EventLoopThread {
  public:
-  // `threads` >= 1.
-  explicit EventLoops(int threads);
-  ~EventLoops() { Stop(); }
+  EventLoopThread() : thread_([this] { loop_.Run(); }) {}
+  ~EventLoopThread() { Stop(); }
 
-  EventLoops(const EventLoops&) = delete;
-  EventLoops& operator=(const EventLoops&) = delete;
+  EventLoopThread(const EventLoopThread&) = delete;
+  EventLoopThread& operator=(const EventLoopThread&) = delete;
 
-  std::vector<EventLoop*> loops() const;
-  // Ends the threads; once, not from a loop.
+  EventLoop* loop() { return &loop_; }
+  // Ends the thread; not from the loop.
   void Stop();
 
  private:
-  std::vector<std::unique_ptr<EventLoop>> loops_;
-  std::vector<std::thread> threads_;
+  EventLoop loop_;
+  std::thread thread_;
 };
 
 }  // namespace tandem

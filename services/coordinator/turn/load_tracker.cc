@@ -18,36 +18,36 @@ bool HasRoom(const WorkerLoad& load, Position tokens_max) {
          load.kv_pages_free >= PagesOf(load, tokens_max);
 }
 
-void LoadTracker::OnReport(const WorkerLoad& told) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  told_ = told;
+void LoadTracker::OnReport(const WorkerLoad& report) {
+  const absl::MutexLock lock(&mutex_);
+  report_ = report;
   own_at_report_ = own_streams_;
   tokens_since_report_ = 0;
 }
 
 void LoadTracker::OnOpened(Position tokens_max) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   ++own_streams_;
   tokens_since_report_ += tokens_max;
 }
 
 void LoadTracker::OnClosed() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   --own_streams_;
 }
 
 WorkerLoad LoadTracker::load() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  WorkerLoad load = told_;
+  const absl::MutexLock lock(&mutex_);
+  WorkerLoad load = report_;
   load.streams =
-      std::max(own_streams_, told_.streams + own_streams_ - own_at_report_);
+      std::max(own_streams_, report_.streams + own_streams_ - own_at_report_);
   load.kv_pages_free = std::max<int64_t>(
-      0, told_.kv_pages_free - PagesOf(told_, tokens_since_report_));
+      0, report_.kv_pages_free - PagesOf(report_, tokens_since_report_));
   return load;
 }
 
 int LoadTracker::own_streams() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   return own_streams_;
 }
 

@@ -1,6 +1,6 @@
 // A turn's target: opens one, verifies there, and replaces one that is lost,
 // for as long as the turn's budgets allow. Owned by the TurnRunner; everything
-// belongs to the turn's loop.
+// belongs to the event loop.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_TURN_TARGET_LANE_H_
 #define TANDEM_SERVICES_COORDINATOR_TURN_TARGET_LANE_H_

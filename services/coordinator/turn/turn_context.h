@@ -1,6 +1,6 @@
 // What the parts of a running turn share: what the turn was set up with, its
 // Turn, its limits and its times. Owned by the TurnRunner; everything belongs
-// to the turn's loop.
+// to the event loop.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_TURN_TURN_CONTEXT_H_
 #define TANDEM_SERVICES_COORDINATOR_TURN_TURN_CONTEXT_H_
@@ -62,7 +62,7 @@ struct TurnSetup {
   std::string tenant = {};
   int64_t number = 0;  // of the turn in its session, from 1
   std::shared_ptr<const Tokenizer> tokenizer;
-  TurnSpec spec;  // has passed Turn::Check
+  TurnSpec spec;  // has passed CheckTurn
   // The day that the prompt's chat template was given; "" without one.
   std::string template_date = {};
   // From Start; then the turn ends with kDeadline.

@@ -1,6 +1,5 @@
-// What metrics are told of turns: virtual, so that turns know no metrics
-// library. Called on the turns' loops, so by several threads at once; nothing
-// here may block.
+// What turns report to metrics: virtual, so that turns know no metrics library.
+// Called on the event loop; nothing here may block.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_TURN_TURN_OBSERVER_H_
 #define TANDEM_SERVICES_COORDINATOR_TURN_TURN_OBSERVER_H_
@@ -27,10 +26,10 @@ struct TurnSummary {
 class TurnObserver {
  public:
   virtual ~TurnObserver() = default;
-  // The turn's first tokens, so long after its start.
+  // The turn has its first tokens.
   virtual void OnFirstTokens(int64_t tokens, MonotonicDuration since_start) = 0;
-  // Later ones. `since_last`: after those before; absent where the turn waited
-  // to be resumed in between.
+  // The turn has more tokens. `since_last`: since the tokens before them;
+  // absent where the turn waited to be resumed in between.
   virtual void OnTokens(int64_t tokens,
                         std::optional<MonotonicDuration> since_last) = 0;
   // Once for each turn.

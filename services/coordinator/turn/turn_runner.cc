@@ -80,19 +80,18 @@ TurnUsage TurnRunner::usage() const {
   return usage;
 }
 
-TurnRunner::Group TurnRunner::NextGroup(int64_t tokens,
-                                        int64_t tokens_max) const {
-  const auto is_before = [](int64_t count, const Group& group) {
-    return count < group.end;
+TurnProgress TurnRunner::NextGroup(int64_t tokens, int64_t tokens_max) const {
+  const auto is_before = [](int64_t count, const TurnProgress& round) {
+    return count < round.tokens;
   };
-  auto group =
-      std::upper_bound(groups_.begin(), groups_.end(), tokens, is_before);
-  TANDEM_CHECK(group != groups_.end());
-  while (group + 1 != groups_.end() &&
-         (group + 1)->end - tokens <= tokens_max) {
-    ++group;
+  auto round =
+      std::upper_bound(rounds_.begin(), rounds_.end(), tokens, is_before);
+  TANDEM_CHECK(round != rounds_.end());
+  while (round + 1 != rounds_.end() &&
+         (round + 1)->tokens - tokens <= tokens_max) {
+    ++round;
   }
-  return *group;
+  return *round;
 }
 
 void TurnRunner::Perform(std::vector<TurnAction> actions) {
@@ -119,8 +118,8 @@ void TurnRunner::Perform(std::vector<TurnAction> actions) {
 
 void TurnRunner::Emit(const EmitAction& emit) {
   const int64_t tokens = static_cast<int64_t>(emit.tokens.size());
-  groups_.push_back(
-      {.end = emit.first_token + tokens, .text_end = emit.text_end});
+  rounds_.push_back(
+      {.tokens = emit.first_token + tokens, .text_bytes = emit.text_end});
   const MonotonicTime now = context_.loop->Now();
   const std::optional<MonotonicTime> last = std::exchange(tokens_at_, now);
   TurnObserver* const observer = setup().observer;

@@ -1,7 +1,7 @@
 // Drives one Turn over worker streams: carries the turn's requests to a target
 // and a drafter, and their answers back. TargetLane and DraftLane know how to
-// get and keep those. No gRPC here. Owned by its session; everything belongs to
-// the session's loop.
+// get and keep those. No gRPC here. Owned by a session, or by the client stream
+// that opens the turn; everything belongs to the event loop.
 //
 // The reader (a client's stream) takes tokens and text from the runner at its
 // own pace and reports how far it is; a runner whose reader lags starts no new
@@ -33,6 +33,12 @@ class TurnListener {
  public:
   virtual ~TurnListener() = default;
   virtual void OnTurnChanged() = 0;
+};
+
+// A part of a turn from its beginning: tokens, and bytes of their text.
+struct TurnProgress {
+  int64_t tokens = 0;
+  size_t text_bytes = 0;
 };
 
 class TurnRunner : private LaneOwner {
@@ -79,14 +85,9 @@ class TurnRunner : private LaneOwner {
   DraftLane& drafter() { return drafter_; }
   const DraftLane& drafter() const { return drafter_; }
 
-  // Tokens up to `end`, whose text ends at byte `text_end` of turn().text().
-  struct Group {
-    int64_t end = 0;
-    size_t text_end = 0;
-  };
-  // What to send to a reader that has `tokens`: up to `tokens_max` tokens, and
-  // at least one group. There are unread tokens.
-  Group NextGroup(int64_t tokens, int64_t tokens_max) const;
+  // Where the next event ends for a reader that has `tokens` and there are
+  // more: up to `tokens_max` tokens later, and at least one round.
+  TurnProgress NextGroup(int64_t tokens, int64_t tokens_max) const;
 
  private:
   void Perform(std::vector<TurnAction> actions) override;
@@ -114,7 +115,7 @@ class TurnRunner : private LaneOwner {
   // When tokens came last; absent right after Start and Resume.
   std::optional<MonotonicTime> tokens_at_;
   int64_t tokens_read_ = 0;
-  std::vector<Group> groups_;
+  std::vector<TurnProgress> rounds_;  // where each one ended
 };
 
 }  // namespace tandem

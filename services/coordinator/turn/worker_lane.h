@@ -1,6 +1,6 @@
 // A turn's stream at one worker, and its requests that are unanswered. Answers
 // come in the order of requests. Owned by a TargetLane or a DraftLane;
-// everything belongs to the turn's loop.
+// everything belongs to the event loop.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_TURN_WORKER_LANE_H_
 #define TANDEM_SERVICES_COORDINATOR_TURN_WORKER_LANE_H_

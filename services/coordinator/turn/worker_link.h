@@ -1,8 +1,7 @@
 // The seam between turns and workers: a link is one model of one worker, a
-// stream is one sequence at it, for one turn. Implemented over gRPC
-// (grpc_worker_link.h) and by fakes in tests.
-//
-// Everything here belongs to the event loop of the turn.
+// stream is one sequence at that model, for one turn. Implemented over gRPC
+// (grpc_worker_link.h) and by fakes in tests. Everything here belongs to the
+// event loop, where it does not say "any thread".
 
 #ifndef TANDEM_SERVICES_COORDINATOR_TURN_WORKER_LINK_H_
 #define TANDEM_SERVICES_COORDINATOR_TURN_WORKER_LINK_H_
@@ -38,15 +37,15 @@ struct OpenRequest {
   Position tokens_max = 0;
   GenOptions options;
   std::string tenant = {};
-  // How long the worker may let it wait for KV.
+  // How long the worker may let the sequence wait for KV.
   MonotonicDuration queue_timeout = {};
   std::optional<TraceContext> trace = {};
 };
 
 struct OpenedSequence {
   std::string fingerprint;
-  int64_t cached_tokens = 0;  // of the request's tokens, not run again
-  int64_t queued_us = 0;      // waiting for KV
+  int64_t cached_tokens = 0;  // of the request's, whose KV the worker had
+  int64_t queued_us = 0;      // microseconds of waiting for KV
 };
 
 // The answer to a ProposeAction or a VerifyAction.
@@ -54,11 +53,12 @@ struct WorkerAnswer {
   Position position = 0;  // where the request's tokens end
   // Drafted, or chosen by the target.
   std::vector<SampledToken> tokens;
-  int64_t compute_us = 0;
-  int64_t served_us = 0;  // at the worker, with waiting; 0: not reported
+  int64_t compute_us = 0;  // microseconds of computing
+  int64_t served_us = 0;   // at the worker, with waiting; 0: not reported
 };
 
-// What a stream reports, on the loop. A stream may be destroyed inside these.
+// What a stream reports, on the event loop. Its owner may destroy it inside
+// these.
 class WorkerStreamEvents {
  public:
   virtual ~WorkerStreamEvents() = default;
@@ -69,8 +69,8 @@ class WorkerStreamEvents {
   virtual void OnClosed(const absl::Status& status) = 0;
 };
 
-// One sequence. Destroying it ends the stream, at once, and frees the worker's
-// KV; no event comes after that.
+// One sequence. Its destructor ends the stream at once, which frees the
+// worker's KV; no event comes after that.
 class WorkerStream {
  public:
   virtual ~WorkerStream() = default;
@@ -78,26 +78,27 @@ class WorkerStream {
   virtual void Verify(VerifyAction verify) = 0;
 };
 
-// What passes of a worker's model cost lately, as the worker reports.
+// What passes of a worker's model cost lately, as the worker reports it.
 // Immutable.
 struct WorkerCosts {
   CostCurve passes;
-  double sequences = 1;  // that share a pass
-  double streams = 0;    // open, without those that wait for room
-  // It computes in turns with another worker on the same cores.
+  double sequences = 1;  // sequences that share a pass, on average
+  double streams = 0;    // open streams, without those that wait for KV
+  // The worker computes in turns with another one on the same cores.
   bool takes_turns = false;
 };
 
-// One model of one worker. Outlives its streams' opening, not the streams.
+// One model of one worker. It must live while a stream is opened, not as long
+// as the stream.
 class WorkerLink {
  public:
   virtual ~WorkerLink() = default;
-  // The newest report; null: none yet. Any thread.
+  // The newest report of costs; null: none yet. Any thread.
   virtual std::shared_ptr<const WorkerCosts> costs() const = 0;
-  // As far as it is known now. Any thread.
+  // The load as far as this process knows it now. Any thread.
   virtual WorkerLoad load() const = 0;
   // Opens a sequence; requests may follow at once. `loop` and `events` outlive
-  // the stream. `deadline`: when the worker may give up by itself.
+  // the stream. `deadline`: when the worker may end the stream by itself.
   virtual std::unique_ptr<WorkerStream> Open(
       OpenRequest request, EventLoop* loop, WorkerStreamEvents* events,
       std::optional<MonotonicTime> deadline) = 0;
@@ -112,22 +113,22 @@ struct WorkerChoice {
   std::string vocabulary_fingerprint;
   Position context_max = 0;
   int vocab_size = 0;
-  // Of the sequence's tokens: those that it may have the KV of.
+  // Tokens at the sequence's beginning whose KV the worker may have.
   Position cached = 0;
 };
 
-// A worker that had a sequence, and how many of its tokens.
+// A worker that had a sequence, and how many of the sequence's tokens.
 struct LastWorker {
   std::string name = {};
   Position tokens = 0;
 };
 
-// The sequence that a worker is wanted for. Points to what the caller has.
+// The sequence that a worker is needed for. Refers to what the caller has.
 struct SequenceNeed {
   absl::string_view tenant = {};
   absl::Span<const TokenId> tokens = {};
-  Position tokens_max = 0;  // that it will hold
-  int generated_max = 0;
+  Position tokens_max = 0;  // tokens that the sequence will hold at most
+  int generated_max = 0;    // of those, tokens that are still to be generated
   LastWorker last_worker = {};  // of the session
 };
 
@@ -135,7 +136,7 @@ struct TargetQuery {
   std::string model_id;
   std::string fingerprint = {};             // empty: any
   std::string vocabulary_fingerprint = {};  // empty: any
-  // Names of workers to take only if there is no other.
+  // Names of workers to pick only where there is no other.
   std::vector<std::string> avoid = {};
   SequenceNeed need = {};
 };
@@ -143,11 +144,11 @@ struct TargetQuery {
 struct DrafterQuery {
   std::string vocabulary_fingerprint;  // of the target
   int vocab_size_min = 0;              // of the drafter
-  Position context_min = 0;            // tokens that its context must exceed
+  Position context_min = 0;            // its context must exceed this
   SequenceNeed need = {};
 };
 
-// Tokens whose KV a worker computes or has computed.
+// The tokens whose KV a worker has computed, or is about to compute.
 struct ComputedSequence {
   const std::string& worker;  // its name
   absl::string_view tenant;
@@ -155,7 +156,7 @@ struct ComputedSequence {
   absl::Span<const TokenId> tokens;
 };
 
-// Where turns get workers from: the router, or a fake. Any thread.
+// Where turns get workers from: the router, or a fake.
 class WorkerDirectory {
  public:
   virtual ~WorkerDirectory() = default;
@@ -163,7 +164,7 @@ class WorkerDirectory {
   virtual std::optional<WorkerChoice> PickTarget(const TargetQuery& query) = 0;
   virtual std::optional<WorkerChoice> PickDrafter(
       const DrafterQuery& query) = 0;
-  // For picks to come.
+  // Remembers `sequence` for later picks.
   virtual void OnComputed(const ComputedSequence& sequence) = 0;
 };
 

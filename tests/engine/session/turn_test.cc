@@ -85,7 +85,7 @@ void ExpectEqualsReference(const TurnDriver& driver,
 
 TEST(TurnCheckTest, SaysWhatIsWrong) {
   const auto reason = [](const TurnSpec& spec) -> std::string {
-    const absl::Status status = Turn::Check(TestTokenizer(), spec);
+    const absl::Status status = CheckTurn(TestTokenizer(), spec);
     if (status.ok()) return "";
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
     return GetErrorDetail(status)->reason;

@@ -72,14 +72,14 @@ class TurnRunnerFixture : public ::testing::Test, public TurnListener {
     const int64_t generated =
         static_cast<int64_t>(runner_->turn().generated().size());
     while (static_cast<int64_t>(tokens_.size()) < generated) {
-      const TurnRunner::Group group =
+      const TurnProgress next =
           runner_->NextGroup(static_cast<int64_t>(tokens_.size()), 8);
-      ASSERT_GT(group.end, static_cast<int64_t>(tokens_.size()));
-      for (int64_t i = static_cast<int64_t>(tokens_.size()); i < group.end;
+      ASSERT_GT(next.tokens, static_cast<int64_t>(tokens_.size()));
+      for (int64_t i = static_cast<int64_t>(tokens_.size()); i < next.tokens;
            ++i) {
         tokens_.push_back(runner_->turn().generated()[i]);
       }
-      text_ = runner_->turn().text().substr(0, group.text_end);
+      text_ = runner_->turn().text().substr(0, next.text_bytes);
     }
     if (runner_->state() == TurnState::kEnded) text_ = runner_->turn().text();
     runner_->SetTokensRead(static_cast<int64_t>(tokens_.size()));

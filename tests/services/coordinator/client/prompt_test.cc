@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "engine/base/error_reason.h"
-#include "services/coordinator/client/request_checks.h"
 #include "tests/engine/tokenizer/bpe_vocabulary.h"
 #include "tests/engine/tokenizer/test_vocabulary.h"
 
@@ -29,6 +28,17 @@ v1::TurnRequest MessagesTurn(
   return turn;
 }
 
+absl::Status ParseStatus(v1::TurnRequest turn) {
+  return ParsePrompt(&turn).status();
+}
+
+// Parses what is right.
+PromptSource Parse(v1::TurnRequest turn) {
+  absl::StatusOr<PromptSource> source = ParsePrompt(&turn);
+  EXPECT_TRUE(source.ok()) << source.status();
+  return source.ok() ? *std::move(source) : PromptSource();
+}
+
 std::string FieldOf(const absl::Status& status) {
   const std::optional<ErrorDetail> detail = GetErrorDetail(status);
   if (!detail.has_value() || detail->violations.size() != 1) return "";
@@ -45,7 +55,7 @@ void ExpectInvalid(const absl::Status& status, const std::string& field) {
 TEST(PromptTest, NamesTheMessageThatIsWrong) {
   const auto expect = [](const v1::TurnRequest& turn,
                          const std::string& field) {
-    ExpectInvalid(CheckTurnRequest(turn), field);
+    ExpectInvalid(ParseStatus(turn), field);
   };
   expect(MessagesTurn({}), "messages.messages");
   expect(MessagesTurn({{v1::CHAT_ROLE_UNSPECIFIED, "a"}}),
@@ -60,45 +70,82 @@ TEST(PromptTest, NamesTheMessageThatIsWrong) {
              kChatMessagesMax + 1, {v1::CHAT_ROLE_USER, ""})),
          "messages.messages");
   v1::TurnRequest special = MessagesTurn({{v1::CHAT_ROLE_USER, "a"}});
-  EXPECT_TRUE(CheckTurnRequest(special).ok());
+  EXPECT_TRUE(ParseStatus(special).ok());
   special.set_parse_special(true);
   expect(special, "parse_special");
+}
+
+TEST(PromptTest, WantsAPrompt) {
+  v1::TurnRequest turn;
+  const absl::Status status = ParseStatus(turn);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(GetErrorDetail(status)->reason, kReasonEmptyPrompt);
+  EXPECT_EQ(status.message(),
+            "the turn has no prompt: set text, tokens or messages");
+  EXPECT_EQ(FieldOf(status), "prompt");
+  turn.set_text("");
+  EXPECT_TRUE(ParseStatus(turn).ok());
+}
+
+TEST(PromptTest, TakesIdsAsTheyAre) {
+  const auto tokenizer = MakeTokenizer(TestVocabulary::WithBytes());
+  v1::TurnRequest turn;
+  turn.mutable_tokens()->add_ids(1);
+  turn.mutable_tokens()->add_ids(5);
+  const PromptSource source = Parse(turn);
+  EXPECT_TRUE(CheckPrompt(source, *tokenizer).ok());
+  EXPECT_EQ(EncodePrompt(source, *tokenizer, std::nullopt)->ids, (Ids{1, 5}));
+  turn.mutable_tokens()->add_ids(tokenizer->vocab_size());
+  const absl::Status status = CheckPrompt(Parse(turn), *tokenizer);
+  EXPECT_EQ(GetErrorDetail(status)->reason, kReasonInvalidToken);
+  EXPECT_EQ(FieldOf(status), "tokens.ids[2]");
+}
+
+TEST(PromptTest, ShortTextsAndIdsMayBeMadeOnTheLoop) {
+  v1::TurnRequest turn = MessagesTurn({{v1::CHAT_ROLE_USER, "a"}});
+  EXPECT_FALSE(IsShort(Parse(turn)));
+  turn.mutable_tokens();
+  EXPECT_TRUE(IsShort(Parse(turn)));
+  turn.set_text(std::string(kInlineTextBytes, 'a'));
+  EXPECT_TRUE(IsShort(Parse(turn)));
+  turn.mutable_text()->push_back('a');
+  EXPECT_FALSE(IsShort(Parse(turn)));
 }
 
 TEST(PromptTest, NamesTheTemplateOptionThatIsWrong) {
   v1::TurnRequest turn = MessagesTurn({{v1::CHAT_ROLE_USER, "a"}});
   (*turn.mutable_template_options())["enable_thinking"].set_bool_value(false);
-  EXPECT_TRUE(CheckTurnRequest(turn).ok());
+  EXPECT_TRUE(ParseStatus(turn).ok());
   v1::TurnRequest shadow = turn;
   (*shadow.mutable_template_options())["messages"].set_int_value(1);
-  ExpectInvalid(CheckTurnRequest(shadow), "template_options.messages");
+  ExpectInvalid(ParseStatus(shadow), "template_options.messages");
   v1::TurnRequest date = turn;
   (*date.mutable_template_options())["date"].set_text_value("today");
-  ExpectInvalid(CheckTurnRequest(date), "template_options.date");
+  ExpectInvalid(ParseStatus(date), "template_options.date");
   v1::TurnRequest unset = turn;
   (*unset.mutable_template_options())["a"];
-  ExpectInvalid(CheckTurnRequest(unset), "template_options");
+  ExpectInvalid(ParseStatus(unset), "template_options");
   v1::TurnRequest text = turn;
   text.set_text("a");
-  ExpectInvalid(CheckTurnRequest(text), "template_options");
+  ExpectInvalid(ParseStatus(text), "template_options");
 }
 
 TEST(PromptTest, WantsATemplateForMessages) {
   const auto without = MakeTokenizer(TestVocabulary::WithBytes());
   const v1::TurnRequest turn = MessagesTurn({{v1::CHAT_ROLE_USER, "a"}});
-  const absl::Status status = CheckPrompt(turn, *without);
+  const absl::Status status = CheckPrompt(Parse(turn), *without);
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(GetErrorDetail(status)->reason, kReasonUnsupportedChatTemplate);
   v1::TurnRequest text;
   text.set_text("a");
-  EXPECT_TRUE(CheckPrompt(text, *without).ok());
+  EXPECT_TRUE(CheckPrompt(Parse(text), *without).ok());
   GgufWriter writer = TestVocabulary::WithBytes().Writer();
   writer.SetString(kChatTemplateKey, "a");
   const auto with = std::move(MakeTokenizer(writer).value());
-  EXPECT_TRUE(CheckPrompt(turn, *with).ok());
+  EXPECT_TRUE(CheckPrompt(Parse(turn), *with).ok());
   v1::TurnRequest named = turn;
   (*named.mutable_template_options())["template"].set_text_value("rag");
-  ExpectInvalid(CheckPrompt(named, *with), "template_options.template");
+  ExpectInvalid(CheckPrompt(Parse(named), *with), "template_options.template");
 }
 
 TEST(PromptTest, EncodesMessagesAtTheStartAndAfterAReply) {
@@ -128,7 +175,7 @@ TEST(PromptTest, EncodesMessagesAtTheStartAndAfterAReply) {
   const Ids prompt =
       concat({{start}, bytes("user\n<|im_end|>"), {end}, bytes("\n2001!")});
   const auto encode = [&](std::optional<TokenId> last) {
-    const auto encoded = EncodePrompt(turn, *tokenizer, last);
+    const auto encoded = EncodePrompt(Parse(turn), *tokenizer, last);
     EXPECT_TRUE(encoded.ok()) << encoded.status();
     EXPECT_EQ(encoded.value_or(EncodedPrompt()).template_date, "2001-02-03");
     return encoded.value_or(EncodedPrompt()).ids;
@@ -144,7 +191,7 @@ TEST(PromptTest, TellsTheDayThatTheTemplateWasTold) {
   writer.SetString(kChatTemplateKey, "{{ strftime_now('%Y-%m-%d') }}");
   const auto tokenizer = std::move(MakeTokenizer(writer).value());
   v1::TurnRequest turn = MessagesTurn({{v1::CHAT_ROLE_USER, "a"}});
-  const auto first = EncodePrompt(turn, *tokenizer, std::nullopt);
+  const auto first = EncodePrompt(Parse(turn), *tokenizer, std::nullopt);
   ASSERT_TRUE(first.ok()) << first.status();
   EXPECT_EQ(first->ids,
             Ids(first->template_date.begin(), first->template_date.end()));
@@ -158,7 +205,8 @@ TEST(PromptTest, ATemplatesRefusalNamesTheMessages) {
   const v1::TurnRequest turn = MessagesTurn({{v1::CHAT_ROLE_USER, "a"}});
   for (const std::optional<TokenId> last :
        {std::optional<TokenId>(), std::optional<TokenId>('x')}) {
-    const absl::Status status = EncodePrompt(turn, *tokenizer, last).status();
+    const absl::Status status =
+        EncodePrompt(Parse(turn), *tokenizer, last).status();
     ExpectInvalid(status, "messages.messages");
     EXPECT_THAT(std::string(status.message()),
                 ::testing::HasSubstr("No system!"));
@@ -170,7 +218,7 @@ TEST(PromptTest, EncodesTextWithSpecialTokensWhereAskedTo) {
   v1::TurnRequest turn;
   turn.set_text("</s>");
   const auto encode = [&](std::optional<TokenId> last) {
-    const auto encoded = EncodePrompt(turn, *tokenizer, last);
+    const auto encoded = EncodePrompt(Parse(turn), *tokenizer, last);
     EXPECT_TRUE(encoded.ok()) << encoded.status();
     EXPECT_EQ(encoded.value_or(EncodedPrompt()).template_date, "");
     return encoded.value_or(EncodedPrompt()).ids;

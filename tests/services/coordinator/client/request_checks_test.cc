@@ -23,25 +23,15 @@ std::vector<std::string> Fields(const absl::Status& status) {
   return fields;
 }
 
-TEST(CheckTurnRequestTest, WantsAPromptAndATimeoutInRange) {
-  v1::TurnRequest turn;
-  absl::Status status = CheckTurnRequest(turn);
-  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(GetErrorDetail(status)->reason, kReasonEmptyPrompt);
-  EXPECT_EQ(status.message(),
-            "the turn has no prompt: set text, tokens or messages");
-  EXPECT_THAT(Fields(status), ElementsAre("prompt"));
-  turn.set_text("");
-  EXPECT_TRUE(CheckTurnRequest(turn).ok());
+TEST(ParseTimeoutTest, WantsMillisecondsInRange) {
   for (const int64_t timeout_ms :
        {int64_t{-1}, kTimeoutMsMax + 1, std::numeric_limits<int64_t>::min()}) {
-    turn.set_timeout_ms(timeout_ms);
-    status = CheckTurnRequest(turn);
+    const absl::Status status = ParseTimeout(timeout_ms).status();
     EXPECT_EQ(GetErrorDetail(status)->reason, kReasonInvalidOptions);
     EXPECT_THAT(Fields(status), ElementsAre("timeout_ms"));
   }
-  turn.set_timeout_ms(kTimeoutMsMax);
-  EXPECT_TRUE(CheckTurnRequest(turn).ok());
+  EXPECT_EQ(*ParseTimeout(0), std::nullopt);
+  EXPECT_EQ(*ParseTimeout(kTimeoutMsMax), std::chrono::hours(24));
 }
 
 TEST(ParseOptionsTest, NamesEachWrongField) {
@@ -61,15 +51,6 @@ TEST(ParseOptionsTest, NamesAnEnumValueThatIsNotKnown) {
   options.set_draft_sources(static_cast<v1::DraftSources>(77));
   EXPECT_THAT(Fields(ParseOptions(options, 100).status()),
               ElementsAre("options.draft_sources"));
-}
-
-TEST(CheckTurnRequestTest, NamesARoleThatIsNotKnown) {
-  v1::TurnRequest turn;
-  turn.mutable_messages()->add_messages()->set_role(
-      static_cast<v1::ChatRole>(77));
-  const absl::Status status = CheckTurnRequest(turn);
-  EXPECT_THAT(Fields(status), ElementsAre("messages.messages[0].role"));
-  EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("is 77"));
 }
 
 TEST(ParseOptionsTest, DrawsASeedWhereThereIsNone) {

@@ -12,6 +12,7 @@ class SessionTest : public ::testing::Test, public SessionHolder {
   SessionTest() : loop_(&clock_), session_("id", "tenant", clock_.Now()) {
     directory_.targets["t"] = {.link = std::make_shared<FakeLink>(1, "fp")};
   }
+  bool opens_turn() const override { return false; }
   void OnTakenOver() override {}
 
   std::unique_ptr<TurnRunner> MakeTurn(std::vector<TokenId> prompt) {
@@ -50,34 +51,23 @@ TEST_F(SessionTest, BeginsEmpty) {
   EXPECT_EQ(session_.turn(), nullptr);
   EXPECT_TRUE(session_.History().empty());
   EXPECT_FALSE(session_.LastToken().has_value());
-  EXPECT_EQ(session_.model_id(), "");
-  EXPECT_EQ(session_.vocabulary_fingerprint(), "");
+  EXPECT_EQ(session_.model().id, "");
+  EXPECT_EQ(session_.model().vocabulary_fingerprint, "");
 }
 
-TEST_F(SessionTest, ACommittedTurnIsTheHistory) {
-  TurnRunner* const turn = session_.OpenTurn(MakeTurn({1, 270}));
-  Run(turn);
-  EXPECT_TRUE(session_.History().empty());  // not yet
-  session_.CommitTurn();
-  EXPECT_EQ(session_.turns(), 1);
-  EXPECT_EQ(session_.turn(), turn);
-  EXPECT_EQ(session_.History().size(), 7u);
-  EXPECT_EQ(session_.model_id(), "fake");
-  EXPECT_EQ(session_.vocabulary_fingerprint(),
-            FakeTokenizer()->vocabulary_fingerprint());
-}
-
-TEST_F(SessionTest, AnAbandonedTurnLeavesTheSessionAsItWas) {
-  Run(session_.OpenTurn(MakeTurn({1, 270})));
-  session_.CommitTurn();
-  const std::vector<TokenId> history(session_.History().begin(),
-                                     session_.History().end());
-  EXPECT_EQ(session_.LastToken(), history.back());
-  Run(session_.OpenTurn(MakeTurn({1, 270, 280})));
-  session_.AbandonTurn();
-  session_.AbandonTurn();  // none: nothing
-  EXPECT_EQ(session_.turns(), 1);
-  EXPECT_EQ(session_.History(), history);
+TEST_F(SessionTest, TheLastTakenTurnIsTheHistory) {
+  for (int turns = 1; turns <= 2; ++turns) {
+    std::unique_ptr<TurnRunner> turn = MakeTurn({1, 270});
+    TurnRunner* const taken = turn.get();
+    Run(taken);
+    session_.Take(std::move(turn));
+    EXPECT_EQ(session_.turns(), turns);
+    EXPECT_EQ(session_.turn(), taken);
+    EXPECT_EQ(session_.History().size(), 7u);
+    EXPECT_EQ(session_.LastToken(), session_.History().back());
+    EXPECT_EQ(session_.model().id, "fake");
+    EXPECT_EQ(session_.model().vocabulary_fingerprint, "vocabulary");
+  }
 }
 
 TEST_F(SessionTest, IsIdleFromLetGoOn) {

@@ -44,8 +44,7 @@ TEST_F(TurnEventsTest, EventsTogetherAreTheTurn) {
   TurnProgress at;
   const int64_t all = static_cast<int64_t>(runner_->turn().generated().size());
   while (at.tokens < all) {
-    const TurnRunner::Group group = runner_->NextGroup(at.tokens, 8);
-    const TurnProgress to = {.tokens = group.end, .text_bytes = group.text_end};
+    const TurnProgress to = runner_->NextGroup(at.tokens, 8);
     const v1::TokensGenerated tokens = TokensEvent(*runner_, at, to).tokens();
     EXPECT_EQ(tokens.first_token(), at.tokens);
     ids.insert(ids.end(), tokens.token_ids().begin(), tokens.token_ids().end());

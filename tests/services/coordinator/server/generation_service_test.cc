@@ -9,7 +9,7 @@
 #include "services/common/channel.h"
 #include "services/common/status_conversion.h"
 #include "services/common/version.h"
-#include "services/coordinator/client/conversation.h"
+#include "services/coordinator/client/client_stream.h"
 #include "services/coordinator/client/prompt.h"
 #include "tests/services/coordinator/service_fixture.h"
 
@@ -18,6 +18,10 @@ namespace {
 
 using ::testing::ElementsAreArray;
 using ::testing::IsEmpty;
+
+std::vector<TokenId> IdsOf(v1::TurnRequest turn, std::optional<TokenId> last) {
+  return EncodePrompt(*ParsePrompt(&turn), *FakeTokenizer(), last)->ids;
+}
 
 class GenerationServiceTest : public ServiceFixture {
  protected:
@@ -154,8 +158,7 @@ TEST_F(GenerationServiceTest, MessagesBecomeAPromptTurnByTurn) {
   ASSERT_TRUE(client->stream->Write(start));
   Outcome first;
   client->Read(&first);
-  const std::vector<TokenId> prompt =
-      EncodePrompt(turn, *FakeTokenizer(), std::nullopt)->ids;
+  const std::vector<TokenId> prompt = IdsOf(turn, std::nullopt);
   ExpectPlain(first, prompt, 12);
   EXPECT_EQ(first.started.template_date().size(), 10u);
   turn = ChatTurn(std::string(3 * kInlineTextBytes, 'a'), 12);
@@ -167,8 +170,7 @@ TEST_F(GenerationServiceTest, MessagesBecomeAPromptTurnByTurn) {
   client->Read(&second);
   std::vector<TokenId> history = prompt;
   history.insert(history.end(), first.tokens.begin(), first.tokens.end());
-  const std::vector<TokenId> more =
-      EncodePrompt(turn, *FakeTokenizer(), history.back())->ids;
+  const std::vector<TokenId> more = IdsOf(turn, history.back());
   history.insert(history.end(), more.begin(), more.end());
   ExpectPlain(second, history, 12);
   EXPECT_TRUE(client->Finish().ok());
@@ -199,11 +201,10 @@ TEST_F(GenerationServiceTest, TemplateOptionsReachTheTemplate) {
   const Outcome glad = Generate(request);
   ASSERT_TRUE(glad.status.ok()) << glad.status.error_message();
   EXPECT_EQ(glad.started.template_date(), "2001-02-03");
-  const std::vector<TokenId> prompt =
-      EncodePrompt(turn, *FakeTokenizer(), std::nullopt)->ids;
+  const std::vector<TokenId> prompt = IdsOf(turn, std::nullopt);
   ExpectPlain(glad, prompt, 12);
   turn.mutable_template_options()->clear();
-  EXPECT_NE(EncodePrompt(turn, *FakeTokenizer(), std::nullopt)->ids, prompt);
+  EXPECT_NE(IdsOf(turn, std::nullopt), prompt);
   // Prompts without messages have no day.
   EXPECT_EQ(Generate(Request("w1", 4)).started.template_date(), "");
 }

@@ -83,35 +83,33 @@ TEST(EventLoopTest, WhatIsPostedAfterStopIsDestroyed) {
   EXPECT_EQ(held.use_count(), 1);
 }
 
-TEST(EventLoopsTest, ManyThreadsPostToAFewLoops) {
+TEST(EventLoopThreadTest, ManyThreadsPostToTheLoop) {
   constexpr int kPosters = 4;
   constexpr int kPosts = 2000;
-  EventLoops loops(3);
-  // One plain counter for each loop: only the loop touches it.
-  std::vector<int> counts(3);
+  EventLoopThread loop;
+  int count = 0;  // only the loop touches it
   std::vector<std::thread> posters;
   for (int i = 0; i < kPosters; ++i) {
     posters.emplace_back([&] {
       for (int post = 0; post < kPosts; ++post) {
-        const size_t index = static_cast<size_t>(post % 3);
-        loops.loops()[index]->Post([&counts, index] { ++counts[index]; });
+        loop.loop()->Post([&count] { ++count; });
       }
     });
   }
   for (std::thread& poster : posters) poster.join();
-  loops.Stop();  // after what was posted
-  EXPECT_EQ(counts[0] + counts[1] + counts[2], kPosters * kPosts);
+  loop.Stop();  // after what was posted
+  EXPECT_EQ(count, kPosters * kPosts);
+  loop.Stop();  // once is enough
 }
 
-TEST(EventLoopsTest, TimersRunOnTheLoopsThread) {
-  EventLoops loops(1);
-  EventLoop* const loop = loops.loops()[0];
+TEST(EventLoopThreadTest, TimersRunOnTheLoopsThread) {
+  EventLoopThread thread;
+  EventLoop* const loop = thread.loop();
   std::atomic<bool> ran{false};
   loop->Post([&] {
     loop->SetTimer(loop->Now() + milliseconds(1), [&] { ran = true; });
   });
   while (!ran) std::this_thread::yield();
-  loops.Stop();
 }
 
 }  // namespace

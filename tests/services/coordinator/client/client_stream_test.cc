@@ -1,4 +1,4 @@
-#include "services/coordinator/client/conversation.h"
+#include "services/coordinator/client/client_stream.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -26,7 +26,7 @@ std::string FieldOf(const grpc::Status& status) {
              : detail->violations[0].field;
 }
 
-class ConversationTest : public ServiceFixture {
+class ClientStreamTest : public ServiceFixture {
  protected:
   // A prompt whose plain text is long, so that a turn can be met on its way.
   static constexpr int kLong = 100000;
@@ -72,7 +72,7 @@ class ConversationTest : public ServiceFixture {
   }
 };
 
-TEST_F(ConversationTest, TwoTurnsACancelAndAThird) {
+TEST_F(ClientStreamTest, TwoTurnsACancelAndAThird) {
   StartAll();
   const std::unique_ptr<Client> client = Connect();
   Outcome first;
@@ -110,7 +110,7 @@ TEST_F(ConversationTest, TwoTurnsACancelAndAThird) {
   EXPECT_EQ(server_->turns(), 0);
 }
 
-TEST_F(ConversationTest, ASessionGoesOnFromAnyStream) {
+TEST_F(ClientStreamTest, ASessionGoesOnFromAnyStream) {
   StartAll();
   std::string session;
   std::vector<TokenId> prompt = PromptOf("w1");
@@ -126,12 +126,12 @@ TEST_F(ConversationTest, ASessionGoesOnFromAnyStream) {
   }
 }
 
-TEST_F(ConversationTest, OneStreamMayGoFromSessionToSession) {
+TEST_F(ClientStreamTest, OneStreamMayGoFromSessionToSession) {
   StartAll();
   std::vector<std::string> sessions;
   std::vector<std::vector<TokenId>> prompts;
   const std::unique_ptr<Client> client = Connect();
-  for (int i = 0; i < 8; ++i) {  // on all loops
+  for (int i = 0; i < 8; ++i) {
     Outcome outcome;
     client->Start("", "w" + std::to_string(i), 10);
     client->Read(&outcome);
@@ -139,7 +139,7 @@ TEST_F(ConversationTest, OneStreamMayGoFromSessionToSession) {
     sessions.push_back(outcome.started.session_id());
     prompts.push_back(
         Continued(PromptOf("w" + std::to_string(i)), outcome.tokens, "w9"));
-    const Outcome other = Generate(Request("w5", 5));  // the next loop
+    const Outcome other = Generate(Request("w5", 5));
     sessions.push_back(other.started.session_id());
     prompts.push_back(Continued(PromptOf("w5"), other.tokens, "w9"));
   }
@@ -152,7 +152,7 @@ TEST_F(ConversationTest, OneStreamMayGoFromSessionToSession) {
   EXPECT_TRUE(client->Finish().ok());
 }
 
-TEST_F(ConversationTest, ResumesAfterALostConnection) {
+TEST_F(ClientStreamTest, ResumesAfterALostConnection) {
   StartAll();
   const std::vector<TokenId> prompt = PromptOf("w1 w2");
   std::unique_ptr<Client> client = Connect();
@@ -181,7 +181,7 @@ TEST_F(ConversationTest, ResumesAfterALostConnection) {
   ExpectBeginsAsPlain(outcome, prompt);
 }
 
-TEST_F(ConversationTest, ResumesFromAnyCountAndAlsoAfterTheEnd) {
+TEST_F(ClientStreamTest, ResumesFromAnyCountAndAlsoAfterTheEnd) {
   StartAll();
   const std::vector<TokenId> prompt = PromptOf("w1 w2");
   const Outcome whole = Generate(Request("w1 w2", 200));
@@ -203,7 +203,7 @@ TEST_F(ConversationTest, ResumesFromAnyCountAndAlsoAfterTheEnd) {
   }
 }
 
-TEST_F(ConversationTest, AResumeTakesOverFromAStreamThatSeemsAlive) {
+TEST_F(ClientStreamTest, AResumeTakesOverFromAStreamThatSeemsAlive) {
   StartAll();
   const std::unique_ptr<Client> old = Connect();
   Outcome outcome;
@@ -223,7 +223,7 @@ TEST_F(ConversationTest, AResumeTakesOverFromAStreamThatSeemsAlive) {
   EXPECT_EQ(ReasonOf(status), kReasonWrongState);
 }
 
-TEST_F(ConversationTest, ANewStartEndsATurnThatWaits) {
+TEST_F(ClientStreamTest, ANewStartEndsATurnThatWaits) {
   StartAll();
   std::unique_ptr<Client> client = Connect();
   Outcome outcome;
@@ -245,7 +245,7 @@ TEST_F(ConversationTest, ANewStartEndsATurnThatWaits) {
   EXPECT_EQ(ReasonOf(client->Finish()), kReasonWrongState);
 }
 
-TEST_F(ConversationTest, WrongOrdersAreRefused) {
+TEST_F(ClientStreamTest, WrongOrdersAreRefused) {
   StartAll();
   std::unique_ptr<Client> client = Connect();
   Outcome outcome;
@@ -285,7 +285,7 @@ TEST_F(ConversationTest, WrongOrdersAreRefused) {
   client->context.TryCancel();
 }
 
-TEST_F(ConversationTest, BadResumesAreRefused) {
+TEST_F(ClientStreamTest, BadResumesAreRefused) {
   StartAll();
   const Outcome outcome = Generate(Request("w1 w2", 100));
   const auto status_of = [this](const v1::ConverseRequest& request) {
@@ -312,7 +312,7 @@ TEST_F(ConversationTest, BadResumesAreRefused) {
   }
 }
 
-TEST_F(ConversationTest, BadTurnsNameTheField) {
+TEST_F(ClientStreamTest, BadTurnsNameTheField) {
   StartAll();
   const auto status_of = [this](const v1::GenerateRequest& request) {
     return Generate(request).status;
@@ -376,7 +376,7 @@ TEST_F(ConversationTest, BadTurnsNameTheField) {
   EXPECT_EQ(server_->turns(), 0);
 }
 
-TEST_F(ConversationTest, ALongTextIsTokenisedAside) {
+TEST_F(ClientStreamTest, ALongTextIsTokenisedAside) {
   StartAll();
   std::string text;
   for (int i = 0; i < 2000; ++i) text += " w" + std::to_string(i % 40);
@@ -386,7 +386,7 @@ TEST_F(ConversationTest, ALongTextIsTokenisedAside) {
   ExpectPlain(outcome, PromptOf(text), 10);
 }
 
-TEST_F(ConversationTest, TheTimeoutAndTheCallsDeadlineEndATurn) {
+TEST_F(ClientStreamTest, TheTimeoutAndTheCallsDeadlineEndATurn) {
   StartAll();
   v1::GenerateRequest request = Request("w1", kLong);
   request.mutable_turn()->mutable_options()->set_ignore_eos(true);
@@ -406,7 +406,7 @@ TEST_F(ConversationTest, TheTimeoutAndTheCallsDeadlineEndATurn) {
   WaitFor([this] { return target_->service().streams == 0; });
 }
 
-TEST_F(ConversationTest, LimitsAreToldWithAReason) {
+TEST_F(ClientStreamTest, LimitsAreToldWithAReason) {
   target_ = std::make_unique<FakeWorker>();
   CoordinatorOptions options = Options();
   options.turns_max = 1;

@@ -1,13 +1,10 @@
-// One client stream, of Converse or Generate: takes the client's messages,
-// starts and resumes turns, and writes their events as fast as the client
-// reads. Shared by its gRPC reactor and the closures that it posted.
-//
-// Everything but the Post functions runs on the conversation's loop. That is
-// the loop of the session whose turn is under way; a stream that goes to a
-// session of another loop moves there between turns.
+// The stream of one client, of Converse or Generate: takes the client's
+// messages, starts and resumes turns, and writes their events as fast as the
+// client reads. Shared by its gRPC reactor and the closures that it posted.
+// Everything but the Post functions belongs to the event loop.
 
-#ifndef TANDEM_SERVICES_COORDINATOR_CLIENT_CONVERSATION_H_
-#define TANDEM_SERVICES_COORDINATOR_CLIENT_CONVERSATION_H_
+#ifndef TANDEM_SERVICES_COORDINATOR_CLIENT_CLIENT_STREAM_H_
+#define TANDEM_SERVICES_COORDINATOR_CLIENT_CLIENT_STREAM_H_
 
 #include <atomic>
 #include <chrono>
@@ -15,7 +12,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "engine/base/status.h"
 #include "services/common/trace_context.h"
@@ -23,6 +19,7 @@
 #include "services/coordinator/client/prompt.h"
 #include "services/coordinator/client/session.h"
 #include "services/coordinator/client/session_store.h"
+#include "services/coordinator/client/turn_events.h"
 #include "services/coordinator/routing/router.h"
 #include "services/coordinator/turn/draft_priors.h"
 #include "services/coordinator/turn/event_loop.h"
@@ -31,70 +28,53 @@
 
 namespace tandem {
 
-// Texts up to this are tokenised on the event loop (well below 1 ms), longer
-// ones on the background thread; messages always there, since a template may
-// run long.
-inline constexpr size_t kInlineTextBytes = 2048;
 // Tokens in one event, so that a replay of a long turn is not one message.
 inline constexpr int64_t kEventTokensMax = 256;
 
-// Turns that run at once, over all loops.
-class TurnAdmission {
- public:
-  explicit TurnAdmission(int64_t turns_max) : turns_max_(turns_max) {}
-  // RESOURCE_EXHAUSTED with EXHAUSTED at turns_max; else Leave must follow.
-  absl::Status Enter();
-  void Leave() { turns_.fetch_sub(1); }
-  int64_t turns_max() const { return turns_max_; }
-  int64_t turns() const { return turns_.load(); }
-
- private:
-  const int64_t turns_max_;
-  std::atomic<int64_t> turns_{0};
-};
-
-// What conversations share; owned by the server, outlives them.
-struct ConversationServices {
+// What client streams share; owned by the server, outlives them.
+struct ClientServices {
+  EventLoop* loop = nullptr;
   SessionStore* sessions = nullptr;
   Router* router = nullptr;
   BackgroundThread* background = nullptr;
-  TurnAdmission* admission = nullptr;
+  int64_t turns_max = 0;
   TurnLimits turn_limits;
   DraftPriors draft_priors;
   TurnObserver* observer = nullptr;  // may be null
+  std::atomic<int64_t> turns{0};     // that run; any thread may read
   std::atomic<bool> draining{false};
 };
 
-// The transport under a conversation, called on its loop. One read and one
-// write at a time; nothing after Finish.
-class ClientStream {
+// The transport under a client's stream, called on the event loop. One read and
+// one write at a time; nothing after Finish.
+class ClientTransport {
  public:
-  virtual ~ClientStream() = default;
+  virtual ~ClientTransport() = default;
   virtual void Read() = 0;
   virtual void Write(const v1::ConverseResponse& event) = 0;
   virtual void Finish(const absl::Status& status) = 0;
 };
 
-struct ConversationSetup {
+struct ClientStreamSetup {
   std::string tenant;
   // Path of the turn in the request: "start" or "turn".
   std::string turn_field;
-  // What the client's request is part of.
+  // The trace that the client's request is part of.
   std::optional<TraceContext> trace = {};
   // When the client itself gives up.
   std::optional<std::chrono::system_clock::time_point> call_deadline;
 };
 
-class Conversation : public std::enable_shared_from_this<Conversation>,
+class ClientStream : public std::enable_shared_from_this<ClientStream>,
                      private TurnListener,
                      private SessionHolder {
  public:
-  // `stream` lives until after Finish.
-  Conversation(ConversationServices* services, EventLoop* loop,
-               ClientStream* stream, ConversationSetup setup);
-  ~Conversation() override;
+  // `transport` lives until after Finish.
+  ClientStream(ClientServices* services, ClientTransport* transport,
+               ClientStreamSetup setup);
+  ~ClientStream() override;
 
-  // From any thread: what the transport has to tell.
+  // From any thread: what the transport reports.
   void PostMessage(v1::ConverseRequest message);
   void PostMalformed();
   void PostHalfClose();
@@ -111,49 +91,51 @@ class Conversation : public std::enable_shared_from_this<Conversation>,
     kIdle,       // no turn under way
     kPreparing,  // the prompt of a turn is being made
     kTurn,       // session_ and runner_ are set
-    kFinished,   // stream_ is not ours any more
+    kFinished,   // transport_ is not ours any more
+  };
+  // A turn's request, parsed and checked.
+  struct TurnInput {
+    std::optional<MonotonicDuration> timeout;
+    PromptSource prompt;
+    ModelSummary model;
+    GenOptions options;
   };
 
-  // Runs `closure` on the conversation's loop, wherever that is by then.
+  // Runs `closure` on the event loop while this lives on.
   void PostToSelf(EventLoop::Closure closure);
-  void MoveTo(EventLoop* loop, EventLoop::Closure then);
-
   void OnMessage(v1::ConverseRequest message);
   void OnStart(v1::TurnRequest turn);
-  void StartOnLoop(v1::TurnRequest turn);
-  void OnResume(v1::ResumeRequest resume);
-  void ResumeOnLoop(const v1::ResumeRequest& resume);
-  void OnCancelMessage();
+  void OnResume(const v1::ResumeRequest& resume);
   void OnClientGone();
 
   // The session that `turn` continues: null for a new one.
   absl::StatusOr<Session*> FindSession(const v1::TurnRequest& turn);
+  // Checks the turn and makes token ids of its prompt; OnPrepared follows.
   absl::Status Prepare(v1::TurnRequest turn);
-  void OnPrepared(v1::TurnRequest turn, ModelSummary model,
-                  absl::StatusOr<EncodedPrompt> prompt);
-  absl::Status OpenTurn(const v1::TurnRequest& turn, const ModelSummary& model,
-                        EncodedPrompt prompt);
-  SequenceNeed NeedOf(const TurnSpec& spec) const;
-  absl::Status CheckResume(const v1::ResumeRequest& resume,
-                           const TurnRunner& runner) const;
+  void OnPrepared(const TurnInput& input, absl::StatusOr<EncodedPrompt> prompt);
+  absl::Status OpenTurn(const TurnInput& input, EncodedPrompt prompt);
+  // The turn of `runner` goes to the client from `tokens` and `text_bytes` on.
+  void FollowTurn(TurnRunner* runner, const TurnProgress& sent);
 
   void OnTurnChanged() override;
+  bool opens_turn() const override { return opening_ != nullptr; }
   void OnTakenOver() override;
   // Writes the next event, if the last one is written.
   void Pump();
-  void Write(v1::ConverseResponse event);
+  void Write(const v1::ConverseResponse& event);
   v1::ConverseResponse NextTokens();
   // The turn is not this stream's any more.
   void LeaveTurn();
+  // Counts the turn among those that run: RESOURCE_EXHAUSTED at turns_max.
+  absl::Status Admit();
   void LeaveAdmission();
   // After a turn, or when the client half-closed.
   void FinishIfDone();
   void Finish(const absl::Status& status);
 
-  ConversationServices* const services_;
-  std::atomic<EventLoop*> loop_;
-  ClientStream* const stream_;
-  const ConversationSetup setup_;
+  ClientServices* const services_;
+  ClientTransport* const transport_;
+  const ClientStreamSetup setup_;
 
   State state_ = State::kIdle;
   bool first_message_ = true;
@@ -166,13 +148,13 @@ class Conversation : public std::enable_shared_from_this<Conversation>,
   // In kPreparing (null for a new session) and kTurn.
   Session* session_ = nullptr;
   bool cancel_requested_ = false;  // while preparing
-  // In kTurn.
+  // In kTurn. The session's, or opening_ until the client knows of the turn.
   TurnRunner* runner_ = nullptr;
+  std::unique_ptr<TurnRunner> opening_;
   bool started_sent_ = false;
-  int64_t tokens_sent_ = 0;
-  size_t text_sent_ = 0;
+  TurnProgress sent_;
 };
 
 }  // namespace tandem
 
-#endif  // TANDEM_SERVICES_COORDINATOR_CLIENT_CONVERSATION_H_
+#endif  // TANDEM_SERVICES_COORDINATOR_CLIENT_CLIENT_STREAM_H_

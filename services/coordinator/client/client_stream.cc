@@ -1,0 +1,436 @@
+#include "services/coordinator/client/client_stream.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "services/coordinator/client/request_checks.h"
+#include "services/coordinator/turn/turn_observer.h"
+
+namespace tandem {
+namespace {
+
+// The turn does not go with the state of its session.
+absl::Status WrongSession(const char* field, const std::string& what) {
+  return MakeError(absl::StatusCode::kFailedPrecondition,
+                   {.reason = kReasonWrongState,
+                    .violations = {{.field = field, .description = what}}},
+                   what);
+}
+
+absl::Status ShuttingDown() {
+  return Draining("the server is shutting down; try another, or later");
+}
+
+// The reason that the client gets.
+std::string ReasonOf(const absl::Status& status) {
+  const std::optional<ErrorDetail> detail = GetErrorDetail(status);
+  return detail.has_value() ? detail->reason
+                            : absl::StatusCodeToString(status.code());
+}
+
+}  // namespace
+
+ClientStream::ClientStream(ClientServices* services, ClientTransport* transport,
+                           ClientStreamSetup setup)
+    : services_(services), transport_(transport), setup_(std::move(setup)) {}
+
+ClientStream::~ClientStream() = default;
+
+void ClientStream::PostToSelf(EventLoop::Closure closure) {
+  services_->loop->Post(
+      [self = shared_from_this(), closure = std::move(closure)]() mutable {
+        closure();
+      });
+}
+
+void ClientStream::PostMessage(v1::ConverseRequest message) {
+  PostToSelf([this, message = std::move(message)]() mutable {
+    OnMessage(std::move(message));
+  });
+}
+
+void ClientStream::PostMalformed() {
+  PostToSelf([this] { Finish(MalformedMessage()); });
+}
+
+void ClientStream::PostHalfClose() {
+  PostToSelf([this] {
+    half_closed_ = true;
+    FinishIfDone();
+  });
+}
+
+void ClientStream::PostWriteDone() {
+  PostToSelf([this] {
+    write_in_flight_ = false;
+    if (finish_status_.has_value()) {
+      transport_->Finish(*std::exchange(finish_status_, std::nullopt));
+    } else if (state_ == State::kTurn) {
+      runner_->SetTokensRead(sent_.tokens);
+      Pump();
+    } else {
+      FinishIfDone();
+    }
+  });
+}
+
+void ClientStream::PostCancelled() {
+  PostToSelf([this] { OnClientGone(); });
+}
+
+void ClientStream::PostDrain() {
+  PostToSelf([this] {
+    stopping_ = true;
+    FinishIfDone();
+  });
+}
+
+void ClientStream::PostStop() {
+  PostToSelf([this] {
+    if (state_ == State::kTurn && runner_->active()) {
+      runner_->Suspend(ShuttingDown());
+    } else if (state_ == State::kPreparing) {
+      Finish(ShuttingDown());
+    }
+  });
+}
+
+void ClientStream::OnMessage(v1::ConverseRequest message) {
+  if (state_ == State::kFinished) return;
+  const bool first = std::exchange(first_message_, false);
+  switch (message.request_case()) {
+    case v1::ConverseRequest::kStart:
+      return OnStart(std::move(*message.mutable_start()));
+    case v1::ConverseRequest::kResume:
+      if (!first) {
+        return Finish(WrongState("resume must be a stream's first message"));
+      }
+      return OnResume(message.resume());
+    case v1::ConverseRequest::kCancel:
+      if (state_ == State::kPreparing) cancel_requested_ = true;
+      transport_->Read();
+      if (state_ == State::kTurn) runner_->Cancel(FinishReason::kCancelled);
+      return;
+    case v1::ConverseRequest::REQUEST_NOT_SET:
+      return Finish(InvalidField("request", "must be start, resume or cancel"));
+  }
+}
+
+void ClientStream::OnStart(v1::TurnRequest turn) {
+  if (state_ != State::kIdle) {
+    return Finish(WrongState("start came while a turn is under way"));
+  }
+  if (services_->draining.load()) return Finish(ShuttingDown());
+  const absl::Status status = Prepare(std::move(turn));
+  if (!status.ok()) {
+    Finish(PrefixFields(status, absl::StrCat(setup_.turn_field, ".")));
+  }
+}
+
+absl::StatusOr<Session*> ClientStream::FindSession(
+    const v1::TurnRequest& turn) {
+  if (turn.session_id().empty()) return nullptr;
+  TANDEM_ASSIGN_OR_RETURN(
+      Session* const session,
+      services_->sessions->Find(turn.session_id(), setup_.tenant));
+  if (session->holder() != nullptr) {
+    return WrongSession("session_id",
+                        "another stream has a turn of this session under way");
+  }
+  const std::string model_id = session->model().id;
+  if (!model_id.empty() && !turn.model_id().empty() &&
+      turn.model_id() != model_id) {
+    return WrongSession(
+        "model_id", absl::StrCat("the session's model is ", model_id, ", not ",
+                                 turn.model_id()));
+  }
+  return session;
+}
+
+absl::Status ClientStream::Prepare(v1::TurnRequest turn) {
+  TurnInput input;
+  TANDEM_ASSIGN_OR_RETURN(input.timeout, ParseTimeout(turn.timeout_ms()));
+  TANDEM_ASSIGN_OR_RETURN(input.prompt, ParsePrompt(&turn));
+  TANDEM_ASSIGN_OR_RETURN(Session* const session, FindSession(turn));
+  TANDEM_ASSIGN_OR_RETURN(
+      input.model,
+      services_->router->FindModel(session == nullptr ? turn.model_id()
+                                                      : session->model().id));
+  TANDEM_ASSIGN_OR_RETURN(input.options,
+                          ParseOptions(turn.options(), input.model.vocab_size));
+  TANDEM_RETURN_IF_ERROR(CheckPrompt(input.prompt, *input.model.tokenizer));
+  state_ = State::kPreparing;
+  session_ = session;
+  cancel_requested_ = false;
+  std::optional<TokenId> last;
+  if (session_ != nullptr) {
+    session_->Hold(this);
+    last = session_->LastToken();
+  }
+  transport_->Read();
+  if (IsShort(input.prompt)) {
+    OnPrepared(input, EncodePrompt(input.prompt, *input.model.tokenizer, last));
+    return absl::OkStatus();
+  }
+  return services_->background->Run(
+      [self = shared_from_this(), last, input = std::move(input)]() mutable {
+        absl::StatusOr<EncodedPrompt> prompt =
+            EncodePrompt(input.prompt, *input.model.tokenizer, last);
+        ClientStream* const stream = self.get();
+        stream->PostToSelf([stream, input = std::move(input),
+                            prompt = std::move(prompt)]() mutable {
+          stream->OnPrepared(input, std::move(prompt));
+        });
+      });
+}
+
+void ClientStream::OnPrepared(const TurnInput& input,
+                              absl::StatusOr<EncodedPrompt> prompt) {
+  if (state_ != State::kPreparing) return;
+  const absl::Status status =
+      prompt.ok() ? OpenTurn(input, *std::move(prompt)) : prompt.status();
+  if (!status.ok()) {
+    Finish(PrefixFields(status, absl::StrCat(setup_.turn_field, ".")));
+  }
+}
+
+absl::Status ClientStream::OpenTurn(const TurnInput& input,
+                                    EncodedPrompt prompt) {
+  TurnRunner* const last = session_ == nullptr ? nullptr : session_->turn();
+  TurnSpec spec{.options = input.options};
+  if (session_ != nullptr) {
+    const absl::Span<const TokenId> history = session_->History();
+    spec.prompt.assign(history.begin(), history.end());
+  }
+  spec.prompt.insert(spec.prompt.end(), prompt.ids.begin(), prompt.ids.end());
+  const std::optional<WorkerChoice> target = services_->router->PickTarget(
+      {.model_id = input.model.model_id,
+       .vocabulary_fingerprint = input.model.vocabulary_fingerprint,
+       .need = NeedOf(
+           {.tenant = setup_.tenant,
+            .tokens = spec.prompt,
+            .options = spec.options},
+           last == nullptr ? LastWorker() : last->target().last_worker())});
+  if (!target.has_value() ||
+      (last != nullptr && last->model().vocabulary_fingerprint !=
+                              input.model.vocabulary_fingerprint)) {
+    return NoWorker("no target worker can serve the turn now");
+  }
+  spec.context_max = target->context_max;
+  TANDEM_RETURN_IF_ERROR(CheckTurnRoom(spec));
+  TANDEM_RETURN_IF_ERROR(Admit());
+  if (session_ == nullptr) {
+    TANDEM_ASSIGN_OR_RETURN(session_,
+                            services_->sessions->Create(setup_.tenant));
+    session_->Hold(this);
+  }
+  // The new turn ends one that waited to be resumed, where it stands.
+  if (last != nullptr) last->Cancel(FinishReason::kCancelled);
+  TurnSetup setup;
+  setup.session_id = session_->id();
+  setup.tenant = session_->tenant();
+  setup.number = session_->turns() + 1;
+  setup.tokenizer = input.model.tokenizer;
+  setup.spec = std::move(spec);
+  setup.template_date = std::move(prompt.template_date);
+  setup.timeout = input.timeout;
+  setup.controller = services_->draft_priors.Get(target->fingerprint);
+  setup.draft_priors = &services_->draft_priors;
+  setup.trace = setup_.trace;
+  setup.observer = services_->observer;
+  if (last != nullptr) {
+    const double credit_us = setup.controller.opening_credit_us();
+    setup.controller = last->drafter().TakeController();
+    setup.controller.AddOpeningCredit(credit_us);
+    setup.last_drafter = last->drafter().last_worker();
+  }
+  opening_ =
+      std::make_unique<TurnRunner>(services_->loop, services_->router,
+                                   services_->turn_limits, std::move(setup));
+  TurnRunner* const runner = opening_.get();
+  FollowTurn(runner, {});
+  runner->Start(*target);
+  // Start may have failed the turn already.
+  if (cancel_requested_ && runner_ == runner) {
+    runner->Cancel(FinishReason::kCancelled);
+  }
+  return absl::OkStatus();
+}
+
+void ClientStream::FollowTurn(TurnRunner* runner, const TurnProgress& sent) {
+  state_ = State::kTurn;
+  runner_ = runner;
+  started_sent_ = false;
+  sent_ = sent;
+  runner->SetListener(this);
+  runner->SetTokensRead(sent.tokens);
+}
+
+void ClientStream::OnResume(const v1::ResumeRequest& resume) {
+  if (services_->draining.load()) return Finish(ShuttingDown());
+  const absl::StatusOr<Session*> found =
+      services_->sessions->Find(resume.session_id(), setup_.tenant);
+  if (!found.ok()) return Finish(found.status());
+  Session* const session = *found;
+  TurnRunner* const runner = session->turn();
+  if (runner == nullptr || resume.turn() != session->turns() ||
+      (session->holder() != nullptr && session->holder()->opens_turn())) {
+    return Finish(WrongState("only the session's last turn can be resumed"));
+  }
+  absl::Status status = CheckResume(resume, runner->turn());
+  if (!status.ok()) return Finish(PrefixFields(status, "resume."));
+  // A stream that still believes to have the turn has lost its client.
+  if (session->holder() != nullptr) session->holder()->OnTakenOver();
+  const bool is_suspended = runner->state() == TurnState::kSuspended;
+  if (is_suspended) {
+    status = Admit();
+    if (!status.ok()) return Finish(status);
+  }
+  session_ = session;
+  session_->Hold(this);
+  transport_->Read();
+  FollowTurn(runner,
+             {.tokens = resume.tokens_received(),
+              .text_bytes = static_cast<size_t>(resume.text_bytes_received())});
+  if (is_suspended) return runner->Resume();
+  OnTurnChanged();
+}
+
+void ClientStream::OnClientGone() {
+  if (state_ == State::kFinished) return;
+  if (state_ == State::kTurn) {
+    const bool call_over =
+        setup_.call_deadline.has_value() &&
+        std::chrono::system_clock::now() >= *setup_.call_deadline;
+    TurnRunner* const runner = runner_;
+    runner->SetListener(nullptr);  // nobody to write to
+    if (!runner->taken()) {
+      // The client never heard of the turn: Finish forgets it.
+    } else if (call_over) {
+      runner->Cancel(FinishReason::kDeadline);
+    } else {
+      runner->Suspend(absl::OkStatus());
+    }
+  }
+  Finish(absl::CancelledError("the client is gone"));
+}
+
+void ClientStream::OnTakenOver() {
+  Finish(MakeError(absl::StatusCode::kAborted, {.reason = kReasonWrongState},
+                   "another stream has resumed the turn"));
+}
+
+void ClientStream::OnTurnChanged() {
+  TANDEM_CHECK(state_ == State::kTurn);
+  if (!runner_->active()) LeaveAdmission();
+  if (opening_ != nullptr) {
+    if (!runner_->taken()) {
+      if (!runner_->active()) Finish(absl::Status(runner_->status()));
+      return;
+    }
+    session_->Take(std::move(opening_));
+  }
+  Pump();
+}
+
+void ClientStream::Pump() {
+  if (write_in_flight_ || state_ != State::kTurn || !runner_->taken()) return;
+  if (!started_sent_) {
+    started_sent_ = true;
+    return Write(StartedEvent(*runner_));
+  }
+  if (sent_.tokens < runner_->usage().generated_tokens) {
+    return Write(NextTokens());
+  }
+  switch (runner_->state()) {
+    case TurnState::kEnded: {
+      const v1::ConverseResponse ended = EndedEvent(*runner_, sent_.text_bytes);
+      LogTurnEnd(*runner_);
+      services_->draft_priors.Put(runner_->model().fingerprint,
+                                  runner_->drafter().TakeController());
+      // The client may start its next turn as soon as it has this.
+      LeaveTurn();
+      state_ = State::kIdle;
+      return Write(ended);
+    }
+    case TurnState::kSuspended:
+    case TurnState::kFailed:
+      spdlog::warn("turn {} of session {}... stopped: {} ({})",
+                   runner_->setup().number, session_->id().substr(0, 8),
+                   std::string(runner_->status().message()),
+                   std::string(runner_->target().lost_status().message()));
+      return Finish(absl::Status(runner_->status()));
+    case TurnState::kNew:
+    case TurnState::kRunning:
+      return;
+  }
+}
+
+void ClientStream::Write(const v1::ConverseResponse& event) {
+  write_in_flight_ = true;
+  transport_->Write(event);
+}
+
+v1::ConverseResponse ClientStream::NextTokens() {
+  TurnProgress next = runner_->NextGroup(sent_.tokens, kEventTokensMax);
+  next.text_bytes = std::max(sent_.text_bytes, next.text_bytes);
+  return TokensEvent(*runner_, std::exchange(sent_, next), next);
+}
+
+absl::Status ClientStream::Admit() {
+  if (services_->turns.load() >= services_->turns_max) {
+    return Exhausted(absl::StrCat("the server runs ", services_->turns_max,
+                                  " turns at most; try later"));
+  }
+  ++services_->turns;
+  admitted_ = true;
+  return absl::OkStatus();
+}
+
+void ClientStream::LeaveAdmission() {
+  if (std::exchange(admitted_, false)) --services_->turns;
+}
+
+void ClientStream::LeaveTurn() {
+  Session* const session = std::exchange(session_, nullptr);
+  TurnRunner* const runner = std::exchange(runner_, nullptr);
+  if (runner != nullptr) runner->SetListener(nullptr);
+  LeaveAdmission();
+  opening_.reset();
+  if (session == nullptr) return;
+  session->LetGo(services_->loop->Now());
+  // A new session whose first turn failed: its id was never told.
+  if (session->turns() == 0) services_->sessions->Remove(session);
+}
+
+void ClientStream::FinishIfDone() {
+  if (state_ != State::kIdle || write_in_flight_) return;
+  if (half_closed_) return Finish(absl::OkStatus());
+  if (stopping_) Finish(ShuttingDown());
+}
+
+void ClientStream::Finish(const absl::Status& status) {
+  if (state_ == State::kFinished) return;
+  // A turn that runs on without its stream waits for a resume.
+  if (runner_ != nullptr && runner_->active() && runner_->taken()) {
+    runner_->SetListener(nullptr);
+    runner_->Suspend(absl::OkStatus());
+  }
+  LeaveTurn();
+  state_ = State::kFinished;
+  if (!status.ok() && !absl::IsCancelled(status) &&
+      services_->observer != nullptr) {
+    services_->observer->OnStreamFailed(ReasonOf(status));
+  }
+  if (write_in_flight_) {
+    finish_status_ = status;
+  } else {
+    transport_->Finish(status);
+  }
+}
+
+}  // namespace tandem
