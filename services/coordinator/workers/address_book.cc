@@ -18,7 +18,7 @@ absl::StatusOr<AddressBook> AddressBook::Parse(
   AddressBook book;
   for (const std::string& item : items) {
     TANDEM_RETURN_IF_ERROR(CheckPeerAddress(item));
-    TANDEM_ASSIGN_OR_RETURN(const std::optional<DnsName> name,
+    TANDEM_ASSIGN_OR_RETURN(const std::optional<HostPort> name,
                             ParseDnsName(item));
     if (name.has_value()) {
       book.names_.push_back(*name);

@@ -1,6 +1,6 @@
 // The addresses that a pool should have now: those that are listed, and what
-// the listed DNS names resolved to last. Pure: who resolves, and when, is the
-// pool's business. Owned by the worker pool; one thread at a time.
+// the listed DNS names resolved to last. Pure: the pool resolves, and
+// decides when. Owned by the worker pool; one thread at a time.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_WORKERS_ADDRESS_BOOK_H_
 #define TANDEM_SERVICES_COORDINATOR_WORKERS_ADDRESS_BOOK_H_
@@ -26,7 +26,7 @@ class AddressBook {
   // one of another form (CheckPeerAddress) and for more than kWorkersMax items.
   static absl::StatusOr<AddressBook> Parse(absl::Span<const std::string> items);
 
-  const std::vector<DnsName>& names() const { return names_; }
+  const std::vector<HostPort>& names() const { return names_; }
 
   // What names()[index] has resolved to. An error or an empty answer keeps the
   // last good one: name servers fail more often than all workers of a pool.
@@ -45,7 +45,7 @@ class AddressBook {
   };
 
   std::vector<NamedAddress> listed_;
-  std::vector<DnsName> names_;
+  std::vector<HostPort> names_;
   std::vector<Resolved> resolved_;  // by name
 };
 

@@ -4,10 +4,8 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "services/common/address.h"
 
 namespace tandem {
 namespace {
@@ -25,21 +23,16 @@ std::optional<std::string> ToText(const addrinfo& entry) {
 
 }  // namespace
 
-absl::StatusOr<std::optional<DnsName>> ParseDnsName(const std::string& item) {
+absl::StatusOr<std::optional<HostPort>> ParseDnsName(const std::string& item) {
   absl::string_view name = item;
   if (!absl::ConsumePrefix(&name, kDnsPrefix)) return std::nullopt;
   TANDEM_RETURN_IF_ERROR(CheckPeerAddress(item));
-  const HostPort parsed = *ParseHostPort(name);
-  return DnsName{.host = parsed.host, .port = absl::StrCat(parsed.port)};
+  return ParseHostPort(name);
 }
 
 absl::StatusOr<std::vector<std::string>> SystemResolver::Resolve(
-    const DnsName& name) {
-  HostPort at = {.host = name.host};
-  if (!absl::SimpleAtoi(name.port, &at.port)) {
-    return absl::InvalidArgumentError(absl::StrCat("no port: ", name.port));
-  }
-  TANDEM_ASSIGN_OR_RETURN(const SocketAddresses list, LookUpHost(at));
+    const HostPort& name) {
+  TANDEM_ASSIGN_OR_RETURN(const SocketAddresses list, LookUpHost(name));
   std::vector<std::string> addresses;
   for (const addrinfo* it = list.get(); it != nullptr; it = it->ai_next) {
     if (std::optional<std::string> text = ToText(*it)) {

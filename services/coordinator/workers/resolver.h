@@ -10,19 +10,13 @@
 #include <vector>
 
 #include "engine/base/status.h"
+#include "services/common/address.h"
 
 namespace tandem {
 
-struct DnsName {
-  std::string host;
-  std::string port;  // decimal
-
-  friend bool operator==(const DnsName&, const DnsName&) = default;
-};
-
-// Of "dns:///NAME:PORT"; nothing for an item without the prefix.
+// The name in "dns:///NAME:PORT"; nothing for an item without the prefix.
 // INVALID_ARGUMENT for one with it that has no name or no port of 1 .. 65535.
-absl::StatusOr<std::optional<DnsName>> ParseDnsName(const std::string& item);
+absl::StatusOr<std::optional<HostPort>> ParseDnsName(const std::string& item);
 
 class Resolver {
  public:
@@ -30,7 +24,7 @@ class Resolver {
   // One "ADDRESS:PORT" for each address, in any order; may block. UNAVAILABLE
   // where the name is unknown or no server answers.
   virtual absl::StatusOr<std::vector<std::string>> Resolve(
-      const DnsName& name) = 0;
+      const HostPort& name) = 0;
 };
 
 // By getaddrinfo: the system's files and name servers, IPv4 and IPv6. Blocks
@@ -38,7 +32,7 @@ class Resolver {
 class SystemResolver : public Resolver {
  public:
   absl::StatusOr<std::vector<std::string>> Resolve(
-      const DnsName& name) override;
+      const HostPort& name) override;
 };
 
 }  // namespace tandem

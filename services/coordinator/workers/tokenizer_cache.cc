@@ -55,11 +55,11 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> TokenizerCache::Fetch(
     return MakeError(absl::StatusCode::kFailedPrecondition,
                      {.reason = kReasonVocabularyMismatch},
                      absl::StrCat("worker ", source.address,
-                                  " tells vocabulary fingerprint ",
+                                  " reports vocabulary fingerprint ",
                                   source.vocabulary_fingerprint,
                                   " but its tokenizer has ", fingerprint));
   }
-  const std::lock_guard<std::mutex> lock(mutex_);
+  absl::MutexLock lock(&mutex_);
   std::erase_if(tokenizers_, [](const auto& entry) {
     return entry.second.use_count() == 1;
   });
@@ -70,7 +70,7 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>>
 TokenizerCache::FetchVocabulary(const TokenizerSource& source,
                                 grpc::ClientContext* context) {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    absl::MutexLock lock(&mutex_);
     // Keys begin with the vocabulary.
     const auto found = tokenizers_.lower_bound(source.vocabulary_fingerprint);
     if (found != tokenizers_.end() && found->second->vocabulary_fingerprint() ==
@@ -86,19 +86,19 @@ absl::Status TokenizerCache::CheckPair(const Tokenizer& draft,
   const std::pair<std::string, std::string> key(
       draft.vocabulary_fingerprint(), target.vocabulary_fingerprint());
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    absl::MutexLock lock(&mutex_);
     const auto found = pairs_.find(key);
     if (found != pairs_.end()) return found->second;
   }
   absl::Status status = CheckSameVocabulary(draft, target);
-  const std::lock_guard<std::mutex> lock(mutex_);
+  absl::MutexLock lock(&mutex_);
   if (pairs_.size() >= kPairsMax) pairs_.clear();
   return pairs_.emplace(key, std::move(status)).first->second;
 }
 
 std::shared_ptr<const Tokenizer> TokenizerCache::Find(
     const TokenizerSource& source) const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  absl::MutexLock lock(&mutex_);
   const auto found = tokenizers_.find(KeyOf(source));
   return found == tokenizers_.end() ? nullptr : found->second;
 }

@@ -7,10 +7,11 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "engine/base/status.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "tandem/v1/worker.grpc.pb.h"
@@ -26,7 +27,7 @@ struct TokenizerSource {
   v1::WorkerService::StubInterface* stub = nullptr;
   std::string address;  // for messages
   std::string model_id;
-  // That the worker told. Models with one vocabulary may cut texts and
+  // As the worker reports them. Models with one vocabulary may cut texts and
   // format messages in different ways.
   std::string fingerprint;
   std::string vocabulary_fingerprint;
@@ -34,18 +35,18 @@ struct TokenizerSource {
 
 class TokenizerCache {
  public:
-  // Pairs of vocabularies that are remembered; all are forgotten then.
+  // Pairs of vocabularies that are remembered; with one more all are forgotten.
   static constexpr size_t kPairsMax = 4096;
 
   // The tokenizer with the source's fingerprints, from the cache or
   // from the worker. FAILED_PRECONDITION with VOCABULARY_MISMATCH where the
-  // worker's file has another fingerprint than the worker told. `context`: the
-  // call's, so that another thread can cancel it.
+  // worker's file has another fingerprint than the worker reports. `context`:
+  // the call's, so that another thread can cancel it.
   absl::StatusOr<std::shared_ptr<const Tokenizer>> Fetch(
       const TokenizerSource& source, grpc::ClientContext* context);
 
-  // Any tokenizer of the source's vocabulary: for a drafter, whose texts nobody
-  // encodes.
+  // Any tokenizer of the source's vocabulary: enough for a drafter, since no
+  // text is encoded for it.
   absl::StatusOr<std::shared_ptr<const Tokenizer>> FetchVocabulary(
       const TokenizerSource& source, grpc::ClientContext* context);
 
@@ -57,13 +58,14 @@ class TokenizerCache {
   absl::Status CheckPair(const Tokenizer& draft, const Tokenizer& target);
 
  private:
-  mutable std::mutex mutex_;
-  // By both fingerprints; guarded by mutex_. Grows by one for each model that a
-  // worker of the lists has had; one that nobody uses goes when another
-  // comes.
-  std::map<std::string, std::shared_ptr<const Tokenizer>> tokenizers_;
-  // By the fingerprints of draft and target; guarded by mutex_.
-  std::map<std::pair<std::string, std::string>, absl::Status> pairs_;
+  mutable absl::Mutex mutex_;
+  // By both fingerprints. A tokenizer that nothing uses any more is dropped
+  // when another is added.
+  std::map<std::string, std::shared_ptr<const Tokenizer>> tokenizers_
+      ABSL_GUARDED_BY(mutex_);
+  // By the fingerprints of draft and target.
+  std::map<std::pair<std::string, std::string>, absl::Status> pairs_
+      ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace tandem

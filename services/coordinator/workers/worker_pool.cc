@@ -8,6 +8,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "engine/base/check.h"
 #include "engine/base/error_reason.h"
 #include "services/common/channel.h"
@@ -41,18 +42,42 @@ MonotonicDuration Jittered(MonotonicDuration duration) {
   return std::chrono::duration_cast<MonotonicDuration>(duration * factor);
 }
 
+// What to log of a worker that was lost with `status`.
+std::string ReasonFor(const NamedAddress& address, const ChannelTlsFiles& files,
+                      const absl::Status& status) {
+  if (absl::IsUnavailable(status) && !GetErrorDetail(status)) {
+    // Stop joins the thread that calls this, so the probe may neither wait long
+    // nor for name servers that do not answer. A name that gRPC has resolved
+    // just now is resolved fast.
+    constexpr absl::Duration kReasonTimeout = absl::Seconds(1);
+    const bool is_resolved =
+        !absl::StrContains(status.message(), "DNS resolution failed");
+    ConnectionFindings found = ProbeConnection(
+        {.server = address,
+         .files = files,
+         .flags = kWorkerTlsFlags,
+         .timeout = kReasonTimeout,
+         .names = is_resolved ? NameLookup::kAllowed : NameLookup::kNever});
+    if (!found.problem.empty()) return std::move(found.problem);
+  }
+  if (absl::IsUnimplemented(status)) {
+    return "another program answers there: it is no tandem worker";
+  }
+  return std::string(status.message());
+}
+
 }  // namespace
 
 // A management call under way: the end of its slot cancels it.
 class WorkerPool::CallScope {
  public:
   CallScope(WorkerPool* pool, Slot* slot) : pool_(pool), slot_(slot) {
-    const std::lock_guard<std::mutex> lock(pool_->mutex_);
+    absl::MutexLock lock(&pool_->mutex_);
     slot_->calls.insert(&context_);
     if (pool_->stopping_ || slot_->ending) context_.TryCancel();
   }
   ~CallScope() {
-    const std::lock_guard<std::mutex> lock(pool_->mutex_);
+    absl::MutexLock lock(&pool_->mutex_);
     slot_->calls.erase(&context_);
   }
 
@@ -70,6 +95,14 @@ class WorkerPool::CallScope {
   grpc::ClientContext context_;
 };
 
+int WorkerPool::Slot::own_streams() const {
+  int streams = 0;
+  for (const auto& [model_id, link] : links) {
+    streams += link->tracker().own_streams();
+  }
+  return streams;
+}
+
 WorkerPool::WorkerPool(const WorkerPoolOptions& options,
                        std::shared_ptr<grpc::ChannelCredentials> credentials,
                        TokenizerCache* tokenizers)
@@ -78,21 +111,18 @@ WorkerPool::WorkerPool(const WorkerPoolOptions& options,
       tokenizers_(tokenizers),
       resolver_(options.resolver == nullptr ? &system_resolver_
                                             : options.resolver) {
-  AddGroup(WorkerRole::kTarget, options_.targets);
-  AddGroup(WorkerRole::kDraft, options_.drafts);
-  const std::lock_guard<std::mutex> lock(mutex_);
-  UpdateTable();
-}
-
-void WorkerPool::AddGroup(WorkerRole role,
-                          const std::vector<std::string>& items) {
-  absl::StatusOr<AddressBook> book = AddressBook::Parse(items);
-  TANDEM_CHECK(book.ok());
-  Group group{.role = role, .book = *std::move(book), .slots = {}};
-  for (const NamedAddress& address : group.book.Addresses()) {
-    group.slots.push_back(MakeSlot(address, role));
+  absl::MutexLock lock(&mutex_);
+  for (const WorkerRole role : {WorkerRole::kTarget, WorkerRole::kDraft}) {
+    absl::StatusOr<AddressBook> book = AddressBook::Parse(
+        role == WorkerRole::kTarget ? options_.targets : options_.drafts);
+    TANDEM_CHECK(book.ok());  // the flags were checked
+    Group group{.role = role, .book = *std::move(book), .slots = {}};
+    for (const NamedAddress& address : group.book.Addresses()) {
+      group.slots.push_back(MakeSlot(address, role));
+    }
+    groups_.push_back(std::move(group));
   }
-  groups_.push_back(std::move(group));
+  UpdateTable();
 }
 
 std::shared_ptr<WorkerPool::Slot> WorkerPool::MakeSlot(
@@ -109,14 +139,14 @@ std::shared_ptr<WorkerPool::Slot> WorkerPool::MakeSlot(
   return slot;
 }
 
-void WorkerPool::StartSlot(const std::shared_ptr<Slot>& slot) {
+void WorkerPool::StartThread(const std::shared_ptr<Slot>& slot) {
   slot->thread = std::thread([this, slot = slot.get()] { Manage(slot); });
 }
 
 void WorkerPool::Start() {
   bool any_names = false;
   for (Group& group : groups_) {
-    for (const std::shared_ptr<Slot>& slot : group.slots) StartSlot(slot);
+    for (const std::shared_ptr<Slot>& slot : group.slots) StartThread(slot);
     any_names |= !group.book.names().empty();
   }
   if (any_names) resolving_ = std::thread([this] { Resolve(); });
@@ -124,7 +154,7 @@ void WorkerPool::Start() {
 
 void WorkerPool::Stop() {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    absl::MutexLock lock(&mutex_);
     stopping_ = true;
     for (const Group& group : groups_) {
       for (const std::shared_ptr<Slot>& slot : group.slots) {
@@ -132,7 +162,6 @@ void WorkerPool::Stop() {
       }
     }
   }
-  wake_.notify_all();
   // First, so that no slot is added any more.
   if (resolving_.joinable()) resolving_.join();
   for (const Group& group : groups_) {
@@ -143,31 +172,23 @@ void WorkerPool::Stop() {
 }
 
 std::shared_ptr<const WorkerTable> WorkerPool::Workers() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  absl::MutexLock lock(&mutex_);
   return table_;
 }
 
 int WorkerPool::own_streams() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  absl::MutexLock lock(&mutex_);
   int streams = 0;
   for (const Group& group : groups_) {
     for (const std::shared_ptr<Slot>& slot : group.slots) {
-      streams += OwnStreams(*slot);
+      streams += slot->own_streams();
     }
   }
   return streams;
 }
 
-int WorkerPool::OwnStreams(const Slot& slot) {
-  int streams = 0;
-  for (const auto& [model_id, link] : slot.links) {
-    streams += link->tracker().own_streams();
-  }
-  return streams;
-}
-
 int WorkerPool::leaving() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  absl::MutexLock lock(&mutex_);
   int leaving = 0;
   for (const Group& group : groups_) {
     for (const std::shared_ptr<Slot>& slot : group.slots) {
@@ -199,7 +220,7 @@ void WorkerPool::UpdateTable() {
 
 void WorkerPool::Changed() {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    absl::MutexLock lock(&mutex_);
     UpdateTable();
   }
   if (on_change_) on_change_();
@@ -229,7 +250,7 @@ void WorkerPool::Reconcile(Group* group) {
   std::vector<std::shared_ptr<Slot>> added;
   bool changed = false;
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    absl::MutexLock lock(&mutex_);
     if (stopping_) return;
     std::vector<NamedAddress> missing = group->book.Addresses();
     for (const std::shared_ptr<Slot>& slot : group->slots) {
@@ -246,7 +267,7 @@ void WorkerPool::Reconcile(Group* group) {
   for (const std::shared_ptr<Slot>& slot : added) {
     spdlog::info("{} worker {} is new", RoleName(group->role),
                  slot->address.address);
-    StartSlot(slot);
+    StartThread(slot);
   }
   if (changed || !added.empty()) Changed();
 }
@@ -254,9 +275,9 @@ void WorkerPool::Reconcile(Group* group) {
 void WorkerPool::EndLeaving(Group* group) {
   std::vector<std::shared_ptr<Slot>> ended;
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    absl::MutexLock lock(&mutex_);
     for (const std::shared_ptr<Slot>& slot : group->slots) {
-      if (!slot->leaving || OwnStreams(*slot) > 0) continue;
+      if (!slot->leaving || slot->own_streams() > 0) continue;
       slot->ending = true;
       for (grpc::ClientContext* call : slot->calls) call->TryCancel();
     }
@@ -265,7 +286,6 @@ void WorkerPool::EndLeaving(Group* group) {
       return slot->ended;
     });
   }
-  wake_.notify_all();
   for (const std::shared_ptr<Slot>& slot : ended) {
     slot->thread.join();
     spdlog::info("{} worker {} has left", RoleName(group->role),
@@ -273,16 +293,13 @@ void WorkerPool::EndLeaving(Group* group) {
   }
 }
 
-bool WorkerPool::Ending(const Slot& slot) const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return stopping_ || slot.ending;
-}
-
 bool WorkerPool::Wait(MonotonicDuration duration, const Slot* slot) {
-  std::unique_lock<std::mutex> lock(mutex_);
-  return !wake_.wait_for(lock, duration, [this, slot] {
+  const auto is_over = [this, slot]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
     return stopping_ || (slot != nullptr && slot->ending);
-  });
+  };
+  absl::MutexLock lock(&mutex_);
+  return !mutex_.AwaitWithTimeout(absl::Condition(&is_over),
+                                  absl::FromChrono(duration));
 }
 
 void WorkerPool::Manage(Slot* slot) {
@@ -292,7 +309,9 @@ void WorkerPool::Manage(Slot* slot) {
     // Our backoff rules, not the channel's.
     grpc::experimental::ChannelResetConnectionBackoff(slot->channel.get());
     const MonotonicTime began = std::chrono::steady_clock::now();
-    const absl::Status status = Serve(slot);
+    slot->models_generation = 0;
+    absl::Status status = DescribeAndPublish(slot);
+    if (status.ok()) status = Watch(slot);
     MarkGone(slot);
     const bool served =
         std::chrono::steady_clock::now() - began > options_.backoff_max;
@@ -300,50 +319,23 @@ void WorkerPool::Manage(Slot* slot) {
                      : std::min(backoff * 2, options_.backoff_max);
     const std::string error = status.ToString();
     // Once for each state, not for each try.
-    if (error != last_error && !Ending(*slot)) {
+    if (error != last_error && Wait(MonotonicDuration::zero(), slot)) {
       spdlog::warn("{} worker {} is not usable: {}", RoleName(slot->role),
-                   slot->address.address, ReasonFor(*slot, status));
+                   slot->address.address,
+                   ReasonFor(slot->address, options_.tls_files, status));
       last_error = error;
     }
   } while (Wait(Jittered(backoff), slot));
-  const std::lock_guard<std::mutex> lock(mutex_);
+  absl::MutexLock lock(&mutex_);
   slot->ended = true;
-}
-
-std::string WorkerPool::ReasonFor(const Slot& slot,
-                                  const absl::Status& status) const {
-  if (absl::IsUnavailable(status) && !GetErrorDetail(status)) {
-    // Stop joins this thread: it may neither wait long nor for name servers
-    // that do not answer. What gRPC has resolved just now is resolved fast.
-    constexpr absl::Duration kReasonTimeout = absl::Seconds(1);
-    const bool is_resolved =
-        !absl::StrContains(status.message(), "DNS resolution failed");
-    ConnectionFindings found = ProbeConnection(
-        {.server = slot.address,
-         .files = options_.tls_files,
-         .flags = kWorkerTlsFlags,
-         .timeout = kReasonTimeout,
-         .names = is_resolved ? NameLookup::kAllowed : NameLookup::kNever});
-    if (!found.problem.empty()) return std::move(found.problem);
-  }
-  if (absl::IsUnimplemented(status)) {
-    return "another program answers there: it is no tandem worker";
-  }
-  return std::string(status.message());
-}
-
-absl::Status WorkerPool::Serve(Slot* slot) {
-  slot->models_generation = 0;
-  TANDEM_RETURN_IF_ERROR(DescribeAndPublish(slot));
-  return Watch(slot);
 }
 
 absl::Status WorkerPool::DescribeAndPublish(Slot* slot) {
   TANDEM_ASSIGN_OR_RETURN(std::vector<WorkerInfo> models, Describe(slot));
-  LookAtPairs(models);
+  CheckPairs(models);
   std::vector<WorkerInfo> known;
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    absl::MutexLock lock(&mutex_);
     const bool draining = slot->models[0].draining && slot->models[0].usable;
     for (WorkerInfo& model : models) model.draining = draining;
     known = std::exchange(slot->models, models);
@@ -368,7 +360,6 @@ absl::Status WorkerPool::DescribeAndPublish(Slot* slot) {
                  RoleName(slot->role), slot->address.address, model.model_id,
                  model.numerics, model.context_max, model.fingerprint);
   }
-  ReportMismatches();
   if (on_change_) on_change_();
   return absl::OkStatus();
 }
@@ -410,7 +401,7 @@ absl::StatusOr<WorkerInfo> WorkerPool::DescribeModel(
                   .context_max = model.context_max(),
                   .vocab_size = model.vocab_size(),
                   .tokenizer = nullptr,
-                  .link = LinkOf(slot, model.model_id())};
+                  .link = nullptr};
   const TokenizerSource source{
       .stub = slot->stub.get(),
       .address = info.address,
@@ -425,15 +416,11 @@ absl::StatusOr<WorkerInfo> WorkerPool::DescribeModel(
   if (!tokenizer.ok()) return tokenizer.status();
   info.tokenizer = *std::move(tokenizer);
   info.vocab_size = info.tokenizer->vocab_size();
-  return info;
-}
-
-std::shared_ptr<GrpcWorkerLink> WorkerPool::LinkOf(
-    Slot* slot, const std::string& model_id) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  std::shared_ptr<GrpcWorkerLink>& link = slot->links[model_id];
+  absl::MutexLock lock(&mutex_);
+  std::shared_ptr<GrpcWorkerLink>& link = slot->links[info.model_id];
   if (link == nullptr) link = std::make_shared<GrpcWorkerLink>(slot->channel);
-  return link;
+  info.link = link;
+  return info;
 }
 
 // Runs until the stream ends: the worker or the connection is gone.
@@ -459,13 +446,13 @@ absl::Status WorkerPool::TakeReport(Slot* slot,
                                     const v1::WatchResponse& report) {
   const int64_t generation = report.models_generation();
   const int64_t described = std::exchange(slot->models_generation, generation);
-  // The first report comes after Describe and may tell of a change in between.
+  // The first report comes after Describe and may report a change in between.
   if (generation != described) {
     TANDEM_RETURN_IF_ERROR(DescribeAndPublish(slot));
   }
   bool changed = false;
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    absl::MutexLock lock(&mutex_);
     for (const ModelReport& model : ReadReport(report)) {
       const auto link = slot->links.find(model.model_id);
       if (link == slot->links.end()) continue;
@@ -484,7 +471,7 @@ absl::Status WorkerPool::TakeReport(Slot* slot,
 void WorkerPool::MarkGone(Slot* slot) {
   bool was_usable = false;
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    absl::MutexLock lock(&mutex_);
     for (WorkerInfo& model : slot->models) {
       was_usable |= model.usable;
       model.usable = false;
@@ -502,46 +489,36 @@ absl::Status WorkerPool::CheckPair(const WorkerInfo& draft,
   return tokenizers_->CheckPair(*draft.tokenizer, *target.tokenizer);
 }
 
-void WorkerPool::LookAtPairs(const std::vector<WorkerInfo>& models) const {
-  const std::shared_ptr<const WorkerTable> table = Workers();
-  for (const WorkerInfo& model : models) {
-    for (const WorkerInfo& other : table->workers()) {
-      if (other.role == model.role) continue;
-      const bool is_draft = model.role == WorkerRole::kDraft;
-      (void)CheckPair(is_draft ? model : other, is_draft ? other : model);
-    }
-  }
-}
-
-// Logs each draft model whose vocabulary fits no target's; the router does not
-// use it.
-void WorkerPool::ReportMismatches() {
+void WorkerPool::CheckPairs(const std::vector<WorkerInfo>& models) {
   const std::shared_ptr<const WorkerTable> table = Workers();
   std::vector<const WorkerInfo*> targets;
-  for (const WorkerInfo& worker : table->workers()) {
-    if (worker.role == WorkerRole::kTarget && worker.usable) {
-      targets.push_back(&worker);
+  std::vector<const WorkerInfo*> drafts;
+  const auto add = [&](const WorkerInfo& worker) {
+    if (!worker.usable) return;
+    (worker.role == WorkerRole::kTarget ? targets : drafts).push_back(&worker);
+  };
+  for (const WorkerInfo& worker : table->workers()) add(worker);
+  for (const WorkerInfo& model : models) add(model);
+  for (const WorkerInfo* draft : drafts) {
+    bool fits = targets.empty();
+    absl::Status status;
+    for (const WorkerInfo* target : targets) {
+      status = CheckPair(*draft, *target);
+      fits |= status.ok();
     }
-  }
-  if (targets.empty()) return;
-  const WorkerInfo& target = *targets.back();
-  for (const WorkerInfo& draft : table->workers()) {
-    if (draft.role != WorkerRole::kDraft || !draft.usable) continue;
-    const auto fits = [this, &draft](const WorkerInfo* it) {
-      return CheckPair(draft, *it).ok();
-    };
-    if (std::any_of(targets.begin(), targets.end(), fits)) continue;
+    if (fits) continue;
+    const WorkerInfo& target = *targets.back();
     {
-      const std::lock_guard<std::mutex> lock(mutex_);
+      absl::MutexLock lock(&mutex_);
       const auto [pair, is_new] = reported_.emplace(
-          draft.vocabulary_fingerprint, target.vocabulary_fingerprint);
+          draft->vocabulary_fingerprint, target.vocabulary_fingerprint);
       if (!is_new) continue;
     }
     spdlog::error(
         "draft worker {} is not used: its vocabulary does not fit that of "
         "target worker {} (model {}): {}",
-        draft.address, target.address, target.model_id,
-        std::string(CheckPair(draft, target).message()));
+        draft->address, target.address, target.model_id,
+        std::string(status.message()));
   }
 }
 

@@ -1,12 +1,13 @@
-// The workers of the address lists: connects to each in the background, learns
+// The workers of the address lists: connects to each in the background, asks
 // what it is, watches its load, and tries again when it is gone. DNS names in
-// the lists are looked up again and again; workers come and go with their
+// the lists are looked up periodically; workers come and go with their
 // addresses. Owned by the server.
 //
-// Each worker has one thread of its own here that blocks on the worker's
-// management calls (Describe, GetTokenizer, Watch); one more looks up names. No
-// turn runs on them. What they learn is published as an immutable WorkerTable,
-// loads and costs at the workers' links, which any thread may read.
+// Each worker has one thread here that blocks on the worker's management calls
+// (Describe, GetTokenizer, Watch); one more thread looks up names. No turn runs
+// on these threads. They publish what the workers are as an immutable
+// WorkerTable, and loads and costs at the workers' links; any thread may read
+// both.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_WORKERS_WORKER_POOL_H_
 #define TANDEM_SERVICES_COORDINATOR_WORKERS_WORKER_POOL_H_
@@ -16,16 +17,16 @@
 #include <grpcpp/security/credentials.h>
 
 #include <chrono>
-#include <condition_variable>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "engine/base/status.h"
 #include "services/common/credentials.h"
 #include "services/coordinator/turn/event_loop.h"
@@ -96,25 +97,27 @@ class WorkerPool {
     std::unique_ptr<v1::WorkerService::Stub> stub;
     std::thread thread;
     int64_t models_generation = 0;  // of the last Describe
-    // Guarded by mutex_:
+    // Streams of this process at the worker.
+    int own_streams() const;
+
+    // Guarded by the pool's mutex_, with own_streams():
     std::vector<WorkerInfo> models;  // one without a name before Describe
     // By model: loads and costs differ from model to model of one worker.
     std::map<std::string, std::shared_ptr<GrpcWorkerLink>> links;
     std::set<grpc::ClientContext*> calls;  // to cancel
-    bool leaving = false;  // not in the lists any more: no new streams
-    bool ending = false;   // its thread ends
-    bool ended = false;    // has ended
+    bool leaving = false;  // not in the lists any more: gets no new streams
+    bool ending = false;   // the thread is to end
+    bool ended = false;    // the thread has ended
   };
-  // One role's addresses and those who have them.
+  // One role's addresses and the workers there.
   struct Group {
     WorkerRole role = WorkerRole::kTarget;
     AddressBook book;                          // the resolving thread's
-    std::vector<std::shared_ptr<Slot>> slots;  // guarded by mutex_
+    std::vector<std::shared_ptr<Slot>> slots;  // guarded by the pool's mutex_
   };
 
-  void AddGroup(WorkerRole role, const std::vector<std::string>& items);
   std::shared_ptr<Slot> MakeSlot(const NamedAddress& address, WorkerRole role);
-  void StartSlot(const std::shared_ptr<Slot>& slot);
+  void StartThread(const std::shared_ptr<Slot>& slot);
 
   // The resolving thread.
   void Resolve();
@@ -126,35 +129,27 @@ class WorkerPool {
 
   // A slot's thread.
   void Manage(Slot* slot);
-  // What to log of a worker that Serve has lost.
-  std::string ReasonFor(const Slot& slot, const absl::Status& status) const;
-  // Until the worker is lost; OK never.
-  absl::Status Serve(Slot* slot);
   absl::Status DescribeAndPublish(Slot* slot);
   absl::StatusOr<std::vector<WorkerInfo>> Describe(Slot* slot);
   absl::StatusOr<WorkerInfo> DescribeModel(Slot* slot,
                                            const v1::WorkerModel& model);
-  // The link of one of the worker's models, made at the first call.
-  std::shared_ptr<GrpcWorkerLink> LinkOf(Slot* slot,
-                                         const std::string& model_id);
+  // Until the worker is lost; OK never.
   absl::Status Watch(Slot* slot);
   absl::Status TakeReport(Slot* slot, const v1::WatchResponse& report);
   void MarkGone(Slot* slot);
   // OK where the one may draft for the other.
   absl::Status CheckPair(const WorkerInfo& draft,
                          const WorkerInfo& target) const;
-  // Looks at the pairs that these models make with others, before mutex_ is
-  // taken for what was found.
-  void LookAtPairs(const std::vector<WorkerInfo>& models) const;
-  void ReportMismatches();
-  // Streams of this process at the worker; mutex_ is held.
-  static int OwnStreams(const Slot& slot);
-  bool Ending(const Slot& slot) const;
-  // Sleeps; false when the pool stops or `slot` (null: none) ends.
+  // Checks the pairs that `models`, which are not published yet, make with the
+  // others, so that UpdateTable finds them in the cache. Logs each draft model
+  // whose vocabulary fits no target's; the router does not use it.
+  void CheckPairs(const std::vector<WorkerInfo>& models);
+  // Sleeps for `duration`, or until the pool stops or `slot` (null: none)
+  // ends, which gives false.
   bool Wait(MonotonicDuration duration, const Slot* slot);
 
-  // Publishes a new table; mutex_ is held.
-  void UpdateTable();
+  // Publishes a new table.
+  void UpdateTable() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Changed();
 
   class CallScope;
@@ -166,14 +161,15 @@ class WorkerPool {
   Resolver* const resolver_;
   absl::AnyInvocable<void()> on_change_;
 
-  mutable std::mutex mutex_;
-  std::condition_variable wake_;
-  bool stopping_ = false;  // guarded by mutex_
-  // Pairs of vocabulary fingerprints that were logged; guarded by mutex_.
-  std::set<std::pair<std::string, std::string>> reported_;
-  std::vector<Group> groups_;          // targets, drafts
-  std::set<std::string> models_seen_;  // of targets ever; guarded by mutex_
-  std::shared_ptr<const WorkerTable> table_;  // guarded by mutex_
+  mutable absl::Mutex mutex_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  // Pairs of vocabulary fingerprints that were logged.
+  std::set<std::pair<std::string, std::string>> reported_
+      ABSL_GUARDED_BY(mutex_);
+  std::vector<Group> groups_;  // targets, drafts; fixed after construction
+  // Models that targets have had.
+  std::set<std::string> models_seen_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const WorkerTable> table_ ABSL_GUARDED_BY(mutex_);
   std::thread resolving_;
 };
 

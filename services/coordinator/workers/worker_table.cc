@@ -12,12 +12,12 @@ namespace {
 const WorkerTable::Workers& Find(
     const std::map<std::string, WorkerTable::Workers>& workers,
     const std::string& key) {
-  static const WorkerTable::Workers nobody;
+  static const WorkerTable::Workers none;
   const auto found = workers.find(key);
-  return found == workers.end() ? nobody : found->second;
+  return found == workers.end() ? none : found->second;
 }
 
-// Of the first worker that has it.
+// As the first worker that has the model describes it.
 ModelSummary Summarize(const WorkerTable::Workers& targets) {
   const WorkerInfo& worker = *targets.front();
   return {.model_id = worker.model_id,
@@ -110,8 +110,8 @@ absl::StatusOr<ModelSummary> WorkerTable::FindModel(
     return NoWorker(absl::StrCat("the target workers of model ", model_id,
                                  " are not usable now"));
   }
-  return UnknownModel(
-      absl::StrCat("no model \"", model_id, "\"; ListModels tells what is"));
+  return UnknownModel(absl::StrCat("no model \"", model_id,
+                                   "\"; ListModels has those that are"));
 }
 
 }  // namespace tandem

@@ -1,7 +1,7 @@
 // All workers at one moment: what each is, and which models can be asked for.
 // Immutable; the pool makes a new one when a worker comes, goes or changes.
 // Loads change all the time and stand at the workers' links instead. Shared by
-// the pool and by whoever looks at it; any thread.
+// the pool and by its readers; any thread.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_WORKERS_WORKER_TABLE_H_
 #define TANDEM_SERVICES_COORDINATOR_WORKERS_WORKER_TABLE_H_
@@ -35,9 +35,9 @@ struct WorkerInfo {
   std::string numerics;
   Position context_max = 0;
   int vocab_size = 0;
-  // Of a drafter: one of its vocabulary. Null: never seen.
+  // A drafter's: one of its vocabulary. Null: never seen.
   std::shared_ptr<const Tokenizer> tokenizer;
-  // For opening streams; tells loads and costs.
+  // For opening streams; has loads and costs.
   std::shared_ptr<WorkerLink> link;
 };
 

@@ -18,7 +18,7 @@ TEST(ParseDnsNameTest, TellsNamesFromAddresses) {
   const auto name = ParseDnsName("dns:///tandem-target.tandem.svc:7071");
   ASSERT_TRUE(name.ok());
   EXPECT_EQ(**name,
-            (DnsName{.host = "tandem-target.tandem.svc", .port = "7071"}));
+            (HostPort{.host = "tandem-target.tandem.svc", .port = 7071}));
 }
 
 TEST(ParseDnsNameTest, RefusesNamesWithoutPort) {
@@ -34,9 +34,9 @@ TEST(ParseDnsNameTest, RefusesNamesWithoutPort) {
 // Numeric hosts need no name server.
 TEST(SystemResolverTest, WritesAddressesAsChannelsTakeThem) {
   SystemResolver resolver;
-  EXPECT_THAT(*resolver.Resolve({.host = "127.0.0.1", .port = "7071"}),
+  EXPECT_THAT(*resolver.Resolve({.host = "127.0.0.1", .port = 7071}),
               ::testing::ElementsAre("127.0.0.1:7071"));
-  EXPECT_THAT(*resolver.Resolve({.host = "::1", .port = "80"}),
+  EXPECT_THAT(*resolver.Resolve({.host = "::1", .port = 80}),
               ::testing::ElementsAre("[::1]:80"));
 }
 
@@ -44,7 +44,7 @@ TEST(SystemResolverTest, SaysThatANameIsUnknown) {
   SystemResolver resolver;
   // Longer than a label of a name may be: refused without a lookup.
   const std::string host(300, 'a');
-  EXPECT_EQ(resolver.Resolve({.host = host, .port = "1"}).status().code(),
+  EXPECT_EQ(resolver.Resolve({.host = host, .port = 1}).status().code(),
             absl::StatusCode::kUnavailable);
 }
 

@@ -43,8 +43,8 @@ class LogCapture {
 class FakeResolver : public Resolver {
  public:
   absl::StatusOr<std::vector<std::string>> Resolve(
-      const DnsName& name) override {
-    EXPECT_EQ(name, (DnsName{.host = "pool", .port = "7"}));
+      const HostPort& name) override {
+    EXPECT_EQ(name, (HostPort{.host = "pool", .port = 7}));
     const std::lock_guard<std::mutex> lock(mutex_);
     ++lookups_;
     return answer_;
