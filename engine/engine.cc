@@ -109,7 +109,7 @@ class CpuEngine : public Engine {
 
   absl::Status Step(absl::Span<const StepItem> batch,
                     RowConsumer* consumer) override {
-    TANDEM_RETURN_IF_ERROR(state_->CheckBatch(batch));
+    state_->CheckBatch(batch);
     model_->Step(batch, state_.get(), consumer);
     for (const StepItem& item : batch) state_->kv().ShareFull(item.sequence);
     return absl::OkStatus();

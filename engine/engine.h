@@ -101,11 +101,12 @@ class Engine {
   // RESOURCE_EXHAUSTED with EXHAUSTED.
   virtual absl::StatusOr<SequenceId> Open(const SequenceOptions& options) = 0;
 
-  // Runs every item and hands the wanted rows to `consumer`. At most
-  // info().rows_max rows in all, each sequence at most once. Allocates
-  // nothing. Errors: INVALID_ARGUMENT for an unknown sequence, a position
-  // above the sequence's length or below its cut_min, a token id outside the
-  // vocabulary, or too many rows or tokens; then nothing has been run.
+  // Runs every item and hands the wanted rows to `consumer`. Allocates nothing.
+  // The caller keeps to the rules, and a batch that breaks one stops the
+  // process: at most info().rows_max rows in all, each sequence open and at
+  // most once, positions from its cut_min to its length, tokens inside its
+  // tokens_max and the vocabulary. Errors: those of a pass, which leave
+  // sequences as they were.
   //
   // cut_min is 0 but for two cases. A sequence that was opened with tokens can
   // not be cut into whole pages of those, without the last token. And layers

@@ -54,8 +54,8 @@ class Model {
   void Step(absl::Span<const StepItem> batch, ModelState* state,
             RowConsumer* consumer) const;
 
-  // Step with one sequence: logits [tokens.size(), vocab_size], row-major.
-  // Errors: as Engine::Step.
+  // Step with one sequence, checked by CheckBatch: logits [tokens.size(),
+  // vocab_size], row-major. Errors: those of a row.
   absl::StatusOr<std::vector<float>> Forward(absl::Span<const TokenId> tokens,
                                              Position position,
                                              SequenceId sequence,

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "engine/base/error_reason.h"
+#include "engine/base/check.h"
 
 namespace tandem {
 namespace {
@@ -166,64 +166,23 @@ void ModelState::FillRope(Position end) {
   if (local_rope_) local_rope_->FillTo(end, &team_);
 }
 
-absl::Status ModelState::CheckBatch(absl::Span<const StepItem> batch) {
+void ModelState::CheckBatch(absl::Span<const StepItem> batch) {
   ++batches_;
   size_t rows = 0;
-  for (size_t i = 0; i < batch.size(); ++i) {
-    if (const absl::Status status = CheckItem(batch[i]); !status.ok()) {
-      return Annotate(status, absl::StrCat("item ", i));
+  for (const StepItem& item : batch) {
+    TANDEM_CHECK(kv_->IsOpen(item.sequence));
+    TANDEM_CHECK(kv_->MarkInBatch(item.sequence, batches_));
+    TANDEM_CHECK(item.position >= kv_->cut_min(item.sequence) &&
+                 item.position <= kv_->length(item.sequence));
+    const Position room = kv_->tokens_max(item.sequence) - item.position;
+    TANDEM_CHECK(!item.tokens.empty() &&
+                 item.tokens.size() <= static_cast<size_t>(room));
+    for (const TokenId token : item.tokens) {
+      TANDEM_CHECK(token >= 0 && token < config_.vocab_size);
     }
-    rows += batch[i].tokens.size();
+    rows += item.tokens.size();
   }
-  if (rows > static_cast<size_t>(options_.rows_max)) {
-    return InvalidArgument(
-        kReasonInvalidOptions,
-        absl::StrCat("a step runs at most ", options_.rows_max, " rows, ", rows,
-                     " asked for"));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ModelState::CheckItem(const StepItem& item) {
-  if (!kv_->IsOpen(item.sequence)) {
-    return InvalidArgument(
-        kReasonWrongState,
-        absl::StrCat("no sequence ", item.sequence, " is open"));
-  }
-  if (!kv_->MarkInBatch(item.sequence, batches_)) {
-    return InvalidArgument(kReasonWrongState,
-                           absl::StrCat("sequence ", item.sequence,
-                                        " is already part of this step"));
-  }
-  if (item.position < 0 || item.position > kv_->length(item.sequence)) {
-    return InvalidArgument(
-        kReasonWrongState,
-        absl::StrCat("position ", item.position,
-                     " is not in 0 .. the sequence's length ",
-                     kv_->length(item.sequence)));
-  }
-  if (item.position < kv_->cut_min(item.sequence)) {
-    return InvalidArgument(
-        kReasonWrongState,
-        absl::StrCat("position ", item.position, " is below ",
-                     kv_->cut_min(item.sequence),
-                     ", the lowest that the sequence can be cut to now"));
-  }
-  const size_t room =
-      static_cast<size_t>(kv_->tokens_max(item.sequence) - item.position);
-  if (item.tokens.empty() || item.tokens.size() > room) {
-    return InvalidArgument(
-        kReasonContextExceeded,
-        absl::StrCat("1 to ", room, " tokens fit at position ", item.position,
-                     ", ", item.tokens.size(), " given"));
-  }
-  for (const TokenId token : item.tokens) {
-    if (token >= 0 && token < config_.vocab_size) continue;
-    return InvalidArgument(kReasonInvalidToken,
-                           absl::StrCat("token id ", token, " is not in 0 .. ",
-                                        config_.vocab_size - 1));
-  }
-  return absl::OkStatus();
+  TANDEM_CHECK(rows <= static_cast<size_t>(options_.rows_max));
 }
 
 }  // namespace tandem

@@ -131,17 +131,14 @@ class ModelState {
     return local_rope_ && config_.HasWindow(layer) ? *local_rope_ : rope_;
   }
 
-  // OK when every item may be run: sequences open and each once, positions
-  // from cut_min to the length, token ids below vocab_size, at most rows_max
-  // rows. Errors:
-  // INVALID_ARGUMENT.
-  absl::Status CheckBatch(absl::Span<const StepItem> batch);
+  // Stops the process unless every item may be run: sequences open and each
+  // once, positions from cut_min to the length, tokens inside the sequence's
+  // tokens_max, ids below vocab_size, at most rows_max rows.
+  void CheckBatch(absl::Span<const StepItem> batch);
 
  private:
   ModelState(const ModelConfig& config, const ModelStateOptions& options,
              std::unique_ptr<KvCache> kv);
-
-  absl::Status CheckItem(const StepItem& item);
 
   const ModelConfig config_;
   const ModelStateOptions options_;

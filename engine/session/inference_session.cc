@@ -41,7 +41,7 @@ struct Request {
 };
 
 // Runs the decoder's request to its end, unless interrupted or out of time.
-absl::StatusOr<DecodeResult> Run(const Request& request, double* us) {
+absl::StatusOr<DecodedTokens> Run(const Request& request, double* us) {
   DecoderRows rows(request.decoder);
   *us = 0;
   while (true) {
@@ -61,35 +61,50 @@ absl::StatusOr<DecodeResult> Run(const Request& request, double* us) {
     if (status.ok()) request.costs->Add(item_rows, step_us);
     *us += step_us;
     request.decoder->OnStepDone(status);
-    std::optional<absl::StatusOr<DecodeResult>> result =
+    std::optional<absl::StatusOr<DecodedTokens>> result =
         request.decoder->TakeResult();
     if (result.has_value()) return *std::move(result);
   }
 }
 
-absl::StatusOr<DecodeResult> Propose(const Request& request,
-                                     const ProposeAction& action, double* us) {
-  TANDEM_RETURN_IF_ERROR(request.decoder->BeginPropose(
-      action.position, action.tokens, action.draft_length));
+absl::StatusOr<DecodedTokens> Verify(const Request& request,
+                                     const VerifyAction& action, double* us) {
+  TANDEM_RETURN_IF_ERROR(request.decoder->Begin(action));
   return Run(request, us);
 }
 
-absl::StatusOr<DecodeResult> Verify(const Request& request,
-                                    const VerifyAction& action, double* us) {
-  TANDEM_RETURN_IF_ERROR(request.decoder->BeginVerify(
-      action.position, action.tokens, action.draft));
+bool HasIds(const Engine& engine, absl::Span<const TokenId> tokens) {
+  const int vocab_size = engine.info().vocab_size;
+  return std::all_of(tokens.begin(), tokens.end(), [vocab_size](TokenId id) {
+    return id >= 0 && id < vocab_size;
+  });
+}
+
+// A drafter may lack ids of the target's vocabulary.
+absl::StatusOr<DecodedTokens> Propose(const Request& request,
+                                      const ProposeAction& action, double* us) {
+  if (!HasIds(*request.engine, action.tokens)) {
+    return InvalidArgument(kReasonInvalidToken, "the drafter lacks a token");
+  }
+  TANDEM_RETURN_IF_ERROR(request.decoder->Begin(action));
   return Run(request, us);
 }
 
 absl::StatusOr<std::unique_ptr<SequenceDecoder>> OpenDecoder(
     Engine* engine, const TurnSpec& spec, GenOptions options) {
   const Position prompt = static_cast<Position>(spec.prompt.size());
-  return SequenceDecoder::Open(engine, {.tokens = spec.prompt,
-                                        .generated_from = prompt,
-                                        .tokens_max = std::min<Position>(
-                                            engine->info().context_max,
-                                            prompt + spec.options.max_tokens),
-                                        .options = std::move(options)});
+  const Position context_max = engine->info().context_max;
+  // A drafter may be smaller than the target, for which the turn was checked.
+  if (prompt > context_max || !HasIds(*engine, spec.prompt)) {
+    return InvalidArgument(kReasonContextExceeded,
+                           "the model can not hold the prompt");
+  }
+  return SequenceDecoder::Open(
+      engine, {.tokens = spec.prompt,
+               .generated_from = prompt,
+               .tokens_max = std::min<Position>(
+                   context_max, prompt + spec.options.max_tokens),
+               .options = std::move(options)});
 }
 
 }  // namespace
@@ -280,7 +295,7 @@ absl::Status InferenceSession::RunPending() {
   }
   double us = 0;
   const auto& verify = std::get<VerifyAction>(action);
-  const absl::StatusOr<DecodeResult> result =
+  const absl::StatusOr<DecodedTokens> result =
       Verify({.engine = target_,
               .decoder = target_decoder_.get(),
               .costs = &target_costs_,
@@ -295,14 +310,14 @@ absl::Status InferenceSession::RunPending() {
                             /*served_us=*/us);
   }
   figures_.target_ran_prompt = true;
-  Take(turn_->OnVerified(result->tokens));
+  Take(turn_->OnVerified(*result));
   TANDEM_CHECK(end_ != FinishReason::kError);  // the decoder's answer is right
   return absl::OkStatus();
 }
 
 void InferenceSession::RunPropose(const ProposeAction& propose) {
   double us = 0;
-  const absl::StatusOr<DecodeResult> result =
+  const absl::StatusOr<DecodedTokens> result =
       Propose({.engine = draft_,
                .decoder = draft_decoder_.get(),
                .costs = &draft_costs_,
@@ -317,7 +332,7 @@ void InferenceSession::RunPropose(const ProposeAction& propose) {
   }
   controller_.cost().SetDraft(draft_costs_, /*sequences=*/1);
   std::vector<TokenId> draft;
-  for (const SampledToken& token : result->tokens) draft.push_back(token.id);
+  for (const SampledToken& token : *result) draft.push_back(token.id);
   if (figures_.draft_ran_prompt) {
     speculator_->OnProposed(static_cast<int>(draft.size()),
                             static_cast<int>(propose.tokens.size()), us,

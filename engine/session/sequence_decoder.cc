@@ -6,9 +6,7 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
-#include "engine/base/error_reason.h"
 #include "engine/model/kv_layout.h"
-#include "engine/session/turn.h"
 
 namespace tandem {
 namespace {
@@ -16,46 +14,18 @@ namespace {
 // A draft, and the token before it, can be taken back.
 static_assert(kKvRollbackTokens >= kDraftLengthLimit + 1);
 
-absl::Status CheckTokens(absl::Span<const TokenId> tokens, int vocab_size) {
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    if (tokens[i] >= 0 && tokens[i] < vocab_size) continue;
-    return InvalidArgument(
-        kReasonInvalidToken,
-        absl::StrCat("tokens[", i, "] is ", tokens[i],
-                     ", the vocabulary has ids 0 to ", vocab_size - 1));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckOptions(const SequenceDecoderOptions& options,
-                          int vocab_size) {
+void CheckOptions(const SequenceDecoderOptions& options) {
   const Position size = static_cast<Position>(options.tokens.size());
-  if (size == 0) {
-    return InvalidArgument(kReasonEmptyPrompt, "the sequence has no token");
-  }
-  TANDEM_RETURN_IF_ERROR(CheckTokens(options.tokens, vocab_size));
-  TANDEM_RETURN_IF_ERROR(ValidateGenOptions(options.options, vocab_size));
-  if (!options.options.seed.has_value()) {
-    return InvalidField("seed", "must be set");
-  }
-  if (options.generated_from < 1 || options.generated_from > size) {
-    return InvalidField("generated_from",
-                        absl::StrCat("must be in [1, ", size, "], is ",
-                                     options.generated_from));
-  }
-  if (options.tokens_max < size) {
-    return InvalidField(
-        "tokens_max",
-        absl::StrCat("must be at least ", size, ", is ", options.tokens_max));
-  }
-  return absl::OkStatus();
+  TANDEM_CHECK(options.generated_from >= 1 && options.generated_from <= size);
+  TANDEM_CHECK(options.tokens_max >= size);
+  TANDEM_CHECK(options.options.seed.has_value());
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SequenceDecoder>> SequenceDecoder::Open(
     Engine* engine, SequenceDecoderOptions options) {
-  TANDEM_RETURN_IF_ERROR(CheckOptions(options, engine->info().vocab_size));
+  CheckOptions(options);
   TANDEM_ASSIGN_OR_RETURN(const SequenceId sequence,
                           engine->Open({.tokens_max = options.tokens_max,
                                         .tokens = options.tokens,
@@ -79,21 +49,14 @@ SequenceDecoder::~SequenceDecoder() { engine_->Close(sequence_); }
 
 absl::Status SequenceDecoder::CheckRequest(
     Position position, absl::Span<const TokenId> tokens) const {
-  if (request_active()) return WrongState("a request is active");
+  TANDEM_CHECK(!request_active() && !tokens.empty());
   if (position > known() || position < options_.generated_from - 1) {
     return WrongState(absl::StrCat(
         "position ", position, " is not between the prompt's end, ",
         options_.generated_from - 1, ", and the known tokens, ", known()));
   }
-  if (tokens.empty()) return InvalidField("tokens", "must have an entry");
-  TANDEM_RETURN_IF_ERROR(CheckTokens(tokens, engine_->info().vocab_size));
-  const Position end = position + static_cast<Position>(tokens.size());
-  if (end > options_.tokens_max) {
-    return InvalidArgument(
-        kReasonContextExceeded,
-        absl::StrCat("the tokens end at ", end, ", the sequence holds ",
-                     options_.tokens_max));
-  }
+  TANDEM_CHECK(position + static_cast<Position>(tokens.size()) <=
+               options_.tokens_max);
   const Position cut_min = engine_->state(sequence_).cut_min;
   if (CachedWith(position, tokens) < cut_min) {
     return WrongState(absl::StrCat("the tokens differ from those before ",
@@ -134,31 +97,25 @@ void SequenceDecoder::Replace(Position position,
   draft_.clear();
 }
 
-absl::Status SequenceDecoder::BeginPropose(Position position,
-                                           absl::Span<const TokenId> tokens,
-                                           int draft_length) {
-  TANDEM_RETURN_IF_ERROR(CheckRequest(position, tokens));
-  if (draft_length < 1 || draft_length > kDraftLengthLimit) {
-    return InvalidField("draft_length",
-                        absl::StrCat("must be in [1, ", kDraftLengthLimit,
-                                     "], is ", draft_length));
-  }
-  Replace(position, tokens);
+absl::Status SequenceDecoder::Begin(const ProposeAction& propose) {
+  TANDEM_CHECK(propose.draft_length >= 1 &&
+               propose.draft_length <= kDraftLengthLimit);
+  TANDEM_RETURN_IF_ERROR(CheckRequest(propose.position, propose.tokens));
+  Replace(propose.position, propose.tokens);
   request_ = Request::kPropose;
   drafts_left_ = static_cast<int>(
-      std::min<Position>(draft_length, options_.tokens_max - known()));
+      std::min<Position>(propose.draft_length, options_.tokens_max - known()));
   return absl::OkStatus();
 }
 
-absl::Status SequenceDecoder::BeginVerify(Position position,
-                                          absl::Span<const TokenId> tokens,
-                                          absl::Span<const TokenId> draft) {
-  TANDEM_RETURN_IF_ERROR(CheckRequest(position, tokens));
-  Replace(position, tokens);
+absl::Status SequenceDecoder::Begin(const VerifyAction& verify) {
+  TANDEM_RETURN_IF_ERROR(CheckRequest(verify.position, verify.tokens));
+  Replace(verify.position, verify.tokens);
   request_ = Request::kVerify;
   const size_t room = static_cast<size_t>(
       std::min<Position>(kDraftLengthLimit, options_.tokens_max - known()));
-  for (const TokenId id : draft.first(std::min(draft.size(), room))) {
+  for (const TokenId id : verify.draft) {
+    if (draft_.size() == room) break;
     if (id < 0 || id >= engine_->info().vocab_size) break;
     draft_.push_back(id);
   }
@@ -243,7 +200,7 @@ void SequenceDecoder::OnStepDone(const absl::Status& status) {
   } else if (request_ == Request::kPropose) {
     OnDraftStep();
   } else if (verification_->done()) {
-    FinishRequest(DecodeResult{.tokens = verification_->TakeTokens()});
+    FinishRequest(verification_->TakeTokens());
   }
 }
 
@@ -262,21 +219,19 @@ void SequenceDecoder::OnDraftStep() {
     return;  // prefill
   }
   if (drafts_left_ > 0) return;
-  DecodeResult result;
-  for (const TokenId id : draft_) result.tokens.push_back({.id = id});
+  DecodedTokens result;
+  for (const TokenId id : draft_) result.push_back({.id = id});
   FinishRequest(std::move(result));
 }
 
-void SequenceDecoder::FinishRequest(absl::StatusOr<DecodeResult> result) {
+void SequenceDecoder::FinishRequest(absl::StatusOr<DecodedTokens> result) {
   if (request_ == Request::kVerify || !result.ok()) {
     // What follows the request's own tokens: nothing, or what was chosen. The
     // KV holds the accepted drafts; the last chosen token has not been run.
     tokens_.resize(request_end_);
     Position valid = request_end_;
     if (result.ok()) {
-      for (const SampledToken& token : result->tokens) {
-        tokens_.push_back(token.id);
-      }
+      for (const SampledToken& token : *result) tokens_.push_back(token.id);
       valid = known() - 1;
     } else {
       processor_.Truncate(request_end_);
@@ -289,7 +244,7 @@ void SequenceDecoder::FinishRequest(absl::StatusOr<DecodeResult> result) {
   result_ = std::move(result);
 }
 
-std::optional<absl::StatusOr<DecodeResult>> SequenceDecoder::TakeResult() {
+std::optional<absl::StatusOr<DecodedTokens>> SequenceDecoder::TakeResult() {
   if (!result_.has_value()) return std::nullopt;
   request_ = Request::kNone;
   return std::exchange(result_, std::nullopt);

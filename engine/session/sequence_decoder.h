@@ -3,7 +3,9 @@
 // InferenceSession runs one alone: there is no other decoding code.
 //
 // Owned by its stream; used on the compute thread only. Prefill of the opening
-// tokens is work like any other and may be under way when a request comes.
+// tokens is work like any other and may be under way when a request comes. The
+// caller has checked token ids, lengths and options, at the edge where they
+// came in; a wrong one here is a bug.
 //
 //   while (decoder->has_work()) {
 //     StepItem item = decoder->NextItem(rows_max);
@@ -26,6 +28,7 @@
 #include "engine/engine.h"
 #include "engine/sampling/gen_options.h"
 #include "engine/sampling/logits_processor.h"
+#include "engine/session/turn.h"
 #include "engine/speculation/verify.h"
 
 namespace tandem {
@@ -39,24 +42,21 @@ struct SequenceDecoderOptions {
   // Tokens that the sequence will hold at most, drafts included;
   // tokens.size() .. the engine's context.
   Position tokens_max = 0;
-  GenOptions options = {};  // validated here, with a seed
+  GenOptions options = {};  // valid (ValidateGenOptions), with a seed
   // Only sequences of one tenant share KV.
   std::string tenant = {};
 };
 
-// What a request came to.
-struct DecodeResult {
-  // Propose: the drafted ids (only .id is set), as many as were asked for
-  // unless tokens_max or a stop token ends the draft. Verify: the target's own
-  // tokens, 1 to draft.size() + 1, ending at the first that differs.
-  std::vector<SampledToken> tokens = {};
-};
+// What a request came to. Propose: the drafted ids (only .id is set), as many
+// as were asked for unless tokens_max or a stop token ends the draft. Verify:
+// the target's own tokens, 1 to draft.size() + 1, ending at the first that
+// differs.
+using DecodedTokens = std::vector<SampledToken>;
 
 class SequenceDecoder {
  public:
   // Opens a sequence on `engine`, which outlives this. Errors: as
-  // Engine::Open; INVALID_ARGUMENT with INVALID_OPTIONS, INVALID_TOKEN or
-  // EMPTY_PROMPT.
+  // Engine::Open.
   static absl::StatusOr<std::unique_ptr<SequenceDecoder>> Open(
       Engine* engine, SequenceDecoderOptions options);
   ~SequenceDecoder();
@@ -64,20 +64,17 @@ class SequenceDecoder {
   SequenceDecoder(const SequenceDecoder&) = delete;
   SequenceDecoder& operator=(const SequenceDecoder&) = delete;
 
-  // Starts a request, complete in itself: the sequence is cut at `position`,
-  // `tokens` (at least one) follow, then draft_length tokens are drafted
-  // (Propose, 1 .. kDraftLengthLimit) or `draft` is verified. Draft ids out of
-  // range and past kDraftLengthLimit or tokens_max are dropped with all after
-  // them. Tokens that the sequence has there already are not run again. Errors
-  // leave the sequence as it was: FAILED_PRECONDITION with WRONG_STATE
-  // (position above the known tokens or below generated_from - 1, tokens that
-  // replace ones which the engine can not take back any more, or a request is
-  // active), INVALID_ARGUMENT (no tokens, ids out of range, past tokens_max).
-  // What an earlier request drafted or verified can always be taken back.
-  absl::Status BeginPropose(Position position, absl::Span<const TokenId> tokens,
-                            int draft_length);
-  absl::Status BeginVerify(Position position, absl::Span<const TokenId> tokens,
-                           absl::Span<const TokenId> draft);
+  // Starts a request, complete in itself, while none is active: the sequence is
+  // cut at the request's position, its tokens follow, then tokens are drafted
+  // or its draft is verified. Draft ids that are out of range or stand past
+  // kDraftLengthLimit or tokens_max are dropped with all after them. Tokens
+  // that the sequence has there already are not run again. What an earlier
+  // request drafted or verified can always be taken back. Errors leave the
+  // sequence as it was: FAILED_PRECONDITION with WRONG_STATE (a position above
+  // the known tokens or below generated_from - 1, or tokens that replace ones
+  // which the engine can not take back any more).
+  absl::Status Begin(const ProposeAction& propose);
+  absl::Status Begin(const VerifyAction& verify);
 
   // Of the opening tokens, those whose KV was there: they are not run.
   Position tokens_found() const { return tokens_found_; }
@@ -103,7 +100,7 @@ class SequenceDecoder {
   void OnStepDone(const absl::Status& status);
 
   // The finished request's result, once; nothing while it is under way.
-  std::optional<absl::StatusOr<DecodeResult>> TakeResult();
+  std::optional<absl::StatusOr<DecodedTokens>> TakeResult();
 
  private:
   enum class Request { kNone, kPropose, kVerify };
@@ -125,7 +122,7 @@ class SequenceDecoder {
   Position item_end() const;
   // First token whose row the request wants; known() where it wants none.
   Position first_wanted() const;
-  void FinishRequest(absl::StatusOr<DecodeResult> result);
+  void FinishRequest(absl::StatusOr<DecodedTokens> result);
   void OnDraftStep();
 
   Engine* engine_;
@@ -148,7 +145,7 @@ class SequenceDecoder {
   std::vector<TokenId> draft_;  // kVerify: verified; kPropose: made so far
   std::optional<Verification> verification_;
   absl::Status row_status_;
-  std::optional<absl::StatusOr<DecodeResult>> result_;
+  std::optional<absl::StatusOr<DecodedTokens>> result_;
 };
 
 }  // namespace tandem

@@ -23,7 +23,7 @@ constexpr size_t kPortDigitsMax = 5;
 constexpr size_t kHostBytesMax = 253;
 // The path and its NUL must fit the system's structure.
 constexpr size_t kUnixPathBytesMax = sizeof(sockaddr_un::sun_path) - 1;
-// Of an address in an error message.
+// The part of an address that an error message shows.
 constexpr size_t kShownBytesMax = 200;
 
 bool IsHostName(absl::string_view host) {

@@ -18,7 +18,7 @@
 namespace tandem {
 
 inline constexpr char kUnixPrefix[] = "unix:";
-// How a DNS name is told from an address in a list of workers.
+// Distinguishes a DNS name from an address in a list of workers.
 inline constexpr char kDnsPrefix[] = "dns:///";
 
 struct HostPort {
@@ -30,7 +30,7 @@ struct HostPort {
   friend bool operator==(const HostPort&, const HostPort&) = default;
 };
 
-// Of "HOST:PORT" or "[IPV6]:PORT"; nothing for any other text.
+// Parses "HOST:PORT" or "[IPV6]:PORT"; nothing for any other text.
 std::optional<HostPort> ParseHostPort(absl::string_view address);
 
 // The path of "unix:PATH" or "unix:///PATH"; nothing for any other text.

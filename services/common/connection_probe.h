@@ -1,6 +1,6 @@
 // Why a connection to a server can not be made, as a sentence for people. gRPC
 // has failed before; one more connection is made here to find the reason: a
-// name that does not resolve, nobody who listens, TLS on one side only, a
+// name that does not resolve, no server that listens, TLS on one side only, a
 // certificate that does not fit. Blocks for at most the timeout, and for the
 // system's name servers where names are looked up; any thread.
 

@@ -78,7 +78,7 @@ std::string StrayWord(const CLI::App& command, absl::string_view word) {
                          "; put quotes around a text of several words"));
 }
 
-// Of what was left over, the first flag; else, where `words` count, the first
+// The first flag that was left over; else, where `words` count, the first
 // word; "": neither. CLI11's own message lists them from the last to the first.
 std::string FirstStray(const CLI::App& app, const FlagSources& sources,
                        bool words) {

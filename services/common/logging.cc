@@ -8,12 +8,12 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "engine/base/check.h"
 
 namespace tandem {
 namespace {
@@ -49,14 +49,6 @@ std::unique_ptr<spdlog::formatter> MakeTextFormatter() {
       "%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
 }
 
-std::optional<spdlog::level::level_enum> ParseLevel(absl::string_view name) {
-  if (name == "debug") return spdlog::level::debug;
-  if (name == "info") return spdlog::level::info;
-  if (name == "warning") return spdlog::level::warn;
-  if (name == "error") return spdlog::level::err;
-  return std::nullopt;
-}
-
 // gRPC prints whole trees of errors, with file names and times.
 std::string ShortLine(absl::string_view message) {
   std::string line(message.substr(0, kLibraryMessageBytesMax));
@@ -81,26 +73,19 @@ void LogFromProtobuf(google::protobuf::LogLevel, const char*, int,
 
 }  // namespace
 
-absl::Status InitLogging(absl::string_view format, absl::string_view level) {
-  const std::optional<spdlog::level::level_enum> parsed = ParseLevel(level);
-  if (!parsed.has_value()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--log-level ", level, ": is not one of debug, info, warning, error"));
-  }
-  if (format != "text" && format != "json") {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--log-format ", format, ": is not text or json"));
-  }
+void InitLogging(absl::string_view format, absl::string_view level) {
+  const auto parsed = spdlog::level::from_str(std::string(level));
+  TANDEM_CHECK(parsed != spdlog::level::off);  // what it makes of other names
+  TANDEM_CHECK(format == "json" || format == "text");
   auto logger = std::make_shared<spdlog::logger>(
       "tandem", std::make_shared<spdlog::sinks::stderr_sink_mt>());
   logger->set_formatter(format == "json" ? MakeJsonFormatter()
                                          : MakeTextFormatter());
-  logger->set_level(*parsed);
+  logger->set_level(parsed);
   logger->flush_on(spdlog::level::debug);
   spdlog::set_default_logger(std::move(logger));
   gpr_set_log_function(LogFromGrpc);
   google::protobuf::SetLogHandler(LogFromProtobuf);
-  return absl::OkStatus();
 }
 
 void DropLibraryLogs() {

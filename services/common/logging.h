@@ -7,7 +7,6 @@
 #include <cstddef>
 
 #include "absl/strings/string_view.h"
-#include "engine/base/status.h"
 
 namespace tandem {
 
@@ -15,8 +14,8 @@ namespace tandem {
 // `level`: "debug", "info", "warning" or "error". gRPC's own messages go
 // there too, in one line of at most kLibraryMessageBytesMax (its errors as
 // warnings, the rest as debug), and protobuf's (as debug). Once, at the start
-// of main. Errors: INVALID_ARGUMENT.
-absl::Status InitLogging(absl::string_view format, absl::string_view level);
+// of main; the flags have refused other names (server_flags.h).
+void InitLogging(absl::string_view format, absl::string_view level);
 
 // For programs without a log, whose errors are statuses: the messages of gRPC
 // and protobuf go nowhere. Once, at the start of main.

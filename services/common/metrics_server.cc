@@ -10,9 +10,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "services/common/address.h"
-#include "services/common/bound_address.h"
 #include "services/common/credentials.h"
-#include "services/common/listen_check.h"
+#include "services/common/listening.h"
 
 namespace tandem {
 namespace {

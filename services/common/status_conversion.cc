@@ -83,7 +83,7 @@ grpc::Status ToGrpcStatus(const absl::Status& status,
   result.set_code(static_cast<int>(status.code()));
   result.set_message(IsForClients(status, detail.has_value())
                          ? CleanText(status.message(), kStatusMessageBytesMax)
-                         : "internal error; the server's log tells more");
+                         : "internal error; the server's log has more");
   google::rpc::ErrorInfo info;
   info.set_reason(detail.has_value()
                       ? CleanText(detail->reason, kViolationFieldBytesMax)

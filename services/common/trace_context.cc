@@ -1,74 +1,51 @@
 #include "services/common/trace_context.h"
 
-#include <openssl/rand.h>
+#include <algorithm>
+#include <vector>
 
-#include <array>
-
-#include "absl/strings/escaping.h"
-#include "absl/strings/str_cat.h"
-#include "engine/base/check.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_split.h"
 
 namespace tandem {
 namespace {
 
-constexpr size_t kTraceIdDigits = 32;
-constexpr size_t kSpanIdDigits = 16;
-constexpr size_t kVersionDigits = 2;
-constexpr size_t kFlagsDigits = 2;
-// "VV-" trace "-" span "-" flags.
-constexpr size_t kTraceIdAt = kVersionDigits + 1;
-constexpr size_t kSpanIdAt = kTraceIdAt + kTraceIdDigits + 1;
-constexpr size_t kFlagsAt = kSpanIdAt + kSpanIdDigits + 1;
-constexpr size_t kTraceparentBytes = kFlagsAt + kFlagsDigits;
+// "VV-" trace "-" span "-" flags, of version 00.
+constexpr size_t kTraceparentBytes = 2 + 1 + 32 + 1 + 16 + 1 + 2;
 
-bool IsHex(absl::string_view text) {
-  return text.find_first_not_of("0123456789abcdef") == absl::string_view::npos;
+// `digits` lower-case hexadecimal digits.
+bool IsHex(absl::string_view text, size_t digits) {
+  return text.size() == digits &&
+         text.find_first_not_of("0123456789abcdef") == absl::string_view::npos;
 }
 
-bool IsAllZero(absl::string_view text) {
-  return text.find_first_not_of('0') == absl::string_view::npos;
-}
-
-// Printable ASCII, as metadata can carry.
-bool IsPrintable(absl::string_view text) {
-  for (const char c : text) {
-    if (c < 0x20 || c > 0x7e) return false;
-  }
-  return true;
+// An id is hexadecimal and not zero.
+bool IsId(absl::string_view text, size_t digits) {
+  return IsHex(text, digits) &&
+         text.find_first_not_of('0') != absl::string_view::npos;
 }
 
 }  // namespace
 
-bool TraceContext::sampled() const {
-  // The lowest bit of the last digit.
-  const char digit = flags.back();
-  return ((digit <= '9' ? digit - '0' : digit - 'a' + 10) & 1) != 0;
-}
-
 std::optional<TraceContext> ParseTraceContext(absl::string_view traceparent,
                                               absl::string_view tracestate) {
-  if (traceparent.size() < kTraceparentBytes) return std::nullopt;
-  const absl::string_view version = traceparent.substr(0, kVersionDigits);
-  if (!IsHex(version) || version == "ff") return std::nullopt;
-  // Later versions may add fields behind another dash.
-  if (traceparent.size() > kTraceparentBytes &&
-      (version == "00" || traceparent[kTraceparentBytes] != '-')) {
+  if (traceparent.size() > kTraceparentBytesMax) return std::nullopt;
+  const std::vector<absl::string_view> fields =
+      absl::StrSplit(traceparent, '-');
+  // Later versions may add fields.
+  if (fields.size() < 4 || !IsHex(fields[0], 2) || fields[0] == "ff" ||
+      !IsId(fields[1], 32) || !IsId(fields[2], 16) || !IsHex(fields[3], 2) ||
+      (fields[0] == "00" && traceparent.size() != kTraceparentBytes)) {
     return std::nullopt;
-  }
-  for (const size_t dash : {kTraceIdAt - 1, kSpanIdAt - 1, kFlagsAt - 1}) {
-    if (traceparent[dash] != '-') return std::nullopt;
   }
   TraceContext context{
-      .trace_id = std::string(traceparent.substr(kTraceIdAt, kTraceIdDigits)),
-      .span_id = std::string(traceparent.substr(kSpanIdAt, kSpanIdDigits)),
-      .flags = std::string(traceparent.substr(kFlagsAt, kFlagsDigits)),
-      .state = ""};
-  if (!IsHex(context.trace_id) || IsAllZero(context.trace_id) ||
-      !IsHex(context.span_id) || IsAllZero(context.span_id) ||
-      !IsHex(context.flags)) {
-    return std::nullopt;
-  }
-  if (tracestate.size() <= kTracestateBytesMax && IsPrintable(tracestate)) {
+      .parent = std::string(traceparent),
+      .state = "",
+      .trace_id = std::string(fields[1]),
+      // The lowest bit of the flags.
+      .sampled = absl::string_view("13579bdf").find(fields[3][1]) !=
+                 absl::string_view::npos};
+  if (tracestate.size() <= kTracestateBytesMax &&
+      std::all_of(tracestate.begin(), tracestate.end(), absl::ascii_isprint)) {
     context.state = std::string(tracestate);
   }
   return context;
@@ -82,22 +59,6 @@ std::optional<TraceContext> TraceContextOf(
     return {found->second.data(), found->second.size()};
   };
   return ParseTraceContext(value(kTraceparentKey), value(kTracestateKey));
-}
-
-TraceContext DrawSpan(const TraceContext& parent) {
-  TraceContext span = parent;
-  std::array<unsigned char, kSpanIdDigits / 2> bytes;
-  do {
-    TANDEM_CHECK(RAND_bytes(bytes.data(), bytes.size()) == 1);
-    span.span_id = absl::BytesToHexString(absl::string_view(
-        reinterpret_cast<const char*>(bytes.data()), bytes.size()));
-  } while (IsAllZero(span.span_id));
-  return span;
-}
-
-std::string ToTraceparent(const TraceContext& context) {
-  return absl::StrCat("00-", context.trace_id, "-", context.span_id, "-",
-                      context.flags);
 }
 
 }  // namespace tandem

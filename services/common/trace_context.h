@@ -1,5 +1,6 @@
 // The W3C trace context of a request: taken from the caller's metadata, passed
-// on to workers, named in logs and errors. Pure functions; any thread.
+// on to workers as it came, named in logs and errors. tandem records no spans
+// of its own. Pure functions; any thread.
 //
 // Format: https://www.w3.org/TR/trace-context/ (traceparent, tracestate).
 
@@ -20,17 +21,15 @@ namespace tandem {
 // Metadata keys.
 inline constexpr char kTraceparentKey[] = "traceparent";
 inline constexpr char kTracestateKey[] = "tracestate";
-// A longer tracestate is not passed on.
+// A longer traceparent or tracestate is not passed on.
+inline constexpr size_t kTraceparentBytesMax = 256;
 inline constexpr size_t kTracestateBytesMax = 512;
 
 struct TraceContext {
-  std::string trace_id;  // 32 lower-case hexadecimal digits
-  std::string span_id;   // 16; of the caller
-  std::string flags;     // 2
+  std::string parent;    // traceparent, as it came
   std::string state;     // tracestate, as it came; may be empty
-
-  // The caller records this trace.
-  bool sampled() const;
+  std::string trace_id;  // of parent: 32 lower-case hexadecimal digits
+  bool sampled = false;  // the caller records this trace
 };
 
 // Nothing where `traceparent` is not valid: the request is served without.
@@ -40,12 +39,6 @@ std::optional<TraceContext> ParseTraceContext(absl::string_view traceparent,
 // The same of a call's metadata; nothing where it has no traceparent.
 std::optional<TraceContext> TraceContextOf(
     const std::multimap<grpc::string_ref, grpc::string_ref>& metadata);
-
-// A span of our own in the same trace, with an id drawn at random.
-TraceContext DrawSpan(const TraceContext& parent);
-
-// The header's value, of version 00.
-std::string ToTraceparent(const TraceContext& context);
 
 }  // namespace tandem
 

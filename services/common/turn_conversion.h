@@ -12,7 +12,7 @@
 
 namespace tandem {
 
-// UNSPECIFIED for kError, which is told as a status.
+// UNSPECIFIED for kError, which is sent as a status.
 v1::FinishReason ToProto(FinishReason reason);
 v1::Usage ToProto(const TurnUsage& usage);
 // Sets all that is counted; times are the driver's.

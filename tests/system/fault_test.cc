@@ -61,7 +61,11 @@ int64_t PagesInUse(v1::WorkerService::Stub* stub) {
   while (reader->Read(&rest)) {
   }
   reader->Finish();
-  return report.kv_pages_total() - report.kv_pages_free();
+  int64_t pages = 0;
+  for (const v1::ModelLoad& model : report.models()) {
+    pages += model.kv_pages_total() - model.kv_pages_free();
+  }
+  return pages;
 }
 
 // True when `stub`'s pages in use come to `pages` within a second.

@@ -78,7 +78,7 @@ absl::StatusOr<SequenceId> CostEngine::Open(const SequenceOptions& options) {
   if (pages_reserved_ + pages > pages_total_) return Exhausted("no free page");
   pages_reserved_ += pages;
   sequences_[next_sequence_] = {
-      .tokens_max = tokens_max, .length = 0, .pages = pages, .step = 0};
+      .tokens_max = tokens_max, .length = 0, .pages = pages};
   return next_sequence_++;
 }
 
@@ -86,40 +86,14 @@ SequenceState CostEngine::state(SequenceId sequence) const {
   return {.length = sequences_.at(sequence).length, .cut_min = 0};
 }
 
-absl::StatusOr<int> CostEngine::CheckBatch(absl::Span<const StepItem> batch) {
-  ++step_;
-  int64_t rows = 0;
-  for (const StepItem& item : batch) {
-    const auto found = sequences_.find(item.sequence);
-    if (found == sequences_.end()) {
-      return absl::InvalidArgumentError("unknown sequence");
-    }
-    Sequence& sequence = found->second;
-    const auto count = static_cast<Position>(item.tokens.size());
-    if (std::exchange(sequence.step, step_) == step_) {
-      return absl::InvalidArgumentError("a sequence comes twice");
-    }
-    if (item.position < 0 || item.position > sequence.length || count == 0 ||
-        item.position + count > sequence.tokens_max) {
-      return absl::InvalidArgumentError("tokens outside the sequence");
-    }
-    for (const TokenId id : item.tokens) {
-      if (id < 0 || id >= info_.vocab_size) {
-        return absl::InvalidArgumentError("token outside the vocabulary");
-      }
-    }
-    rows += count;
-  }
-  if (rows < 1 || rows > info_.rows_max) {
-    return absl::InvalidArgumentError("no rows, or too many");
-  }
-  return static_cast<int>(rows);
-}
-
 absl::Status CostEngine::Step(absl::Span<const StepItem> batch,
                               RowConsumer* consumer) {
   const auto began = std::chrono::steady_clock::now();
-  TANDEM_ASSIGN_OR_RETURN(const int rows, CheckBatch(batch));
+  int64_t rows = 0;
+  for (const StepItem& item : batch) {
+    rows += static_cast<int64_t>(item.tokens.size());
+  }
+  TANDEM_CHECK(rows <= info_.rows_max);
   const auto cost = options_.step_base + rows * options_.step_per_row;
   if (cost.count() > 0) std::this_thread::sleep_until(began + cost);
   for (size_t i = 0; i < batch.size(); ++i) RunItem(i, batch[i], consumer);
@@ -129,8 +103,10 @@ absl::Status CostEngine::Step(absl::Span<const StepItem> batch,
 void CostEngine::RunItem(size_t index, const StepItem& item,
                          RowConsumer* consumer) {
   const size_t count = item.tokens.size();
-  sequences_[item.sequence].length =
-      item.position + static_cast<Position>(count);
+  Sequence& sequence = sequences_.at(item.sequence);
+  TANDEM_CHECK(item.position >= 0 && item.position <= sequence.length);
+  sequence.length = item.position + static_cast<Position>(count);
+  TANDEM_CHECK(sequence.length <= sequence.tokens_max);
   if (item.rows == WantedRows::kNone) return;
   const size_t first = item.rows == WantedRows::kLast ? count - 1 : 0;
   for (size_t i = first; i < count; ++i) {

@@ -62,14 +62,11 @@ class CostEngine final : public Engine {
     Position tokens_max = 0;
     Position length = 0;
     int64_t pages = 0;
-    int64_t step = 0;  // the last one that had it
   };
 
   CostEngine(std::unique_ptr<Tokenizer> tokenizer,
              const CostEngineOptions& options);
 
-  // Rows of the batch. Errors: as Engine::Step.
-  absl::StatusOr<int> CheckBatch(absl::Span<const StepItem> batch);
   void RunItem(size_t index, const StepItem& item, RowConsumer* consumer);
 
   const std::unique_ptr<Tokenizer> tokenizer_;
@@ -81,7 +78,6 @@ class CostEngine final : public Engine {
   absl::flat_hash_map<SequenceId, Sequence> sequences_;
   SequenceId next_sequence_ = 1;
   std::atomic<int64_t> pages_reserved_{0};
-  int64_t step_ = 0;
   std::vector<float> row_;  // [vocab_size]
 };
 

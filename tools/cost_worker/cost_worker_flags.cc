@@ -45,7 +45,7 @@ std::optional<int> ParseCostWorkerFlags(int argc, const char* const* argv,
                                         CostWorkerOptions* options) {
   options->server.listen = kCostWorkerListenDefault;
   CLI::App app(
-      "A worker that computes nothing and takes the time that it is told: "
+      "A worker that computes nothing and takes the time that its flags say: "
       "measures a tandem coordinator without a model.",
       kCostWorkerProgram);
   std::string role;

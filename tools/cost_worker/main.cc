@@ -15,9 +15,7 @@ int Main(int argc, const char* const* argv) {
     return *code;
   }
   ShutdownSignal signal;
-  const absl::Status logging =
-      InitLogging(options.server.log_format, options.server.log_level);
-  if (!logging.ok()) return PrintUsageError(kCostWorkerProgram, logging);
+  InitLogging(options.server.log_format, options.server.log_level);
   absl::StatusOr<WorkerModelParts> parts = MakeCostWorkerParts(options);
   if (!parts.ok()) return PrintUsageError(kCostWorkerProgram, parts.status());
   WorkerOptions worker;

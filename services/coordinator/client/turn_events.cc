@@ -77,7 +77,7 @@ v1::ConverseResponse EndedEvent(const TurnRunner& runner, size_t text_sent) {
 
 void LogTurnEnd(const TurnRunner& runner) {
   const std::optional<TraceContext>& trace = runner.setup().trace;
-  const bool sampled = trace.has_value() && trace->sampled();
+  const bool sampled = trace.has_value() && trace->sampled;
   const SpeculationCounts& counts = runner.turn().speculation();
   const TurnTimes& times = runner.times();
   spdlog::log(sampled ? spdlog::level::info : spdlog::level::debug,

@@ -9,9 +9,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "services/common/bound_address.h"
 #include "services/common/channel.h"
-#include "services/common/listen_check.h"
+#include "services/common/listening.h"
+#include "services/common/worker_protocol.h"
 
 namespace tandem {
 namespace {
@@ -23,9 +23,6 @@ constexpr int64_t kBackgroundTasksMax = 1024;
 // After the drain, for streams whose client reads no more.
 constexpr std::chrono::seconds kShutdownGrace(1);
 constexpr std::chrono::seconds kWorkerStreamsGrace(5);
-
-constexpr char kHealthStarted[] = "tandem.started";
-constexpr char kHealthReady[] = "tandem.ready";
 
 absl::Status CheckAddresses(const CoordinatorOptions& options) {
   for (const auto* list : {&options.workers.targets, &options.workers.drafts}) {
@@ -77,18 +74,17 @@ CoordinatorServer::~CoordinatorServer() { Stop(std::chrono::milliseconds(0)); }
 
 absl::Status CoordinatorServer::Listen(const CoordinatorOptions& options) {
   TANDEM_ASSIGN_OR_RETURN(
-      const std::shared_ptr<grpc::ServerCredentials> credentials,
-      MakeServerCredentials(options.tls));
-  TANDEM_RETURN_IF_ERROR(CheckCanListen("--listen", options.listen));
-  grpc::ServerBuilder builder;
-  ConfigureServer(&builder,
-                  options.reflection ? Reflection::kOn : Reflection::kOff);
-  int port = 0;
-  builder.AddListeningPort(options.listen, credentials, &port);
-  builder.RegisterService(&service_);
-  server_ = builder.BuildAndStart();
-  if (server_ == nullptr) return CannotListen("--listen", options.listen);
-  address_ = BoundAddress(options.listen, port);
+      ListeningServer listening,
+      StartServer({.flag = "--listen",
+                   .address = options.listen,
+                   .tls = options.tls,
+                   .reflection =
+                       options.reflection ? Reflection::kOn : Reflection::kOff},
+                  [this](grpc::ServerBuilder* builder) {
+                    builder->RegisterService(&service_);
+                  }));
+  server_ = std::move(listening.server);
+  address_ = std::move(listening.address);
   server_->GetHealthCheckService()->SetServingStatus(kHealthStarted, true);
   UpdateReady();
   return absl::OkStatus();

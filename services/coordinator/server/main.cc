@@ -7,9 +7,9 @@
 #include <limits>
 #include <memory>
 
-#include "services/common/bound_address.h"
 #include "services/common/flag_messages.h"
 #include "services/common/flag_values.h"
+#include "services/common/listening.h"
 #include "services/common/logging.h"
 #include "services/common/process_exit.h"
 #include "services/common/server_flags.h"
@@ -91,9 +91,8 @@ int Main(int argc, char** argv) {
     return *code;
   }
   CoordinatorOptions& options = flags.coordinator;
-  absl::Status status =
-      InitLogging(flags.server.log_format, flags.server.log_level);
-  if (status.ok()) status = CheckServerFlags(flags.server);
+  InitLogging(flags.server.log_format, flags.server.log_level);
+  absl::Status status = CheckServerFlags(flags.server);
   if (!status.ok()) return PrintUsageError(kProgram, status);
   options.listen = flags.server.listen;
   options.tls = flags.server.tls;
@@ -112,15 +111,12 @@ int Main(int argc, char** argv) {
     PrintUsageError(kProgram, server.status());
     return absl::IsInvalidArgument(server.status()) ? kExitUsage : kExitFailed;
   }
-  if (!flags.server.address_file.empty()) {
-    status = WriteAddressFile(flags.server.address_file, (*server)->address());
-    if (!status.ok()) return PrintUsageError(kProgram, status);
-  }
-  if (!flags.server.metrics_address_file.empty()) {
+  status = WriteAddressFile(flags.server.address_file, (*server)->address());
+  if (status.ok()) {
     status = WriteAddressFile(flags.server.metrics_address_file,
                               (*server)->metrics_address());
-    if (!status.ok()) return PrintUsageError(kProgram, status);
   }
+  if (!status.ok()) return PrintUsageError(kProgram, status);
   spdlog::info("listening on {}", (*server)->address());
   shutdown.Wait();
   (*server)->Stop(std::chrono::milliseconds(flags.server.drain_timeout_ms));

@@ -11,42 +11,31 @@
 #include "engine/base/check.h"
 #include "services/common/options_conversion.h"
 #include "services/common/status_conversion.h"
+#include "services/common/worker_protocol.h"
 
 namespace tandem {
 namespace {
 
-constexpr size_t kTenantBytesMax = 256;
-constexpr int64_t kQueueTimeoutMsMax = 3600000;
-
-// All but the log-probabilities, which a TokensProposed does not have.
-template <typename Tokens>
-WorkerAnswer ToAnswer(const Tokens& proto) {
+WorkerAnswer FromProto(const v1::DecodedTokens& proto) {
   WorkerAnswer answer{.position = proto.position(),
                       .tokens = {},
                       .compute_us = proto.compute_us(),
                       .served_us = proto.served_us()};
-  for (const TokenId id : proto.token_ids()) {
-    answer.tokens.push_back({.id = id, .logprob = 0, .alternatives = {}});
-  }
-  return answer;
-}
-
-WorkerAnswer FromProto(const v1::TokensVerified& proto) {
-  WorkerAnswer answer = ToAnswer(proto);
-  for (int i = 0; i < std::min(proto.logprobs_size(), proto.token_ids_size());
-       ++i) {
-    answer.tokens[i] =
-        SampledTokenFromProto(proto.token_ids(i), proto.logprobs(i));
+  for (int i = 0; i < proto.token_ids_size(); ++i) {
+    const TokenId id = proto.token_ids(i);
+    answer.tokens.push_back(
+        i < proto.logprobs_size()
+            ? SampledTokenFromProto(id, proto.logprobs(i))
+            : SampledToken{.id = id, .logprob = 0, .alternatives = {}});
   }
   return answer;
 }
 
 v1::DecodeRequest ToProto(const OpenRequest& open) {
   v1::DecodeRequest request;
-  request.mutable_tag()->set_session_id(open.session_id);
-  request.mutable_tag()->set_epoch(1);
-  request.mutable_tag()->set_turn(open.turn);
   v1::OpenSequence& sequence = *request.mutable_open();
+  sequence.set_session_id(open.session_id);
+  sequence.set_turn(open.turn);
   sequence.set_model_id(open.model_id);
   sequence.set_fingerprint(open.fingerprint);
   sequence.mutable_tokens()->Add(open.tokens.begin(), open.tokens.end());
@@ -62,9 +51,9 @@ v1::DecodeRequest ToProto(const OpenRequest& open) {
   return request;
 }
 
-// One Decode call. Lives until gRPC is done with it, which the loop learns
-// last; only then, and only there, is it destroyed (with its reference to the
-// channel: never inside a callback).
+// One Decode call. It lives until gRPC is done with it, which is the last event
+// that the loop gets; the loop destroys it then (with its reference to the
+// channel, which must not go inside a callback).
 class DecodeCall
     : public grpc::ClientBidiReactor<v1::DecodeRequest, v1::DecodeResponse> {
  public:
@@ -88,30 +77,26 @@ class DecodeCall
               *deadline - loop_->Now()));
     }
     if (open.trace.has_value()) {
-      const TraceContext span = DrawSpan(*open.trace);
-      context_.AddMetadata(kTraceparentKey, ToTraceparent(span));
-      if (!span.state.empty()) {
-        context_.AddMetadata(kTracestateKey, span.state);
+      context_.AddMetadata(kTraceparentKey, open.trace->parent);
+      if (!open.trace->state.empty()) {
+        context_.AddMetadata(kTracestateKey, open.trace->state);
       }
     }
     stub_->async()->Decode(&context_, this);
     AddHold();  // the loop starts reads and writes outside of reactions
     StartRead(&response_);
-    v1::DecodeRequest request = ToProto(open);
-    tag_ = request.tag();
-    Write(std::move(request));
+    Write(ToProto(open));
     StartCall();
   }
 
   void Write(v1::DecodeRequest request) {
     if (ended_) return;
-    *request.mutable_tag() = tag_;
     TANDEM_CHECK(requests_.size() < kStreamRequestsMax);
     requests_.push_back(std::move(request));
     WriteNext();
   }
 
-  // Nobody listens any more: ends the call.
+  // The stream is gone: ends the call without further events.
   void Detach() {
     events_ = nullptr;
     context_.TryCancel();
@@ -143,8 +128,8 @@ class DecodeCall
     StartWrite(&requests_.front());
   }
 
-  // The next read starts when this one was dealt with, so a worker can not
-  // fill the loop's queue.
+  // The next read starts after the events of this one, so a worker can not fill
+  // the loop's queue.
   void OnRead(bool ok) {
     if (!ok) return End();
     if (events_ != nullptr) Deliver();
@@ -158,12 +143,10 @@ class DecodeCall
             {.fingerprint = response_.opened().fingerprint(),
              .cached_tokens = response_.opened().cached_tokens(),
              .queued_us = response_.opened().queued_us()});
-      case v1::DecodeResponse::kProposed:
-        return events_->OnAnswer(ToAnswer(response_.proposed()));
-      case v1::DecodeResponse::kVerified:
-        return events_->OnAnswer(FromProto(response_.verified()));
+      case v1::DecodeResponse::kDecoded:
+        return events_->OnAnswer(FromProto(response_.decoded()));
       case v1::DecodeResponse::RESPONSE_NOT_SET:
-        return;  // of a newer version: not ours
+        return;  // from a newer worker; nothing asked for it
     }
   }
 
@@ -182,7 +165,6 @@ class DecodeCall
 
   // Loop only.
   WorkerStreamEvents* events_;
-  v1::StreamTag tag_;
   std::shared_ptr<DecodeCall> self_;  // until OnDone
   std::deque<v1::DecodeRequest> requests_;
   bool writing_ = false;
@@ -224,12 +206,12 @@ GrpcWorkerLink::GrpcWorkerLink(std::shared_ptr<grpc::Channel> channel)
       tracker_(std::make_shared<LoadTracker>()) {}
 
 std::shared_ptr<const WorkerCosts> GrpcWorkerLink::costs() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  absl::MutexLock lock(&mutex_);
   return costs_;
 }
 
 void GrpcWorkerLink::SetCosts(std::shared_ptr<const WorkerCosts> costs) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  absl::MutexLock lock(&mutex_);
   costs_ = std::move(costs);
 }
 

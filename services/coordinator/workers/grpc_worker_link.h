@@ -9,17 +9,14 @@
 #include <grpcpp/channel.h>
 
 #include <memory>
-#include <mutex>
 #include <optional>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "services/coordinator/turn/worker_link.h"
 #include "tandem/v1/worker.grpc.pb.h"
 
 namespace tandem {
-
-// Requests of one stream that wait to be written. A turn has two under way at
-// most (open, and one propose or verify), so a full queue is a bug of ours.
-inline constexpr size_t kStreamRequestsMax = 4;
 
 class GrpcWorkerLink : public WorkerLink {
  public:
@@ -34,15 +31,16 @@ class GrpcWorkerLink : public WorkerLink {
   void SetCosts(std::shared_ptr<const WorkerCosts> costs);
 
   WorkerLoad load() const override { return tracker_->load(); }
-  // What the worker told; streams count until their call has ended. Any thread.
+  // The worker's last report; streams count until their call has ended. Any
+  // thread.
   LoadTracker& tracker() { return *tracker_; }
 
  private:
   // Shared with the streams' calls, which may end after the link is gone.
   const std::shared_ptr<v1::WorkerService::Stub> stub_;
   const std::shared_ptr<LoadTracker> tracker_;
-  mutable std::mutex mutex_;
-  std::shared_ptr<const WorkerCosts> costs_;  // guarded by mutex_
+  mutable absl::Mutex mutex_;
+  std::shared_ptr<const WorkerCosts> costs_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace tandem

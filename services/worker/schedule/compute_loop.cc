@@ -17,6 +17,12 @@ absl::Status TryLater(absl::string_view what, absl::Duration retry_delay) {
                    absl::ToInt64Milliseconds(retry_delay));
 }
 
+// Verifies nothing: its stream did not draft.
+bool IsPlain(const ComputeRequest& request) {
+  const auto* verify = std::get_if<VerifyAction>(&request);
+  return verify != nullptr && verify->draft.empty();
+}
+
 }  // namespace
 
 // Hands each row of a Step to the decoder that asked for it.
@@ -145,7 +151,7 @@ bool ComputeLoop::WaitsForDrafts() const {
     const auto* request = std::get_if<RequestCommand>(&command.what);
     if (request == nullptr) continue;
     ++ready;
-    plain += request->request.is_plain() ? 1 : 0;
+    plain += IsPlain(request->request) ? 1 : 0;
   }
   return ready < sequences_open_ &&
          plain < options_.plain_share * sequences_open_;
@@ -410,7 +416,7 @@ void ComputeLoop::DropDecoder(Stream* stream) {
 
 void ComputeLoop::Advance(Stream* stream) {
   while (true) {
-    if (std::optional<absl::StatusOr<DecodeResult>> result =
+    if (std::optional<absl::StatusOr<DecodedTokens>> result =
             stream->decoder->TakeResult()) {
       if (!result->ok()) return Fail(stream, result->status());
       --stream->pending;
@@ -418,20 +424,17 @@ void ComputeLoop::Advance(Stream* stream) {
       // Before the answer, which its next request may overtake.
       if (stream->waiting.empty()) ExpectReturn(stream);
       stream->client->OnResult(ComputeResult{
-          .decoded = std::move(*result).value(),
+          .tokens = *std::move(*result),
           .compute_us = static_cast<int64_t>(stream->compute_us)});
     }
     if (stream->decoder->request_active() || stream->waiting.empty()) return;
     const ComputeRequest request = std::move(stream->waiting.front());
     stream->waiting.pop_front();
     stream->compute_us = 0;
-    stream->is_plain = request.is_plain();
-    const absl::Status status =
-        request.kind == ComputeRequest::Kind::kPropose
-            ? stream->decoder->BeginPropose(request.position, request.tokens,
-                                            request.draft_length)
-            : stream->decoder->BeginVerify(request.position, request.tokens,
-                                           request.draft);
+    stream->is_plain = IsPlain(request);
+    const absl::Status status = std::visit(
+        [stream](const auto& action) { return stream->decoder->Begin(action); },
+        request);
     if (!status.ok()) return Fail(stream, status);
   }
 }

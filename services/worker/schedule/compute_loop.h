@@ -38,6 +38,7 @@
 #include "engine/base/status.h"
 #include "engine/engine.h"
 #include "engine/session/sequence_decoder.h"
+#include "services/common/worker_protocol.h"
 #include "services/worker/schedule/batch_planner.h"
 #include "services/worker/schedule/compute_turn.h"
 #include "services/worker/schedule/open_queue.h"
@@ -49,24 +50,11 @@ namespace tandem {
 
 using StreamId = uint64_t;
 
-// A stream admits this many requests (its open among them) that are not
-// answered; callers keep to it, and the queue's bound follows from it.
-inline constexpr int kStreamRequestsMax = 4;
-
 inline constexpr double kStallFactor = 3;
 inline constexpr absl::Duration kFirstStepLimit = absl::Seconds(60);
 
-struct ComputeRequest {
-  enum class Kind { kPropose, kVerify };
-  Kind kind = Kind::kPropose;
-  Position position = 0;
-  std::vector<TokenId> tokens;
-  int draft_length = 0;        // kPropose
-  std::vector<TokenId> draft;  // kVerify
-
-  // Verifies nothing: its stream did not draft.
-  bool is_plain() const { return kind == Kind::kVerify && draft.empty(); }
-};
+// To a draft or to a target worker; checked by the caller.
+using ComputeRequest = std::variant<ProposeAction, VerifyAction>;
 
 // What a stream begins with.
 struct StreamOpen {
@@ -85,7 +73,7 @@ struct OpenedStream {
 };
 
 struct ComputeResult {
-  DecodeResult decoded;
+  DecodedTokens tokens;
   // The request's share, by rows, of the wall time of the passes that ran
   // while it was active.
   int64_t compute_us = 0;

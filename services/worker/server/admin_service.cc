@@ -12,7 +12,7 @@
 namespace tandem {
 namespace {
 
-// Progress is told in steps of this.
+// Progress is reported in steps of this.
 constexpr double kProgressStep = 0.01;
 
 v1::LoadedModel ToProto(const ServedModelState& state) {
@@ -57,14 +57,14 @@ grpc::Status AdminService::LoadModel(
       .id = id,
       .path = *std::move(path),
       .sha256 = {request->sha256().begin(), request->sha256().end()}};
-  const auto tell = [writer, told = 0.0](double progress) mutable {
-    if (progress < told + kProgressStep) return;
-    told = progress;
+  const auto report = [writer, sent = 0.0](double progress) mutable {
+    if (progress < sent + kProgressStep) return;
+    sent = progress;
     v1::LoadModelResponse response;
     response.set_progress(progress);
-    writer->Write(response);  // who does not listen any more misses it
+    writer->Write(response);  // a client that is gone misses it
   };
-  if (const absl::Status status = loader_->Load(spec, tell); !status.ok()) {
+  if (const absl::Status status = loader_->Load(spec, report); !status.ok()) {
     spdlog::warn("model {} was not loaded: {}", id,
                  std::string(status.message()));
     return ToGrpcStatus(status);

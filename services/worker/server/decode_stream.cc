@@ -1,13 +1,30 @@
 #include "services/worker/server/decode_stream.h"
 
-#include <utility>
+#include <spdlog/spdlog.h>
 
+#include <utility>
+#include <variant>
+
+#include "absl/strings/escaping.h"
 #include "engine/base/check.h"
 #include "services/common/options_conversion.h"
 #include "services/common/status_conversion.h"
+#include "services/common/worker_protocol.h"
 #include "services/worker/server/request_check.h"
 
 namespace tandem {
+namespace {
+
+void LogOpen(const v1::OpenSequence& open,
+             const std::optional<TraceContext>& trace) {
+  spdlog::log(trace.has_value() && trace->sampled ? spdlog::level::info
+                                                  : spdlog::level::debug,
+              "turn {} of session {} opens a sequence of {} tokens; trace {}",
+              open.turn(), absl::CHexEscape(open.session_id().substr(0, 8)),
+              open.tokens_size(), trace.has_value() ? trace->trace_id : "-");
+}
+
+}  // namespace
 
 DecodeStream::DecodeStream(DecodeStreamOptions options)
     : options_(std::move(options)) {
@@ -57,11 +74,9 @@ void DecodeStream::OnOpened(const absl::StatusOr<OpenedStream>& opened) {
   absl::MutexLock lock(&mutex_);
   if (end_.has_value()) return;
   TANDEM_CHECK(!pending_.empty());
-  const Pending pending = std::move(pending_.front());
   pending_.pop_front();
   if (opened.ok()) {
     v1::DecodeResponse response;
-    *response.mutable_tag() = pending.tag;
     response.mutable_opened()->set_fingerprint(model_->info.fingerprint);
     response.mutable_opened()->set_cached_tokens(opened->cached_tokens);
     response.mutable_opened()->set_queued_us(opened->queued_us);
@@ -82,29 +97,15 @@ void DecodeStream::OnResult(absl::StatusOr<ComputeResult> result) {
   TANDEM_CHECK(!pending_.empty());
   const Pending pending = std::move(pending_.front());
   pending_.pop_front();
-  const int64_t served_us =
-      std::chrono::duration_cast<std::chrono::microseconds>(
-          std::chrono::steady_clock::now() - pending.arrived)
-          .count();
   v1::DecodeResponse response;
-  *response.mutable_tag() = pending.tag;
-  if (pending.kind == v1::DecodeRequest::kPropose) {
-    v1::TokensProposed* proposed = response.mutable_proposed();
-    proposed->set_position(pending.first_position);
-    proposed->set_compute_us(result->compute_us);
-    proposed->set_served_us(served_us);
-    for (const SampledToken& token : result->decoded.tokens) {
-      proposed->add_token_ids(token.id);
-    }
-  } else {
-    v1::TokensVerified* verified = response.mutable_verified();
-    verified->set_position(pending.first_position);
-    verified->set_compute_us(result->compute_us);
-    verified->set_served_us(served_us);
-    for (const SampledToken& token : result->decoded.tokens) {
-      verified->add_token_ids(token.id);
-      if (wants_logprobs_) *verified->add_logprobs() = LogprobsToProto(token);
-    }
+  v1::DecodedTokens* tokens = response.mutable_decoded();
+  tokens->set_position(pending.first_position);
+  tokens->set_compute_us(result->compute_us);
+  tokens->set_served_us(
+      absl::ToInt64Microseconds(absl::Now() - pending.arrived));
+  for (const SampledToken& token : result->tokens) {
+    tokens->add_token_ids(token.id);
+    if (wants_logprobs_) *tokens->add_logprobs() = LogprobsToProto(token);
   }
   answers_.push_back(std::move(response));
   Pump();
@@ -113,7 +114,6 @@ void DecodeStream::OnResult(absl::StatusOr<ComputeResult> result) {
 void DecodeStream::OnClosed() { Unref(); }
 
 absl::Status DecodeStream::Accept() {
-  TANDEM_RETURN_IF_ERROR(CheckTag(request_.tag()));
   switch (request_.request_case()) {
     case v1::DecodeRequest::kOpen:
       return AcceptOpen(request_.open());
@@ -136,10 +136,10 @@ absl::Status DecodeStream::AcceptOpen(const v1::OpenSequence& open) {
   TANDEM_ASSIGN_OR_RETURN(model_, options_.models->Use(open.model_id()));
   TANDEM_ASSIGN_OR_RETURN(StreamOpen stream_open, ReadOpen(model_->info, open));
   tokens_max_ = stream_open.decoder.tokens_max;
-  wants_logprobs_ = stream_open.decoder.options.logprobs.has_value();
-  pending_.push_back({.tag = request_.tag(),
-                      .kind = request_.request_case(),
-                      .first_position = 0});
+  wants_logprobs_ = model_->info.role == v1::WORKER_ROLE_TARGET &&
+                    stream_open.decoder.options.logprobs.has_value();
+  LogOpen(open, options_.trace);
+  pending_.push_back({});
   references_.fetch_add(1);
   absl::StatusOr<StreamId> id =
       model_->loop->Open(std::move(stream_open), this);
@@ -151,22 +151,16 @@ absl::Status DecodeStream::AcceptOpen(const v1::OpenSequence& open) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<ComputeRequest> DecodeStream::ReadRequest() const {
-  return request_.has_propose()
-             ? ReadPropose(model_->info, tokens_max_, request_.propose())
-             : ReadVerify(model_->info, tokens_max_, request_.verify());
-}
-
 absl::Status DecodeStream::AcceptRequest() {
   if (!stream_.has_value()) {
     return WrongState("the first message of a stream must be open");
   }
-  TANDEM_ASSIGN_OR_RETURN(ComputeRequest request, ReadRequest());
-  pending_.push_back(
-      {.tag = request_.tag(),
-       .kind = request_.request_case(),
-       .first_position =
-           request.position + static_cast<Position>(request.tokens.size())});
+  TANDEM_ASSIGN_OR_RETURN(ComputeRequest request,
+                          ReadRequest(model_->info, tokens_max_, request_));
+  const auto end = [](const auto& action) {
+    return action.position + static_cast<Position>(action.tokens.size());
+  };
+  pending_.push_back({.first_position = std::visit(end, request)});
   return model_->loop->Submit(*stream_, std::move(request));
 }
 

@@ -14,13 +14,15 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <atomic>
-#include <chrono>
 #include <deque>
 #include <functional>
 #include <optional>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "services/common/trace_context.h"
 #include "services/worker/models/model_set.h"
 #include "services/worker/schedule/compute_loop.h"
 #include "tandem/v1/worker.pb.h"
@@ -32,6 +34,8 @@ struct DecodeStreamOptions {
   ModelSet* models = nullptr;
   // True while the worker takes no new sequences.
   std::function<bool()> is_draining;
+  // The trace of the call, for the log.
+  std::optional<TraceContext> trace = {};
   // Last call of the stream, after which it is gone.
   std::function<void()> on_gone;
 };
@@ -54,20 +58,14 @@ class DecodeStream final
  private:
   // A request that is not answered yet.
   struct Pending {
-    v1::StreamTag tag;
-    v1::DecodeRequest::RequestCase kind = v1::DecodeRequest::REQUEST_NOT_SET;
     Position first_position = 0;  // of the answer's ids
-    std::chrono::steady_clock::time_point arrived =
-        std::chrono::steady_clock::now();
+    absl::Time arrived = absl::Now();
   };
 
   ~DecodeStream() override = default;
 
   absl::Status Accept() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status AcceptOpen(const v1::OpenSequence& open)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // A propose or verify that the model's rules let through.
-  absl::StatusOr<ComputeRequest> ReadRequest() const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status AcceptRequest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Ends the stream once, with `status` after the answers that are ready.

@@ -39,9 +39,7 @@ int Main(int argc, const char* const* argv) {
     return *code;
   }
   ShutdownSignal signal;
-  const absl::Status logging =
-      InitLogging(options.server.log_format, options.server.log_level);
-  if (!logging.ok()) return Fail(logging);
+  InitLogging(options.server.log_format, options.server.log_level);
   absl::StatusOr<std::unique_ptr<WorkerServer>> server =
       WorkerServer::Listen(options);
   if (!server.ok()) return Fail(server.status());
@@ -55,7 +53,7 @@ int Main(int argc, const char* const* argv) {
   });
   signal.Wait();
   if (!loaded.HasBeenNotified()) {
-    // Loading can not be stopped half way, and nobody waits for it any more.
+    // Loading can not be stopped half way, and nothing waits for it any more.
     EndProcess(kExitOk);
   }
   loader.join();

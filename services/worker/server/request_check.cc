@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/error_reason.h"
 #include "services/common/options_conversion.h"
+#include "services/common/worker_protocol.h"
 
 namespace tandem {
 namespace {
@@ -23,24 +24,12 @@ absl::Status CheckTokens(const WorkerModelInfo& model, const std::string& field,
   return absl::OkStatus();
 }
 
-// Where the request's tokens go: inside the sequence's room.
-absl::Status CheckRange(Position tokens_max, const std::string& name,
-                        Position position, int64_t count) {
-  if (position < 0 || position > tokens_max) {
-    return InvalidField(
-        name + ".position",
-        absl::StrCat("must be in [0, ", tokens_max, "], is ", position));
-  }
-  if (count > tokens_max - position) {
-    return InvalidField(name + ".tokens",
-                        absl::StrCat("end at ", position + count,
-                                     ", the sequence holds ", tokens_max),
-                        kReasonContextExceeded);
-  }
-  return absl::OkStatus();
-}
-
 absl::Status CheckAdmission(const v1::OpenSequence& open) {
+  if (open.session_id().size() > kSessionIdBytesMax) {
+    return InvalidField("open.session_id",
+                        absl::StrCat("must be at most ", kSessionIdBytesMax,
+                                     " bytes, is ", open.session_id().size()));
+  }
   if (open.tenant().size() > kTenantBytesMax) {
     return InvalidField("open.tenant",
                         absl::StrCat("must be at most ", kTenantBytesMax,
@@ -55,22 +44,36 @@ absl::Status CheckAdmission(const v1::OpenSequence& open) {
   return absl::OkStatus();
 }
 
-absl::Status CheckRole(const WorkerModelInfo& model, v1::WorkerRole role,
-                       absl::string_view what) {
-  if (model.role == role) return absl::OkStatus();
-  return WrongState(absl::StrCat(
-      what, " is not for a ",
-      model.role == v1::WORKER_ROLE_DRAFT ? "draft" : "target", " worker"));
+// What propose and verify have in common: the model's role, and tokens inside
+// the sequence.
+template <typename Message>
+absl::Status CheckMessage(const WorkerModelInfo& model, v1::WorkerRole role,
+                          Position tokens_max, const std::string& name,
+                          const Message& message) {
+  if (model.role != role) {
+    return WrongState(absl::StrCat(
+        name, " is not for a ",
+        model.role == v1::WORKER_ROLE_DRAFT ? "draft" : "target", " worker"));
+  }
+  TANDEM_RETURN_IF_ERROR(
+      CheckTokens(model, name + ".tokens", message.tokens()));
+  const Position position = message.position();
+  if (position < 0 || position > tokens_max) {
+    return InvalidField(
+        name + ".position",
+        absl::StrCat("must be in [0, ", tokens_max, "], is ", position));
+  }
+  if (message.tokens_size() > tokens_max - position) {
+    return InvalidField(
+        name + ".tokens",
+        absl::StrCat("end at ", position + message.tokens_size(),
+                     ", the sequence holds ", tokens_max),
+        kReasonContextExceeded);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
-
-absl::Status CheckTag(const v1::StreamTag& tag) {
-  if (tag.session_id().size() <= kSessionIdBytesMax) return absl::OkStatus();
-  return InvalidField("tag.session_id",
-                      absl::StrCat("must be at most ", kSessionIdBytesMax,
-                                   " bytes, is ", tag.session_id().size()));
-}
 
 absl::StatusOr<StreamOpen> ReadOpen(const WorkerModelInfo& model,
                                     const v1::OpenSequence& open) {
@@ -118,41 +121,31 @@ absl::StatusOr<StreamOpen> ReadOpen(const WorkerModelInfo& model,
   return result;
 }
 
-absl::StatusOr<ComputeRequest> ReadPropose(const WorkerModelInfo& model,
+absl::StatusOr<ComputeRequest> ReadRequest(const WorkerModelInfo& model,
                                            Position tokens_max,
-                                           const v1::ProposeTokens& propose) {
-  TANDEM_RETURN_IF_ERROR(CheckRole(model, v1::WORKER_ROLE_DRAFT, "propose"));
-  TANDEM_RETURN_IF_ERROR(
-      CheckTokens(model, "propose.tokens", propose.tokens()));
-  TANDEM_RETURN_IF_ERROR(CheckRange(tokens_max, "propose", propose.position(),
-                                    propose.tokens_size()));
+                                           const v1::DecodeRequest& request) {
+  if (request.has_verify()) {
+    const v1::VerifyTokens& verify = request.verify();
+    TANDEM_RETURN_IF_ERROR(CheckMessage(model, v1::WORKER_ROLE_TARGET,
+                                        tokens_max, "verify", verify));
+    return VerifyAction{
+        .position = verify.position(),
+        .tokens = {verify.tokens().begin(), verify.tokens().end()},
+        .draft = {verify.draft().begin(), verify.draft().end()}};
+  }
+  const v1::ProposeTokens& propose = request.propose();
+  TANDEM_RETURN_IF_ERROR(CheckMessage(model, v1::WORKER_ROLE_DRAFT, tokens_max,
+                                      "propose", propose));
   if (propose.draft_length() < 1 ||
       propose.draft_length() > kDraftLengthLimit) {
     return InvalidField("propose.draft_length",
                         absl::StrCat("must be in [1, ", kDraftLengthLimit,
                                      "], is ", propose.draft_length()));
   }
-  ComputeRequest request;
-  request.kind = ComputeRequest::Kind::kPropose;
-  request.position = propose.position();
-  request.tokens.assign(propose.tokens().begin(), propose.tokens().end());
-  request.draft_length = propose.draft_length();
-  return request;
-}
-
-absl::StatusOr<ComputeRequest> ReadVerify(const WorkerModelInfo& model,
-                                          Position tokens_max,
-                                          const v1::VerifyTokens& verify) {
-  TANDEM_RETURN_IF_ERROR(CheckRole(model, v1::WORKER_ROLE_TARGET, "verify"));
-  TANDEM_RETURN_IF_ERROR(CheckTokens(model, "verify.tokens", verify.tokens()));
-  TANDEM_RETURN_IF_ERROR(CheckRange(tokens_max, "verify", verify.position(),
-                                    verify.tokens_size()));
-  ComputeRequest request;
-  request.kind = ComputeRequest::Kind::kVerify;
-  request.position = verify.position();
-  request.tokens.assign(verify.tokens().begin(), verify.tokens().end());
-  request.draft.assign(verify.draft().begin(), verify.draft().end());
-  return request;
+  return ProposeAction{
+      .position = propose.position(),
+      .tokens = {propose.tokens().begin(), propose.tokens().end()},
+      .draft_length = propose.draft_length()};
 }
 
 }  // namespace tandem

@@ -1,21 +1,16 @@
 #include "services/worker/server/watch_hub.h"
 
 #include <cmath>
-#include <optional>
 #include <utility>
 
 #include "absl/time/clock.h"
-#include "engine/base/check.h"
-#include "services/common/status_conversion.h"
 
 namespace tandem {
 namespace {
 
 absl::Status Ended() { return Draining("the worker is shutting down"); }
 
-// `Load` is WatchResponse or ModelLoad.
-template <typename Load>
-bool LoadMoved(const Load& last, const Load& now) {
+bool LoadMoved(const v1::ModelLoad& last, const v1::ModelLoad& now) {
   if (last.streams_open() != now.streams_open() ||
       last.requests_pending() != now.requests_pending() ||
       last.streams_queued() != now.streams_queued() ||
@@ -45,7 +40,7 @@ bool LoadMoved(const Load& last, const Load& now) {
 bool IsNews(const v1::WatchResponse& last, const v1::WatchResponse& now) {
   if (last.draining() != now.draining() ||
       last.models_generation() != now.models_generation() ||
-      last.models_size() != now.models_size() || LoadMoved(last, now)) {
+      last.models_size() != now.models_size()) {
     return true;
   }
   for (int i = 0; i < now.models_size(); ++i) {
@@ -54,137 +49,53 @@ bool IsNews(const v1::WatchResponse& last, const v1::WatchResponse& now) {
   return false;
 }
 
-// One Watch stream. A report that could not be written yet is replaced by the
-// next one, so a slow reader costs one message.
-class WatchHub::Watcher final
-    : public grpc::ServerWriteReactor<v1::WatchResponse> {
- public:
-  explicit Watcher(WatchHub* hub) : hub_(hub) {}
-
-  void Offer(const v1::WatchResponse& report) {
-    absl::MutexLock lock(&mutex_);
-    next_ = report;
-    Pump();
-  }
-
-  void End(const grpc::Status& status) {
-    absl::MutexLock lock(&mutex_);
-    if (!end_.has_value()) end_ = status;
-    Pump();
-  }
-
-  void OnWriteDone(bool ok) override {
-    absl::MutexLock lock(&mutex_);
-    writing_ = false;
-    if (!ok && !end_.has_value()) {
-      end_ = grpc::Status(grpc::StatusCode::CANCELLED, "the peer is gone");
-    }
-    Pump();
-  }
-
-  void OnCancel() override {
-    End(grpc::Status(grpc::StatusCode::CANCELLED, "cancelled"));
-  }
-
-  void OnDone() override {
-    {
-      absl::MutexLock lock(&hub_->mutex_);
-      hub_->watchers_.erase(this);
-    }
-    delete this;
-  }
-
- private:
-  ~Watcher() override = default;
-
-  void Pump() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (writing_ || finished_) return;
-    if (end_.has_value()) {
-      finished_ = true;
-      Finish(*end_);
-    } else if (next_.has_value()) {
-      response_ = *std::move(next_);
-      next_.reset();
-      writing_ = true;
-      StartWrite(&response_);
-    }
-  }
-
-  WatchHub* const hub_;
-  absl::Mutex mutex_;
-  std::optional<v1::WatchResponse> next_ ABSL_GUARDED_BY(mutex_);
-  v1::WatchResponse response_ ABSL_GUARDED_BY(mutex_);  // being written
-  std::optional<grpc::Status> end_ ABSL_GUARDED_BY(mutex_);
-  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
-  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
-};
-
 WatchHub::WatchHub(std::function<v1::WatchResponse()> report)
-    : report_(std::move(report)) {
-  thread_ = std::thread([this] { Run(); });
-}
+    : report_(std::move(report)) {}
 
-WatchHub::~WatchHub() {
+absl::Status WatchHub::Serve(Writer* writer) {
   {
     absl::MutexLock lock(&mutex_);
-    TANDEM_CHECK(watchers_.empty());
-    stop_ = true;
+    if (ended_) return Ended();
+    if (watchers_ == kWatchersMax) {
+      return Exhausted("the worker has too many watchers; try again later");
+    }
+    ++watchers_;
   }
-  thread_.join();
+  v1::WatchResponse last;
+  absl::Time sent = absl::InfinitePast();
+  uint64_t seen = 0;
+  bool is_open = true;  // as far as the peer is concerned
+  do {
+    const v1::WatchResponse now = report_();
+    if (absl::Now() < sent + kWatchIntervalMax && !IsNews(last, now)) continue;
+    is_open = writer->Write(now);
+    last = now;
+    sent = absl::Now();
+  } while (is_open && Wait(sent, &seen));
+  absl::MutexLock lock(&mutex_);
+  --watchers_;
+  return is_open ? Ended() : absl::CancelledError("the peer is gone");
 }
 
-grpc::ServerWriteReactor<v1::WatchResponse>* WatchHub::NewWatcher() {
-  auto* watcher = new Watcher(this);
+bool WatchHub::Wait(absl::Time sent, uint64_t* seen) {
+  const auto awake = [this, seen]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return ended_ || changes_ != *seen;
+  };
   absl::MutexLock lock(&mutex_);
-  if (ended_) {
-    watcher->End(ToGrpcStatus(Ended()));
-  } else if (watchers_.size() >= kWatchersMax) {
-    watcher->End(ToGrpcStatus(
-        Exhausted("the worker is watched by too many; try again later")));
-  } else {
-    has_new_watcher_ = true;  // the thread gives it its first report
-  }
-  watchers_.insert(watcher);
-  return watcher;
+  mutex_.AwaitWithTimeout(absl::Condition(&ended_), kWatchIntervalMin);
+  mutex_.AwaitWithDeadline(absl::Condition(&awake), sent + kWatchIntervalMax);
+  *seen = changes_;
+  return !ended_;
 }
 
 void WatchHub::MarkChanged() {
   absl::MutexLock lock(&mutex_);
-  changed_ = true;
+  ++changes_;
 }
 
 void WatchHub::EndAll() {
   absl::MutexLock lock(&mutex_);
   ended_ = true;
-  for (Watcher* watcher : watchers_) watcher->End(ToGrpcStatus(Ended()));
-}
-
-void WatchHub::Run() {
-  const auto awake = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return stop_ || has_new_watcher_ || (changed_ && !watchers_.empty());
-  };
-  v1::WatchResponse last;
-  absl::Time sent = absl::InfinitePast();
-  absl::MutexLock lock(&mutex_);
-  while (!stop_) {
-    mutex_.AwaitWithDeadline(
-        absl::Condition(&awake),
-        watchers_.empty() ? absl::InfiniteFuture() : sent + kWatchIntervalMax);
-    const bool is_due =
-        has_new_watcher_ || absl::Now() >= sent + kWatchIntervalMax;
-    has_new_watcher_ = false;
-    if (stop_ || watchers_.empty()) continue;
-    changed_ = false;
-    mutex_.Unlock();
-    const v1::WatchResponse now = report_();
-    mutex_.Lock();
-    if (is_due || IsNews(last, now)) {
-      for (Watcher* watcher : watchers_) watcher->Offer(now);
-      last = now;
-      sent = absl::Now();
-    }
-    mutex_.AwaitWithTimeout(absl::Condition(&stop_), kWatchIntervalMin);
-  }
 }
 
 }  // namespace tandem

@@ -1,17 +1,16 @@
 // The Watch streams of a worker: reports go out when the load has changed
 // enough, at most every 100 ms and at least every 5 s.
 //
-// One thread, asleep while nothing changes or nobody watches. Any thread may
-// call. The server must be shut down before the hub goes.
+// Each stream has the thread of its call, asleep while nothing changes. Any
+// thread may call. The server is shut down before the hub goes.
 
 #ifndef TANDEM_SERVICES_WORKER_SERVER_WATCH_HUB_H_
 #define TANDEM_SERVICES_WORKER_SERVER_WATCH_HUB_H_
 
-#include <grpcpp/support/server_callback.h>
+#include <grpcpp/support/sync_stream.h>
 
+#include <cstdint>
 #include <functional>
-#include <set>
-#include <thread>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -23,7 +22,7 @@ namespace tandem {
 
 inline constexpr absl::Duration kWatchIntervalMin = absl::Milliseconds(100);
 inline constexpr absl::Duration kWatchIntervalMax = absl::Seconds(5);
-inline constexpr size_t kWatchersMax = 256;
+inline constexpr int kWatchersMax = 256;
 // A step cost, or the sequences of a step, that moved by less than this part is
 // not news.
 inline constexpr double kStepCostNews = 0.2;
@@ -34,18 +33,18 @@ bool IsNews(const v1::WatchResponse& last, const v1::WatchResponse& now);
 
 class WatchHub {
  public:
+  using Writer = grpc::ServerWriterInterface<v1::WatchResponse>;
+
   // `report` gives the load now; called on any thread with no lock held.
   explicit WatchHub(std::function<v1::WatchResponse()> report);
-  ~WatchHub();
 
   WatchHub(const WatchHub&) = delete;
   WatchHub& operator=(const WatchHub&) = delete;
 
-  // A new Watch stream, which deletes itself when it is over. Its first report
-  // comes from the thread, within kWatchIntervalMin; the others get it too.
-  // Ends at once with RESOURCE_EXHAUSTED over kWatchersMax, with UNAVAILABLE
-  // after EndAll.
-  grpc::ServerWriteReactor<v1::WatchResponse>* NewWatcher();
+  // Serves one stream until it is over; the first report goes out at once. A
+  // reader that is slow gets fewer reports. RESOURCE_EXHAUSTED over
+  // kWatchersMax, UNAVAILABLE from EndAll on.
+  absl::Status Serve(Writer* writer);
 
   // The load may have changed.
   void MarkChanged();
@@ -54,18 +53,15 @@ class WatchHub {
   void EndAll();
 
  private:
-  class Watcher;
-
-  void Run();
+  // Sleeps until the stream that has the changes up to `seen` and got a report
+  // at `sent` needs another look. False: the streams end.
+  bool Wait(absl::Time sent, uint64_t* seen);
 
   const std::function<v1::WatchResponse()> report_;
   absl::Mutex mutex_;
-  std::set<Watcher*> watchers_ ABSL_GUARDED_BY(mutex_);
-  bool changed_ ABSL_GUARDED_BY(mutex_) = false;
-  bool has_new_watcher_ ABSL_GUARDED_BY(mutex_) = false;
+  int watchers_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t changes_ ABSL_GUARDED_BY(mutex_) = 0;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
-  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
-  std::thread thread_;
 };
 
 }  // namespace tandem

@@ -52,13 +52,23 @@ WorkerMetrics::WorkerMetrics(v1::WorkerRole role)
 }
 
 void WorkerMetrics::SetLevels(const WorkerLevels& levels) {
-  const v1::WatchResponse& load = levels.load;
-  running_.Set(load.streams_open() - load.streams_queued());
-  waiting_.Set(load.streams_queued());
-  pending_.Set(load.requests_pending());
-  const double total = static_cast<double>(load.kv_pages_total());
-  const double free = static_cast<double>(load.kv_pages_free());
-  const double cached = static_cast<double>(load.kv_pages_cached());
+  int streams = 0;
+  int queued = 0;
+  int pending = 0;
+  double total = 0;
+  double free = 0;
+  double cached = 0;
+  for (const v1::ModelLoad& load : levels.load.models()) {
+    streams += load.streams_open();
+    queued += load.streams_queued();
+    pending += load.requests_pending();
+    total += static_cast<double>(load.kv_pages_total());
+    free += static_cast<double>(load.kv_pages_free());
+    cached += static_cast<double>(load.kv_pages_cached());
+  }
+  running_.Set(streams - queued);
+  waiting_.Set(queued);
+  pending_.Set(pending);
   kv_usage_.Set(total > 0 ? 1 - free / total : 0);
   kv_pages_.Add({{"state", "reserved"}}).Set(total - free);
   kv_pages_.Add({{"state", "cached"}}).Set(cached);

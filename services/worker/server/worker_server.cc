@@ -1,7 +1,6 @@
 #include "services/worker/server/worker_server.h"
 
 #include <grpcpp/health_check_service_interface.h>
-#include <grpcpp/server_builder.h>
 #include <spdlog/spdlog.h>
 
 #include <chrono>
@@ -9,10 +8,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "services/common/bound_address.h"
-#include "services/common/channel.h"
 #include "services/common/credentials.h"
-#include "services/common/listen_check.h"
+#include "services/common/listening.h"
+#include "services/common/worker_protocol.h"
 
 namespace tandem {
 namespace {
@@ -27,7 +25,7 @@ std::function<void(double)> LogProgress(const std::string& id) {
   };
 }
 
-// Whoever reaches the admin server may load and unload models: strangers must
+// A client of the admin server may load and unload models: strangers must
 // not, and TLS without client certificates lets everybody in.
 absl::Status CheckAdminAddress(const WorkerOptions& options) {
   ServerTlsFiles tls = options.server.tls;
@@ -57,51 +55,54 @@ absl::StatusOr<std::unique_ptr<WorkerServer>> WorkerServer::Listen(
   return server;
 }
 
+absl::StatusOr<ListeningServer> WorkerServer::StartPort(
+    absl::string_view flag, const std::string& listen,
+    absl::FunctionRef<void(grpc::ServerBuilder*)> add_services) const {
+  return StartServer(
+      {.flag = flag,
+       .address = listen,
+       .tls = options_.server.tls,
+       .reflection =
+           options_.server.reflection ? Reflection::kOn : Reflection::kOff},
+      add_services);
+}
+
 absl::Status WorkerServer::Start() {
   TANDEM_RETURN_IF_ERROR(CheckServerFlags(options_.server));
-  TANDEM_ASSIGN_OR_RETURN(
-      const std::shared_ptr<grpc::ServerCredentials> credentials,
-      MakeServerCredentials(options_.server.tls));
   TANDEM_RETURN_IF_ERROR(ServeMetrics());
-  TANDEM_RETURN_IF_ERROR(CheckCanListen("--listen", options_.server.listen));
-  grpc::ServerBuilder builder;
-  ConfigureServer(&builder, reflection());
-  int port = 0;
-  builder.AddListeningPort(options_.server.listen, credentials, &port);
-  builder.RegisterService(&service_);
-  server_ = builder.BuildAndStart();
-  if (server_ == nullptr) {
-    return CannotListen("--listen", options_.server.listen);
-  }
+  TANDEM_ASSIGN_OR_RETURN(ListeningServer listening,
+                          StartPort("--listen", options_.server.listen,
+                                    [this](grpc::ServerBuilder* builder) {
+                                      service_.AddTo(builder);
+                                    }));
+  server_ = std::move(listening.server);
+  address_ = std::move(listening.address);
   {
     absl::MutexLock lock(&mutex_);
     server_->GetHealthCheckService()->SetServingStatus(kHealthStarted, false);
     UpdateReady();
   }
   monitor_ = std::thread([this] { MonitorStalls(); });
-  address_ = BoundAddress(options_.server.listen, port);
   spdlog::info("listening at {}", address_);
   if (!options_.admin_listen.empty()) TANDEM_RETURN_IF_ERROR(StartAdmin());
-  if (options_.server.address_file.empty()) return absl::OkStatus();
   return WriteAddressFile(options_.server.address_file, address_);
 }
 
 absl::Status WorkerServer::ServeMetrics() {
   if (options_.server.metrics.listen.empty()) return absl::OkStatus();
-  TANDEM_ASSIGN_OR_RETURN(
-      metrics_server_, MetricsServer::Start(options_.server.metrics,
-                                            metrics_.registry(), [this] {
-                                              WorkerLevels levels;
-                                              levels.load = service_.Report();
-                                              {
-                                                absl::MutexLock lock(&mutex_);
-                                                levels.ready = IsReady();
-                                                levels.stalled = stalled_;
-                                              }
-                                              metrics_.SetLevels(levels);
-                                            }));
+  const auto refresh = [this] {
+    WorkerLevels levels{.load = service_.Report()};
+    {
+      absl::MutexLock lock(&mutex_);
+      levels.ready = IsReady();
+      levels.stalled = stalled_;
+    }
+    metrics_.SetLevels(levels);
+  };
+  TANDEM_ASSIGN_OR_RETURN(metrics_server_,
+                          MetricsServer::Start(options_.server.metrics,
+                                               metrics_.registry(), refresh));
   spdlog::info("metrics at http://{}/metrics", metrics_server_->address());
-  if (options_.server.metrics_address_file.empty()) return absl::OkStatus();
   return WriteAddressFile(options_.server.metrics_address_file,
                           metrics_server_->address());
 }
@@ -113,25 +114,18 @@ std::string WorkerServer::metrics_address() const {
 absl::Status WorkerServer::StartAdmin() {
   TANDEM_RETURN_IF_ERROR(CheckAdminAddress(options_));
   TANDEM_ASSIGN_OR_RETURN(
-      const std::shared_ptr<grpc::ServerCredentials> credentials,
-      MakeServerCredentials(options_.server.tls));
-  TANDEM_RETURN_IF_ERROR(
-      CheckCanListen("--admin-listen", options_.admin_listen));
-  grpc::ServerBuilder builder;
-  ConfigureServer(&builder, reflection());
-  int port = 0;
-  builder.AddListeningPort(options_.admin_listen, credentials, &port);
-  builder.RegisterService(&admin_service_);
-  builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
-  builder.SetResourceQuota(
-      grpc::ResourceQuota("admin").SetMaxThreads(kAdminThreadsMax));
-  admin_server_ = builder.BuildAndStart();
-  if (admin_server_ == nullptr) {
-    return CannotListen("--admin-listen", options_.admin_listen);
-  }
-  admin_address_ = BoundAddress(options_.admin_listen, port);
+      ListeningServer listening,
+      StartPort(
+          "--admin-listen", options_.admin_listen,
+          [this](grpc::ServerBuilder* builder) {
+            builder->RegisterService(&admin_service_);
+            builder->SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
+            builder->SetResourceQuota(
+                grpc::ResourceQuota("admin").SetMaxThreads(kAdminThreadsMax));
+          }));
+  admin_server_ = std::move(listening.server);
+  admin_address_ = std::move(listening.address);
   spdlog::info("admin service at {}", admin_address_);
-  if (options_.admin_address_file.empty()) return absl::OkStatus();
   return WriteAddressFile(options_.admin_address_file, admin_address_);
 }
 

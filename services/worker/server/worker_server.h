@@ -19,7 +19,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "engine/base/status.h"
-#include "services/common/channel.h"
+#include "services/common/listening.h"
 #include "services/common/server_flags.h"
 #include "services/worker/models/model_loader.h"
 #include "services/worker/server/admin_service.h"
@@ -28,14 +28,10 @@
 
 namespace tandem {
 
-// Names of the health service beside "".
-inline constexpr char kHealthStarted[] = "tandem.started";
-inline constexpr char kHealthReady[] = "tandem.ready";
-
 // A round of the compute thread that takes longer than this, and than its Step
 // should (ComputeLoop::IsStalled), makes the worker not ready until it is over.
 inline constexpr absl::Duration kStallLimit = absl::Seconds(4);
-// One that takes so much longer makes it not alive: it is to be started again.
+// One that takes longer than this makes it not alive: to be started again.
 inline constexpr absl::Duration kDeadLimit = absl::Seconds(60);
 inline constexpr absl::Duration kStallCheckInterval = absl::Milliseconds(500);
 // Streams that outlive the drain time are cancelled; this long for that.
@@ -88,10 +84,10 @@ class WorkerServer {
   absl::Status Start();
   absl::Status StartAdmin();
   absl::Status ServeMetrics();
-  // Of every port of the process.
-  Reflection reflection() const {
-    return options_.server.reflection ? Reflection::kOn : Reflection::kOff;
-  }
+  // Starts a server with the process's TLS files and reflection.
+  absl::StatusOr<ListeningServer> StartPort(
+      absl::string_view flag, const std::string& listen,
+      absl::FunctionRef<void(grpc::ServerBuilder*)> add_services) const;
   // All models to begin with are there.
   void BecomeReady();
   void MonitorStalls();

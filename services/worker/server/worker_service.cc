@@ -1,7 +1,5 @@
 #include "services/worker/server/worker_service.h"
 
-#include <spdlog/spdlog.h>
-
 #include <cmath>
 #include <utility>
 
@@ -11,25 +9,22 @@
 #include "services/common/trace_context.h"
 #include "services/common/version.h"
 #include "services/worker/server/decode_stream.h"
-#include "services/worker/server/tokenizer_stream.h"
 
 namespace tandem {
 namespace {
 
 // A stream that ends before it began.
-template <typename Reactor>
-class FailedStream final : public Reactor {
+class FailedStream final
+    : public grpc::ServerBidiReactor<v1::DecodeRequest, v1::DecodeResponse> {
  public:
   explicit FailedStream(const absl::Status& status) {
-    this->Finish(ToGrpcStatus(status));
+    Finish(ToGrpcStatus(status));
   }
   void OnDone() override { delete this; }
 };
 
-// Adds a model's load, and its counts to the worker's.
-void AddModel(const ServedModelState& state, v1::WatchResponse* report) {
+void FillProto(const ServedModelState& state, v1::ModelLoad* model) {
   const ComputeLoad& load = state.load;
-  v1::ModelLoad* model = report->add_models();
   model->set_model_id(state.info.model_id);
   model->set_streams_open(load.streams_open);
   model->set_requests_pending(load.requests_pending);
@@ -44,21 +39,6 @@ void AddModel(const ServedModelState& state, v1::WatchResponse* report) {
     cost->set_rows(rows);
     cost->set_step_us(std::llround(step_us));
   }
-  report->set_streams_open(report->streams_open() + model->streams_open());
-  report->set_requests_pending(report->requests_pending() +
-                               model->requests_pending());
-  report->set_kv_pages_free(report->kv_pages_free() + model->kv_pages_free());
-  report->set_kv_pages_total(report->kv_pages_total() +
-                             model->kv_pages_total());
-  report->set_kv_pages_cached(report->kv_pages_cached() +
-                              model->kv_pages_cached());
-  if (state.info.takes_turns) report->set_takes_turns(true);
-  report->set_streams_queued(report->streams_queued() +
-                             model->streams_queued());
-  if (report->models_size() > 1) return;
-  report->set_kv_page_tokens(model->kv_page_tokens());
-  report->set_sequences_per_step(model->sequences_per_step());
-  *report->mutable_step_costs() = model->step_costs();
 }
 
 absl::Status Loading() {
@@ -99,64 +79,62 @@ bool WorkerService::WaitForStreams(absl::Duration timeout) {
   return mutex_.AwaitWithTimeout(absl::Condition(&none_left), timeout);
 }
 
-grpc::ServerUnaryReactor* WorkerService::Describe(
-    grpc::CallbackServerContext* context, const v1::DescribeRequest*,
-    v1::DescribeResponse* response) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+void WorkerService::AddTo(grpc::ServerBuilder* builder) {
+  builder->RegisterService(this);
+  builder->SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
+  builder->SetResourceQuota(
+      grpc::ResourceQuota("worker").SetMaxThreads(kBlockingCallsMax));
+}
+
+grpc::Status WorkerService::Describe(grpc::ServerContext*,
+                                     const v1::DescribeRequest*,
+                                     v1::DescribeResponse* response) {
   if (!loaded_.load()) {
-    reactor->Finish(ToGrpcStatus(absl::FailedPreconditionError(
-        "the worker's model is loading; try again later")));
-    return reactor;
+    return ToGrpcStatus(absl::FailedPreconditionError(
+        "the worker's model is loading; try again later"));
   }
   response->set_version(kTandemVersion);
   response->set_role(role_.load());
   for (const ServedModelState& state : models_.States()) {
     if (!state.leaving) FillProto(state.info, response->add_models());
   }
-  reactor->Finish(grpc::Status::OK);
-  return reactor;
+  return grpc::Status::OK;
 }
 
-grpc::ServerWriteReactor<v1::GetTokenizerResponse>* WorkerService::GetTokenizer(
-    grpc::CallbackServerContext*, const v1::GetTokenizerRequest* request) {
-  using Failed =
-      FailedStream<grpc::ServerWriteReactor<v1::GetTokenizerResponse>>;
-  if (!loaded_.load()) return new Failed(Loading());
+grpc::Status WorkerService::GetTokenizer(
+    grpc::ServerContext*, const v1::GetTokenizerRequest* request,
+    grpc::ServerWriter<v1::GetTokenizerResponse>* writer) {
+  if (!loaded_.load()) return ToGrpcStatus(Loading());
   const absl::StatusOr<const ServedModel*> model =
       models_.Use(request->model_id());
-  if (!model.ok()) return new Failed(model.status());
+  if (!model.ok()) return ToGrpcStatus(model.status());
   AddStream();
-  return new TokenizerStream((*model)->tokenizer_image, [this, used = *model] {
-    models_.Release(used);
-    OnStreamGone();
-  });
+  absl::string_view rest = (*model)->tokenizer_image;
+  v1::GetTokenizerResponse response;
+  while (!rest.empty()) {
+    const absl::string_view chunk = rest.substr(0, kTokenizerChunkBytes);
+    rest.remove_prefix(chunk.size());
+    response.set_chunk(chunk.data(), chunk.size());
+    if (!writer->Write(response)) break;  // the peer is gone
+  }
+  models_.Release(*model);
+  OnStreamGone();
+  return grpc::Status::OK;
 }
 
-grpc::ServerWriteReactor<v1::WatchResponse>* WorkerService::Watch(
-    grpc::CallbackServerContext*, const v1::WatchRequest*) {
-  if (!loaded_.load()) {
-    return new FailedStream<grpc::ServerWriteReactor<v1::WatchResponse>>(
-        Loading());
-  }
-  return hub_.NewWatcher();
+grpc::Status WorkerService::Watch(
+    grpc::ServerContext*, const v1::WatchRequest*,
+    grpc::ServerWriter<v1::WatchResponse>* writer) {
+  return ToGrpcStatus(loaded_.load() ? hub_.Serve(writer) : Loading());
 }
 
 grpc::ServerBidiReactor<v1::DecodeRequest, v1::DecodeResponse>*
 WorkerService::Decode(grpc::CallbackServerContext* context) {
-  const std::optional<TraceContext> trace =
-      TraceContextOf(context->client_metadata());
-  if (trace.has_value() && trace->sampled()) {
-    spdlog::info("a sequence for span {} of trace {}", trace->span_id,
-                 trace->trace_id);
-  }
-  if (!loaded_.load()) {
-    return new FailedStream<
-        grpc::ServerBidiReactor<v1::DecodeRequest, v1::DecodeResponse>>(
-        Loading());
-  }
+  if (!loaded_.load()) return new FailedStream(Loading());
   AddStream();
   return new DecodeStream({.models = &models_,
                            .is_draining = [this] { return draining_.load(); },
+                           .trace = TraceContextOf(context->client_metadata()),
                            .on_gone = [this] { OnStreamGone(); }});
 }
 
@@ -165,7 +143,8 @@ v1::WatchResponse WorkerService::Report() const {
   report.set_draining(draining_.load());
   report.set_models_generation(models_.generation());
   for (const ServedModelState& state : models_.States()) {
-    AddModel(state, &report);
+    FillProto(state, report.add_models());
+    if (state.info.takes_turns) report.set_takes_turns(true);
   }
   return report;
 }

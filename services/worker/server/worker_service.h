@@ -8,7 +8,11 @@
 #ifndef TANDEM_SERVICES_WORKER_SERVER_WORKER_SERVICE_H_
 #define TANDEM_SERVICES_WORKER_SERVER_WORKER_SERVICE_H_
 
+#include <grpcpp/server_builder.h>
+
 #include <atomic>
+#include <cstddef>
+#include <functional>
 #include <memory>
 
 #include "absl/base/thread_annotations.h"
@@ -20,13 +24,24 @@
 
 namespace tandem {
 
-class WorkerService final : public v1::WorkerService::CallbackService {
+// Bytes of one GetTokenizerResponse at most.
+inline constexpr size_t kTokenizerChunkBytes = 1 << 20;
+// Threads of the calls that block, Watch and GetTokenizer; more calls get
+// RESOURCE_EXHAUSTED.
+inline constexpr int kBlockingCallsMax = kWatchersMax + 64;
+
+// Decode, of which there are many streams, runs on callbacks; the other calls
+// each have a thread.
+class WorkerService final : public v1::WorkerService::WithCallbackMethod_Decode<
+                                v1::WorkerService::Service> {
  public:
   // `on_step`: as ModelSet's.
   explicit WorkerService(std::function<void(const StepReport&)> on_step = {});
   // Waits for the streams to be gone, which the server's shutdown has ended.
   ~WorkerService() override;
 
+  // Registers itself, and limits the threads of its calls.
+  void AddTo(grpc::ServerBuilder* builder);
   // What it serves; models may come and go at any time.
   ModelSet* models() { return &models_; }
   // The models to begin with are there, all of one role; once.
@@ -48,20 +63,20 @@ class WorkerService final : public v1::WorkerService::CallbackService {
     return models_.IsStalled(limit);
   }
 
-  grpc::ServerUnaryReactor* Describe(grpc::CallbackServerContext* context,
-                                     const v1::DescribeRequest* request,
-                                     v1::DescribeResponse* response) override;
-  grpc::ServerWriteReactor<v1::GetTokenizerResponse>* GetTokenizer(
-      grpc::CallbackServerContext* context,
-      const v1::GetTokenizerRequest* request) override;
-  grpc::ServerWriteReactor<v1::WatchResponse>* Watch(
-      grpc::CallbackServerContext* context,
-      const v1::WatchRequest* request) override;
+  grpc::Status Describe(grpc::ServerContext* context,
+                        const v1::DescribeRequest* request,
+                        v1::DescribeResponse* response) override;
+  grpc::Status GetTokenizer(
+      grpc::ServerContext* context, const v1::GetTokenizerRequest* request,
+      grpc::ServerWriter<v1::GetTokenizerResponse>* writer) override;
+  grpc::Status Watch(grpc::ServerContext* context,
+                     const v1::WatchRequest* request,
+                     grpc::ServerWriter<v1::WatchResponse>* writer) override;
   grpc::ServerBidiReactor<v1::DecodeRequest, v1::DecodeResponse>* Decode(
       grpc::CallbackServerContext* context) override;
 
  private:
-  // Of Decode and GetTokenizer, which use a model.
+  // Decode and GetTokenizer, which use a model.
   void AddStream();
   void OnStreamGone();
 

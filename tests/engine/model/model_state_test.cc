@@ -1,19 +1,14 @@
 #include "engine/model/model_state.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstring>
 
-#include "absl/strings/str_cat.h"
-#include "engine/base/error_reason.h"
 #include "tests/engine/model/tiny_model.h"
 
 namespace tandem {
 namespace {
-
-using ::testing::HasSubstr;
 
 const ModelConfig& TinyConfig() {
   static const ModelConfig* const config = new ModelConfig(
@@ -93,23 +88,12 @@ TEST(ModelStateTest, SaysWhenMemoryIsOut) {
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
 }
 
-class CheckBatchTest : public ::testing::Test {
+class CheckBatchDeathTest : public ::testing::Test {
  protected:
   void SetUp() override {
     first_ = *state_->kv().Open({.tokens_max = 20});
     second_ = *state_->kv().Open({.tokens_max = 20});
     state_->kv().Extend(first_, 0, std::vector<TokenId>(5));
-  }
-
-  void ExpectInvalid(const std::vector<StepItem>& batch,
-                     const std::string& reason, const std::string& text) {
-    const absl::Status status = state_->CheckBatch(batch);
-    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
-    ASSERT_TRUE(GetErrorDetail(status).has_value()) << status;
-    EXPECT_EQ(GetErrorDetail(status)->reason, reason);
-    EXPECT_THAT(std::string(status.message()), HasSubstr(text));
-    // Nothing is left over from a refused batch.
-    EXPECT_EQ(state_->kv().length(first_), 5);
   }
 
   StepItem Item(SequenceId sequence, Position position,
@@ -126,59 +110,36 @@ class CheckBatchTest : public ::testing::Test {
   SequenceId second_ = 0;
 };
 
-TEST_F(CheckBatchTest, TakesGoodBatches) {
-  EXPECT_TRUE(state_->CheckBatch({}).ok());
+TEST_F(CheckBatchDeathTest, GoodBatchesPass) {
+  state_->CheckBatch({});
   for (const Position position : {0, 3, 5}) {
-    EXPECT_TRUE(
-        state_
-            ->CheckBatch({Item(first_, position, two_), Item(second_, 0, two_)})
-            .ok());
+    state_->CheckBatch({Item(first_, position, two_), Item(second_, 0, two_)});
   }
-}
-
-TEST_F(CheckBatchTest, RefusesUnknownSequences) {
-  ExpectInvalid({Item(second_ + 1, 0, two_)}, kReasonWrongState, "item 0: no");
-  ExpectInvalid({Item(-1, 0, two_)}, kReasonWrongState, "item 0: no");
-  state_->kv().Close(second_);
-  ExpectInvalid({Item(first_, 0, two_), Item(second_, 0, two_)},
-                kReasonWrongState, "item 1: no sequence");
-}
-
-TEST_F(CheckBatchTest, RefusesASequenceTwice) {
-  ExpectInvalid({Item(first_, 0, two_), Item(first_, 2, two_)},
-                kReasonWrongState, "already part");
-}
-
-TEST_F(CheckBatchTest, RefusesPositionsOutsideTheSequence) {
-  ExpectInvalid({Item(first_, 6, two_)}, kReasonWrongState, "position 6");
-  ExpectInvalid({Item(first_, -1, two_)}, kReasonWrongState, "position -1");
-}
-
-TEST_F(CheckBatchTest, RefusesNoTokensAndTooMany) {
-  ExpectInvalid({Item(first_, 0, {})}, kReasonContextExceeded, "0 given");
-  const std::vector<TokenId> many(21, 7);
-  ExpectInvalid({Item(first_, 0, many)}, kReasonContextExceeded, "21 given");
-  const std::vector<TokenId> sixteen(16, 7);
-  ExpectInvalid({Item(first_, 5, sixteen)}, kReasonContextExceeded, "1 to 15");
-}
-
-TEST_F(CheckBatchTest, RefusesUnknownTokens) {
-  for (const TokenId token : {-1, 300, 1 << 30}) {
-    const std::vector<TokenId> tokens = {5, token};
-    ExpectInvalid({Item(first_, 5, tokens)}, kReasonInvalidToken,
-                  absl::StrCat("token id ", token));
-  }
-}
-
-TEST_F(CheckBatchTest, RefusesMoreRowsThanItHolds) {
   const std::vector<TokenId> five(5, 7);
   const std::vector<TokenId> three(3, 7);
-  EXPECT_TRUE(
-      state_->CheckBatch({Item(first_, 0, five), Item(second_, 0, three)})
-          .ok());
+  state_->CheckBatch({Item(first_, 0, five), Item(second_, 0, three)});
+}
+
+TEST_F(CheckBatchDeathTest, AWrongItemIsABug) {
+  EXPECT_DEATH(state_->CheckBatch({Item(second_ + 1, 0, two_)}), "IsOpen");
+  EXPECT_DEATH(state_->CheckBatch({Item(-1, 0, two_)}), "IsOpen");
+  EXPECT_DEATH(
+      state_->CheckBatch({Item(first_, 0, two_), Item(first_, 2, two_)}),
+      "MarkInBatch");
+  EXPECT_DEATH(state_->CheckBatch({Item(first_, 6, two_)}), "position");
+  EXPECT_DEATH(state_->CheckBatch({Item(first_, -1, two_)}), "position");
+  EXPECT_DEATH(state_->CheckBatch({Item(first_, 0, {})}), "tokens");
+  const std::vector<TokenId> sixteen(16, 7);
+  EXPECT_DEATH(state_->CheckBatch({Item(first_, 5, sixteen)}), "room");
+  for (const TokenId token : {-1, 300, 1 << 30}) {
+    const std::vector<TokenId> tokens = {5, token};
+    EXPECT_DEATH(state_->CheckBatch({Item(first_, 5, tokens)}), "vocab_size");
+  }
+  const std::vector<TokenId> five(5, 7);
   const std::vector<TokenId> four(4, 7);
-  ExpectInvalid({Item(first_, 0, five), Item(second_, 0, four)},
-                kReasonInvalidOptions, "9 asked for");
+  EXPECT_DEATH(
+      state_->CheckBatch({Item(first_, 0, five), Item(second_, 0, four)}),
+      "rows_max");
 }
 
 }  // namespace

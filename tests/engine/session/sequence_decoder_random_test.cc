@@ -61,35 +61,34 @@ TEST(SequenceDecoderTest, EqualsTheModelWhateverCameBefore) {
       session.insert(session.end(), request.tokens.begin(),
                      request.tokens.end());
       if (random() % 4 == 0) {
-        EXPECT_FALSE(
-            decoder->BeginVerify(request.position, {{-1}}, {{3}}).ok());
+        EXPECT_FALSE(BeginVerify(decoder.get(), -1, {{3}}, {{3}}).ok());
       }
       const int rows_max = 1 + random() % 12;
       const bool fails = random() % 5 == 0;
       const size_t count = 1 + random() % 6;
       std::vector<SampledToken> expected =
           Plain(engine_options.model, options, session, count);
-      std::vector<TokenId> draft = Ids({.tokens = expected});
+      std::vector<TokenId> draft = Ids(expected);
       if (random() % 2 == 0) {
-        ASSERT_TRUE(decoder
-                        ->BeginPropose(request.position, request.tokens,
-                                       static_cast<int>(count))
+        ASSERT_TRUE(BeginPropose(decoder.get(), request.position,
+                                 request.tokens, static_cast<int>(count))
                         .ok());
       } else {
         if (random() % 2 == 0) draft[random() % count] = 3 + random() % 10;
         ASSERT_TRUE(
-            decoder->BeginVerify(request.position, request.tokens, draft).ok());
+            BeginVerify(decoder.get(), request.position, request.tokens, draft)
+                .ok());
         expected = PlainVerify(engine_options.model, options, session, draft);
       }
       engine.FailStepAfter(fails ? static_cast<int>(random() % 3) : -1);
-      const absl::StatusOr<DecodeResult> result =
+      const absl::StatusOr<DecodedTokens> result =
           Finish(&engine, decoder.get(), rows_max);
       engine.FailStepAfter(-1);
       if (!result.ok()) {
         EXPECT_TRUE(fails);
         continue;
       }
-      ASSERT_EQ(result->tokens, expected) << "round " << round;
+      ASSERT_EQ(*result, expected) << "round " << round;
       // Some of the answer is committed.
       expected.resize(random() % (expected.size() + 1));
       for (const SampledToken& token : expected) session.push_back(token.id);

@@ -44,10 +44,26 @@ inline std::string Reason(const absl::Status& status) {
   return detail.has_value() ? detail->reason : "";
 }
 
-inline std::vector<TokenId> Ids(const DecodeResult& result) {
+inline std::vector<TokenId> Ids(const DecodedTokens& tokens) {
   std::vector<TokenId> ids;
-  for (const SampledToken& token : result.tokens) ids.push_back(token.id);
+  for (const SampledToken& token : tokens) ids.push_back(token.id);
   return ids;
+}
+
+inline absl::Status BeginPropose(SequenceDecoder* decoder, Position position,
+                                 absl::Span<const TokenId> tokens,
+                                 int draft_length) {
+  return decoder->Begin(ProposeAction{.position = position,
+                                      .tokens = {tokens.begin(), tokens.end()},
+                                      .draft_length = draft_length});
+}
+
+inline absl::Status BeginVerify(SequenceDecoder* decoder, Position position,
+                                absl::Span<const TokenId> tokens,
+                                absl::Span<const TokenId> draft) {
+  return decoder->Begin(VerifyAction{.position = position,
+                                     .tokens = {tokens.begin(), tokens.end()},
+                                     .draft = {draft.begin(), draft.end()}});
 }
 
 // Item i of the Step is decoders[i]'s.
@@ -71,9 +87,9 @@ inline absl::Status RunItem(Engine* engine, SequenceDecoder* decoder,
   return status;
 }
 
-inline absl::StatusOr<DecodeResult> Finish(Engine* engine,
-                                           SequenceDecoder* decoder,
-                                           int rows_max = 64) {
+inline absl::StatusOr<DecodedTokens> Finish(Engine* engine,
+                                            SequenceDecoder* decoder,
+                                            int rows_max = 64) {
   while (true) {
     EXPECT_TRUE(decoder->has_work());
     EXPECT_TRUE(decoder->request_active());

@@ -28,57 +28,51 @@ TEST(SequenceDecoderRollbackTest, CutsOnlyWhatTheEngineCanTakeBack) {
     const absl::Span<const TokenId> last(&tokens.back(), 1);
     // The same request again: its tokens are run again.
     for (int i = 0; i < 2; ++i) {
-      ASSERT_TRUE(decoder->BeginVerify(position, last, wrong).ok());
-      EXPECT_EQ(Finish(&engine, decoder.get())->tokens,
+      ASSERT_TRUE(BeginVerify(decoder.get(), position, last, wrong).ok());
+      EXPECT_EQ(*Finish(&engine, decoder.get()),
                 PlainVerify({}, options, tokens, wrong));
     }
-    ASSERT_TRUE(decoder->BeginPropose(position, last, kDraftLengthLimit).ok());
+    ASSERT_TRUE(
+        BeginPropose(decoder.get(), position, last, kDraftLengthLimit).ok());
     const std::vector<TokenId> drafted = Ids(*Finish(&engine, decoder.get()));
     tokens.insert(tokens.end(), drafted.begin(), drafted.begin() + 4);
   }
   const Position begin = options.generated_from;
   const TokenId other = tokens[begin] == 3 ? 4 : 3;
-  EXPECT_EQ(Reason(decoder->BeginVerify(begin, {&other, 1}, {})),
+  EXPECT_EQ(Reason(BeginVerify(decoder.get(), begin, {&other, 1}, {})),
             kReasonWrongState);
   const std::vector<TokenId> rest(tokens.begin() + begin, tokens.end());
-  ASSERT_TRUE(decoder->BeginVerify(begin, rest, {}).ok());
-  EXPECT_EQ(Finish(&engine, decoder.get())->tokens,
-            Plain({}, options, tokens, 1));
+  ASSERT_TRUE(BeginVerify(decoder.get(), begin, rest, {}).ok());
+  EXPECT_EQ(*Finish(&engine, decoder.get()), Plain({}, options, tokens, 1));
 }
 
-TEST(SequenceDecoderOpenTest, ChecksItsOptions) {
+TEST(SequenceDecoderOpenDeathTest, WrongOptionsAreABug) {
   FakeEngine engine;
-  const auto reason = [&engine](const SequenceDecoderOptions& options) {
-    const absl::Status status =
-        SequenceDecoder::Open(&engine, options).status();
-    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-    return Reason(status);
+  const auto open = [&engine](const SequenceDecoderOptions& options) {
+    SequenceDecoder::Open(&engine, options).IgnoreError();
   };
   SequenceDecoderOptions options = MakeOptions();
   options.tokens = {};
-  EXPECT_EQ(reason(options), kReasonEmptyPrompt);
-  for (const TokenId id : {-1, kFakeVocabSize, INT32_MIN}) {
-    options = MakeOptions();
-    options.tokens[2] = id;
-    EXPECT_EQ(reason(options), kReasonInvalidToken);
-  }
+  EXPECT_DEATH(open(options), "generated_from");
   for (const Position from : {Position{0}, Position{-1}, Position{5}}) {
     options = MakeOptions();
     options.generated_from = from;
-    EXPECT_EQ(reason(options), kReasonInvalidOptions);
+    EXPECT_DEATH(open(options), "generated_from");
   }
   options = MakeOptions();
   options.tokens_max = 3;
-  EXPECT_EQ(reason(options), kReasonInvalidOptions);
-  options = MakeOptions();
-  options.tokens_max = 1001;
-  EXPECT_EQ(reason(options), kReasonContextExceeded);
+  EXPECT_DEATH(open(options), "tokens_max");
   options = MakeOptions();
   options.options.seed.reset();
-  EXPECT_EQ(reason(options), kReasonInvalidOptions);
-  options = MakeOptions();
-  options.options.top_k = -1;
-  EXPECT_EQ(reason(options), kReasonInvalidOptions);
+  EXPECT_DEATH(open(options), "seed");
+}
+
+TEST(SequenceDecoderOpenTest, TheEngineRefusesATooLongSequence) {
+  FakeEngine engine;
+  SequenceDecoderOptions options = MakeOptions();
+  options.tokens_max = 1001;
+  EXPECT_EQ(Reason(SequenceDecoder::Open(&engine, options).status()),
+            kReasonContextExceeded);
   EXPECT_EQ(engine.open_sequences(), 0);
 }
 
@@ -113,7 +107,7 @@ TEST(SequenceDecoderTest, PrefillLeavesTheLastTokenToTheFirstRequest) {
   decoder->OnStepDone(engine.Step({&item, 1}, &rows));
   EXPECT_FALSE(decoder->has_work());
 
-  ASSERT_TRUE(decoder->BeginVerify(6, {{8}}, {{3, 3}}).ok());
+  ASSERT_TRUE(BeginVerify(decoder.get(), 6, {{8}}, {{3, 3}}).ok());
   EXPECT_TRUE(decoder->has_work());
   EXPECT_TRUE(decoder->next_is_decode());
   item = decoder->NextItem(4);
@@ -139,7 +133,7 @@ TEST(SequenceDecoderTest, TellsTheRowsOfItsNextItem) {
   run(3);
   EXPECT_EQ(decoder->rows_waiting(), 4);
   // The prompt's rest, then the rows that are wanted.
-  ASSERT_TRUE(decoder->BeginVerify(7, {9}, {10, 11}).ok());
+  ASSERT_TRUE(BeginVerify(decoder.get(), 7, {9}, {10, 11}).ok());
   EXPECT_EQ(decoder->rows_waiting(), 4);
   run(64);
   EXPECT_EQ(decoder->rows_waiting(), 3);
@@ -159,7 +153,7 @@ TEST(SequenceDecoderTest, AnItemNeverMixesUnwantedAndSeveralWantedRows) {
   for (const int draft_length : {0, 1, 3}) {
     const auto decoder = MustOpen(&engine, MakeOptions(opening));
     const std::vector<TokenId> draft(draft_length, 4);
-    ASSERT_TRUE(decoder->BeginVerify(39, {{3}}, draft).ok());
+    ASSERT_TRUE(BeginVerify(decoder.get(), 39, {{3}}, draft).ok());
     EXPECT_FALSE(decoder->next_is_decode());
     const StepItem item = decoder->NextItem(64);
     if (draft_length == 0) {  // the last alone is wanted
@@ -179,18 +173,18 @@ TEST(SequenceDecoderTest, ProposeRunsOneTokenAStepAndNotItsLast) {
   FakeEngine engine(engine_options);
   const SequenceDecoderOptions options = MakeOptions();
   const auto decoder = MustOpen(&engine, options);
-  ASSERT_TRUE(decoder->BeginPropose(3, {{5}}, 4).ok());
+  ASSERT_TRUE(BeginPropose(decoder.get(), 3, {{5}}, 4).ok());
   const std::vector<SampledToken> plain =
       Plain(engine_options.model, options, options.tokens, 4);
-  const absl::StatusOr<DecodeResult> result = Finish(&engine, decoder.get());
+  const absl::StatusOr<DecodedTokens> result = Finish(&engine, decoder.get());
   ASSERT_TRUE(result.ok());
-  EXPECT_EQ(result->tokens, plain);
+  EXPECT_EQ(*result, plain);
   EXPECT_EQ(engine.steps(), 4);
   EXPECT_EQ(engine.rows_run(), 4 + 3);
   EXPECT_FALSE(decoder->has_work());
 
   // All four accepted and one more: the fourth and the new one are run.
-  ASSERT_TRUE(decoder->BeginPropose(7, {{plain[3].id, 6}}, 1).ok());
+  ASSERT_TRUE(BeginPropose(decoder.get(), 7, {{plain[3].id, 6}}, 1).ok());
   EXPECT_TRUE(decoder->next_is_decode());
   const StepItem item = decoder->NextItem(64);
   EXPECT_EQ(item.position, 7);
@@ -207,21 +201,21 @@ TEST(SequenceDecoderTest, ProposeEndsAtAStopToken) {
       Plain(engine_options.model, options, options.tokens, 8);
   options.options.stop_token_ids = {plain[2].id};
   const auto decoder = MustOpen(&engine, options);
-  ASSERT_TRUE(decoder->BeginPropose(3, {{5}}, 8).ok());
-  const absl::StatusOr<DecodeResult> result = Finish(&engine, decoder.get());
-  ASSERT_LE(result->tokens.size(), 3u);
-  EXPECT_EQ(result->tokens.back().id, plain[2].id);
+  ASSERT_TRUE(BeginPropose(decoder.get(), 3, {{5}}, 8).ok());
+  const absl::StatusOr<DecodedTokens> result = Finish(&engine, decoder.get());
+  ASSERT_LE(result->size(), 3u);
+  EXPECT_EQ(result->back().id, plain[2].id);
 }
 
 TEST(SequenceDecoderTest, RepeatedTokensAreNotRunAgain) {
   FakeEngine engine;
   const auto decoder = MustOpen(&engine, MakeOptions());
-  ASSERT_TRUE(decoder->BeginVerify(3, {{5}}, {}).ok());
-  const TokenId first = Finish(&engine, decoder.get())->tokens[0].id;
-  ASSERT_TRUE(decoder->BeginVerify(4, {{first}}, {}).ok());
-  const TokenId second = Finish(&engine, decoder.get())->tokens[0].id;
+  ASSERT_TRUE(BeginVerify(decoder.get(), 3, {{5}}, {}).ok());
+  const TokenId first = Finish(&engine, decoder.get())->at(0).id;
+  ASSERT_TRUE(BeginVerify(decoder.get(), 4, {{first}}, {}).ok());
+  const TokenId second = Finish(&engine, decoder.get())->at(0).id;
   const int64_t rows = engine.rows_run();
-  ASSERT_TRUE(decoder->BeginVerify(3, {{5, first, second}}, {}).ok());
+  ASSERT_TRUE(BeginVerify(decoder.get(), 3, {{5, first, second}}, {}).ok());
   Finish(&engine, decoder.get()).IgnoreError();
   EXPECT_EQ(engine.rows_run(), rows + 1);
 }
@@ -238,7 +232,7 @@ TEST(SequenceDecoderTest, DropsDraftsThatCanNotBe) {
   const auto verified = [&](Position tokens_max, std::vector<TokenId> draft) {
     options.tokens_max = tokens_max;
     const auto decoder = MustOpen(&engine, options);
-    EXPECT_TRUE(decoder->BeginVerify(3, {{5}}, draft).ok());
+    EXPECT_TRUE(BeginVerify(decoder.get(), 3, {{5}}, draft).ok());
     const std::vector<TokenId> ids = Ids(*Finish(&engine, decoder.get()));
     EXPECT_EQ(ids,
               std::vector<TokenId>(right.begin(), right.begin() + ids.size()));
@@ -255,12 +249,12 @@ TEST(SequenceDecoderTest, DropsDraftsThatCanNotBe) {
 
   options.tokens_max = 6;
   auto decoder = MustOpen(&engine, options);
-  ASSERT_TRUE(decoder->BeginPropose(3, {{5}}, 8).ok());
-  EXPECT_EQ(Finish(&engine, decoder.get())->tokens.size(), 2u);
+  ASSERT_TRUE(BeginPropose(decoder.get(), 3, {{5}}, 8).ok());
+  EXPECT_EQ(Finish(&engine, decoder.get())->size(), 2u);
   options.tokens_max = 4;
   decoder = MustOpen(&engine, options);
-  ASSERT_TRUE(decoder->BeginPropose(3, {{5}}, 8).ok());
-  EXPECT_THAT(Finish(&engine, decoder.get())->tokens, IsEmpty());
+  ASSERT_TRUE(BeginPropose(decoder.get(), 3, {{5}}, 8).ok());
+  EXPECT_THAT(*Finish(&engine, decoder.get()), IsEmpty());
 }
 
 TEST(SequenceDecoderTest, RejectedRequestsLeaveItUnchanged) {
@@ -268,48 +262,52 @@ TEST(SequenceDecoderTest, RejectedRequestsLeaveItUnchanged) {
   FakeEngine engine(engine_options);
   const SequenceDecoderOptions options = MakeOptions();
   const auto decoder = MustOpen(&engine, options);
-  ASSERT_TRUE(decoder->BeginVerify(3, {{5}}, {}).ok());
+  ASSERT_TRUE(BeginVerify(decoder.get(), 3, {{5}}, {}).ok());
   Finish(&engine, decoder.get()).IgnoreError();  // five tokens are known now
-  const std::vector<TokenId> too_many(97, 3);
   struct Case {
     Position position;
     std::vector<TokenId> tokens;
-    const char* reason;
   };
   const std::vector<Case> cases = {
-      {6, {3}, kReasonWrongState},  // above the known tokens
-      {2, {4}, kReasonWrongState},  // below the prompt's last token
-      {-1, {4}, kReasonWrongState},
-      {INT64_MAX, {4}, kReasonWrongState},
-      {4, {}, kReasonInvalidOptions},
-      {4, {-1}, kReasonInvalidToken},
-      {4, {3, kFakeVocabSize}, kReasonInvalidToken},
-      {4, too_many, kReasonContextExceeded},
+      {6, {3}},  // above the known tokens
+      {2, {4}},  // below the prompt's last token
+      {-1, {4}},
+      {INT64_MAX, {4}},
   };
   const auto check = [&](absl::string_view when) {
     for (const Case& c : cases) {
-      EXPECT_EQ(Reason(decoder->BeginVerify(c.position, c.tokens, {{3}})),
-                c.reason)
+      EXPECT_EQ(Reason(BeginVerify(decoder.get(), c.position, c.tokens, {{3}})),
+                kReasonWrongState)
           << when;
-      EXPECT_EQ(Reason(decoder->BeginPropose(c.position, c.tokens, 2)),
-                c.reason)
+      EXPECT_EQ(Reason(BeginPropose(decoder.get(), c.position, c.tokens, 2)),
+                kReasonWrongState)
           << when;
-    }
-    for (const int length : {0, -1, kDraftLengthLimit + 1, INT32_MIN}) {
-      EXPECT_EQ(Reason(decoder->BeginPropose(4, {{3}}, length)),
-                kReasonInvalidOptions);
     }
   };
   check("idle");
   EXPECT_FALSE(decoder->has_work());
   EXPECT_FALSE(decoder->request_active());
-  ASSERT_TRUE(decoder->BeginVerify(4, {{6}}, {{7}}).ok());
-  EXPECT_EQ(Reason(decoder->BeginVerify(4, {{6}}, {})), kReasonWrongState);
-  EXPECT_EQ(Reason(decoder->BeginPropose(4, {{6}}, 1)), kReasonWrongState);
+  ASSERT_TRUE(BeginVerify(decoder.get(), 4, {{6}}, {{7}}).ok());
   std::vector<TokenId> tokens = options.tokens;
   tokens.push_back(6);
-  EXPECT_EQ(Finish(&engine, decoder.get())->tokens,
+  EXPECT_EQ(*Finish(&engine, decoder.get()),
             PlainVerify(engine_options.model, options, tokens, {7}));
+}
+
+TEST(SequenceDecoderDeathTest, WhatTheEdgesCheckIsABugHere) {
+  FakeEngine engine;
+  const auto decoder = MustOpen(&engine, MakeOptions());
+  const auto verify = [&decoder](const std::vector<TokenId>& tokens) {
+    BeginVerify(decoder.get(), 3, tokens, {}).IgnoreError();
+  };
+  EXPECT_DEATH(verify({}), "tokens.empty");
+  EXPECT_DEATH(verify(std::vector<TokenId>(98, 3)), "tokens_max");
+  for (const int length : {0, -1, kDraftLengthLimit + 1, INT32_MIN}) {
+    EXPECT_DEATH(BeginPropose(decoder.get(), 3, {{3}}, length).IgnoreError(),
+                 "draft_length");
+  }
+  verify({5});
+  EXPECT_DEATH(verify({5}), "request_active");
 }
 
 TEST(SequenceDecoderTest, AFailedStepFailsTheRequestWhichMayBeAskedAgain) {
@@ -323,23 +321,25 @@ TEST(SequenceDecoderTest, AFailedStepFailsTheRequestWhichMayBeAskedAgain) {
       const std::vector<SampledToken> plain =
           Plain(engine_options.model, options, options.tokens, 4);
       // Drafts are made a Step each: the failure may come inside.
-      ASSERT_TRUE(decoder->BeginPropose(3, {{5}}, 4).ok());
+      ASSERT_TRUE(BeginPropose(decoder.get(), 3, {{5}}, 4).ok());
       engine.FailStepAfter(failing);
       EXPECT_EQ(Finish(&engine, decoder.get()).status().code(),
                 absl::StatusCode::kUnavailable);
       EXPECT_FALSE(decoder->has_work());
-      ASSERT_TRUE(decoder->BeginPropose(3, {{5}}, 4).ok());
-      EXPECT_EQ(Finish(&engine, decoder.get())->tokens, plain);
+      ASSERT_TRUE(BeginPropose(decoder.get(), 3, {{5}}, 4).ok());
+      EXPECT_EQ(*Finish(&engine, decoder.get()), plain);
 
-      ASSERT_TRUE(decoder->BeginVerify(3, {{5}}, {{plain[0].id, 3}}).ok());
+      ASSERT_TRUE(
+          BeginVerify(decoder.get(), 3, {{5}}, {{plain[0].id, 3}}).ok());
       engine.FailStepAfter(failing % 2);
       EXPECT_EQ(
           Finish(&engine, decoder.get(), failing < 2 ? 64 : 1).status().code(),
           failing % 2 == 1 && failing < 2 ? absl::StatusCode::kOk
                                           : absl::StatusCode::kUnavailable);
       engine.FailStepAfter(-1);
-      ASSERT_TRUE(decoder->BeginVerify(3, {{5}}, {{plain[0].id, 3}}).ok());
-      EXPECT_EQ(Finish(&engine, decoder.get())->tokens,
+      ASSERT_TRUE(
+          BeginVerify(decoder.get(), 3, {{5}}, {{plain[0].id, 3}}).ok());
+      EXPECT_EQ(*Finish(&engine, decoder.get()),
                 PlainVerify(engine_options.model, options, options.tokens,
                             {plain[0].id, 3}));
     }
@@ -352,7 +352,7 @@ TEST(SequenceDecoderTest, FailedPrefillRestsUntilTheNextRequest) {
   engine.FailStepAfter(0);
   EXPECT_FALSE(RunItem(&engine, decoder.get(), 2).ok());
   EXPECT_FALSE(decoder->has_work());
-  ASSERT_TRUE(decoder->BeginVerify(3, {{5}}, {}).ok());
+  ASSERT_TRUE(BeginVerify(decoder.get(), 3, {{5}}, {}).ok());
   EXPECT_TRUE(Finish(&engine, decoder.get(), 2).ok());
 }
 
@@ -360,14 +360,14 @@ TEST(SequenceDecoderTest, CorruptLogitsFailTheRequest) {
   FakeEngine engine;
   const auto decoder = MustOpen(&engine, MakeOptions());
   engine.CorruptRowAt(4);
-  ASSERT_TRUE(decoder->BeginVerify(3, {{5}}, {{3}}).ok());
+  ASSERT_TRUE(BeginVerify(decoder.get(), 3, {{5}}, {{3}}).ok());
   EXPECT_EQ(Reason(Finish(&engine, decoder.get()).status()),
             kReasonNumericCorruption);
-  ASSERT_TRUE(decoder->BeginPropose(3, {{5}}, 2).ok());
+  ASSERT_TRUE(BeginPropose(decoder.get(), 3, {{5}}, 2).ok());
   EXPECT_EQ(Reason(Finish(&engine, decoder.get()).status()),
             kReasonNumericCorruption);
   engine.CorruptRowAt(-1);
-  ASSERT_TRUE(decoder->BeginVerify(3, {{5}}, {{3}}).ok());
+  ASSERT_TRUE(BeginVerify(decoder.get(), 3, {{5}}, {{3}}).ok());
   EXPECT_TRUE(Finish(&engine, decoder.get()).ok());
 }
 
@@ -379,7 +379,7 @@ TEST(SequenceDecoderTest, AllBannedFailsTheRequest) {
         {.id = id, .bias = -std::numeric_limits<float>::infinity()});
   }
   const auto decoder = MustOpen(&engine, options);
-  ASSERT_TRUE(decoder->BeginVerify(3, {{5}}, {}).ok());
+  ASSERT_TRUE(BeginVerify(decoder.get(), 3, {{5}}, {}).ok());
   EXPECT_EQ(Reason(Finish(&engine, decoder.get()).status()), kReasonNoToken);
 }
 
@@ -389,11 +389,10 @@ TEST(SequenceDecoderTest, LogprobsComeWithVerifiedTokens) {
   SequenceDecoderOptions options = MakeOptions();
   options.options.logprobs = 2;
   const auto decoder = MustOpen(&engine, options);
-  ASSERT_TRUE(decoder->BeginVerify(3, {{5}}, {}).ok());
-  const DecodeResult result = *Finish(&engine, decoder.get());
-  EXPECT_EQ(result.tokens,
-            Plain(engine_options.model, options, options.tokens, 1));
-  EXPECT_EQ(result.tokens[0].alternatives.size(), 2u);
+  ASSERT_TRUE(BeginVerify(decoder.get(), 3, {{5}}, {}).ok());
+  const DecodedTokens result = *Finish(&engine, decoder.get());
+  EXPECT_EQ(result, Plain(engine_options.model, options, options.tokens, 1));
+  EXPECT_EQ(result[0].alternatives.size(), 2u);
 }
 
 // Many decoders share each Step, as in a worker: each gets what it gets alone.
@@ -412,12 +411,14 @@ TEST(SequenceDecoderTest, SharedStepsChangeNothing) {
     const Position last = static_cast<Position>(opening.size()) - 1;
     if (i % 2 == 0) {
       ASSERT_TRUE(
-          decoders.back()->BeginPropose(last, {{opening.back()}}, 5).ok());
+          BeginPropose(decoders.back().get(), last, {{opening.back()}}, 5)
+              .ok());
     } else {
-      std::vector<TokenId> draft = Ids({.tokens = expected.back()});
+      std::vector<TokenId> draft = Ids(expected.back());
       draft.pop_back();
       ASSERT_TRUE(
-          decoders.back()->BeginVerify(last, {{opening.back()}}, draft).ok());
+          BeginVerify(decoders.back().get(), last, {{opening.back()}}, draft)
+              .ok());
     }
   }
   size_t finished = 0;
@@ -436,7 +437,7 @@ TEST(SequenceDecoderTest, SharedStepsChangeNothing) {
     for (size_t i = 0; i < decoders.size(); ++i) {
       const auto result = decoders[i]->TakeResult();
       if (!result.has_value()) continue;
-      EXPECT_EQ((*result)->tokens, expected[i]);
+      EXPECT_EQ(**result, expected[i]);
       ++finished;
     }
   }

@@ -9,8 +9,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
-#include "services/common/bound_address.h"
 #include "services/common/channel.h"
+#include "services/common/listening.h"
 #include "tests/services/coordinator/fake_model.h"
 
 namespace tandem {
@@ -176,7 +176,6 @@ class FakeDecodeReactor
 
   void Answer() {
     v1::DecodeResponse response;
-    *response.mutable_tag() = request_.tag();
     if (request_.has_open()) {
       const v1::OpenSequence& open = request_.open();
       {
@@ -202,7 +201,7 @@ class FakeDecodeReactor
     } else if (request_.has_propose()) {
       const v1::ProposeTokens& propose = request_.propose();
       if (!Extend(propose)) return;
-      auto& proposed = *response.mutable_proposed();
+      auto& proposed = *response.mutable_decoded();
       proposed.set_position(static_cast<int64_t>(sequence_->tokens().size()));
       const std::vector<TokenId> ids =
           sequence_->Propose(propose.draft_length());
@@ -211,7 +210,7 @@ class FakeDecodeReactor
     } else {
       const v1::VerifyTokens& verify = request_.verify();
       if (!Extend(verify)) return;
-      auto& verified = *response.mutable_verified();
+      auto& verified = *response.mutable_decoded();
       const std::vector<TokenId> draft(verify.draft().begin(),
                                        verify.draft().end());
       verified.set_position(static_cast<int64_t>(sequence_->tokens().size()));

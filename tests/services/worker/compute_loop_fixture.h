@@ -101,22 +101,16 @@ inline SequenceDecoderOptions OpenOptions(std::vector<TokenId> tokens,
 
 inline ComputeRequest Propose(Position position, std::vector<TokenId> tokens,
                               int draft_length) {
-  ComputeRequest request;
-  request.kind = ComputeRequest::Kind::kPropose;
-  request.position = position;
-  request.tokens = std::move(tokens);
-  request.draft_length = draft_length;
-  return request;
+  return ProposeAction{.position = position,
+                       .tokens = std::move(tokens),
+                       .draft_length = draft_length};
 }
 
 inline ComputeRequest Verify(Position position, std::vector<TokenId> tokens,
                              std::vector<TokenId> draft) {
-  ComputeRequest request;
-  request.kind = ComputeRequest::Kind::kVerify;
-  request.position = position;
-  request.tokens = std::move(tokens);
-  request.draft = std::move(draft);
-  return request;
+  return VerifyAction{.position = position,
+                      .tokens = std::move(tokens),
+                      .draft = std::move(draft)};
 }
 
 class ComputeLoopFixture : public ::testing::Test {

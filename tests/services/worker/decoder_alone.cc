@@ -31,24 +31,30 @@ DecoderAlone::DecoderAlone(std::unique_ptr<Engine> engine,
 
 std::vector<SampledToken> DecoderAlone::Propose(
     Position position, absl::Span<const TokenId> tokens, int draft_length) {
-  TANDEM_CHECK(decoder_->BeginPropose(position, tokens, draft_length).ok());
+  const ProposeAction propose = {.position = position,
+                                 .tokens = {tokens.begin(), tokens.end()},
+                                 .draft_length = draft_length};
+  TANDEM_CHECK(decoder_->Begin(propose).ok());
   return Finish();
 }
 
 std::vector<SampledToken> DecoderAlone::Verify(
     Position position, absl::Span<const TokenId> tokens,
     absl::Span<const TokenId> draft) {
-  TANDEM_CHECK(decoder_->BeginVerify(position, tokens, draft).ok());
+  const VerifyAction verify = {.position = position,
+                               .tokens = {tokens.begin(), tokens.end()},
+                               .draft = {draft.begin(), draft.end()}};
+  TANDEM_CHECK(decoder_->Begin(verify).ok());
   return Finish();
 }
 
 std::vector<SampledToken> DecoderAlone::Finish() {
   Rows rows(decoder_.get());
   while (true) {
-    if (std::optional<absl::StatusOr<DecodeResult>> result =
+    if (std::optional<absl::StatusOr<DecodedTokens>> result =
             decoder_->TakeResult()) {
       TANDEM_CHECK(result->ok());
-      return (*result)->tokens;
+      return **result;
     }
     const StepItem item = decoder_->NextItem(engine_->info().rows_max);
     decoder_->OnStepDone(engine_->Step({&item, 1}, &rows));

@@ -30,10 +30,9 @@ v1::DecodeRequest OpenRequest(const std::vector<TokenId>& tokens,
                               Position tokens_max) {
   const SequenceDecoderOptions options = OpenRequestOptions(tokens, tokens_max);
   v1::DecodeRequest request;
-  request.mutable_tag()->set_session_id("session");
-  request.mutable_tag()->set_epoch(3);
-  request.mutable_tag()->set_turn(1);
   v1::OpenSequence* open = request.mutable_open();
+  open->set_session_id("session");
+  open->set_turn(1);
   open->mutable_tokens()->Add(tokens.begin(), tokens.end());
   open->set_generated_from(options.generated_from);
   open->set_tokens_max(tokens_max);
@@ -45,7 +44,6 @@ v1::DecodeRequest ProposeRequest(Position position,
                                  const std::vector<TokenId>& tokens,
                                  int draft_length) {
   v1::DecodeRequest request;
-  request.mutable_tag()->set_session_id("session");
   v1::ProposeTokens* propose = request.mutable_propose();
   propose->set_position(position);
   propose->mutable_tokens()->Add(tokens.begin(), tokens.end());
@@ -57,7 +55,6 @@ v1::DecodeRequest VerifyRequest(Position position,
                                 const std::vector<TokenId>& tokens,
                                 const std::vector<TokenId>& draft) {
   v1::DecodeRequest request;
-  request.mutable_tag()->set_session_id("session");
   v1::VerifyTokens* verify = request.mutable_verify();
   verify->set_position(position);
   verify->mutable_tokens()->Add(tokens.begin(), tokens.end());
@@ -106,7 +103,7 @@ void WorkerFixture::Listen() {
   ConfigureServer(&builder);
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
                            &port_);
-  builder.RegisterService(&service_);
+  service_.AddTo(&builder);
   server_ = builder.BuildAndStart();
   ASSERT_NE(server_, nullptr);
   stub_ = NewStub();

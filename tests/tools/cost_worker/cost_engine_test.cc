@@ -135,32 +135,27 @@ TEST(CostEngineTest, SequencesAndPagesAreBounded) {
   EXPECT_TRUE(engine->Open(SequenceOptions{.tokens_max = 1}).ok());
 }
 
-TEST(CostEngineTest, WrongBatchesRunNothing) {
+TEST(CostEngineDeathTest, WrongBatchesAreBugs) {
   CostEngineOptions options;
   options.rows_max = 3;
   const auto engine = MakeEngine(options);
-  const SequenceId sequence = *engine->Open(SequenceOptions{.tokens_max = 4});
+  const SequenceId sequence = *engine->Open(SequenceOptions{.tokens_max = 2});
   const std::vector<TokenId> good = {10, 11};
-  const std::vector<TokenId> outside = {engine->info().vocab_size};
-  const std::vector<TokenId> many = {1, 2, 3, 4};
-  const std::vector<std::vector<StepItem>> batches = {
-      {},
-      {{.sequence = sequence + 1, .tokens = good}},
-      {{.sequence = sequence, .position = 1, .tokens = good}},
-      {{.sequence = sequence, .position = -1, .tokens = good}},
-      {{.sequence = sequence, .tokens = {}}},
-      {{.sequence = sequence, .tokens = outside}},
-      {{.sequence = sequence, .tokens = many}},
-      {{.sequence = sequence, .tokens = good},
-       {.sequence = sequence, .tokens = absl::MakeSpan(good).first(1)}}};
+  const std::vector<TokenId> three = {1, 2, 3};
+  const std::vector<TokenId> four = {1, 2, 3, 4};
   BestTokens best;
-  for (const std::vector<StepItem>& batch : batches) {
-    EXPECT_EQ(engine->Step(batch, &best).code(),
-              absl::StatusCode::kInvalidArgument);
-  }
-  EXPECT_TRUE(best.tokens.empty());
-  EXPECT_TRUE(
-      engine->Step({{.sequence = sequence, .tokens = good}}, &best).ok());
+  const auto step = [&](Position position, absl::Span<const TokenId> tokens) {
+    engine
+        ->Step({{.sequence = sequence, .position = position, .tokens = tokens}},
+               &best)
+        .IgnoreError();
+  };
+  EXPECT_DEATH(step(1, good), "position");
+  EXPECT_DEATH(step(-1, good), "position");
+  EXPECT_DEATH(step(0, three), "tokens_max");
+  EXPECT_DEATH(step(0, four), "rows_max");
+  step(0, good);
+  EXPECT_EQ(engine->state(sequence).length, 2);
 }
 
 }  // namespace

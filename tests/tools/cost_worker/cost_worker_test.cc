@@ -73,9 +73,9 @@ TEST(CostWorkerTest, AWorkerVerifiesByTheFunction) {
   verify->add_draft(second + 1);
   ASSERT_TRUE(stream->Write(request));
   ASSERT_TRUE(stream->Read(&response));
-  ASSERT_EQ(response.verified().token_ids_size(), 2);
-  EXPECT_EQ(response.verified().token_ids(0), first);
-  EXPECT_EQ(response.verified().token_ids(1), second);
+  ASSERT_EQ(response.decoded().token_ids_size(), 2);
+  EXPECT_EQ(response.decoded().token_ids(0), first);
+  EXPECT_EQ(response.decoded().token_ids(1), second);
   stream->WritesDone();
   EXPECT_TRUE(stream->Finish().ok());
   (*server)->Drain();

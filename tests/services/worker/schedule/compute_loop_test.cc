@@ -34,19 +34,19 @@ TEST_F(ComputeLoopTest, AnswersAsTheDecoderAlone) {
     ASSERT_TRUE(loop_->Submit(id, Propose(position, {last}, 4)).ok());
     const absl::StatusOr<ComputeResult> proposed = client.WaitResult();
     ASSERT_TRUE(proposed.ok());
-    EXPECT_EQ(proposed->decoded.tokens, alone.Propose(position, {last}, 4));
+    EXPECT_EQ(proposed->tokens, alone.Propose(position, {last}, 4));
     EXPECT_GE(proposed->compute_us, 0);
     std::vector<TokenId> draft;
-    for (const SampledToken& token : proposed->decoded.tokens) {
+    for (const SampledToken& token : proposed->tokens) {
       draft.push_back(token.id);
     }
     draft.back() = 3;  // most likely wrong
     ASSERT_TRUE(loop_->Submit(id, Verify(position, {last}, draft)).ok());
     const absl::StatusOr<ComputeResult> verified = client.WaitResult();
     ASSERT_TRUE(verified.ok());
-    EXPECT_EQ(verified->decoded.tokens, alone.Verify(position, {last}, draft));
-    position += static_cast<Position>(verified->decoded.tokens.size());
-    last = verified->decoded.tokens.back().id;
+    EXPECT_EQ(verified->tokens, alone.Verify(position, {last}, draft));
+    position += static_cast<Position>(verified->tokens.size());
+    last = verified->tokens.back().id;
   }
   CloseAndWait(id, &client);
   EXPECT_EQ(engine_->open_sequences(), 0);
@@ -68,7 +68,7 @@ TEST_F(ComputeLoopTest, RequestsOfOneStreamAreAnsweredInOrder) {
   for (size_t length = 1; length <= 3; ++length) {
     const absl::StatusOr<ComputeResult> result = client.WaitResult();
     ASSERT_TRUE(result.ok());
-    EXPECT_THAT(result->decoded.tokens, SizeIs(length));
+    EXPECT_THAT(result->tokens, SizeIs(length));
   }
   CloseAndWait(id, &client);
 }

@@ -50,18 +50,12 @@ TEST_F(DecodeStreamTest, ProposesAsTheDecoderAlone) {
   const auto opened = call.Read();
   ASSERT_TRUE(opened.has_value());
   EXPECT_EQ(opened->opened().fingerprint(), "fake-fingerprint");
-  EXPECT_EQ(opened->tag().session_id(), "session");
-  EXPECT_EQ(opened->tag().epoch(), 3u);
-  EXPECT_EQ(opened->tag().turn(), 1);
   for (int k = 1; k <= 16; k *= 2) {
-    v1::DecodeRequest request = ProposeRequest(3, {5}, k);
-    request.mutable_tag()->set_epoch(static_cast<uint64_t>(k));
-    ASSERT_TRUE(call.Write(request));
+    ASSERT_TRUE(call.Write(ProposeRequest(3, {5}, k)));
     const auto response = call.Read();
     ASSERT_TRUE(response.has_value());
-    EXPECT_EQ(response->tag().epoch(), static_cast<uint64_t>(k));
-    EXPECT_EQ(response->proposed().position(), 4);
-    EXPECT_EQ(Ids(response->proposed()), Ids(alone.Propose(3, {5}, k)));
+    EXPECT_EQ(response->decoded().position(), 4);
+    EXPECT_EQ(Ids(response->decoded()), Ids(alone.Propose(3, {5}, k)));
   }
   ASSERT_TRUE(call.WritesDone());
   EXPECT_TRUE(call.Finish().ok());
@@ -86,12 +80,12 @@ TEST_F(DecodeStreamTest, TellsWhatWasKeptOfTheTenantsTokens) {
     ASSERT_TRUE(call.Write(VerifyRequest(4, {6}, {})));
     const auto verified = call.Read();
     ASSERT_TRUE(verified.has_value());
-    answers.push_back(Ids(verified->verified()));
+    answers.push_back(Ids(verified->decoded()));
     EXPECT_EQ(answers.back(), answers.front());
     ASSERT_TRUE(call.WritesDone());
     EXPECT_TRUE(call.Finish().ok());
     WaitForLoad([](const v1::WatchResponse& report) {
-      return report.streams_open() == 0;
+      return report.models(0).streams_open() == 0;
     });
   }
 }
@@ -112,7 +106,7 @@ TEST_F(DecodeStreamTest, VerifiesAsTheDecoderAlone) {
     ASSERT_TRUE(call.Write(VerifyRequest(position, {last}, draft)));
     const auto response = call.Read();
     ASSERT_TRUE(response.has_value());
-    const v1::TokensVerified& verified = response->verified();
+    const v1::DecodedTokens& verified = response->decoded();
     const std::vector<SampledToken> expected =
         alone.Verify(position, {last}, draft);
     EXPECT_EQ(verified.position(), position + 1);
@@ -151,8 +145,8 @@ TEST_F(DecodeStreamTest, NoLogprobsUnlessAskedFor) {
   ASSERT_TRUE(call.Read().has_value());
   const auto response = call.Read();
   ASSERT_TRUE(response.has_value());
-  EXPECT_GE(response->verified().token_ids_size(), 1);
-  EXPECT_EQ(response->verified().logprobs_size(), 0);
+  EXPECT_GE(response->decoded().token_ids_size(), 1);
+  EXPECT_EQ(response->decoded().logprobs_size(), 0);
 }
 
 TEST_F(DecodeStreamTest, HalfCloseStillAnswersWhatWasAsked) {
@@ -164,10 +158,11 @@ TEST_F(DecodeStreamTest, HalfCloseStillAnswersWhatWasAsked) {
   EXPECT_TRUE(call.Read().has_value());
   const auto proposed = call.Read();
   ASSERT_TRUE(proposed.has_value());
-  EXPECT_EQ(proposed->proposed().token_ids_size(), 4);
+  EXPECT_EQ(proposed->decoded().token_ids_size(), 4);
   EXPECT_FALSE(call.Read().has_value());
   EXPECT_TRUE(call.Finish().ok());
-  WaitForLoad([](const auto& load) { return load.streams_open() == 0; });
+  WaitForLoad(
+      [](const auto& load) { return load.models(0).streams_open() == 0; });
   EXPECT_EQ(engine_->open_sequences(), 0);
 }
 
@@ -215,7 +210,8 @@ TEST_F(DecodeStreamTest, WrongOrder) {
     call.Write(VerifyRequest(1, {99}, {}));
     ExpectEnd(&call, grpc::StatusCode::INVALID_ARGUMENT, kReasonInvalidToken);
   }
-  WaitForLoad([](const auto& load) { return load.streams_open() == 0; });
+  WaitForLoad(
+      [](const auto& load) { return load.models(0).streams_open() == 0; });
   EXPECT_EQ(engine_->open_sequences(), 0);
 }
 
@@ -261,15 +257,17 @@ TEST_F(DecodeStreamTest, WaitsForRoomAndTellsHowLong) {
   ASSERT_TRUE(second.Write(PatientOpen(kCallSecondsMax * 1000)));
   ASSERT_TRUE(second.Write(VerifyRequest(1, {3}, {})));
   WaitForLoad([](const auto& load) {
-    return load.streams_queued() == 1 && load.streams_open() == 2;
+    return load.models(0).streams_queued() == 1 &&
+           load.models(0).streams_open() == 2;
   });
   ASSERT_TRUE(first.WritesDone());
   EXPECT_TRUE(first.Finish().ok());
   const auto waited = second.Read();
   ASSERT_TRUE(waited.has_value());
   EXPECT_GT(waited->opened().queued_us(), 0);
-  EXPECT_TRUE(second.Read()->has_verified());
-  WaitForLoad([](const auto& load) { return load.streams_queued() == 0; });
+  EXPECT_TRUE(second.Read()->has_decoded());
+  WaitForLoad(
+      [](const auto& load) { return load.models(0).streams_queued() == 0; });
 }
 
 TEST_F(DecodeStreamTest, WhoIsGoneLeavesTheQueue) {
@@ -280,10 +278,12 @@ TEST_F(DecodeStreamTest, WhoIsGoneLeavesTheQueue) {
   {
     DecodeCall waiter(stub_.get());
     ASSERT_TRUE(waiter.Write(PatientOpen(kCallSecondsMax * 1000)));
-    WaitForLoad([](const auto& load) { return load.streams_queued() == 1; });
+    WaitForLoad(
+        [](const auto& load) { return load.models(0).streams_queued() == 1; });
   }  // cancelled
   WaitForLoad([](const auto& load) {
-    return load.streams_queued() == 0 && load.streams_open() == 1;
+    return load.models(0).streams_queued() == 0 &&
+           load.models(0).streams_open() == 1;
   });
   // The call's own deadline ends the wait as well.
   grpc::ClientContext context;
@@ -295,7 +295,8 @@ TEST_F(DecodeStreamTest, WhoIsGoneLeavesTheQueue) {
   EXPECT_FALSE(stream->Read(&response));
   EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   WaitForLoad([](const auto& load) {
-    return load.streams_queued() == 0 && load.streams_open() == 1;
+    return load.models(0).streams_queued() == 0 &&
+           load.models(0).streams_open() == 1;
   });
   // And the time that it gave.
   DecodeCall waiter(stub_.get());
@@ -317,7 +318,8 @@ TEST_F(DecodeStreamTest, CancelFreesTheSequence) {
     EXPECT_EQ(engine_->open_sequences(), 1) << "in the middle of a Step";
     engine_->OpenGate();
   }
-  WaitForLoad([](const auto& load) { return load.streams_open() == 0; });
+  WaitForLoad(
+      [](const auto& load) { return load.models(0).streams_open() == 0; });
   EXPECT_EQ(engine_->open_sequences(), 0);
 }
 
@@ -329,11 +331,13 @@ TEST_F(DecodeStreamTest, LostConnectionFreesTheSequence) {
   ASSERT_TRUE(stream->Write(OpenRequest({1, 3})));
   v1::DecodeResponse response;
   ASSERT_TRUE(stream->Read(&response));
-  WaitForLoad([](const auto& load) { return load.streams_open() == 1; });
+  WaitForLoad(
+      [](const auto& load) { return load.models(0).streams_open() == 1; });
   stream.reset();  // without a Finish: the call is dropped
   context.reset();
   other_stub.reset();
-  WaitForLoad([](const auto& load) { return load.streams_open() == 0; });
+  WaitForLoad(
+      [](const auto& load) { return load.models(0).streams_open() == 0; });
   EXPECT_EQ(engine_->open_sequences(), 0);
 }
 
@@ -348,7 +352,8 @@ TEST_F(DecodeStreamTest, DeadlineFreesTheSequence) {
   while (stream->Read(&response)) {
   }
   EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
-  WaitForLoad([](const auto& load) { return load.streams_open() == 0; });
+  WaitForLoad(
+      [](const auto& load) { return load.models(0).streams_open() == 0; });
   EXPECT_EQ(engine_->open_sequences(), 0);
 }
 
@@ -366,13 +371,13 @@ TEST_F(DecodeStreamTest, SlowReaderIsBounded) {
     EXPECT_TRUE(call.WritesDone());
   });
   WaitForLoad([](const auto& load) {
-    EXPECT_LE(load.requests_pending(), kStreamRequestsMax);
-    return load.requests_pending() >= kStreamRequestsMax - 1;
+    EXPECT_LE(load.models(0).requests_pending(), kStreamRequestsMax);
+    return load.models(0).requests_pending() >= kStreamRequestsMax - 1;
   });
   engine_->OpenGate();
   int answers = 0;
   while (const auto response = call.Read()) {
-    if (response->has_proposed()) ++answers;
+    if (response->has_decoded()) ++answers;
   }
   writer.join();
   EXPECT_EQ(answers, kRequests);
@@ -403,12 +408,13 @@ TEST_F(DecodeStreamTest, TwoHundredStreamsAtOnce) {
       }
       const auto response = call->Read();
       ASSERT_TRUE(response.has_value());
-      EXPECT_EQ(Ids(response->verified()), expected);
+      EXPECT_EQ(Ids(response->decoded()), expected);
     }
   }
   EXPECT_EQ(engine_->open_sequences(), kStreams);
   calls.clear();
-  WaitForLoad([](const auto& load) { return load.streams_open() == 0; });
+  WaitForLoad(
+      [](const auto& load) { return load.models(0).streams_open() == 0; });
   EXPECT_EQ(engine_->open_sequences(), 0);
 }
 
@@ -420,10 +426,9 @@ class Garbage {
   v1::DecodeRequest Next() {
     v1::DecodeRequest request;
     if (Below(2) == 0) request = OpenRequest({1, 3, 4});
-    if (Below(4) == 0) {
-      request.mutable_tag()->set_session_id(std::string(Below(400), 'x'));
-      request.mutable_tag()->set_epoch(Below(UINT64_MAX));
-      request.mutable_tag()->set_turn(Number());
+    if (request.has_open() && Below(4) == 0) {
+      request.mutable_open()->set_session_id(std::string(Below(400), 'x'));
+      request.mutable_open()->set_turn(Number());
     }
     switch (Below(8)) {
       case 0:
@@ -517,7 +522,8 @@ TEST_F(DecodeStreamTest, GarbageNeverCrashesOrHangs) {
     EXPECT_NE(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   }
   WaitForLoad([](const auto& load) {
-    return load.streams_open() == 0 && load.requests_pending() == 0;
+    return load.models(0).streams_open() == 0 &&
+           load.models(0).requests_pending() == 0;
   });
   EXPECT_EQ(engine_->open_sequences(), 0);
   // And it still works.

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <variant>
 
 #include "engine/base/error_reason.h"
+#include "services/common/worker_protocol.h"
 #include "tests/services/worker/worker_fixture.h"
 
 namespace tandem {
@@ -96,6 +98,12 @@ TEST(RequestCheckTest, WrongOpenNamesTheField) {
                   "open.tokens_max");
   }
   open = GoodOpen();
+  open.set_session_id(std::string(kSessionIdBytesMax + 1, 's'));
+  ExpectInvalid(ReadOpen(model, open).status(), kReasonInvalidOptions,
+                "open.session_id");
+  open.set_session_id(std::string(kSessionIdBytesMax, 's'));
+  EXPECT_TRUE(ReadOpen(model, open).ok());
+  open = GoodOpen();
   open.set_tenant(std::string(kTenantBytesMax + 1, 't'));
   ExpectInvalid(ReadOpen(model, open).status(), kReasonInvalidOptions,
                 "open.tenant");
@@ -121,17 +129,20 @@ TEST(RequestCheckTest, WrongOpenNamesTheField) {
 }
 
 TEST(RequestCheckTest, RolesMatch) {
-  const v1::ProposeTokens propose = ProposeRequest(2, {4}, 4).propose();
-  const v1::VerifyTokens verify = VerifyRequest(2, {4}, {5}).verify();
+  const v1::DecodeRequest propose = ProposeRequest(2, {4}, 4);
+  const v1::DecodeRequest verify = VerifyRequest(2, {4}, {5});
   const WorkerModelInfo draft = Model(v1::WORKER_ROLE_DRAFT);
   const WorkerModelInfo target = Model(v1::WORKER_ROLE_TARGET);
-  ASSERT_TRUE(ReadPropose(draft, 50, propose).ok());
-  EXPECT_EQ(ReadPropose(draft, 50, propose)->draft_length, 4);
-  ASSERT_TRUE(ReadVerify(target, 50, verify).ok());
-  EXPECT_EQ(ReadVerify(target, 50, verify)->draft, (std::vector<TokenId>{5}));
-  ExpectError(ReadPropose(target, 50, propose).status(),
+  ASSERT_TRUE(ReadRequest(draft, 50, propose).ok());
+  EXPECT_EQ(
+      std::get<ProposeAction>(*ReadRequest(draft, 50, propose)).draft_length,
+      4);
+  ASSERT_TRUE(ReadRequest(target, 50, verify).ok());
+  EXPECT_EQ(std::get<VerifyAction>(*ReadRequest(target, 50, verify)).draft,
+            (std::vector<TokenId>{5}));
+  ExpectError(ReadRequest(target, 50, propose).status(),
               absl::StatusCode::kFailedPrecondition, kReasonWrongState, "");
-  ExpectError(ReadVerify(draft, 50, verify).status(),
+  ExpectError(ReadRequest(draft, 50, verify).status(),
               absl::StatusCode::kFailedPrecondition, kReasonWrongState, "");
 }
 
@@ -140,38 +151,23 @@ TEST(RequestCheckTest, WrongProposeAndVerifyNameTheField) {
   const WorkerModelInfo target = Model(v1::WORKER_ROLE_TARGET);
   for (const int length : {0, -1, 17, std::numeric_limits<int>::max()}) {
     ExpectInvalid(
-        ReadPropose(draft, 50, ProposeRequest(2, {4}, length).propose())
-            .status(),
+        ReadRequest(draft, 50, ProposeRequest(2, {4}, length)).status(),
         kReasonInvalidOptions, "propose.draft_length");
   }
   for (const int64_t position : {int64_t{-1}, int64_t{51}, kHuge, -kHuge}) {
     ExpectInvalid(
-        ReadVerify(target, 50, VerifyRequest(position, {4}, {}).verify())
-            .status(),
+        ReadRequest(target, 50, VerifyRequest(position, {4}, {})).status(),
         kReasonInvalidOptions, "verify.position");
   }
-  ExpectInvalid(
-      ReadVerify(target, 50, VerifyRequest(49, {4, 4}, {}).verify()).status(),
-      kReasonContextExceeded, "verify.tokens");
-  EXPECT_TRUE(ReadVerify(target, 50, VerifyRequest(49, {4}, {}).verify()).ok());
-  ExpectInvalid(
-      ReadVerify(target, 50, VerifyRequest(2, {}, {}).verify()).status(),
-      kReasonEmptyPrompt, "verify.tokens");
-  ExpectInvalid(
-      ReadPropose(draft, 50, ProposeRequest(2, {4, 10}, 1).propose()).status(),
-      kReasonInvalidToken, "propose.tokens[1]");
+  ExpectInvalid(ReadRequest(target, 50, VerifyRequest(49, {4, 4}, {})).status(),
+                kReasonContextExceeded, "verify.tokens");
+  EXPECT_TRUE(ReadRequest(target, 50, VerifyRequest(49, {4}, {})).ok());
+  ExpectInvalid(ReadRequest(target, 50, VerifyRequest(2, {}, {})).status(),
+                kReasonEmptyPrompt, "verify.tokens");
+  ExpectInvalid(ReadRequest(draft, 50, ProposeRequest(2, {4, 10}, 1)).status(),
+                kReasonInvalidToken, "propose.tokens[1]");
   // Draft ids are not judged here: wrong ones are dropped.
-  EXPECT_TRUE(
-      ReadVerify(target, 50, VerifyRequest(2, {4}, {-5, 99}).verify()).ok());
-}
-
-TEST(RequestCheckTest, TagsAreBounded) {
-  v1::StreamTag tag;
-  EXPECT_TRUE(CheckTag(tag).ok());
-  tag.set_session_id(std::string(kSessionIdBytesMax, 'x'));
-  EXPECT_TRUE(CheckTag(tag).ok());
-  tag.set_session_id(std::string(kSessionIdBytesMax + 1, 'x'));
-  ExpectInvalid(CheckTag(tag), kReasonInvalidOptions, "tag.session_id");
+  EXPECT_TRUE(ReadRequest(target, 50, VerifyRequest(2, {4}, {-5, 99})).ok());
 }
 
 }  // namespace

@@ -9,10 +9,11 @@ namespace {
 
 v1::WatchResponse Report(int streams, std::vector<int64_t> costs_us) {
   v1::WatchResponse report;
-  report.set_streams_open(streams);
+  v1::ModelLoad* model = report.add_models();
+  model->set_streams_open(streams);
   int rows = 0;
   for (const int64_t cost_us : costs_us) {
-    v1::StepCost* cost = report.add_step_costs();
+    v1::StepCost* cost = model->add_step_costs();
     cost->set_rows(++rows);
     cost->set_step_us(cost_us);
   }
@@ -28,22 +29,22 @@ TEST(WatchHubNewsTest, FiguresAndCosts) {
   EXPECT_TRUE(IsNews(Report(1, {100}), Report(1, {100, 100})));
   EXPECT_TRUE(IsNews(Report(1, {}), Report(2, {})));
   v1::WatchResponse other_rows = Report(1, {100});
-  other_rows.mutable_step_costs(0)->set_rows(2);
+  other_rows.mutable_models(0)->mutable_step_costs(0)->set_rows(2);
   EXPECT_TRUE(IsNews(Report(1, {100}), other_rows));
   v1::WatchResponse changed = Report(1, {});
   changed.set_draining(true);
   EXPECT_TRUE(IsNews(Report(1, {}), changed));
   changed = Report(1, {});
-  changed.set_kv_pages_free(3);
+  changed.mutable_models(0)->set_kv_pages_free(3);
   EXPECT_TRUE(IsNews(Report(1, {}), changed));
   changed = Report(1, {});
-  changed.set_kv_pages_cached(3);
+  changed.mutable_models(0)->set_kv_pages_cached(3);
   EXPECT_TRUE(IsNews(Report(1, {}), changed));
   changed = Report(1, {});
-  changed.set_requests_pending(3);
+  changed.mutable_models(0)->set_requests_pending(3);
   EXPECT_TRUE(IsNews(Report(1, {}), changed));
   changed = Report(1, {});
-  changed.set_streams_queued(3);
+  changed.mutable_models(0)->set_streams_queued(3);
   EXPECT_TRUE(IsNews(Report(1, {}), changed));
   changed = Report(1, {});
   changed.set_models_generation(2);
@@ -53,15 +54,15 @@ TEST(WatchHubNewsTest, FiguresAndCosts) {
   EXPECT_TRUE(IsNews(Report(1, {}), one));
   EXPECT_FALSE(IsNews(one, one));
   changed = one;
-  changed.mutable_models(0)->set_requests_pending(2);
+  changed.mutable_models(1)->set_requests_pending(2);
   EXPECT_TRUE(IsNews(one, changed));
   v1::WatchResponse shared = Report(1, {});
-  shared.set_sequences_per_step(4);
+  shared.mutable_models(0)->set_sequences_per_step(4);
   EXPECT_TRUE(IsNews(Report(1, {}), shared));
   changed = shared;
-  changed.set_sequences_per_step(4.7);
+  changed.mutable_models(0)->set_sequences_per_step(4.7);
   EXPECT_FALSE(IsNews(shared, changed));
-  changed.set_sequences_per_step(5);
+  changed.mutable_models(0)->set_sequences_per_step(5);
   EXPECT_TRUE(IsNews(shared, changed));
 }
 
@@ -100,20 +101,21 @@ TEST_F(WatchStreamTest, FirstReportThenChanges) {
   WatchCall watch(stub_.get());
   const auto first = watch.Read();
   ASSERT_TRUE(first.has_value());
-  EXPECT_EQ(first->streams_open(), 0);
-  EXPECT_EQ(first->kv_pages_total(), 1000);
-  EXPECT_EQ(first->kv_pages_free(), 1000);
-  EXPECT_EQ(first->kv_pages_cached(), 7);
-  EXPECT_EQ(first->kv_page_tokens(), 16);
+  EXPECT_EQ(first->models(0).streams_open(), 0);
+  EXPECT_EQ(first->models(0).kv_pages_total(), 1000);
+  EXPECT_EQ(first->models(0).kv_pages_free(), 1000);
+  EXPECT_EQ(first->models(0).kv_pages_cached(), 7);
+  EXPECT_EQ(first->models(0).kv_page_tokens(), 16);
   EXPECT_FALSE(first->draining());
-  EXPECT_EQ(first->step_costs_size(), 0);
+  EXPECT_EQ(first->models(0).step_costs_size(), 0);
 
   DecodeCall call(stub_.get());
   ASSERT_TRUE(call.Write(OpenRequest({1, 3})));
   while (const auto report = watch.Read()) {
-    if (report->streams_open() == 1 && report->kv_pages_free() == 999 &&
-        report->step_costs_size() > 0) {
-      EXPECT_GE(report->step_costs(0).rows(), 1);
+    if (report->models(0).streams_open() == 1 &&
+        report->models(0).kv_pages_free() == 999 &&
+        report->models(0).step_costs_size() > 0) {
+      EXPECT_GE(report->models(0).step_costs(0).rows(), 1);
       break;
     }
   }
@@ -142,7 +144,7 @@ TEST_F(WatchStreamTest, ShutdownEndsTheStreams) {
 TEST_F(WatchStreamTest, WatchersAreBounded) {
   Start(v1::WORKER_ROLE_DRAFT);
   std::vector<std::unique_ptr<WatchCall>> watches;
-  for (size_t i = 0; i < kWatchersMax; ++i) {
+  for (int i = 0; i < kWatchersMax; ++i) {
     watches.push_back(std::make_unique<WatchCall>(stub_.get()));
   }
   for (const auto& watch : watches) ASSERT_TRUE(watch->Read().has_value());

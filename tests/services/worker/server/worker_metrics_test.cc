@@ -23,14 +23,21 @@ class WorkerMetricsTest : public ::testing::Test {
   WorkerMetrics metrics_{v1::WORKER_ROLE_DRAFT};
 };
 
-TEST_F(WorkerMetricsTest, ShowsLoad) {
+TEST_F(WorkerMetricsTest, ShowsTheLoadOfAllModels) {
   WorkerLevels levels;
-  levels.load.set_streams_open(7);
-  levels.load.set_streams_queued(2);
-  levels.load.set_requests_pending(4);
-  levels.load.set_kv_pages_total(100);
-  levels.load.set_kv_pages_free(75);
-  levels.load.set_kv_pages_cached(30);
+  v1::ModelLoad* first = levels.load.add_models();
+  first->set_streams_open(4);
+  first->set_streams_queued(2);
+  first->set_requests_pending(3);
+  first->set_kv_pages_total(60);
+  first->set_kv_pages_free(40);
+  first->set_kv_pages_cached(10);
+  v1::ModelLoad* second = levels.load.add_models();
+  second->set_streams_open(3);
+  second->set_requests_pending(1);
+  second->set_kv_pages_total(40);
+  second->set_kv_pages_free(35);
+  second->set_kv_pages_cached(20);
   levels.ready = true;
   metrics_.SetLevels(levels);
   ExpectLine("tandem_num_requests_running 5");

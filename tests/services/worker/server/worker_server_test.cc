@@ -185,10 +185,10 @@ TEST_F(WorkerServerTest, DemoModelAnswersAsInProcess) {
     ASSERT_TRUE(response.has_value());
     const std::vector<SampledToken> expected =
         alone.Verify(position, {last}, draft);
-    ASSERT_EQ(response->verified().token_ids_size(),
+    ASSERT_EQ(response->decoded().token_ids_size(),
               static_cast<int>(expected.size()));
     for (size_t i = 0; i < expected.size(); ++i) {
-      EXPECT_EQ(response->verified().token_ids(static_cast<int>(i)),
+      EXPECT_EQ(response->decoded().token_ids(static_cast<int>(i)),
                 expected[i].id);
     }
     position += static_cast<Position>(expected.size());

@@ -72,7 +72,7 @@ TEST_F(WorkerServiceTest, ModelsComeAndGo) {
     generation = load.models_generation();
     return load.models_size() == 1 &&
            load.models(0).model_id() == "fake-model" &&
-           load.models(0).kv_pages_total() == load.kv_pages_total();
+           load.models(0).kv_pages_total() == 1000;
   });
   WorkerModelParts parts;
   parts.info.role = v1::WORKER_ROLE_TARGET;
@@ -84,7 +84,7 @@ TEST_F(WorkerServiceTest, ModelsComeAndGo) {
   ASSERT_TRUE(service_.models()->Add(std::move(parts)).ok());
   WaitForLoad([&](const auto& load) {
     return load.models_generation() > generation && load.models_size() == 2 &&
-           load.kv_pages_total() == 2 * load.models(1).kv_pages_total();
+           load.models(1).kv_pages_total() == 1000;
   });
   v1::DescribeResponse described;
   ASSERT_TRUE(Describe(&described).ok());
@@ -111,6 +111,63 @@ TEST_F(WorkerServiceTest, ModelsComeAndGo) {
   EXPECT_EQ(ends_with("second"), grpc::StatusCode::NOT_FOUND);
   EXPECT_EQ(ends_with(""), grpc::StatusCode::OK);
   WaitForLoad([](const auto& load) { return load.models_size() == 1; });
+}
+
+class WorkerTokenizerTest : public WorkerFixture {
+ protected:
+  grpc::Status Get(const std::string& model_id) {
+    grpc::ClientContext context;
+    SetTestDeadline(&context);
+    v1::GetTokenizerRequest request;
+    request.set_model_id(model_id);
+    const auto reader = stub_->GetTokenizer(&context, request);
+    v1::GetTokenizerResponse response;
+    received_.clear();
+    chunks_ = 0;
+    while (reader->Read(&response)) {
+      EXPECT_LE(response.chunk().size(), kTokenizerChunkBytes);
+      received_ += response.chunk();
+      ++chunks_;
+    }
+    return reader->Finish();
+  }
+
+  std::string received_;
+  int chunks_ = 0;
+};
+
+TEST_F(WorkerTokenizerTest, ImageComesInPieces) {
+  tokenizer_image_.clear();
+  for (size_t i = 0; i < kTokenizerChunkBytes * 5 / 2; ++i) {
+    tokenizer_image_.push_back(static_cast<char>(i * 31 % 251));
+  }
+  Start(v1::WORKER_ROLE_TARGET);
+  EXPECT_TRUE(Get("").ok());
+  EXPECT_EQ(chunks_, 3);
+  EXPECT_TRUE(received_ == tokenizer_image_);
+  EXPECT_TRUE(Get("fake-model").ok());
+  EXPECT_EQ(Get("other").error_code(), grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(WorkerTokenizerTest, WholeChunksAndNone) {
+  tokenizer_image_ = std::string(kTokenizerChunkBytes, 'x');
+  Start(v1::WORKER_ROLE_TARGET);
+  EXPECT_TRUE(Get("").ok());
+  EXPECT_EQ(chunks_, 1);
+}
+
+TEST_F(WorkerTokenizerTest, CancelInTheMiddle) {
+  tokenizer_image_ = std::string(kTokenizerChunkBytes * 64, 'x');
+  Start(v1::WORKER_ROLE_TARGET);
+  grpc::ClientContext context;
+  SetTestDeadline(&context);
+  const auto reader = stub_->GetTokenizer(&context, v1::GetTokenizerRequest());
+  v1::GetTokenizerResponse response;
+  EXPECT_TRUE(reader->Read(&response));
+  context.TryCancel();
+  while (reader->Read(&response)) {
+  }
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "services/common/listen_check.h"
+#include "services/common/listening.h"
 
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/descriptor.h"
+#include "tandem/v1/worker.grpc.pb.h"
 
 namespace tandem {
 namespace {
@@ -25,9 +26,9 @@ constexpr char kInUse[] =
     ": is in use: another server listens there; stop it, or choose another "
     "address";
 
-class ListenCheckTest : public ::testing::Test {
+class ListeningTest : public ::testing::Test {
  protected:
-  ~ListenCheckTest() override { fs::remove(path_); }
+  ~ListeningTest() override { fs::remove(path_); }
 
   // A server at path_.
   Descriptor ListenAtPath() {
@@ -51,7 +52,7 @@ class ListenCheckTest : public ::testing::Test {
       absl::StrCat(::testing::TempDir(), "listen-", getpid(), ".sock");
 };
 
-TEST_F(ListenCheckTest, APortInUseIsRefused) {
+TEST_F(ListeningTest, APortInUseIsRefused) {
   const Descriptor server(socket(AF_INET, SOCK_STREAM, 0));
   sockaddr_in address = {};
   address.sin_family = AF_INET;
@@ -72,7 +73,7 @@ TEST_F(ListenCheckTest, APortInUseIsRefused) {
   EXPECT_TRUE(CheckCanListen("--listen", "127.0.0.1:0").ok());
 }
 
-TEST_F(ListenCheckTest, WhatOnlyGrpcRefusesIsNotInUse) {
+TEST_F(ListeningTest, WhatOnlyGrpcRefusesIsNotInUse) {
   const std::string address = absl::StrCat("unix:", path_);
   EXPECT_EQ(CannotListen("--listen", address).message(),
             absl::StrCat("--listen ", address,
@@ -80,12 +81,12 @@ TEST_F(ListenCheckTest, WhatOnlyGrpcRefusesIsNotInUse) {
                          "why"));
 }
 
-TEST_F(ListenCheckTest, AddressesOfOthersAreRefused) {
+TEST_F(ListeningTest, AddressesOfOthersAreRefused) {
   EXPECT_THAT(Message("192.0.2.1:7070"),  // of documentation, RFC 5737
               HasSubstr("can not be listened at: Cannot assign"));
 }
 
-TEST_F(ListenCheckTest, ASocketWithAServerIsRefusedAndStays) {
+TEST_F(ListeningTest, ASocketWithAServerIsRefusedAndStays) {
   const std::string address = absl::StrCat("unix:", path_);
   EXPECT_TRUE(CheckCanListen("--listen", address).ok());
   EXPECT_FALSE(fs::exists(path_)) << "only tried";
@@ -102,7 +103,7 @@ TEST_F(ListenCheckTest, ASocketWithAServerIsRefusedAndStays) {
   EXPECT_TRUE(CheckCanListen("--listen", address).ok());
 }
 
-TEST_F(ListenCheckTest, WhatIsNoSocketIsRefusedAndStays) {
+TEST_F(ListeningTest, WhatIsNoSocketIsRefusedAndStays) {
   std::ofstream(path_) << "text";
   EXPECT_THAT(Message(absl::StrCat("unix:", path_)),
               HasSubstr("is a regular file"));
@@ -113,6 +114,61 @@ TEST_F(ListenCheckTest, WhatIsNoSocketIsRefusedAndStays) {
               HasSubstr("No such file or directory"));
   EXPECT_THAT(Message(absl::StrCat("unix:/", std::string(200, 'a'))),
               HasSubstr("at most 107 bytes"));
+}
+
+TEST_F(ListeningTest, AServerListensWhereItSays) {
+  v1::WorkerService::CallbackService service;
+  const auto add = [&service](grpc::ServerBuilder* builder) {
+    builder->RegisterService(&service);
+  };
+  const absl::StatusOr<ListeningServer> server =
+      StartServer({.flag = "--listen", .address = "127.0.0.1:0"}, add);
+  ASSERT_TRUE(server.ok()) << server.status();
+  EXPECT_THAT(server->address, ::testing::StartsWith("127.0.0.1:"));
+  EXPECT_EQ(StartServer({.flag = "--listen", .address = server->address}, add)
+                .status()
+                .message(),
+            absl::StrCat("--listen ", server->address, kInUse));
+  EXPECT_EQ(
+      StartServer(
+          {.flag = "--listen",
+           .address = "127.0.0.1:0",
+           .tls = {.cert = "/nonexistent", .key = "/no", .client_ca = ""}},
+          add)
+          .status()
+          .code(),
+      absl::StatusCode::kInvalidArgument);
+}
+
+TEST(BoundAddressTest, TakesThePort) {
+  EXPECT_EQ(BoundAddress("127.0.0.1:0", 7), "127.0.0.1:7");
+  EXPECT_EQ(BoundAddress("[::1]:0", 65535), "[::1]:65535");
+  EXPECT_EQ(BoundAddress("localhost:7", 7), "localhost:7");
+  EXPECT_EQ(BoundAddress("unix:/tmp/a:0", 1), "unix:/tmp/a:0");
+}
+
+TEST(BoundAddressTest, WritesTheFileInOneStep) {
+  const std::string directory =
+      absl::StrCat(::testing::TempDir(), "address-", getpid());
+  std::filesystem::create_directory(directory);
+  const std::string path = absl::StrCat(directory, "/file");
+  std::ofstream(path) << "old and longer than the new one\n";
+  ASSERT_TRUE(WriteAddressFile(path, "127.0.0.1:7").ok());
+  std::ifstream file(path);
+  std::string line;
+  EXPECT_TRUE(std::getline(file, line));
+  EXPECT_EQ(line, "127.0.0.1:7");
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    files += entry.exists() ? 1 : 0;
+  }
+  EXPECT_EQ(files, 1) << "nothing temporary is left";
+  EXPECT_TRUE(WriteAddressFile("", "x").ok());
+  EXPECT_EQ(WriteAddressFile(directory, "x").code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(WriteAddressFile(absl::StrCat(directory, "/no/file"), "x").code(),
+            absl::StatusCode::kInvalidArgument);
+  std::filesystem::remove_all(directory);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "services/common/listen_check.h"
+#include "services/common/listening.h"
 
 #include <netdb.h>
 #include <sys/socket.h>
@@ -11,9 +11,11 @@
 #include <optional>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/descriptor.h"
 #include "engine/base/file_kind.h"
+#include "engine/base/output_file.h"
 #include "services/common/address.h"
 
 namespace tandem {
@@ -122,6 +124,44 @@ absl::Status CannotListen(absl::string_view flag, absl::string_view address) {
   return Named(flag, address,
                absl::InvalidArgumentError(
                    "gRPC can not listen there; --log-level debug shows why"));
+}
+
+std::string BoundAddress(absl::string_view listen, int port) {
+  if (absl::StartsWith(listen, kUnixPrefix)) return std::string(listen);
+  return absl::StrCat(listen.substr(0, listen.rfind(':')), ":", port);
+}
+
+absl::StatusOr<ListeningServer> StartServer(
+    const ListenOptions& options,
+    absl::FunctionRef<void(grpc::ServerBuilder*)> add_services) {
+  TANDEM_ASSIGN_OR_RETURN(
+      const std::shared_ptr<grpc::ServerCredentials> credentials,
+      MakeServerCredentials(options.tls));
+  TANDEM_RETURN_IF_ERROR(CheckCanListen(options.flag, options.address));
+  grpc::ServerBuilder builder;
+  ConfigureServer(&builder, options.reflection);
+  int port = 0;
+  builder.AddListeningPort(options.address, credentials, &port);
+  add_services(&builder);
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  if (server == nullptr) return CannotListen(options.flag, options.address);
+  return ListeningServer{.server = std::move(server),
+                         .address = BoundAddress(options.address, port)};
+}
+
+absl::Status WriteAddressFile(const std::string& path,
+                              absl::string_view address) {
+  if (path.empty()) return absl::OkStatus();
+  const auto write = [&]() -> absl::Status {
+    TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<OutputFile> file,
+                            OutputFile::Create(path));
+    TANDEM_RETURN_IF_ERROR(file->Append(absl::StrCat(address, "\n")));
+    return file->Commit();
+  };
+  const absl::Status status = write();
+  if (status.ok()) return status;
+  return absl::InvalidArgumentError(
+      absl::StrCat("address file ", std::string(status.message())));
 }
 
 }  // namespace tandem
