@@ -426,10 +426,6 @@ absl::StatusOr<std::vector<TemplateToken>> TokenizeTemplate(
   return Lexer(source).Run();
 }
 
-const TemplateToken& TokenStream::following() const {
-  return tokens_[std::min(index_ + 1, tokens_.size() - 1)];
-}
-
 const TemplateToken& TokenStream::Next() {
   const TemplateToken& token = tokens_[index_];
   if (index_ + 1 < tokens_.size()) ++index_;
@@ -442,6 +438,12 @@ bool TokenStream::IsName(absl::string_view name) const {
 
 bool TokenStream::IsOperator(absl::string_view text) const {
   return Is(Kind::kOperator) && current().text == text;
+}
+
+bool TokenStream::IsFollowedBy(absl::string_view text) const {
+  const TemplateToken& next = tokens_[std::min(index_ + 1, tokens_.size() - 1)];
+  return (next.kind == Kind::kName || next.kind == Kind::kOperator) &&
+         next.text == text;
 }
 
 bool TokenStream::HasNameSince(size_t place, absl::string_view name) const {
@@ -463,59 +465,43 @@ bool TokenStream::SkipOperator(absl::string_view text) {
   return true;
 }
 
-absl::Status TokenStream::ExpectName(absl::string_view name) {
-  return SkipName(name) ? absl::OkStatus()
-                        : Unexpected(absl::StrCat("'", name, "'"));
+void TokenStream::ExpectName(absl::string_view name) {
+  if (!SkipName(name)) FailUnexpected(absl::StrCat("'", name, "'"));
 }
 
-absl::Status TokenStream::ExpectOperator(absl::string_view text) {
-  return SkipOperator(text) ? absl::OkStatus()
-                            : Unexpected(absl::StrCat("'", text, "'"));
+void TokenStream::ExpectOperator(absl::string_view text) {
+  if (!SkipOperator(text)) FailUnexpected(absl::StrCat("'", text, "'"));
 }
 
-absl::Status TokenStream::Expect(Kind kind, absl::string_view what) {
-  if (!Is(kind)) return Unexpected(what);
-  Next();
-  return absl::OkStatus();
+const TemplateToken& TokenStream::Expect(Kind kind, absl::string_view what) {
+  if (!Is(kind)) FailUnexpected(what);
+  return Next();
 }
 
-absl::Status TokenStream::Error(absl::string_view message) const {
-  return ErrorAt(current().offset, message);
+void TokenStream::Fail(absl::string_view message) {
+  FailAt(current().offset, message);
 }
 
-absl::Status TokenStream::ErrorAt(size_t offset,
-                                  absl::string_view message) const {
-  return TemplateErrorAt(source_, offset, message);
+void TokenStream::FailAt(size_t offset, absl::string_view message) {
+  if (status_.ok()) status_ = TemplateErrorAt(source_, offset, message);
+  index_ = tokens_.size() - 1;
 }
 
-absl::Status TokenStream::Unexpected(absl::string_view what) const {
-  std::string found;
-  switch (current().kind) {
-    case Kind::kText:
-      found = "text";
-      break;
-    case Kind::kBlockBegin:
-      found = "{%";
-      break;
-    case Kind::kBlockEnd:
-      found = "%}";
-      break;
-    case Kind::kOutputBegin:
-      found = "{{";
-      break;
-    case Kind::kOutputEnd:
-      found = "}}";
-      break;
-    case Kind::kString:
-      found = "a string";
-      break;
-    case Kind::kEnd:
-      found = "the end of the template";
-      break;
-    default:
-      found = Quoted(current().text);
+void TokenStream::FailUnexpected(absl::string_view what) {
+  constexpr std::pair<Kind, absl::string_view> kNames[] = {
+      {Kind::kText, "text"},
+      {Kind::kBlockBegin, "{%"},
+      {Kind::kBlockEnd, "%}"},
+      {Kind::kOutputBegin, "{{"},
+      {Kind::kOutputEnd, "}}"},
+      {Kind::kString, "a string"},
+      {Kind::kEnd, "the end of the template"},
+  };
+  std::string found = Quoted(current().text);
+  for (const auto& [kind, name] : kNames) {
+    if (Is(kind)) found = std::string(name);
   }
-  return Error(absl::StrCat("expected ", what, ", found ", found));
+  Fail(absl::StrCat("expected ", what, ", found ", found));
 }
 
 }  // namespace tandem

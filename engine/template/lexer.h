@@ -55,7 +55,9 @@ std::string NormalizeTemplateSource(absl::string_view source);
 absl::StatusOr<std::vector<TemplateToken>> TokenizeTemplate(
     absl::string_view source);
 
-// A cursor over tokens.
+// A cursor over tokens, which keeps the first error of what reads them. After
+// an error the cursor stands at the end, where every loop over tokens ends, so
+// parsers go on without looking and ask for status() last.
 class TokenStream {
  public:
   // `source` outlives the stream.
@@ -63,13 +65,14 @@ class TokenStream {
       : source_(source), tokens_(std::move(tokens)) {}
 
   const TemplateToken& current() const { return tokens_[index_]; }
-  const TemplateToken& following() const;
   // The token that was current.
   const TemplateToken& Next();
 
   bool Is(TemplateToken::Kind kind) const { return current().kind == kind; }
   bool IsName(absl::string_view name) const;
   bool IsOperator(absl::string_view text) const;
+  // Whether `text`, a name or an operator, comes after the current token.
+  bool IsFollowedBy(absl::string_view text) const;
   // Where the stream stands, and whether `name` stands between there and here.
   size_t place() const { return index_; }
   bool HasNameSince(size_t place, absl::string_view name) const;
@@ -77,19 +80,23 @@ class TokenStream {
   bool SkipName(absl::string_view name);
   bool SkipOperator(absl::string_view text);
   // Goes on; an error where the current token is another one.
-  absl::Status ExpectName(absl::string_view name);
-  absl::Status ExpectOperator(absl::string_view text);
-  absl::Status Expect(TemplateToken::Kind kind, absl::string_view what);
+  void ExpectName(absl::string_view name);
+  void ExpectOperator(absl::string_view text);
+  // The same, and the token. `what` names it in the error.
+  const TemplateToken& Expect(TemplateToken::Kind kind, absl::string_view what);
 
-  absl::Status Error(absl::string_view message) const;
-  absl::Status ErrorAt(size_t offset, absl::string_view message) const;
-  // "expected WHAT, found ..."
-  absl::Status Unexpected(absl::string_view what) const;
+  // Each notes an error: at the current token, at `offset`, and "expected WHAT,
+  // found ...".
+  void Fail(absl::string_view message);
+  void FailAt(size_t offset, absl::string_view message);
+  void FailUnexpected(absl::string_view what);
+  const absl::Status& status() const { return status_; }
 
  private:
   absl::string_view source_;
-  std::vector<TemplateToken> tokens_;
+  std::vector<TemplateToken> tokens_;  // the last one is kEnd
   size_t index_ = 0;
+  absl::Status status_;
 };
 
 }  // namespace tandem

@@ -31,40 +31,37 @@ class StatementParser {
 
   // Statements up to a block that begins with one of `ends`, whose `{%` is
   // read; to the end of the template where `ends` is empty.
-  absl::StatusOr<std::vector<Statement>> ParseBody(EndWords ends);
+  std::vector<Statement> ParseBody(EndWords ends);
 
  private:
-  using Parser = absl::Status (StatementParser::*)(Statement*);
   struct Tag {
     absl::string_view name;
-    Parser parser;
+    Kind kind;
+    // Reads all between the name and the last `%}`.
+    void (StatementParser::*parser)(Statement*);
   };
 
   // A name, or a tuple of targets.
-  absl::StatusOr<AssignTarget> ParseTarget();
-  absl::StatusOr<std::string> ParseTargetName();
-  absl::StatusOr<Statement> ParseOutput();
-  absl::StatusOr<Statement> ParseTag();
+  AssignTarget ParseTarget();
+  std::string ParseTargetName();
+  Statement ParseOutput();
+  Statement ParseTag();
   // `%}`, the body and the word that ends it.
-  absl::Status ParseBlock(absl::string_view end, std::vector<Statement>* body);
-  absl::Status ParseIf(Statement* statement);
-  absl::Status ParseFor(Statement* statement);
-  absl::Status ParseSet(Statement* statement);
-  absl::Status ParseMacro(Statement* statement);
-  absl::Status ParseCall(Statement* statement);
-  absl::Status ParseFilter(Statement* statement);
-  absl::Status ParseWith(Statement* statement);
-  absl::Status ParseScope(Statement* statement);
-  absl::Status ParsePrint(Statement* statement);
-  absl::Status ParseBreak(Statement* statement);
-  absl::Status ParseContinue(Statement* statement);
-  absl::Status ParseParameters(Statement* statement);
+  void ParseBlock(absl::string_view end, std::vector<Statement>* body);
+  void ParseIf(Statement* statement);
+  void ParseFor(Statement* statement);
+  void ParseSet(Statement* statement);
+  void ParseMacro(Statement* statement);
+  void ParseCall(Statement* statement);
+  void ParseFilter(Statement* statement);
+  void ParseWith(Statement* statement);
+  void ParseScope(Statement* statement);
+  void ParsePrint(Statement* statement);
+  void ParseLoopControl(Statement* statement);
+  void ParseParameters(Statement* statement);
   // The body of a macro or caller.
-  absl::Status ParseMacroBody(absl::string_view end, Statement* statement);
-  absl::Status ParseSingle(Conditions conditions, Statement* statement);
-  absl::Status ExpectBlockEnd() {
-    return tokens_.Expect(TokenKind::kBlockEnd, "%}");
-  }
+  void ParseMacroBody(absl::string_view end, Statement* statement);
+  void ExpectBlockEnd() { tokens_.Expect(TokenKind::kBlockEnd, "%}"); }
 
   TokenStream& tokens_;
   ExpressionParser expressions_;
@@ -72,57 +69,51 @@ class StatementParser {
   int loops_ = 0;  // that are open
 };
 
-absl::StatusOr<std::vector<Statement>> StatementParser::ParseBody(
-    EndWords ends) {
+std::vector<Statement> StatementParser::ParseBody(EndWords ends) {
   if (nesting_ >= kNestingMax) {
-    return tokens_.Error(absl::StrCat("blocks are nested more than ",
-                                      kNestingMax, " levels deep"));
+    tokens_.Fail(absl::StrCat("blocks are nested more than ", kNestingMax,
+                              " levels deep"));
   }
   ++nesting_;
   std::vector<Statement> body;
-  while (!tokens_.Is(TokenKind::kEnd)) {
+  bool is_end = false;
+  while (!is_end && !tokens_.Is(TokenKind::kEnd)) {
     if (tokens_.Is(TokenKind::kText)) {
       const TemplateToken& text = tokens_.Next();
       body.push_back({.kind = Kind::kText,
                       .offset = text.offset,
                       .text = TemplateValue::Text(text.text)});
-      continue;
+    } else if (tokens_.Is(TokenKind::kOutputBegin)) {
+      body.push_back(ParseOutput());
+    } else {
+      tokens_.Expect(TokenKind::kBlockBegin, "a block");
+      is_end = std::any_of(
+          ends.begin(), ends.end(),
+          [this](absl::string_view end) { return tokens_.IsName(end); });
+      if (!is_end) body.push_back(ParseTag());
     }
-    if (tokens_.Is(TokenKind::kOutputBegin)) {
-      TANDEM_ASSIGN_OR_RETURN(Statement output, ParseOutput());
-      body.push_back(std::move(output));
-      continue;
-    }
-    TANDEM_RETURN_IF_ERROR(tokens_.Expect(TokenKind::kBlockBegin, "a block"));
-    const bool is_end = std::any_of(
-        ends.begin(), ends.end(),
-        [this](absl::string_view end) { return tokens_.IsName(end); });
-    if (is_end) {
-      --nesting_;
-      return body;
-    }
-    TANDEM_ASSIGN_OR_RETURN(Statement statement, ParseTag());
-    body.push_back(std::move(statement));
   }
   --nesting_;
-  if (ends.size() == 0) return body;
-  return tokens_.Unexpected(
-      absl::StrCat("{% ", absl::StrJoin(ends, " %} or {% "), " %}"));
-}
-
-absl::StatusOr<std::string> StatementParser::ParseTargetName() {
-  if (!tokens_.Is(TokenKind::kName)) return tokens_.Unexpected("a name");
-  const std::string& name = tokens_.current().text;
-  if (ExpressionParser::IsConstantName(name)) {
-    return tokens_.Error(absl::StrCat("'", name, "' can not be assigned to"));
+  if (!is_end && ends.size() > 0) {
+    tokens_.FailUnexpected(
+        absl::StrCat("{% ", absl::StrJoin(ends, " %} or {% "), " %}"));
   }
-  return tokens_.Next().text;
+  return body;
 }
 
-absl::StatusOr<AssignTarget> StatementParser::ParseTarget() {
+std::string StatementParser::ParseTargetName() {
+  if (tokens_.Is(TokenKind::kName) &&
+      ExpressionParser::IsConstantName(tokens_.current().text)) {
+    tokens_.Fail(
+        absl::StrCat("'", tokens_.current().text, "' can not be assigned to"));
+  }
+  return tokens_.Expect(TokenKind::kName, "a name").text;
+}
+
+AssignTarget StatementParser::ParseTarget() {
   if (nesting_ >= kNestingMax) {
-    return tokens_.Error(absl::StrCat("targets are nested more than ",
-                                      kNestingMax, " levels deep"));
+    tokens_.Fail(absl::StrCat("targets are nested more than ", kNestingMax,
+                              " levels deep"));
   }
   AssignTarget tuple = {.offset = tokens_.current().offset};
   bool is_tuple = false;
@@ -135,11 +126,11 @@ absl::StatusOr<AssignTarget> StatementParser::ParseTarget() {
     AssignTarget item = {.offset = tokens_.current().offset};
     if (tokens_.SkipOperator("(")) {
       ++nesting_;
-      TANDEM_ASSIGN_OR_RETURN(item, ParseTarget());
+      item = ParseTarget();
       --nesting_;
-      TANDEM_RETURN_IF_ERROR(tokens_.ExpectOperator(")"));
+      tokens_.ExpectOperator(")");
     } else {
-      TANDEM_ASSIGN_OR_RETURN(item.name, ParseTargetName());
+      item.name = ParseTargetName();
     }
     tuple.items.push_back(std::move(item));
     if (!tokens_.SkipOperator(",")) break;
@@ -151,235 +142,196 @@ absl::StatusOr<AssignTarget> StatementParser::ParseTarget() {
   return only;
 }
 
-absl::StatusOr<Statement> StatementParser::ParseOutput() {
+Statement StatementParser::ParseOutput() {
   Statement output = {.kind = Kind::kOutput, .offset = tokens_.Next().offset};
-  TANDEM_ASSIGN_OR_RETURN(ExpressionPtr expression,
-                          expressions_.ParseTuple(Conditions::kAllowed));
-  output.expressions.push_back(std::move(expression));
-  TANDEM_RETURN_IF_ERROR(tokens_.Expect(TokenKind::kOutputEnd, "}}"));
+  output.expressions.push_back(expressions_.ParseTuple());
+  tokens_.Expect(TokenKind::kOutputEnd, "}}");
   return output;
 }
 
-absl::StatusOr<Statement> StatementParser::ParseTag() {
+Statement StatementParser::ParseTag() {
   static constexpr Tag kTags[] = {
-      {"if", &StatementParser::ParseIf},
-      {"for", &StatementParser::ParseFor},
-      {"set", &StatementParser::ParseSet},
-      {"macro", &StatementParser::ParseMacro},
-      {"call", &StatementParser::ParseCall},
-      {"filter", &StatementParser::ParseFilter},
-      {"with", &StatementParser::ParseWith},
-      {"generation", &StatementParser::ParseScope},
-      {"print", &StatementParser::ParsePrint},
-      {"break", &StatementParser::ParseBreak},
-      {"continue", &StatementParser::ParseContinue},
+      {"if", Kind::kIf, &StatementParser::ParseIf},
+      {"for", Kind::kFor, &StatementParser::ParseFor},
+      {"set", Kind::kSet, &StatementParser::ParseSet},
+      {"macro", Kind::kMacro, &StatementParser::ParseMacro},
+      {"call", Kind::kCall, &StatementParser::ParseCall},
+      {"filter", Kind::kFilterBlock, &StatementParser::ParseFilter},
+      {"with", Kind::kWith, &StatementParser::ParseWith},
+      {"generation", Kind::kScope, &StatementParser::ParseScope},
+      {"print", Kind::kOutput, &StatementParser::ParsePrint},
+      {"break", Kind::kBreak, &StatementParser::ParseLoopControl},
+      {"continue", Kind::kContinue, &StatementParser::ParseLoopControl},
   };
   static constexpr absl::string_view kRefused[] = {
       "include", "import", "from",       "extends", "block",
       "do",      "trans",  "autoescape", "debug"};
   if (!tokens_.Is(TokenKind::kName)) {
-    return tokens_.Unexpected("the name of a block");
+    tokens_.FailUnexpected("the name of a block");
+    return {};
   }
   const std::string& name = tokens_.current().text;
   for (const Tag& tag : kTags) {
     if (tag.name != name) continue;
-    Statement statement = {.offset = tokens_.Next().offset};
-    TANDEM_RETURN_IF_ERROR((this->*tag.parser)(&statement));
-    TANDEM_RETURN_IF_ERROR(ExpectBlockEnd());
+    Statement statement = {.kind = tag.kind, .offset = tokens_.Next().offset};
+    (this->*tag.parser)(&statement);
+    ExpectBlockEnd();
     return statement;
   }
   const bool is_refused = std::find(std::begin(kRefused), std::end(kRefused),
                                     name) != std::end(kRefused);
-  return tokens_.Error(
-      is_refused ? absl::StrCat("{% ", name, " %} is not supported")
-                 : absl::StrCat("{% ", name, " %} is not expected here"));
+  tokens_.Fail(absl::StrCat("{% ", name, " %} is not ",
+                            is_refused ? "supported" : "expected here"));
+  return {};
 }
 
-absl::Status StatementParser::ParseBlock(absl::string_view end,
-                                         std::vector<Statement>* body) {
-  TANDEM_RETURN_IF_ERROR(ExpectBlockEnd());
-  TANDEM_ASSIGN_OR_RETURN(*body, ParseBody({end}));
-  return tokens_.ExpectName(end);
+void StatementParser::ParseBlock(absl::string_view end,
+                                 std::vector<Statement>* body) {
+  ExpectBlockEnd();
+  *body = ParseBody({end});
+  tokens_.ExpectName(end);
 }
 
-absl::Status StatementParser::ParseSingle(Conditions conditions,
-                                          Statement* statement) {
-  TANDEM_ASSIGN_OR_RETURN(ExpressionPtr expression,
-                          expressions_.ParseTuple(conditions));
-  statement->expressions.push_back(std::move(expression));
-  return absl::OkStatus();
-}
-
-absl::Status StatementParser::ParseIf(Statement* statement) {
-  statement->kind = Kind::kIf;
+void StatementParser::ParseIf(Statement* statement) {
   do {
     Statement::Branch branch;
-    TANDEM_ASSIGN_OR_RETURN(branch.condition,
-                            expressions_.ParseTuple(Conditions::kExcluded));
-    TANDEM_RETURN_IF_ERROR(ExpectBlockEnd());
-    TANDEM_ASSIGN_OR_RETURN(branch.body, ParseBody({"elif", "else", "endif"}));
+    branch.condition = expressions_.ParseTuple(Conditions::kExcluded);
+    ExpectBlockEnd();
+    branch.body = ParseBody({"elif", "else", "endif"});
     statement->branches.push_back(std::move(branch));
   } while (tokens_.SkipName("elif"));
   if (tokens_.SkipName("else")) {
-    return ParseBlock("endif", &statement->otherwise);
+    ParseBlock("endif", &statement->otherwise);
+  } else {
+    tokens_.ExpectName("endif");
   }
-  return tokens_.ExpectName("endif");
 }
 
-absl::Status StatementParser::ParseFor(Statement* statement) {
-  statement->kind = Kind::kFor;
-  TANDEM_ASSIGN_OR_RETURN(AssignTarget target, ParseTarget());
-  statement->targets.push_back(std::move(target));
-  TANDEM_RETURN_IF_ERROR(tokens_.ExpectName("in"));
-  TANDEM_RETURN_IF_ERROR(ParseSingle(Conditions::kExcluded, statement));
-  if (tokens_.SkipName("if")) {
-    TANDEM_ASSIGN_OR_RETURN(statement->condition, expressions_.Parse());
-  }
+void StatementParser::ParseFor(Statement* statement) {
+  statement->targets.push_back(ParseTarget());
+  tokens_.ExpectName("in");
+  statement->expressions.push_back(
+      expressions_.ParseTuple(Conditions::kExcluded));
+  if (tokens_.SkipName("if")) statement->condition = expressions_.Parse();
   if (tokens_.IsName("recursive")) {
-    return tokens_.Error("recursive loops are not supported");
+    tokens_.Fail("recursive loops are not supported");
   }
-  TANDEM_RETURN_IF_ERROR(ExpectBlockEnd());
+  ExpectBlockEnd();
   ++loops_;
-  TANDEM_ASSIGN_OR_RETURN(statement->body, ParseBody({"endfor", "else"}));
+  statement->body = ParseBody({"endfor", "else"});
   --loops_;
   if (tokens_.SkipName("else")) {
-    return ParseBlock("endfor", &statement->otherwise);
+    ParseBlock("endfor", &statement->otherwise);
+  } else {
+    tokens_.ExpectName("endfor");
   }
-  return tokens_.ExpectName("endfor");
 }
 
-absl::Status StatementParser::ParseSet(Statement* statement) {
+void StatementParser::ParseSet(Statement* statement) {
   AssignTarget target = {.offset = tokens_.current().offset};
-  const TemplateToken& following = tokens_.following();
-  if (following.kind == TokenKind::kOperator && following.text == ".") {
-    TANDEM_ASSIGN_OR_RETURN(target.name, ParseTargetName());
+  if (tokens_.IsFollowedBy(".")) {
+    target.name = ParseTargetName();
     tokens_.Next();
-    if (!tokens_.Is(TokenKind::kName)) return tokens_.Unexpected("a name");
-    target.attribute = tokens_.Next().text;
+    target.attribute = tokens_.Expect(TokenKind::kName, "a name").text;
   } else {
-    TANDEM_ASSIGN_OR_RETURN(target, ParseTarget());
+    target = ParseTarget();
   }
   statement->targets.push_back(std::move(target));
   if (tokens_.SkipOperator("=")) {
-    statement->kind = Kind::kSet;
-    return ParseSingle(Conditions::kAllowed, statement);
+    statement->expressions.push_back(expressions_.ParseTuple());
+    return;
   }
   statement->kind = Kind::kSetBlock;
   if (tokens_.SkipOperator("|")) {
-    TANDEM_ASSIGN_OR_RETURN(ExpressionPtr filters,
-                            expressions_.ParseCapturedFilters());
-    statement->expressions.push_back(std::move(filters));
+    statement->expressions.push_back(expressions_.ParseCapturedFilters());
   }
-  return ParseBlock("endset", &statement->body);
+  ParseBlock("endset", &statement->body);
 }
 
-absl::Status StatementParser::ParseParameters(Statement* statement) {
-  TANDEM_RETURN_IF_ERROR(tokens_.ExpectOperator("("));
+void StatementParser::ParseParameters(Statement* statement) {
+  tokens_.ExpectOperator("(");
   while (!tokens_.IsOperator(")")) {
-    MacroParameter parameter;
-    TANDEM_ASSIGN_OR_RETURN(parameter.name, ParseTargetName());
+    MacroParameter parameter = {.name = ParseTargetName(), .default_value = {}};
     if (tokens_.SkipOperator("=")) {
-      TANDEM_ASSIGN_OR_RETURN(parameter.default_value, expressions_.Parse());
+      parameter.default_value = expressions_.Parse();
     } else if (!statement->parameters.empty() &&
                statement->parameters.back().default_value != nullptr) {
-      return tokens_.Error("a parameter without default after one with one");
+      tokens_.Fail("a parameter without default after one with one");
     }
     for (const MacroParameter& other : statement->parameters) {
       if (other.name == parameter.name) {
-        return tokens_.Error("a parameter is named twice");
+        tokens_.Fail("a parameter is named twice");
       }
     }
     statement->parameters.push_back(std::move(parameter));
     if (!tokens_.SkipOperator(",")) break;
   }
-  return tokens_.ExpectOperator(")");
+  tokens_.ExpectOperator(")");
 }
 
-absl::Status StatementParser::ParseMacroBody(absl::string_view end,
-                                             Statement* statement) {
+void StatementParser::ParseMacroBody(absl::string_view end,
+                                     Statement* statement) {
   const size_t begin = tokens_.place();
   // A loop around the macro is none that its body can leave.
   const int loops = std::exchange(loops_, 0);
-  TANDEM_RETURN_IF_ERROR(ParseBlock(end, &statement->body));
+  ParseBlock(end, &statement->body);
   loops_ = loops;
   statement->takes_varargs = tokens_.HasNameSince(begin, "varargs");
   statement->takes_kwargs = tokens_.HasNameSince(begin, "kwargs");
   statement->takes_caller = tokens_.HasNameSince(begin, "caller");
-  return absl::OkStatus();
 }
 
-absl::Status StatementParser::ParseMacro(Statement* statement) {
-  statement->kind = Kind::kMacro;
-  TANDEM_ASSIGN_OR_RETURN(statement->name, ParseTargetName());
-  TANDEM_RETURN_IF_ERROR(ParseParameters(statement));
-  return ParseMacroBody("endmacro", statement);
+void StatementParser::ParseMacro(Statement* statement) {
+  statement->name = ParseTargetName();
+  ParseParameters(statement);
+  ParseMacroBody("endmacro", statement);
 }
 
-absl::Status StatementParser::ParseCall(Statement* statement) {
-  statement->kind = Kind::kCall;
+void StatementParser::ParseCall(Statement* statement) {
   statement->name = "caller";
-  if (tokens_.IsOperator("(")) {
-    TANDEM_RETURN_IF_ERROR(ParseParameters(statement));
-  }
-  TANDEM_RETURN_IF_ERROR(ParseSingle(Conditions::kAllowed, statement));
+  if (tokens_.IsOperator("(")) ParseParameters(statement);
+  statement->expressions.push_back(expressions_.ParseTuple());
   if (statement->expressions[0]->kind != Expression::Kind::kCall) {
-    return tokens_.ErrorAt(statement->offset,
-                           "{% call %} needs the call of a macro");
+    tokens_.FailAt(statement->offset, "{% call %} needs the call of a macro");
   }
-  return ParseMacroBody("endcall", statement);
+  ParseMacroBody("endcall", statement);
 }
 
-absl::Status StatementParser::ParseFilter(Statement* statement) {
-  statement->kind = Kind::kFilterBlock;
-  TANDEM_ASSIGN_OR_RETURN(ExpressionPtr filters,
-                          expressions_.ParseCapturedFilters());
-  statement->expressions.push_back(std::move(filters));
-  return ParseBlock("endfilter", &statement->body);
+void StatementParser::ParseFilter(Statement* statement) {
+  statement->expressions.push_back(expressions_.ParseCapturedFilters());
+  ParseBlock("endfilter", &statement->body);
 }
 
-absl::Status StatementParser::ParseWith(Statement* statement) {
-  statement->kind = Kind::kWith;
-  while (!tokens_.Is(TokenKind::kBlockEnd)) {
-    if (!statement->targets.empty()) {
-      TANDEM_RETURN_IF_ERROR(tokens_.ExpectOperator(","));
-    }
-    AssignTarget target = {.offset = tokens_.current().offset};
-    TANDEM_ASSIGN_OR_RETURN(target.name, ParseTargetName());
-    TANDEM_RETURN_IF_ERROR(tokens_.ExpectOperator("="));
-    TANDEM_ASSIGN_OR_RETURN(ExpressionPtr value, expressions_.Parse());
+void StatementParser::ParseWith(Statement* statement) {
+  // The end comes after an error.
+  while (!tokens_.Is(TokenKind::kBlockEnd) && !tokens_.Is(TokenKind::kEnd)) {
+    if (!statement->targets.empty()) tokens_.ExpectOperator(",");
+    AssignTarget target = {.offset = tokens_.current().offset,
+                           .name = ParseTargetName()};
+    tokens_.ExpectOperator("=");
     statement->targets.push_back(std::move(target));
-    statement->expressions.push_back(std::move(value));
+    statement->expressions.push_back(expressions_.Parse());
   }
-  return ParseBlock("endwith", &statement->body);
+  ParseBlock("endwith", &statement->body);
 }
 
-absl::Status StatementParser::ParseScope(Statement* statement) {
-  statement->kind = Kind::kScope;
+void StatementParser::ParseScope(Statement* statement) {
   const int loops = std::exchange(loops_, 0);
-  TANDEM_RETURN_IF_ERROR(ParseBlock("endgeneration", &statement->body));
+  ParseBlock("endgeneration", &statement->body);
   loops_ = loops;
-  return absl::OkStatus();
 }
 
-absl::Status StatementParser::ParsePrint(Statement* statement) {
-  statement->kind = Kind::kOutput;
+void StatementParser::ParsePrint(Statement* statement) {
   do {
-    TANDEM_ASSIGN_OR_RETURN(ExpressionPtr expression, expressions_.Parse());
-    statement->expressions.push_back(std::move(expression));
+    statement->expressions.push_back(expressions_.Parse());
   } while (tokens_.SkipOperator(","));
-  return absl::OkStatus();
 }
 
-absl::Status StatementParser::ParseBreak(Statement* statement) {
-  statement->kind = Kind::kBreak;
-  return loops_ > 0 ? absl::OkStatus()
-                    : tokens_.Error("{% break %} stands outside of a loop");
-}
-
-absl::Status StatementParser::ParseContinue(Statement* statement) {
-  statement->kind = Kind::kContinue;
-  return loops_ > 0 ? absl::OkStatus()
-                    : tokens_.Error("{% continue %} stands outside of a loop");
+void StatementParser::ParseLoopControl(Statement* statement) {
+  if (loops_ > 0) return;
+  const bool is_break = statement->kind == Kind::kBreak;
+  tokens_.Fail(absl::StrCat("{% ", is_break ? "break" : "continue",
+                            " %} stands outside of a loop"));
 }
 
 // Offset of the first byte of `text` that is not UTF-8; text.size() if none.
@@ -408,7 +360,8 @@ absl::StatusOr<TemplateSyntax> ParseTemplate(absl::string_view source) {
   TANDEM_ASSIGN_OR_RETURN(std::vector<TemplateToken> token_list,
                           TokenizeTemplate(syntax.source));
   TokenStream tokens(syntax.source, std::move(token_list));
-  TANDEM_ASSIGN_OR_RETURN(syntax.body, StatementParser(&tokens).ParseBody({}));
+  syntax.body = StatementParser(&tokens).ParseBody({});
+  TANDEM_RETURN_IF_ERROR(tokens.status());
   return syntax;
 }
 
