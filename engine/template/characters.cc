@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <iterator>
 
-#include "absl/types/span.h"
 #include "engine/base/utf8.h"
 
 namespace tandem {
@@ -40,40 +40,37 @@ constexpr std::array<SpecialCase, 10> kSpecialCases = {
     {0xFB06, "ST", "St"},
 };
 
-// Characters that are not letters of a case but count as such (Unicode's
-// Other_Uppercase and Other_Lowercase).
+// Characters that count as lower case and are no letters of a case (Unicode's
+// Other_Lowercase), but for those that have an upper case.
 using CodePointRange = std::pair<uint32_t, uint32_t>;
-constexpr CodePointRange kOtherUpper[] = {{0x2160, 0x216F},
-                                          {0x24B6, 0x24CF},
-                                          {0x1F130, 0x1F149},
-                                          {0x1F150, 0x1F169},
-                                          {0x1F170, 0x1F189}};
 constexpr CodePointRange kOtherLower[] = {
     {0xAA, 0xAA},     {0xBA, 0xBA},     {0x2B0, 0x2B8},   {0x2C0, 0x2C1},
-    {0x2E0, 0x2E4},   {0x345, 0x345},   {0x37A, 0x37A},   {0x1D2C, 0x1D6A},
-    {0x1D78, 0x1D78}, {0x1D9B, 0x1DBF}, {0x2071, 0x2071}, {0x207F, 0x207F},
-    {0x2090, 0x209C}, {0x2170, 0x217F}, {0x24D0, 0x24E9}, {0x2C7C, 0x2C7D},
-    {0xA69C, 0xA69D}, {0xA770, 0xA770}, {0xA7F8, 0xA7F9}, {0xAB5C, 0xAB5F}};
-
-bool IsIn(absl::Span<const CodePointRange> ranges, uint32_t code_point) {
-  return std::any_of(
-      ranges.begin(), ranges.end(), [code_point](const CodePointRange& range) {
-        return range.first <= code_point && code_point <= range.second;
-      });
-}
-
-const SpecialCase* FindSpecialCase(uint32_t code_point) {
-  for (const SpecialCase& special : kSpecialCases) {
-    if (special.code_point == code_point) return &special;
-  }
-  return nullptr;
-}
+    {0x2E0, 0x2E4},   {0x37A, 0x37A},   {0x1D2C, 0x1D6A}, {0x1D78, 0x1D78},
+    {0x1D9B, 0x1DBF}, {0x2071, 0x2071}, {0x207F, 0x207F}, {0x2090, 0x209C},
+    {0x2C7C, 0x2C7D}, {0xA69C, 0xA69D}, {0xA770, 0xA770}, {0xA7F8, 0xA7F9},
+    {0xAB5C, 0xAB5F}};
 
 bool IsOneCharacter(absl::string_view character) {
   if (character.empty()) return false;
   const Utf8Prefix prefix = FirstUtf8(character);
   return prefix.kind == Utf8Prefix::Kind::kCharacter &&
          prefix.bytes == character.size();
+}
+
+// `character` as `map` changes it, or as the table of special cases says in
+// `special`, unless that is null.
+std::string Mapped(absl::string_view character,
+                   utf8proc_int32_t (*map)(utf8proc_int32_t),
+                   const char* SpecialCase::*special) {
+  if (!IsOneCharacter(character)) return std::string(character);
+  const uint32_t code_point = CodePointOf(character);
+  for (const SpecialCase& other : kSpecialCases) {
+    if (special != nullptr && other.code_point == code_point) {
+      return other.*special;
+    }
+  }
+  return Utf8Of(
+      static_cast<uint32_t>(map(static_cast<utf8proc_int32_t>(code_point))));
 }
 
 template <typename IsStripped>
@@ -185,12 +182,17 @@ bool IsNumeric(uint32_t code_point) {
 
 bool IsUpper(uint32_t code_point) {
   return CategoryOf(code_point) == UTF8PROC_CATEGORY_LU ||
-         IsIn(kOtherUpper, code_point);
+         utf8proc_isupper(static_cast<utf8proc_int32_t>(code_point)) != 0;
 }
 
 bool IsLower(uint32_t code_point) {
   return CategoryOf(code_point) == UTF8PROC_CATEGORY_LL ||
-         IsIn(kOtherLower, code_point);
+         utf8proc_islower(static_cast<utf8proc_int32_t>(code_point)) != 0 ||
+         std::any_of(std::begin(kOtherLower), std::end(kOtherLower),
+                     [code_point](const CodePointRange& range) {
+                       return range.first <= code_point &&
+                              code_point <= range.second;
+                     });
 }
 
 bool IsCased(uint32_t code_point) {
@@ -199,48 +201,34 @@ bool IsCased(uint32_t code_point) {
 }
 
 bool IsPrintable(uint32_t code_point) {
-  if (code_point == ' ') return true;
-  switch (CategoryOf(code_point)) {
-    case UTF8PROC_CATEGORY_CC:
-    case UTF8PROC_CATEGORY_CF:
-    case UTF8PROC_CATEGORY_CS:
-    case UTF8PROC_CATEGORY_CO:
-    case UTF8PROC_CATEGORY_CN:
-    case UTF8PROC_CATEGORY_ZL:
-    case UTF8PROC_CATEGORY_ZP:
-    case UTF8PROC_CATEGORY_ZS:
-      return false;
-    default:
-      return true;
+  const utf8proc_category_t category = CategoryOf(code_point);
+  // Separators, and what is no character, end the categories.
+  return code_point == ' ' ||
+         (category != UTF8PROC_CATEGORY_CN && category < UTF8PROC_CATEGORY_ZS);
+}
+
+bool IsAllInCase(absl::string_view text, bool (*is_case)(uint32_t code_point)) {
+  bool has_cased = false;
+  for (size_t i = 0; i < text.size(); i += CharacterBytes(text, i)) {
+    const uint32_t code_point = CodePointOf(text.substr(i));
+    if (!IsCased(code_point)) continue;
+    if (!is_case(code_point)) return false;
+    has_cased = true;
   }
+  return has_cased;
 }
 
 std::string UpperOf(absl::string_view character) {
-  if (!IsOneCharacter(character)) return std::string(character);
-  const uint32_t code_point = CodePointOf(character);
-  if (const SpecialCase* special = FindSpecialCase(code_point)) {
-    return special->upper;
-  }
-  return Utf8Of(static_cast<uint32_t>(
-      utf8proc_toupper(static_cast<utf8proc_int32_t>(code_point))));
+  return Mapped(character, &utf8proc_toupper, &SpecialCase::upper);
 }
 
 std::string TitleOf(absl::string_view character) {
-  if (!IsOneCharacter(character)) return std::string(character);
-  const uint32_t code_point = CodePointOf(character);
-  if (const SpecialCase* special = FindSpecialCase(code_point)) {
-    return special->title;
-  }
-  return Utf8Of(static_cast<uint32_t>(
-      utf8proc_totitle(static_cast<utf8proc_int32_t>(code_point))));
+  return Mapped(character, &utf8proc_totitle, &SpecialCase::title);
 }
 
 std::string LowerOf(absl::string_view character) {
-  if (!IsOneCharacter(character)) return std::string(character);
-  const uint32_t code_point = CodePointOf(character);
-  if (code_point == 0x130) return "i\u0307";
-  return Utf8Of(static_cast<uint32_t>(
-      utf8proc_tolower(static_cast<utf8proc_int32_t>(code_point))));
+  if (character == "\u0130") return "i\u0307";
+  return Mapped(character, &utf8proc_tolower, nullptr);
 }
 
 std::string FoldedOf(absl::string_view character) {

@@ -39,6 +39,9 @@ bool IsLower(uint32_t code_point);
 bool IsCased(uint32_t code_point);
 bool IsPrintable(uint32_t code_point);  // as repr shows it unescaped
 
+// Whether `text` has letters of a case and `is_case` holds for all of them.
+bool IsAllInCase(absl::string_view text, bool (*is_case)(uint32_t code_point));
+
 // The character in upper, title or lower case; may be several characters. A
 // character that is not UTF-8 stays.
 std::string UpperOf(absl::string_view character);

@@ -12,39 +12,40 @@
 namespace tandem {
 namespace {
 
-using Kind = TemplateValue::Kind;
 using ListKind = TemplateValue::ListKind;
 
-// The places [start, stop) by `step` of `count` items.
+// The places [start, stop) by `step` of `size` items, as many as `count`.
 struct SliceRange {
   int64_t start = 0;
   int64_t stop = 0;
   int64_t step = 1;
+  size_t count = 0;
 };
 
-SliceRange RangeOf(const SliceBounds& bounds, int64_t count) {
+SliceRange RangeOf(const SliceBounds& bounds, int64_t size) {
   SliceRange range;
   if (!bounds.step.is_none()) range.step = bounds.step.whole();
   // No step reaches further than this, and no sum overflows.
-  range.step = std::clamp(range.step, -count - 1, count + 1);
+  range.step = std::clamp(range.step, -size - 1, size + 1);
   const bool is_down = range.step < 0;
-  const auto place = [count, is_down](const TemplateValue& bound,
-                                      int64_t absent) {
+  const auto place = [size, is_down](const TemplateValue& bound,
+                                     int64_t absent) {
     if (bound.is_none()) return absent;
-    const int64_t index = std::clamp(bound.whole(), -count - 1, count + 1);
-    const int64_t from_start = index < 0 ? index + count : index;
-    return is_down ? std::clamp<int64_t>(from_start, -1, count - 1)
-                   : std::clamp<int64_t>(from_start, 0, count);
+    const int64_t index = std::clamp(bound.whole(), -size - 1, size + 1);
+    return std::clamp<int64_t>(index < 0 ? index + size : index,
+                               is_down ? -1 : 0, is_down ? size - 1 : size);
   };
-  range.start = place(bounds.start, is_down ? count - 1 : 0);
-  range.stop = place(bounds.stop, is_down ? -1 : count);
+  range.start = place(bounds.start, is_down ? size - 1 : 0);
+  range.stop = place(bounds.stop, is_down ? -1 : size);
+  const int64_t distance = range.stop - range.start + (is_down ? 1 : -1);
+  range.count = static_cast<size_t>(
+      std::max<int64_t>(0, (distance + range.step) / range.step));
   return range;
 }
 
-absl::StatusOr<TemplateValue> SliceText(const MarkedText& text,
-                                        const SliceBounds& bounds,
-                                        RenderBudget& budget) {
-  TANDEM_RETURN_IF_ERROR(budget.StepBytes(text.size()));
+ValueOr SliceText(const MarkedText& text, const SliceBounds& bounds,
+                  RenderBudget& budget) {
+  budget.StepBytes(text.size());
   const SliceRange range = RangeOf(bounds, CountCharacters(text.bytes()));
   if (range.step == 1) {
     const size_t begin = CharacterOffset(text.bytes(), range.start);
@@ -52,28 +53,26 @@ absl::StatusOr<TemplateValue> SliceText(const MarkedText& text,
         std::max(begin, CharacterOffset(text.bytes(), range.stop));
     return budget.NewSlice(text, begin, end);
   }
-  TANDEM_RETURN_IF_ERROR(
-      budget.CheckRoom(static_cast<double>(text.size()) * sizeof(size_t)));
+  TANDEM_RETURN_IF_ERROR(budget.CheckRoom(text.size(), sizeof(size_t)));
   std::vector<size_t> offsets;
   for (size_t i = 0; i < text.size(); i += CharacterBytes(text.bytes(), i)) {
     offsets.push_back(i);
   }
   offsets.push_back(text.size());
+  budget.Step(range.count);
+  TANDEM_RETURN_IF_ERROR(budget.Check());
   MarkedText slice;
-  for (int64_t i = range.start;
-       range.step < 0 ? i > range.stop : i < range.stop; i += range.step) {
-    const auto place = static_cast<size_t>(i);
-    TANDEM_RETURN_IF_ERROR(budget.Step());
+  int64_t at = range.start;
+  for (size_t i = 0; i < range.count; ++i, at += range.step) {
+    const auto place = static_cast<size_t>(at);
     slice.Append(text, offsets[place], offsets[place + 1]);
   }
   return budget.NewText(std::move(slice));
 }
 
 // The places `places` of `range`, which are a range too.
-absl::StatusOr<TemplateValue> SliceRangeValue(const RangeBounds& range,
-                                              const SliceRange& places,
-                                              size_t count,
-                                              RenderBudget& budget) {
+ValueOr SliceRangeValue(const RangeBounds& range, const SliceRange& places,
+                        RenderBudget& budget) {
   const auto at = [&range](int64_t place, int64_t* number) {
     int64_t distance = 0;
     return !__builtin_mul_overflow(place, range.step, &distance) &&
@@ -84,78 +83,77 @@ absl::StatusOr<TemplateValue> SliceRangeValue(const RangeBounds& range,
       __builtin_mul_overflow(range.step, places.step, &slice.step)) {
     return TemplateError("a range with numbers beyond 64 bits");
   }
-  return budget.NewRange(slice, count);
+  return budget.NewRange(slice, places.count);
 }
 
 }  // namespace
 
-std::optional<TemplateValue> GroupPart(const TemplateValue& group,
-                                       absl::string_view name) {
-  if (name == "grouper") return group.items()[0];
-  if (name == "list") return group.items()[1];
+std::optional<TemplateValue> PartOf(const TemplateValue& value,
+                                    absl::string_view name) {
+  if (value.is_object()) return value.object()->Attribute(name);
+  if (value.is_list() && value.list().is_group) {
+    if (name == "grouper") return value.items()[0];
+    if (name == "list") return value.items()[1];
+  }
   return std::nullopt;
 }
 
 absl::StatusOr<std::vector<TemplateValue>> ItemsOf(const TemplateValue& value,
                                                    RenderBudget& budget) {
   std::vector<TemplateValue> items;
-  switch (value.kind()) {
-    case Kind::kUndefined:
-      return items;
-    case Kind::kList: {
-      const absl::Span<const TemplateValue> list = value.items();
-      TANDEM_RETURN_IF_ERROR(budget.Step(static_cast<int64_t>(list.size())));
-      TANDEM_RETURN_IF_ERROR(budget.CheckItems(list.size()));
-      items.assign(list.begin(), list.end());
-      value.TakeItems(items.size());
-      return items;
+  if (value.is_list()) {
+    const absl::Span<const TemplateValue> list = value.items();
+    budget.Step(list.size());
+    TANDEM_RETURN_IF_ERROR(budget.CheckItems(list.size()));
+    items.assign(list.begin(), list.end());
+    if (value.is_list(ListKind::kGenerator)) {
+      value.list().taken += items.size();
     }
-    case Kind::kMap:
-      for (const auto& [key, item] : value.entries()) {
-        TANDEM_RETURN_IF_ERROR(budget.Step());
-        items.push_back(key);
-      }
-      return items;
-    case Kind::kText: {
-      const MarkedText& text = value.text();
-      for (size_t i = 0; i < text.size();) {
-        const size_t end = i + CharacterBytes(text.bytes(), i);
-        TANDEM_ASSIGN_OR_RETURN(TemplateValue character,
-                                budget.NewText(text.Slice(i, end)));
-        items.push_back(std::move(character));
-        i = end;
-      }
-      return items;
+  } else if (value.is_map()) {
+    budget.Step(value.entries().size());
+    TANDEM_RETURN_IF_ERROR(budget.CheckItems(value.entries().size()));
+    for (const auto& [key, item] : value.entries()) items.push_back(key);
+  } else if (value.is_text()) {
+    const MarkedText& text = value.text();
+    for (size_t i = 0, end = 0; i < text.size(); i = end) {
+      end = i + CharacterBytes(text.bytes(), i);
+      TANDEM_ASSIGN_OR_RETURN(TemplateValue character,
+                              budget.NewSlice(text, i, end));
+      items.push_back(std::move(character));
     }
-    default:
-      return TemplateError(
-          absl::StrCat(KindName(value), " can not be iterated over"));
+  } else if (!value.is_undefined()) {
+    return TemplateError(KindName(value), " can not be iterated over");
   }
+  return items;
 }
 
-absl::StatusOr<TemplateValue> LengthOf(const TemplateValue& value,
-                                       RenderBudget& budget) {
-  const auto integer = [](size_t count) {
-    return TemplateValue::Integer(static_cast<int64_t>(count));
-  };
-  if (value.is_undefined()) return integer(0);
-  if (value.is_map()) return integer(value.entries().size());
-  if (value.is_list() && !value.is_list(TemplateValue::ListKind::kGenerator)) {
-    return integer(value.items().size());
-  }
+ValueOr LengthOf(const TemplateValue& value, RenderBudget& budget) {
   if (value.is_text()) {
-    TANDEM_RETURN_IF_ERROR(budget.StepBytes(value.text().size()));
+    budget.StepBytes(value.text().size());
     return TemplateValue::Integer(CountCharacters(value.text().bytes()));
   }
-  return TemplateError(absl::StrCat(KindName(value), " has no length"));
+  size_t count = 0;
+  if (value.is_map()) {
+    count = value.entries().size();
+  } else if (value.is_list() && !value.is_list(ListKind::kGenerator)) {
+    count = value.items().size();
+  } else if (!value.is_undefined()) {
+    return TemplateError(KindName(value), " has no length");
+  }
+  return TemplateValue::Integer(static_cast<int64_t>(count));
+}
+
+absl::Status NeedKey(const TemplateValue& key) {
+  if (IsKey(key)) return absl::OkStatus();
+  return TemplateError(KindName(key), " can not be a key");
 }
 
 absl::StatusOr<const TemplateValue*> FindKey(const TemplateValue& map,
                                              const TemplateValue& key,
                                              RenderBudget& budget) {
-  TANDEM_RETURN_IF_ERROR(budget.Step());
+  budget.Step();
   if (key.is_text()) {
-    TANDEM_RETURN_IF_ERROR(budget.StepBytes(key.text().size()));
+    budget.StepBytes(key.text().size());
     return map.Find(key.text().bytes());
   }
   for (const auto& [entry_key, value] : map.entries()) {
@@ -171,44 +169,40 @@ absl::StatusOr<std::optional<TemplateValue>> ItemAt(const TemplateValue& value,
                                                     const TemplateValue& key,
                                                     RenderBudget& budget) {
   if (value.is_map()) {
-    if (!key.is_key()) return std::nullopt;
+    if (!IsKey(key)) return std::nullopt;
     TANDEM_ASSIGN_OR_RETURN(const TemplateValue* found,
                             FindKey(value, key, budget));
     if (found == nullptr) return std::nullopt;
     return *found;
   }
-  if (!key.is_whole()) return std::nullopt;
+  if (!key.is_whole() || !(value.is_indexable() || value.is_text())) {
+    return std::nullopt;
+  }
+  int64_t index = key.whole();
   if (value.is_indexable()) {
     const auto count = static_cast<int64_t>(value.items().size());
-    const int64_t index = key.whole() < 0 ? key.whole() + count : key.whole();
+    if (index < 0) index += count;
     if (index < 0 || index >= count) return std::nullopt;
     return value.items()[static_cast<size_t>(index)];
   }
-  if (!value.is_text()) return std::nullopt;
   const MarkedText& text = value.text();
-  TANDEM_RETURN_IF_ERROR(budget.StepBytes(text.size()));
-  const int64_t count = key.whole() < 0 ? CountCharacters(text.bytes()) : 0;
-  const int64_t index = key.whole() + count;
+  budget.StepBytes(text.size());
+  if (index < 0) index += CountCharacters(text.bytes());
   const size_t begin = CharacterOffset(text.bytes(), index);
   if (index < 0 || begin >= text.size()) return std::nullopt;
   TANDEM_ASSIGN_OR_RETURN(
       TemplateValue character,
-      budget.NewText(
-          text.Slice(begin, begin + CharacterBytes(text.bytes(), begin))));
+      budget.NewSlice(text, begin,
+                      begin + CharacterBytes(text.bytes(), begin)));
   return character;
 }
 
-absl::StatusOr<TemplateValue> LookUp(const TemplateValue& value,
-                                     const TemplateValue& key,
-                                     RenderBudget& budget) {
+ValueOr LookUp(const TemplateValue& value, const TemplateValue& key,
+               RenderBudget& budget) {
   if (value.is_undefined()) return UndefinedError(value);
   std::optional<TemplateValue> found;
-  if (value.is_group() && key.is_text()) {
-    found = GroupPart(value, key.text().bytes());
-  } else if (value.is_object() && key.is_text()) {
-    TANDEM_ASSIGN_OR_RETURN(found,
-                            value.object()->Attribute(key.text().bytes()));
-  } else {
+  if (key.is_text()) found = PartOf(value, key.text().bytes());
+  if (!found.has_value()) {
     TANDEM_ASSIGN_OR_RETURN(found, ItemAt(value, key, budget));
   }
   if (found.has_value()) return *std::move(found);
@@ -222,9 +216,8 @@ absl::StatusOr<TemplateValue> LookUp(const TemplateValue& value,
       absl::StrCat(KindName(value), " has no ", name));
 }
 
-absl::StatusOr<TemplateValue> SliceOf(const TemplateValue& value,
-                                      const SliceBounds& bounds,
-                                      RenderBudget& budget) {
+ValueOr SliceOf(const TemplateValue& value, const SliceBounds& bounds,
+                RenderBudget& budget) {
   if (value.is_undefined()) return UndefinedError(value);
   for (const TemplateValue* bound :
        {&bounds.start, &bounds.stop, &bounds.step}) {
@@ -237,30 +230,27 @@ absl::StatusOr<TemplateValue> SliceOf(const TemplateValue& value,
   }
   if (value.is_text()) return SliceText(value.text(), bounds, budget);
   if (!value.is_indexable()) {
-    return TemplateError(absl::StrCat(KindName(value), " has no slices"));
+    return TemplateError(KindName(value), " has no slices");
   }
   const SliceRange range =
       RangeOf(bounds, static_cast<int64_t>(value.items().size()));
-  const int64_t distance = range.stop - range.start;
-  const int64_t count = std::max<int64_t>(
-      0, (distance + range.step + (range.step < 0 ? 1 : -1)) / range.step);
   if (value.is_list(ListKind::kRange)) {
-    return SliceRangeValue(value.range(), range, static_cast<size_t>(count),
-                           budget);
+    return SliceRangeValue(value.list().range, range, budget);
   }
-  TANDEM_RETURN_IF_ERROR(budget.CheckItems(static_cast<size_t>(count)));
+  TANDEM_RETURN_IF_ERROR(budget.CheckItems(range.count));
   std::vector<TemplateValue> items;
-  for (int64_t i = range.start;
-       range.step < 0 ? i > range.stop : i < range.stop; i += range.step) {
-    items.push_back(value.items()[static_cast<size_t>(i)]);
+  int64_t at = range.start;
+  for (size_t i = 0; i < range.count; ++i, at += range.step) {
+    items.push_back(value.items()[static_cast<size_t>(at)]);
   }
-  return budget.NewList(std::move(items), value.list_kind());
+  return budget.NewList(std::move(items), value.list().kind);
 }
 
 absl::StatusOr<TemplateValue*> MapBuilder::Find(const TemplateValue& key) {
-  TANDEM_RETURN_IF_ERROR(budget_.Step());
+  budget_.Step();
+  TANDEM_RETURN_IF_ERROR(budget_.Check());
   if (key.is_text()) {
-    TANDEM_RETURN_IF_ERROR(budget_.StepBytes(key.text().size()));
+    budget_.StepBytes(key.text().size());
     const auto found = text_keys_.find(key.text().bytes());
     return found == text_keys_.end() ? nullptr
                                      : &entries_[found->second].second;
@@ -274,9 +264,7 @@ absl::StatusOr<TemplateValue*> MapBuilder::Find(const TemplateValue& key) {
 }
 
 absl::Status MapBuilder::Set(const TemplateValue& key, TemplateValue value) {
-  if (!key.is_key()) {
-    return TemplateError(absl::StrCat(KindName(key), " can not be a key"));
-  }
+  TANDEM_RETURN_IF_ERROR(NeedKey(key));
   TANDEM_ASSIGN_OR_RETURN(TemplateValue * found, Find(key));
   if (found != nullptr) {
     *found = std::move(value);

@@ -24,8 +24,10 @@ absl::StatusOr<std::vector<TemplateValue>> ItemsOf(const TemplateValue& value,
                                                    RenderBudget& budget);
 
 // len(value); an error where it has none.
-absl::StatusOr<TemplateValue> LengthOf(const TemplateValue& value,
-                                       RenderBudget& budget);
+ValueOr LengthOf(const TemplateValue& value, RenderBudget& budget);
+
+// An error for what a map can not have as a key.
+absl::Status NeedKey(const TemplateValue& key);
 
 // The value of any key in a map; null where there is none.
 absl::StatusOr<const TemplateValue*> FindKey(const TemplateValue& map,
@@ -37,15 +39,15 @@ absl::StatusOr<std::optional<TemplateValue>> ItemAt(const TemplateValue& value,
                                                     const TemplateValue& key,
                                                     RenderBudget& budget);
 
-// What a group of groupby has by `name`; empty where there is none.
-std::optional<TemplateValue> GroupPart(const TemplateValue& group,
-                                       absl::string_view name);
+// What a namespace or another object, or a group of groupby, has by `name`;
+// empty where there is none.
+std::optional<TemplateValue> PartOf(const TemplateValue& value,
+                                    absl::string_view name);
 
 // value[key], or what namespaces and other objects have by that name; undefined
 // where there is none, an error where `value` is undefined.
-absl::StatusOr<TemplateValue> LookUp(const TemplateValue& value,
-                                     const TemplateValue& key,
-                                     RenderBudget& budget);
+ValueOr LookUp(const TemplateValue& value, const TemplateValue& key,
+               RenderBudget& budget);
 
 struct SliceBounds {
   TemplateValue start;  // each a whole number or none
@@ -53,9 +55,8 @@ struct SliceBounds {
   TemplateValue step;
 };
 // value[start:stop:step]
-absl::StatusOr<TemplateValue> SliceOf(const TemplateValue& value,
-                                      const SliceBounds& bounds,
-                                      RenderBudget& budget);
+ValueOr SliceOf(const TemplateValue& value, const SliceBounds& bounds,
+                RenderBudget& budget);
 
 // The entries of a map while it is made: of equal keys the first place and the
 // last value stay.
@@ -67,9 +68,7 @@ class MapBuilder {
   absl::Status Set(const TemplateValue& key, TemplateValue value);
   // The value of `key`; null where there is none. Valid until the next Set.
   absl::StatusOr<TemplateValue*> Find(const TemplateValue& key);
-  absl::StatusOr<TemplateValue> Build() {
-    return budget_.NewMap(std::move(entries_));
-  }
+  ValueOr Build() { return budget_.NewMap(std::move(entries_)); }
 
  private:
   RenderBudget& budget_;

@@ -2,10 +2,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
+#include "engine/template/builtins.h"
 #include "engine/template/characters.h"
 #include "engine/template/containers.h"
 #include "engine/template/operators.h"
-#include "engine/template/value_methods.h"
 #include "engine/template/value_text.h"
 
 namespace tandem {
@@ -13,32 +13,6 @@ namespace {
 
 using Kind = Expression::Kind;
 using ListKind = TemplateValue::ListKind;
-
-// A method with the value that it is of.
-class BoundMethod : public TemplateObject {
- public:
-  BoundMethod(TemplateValue value, absl::string_view name,
-              MethodFunction function, RenderBudget* budget)
-      : value_(std::move(value)),
-        name_(name),
-        function_(function),
-        budget_(*budget) {}
-
-  absl::StatusOr<MarkedText> Print(RenderBudget& budget) const override {
-    TANDEM_RETURN_IF_ERROR(budget.Step());
-    return MarkedText(absl::StrCat("<built-in method ", name_, ">"),
-                      TextMark::kTemplate);
-  }
-  absl::StatusOr<TemplateValue> Call(const CallArguments& arguments) override {
-    return function_(value_, arguments, budget_);
-  }
-
- private:
-  const TemplateValue value_;
-  const std::string name_;
-  const MethodFunction function_;
-  RenderBudget& budget_;
-};
 
 }  // namespace
 
@@ -58,8 +32,8 @@ void VariableScope::Set(absl::string_view name, TemplateValue value) {
   variables.emplace_back(std::string(name), std::move(value));
 }
 
-Evaluator::Evaluator(const TemplateInput& input, ObjectStore* store)
-    : input_(input), store_(*store) {
+Evaluator::Evaluator(const TemplateInput& input, RenderBudget* budget)
+    : input_(input), budget_(*budget) {
   const auto given = std::make_shared<VariableScope>();
   given->variables = input.variables;
   scope_ = std::make_shared<VariableScope>();
@@ -76,12 +50,11 @@ void Evaluator::NoteError(size_t offset) {
   if (!error_offset_.has_value()) error_offset_ = offset;
 }
 
-absl::StatusOr<TemplateValue> Evaluator::Evaluate(
-    const Expression& expression) {
-  const RenderBudget::Level level(&budget());
-  absl::Status status = budget().CheckDepth();
+ValueOr Evaluator::Evaluate(const Expression& expression) {
+  const RenderBudget::Level level(&budget_);
+  absl::Status status = budget_.CheckDepth();
   if (status.ok()) {
-    absl::StatusOr<TemplateValue> value = EvaluateKind(expression);
+    ValueOr value = EvaluateKind(expression);
     if (value.ok()) return value;
     status = std::move(value).status();
   }
@@ -89,8 +62,7 @@ absl::StatusOr<TemplateValue> Evaluator::Evaluate(
   return status;
 }
 
-absl::StatusOr<TemplateValue> Evaluator::EvaluateKind(
-    const Expression& expression) {
+ValueOr Evaluator::EvaluateKind(const Expression& expression) {
   switch (expression.kind) {
     case Kind::kConstant:
       return expression.constant;
@@ -99,30 +71,40 @@ absl::StatusOr<TemplateValue> Evaluator::EvaluateKind(
     case Kind::kCaptured:
       return captured_;
     case Kind::kList:
-    case Kind::kTuple:
-      return List(expression);
+    case Kind::kTuple: {
+      TANDEM_ASSIGN_OR_RETURN(auto items, Operands(expression, 0));
+      return budget_.NewList(std::move(items), expression.kind == Kind::kTuple
+                                                   ? ListKind::kTuple
+                                                   : ListKind::kList);
+    }
     case Kind::kMap:
       return Map(expression);
-    case Kind::kAttribute:
-      return Attribute(expression);
+    case Kind::kAttribute: {
+      TANDEM_ASSIGN_OR_RETURN(const TemplateValue value,
+                              Operand(expression, 0));
+      return AttributeOf(value, expression.name);
+    }
     case Kind::kItem:
       return Item(expression);
     case Kind::kSlice:
       return TemplateError("a slice stands among other subscripts");
     case Kind::kCall: {
-      TANDEM_ASSIGN_OR_RETURN(const CallArguments arguments,
-                              Arguments(expression));
+      TANDEM_ASSIGN_OR_RETURN(const auto arguments, Arguments(expression));
       return Call(expression, arguments);
     }
     case Kind::kFilter:
-      return Filter(expression);
+      return Apply(*expression.filter, expression, "|");
     case Kind::kTest:
-      return Test(expression);
+      return Apply(*expression.test, expression, "is ");
     case Kind::kNegate:
     case Kind::kPlus:
       return Sign(expression);
-    case Kind::kBinary:
-      return Binary(expression);
+    case Kind::kBinary: {
+      TANDEM_ASSIGN_OR_RETURN(const TemplateValue left, Operand(expression, 0));
+      TANDEM_ASSIGN_OR_RETURN(const TemplateValue right,
+                              Operand(expression, 1));
+      return Calculate(expression.binary, left, right, budget_);
+    }
     case Kind::kConcat:
       return Concat(expression);
     case Kind::kCompare:
@@ -131,28 +113,32 @@ absl::StatusOr<TemplateValue> Evaluator::EvaluateKind(
     case Kind::kOr:
     case Kind::kNot:
       return Logic(expression);
-    case Kind::kCondition:
-      return Condition(expression);
+    case Kind::kCondition: {
+      TANDEM_ASSIGN_OR_RETURN(const TemplateValue condition,
+                              Operand(expression, 1));
+      if (IsTrue(condition)) return Operand(expression, 0);
+      if (expression.operands[2] != nullptr) return Operand(expression, 2);
+    }
   }
-  return TemplateError("an expression of an unknown kind");
+  return TemplateValue::Undefined("the condition is false and has no else");
 }
 
-absl::StatusOr<TemplateValue> Evaluator::NameValue(absl::string_view name) {
+ValueOr Evaluator::NameValue(absl::string_view name) {
   size_t compared = 0;
   for (const VariableScope* scope = scope_.get(); scope != nullptr;
        scope = scope->parent.get()) {
     compared += 1 + scope->variables.size();
     const TemplateValue* found = scope->Find(name);
     if (found == nullptr) continue;
-    TANDEM_RETURN_IF_ERROR(budget().StepVariables(compared));
+    budget_.StepVariables(compared);
     return *found;
   }
-  TANDEM_RETURN_IF_ERROR(budget().StepVariables(compared));
+  budget_.StepVariables(compared);
   if (const auto known = globals_.find(name); known != globals_.end()) {
     return known->second;
   }
   TANDEM_ASSIGN_OR_RETURN(const std::optional<TemplateValue> global,
-                          MakeGlobal(name, input_.now, &store_));
+                          MakeGlobal(name, input_.now, budget_));
   if (!global.has_value()) {
     return TemplateValue::Undefined(
         absl::StrCat(Quoted(name), " is undefined"));
@@ -161,34 +147,24 @@ absl::StatusOr<TemplateValue> Evaluator::NameValue(absl::string_view name) {
   return *global;
 }
 
-absl::StatusOr<TemplateValue> Evaluator::List(const Expression& expression) {
-  std::vector<TemplateValue> items;
-  for (const ExpressionPtr& operand : expression.operands) {
-    TANDEM_ASSIGN_OR_RETURN(TemplateValue item, Evaluate(*operand));
-    items.push_back(std::move(item));
+absl::StatusOr<std::vector<TemplateValue>> Evaluator::Operands(
+    const Expression& expression, size_t begin) {
+  std::vector<TemplateValue> values;
+  for (size_t i = begin; i < expression.operands.size(); ++i) {
+    TANDEM_ASSIGN_OR_RETURN(TemplateValue value, Operand(expression, i));
+    values.push_back(std::move(value));
   }
-  return budget().NewList(std::move(items), expression.kind == Kind::kTuple
-                                                ? ListKind::kTuple
-                                                : ListKind::kList);
+  return values;
 }
 
-absl::StatusOr<TemplateValue> Evaluator::Map(const Expression& expression) {
-  MapBuilder map(&budget());
+ValueOr Evaluator::Map(const Expression& expression) {
+  MapBuilder map(&budget_);
   for (size_t i = 0; i + 1 < expression.operands.size(); i += 2) {
-    TANDEM_ASSIGN_OR_RETURN(const TemplateValue key,
-                            Evaluate(*expression.operands[i]));
-    TANDEM_ASSIGN_OR_RETURN(TemplateValue value,
-                            Evaluate(*expression.operands[i + 1]));
+    TANDEM_ASSIGN_OR_RETURN(const TemplateValue key, Operand(expression, i));
+    TANDEM_ASSIGN_OR_RETURN(TemplateValue value, Operand(expression, i + 1));
     TANDEM_RETURN_IF_ERROR(map.Set(key, std::move(value)));
   }
   return map.Build();
-}
-
-absl::StatusOr<TemplateValue> Evaluator::Attribute(
-    const Expression& expression) {
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue value,
-                          Evaluate(*expression.operands[0]));
-  return AttributeOf(value, expression.name);
 }
 
 absl::StatusOr<std::optional<TemplateValue>> Evaluator::Method(
@@ -198,23 +174,25 @@ absl::StatusOr<std::optional<TemplateValue>> Evaluator::Method(
         absl::StrCat("values can not be changed, so ", KindName(value),
                      " has no method ", Quoted(name)));
   }
-  const MethodFunction function = FindMethod(value, name);
-  if (function == nullptr) return std::nullopt;
-  TANDEM_ASSIGN_OR_RETURN(TemplateValue method,
-                          store_.Add(std::make_unique<BoundMethod>(
-                                         value, name, function, &budget()),
-                                     sizeof(BoundMethod)));
+  const Builtin* const builtin = FindMethod(value, name);
+  if (builtin == nullptr) return std::nullopt;
+  const auto call = [value, builtin,
+                     &budget = budget_](const CallArguments& arguments) {
+    return CallBuiltin(*builtin, value, arguments, budget);
+  };
+  TANDEM_ASSIGN_OR_RETURN(
+      TemplateValue method,
+      budget_.NewObject(std::make_unique<TemplateObject>(
+                            absl::StrCat("<built-in method ", name, ">"), call),
+                        sizeof(TemplateObject) + sizeof(call)));
   return method;
 }
 
-absl::StatusOr<TemplateValue> Evaluator::AttributeOf(const TemplateValue& value,
-                                                     absl::string_view name) {
+ValueOr Evaluator::AttributeOf(const TemplateValue& value,
+                               absl::string_view name) {
   if (value.is_undefined()) return UndefinedError(value);
-  std::optional<TemplateValue> found;
-  if (value.is_group()) found = GroupPart(value, name);
-  if (value.is_object()) {
-    TANDEM_ASSIGN_OR_RETURN(found, value.object()->Attribute(name));
-  } else if (!found.has_value()) {
+  std::optional<TemplateValue> found = PartOf(value, name);
+  if (!found.has_value() && !value.is_object()) {
     TANDEM_ASSIGN_OR_RETURN(found, Method(value, name));
   }
   if (found.has_value()) return *std::move(found);
@@ -226,39 +204,33 @@ absl::StatusOr<TemplateValue> Evaluator::AttributeOf(const TemplateValue& value,
       absl::StrCat(KindName(value), " has no ", Quoted(name)));
 }
 
-absl::StatusOr<TemplateValue> Evaluator::Item(const Expression& expression) {
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue value,
-                          Evaluate(*expression.operands[0]));
+ValueOr Evaluator::Item(const Expression& expression) {
+  TANDEM_ASSIGN_OR_RETURN(const TemplateValue value, Operand(expression, 0));
   if (expression.operands[1]->kind == Kind::kSlice) {
     return Slice(value, *expression.operands[1]);
   }
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue key,
-                          Evaluate(*expression.operands[1]));
-  TANDEM_ASSIGN_OR_RETURN(TemplateValue item, LookUp(value, key, budget()));
+  TANDEM_ASSIGN_OR_RETURN(const TemplateValue key, Operand(expression, 1));
+  TANDEM_ASSIGN_OR_RETURN(TemplateValue item, LookUp(value, key, budget_));
   if (!item.is_undefined() || !key.is_text()) return item;
   TANDEM_ASSIGN_OR_RETURN(std::optional<TemplateValue> method,
                           Method(value, key.text().bytes()));
   return method.has_value() ? *std::move(method) : item;
 }
 
-absl::StatusOr<TemplateValue> Evaluator::Slice(const TemplateValue& value,
-                                               const Expression& slice) {
+ValueOr Evaluator::Slice(const TemplateValue& value, const Expression& slice) {
   SliceBounds bounds;
   TemplateValue* const places[] = {&bounds.start, &bounds.stop, &bounds.step};
   for (size_t i = 0; i < slice.operands.size(); ++i) {
     *places[i] = TemplateValue::None();
     if (slice.operands[i] == nullptr) continue;
-    TANDEM_ASSIGN_OR_RETURN(*places[i], Evaluate(*slice.operands[i]));
+    TANDEM_ASSIGN_OR_RETURN(*places[i], Operand(slice, i));
   }
-  return SliceOf(value, bounds, budget());
+  return SliceOf(value, bounds, budget_);
 }
 
 absl::StatusOr<CallArguments> Evaluator::Arguments(const Expression& call) {
   CallArguments arguments;
-  for (size_t i = 1; i < call.operands.size(); ++i) {
-    TANDEM_ASSIGN_OR_RETURN(TemplateValue value, Evaluate(*call.operands[i]));
-    arguments.positional.push_back(std::move(value));
-  }
+  TANDEM_ASSIGN_OR_RETURN(arguments.positional, Operands(call, 1));
   for (const auto& [name, expression] : call.named) {
     TANDEM_ASSIGN_OR_RETURN(TemplateValue value, Evaluate(*expression));
     arguments.named.emplace_back(name, std::move(value));
@@ -267,36 +239,33 @@ absl::StatusOr<CallArguments> Evaluator::Arguments(const Expression& call) {
     TANDEM_ASSIGN_OR_RETURN(const TemplateValue more,
                             Evaluate(*call.more_positional));
     TANDEM_ASSIGN_OR_RETURN(const std::vector<TemplateValue> items,
-                            ItemsOf(more, budget()));
+                            ItemsOf(more, budget_));
     arguments.positional.insert(arguments.positional.end(), items.begin(),
                                 items.end());
   }
-  if (call.more_named != nullptr) {
-    TANDEM_ASSIGN_OR_RETURN(const TemplateValue more,
-                            Evaluate(*call.more_named));
-    if (!more.is_map()) return TemplateError("** needs a map");
-    for (const auto& [key, value] : more.entries()) {
-      TANDEM_RETURN_IF_ERROR(budget().Step());
-      if (!key.is_text() || key.text().size() > kVariableNameBytesMax) {
-        return TemplateError(
-            absl::StrCat("** needs keys that are texts of at most ",
-                         kVariableNameBytesMax, " bytes"));
-      }
-      arguments.named.emplace_back(key.text().bytes(), value);
+  if (call.more_named == nullptr) return arguments;
+  TANDEM_ASSIGN_OR_RETURN(const TemplateValue more, Evaluate(*call.more_named));
+  if (!more.is_map()) return TemplateError("** needs a map");
+  budget_.Step(more.entries().size());
+  TANDEM_RETURN_IF_ERROR(budget_.Check());
+  for (const auto& [key, value] : more.entries()) {
+    if (!key.is_text() || key.text().size() > kVariableNameBytesMax) {
+      return TemplateError("** needs keys that are texts of at most ",
+                           kVariableNameBytesMax, " bytes");
     }
+    arguments.named.emplace_back(key.text().bytes(), value);
   }
   return arguments;
 }
 
-absl::StatusOr<TemplateValue> Evaluator::Call(const Expression& call,
-                                              const CallArguments& arguments) {
+ValueOr Evaluator::Call(const Expression& call,
+                        const CallArguments& arguments) {
   const Expression& callee = *call.operands[0];
   TemplateValue function;
   if (callee.kind == Kind::kAttribute) {
-    TANDEM_ASSIGN_OR_RETURN(const TemplateValue value,
-                            Evaluate(*callee.operands[0]));
-    if (const MethodFunction method = FindMethod(value, callee.name)) {
-      absl::StatusOr<TemplateValue> result = method(value, arguments, budget());
+    TANDEM_ASSIGN_OR_RETURN(const TemplateValue value, Operand(callee, 0));
+    if (const Builtin* const method = FindMethod(value, callee.name)) {
+      ValueOr result = CallBuiltin(*method, value, arguments, budget_);
       if (result.ok()) return result;
       return Annotate(result.status(), absl::StrCat(callee.name, "()"));
     }
@@ -306,98 +275,61 @@ absl::StatusOr<TemplateValue> Evaluator::Call(const Expression& call,
   }
   if (function.is_undefined()) return UndefinedError(function);
   if (!function.is_object() || !function.object()->is_callable()) {
-    return TemplateError(
-        absl::StrCat(KindName(function), " can not be called"));
+    return TemplateError(KindName(function), " can not be called");
   }
   return function.object()->Call(arguments);
 }
 
-absl::StatusOr<TemplateValue> Evaluator::Filter(const Expression& expression) {
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue value,
-                          Evaluate(*expression.operands[0]));
+ValueOr Evaluator::Apply(const Builtin& builtin, const Expression& expression,
+                         absl::string_view label) {
+  TANDEM_ASSIGN_OR_RETURN(const TemplateValue value, Operand(expression, 0));
   TANDEM_ASSIGN_OR_RETURN(const CallArguments arguments, Arguments(expression));
-  absl::StatusOr<TemplateValue> result =
-      expression.filter->function(value, arguments, budget());
+  ValueOr result = CallBuiltin(builtin, value, arguments, budget_);
   if (result.ok()) return result;
-  return Annotate(result.status(), absl::StrCat("|", expression.name));
+  return Annotate(result.status(), absl::StrCat(label, expression.name));
 }
 
-absl::StatusOr<TemplateValue> Evaluator::Test(const Expression& expression) {
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue value,
-                          Evaluate(*expression.operands[0]));
-  TANDEM_ASSIGN_OR_RETURN(const CallArguments arguments, Arguments(expression));
-  const absl::StatusOr<bool> result =
-      expression.test->function(value, arguments, budget());
-  if (result.ok()) return TemplateValue::Bool(*result);
-  return Annotate(result.status(), absl::StrCat("is ", expression.name));
-}
-
-absl::StatusOr<TemplateValue> Evaluator::Sign(const Expression& expression) {
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue value,
-                          Evaluate(*expression.operands[0]));
+ValueOr Evaluator::Sign(const Expression& expression) {
+  TANDEM_ASSIGN_OR_RETURN(const TemplateValue value, Operand(expression, 0));
   if (expression.kind == Kind::kNegate) return Negate(value);
   if (value.is_float()) return value;
   if (value.is_whole()) return TemplateValue::Integer(value.whole());
   if (value.is_undefined()) return UndefinedError(value);
-  return TemplateError(absl::StrCat(KindName(value), " can not have a sign"));
+  return TemplateError(KindName(value), " can not have a sign");
 }
 
-absl::StatusOr<TemplateValue> Evaluator::Binary(const Expression& expression) {
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue left,
-                          Evaluate(*expression.operands[0]));
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue right,
-                          Evaluate(*expression.operands[1]));
-  return Calculate(expression.binary, left, right, budget());
-}
-
-absl::StatusOr<TemplateValue> Evaluator::Concat(const Expression& expression) {
+ValueOr Evaluator::Concat(const Expression& expression) {
   MarkedText joined;
-  for (const ExpressionPtr& operand : expression.operands) {
-    TANDEM_ASSIGN_OR_RETURN(const TemplateValue value, Evaluate(*operand));
-    TANDEM_ASSIGN_OR_RETURN(const MarkedText text, TextOf(value, budget()));
-    TANDEM_RETURN_IF_ERROR(budget().CheckRoom(
-        static_cast<double>(joined.memory_bytes() + text.memory_bytes())));
-    joined.Append(text);
+  for (size_t i = 0; i < expression.operands.size(); ++i) {
+    TANDEM_ASSIGN_OR_RETURN(const TemplateValue value, Operand(expression, i));
+    TANDEM_ASSIGN_OR_RETURN(const MarkedText text, TextOf(value, budget_));
+    TANDEM_RETURN_IF_ERROR(budget_.Append(text, &joined));
   }
-  return budget().NewText(std::move(joined));
+  return budget_.NewText(std::move(joined));
 }
 
-absl::StatusOr<TemplateValue> Evaluator::Comparisons(
-    const Expression& expression) {
-  TANDEM_ASSIGN_OR_RETURN(TemplateValue left,
-                          Evaluate(*expression.operands[0]));
+ValueOr Evaluator::Comparisons(const Expression& expression) {
+  TANDEM_ASSIGN_OR_RETURN(TemplateValue left, Operand(expression, 0));
   for (size_t i = 0; i < expression.comparisons.size(); ++i) {
-    TANDEM_ASSIGN_OR_RETURN(TemplateValue right,
-                            Evaluate(*expression.operands[i + 1]));
+    TANDEM_ASSIGN_OR_RETURN(TemplateValue right, Operand(expression, i + 1));
     TANDEM_ASSIGN_OR_RETURN(const bool holds, Compare(expression.comparisons[i],
-                                                      left, right, budget()));
+                                                      left, right, budget_));
     if (!holds) return TemplateValue::Bool(false);
     left = std::move(right);
   }
   return TemplateValue::Bool(true);
 }
 
-absl::StatusOr<TemplateValue> Evaluator::Logic(const Expression& expression) {
+ValueOr Evaluator::Logic(const Expression& expression) {
   TemplateValue value;
-  for (const ExpressionPtr& operand : expression.operands) {
-    TANDEM_ASSIGN_OR_RETURN(value, Evaluate(*operand));
+  for (size_t i = 0; i < expression.operands.size(); ++i) {
+    TANDEM_ASSIGN_OR_RETURN(value, Operand(expression, i));
     if (expression.kind == Kind::kNot) {
       return TemplateValue::Bool(!IsTrue(value));
     }
     if (IsTrue(value) == (expression.kind == Kind::kOr)) return value;
   }
   return value;
-}
-
-absl::StatusOr<TemplateValue> Evaluator::Condition(
-    const Expression& expression) {
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue condition,
-                          Evaluate(*expression.operands[1]));
-  if (IsTrue(condition)) return Evaluate(*expression.operands[0]);
-  if (expression.operands[2] != nullptr) {
-    return Evaluate(*expression.operands[2]);
-  }
-  return TemplateValue::Undefined("the condition is false and has no else");
 }
 
 }  // namespace tandem

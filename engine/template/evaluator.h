@@ -36,11 +36,10 @@ using ScopePtr = std::shared_ptr<VariableScope>;
 
 class Evaluator {
  public:
-  // `input` and `store` outlive the evaluator.
-  Evaluator(const TemplateInput& input, ObjectStore* store);
+  // `input` and `budget` outlive the evaluator.
+  Evaluator(const TemplateInput& input, RenderBudget* budget);
 
-  RenderBudget& budget() { return store_.budget(); }
-  ObjectStore& store() { return store_; }
+  RenderBudget& budget() { return budget_; }
 
   // The scope that names are looked up in.
   const ScopePtr& scope() const { return scope_; }
@@ -51,12 +50,11 @@ class Evaluator {
     return std::exchange(scope_, std::move(scope));
   }
 
-  absl::StatusOr<TemplateValue> Evaluate(const Expression& expression);
+  ValueOr Evaluate(const Expression& expression);
   // The arguments of a call, filter or test.
   absl::StatusOr<CallArguments> Arguments(const Expression& call);
-  absl::StatusOr<TemplateValue> Call(const Expression& call,
-                                     const CallArguments& arguments);
-  absl::StatusOr<TemplateValue> NameValue(absl::string_view name);
+  ValueOr Call(const Expression& call, const CallArguments& arguments);
+  ValueOr NameValue(absl::string_view name);
 
   // What Expression::Kind::kCaptured stands for.
   void set_captured(TemplateValue captured) { captured_ = std::move(captured); }
@@ -66,29 +64,30 @@ class Evaluator {
   const std::optional<size_t>& error_offset() const { return error_offset_; }
 
  private:
-  absl::StatusOr<TemplateValue> EvaluateKind(const Expression& expression);
-  absl::StatusOr<TemplateValue> List(const Expression& expression);
-  absl::StatusOr<TemplateValue> Map(const Expression& expression);
-  absl::StatusOr<TemplateValue> Attribute(const Expression& expression);
-  absl::StatusOr<TemplateValue> AttributeOf(const TemplateValue& value,
-                                            absl::string_view name);
+  ValueOr EvaluateKind(const Expression& expression);
+  // The value of operand `i`.
+  ValueOr Operand(const Expression& expression, size_t i) {
+    return Evaluate(*expression.operands[i]);
+  }
+  absl::StatusOr<std::vector<TemplateValue>> Operands(
+      const Expression& expression, size_t begin);
+  ValueOr Map(const Expression& expression);
+  ValueOr AttributeOf(const TemplateValue& value, absl::string_view name);
   // value.name where that is a method; empty where it is none.
   absl::StatusOr<std::optional<TemplateValue>> Method(
       const TemplateValue& value, absl::string_view name);
-  absl::StatusOr<TemplateValue> Item(const Expression& expression);
-  absl::StatusOr<TemplateValue> Slice(const TemplateValue& value,
-                                      const Expression& slice);
-  absl::StatusOr<TemplateValue> Filter(const Expression& expression);
-  absl::StatusOr<TemplateValue> Test(const Expression& expression);
-  absl::StatusOr<TemplateValue> Binary(const Expression& expression);
-  absl::StatusOr<TemplateValue> Concat(const Expression& expression);
-  absl::StatusOr<TemplateValue> Comparisons(const Expression& expression);
-  absl::StatusOr<TemplateValue> Logic(const Expression& expression);
-  absl::StatusOr<TemplateValue> Condition(const Expression& expression);
-  absl::StatusOr<TemplateValue> Sign(const Expression& expression);
+  ValueOr Item(const Expression& expression);
+  ValueOr Slice(const TemplateValue& value, const Expression& slice);
+  // A filter or test of operand 0; errors begin with `label`.
+  ValueOr Apply(const Builtin& builtin, const Expression& expression,
+                absl::string_view label);
+  ValueOr Concat(const Expression& expression);
+  ValueOr Comparisons(const Expression& expression);
+  ValueOr Logic(const Expression& expression);
+  ValueOr Sign(const Expression& expression);
 
   const TemplateInput& input_;
-  ObjectStore& store_;
+  RenderBudget& budget_;
   ScopePtr scope_;
   absl::flat_hash_map<std::string, TemplateValue> globals_;
   TemplateValue captured_;

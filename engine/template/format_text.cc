@@ -2,16 +2,17 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
-#include <limits>
-#include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
 #include "engine/base/status.h"
 #include "engine/template/characters.h"
 #include "engine/template/operators.h"
@@ -20,12 +21,18 @@
 namespace tandem {
 namespace {
 
+using ListKind = TemplateValue::ListKind;
+
 // Digits after the point; a double has no more than 1,074.
 constexpr int kPrecisionMax = 1100;
 // Digits that a width or an index may have.
 constexpr size_t kCountDigitsMax = 9;
 // Bytes of a format for strftime.
 constexpr size_t kTimeFormatBytesMax = 1024;
+// Types that whole numbers only have.
+constexpr absl::string_view kWholeTypes = "dxXob";
+// As align: by a 0 before the width of format().
+constexpr char kZeroFilled = '0';
 
 // How one value is to be put in.
 struct FormatSpec {
@@ -33,36 +40,47 @@ struct FormatSpec {
   char align = 0;  // < > ^ =; 0: as the type has it
   char sign = '-';
   bool is_alternate = false;
-  bool is_zero_filled = false;  // by a 0 before the width of format()
-  char grouping = 0;            // , or _ between thousands
+  char grouping = 0;  // , or _ between thousands
   int64_t width = 0;
   int precision = -1;
   char type = 0;
 };
 
-// Reads a count; 0 where none stands at `*at`.
-absl::StatusOr<int64_t> ReadCount(absl::string_view text, size_t* at) {
+bool IsOneOf(char kind, absl::string_view kinds) {
+  return kinds.find(kind) != absl::string_view::npos;
+}
+
+// Takes a count from the beginning of `text`; 0 where none stands there.
+absl::StatusOr<int64_t> TakeCount(absl::string_view* text) {
+  const size_t digits =
+      std::min(text->find_first_not_of("0123456789"), text->size());
   int64_t count = 0;
-  const size_t begin = *at;
-  while (*at < text.size() && absl::ascii_isdigit(text[*at])) {
-    if (*at - begin >= kCountDigitsMax) {
-      return TemplateError("a width or place in a format is too large");
-    }
-    count = 10 * count + (text[(*at)++] - '0');
+  if (digits > kCountDigitsMax) {
+    return TemplateError("a width or place in a format is too large");
   }
+  if (digits > 0 && !absl::SimpleAtoi(text->substr(0, digits), &count)) {
+    return TemplateError("a width or place in a format is no number");
+  }
+  text->remove_prefix(digits);
   return count;
 }
 
-absl::Status ReadPrecision(absl::string_view text, size_t* at,
-                           FormatSpec* spec) {
-  if (*at >= text.size() || text[*at] != '.') return absl::OkStatus();
-  ++*at;
-  TANDEM_ASSIGN_OR_RETURN(const int64_t precision, ReadCount(text, at));
+absl::Status TakePrecision(absl::string_view* text, FormatSpec* spec) {
+  if (!absl::ConsumePrefix(text, ".")) return absl::OkStatus();
+  TANDEM_ASSIGN_OR_RETURN(const int64_t precision, TakeCount(text));
   spec->precision = static_cast<int>(precision);
   return absl::OkStatus();
 }
 
-std::string Grouped(const std::string& digits, char separator) {
+// The first character of `text` where `set` has it, which is taken; else 0.
+char TakeOneOf(absl::string_view set, absl::string_view* text) {
+  if (text->empty() || !IsOneOf((*text)[0], set)) return '\0';
+  const char taken = (*text)[0];
+  text->remove_prefix(1);
+  return taken;
+}
+
+std::string Grouped(absl::string_view digits, char separator) {
   const size_t end =
       std::min(digits.find_first_not_of("0123456789"), digits.size());
   std::string grouped;
@@ -74,70 +92,52 @@ std::string Grouped(const std::string& digits, char separator) {
 }
 
 std::string WholeDigits(uint64_t number, const FormatSpec& spec) {
-  const std::string prefix =
-      spec.is_alternate && spec.type != 'd' && spec.type != 0
-          ? absl::StrCat("0", std::string(1, spec.type))
-          : "";
-  const uint64_t base = spec.type == 'b'                       ? 2
-                        : spec.type == 'o'                     ? 8
-                        : spec.type == 'x' || spec.type == 'X' ? 16
-                                                               : 10;
-  const absl::string_view kDigits =
-      spec.type == 'X' ? "0123456789ABCDEF" : "0123456789abcdef";
-  std::string digits;
-  do {
-    digits.push_back(kDigits[number % base]);
-    number /= base;
-  } while (number != 0);
+  int base = 10;
+  if (spec.type == 'b') base = 2;
+  if (spec.type == 'o') base = 8;
+  if (spec.type == 'x' || spec.type == 'X') base = 16;
+  std::array<char, 64> buffer = {};
+  const char* const end =
+      std::to_chars(buffer.data(), buffer.data() + buffer.size(), number, base)
+          .ptr;
+  std::string digits(buffer.data(), static_cast<size_t>(end - buffer.data()));
+  if (spec.type == 'X') absl::AsciiStrToUpper(&digits);
   // A precision is the least number of digits.
-  const size_t missing = std::max<size_t>(
-      digits.size(), static_cast<size_t>(std::max(0, spec.precision)));
-  digits.append(missing - digits.size(), '0');
-  std::reverse(digits.begin(), digits.end());
-  return absl::StrCat(prefix, digits);
+  const auto least = static_cast<size_t>(std::max(0, spec.precision));
+  if (digits.size() < least) digits.insert(0, least - digits.size(), '0');
+  const bool has_prefix = spec.is_alternate && base != 10;
+  return has_prefix
+             ? absl::StrCat("0", absl::string_view(&spec.type, 1), digits)
+             : digits;
 }
 
 std::string FloatDigits(double number, const FormatSpec& spec) {
   if (!std::isfinite(number)) return std::isnan(number) ? "nan" : "inf";
-  const int precision = spec.precision < 0 ? 6 : spec.precision;
-  switch (spec.type) {
-    case 'e':
-      return absl::StrFormat("%.*e", precision, number);
-    case 'E':
-      return absl::StrFormat("%.*E", precision, number);
-    case 'g':
-      return absl::StrFormat("%.*g", precision, number);
-    case 'G':
-      return absl::StrFormat("%.*G", precision, number);
-    case '%':
-      return absl::StrFormat("%.*f%%", precision, number * 100);
-    default:
-      return absl::StrFormat("%.*f", precision, number);
-  }
+  if (spec.type == 0) return FloatText(number);
+  const bool is_percent = spec.type == '%';
+  const std::string format = absl::StrCat(
+      "%.*", is_percent ? "f%%" : absl::string_view(&spec.type, 1));
+  std::string digits;
+  absl::FormatUntyped(&digits, absl::UntypedFormatSpec(format),
+                      {absl::FormatArg(spec.precision < 0 ? 6 : spec.precision),
+                       absl::FormatArg(is_percent ? number * 100 : number)});
+  return digits;
 }
 
-// `text` in the width of `spec`; `lead` bytes of it (a sign) stay in front of a
-// fill by '='.
-absl::StatusOr<MarkedText> Pad(MarkedText text, const FormatSpec& spec,
+// `text` in the width of `spec`.
+absl::StatusOr<MarkedText> Pad(const MarkedText& text, const FormatSpec& spec,
                                size_t lead, RenderBudget& budget) {
-  const int64_t missing = spec.width - CountCharacters(text.bytes());
-  if (missing <= 0) return text;
-  TANDEM_RETURN_IF_ERROR(budget.CheckRoom(
-      static_cast<double>(missing) * static_cast<double>(spec.fill.size())));
+  const int64_t missing =
+      std::max<int64_t>(0, spec.width - CountCharacters(text.bytes()));
   int64_t before = missing;
   if (spec.align == '<') before = 0;
   if (spec.align == '^') before = missing / 2;
-  MarkedText padded;
-  const size_t front = spec.align == '=' ? lead : 0;
-  padded.Append(text, 0, front);
-  for (int64_t i = 0; i < before; ++i) {
-    padded.Append(spec.fill);
-  }
-  padded.Append(text, front, text.size());
-  for (int64_t i = before; i < missing; ++i) {
-    padded.Append(spec.fill);
-  }
-  return padded;
+  return PadText(text,
+                 {.fill = spec.fill,
+                  .before = before,
+                  .after = missing - before,
+                  .lead = spec.align == '=' ? lead : 0},
+                 budget);
 }
 
 absl::StatusOr<MarkedText> FormatNumber(const TemplateValue& value,
@@ -146,121 +146,84 @@ absl::StatusOr<MarkedText> FormatNumber(const TemplateValue& value,
     return TemplateError("a precision in a format is too large");
   }
   // A digit takes some 10 ns.
-  TANDEM_RETURN_IF_ERROR(
-      budget.StepCharacters(static_cast<size_t>(std::max(0, spec.precision))));
+  budget.StepCharacters(static_cast<size_t>(std::max(0, spec.precision)));
   std::string digits;
   bool is_negative = false;
-  if (value.is_whole() &&
-      absl::StrContains(absl::string_view("dxXob\0", 6), spec.type)) {
-    const int64_t number = value.whole();
-    is_negative = number < 0;
-    const auto bits = static_cast<uint64_t>(number);
+  if (value.is_whole() && (spec.type == 0 || IsOneOf(spec.type, kWholeTypes))) {
+    is_negative = value.whole() < 0;
+    const auto bits = static_cast<uint64_t>(value.whole());
     digits = WholeDigits(is_negative ? 0 - bits : bits, spec);
-  } else if (spec.type == 0) {
-    is_negative = std::signbit(value.number());
-    digits = FloatText(std::fabs(value.number()));
   } else {
     is_negative = std::signbit(value.number());
     digits = FloatDigits(std::fabs(value.number()), spec);
   }
   if (spec.grouping != 0) digits = Grouped(digits, spec.grouping);
-  std::string sign;
-  if (is_negative) {
-    sign = "-";
-  } else if (spec.sign != '-') {
-    sign = std::string(1, spec.sign);
+  if (is_negative || spec.sign != '-') {
+    digits.insert(0, 1, is_negative ? '-' : spec.sign);
   }
   if (spec.align == 0) spec.align = '>';
-  return Pad(MarkedText(absl::StrCat(sign, digits), TextMark::kTemplate), spec,
-             sign.size(), budget);
+  return Pad(MarkedText(digits, TextMark::kTemplate), spec,
+             is_negative || spec.sign != '-' ? 1 : 0, budget);
 }
 
-absl::StatusOr<MarkedText> FormatPlainText(MarkedText text, FormatSpec spec,
+// str(value) or, by type `r`, repr(value).
+absl::StatusOr<MarkedText> FormatPlainText(const TemplateValue& value,
+                                           const FormatSpec& spec,
                                            RenderBudget& budget) {
+  TANDEM_ASSIGN_OR_RETURN(MarkedText text, spec.type == 'r'
+                                               ? ReprOf(value, budget)
+                                               : TextOf(value, budget));
   if (spec.precision >= 0) {
     text = text.Slice(0, CharacterOffset(text.bytes(), spec.precision));
   }
-  return Pad(std::move(text), spec, 0, budget);
+  return Pad(text, spec, 0, budget);
 }
 
-// The formatting of text % value.
-class PercentFormatter {
+// The values of text % value, one after another or by name.
+class PercentValues {
  public:
-  PercentFormatter(const MarkedText& format, const TemplateValue& value,
-                   RenderBudget* budget)
-      : format_(format), value_(value), budget_(*budget) {}
+  explicit PercentValues(const TemplateValue& value)
+      : value_(value),
+        values_(value.is_list(ListKind::kTuple)
+                    ? value.items()
+                    : absl::MakeConstSpan(&value, 1)) {}
 
-  absl::StatusOr<TemplateValue> Run();
-
- private:
-  absl::Status WriteField(size_t* at);
-  absl::StatusOr<TemplateValue> NextValue();
-  absl::StatusOr<TemplateValue> KeyedValue(size_t* at);
-  absl::StatusOr<FormatSpec> ReadSpec(size_t* at) const;
-  absl::StatusOr<MarkedText> Convert(const TemplateValue& value,
-                                     FormatSpec spec);
-
-  const MarkedText& format_;
-  const TemplateValue& value_;
-  RenderBudget& budget_;
-  size_t used_ = 0;
-  MarkedText text_;
-};
-
-absl::StatusOr<TemplateValue> PercentFormatter::Run() {
-  const std::string& bytes = format_.bytes();
-  TANDEM_RETURN_IF_ERROR(budget_.StepBytes(bytes.size()));
-  size_t at = 0;
-  while (at < bytes.size()) {
-    const size_t field = std::min(bytes.find('%', at), bytes.size());
-    text_.Append(format_, at, field);
-    at = field;
-    if (at == bytes.size()) break;
-    TANDEM_RETURN_IF_ERROR(WriteField(&at));
-    TANDEM_RETURN_IF_ERROR(
-        budget_.CheckRoom(static_cast<double>(text_.memory_bytes())));
+  // Takes a name in brackets from `format` where it begins with one.
+  ValueOr Next(absl::string_view* format) {
+    if (!absl::ConsumePrefix(format, "(")) {
+      if (used_ < values_.size()) return values_[used_++];
+      return TemplateError("a format with % has more fields than values");
+    }
+    const size_t end = format->find(')');
+    if (end == absl::string_view::npos || !value_.is_map()) {
+      return TemplateError("a format with %(name) needs a map");
+    }
+    const TemplateValue* found = value_.Find(format->substr(0, end));
+    if (found == nullptr) {
+      return TemplateError("a format with %(name) names what the map has not");
+    }
+    format->remove_prefix(end + 1);
+    used_ = 1;
+    return *found;
   }
-  const bool is_tuple = value_.is_list(TemplateValue::ListKind::kTuple);
-  const size_t count = is_tuple ? value_.items().size() : 1;
-  const bool may_be_left =
-      value_.is_map() || (value_.is_indexable() && !is_tuple);
-  if (used_ < count && !may_be_left) {
+  absl::Status CheckAllAreUsed() const {
+    const bool may_be_left = value_.is_map() ||
+                             value_.is_list(ListKind::kList) ||
+                             value_.is_list(ListKind::kRange);
+    if (used_ >= values_.size() || may_be_left) return absl::OkStatus();
     return TemplateError("a format with % has fewer fields than values");
   }
-  return budget_.NewText(std::move(text_));
-}
 
-absl::StatusOr<TemplateValue> PercentFormatter::NextValue() {
-  const bool is_tuple = value_.is_list(TemplateValue::ListKind::kTuple);
-  if (used_ >= (is_tuple ? value_.items().size() : 1)) {
-    return TemplateError("a format with % has more fields than values");
-  }
-  const TemplateValue& next = is_tuple ? value_.items()[used_] : value_;
-  ++used_;
-  return next;
-}
+ private:
+  const TemplateValue& value_;
+  const absl::Span<const TemplateValue> values_;
+  size_t used_ = 0;
+};
 
-absl::StatusOr<TemplateValue> PercentFormatter::KeyedValue(size_t* at) {
-  const absl::string_view bytes = format_.bytes();
-  const size_t end = bytes.find(')', *at);
-  if (end == absl::string_view::npos || !value_.is_map()) {
-    return TemplateError("a format with %(name) needs a map");
-  }
-  const TemplateValue* found = value_.Find(bytes.substr(*at, end - *at));
-  if (found == nullptr) {
-    return TemplateError("a format with %(name) names what the map has not");
-  }
-  *at = end + 1;
-  used_ = 1;
-  return *found;
-}
-
-absl::StatusOr<FormatSpec> PercentFormatter::ReadSpec(size_t* at) const {
-  const std::string& bytes = format_.bytes();
+absl::StatusOr<FormatSpec> TakePercentSpec(absl::string_view* text) {
   FormatSpec spec;
   spec.align = '>';
-  for (; *at < bytes.size(); ++*at) {
-    const char flag = bytes[*at];
+  while (const char flag = TakeOneOf("-0+ #", text)) {
     if (flag == '-') {
       spec.align = '<';
     } else if (flag == '0' && spec.align != '<') {
@@ -270,96 +233,104 @@ absl::StatusOr<FormatSpec> PercentFormatter::ReadSpec(size_t* at) const {
       spec.sign = flag;
     } else if (flag == '#') {
       spec.is_alternate = true;
-    } else if (flag != '0' && flag != ' ') {
-      break;
     }
   }
-  TANDEM_ASSIGN_OR_RETURN(spec.width, ReadCount(bytes, at));
-  TANDEM_RETURN_IF_ERROR(ReadPrecision(bytes, at, &spec));
-  if (*at >= bytes.size()) {
+  TANDEM_ASSIGN_OR_RETURN(spec.width, TakeCount(text));
+  TANDEM_RETURN_IF_ERROR(TakePrecision(text, &spec));
+  if (text->empty()) {
     return TemplateError("a format with % ends within a field");
   }
-  spec.type = bytes[(*at)++];
+  spec.type = (*text)[0];
+  text->remove_prefix(1);
   return spec;
 }
 
-absl::Status PercentFormatter::WriteField(size_t* at) {
-  const std::string& bytes = format_.bytes();
-  ++*at;
-  if (*at < bytes.size() && bytes[*at] == '%') {
-    text_.Append(format_, *at, *at + 1);
-    ++*at;
-    return absl::OkStatus();
+absl::StatusOr<MarkedText> FormatField(const TemplateValue& value,
+                                       FormatSpec spec, RenderBudget& budget) {
+  if (spec.type == 's' || spec.type == 'r') {
+    spec.fill = MarkedText(" ", TextMark::kTemplate);
+    if (spec.align == '=') spec.align = '>';
+    return FormatPlainText(value, spec, budget);
   }
-  std::optional<TemplateValue> value;
-  if (*at < bytes.size() && bytes[*at] == '(') {
-    ++*at;
-    TANDEM_ASSIGN_OR_RETURN(value, KeyedValue(at));
+  const bool is_decimal = IsOneOf(spec.type, "diu");
+  if (!is_decimal && !IsOneOf(spec.type, "xXoeEfFgG")) {
+    return TemplateError("a format with % has a field of an unknown kind");
   }
-  TANDEM_ASSIGN_OR_RETURN(const FormatSpec spec, ReadSpec(at));
-  if (!value.has_value()) {
-    TANDEM_ASSIGN_OR_RETURN(value, NextValue());
+  const absl::string_view type =
+      is_decimal ? "d" : absl::string_view(&spec.type, 1);
+  const bool takes_whole = IsOneOf(spec.type, "xXo");
+  const bool is_large =
+      value.is_float() && !(std::fabs(value.number()) < 0x1p63);
+  if (!value.is_number() || (takes_whole && value.is_float()) ||
+      (is_decimal && is_large)) {
+    return TemplateError(KindName(value), " can not be written by %", type);
   }
-  TANDEM_ASSIGN_OR_RETURN(const MarkedText field, Convert(*value, spec));
-  text_.Append(field);
-  return absl::OkStatus();
+  if (!is_decimal && !takes_whole) {
+    return FormatNumber(TemplateValue::Float(value.number()), spec, budget);
+  }
+  spec.type = type[0];
+  return FormatNumber(
+      TemplateValue::Integer(value.is_whole()
+                                 ? value.whole()
+                                 : static_cast<int64_t>(value.number())),
+      spec, budget);
 }
 
-absl::StatusOr<MarkedText> PercentFormatter::Convert(const TemplateValue& value,
-                                                     FormatSpec spec) {
-  switch (spec.type) {
-    case 's':
-    case 'r': {
-      spec.fill = MarkedText(" ", TextMark::kTemplate);
-      if (spec.align == '=') spec.align = '>';
-      TANDEM_ASSIGN_OR_RETURN(MarkedText text, spec.type == 's'
-                                                   ? TextOf(value, budget_)
-                                                   : ReprOf(value, budget_));
-      return FormatPlainText(std::move(text), spec, budget_);
-    }
-    case 'd':
-    case 'i':
-    case 'u':
-      if (!value.is_number() ||
-          (value.is_float() && !(std::fabs(value.number()) < 0x1p63))) {
-        return TemplateError(
-            absl::StrCat(KindName(value), " can not be written by %d"));
-      }
-      spec.type = 'd';
-      return FormatNumber(
-          TemplateValue::Integer(value.is_whole()
-                                     ? value.whole()
-                                     : static_cast<int64_t>(value.number())),
-          spec, budget_);
-    case 'x':
-    case 'X':
-    case 'o':
-      if (value.is_whole()) return FormatNumber(value, spec, budget_);
-      break;
-    case 'e':
-    case 'E':
-    case 'f':
-    case 'F':
-    case 'g':
-    case 'G':
-      if (value.is_number()) {
-        return FormatNumber(TemplateValue::Float(value.number()), spec,
-                            budget_);
-      }
-      break;
-    default:
-      return TemplateError("a format with % has a field of an unknown kind");
+// The argument that a field of format() names: by place, by name or, where
+// `name` is empty, the one after `*next`.
+ValueOr ArgumentOf(absl::string_view name, const CallArguments& arguments,
+                   size_t* next, RenderBudget& budget) {
+  if (name.find_first_of(".[{") != absl::string_view::npos) {
+    return TemplateError("format() takes no attributes, items or inner fields");
   }
-  return TemplateError(absl::StrCat(KindName(value), " can not be written by %",
-                                    std::string(1, spec.type)));
+  absl::string_view rest = name;
+  TANDEM_ASSIGN_OR_RETURN(const int64_t index, TakeCount(&rest));
+  if (rest.empty()) {
+    const size_t place = name.empty() ? (*next)++ : static_cast<size_t>(index);
+    if (place < arguments.positional.size()) return arguments.positional[place];
+    return TemplateError("format() has more fields than arguments");
+  }
+  budget.StepVariables(arguments.named.size());
+  for (const auto& [argument, value] : arguments.named) {
+    if (argument == name) return value;
+  }
+  return TemplateError("format() names an argument that is not there");
 }
 
-// Whether format() can write `value` so.
+// The format `text`, which lies within `format`.
+absl::StatusOr<FormatSpec> ParseSpec(absl::string_view text,
+                                     const MarkedText& format) {
+  constexpr absl::string_view kAligns = "<>^=";
+  FormatSpec spec;
+  const size_t fill_bytes = text.empty() ? 0 : CharacterBytes(text, 0);
+  const bool has_fill =
+      fill_bytes < text.size() && IsOneOf(text[fill_bytes], kAligns);
+  if (has_fill) {
+    const auto begin = static_cast<size_t>(text.data() - format.bytes().data());
+    spec.fill = format.Slice(begin, begin + fill_bytes);
+    text.remove_prefix(fill_bytes);
+  }
+  spec.align = TakeOneOf(kAligns, &text);
+  if (const char sign = TakeOneOf("+- ", &text)) spec.sign = sign;
+  spec.is_alternate = TakeOneOf("#", &text) != 0;
+  const bool is_zero_filled = TakeOneOf("0", &text) != 0;
+  if (is_zero_filled && !has_fill) {
+    spec.fill = MarkedText("0", TextMark::kTemplate);
+  }
+  TANDEM_ASSIGN_OR_RETURN(spec.width, TakeCount(&text));
+  spec.grouping = TakeOneOf(",_", &text);
+  TANDEM_RETURN_IF_ERROR(TakePrecision(&text, &spec));
+  spec.type = TakeOneOf("sdxXobeEfFgG%", &text);
+  if (!text.empty()) return TemplateError("format() has an unknown format");
+  // Of numbers only: texts are filled as they are aligned.
+  if (is_zero_filled && spec.align == 0) spec.align = kZeroFilled;
+  return spec;
+}
+
+// Whether format() can write a number so.
 absl::Status CheckNumberSpec(const TemplateValue& value,
                              const FormatSpec& spec) {
-  const bool needs_whole =
-      spec.type != 0 &&
-      absl::StrContains(absl::string_view("dxXob"), spec.type);
+  const bool needs_whole = IsOneOf(spec.type, kWholeTypes);
   const bool is_whole = value.is_whole() && (needs_whole || spec.type == 0);
   if (spec.type == 's' || (needs_whole && value.is_float()) ||
       (is_whole && spec.precision >= 0)) {
@@ -376,37 +347,89 @@ absl::Status CheckNumberSpec(const TemplateValue& value,
   return absl::OkStatus();
 }
 
-// The formatting of text.format(arguments).
-class BraceFormatter {
- public:
-  BraceFormatter(const MarkedText& format, const CallArguments& arguments,
-                 RenderBudget* budget)
-      : format_(format), arguments_(arguments), budget_(*budget) {}
+// One field of format(), without its braces.
+absl::StatusOr<MarkedText> FormatBraceField(absl::string_view field,
+                                            const MarkedText& format,
+                                            const CallArguments& arguments,
+                                            size_t* next,
+                                            RenderBudget& budget) {
+  const size_t colon = std::min(field.find(':'), field.size());
+  const absl::string_view spec_text =
+      field.substr(std::min(colon + 1, field.size()));
+  absl::string_view name = field.substr(0, colon);
+  const bool is_repr = absl::ConsumeSuffix(&name, "!r");
+  const bool is_own =
+      !is_repr && !absl::ConsumeSuffix(&name, "!s") && !spec_text.empty();
+  TANDEM_ASSIGN_OR_RETURN(const TemplateValue value,
+                          ArgumentOf(name, arguments, next, budget));
+  TANDEM_ASSIGN_OR_RETURN(FormatSpec spec, ParseSpec(spec_text, format));
+  if (is_own && value.is_number()) {
+    if (spec.align == kZeroFilled) spec.align = '=';
+    TANDEM_RETURN_IF_ERROR(CheckNumberSpec(value, spec));
+    return FormatNumber(value, spec, budget);
+  }
+  if (is_own && !value.is_text()) {
+    return TemplateError("format() has a format that ", KindName(value),
+                         " can not have");
+  }
+  if ((spec.type != 0 && spec.type != 's') || spec.align == '=') {
+    return TemplateError("format() has a format for numbers and a text");
+  }
+  if (spec.align == 0 || spec.align == kZeroFilled) spec.align = '<';
+  spec.type = is_repr ? 'r' : 's';
+  return FormatPlainText(value, spec, budget);
+}
 
-  absl::StatusOr<TemplateValue> Run();
+}  // namespace
 
- private:
-  absl::Status WriteField(absl::string_view field);
-  absl::StatusOr<TemplateValue> ValueOf(absl::string_view name);
-  absl::StatusOr<FormatSpec> ParseSpec(absl::string_view text) const;
+ValueOr FormatPercent(const MarkedText& format, const TemplateValue& value,
+                      RenderBudget& budget) {
+  const absl::string_view bytes = format.bytes();
+  budget.StepBytes(bytes.size());
+  PercentValues values(value);
+  MarkedText text;
+  size_t at = 0;
+  while (at < bytes.size()) {
+    const size_t sign = std::min(bytes.find('%', at), bytes.size());
+    text.Append(format, at, sign);
+    if (sign == bytes.size()) break;
+    absl::string_view rest = bytes.substr(sign + 1);
+    if (absl::StartsWith(rest, "%")) {
+      text.Append(format, sign + 1, sign + 2);
+      at = sign + 2;
+      continue;
+    }
+    const bool is_named = absl::StartsWith(rest, "(");
+    TemplateValue next;
+    if (is_named) {
+      TANDEM_ASSIGN_OR_RETURN(next, values.Next(&rest));
+    }
+    TANDEM_ASSIGN_OR_RETURN(const FormatSpec spec, TakePercentSpec(&rest));
+    if (!is_named) {
+      TANDEM_ASSIGN_OR_RETURN(next, values.Next(&rest));
+    }
+    TANDEM_ASSIGN_OR_RETURN(const MarkedText field,
+                            FormatField(next, spec, budget));
+    TANDEM_RETURN_IF_ERROR(budget.Append(field, &text));
+    at = bytes.size() - rest.size();
+  }
+  TANDEM_RETURN_IF_ERROR(values.CheckAllAreUsed());
+  return budget.NewText(std::move(text));
+}
 
-  const MarkedText& format_;
-  const CallArguments& arguments_;
-  RenderBudget& budget_;
-  size_t next_ = 0;
-  MarkedText text_;
-};
-
-absl::StatusOr<TemplateValue> BraceFormatter::Run() {
-  const absl::string_view bytes = format_.bytes();
-  TANDEM_RETURN_IF_ERROR(budget_.StepBytes(bytes.size()));
+ValueOr FormatBraces(const MarkedText& format, const CallArguments& arguments,
+                     RenderBudget& budget) {
+  const absl::string_view bytes = format.bytes();
+  budget.StepBytes(bytes.size());
+  MarkedText text;
+  size_t next = 0;
   size_t at = 0;
   while (at < bytes.size()) {
     const size_t brace = std::min(bytes.find_first_of("{}", at), bytes.size());
-    text_.Append(format_, at, brace);
+    text.Append(format, at, brace);
     if (brace == bytes.size()) break;
     if (bytes.substr(brace + 1, 1) == bytes.substr(brace, 1)) {
-      text_.Append(format_, brace, brace + 1);
+      text.Append(format, brace, brace + 1);
       at = brace + 2;
       continue;
     }
@@ -414,119 +437,28 @@ absl::StatusOr<TemplateValue> BraceFormatter::Run() {
     if (bytes[brace] == '}' || end == absl::string_view::npos) {
       return TemplateError("a format has a single brace");
     }
-    const absl::string_view field = bytes.substr(brace + 1, end - brace - 1);
-    TANDEM_RETURN_IF_ERROR(WriteField(field));
-    TANDEM_RETURN_IF_ERROR(
-        budget_.CheckRoom(static_cast<double>(text_.memory_bytes())));
+    TANDEM_ASSIGN_OR_RETURN(
+        const MarkedText field,
+        FormatBraceField(bytes.substr(brace + 1, end - brace - 1), format,
+                         arguments, &next, budget));
+    TANDEM_RETURN_IF_ERROR(budget.Append(field, &text));
     at = end + 1;
   }
-  return budget_.NewText(std::move(text_));
+  return budget.NewText(std::move(text));
 }
 
-absl::StatusOr<TemplateValue> BraceFormatter::ValueOf(absl::string_view name) {
-  if (name.find_first_of(".[{") != absl::string_view::npos) {
-    return TemplateError("format() takes no attributes, items or inner fields");
-  }
-  size_t at = 0;
-  TANDEM_ASSIGN_OR_RETURN(const int64_t index, ReadCount(name, &at));
-  if (at == name.size()) {
-    const size_t place = name.empty() ? next_++ : static_cast<size_t>(index);
-    if (place < arguments_.positional.size()) {
-      return arguments_.positional[place];
-    }
-    return TemplateError("format() has more fields than arguments");
-  }
-  TANDEM_RETURN_IF_ERROR(budget_.StepVariables(arguments_.named.size()));
-  for (const auto& [argument, value] : arguments_.named) {
-    if (argument == name) return value;
-  }
-  return TemplateError("format() names an argument that is not there");
-}
-
-absl::StatusOr<FormatSpec> BraceFormatter::ParseSpec(
-    absl::string_view text) const {
-  constexpr absl::string_view kAligns = "<>^=";
-  FormatSpec spec;
-  size_t at = 0;
-  const auto is_align = [&text, kAligns](size_t i) {
-    return i < text.size() && absl::StrContains(kAligns, text[i]);
-  };
-  const size_t fill_bytes = text.empty() ? 0 : CharacterBytes(text, 0);
-  const bool has_fill = is_align(fill_bytes);
-  if (has_fill) {
-    // `text` lies within the format.
-    const auto begin =
-        static_cast<size_t>(text.data() - format_.bytes().data());
-    spec.fill = format_.Slice(begin, begin + fill_bytes);
-    spec.align = text[fill_bytes];
-    at = fill_bytes + 1;
-  } else if (is_align(0)) {
-    spec.align = text[0];
-    at = 1;
-  }
-  const auto take = [&text, &at](absl::string_view set) -> char {
-    const bool is_there = at < text.size() && absl::StrContains(set, text[at]);
-    return is_there ? text[at++] : '\0';
-  };
-  if (const char sign = take("+- "); sign != 0) spec.sign = sign;
-  spec.is_alternate = take("#") != 0;
-  if (take("0") != 0) {
-    spec.is_zero_filled = spec.align == 0;
-    if (!has_fill) spec.fill = MarkedText("0", TextMark::kTemplate);
-  }
-  TANDEM_ASSIGN_OR_RETURN(spec.width, ReadCount(text, &at));
-  spec.grouping = take(",_");
-  TANDEM_RETURN_IF_ERROR(ReadPrecision(text, &at, &spec));
-  spec.type = take("sdxXobeEfFgG%");
-  if (at != text.size()) return TemplateError("format() has an unknown format");
-  return spec;
-}
-
-absl::Status BraceFormatter::WriteField(absl::string_view field) {
-  const size_t colon = std::min(field.find(':'), field.size());
-  const absl::string_view spec_text =
-      colon == field.size() ? "" : field.substr(colon + 1);
-  absl::string_view name = field.substr(0, colon);
-  const bool is_repr = absl::EndsWith(name, "!r");
-  const bool is_str = absl::EndsWith(name, "!s");
-  if (is_repr || is_str) name.remove_suffix(2);
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue value, ValueOf(name));
-  TANDEM_ASSIGN_OR_RETURN(FormatSpec spec, ParseSpec(spec_text));
-  absl::StatusOr<MarkedText> text = MarkedText();
-  const bool is_own = !is_repr && !is_str && !spec_text.empty();
-  if (is_own && value.is_number()) {
-    if (spec.is_zero_filled) spec.align = '=';
-    TANDEM_RETURN_IF_ERROR(CheckNumberSpec(value, spec));
-    text = FormatNumber(value, spec, budget_);
-  } else if (is_own && !value.is_text()) {
-    return TemplateError(absl::StrCat("format() has a format that ",
-                                      KindName(value), " can not have"));
-  } else {
-    if ((spec.type != 0 && spec.type != 's') || spec.align == '=') {
-      return TemplateError("format() has a format for numbers and a text");
-    }
-    if (spec.align == 0) spec.align = '<';
-    TANDEM_ASSIGN_OR_RETURN(MarkedText plain, is_repr ? ReprOf(value, budget_)
-                                                      : TextOf(value, budget_));
-    text = FormatPlainText(std::move(plain), spec, budget_);
-  }
-  TANDEM_RETURN_IF_ERROR(text.status());
-  text_.Append(*text);
-  return absl::OkStatus();
-}
-
-}  // namespace
-
-absl::StatusOr<TemplateValue> FormatPercent(const MarkedText& format,
-                                            const TemplateValue& value,
-                                            RenderBudget& budget) {
-  return PercentFormatter(format, value, &budget).Run();
-}
-
-absl::StatusOr<TemplateValue> FormatBraces(const MarkedText& format,
-                                           const CallArguments& arguments,
-                                           RenderBudget& budget) {
-  return BraceFormatter(format, arguments, &budget).Run();
+absl::StatusOr<MarkedText> PadText(const MarkedText& text,
+                                   const Padding& padding,
+                                   const RenderBudget& budget) {
+  TANDEM_RETURN_IF_ERROR(
+      budget.CheckRoom(static_cast<size_t>(padding.before + padding.after),
+                       padding.fill.memory_bytes()));
+  MarkedText padded;
+  padded.Append(text, 0, padding.lead);
+  for (int64_t i = 0; i < padding.before; ++i) padded.Append(padding.fill);
+  padded.Append(text, padding.lead, text.size());
+  for (int64_t i = 0; i < padding.after; ++i) padded.Append(padding.fill);
+  return padded;
 }
 
 absl::StatusOr<std::string> FormatTime(absl::string_view format,
@@ -534,8 +466,8 @@ absl::StatusOr<std::string> FormatTime(absl::string_view format,
   constexpr absl::string_view kFlags = "-_0^#";
   constexpr absl::string_view kKinds = "aAbBcCdDeFgGhHIjklmMnpPrRStTuUVwWxXyY";
   if (format.size() > kTimeFormatBytesMax) {
-    return TemplateError(absl::StrCat("a format of a time has more than ",
-                                      kTimeFormatBytesMax, " bytes"));
+    return TemplateError("a format of a time has more than ",
+                         kTimeFormatBytesMax, " bytes");
   }
   std::string text;
   size_t at = 0;
@@ -545,7 +477,7 @@ absl::StatusOr<std::string> FormatTime(absl::string_view format,
       continue;
     }
     size_t end = at + 1;
-    while (end < format.size() && absl::StrContains(kFlags, format[end])) ++end;
+    while (end < format.size() && IsOneOf(format[end], kFlags)) ++end;
     const char kind = end < format.size() ? format[end] : '\0';
     const std::string field(format.substr(at, end + 1 - at));
     at = std::min(end + 1, format.size());
@@ -555,15 +487,14 @@ absl::StatusOr<std::string> FormatTime(absl::string_view format,
       text.append("000000");
     } else if (kind == 'z' || kind == 'Z') {
       // The time has no zone.
-    } else if (kind != '\0' && absl::StrContains(kKinds, kind)) {
+    } else if (kind != '\0' && IsOneOf(kind, kKinds)) {
       // The longest field is %c.
       std::array<char, 128> buffer = {};
       text.append(buffer.data(), std::strftime(buffer.data(), buffer.size(),
                                                field.c_str(), &time));
     } else {
-      return TemplateError(absl::StrCat("a format of a time has the field '",
-                                        CutText(field, 8),
-                                        "', which is not known"));
+      return TemplateError("a format of a time has the field '",
+                           CutText(field, 8), "', which is not known");
     }
   }
   return text;

@@ -4,6 +4,7 @@
 #ifndef TANDEM_ENGINE_TEMPLATE_FORMAT_TEXT_H_
 #define TANDEM_ENGINE_TEMPLATE_FORMAT_TEXT_H_
 
+#include <cstdint>
 #include <ctime>
 #include <string>
 
@@ -17,15 +18,24 @@
 namespace tandem {
 
 // format % value, where `value` is one value, a tuple of them, or a map.
-absl::StatusOr<TemplateValue> FormatPercent(const MarkedText& format,
-                                            const TemplateValue& value,
-                                            RenderBudget& budget);
+ValueOr FormatPercent(const MarkedText& format, const TemplateValue& value,
+                      RenderBudget& budget);
 
 // format.format(arguments): fields {}, {0} and {name} with !r, !s and a format
 // of text or numbers; no attributes or items of a field.
-absl::StatusOr<TemplateValue> FormatBraces(const MarkedText& format,
-                                           const CallArguments& arguments,
-                                           RenderBudget& budget);
+ValueOr FormatBraces(const MarkedText& format, const CallArguments& arguments,
+                     RenderBudget& budget);
+
+// How a text is filled up.
+struct Padding {
+  MarkedText fill = MarkedText(" ", TextMark::kTemplate);
+  int64_t before = 0;  // fills in front of the text, and after it
+  int64_t after = 0;
+  size_t lead = 0;  // bytes of the text that stay in front of all (a sign)
+};
+absl::StatusOr<MarkedText> PadText(const MarkedText& text,
+                                   const Padding& padding,
+                                   const RenderBudget& budget);
 
 // `time` by `format`, in the words of the C locale; without a time zone.
 absl::StatusOr<std::string> FormatTime(absl::string_view format,

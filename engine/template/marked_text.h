@@ -56,9 +56,8 @@ class MarkedText {
   size_t ranges() const { return content_.size(); }
 
   // Bytes that this text takes, about.
-  int64_t memory_bytes() const {
-    return static_cast<int64_t>(bytes_.size() +
-                                content_.size() * sizeof(Range));
+  size_t memory_bytes() const {
+    return bytes_.size() + content_.size() * sizeof(Range);
   }
 
  private:

@@ -19,67 +19,24 @@ using ListKind = TemplateValue::ListKind;
 // Steps of a multiplication by squaring: an exponent has 63 bits.
 constexpr int kPowerStepsMax = 64;
 
+// The signs, in the order of BinaryOperator.
+constexpr absl::string_view kSigns[] = {"+", "-", "*", "/", "//", "%", "**"};
+
 absl::Status OverflowError() {
   return TemplateError("a whole number beyond 64 bits");
 }
 
 absl::Status ZeroError() { return TemplateError("division by zero"); }
 
-absl::Status OperandError(absl::string_view operation,
-                          const TemplateValue& left,
-                          const TemplateValue& right) {
-  if (left.is_undefined()) return UndefinedError(left);
-  if (right.is_undefined()) return UndefinedError(right);
-  return TemplateError(absl::StrCat(KindName(left), " ", operation, " ",
-                                    KindName(right), " is not possible"));
-}
-
-absl::StatusOr<TemplateValue> AddWhole(int64_t left, int64_t right) {
-  int64_t sum = 0;
-  if (__builtin_add_overflow(left, right, &sum)) return OverflowError();
-  return TemplateValue::Integer(sum);
-}
-
-absl::StatusOr<TemplateValue> SubtractWhole(int64_t left, int64_t right) {
-  int64_t difference = 0;
-  if (__builtin_sub_overflow(left, right, &difference)) return OverflowError();
-  return TemplateValue::Integer(difference);
-}
-
-absl::StatusOr<TemplateValue> MultiplyWhole(int64_t left, int64_t right) {
-  int64_t product = 0;
-  if (__builtin_mul_overflow(left, right, &product)) return OverflowError();
-  return TemplateValue::Integer(product);
-}
-
 // The quotient rounded down, and the rest, which has the sign of `right`.
-absl::StatusOr<std::pair<int64_t, int64_t>> DivideWhole(int64_t left,
-                                                        int64_t right) {
-  if (right == 0) return ZeroError();
-  if (right == -1) {
-    TANDEM_ASSIGN_OR_RETURN(const TemplateValue negated,
-                            SubtractWhole(0, left));
-    return std::make_pair(negated.integer(), int64_t{0});
-  }
-  int64_t quotient = left / right;
-  int64_t rest = left % right;
-  if (rest != 0 && (rest < 0) != (right < 0)) {
-    --quotient;
-    rest += right;
-  }
-  return std::make_pair(quotient, rest);
-}
-
-std::pair<double, double> DivideFloat(double left, double right) {
+std::pair<double, double> Divide(double left, double right) {
   double rest = std::fmod(left, right);
   double quotient = (left - rest) / right;
-  if (rest != 0) {
-    if ((right < 0) != (rest < 0)) {
-      rest += right;
-      quotient -= 1;
-    }
-  } else {
+  if (rest == 0) {
     rest = std::copysign(0.0, right);
+  } else if ((right < 0) != (rest < 0)) {
+    rest += right;
+    quotient -= 1;
   }
   if (quotient == 0) return {std::copysign(0.0, left / right), rest};
   double whole = std::floor(quotient);
@@ -87,155 +44,155 @@ std::pair<double, double> DivideFloat(double left, double right) {
   return {whole, rest};
 }
 
-absl::StatusOr<TemplateValue> PowerOf(const TemplateValue& left,
-                                      const TemplateValue& right) {
-  if (left.is_whole() && right.is_whole() && right.whole() >= 0) {
-    int64_t base = left.whole();
-    auto exponent = static_cast<uint64_t>(right.whole());
-    int64_t power = 1;
-    for (int i = 0; i < kPowerStepsMax && exponent > 0; ++i) {
-      if ((exponent & 1) != 0 && __builtin_mul_overflow(power, base, &power)) {
-        return OverflowError();
-      }
-      exponent >>= 1;
-      if (exponent > 0 && __builtin_mul_overflow(base, base, &base)) {
-        return OverflowError();
-      }
+// base ** exponent of whole numbers, the exponent not negative; false where it
+// is beyond 64 bits.
+bool PowerOf(int64_t base, int64_t exponent, int64_t* power) {
+  *power = 1;
+  for (int i = 0; i < kPowerStepsMax && exponent > 0; ++i) {
+    if ((exponent & 1) != 0 && __builtin_mul_overflow(*power, base, power)) {
+      return false;
     }
-    return TemplateValue::Integer(power);
+    exponent >>= 1;
+    if (exponent > 0 && __builtin_mul_overflow(base, base, &base)) return false;
   }
-  const double base = left.number();
-  const double exponent = right.number();
-  if (base == 0 && exponent < 0) return ZeroError();
-  const double power = std::pow(base, exponent);
-  if (std::isfinite(base) && std::isfinite(exponent) && !std::isfinite(power)) {
-    return TemplateError("a power that is not a number, or too large for one");
-  }
-  return TemplateValue::Float(power);
+  return true;
 }
 
-absl::StatusOr<TemplateValue> CalculateWhole(BinaryOperator operation,
-                                             int64_t left, int64_t right) {
+// For all but a division to a fraction and powers with a negative exponent.
+ValueOr CalculateWhole(BinaryOperator operation, int64_t left, int64_t right) {
+  int64_t result = 0;
+  bool is_beyond = false;
   switch (operation) {
     case BinaryOperator::kAdd:
-      return AddWhole(left, right);
+      is_beyond = __builtin_add_overflow(left, right, &result);
+      break;
     case BinaryOperator::kSubtract:
-      return SubtractWhole(left, right);
+      is_beyond = __builtin_sub_overflow(left, right, &result);
+      break;
     case BinaryOperator::kMultiply:
-      return MultiplyWhole(left, right);
-    case BinaryOperator::kDivide:
-      if (right == 0) return ZeroError();
-      return TemplateValue::Float(static_cast<double>(left) /
-                                  static_cast<double>(right));
-    case BinaryOperator::kFloorDivide:
-    case BinaryOperator::kModulo: {
-      TANDEM_ASSIGN_OR_RETURN(const auto parts, DivideWhole(left, right));
-      return TemplateValue::Integer(
-          operation == BinaryOperator::kModulo ? parts.second : parts.first);
-    }
+      is_beyond = __builtin_mul_overflow(left, right, &result);
+      break;
     case BinaryOperator::kPower:
-      return PowerOf(TemplateValue::Integer(left),
-                     TemplateValue::Integer(right));
+      is_beyond = !PowerOf(left, right, &result);
+      break;
+    default: {
+      const bool is_rest = operation == BinaryOperator::kModulo;
+      if (right == 0) return ZeroError();
+      if (right == -1) {  // the lowest number has no negative
+        is_beyond = __builtin_sub_overflow(0, left, &result);
+        if (is_rest) result = 0;
+        break;
+      }
+      const int64_t rest = left % right;
+      const bool is_below = rest != 0 && (rest < 0) != (right < 0);
+      result = is_rest ? rest + (is_below ? right : 0)
+                       : left / right - (is_below ? 1 : 0);
+    }
   }
-  return OverflowError();
+  if (is_beyond) return OverflowError();
+  return TemplateValue::Integer(result);
 }
 
-absl::StatusOr<TemplateValue> CalculateNumber(BinaryOperator operation,
-                                              const TemplateValue& left,
-                                              const TemplateValue& right) {
-  if (left.is_whole() && right.is_whole()) {
+ValueOr CalculateNumber(BinaryOperator operation, const TemplateValue& left,
+                        const TemplateValue& right) {
+  const bool is_power = operation == BinaryOperator::kPower;
+  if (left.is_whole() && right.is_whole() &&
+      operation != BinaryOperator::kDivide &&
+      !(is_power && right.whole() < 0)) {
     return CalculateWhole(operation, left.whole(), right.whole());
   }
   const double x = left.number();
   const double y = right.number();
+  const bool is_division = operation == BinaryOperator::kDivide ||
+                           operation == BinaryOperator::kFloorDivide ||
+                           operation == BinaryOperator::kModulo;
+  if ((is_division && y == 0) || (is_power && x == 0 && y < 0)) {
+    return ZeroError();
+  }
+  double result = 0;
   switch (operation) {
     case BinaryOperator::kAdd:
-      return TemplateValue::Float(x + y);
+      result = x + y;
+      break;
     case BinaryOperator::kSubtract:
-      return TemplateValue::Float(x - y);
+      result = x - y;
+      break;
     case BinaryOperator::kMultiply:
-      return TemplateValue::Float(x * y);
+      result = x * y;
+      break;
     case BinaryOperator::kDivide:
-      if (y == 0) return ZeroError();
-      return TemplateValue::Float(x / y);
+      result = x / y;
+      break;
     case BinaryOperator::kFloorDivide:
-      if (y == 0) return ZeroError();
-      return TemplateValue::Float(DivideFloat(x, y).first);
+      result = Divide(x, y).first;
+      break;
     case BinaryOperator::kModulo:
-      if (y == 0) return ZeroError();
-      return TemplateValue::Float(DivideFloat(x, y).second);
+      result = Divide(x, y).second;
+      break;
     case BinaryOperator::kPower:
-      return PowerOf(left, right);
+      result = std::pow(x, y);
   }
-  return OverflowError();
+  if (is_power && std::isfinite(x) && std::isfinite(y) &&
+      !std::isfinite(result)) {
+    return TemplateError("a power that is not a number, or too large for one");
+  }
+  return TemplateValue::Float(result);
 }
 
-absl::StatusOr<TemplateValue> Repeat(const TemplateValue& value, int64_t count,
-                                     RenderBudget& budget) {
+ValueOr Repeat(const TemplateValue& value, int64_t count,
+               RenderBudget& budget) {
   // With the marks of a text.
-  const int64_t bytes =
-      value.is_text()
-          ? value.text().memory_bytes()
-          : static_cast<int64_t>(value.items().size() * sizeof(TemplateValue));
-  const int64_t times = bytes == 0 ? 0 : std::max<int64_t>(count, 0);
-  TANDEM_RETURN_IF_ERROR(budget.CheckRoom(static_cast<double>(times) *
-                                          static_cast<double>(bytes)));
+  const size_t bytes = value.is_text()
+                           ? value.text().memory_bytes()
+                           : value.items().size() * sizeof(TemplateValue);
+  const size_t times =
+      bytes == 0 ? 0 : static_cast<size_t>(std::max<int64_t>(count, 0));
+  TANDEM_RETURN_IF_ERROR(budget.CheckRoom(times, bytes));
   if (value.is_text()) {
     MarkedText text;
-    text.Reserve(static_cast<size_t>(times) * value.text().size());
-    for (int64_t i = 0; i < times; ++i) text.Append(value.text());
+    text.Reserve(times * value.text().size());
+    for (size_t i = 0; i < times; ++i) text.Append(value.text());
     return budget.NewText(std::move(text));
   }
   std::vector<TemplateValue> items;
-  for (int64_t i = 0; i < times; ++i) {
+  for (size_t i = 0; i < times; ++i) {
     items.insert(items.end(), value.items().begin(), value.items().end());
   }
-  return budget.NewList(std::move(items), value.list_kind());
+  return budget.NewList(std::move(items), value.list().kind);
 }
 
-bool IsRepeatable(const TemplateValue& value) {
-  return value.is_text() || value.is_list(ListKind::kList) ||
-         value.is_list(ListKind::kTuple);
+// A list or tuple.
+bool IsSequence(const TemplateValue& value) {
+  return value.is_list(ListKind::kList) || value.is_list(ListKind::kTuple);
 }
 
-absl::StatusOr<TemplateValue> Add(const TemplateValue& left,
-                                  const TemplateValue& right,
-                                  RenderBudget& budget) {
-  if (left.is_text() && right.is_text()) {
-    TANDEM_RETURN_IF_ERROR(budget.CheckRoom(static_cast<double>(
-        left.text().memory_bytes() + right.text().memory_bytes())));
+bool AreSequences(const TemplateValue& left, const TemplateValue& right) {
+  return IsSequence(left) && right.is_list(left.list().kind);
+}
+
+// left + right, both texts or both lists.
+ValueOr Join(const TemplateValue& left, const TemplateValue& right,
+             RenderBudget& budget) {
+  if (left.is_text()) {
+    TANDEM_RETURN_IF_ERROR(budget.CheckRoom(left.text().memory_bytes() +
+                                            right.text().memory_bytes()));
     MarkedText text;
     text.Reserve(left.text().size() + right.text().size());
     text.Append(left.text());
     text.Append(right.text());
     return budget.NewText(std::move(text));
   }
-  if (IsRepeatable(left) && left.is_list() && right.is_list(left.list_kind())) {
-    TANDEM_RETURN_IF_ERROR(
-        budget.CheckItems(left.items().size() + right.items().size()));
-    std::vector<TemplateValue> items(left.items().begin(), left.items().end());
-    items.insert(items.end(), right.items().begin(), right.items().end());
-    return budget.NewList(std::move(items), left.list_kind());
-  }
-  return OperandError("+", left, right);
+  TANDEM_RETURN_IF_ERROR(
+      budget.CheckItems(left.items().size() + right.items().size()));
+  std::vector<TemplateValue> items(left.items().begin(), left.items().end());
+  items.insert(items.end(), right.items().begin(), right.items().end());
+  return budget.NewList(std::move(items), left.list().kind);
 }
 
-bool IsLess(const TemplateValue& left, const TemplateValue& right) {
-  if (left.is_whole() && right.is_whole()) return left.whole() < right.whole();
-  const auto exact = [](const TemplateValue& value) {
-    return value.is_float() ? static_cast<long double>(value.float_value())
-                            : static_cast<long double>(value.whole());
-  };
-  return exact(left) < exact(right);
-}
-
-bool IsEqualNumber(const TemplateValue& left, const TemplateValue& right) {
-  if (left.is_whole() && right.is_whole()) return left.whole() == right.whole();
-  if ((left.is_float() && std::isnan(left.float_value())) ||
-      (right.is_float() && std::isnan(right.float_value()))) {
-    return false;
-  }
-  return !IsLess(left, right) && !IsLess(right, left);
+// Of a number, without loss: whole ones have 64 bits, as this has.
+long double ExactOf(const TemplateValue& value) {
+  return value.is_float() ? static_cast<long double>(value.number())
+                          : static_cast<long double>(value.whole());
 }
 
 absl::StatusOr<bool> EqualMaps(const TemplateValue& left,
@@ -255,8 +212,8 @@ absl::StatusOr<bool> EqualMaps(const TemplateValue& left,
 absl::StatusOr<bool> EqualLists(const TemplateValue& left,
                                 const TemplateValue& right,
                                 RenderBudget& budget) {
-  if (!left.is_indexable()) return left.IsSame(right);
-  if (left.list_kind() != right.list_kind() ||
+  if (!left.is_indexable()) return IsSame(left, right);
+  if (left.list().kind != right.list().kind ||
       left.items().size() != right.items().size()) {
     return false;
   }
@@ -271,56 +228,35 @@ absl::StatusOr<bool> EqualLists(const TemplateValue& left,
 }  // namespace
 
 absl::string_view KindName(const TemplateValue& value) {
-  switch (value.kind()) {
-    case Kind::kUndefined:
-      return "an undefined value";
-    case Kind::kNone:
-      return "none";
-    case Kind::kBool:
-      return "a truth value";
-    case Kind::kInteger:
-      return "a whole number";
-    case Kind::kFloat:
-      return "a number";
-    case Kind::kText:
-      return "a text";
-    case Kind::kList:
-      switch (value.list_kind()) {
-        case ListKind::kTuple:
-          return "a tuple";
-        case ListKind::kGenerator:
-          return "a generator";
-        default:
-          return "a list";
-      }
-    case Kind::kMap:
-      return "a map";
-    case Kind::kObject:
-      return "a function or object";
-  }
-  return "a value";
+  // In the order of Kind.
+  constexpr absl::string_view kNames[] = {"an undefined value",
+                                          "none",
+                                          "a truth value",
+                                          "a whole number",
+                                          "a number",
+                                          "a text",
+                                          "a list",
+                                          "a map",
+                                          "a function or object"};
+  if (value.is_list(ListKind::kTuple)) return "a tuple";
+  if (value.is_list(ListKind::kGenerator)) return "a generator";
+  return kNames[value.data().index()];
 }
 
 absl::Status UndefinedError(const TemplateValue& value) {
-  const absl::string_view reason = value.undefined_reason();
-  return TemplateError(reason.empty() ? "the value is undefined" : reason);
+  const auto& reason =
+      std::get<TemplateValue::UndefinedValue>(value.data()).reason;
+  return TemplateError(reason == nullptr ? "the value is undefined" : *reason);
 }
 
 absl::Status NeedText(const TemplateValue& value) {
   if (value.is_text()) return absl::OkStatus();
-  return TemplateError(
-      absl::StrCat("needs a text, is given ", KindName(value)));
+  return TemplateError("needs a text, is given ", KindName(value));
 }
 
 absl::StatusOr<int64_t> NeedWhole(const TemplateValue& value) {
   if (value.is_whole()) return value.whole();
-  return TemplateError(
-      absl::StrCat("needs a whole number, is given ", KindName(value)));
-}
-
-absl::StatusOr<int64_t> WholeOr(const TemplateValue* value, int64_t absent) {
-  if (value == nullptr || value->is_none()) return absent;
-  return NeedWhole(*value);
+  return TemplateError("needs a whole number, is given ", KindName(value));
 }
 
 bool IsTrue(const TemplateValue& value) {
@@ -332,12 +268,11 @@ bool IsTrue(const TemplateValue& value) {
     case Kind::kInteger:
       return value.whole() != 0;
     case Kind::kFloat:
-      return value.float_value() != 0;
+      return value.number() != 0;
     case Kind::kText:
       return !value.text().empty();
     case Kind::kList:
-      return value.list_kind() == ListKind::kGenerator ||
-             !value.items().empty();
+      return value.is_list(ListKind::kGenerator) || !value.items().empty();
     case Kind::kMap:
       return !value.entries().empty();
     case Kind::kObject:
@@ -346,71 +281,72 @@ bool IsTrue(const TemplateValue& value) {
   return false;
 }
 
-absl::StatusOr<TemplateValue> Calculate(BinaryOperator operation,
-                                        const TemplateValue& left,
-                                        const TemplateValue& right,
-                                        RenderBudget& budget) {
+ValueOr Calculate(BinaryOperator operation, const TemplateValue& left,
+                  const TemplateValue& right, RenderBudget& budget) {
   if (left.is_number() && right.is_number()) {
     return CalculateNumber(operation, left, right);
   }
-  switch (operation) {
-    case BinaryOperator::kAdd:
-      return Add(left, right, budget);
-    case BinaryOperator::kSubtract:
-      return OperandError("-", left, right);
-    case BinaryOperator::kMultiply:
-      if (IsRepeatable(left) && right.is_whole()) {
-        return Repeat(left, right.whole(), budget);
-      }
-      if (IsRepeatable(right) && left.is_whole()) {
-        return Repeat(right, left.whole(), budget);
-      }
-      return OperandError("*", left, right);
-    case BinaryOperator::kDivide:
-      return OperandError("/", left, right);
-    case BinaryOperator::kFloorDivide:
-      return OperandError("//", left, right);
-    case BinaryOperator::kModulo:
-      if (left.is_text()) return FormatPercent(left.text(), right, budget);
-      return OperandError("%", left, right);
-    case BinaryOperator::kPower:
-      return OperandError("**", left, right);
+  if (operation == BinaryOperator::kAdd &&
+      ((left.is_text() && right.is_text()) || AreSequences(left, right))) {
+    return Join(left, right, budget);
   }
-  return OperandError("?", left, right);
+  if (operation == BinaryOperator::kMultiply) {
+    if ((left.is_text() || IsSequence(left)) && right.is_whole()) {
+      return Repeat(left, right.whole(), budget);
+    }
+    if ((right.is_text() || IsSequence(right)) && left.is_whole()) {
+      return Repeat(right, left.whole(), budget);
+    }
+  }
+  if (operation == BinaryOperator::kModulo && left.is_text()) {
+    return FormatPercent(left.text(), right, budget);
+  }
+  if (left.is_undefined()) return UndefinedError(left);
+  if (right.is_undefined()) return UndefinedError(right);
+  return TemplateError(KindName(left), " ",
+                       kSigns[static_cast<size_t>(operation)], " ",
+                       KindName(right), " is not possible");
 }
 
-absl::StatusOr<TemplateValue> Negate(const TemplateValue& value) {
-  if (value.is_whole()) return SubtractWhole(0, value.whole());
-  if (value.is_float()) return TemplateValue::Float(-value.float_value());
+ValueOr Negate(const TemplateValue& value) {
+  if (value.is_whole()) {
+    return CalculateWhole(BinaryOperator::kSubtract, 0, value.whole());
+  }
+  if (value.is_float()) return TemplateValue::Float(-value.number());
   if (value.is_undefined()) return UndefinedError(value);
-  return TemplateError(absl::StrCat(KindName(value), " has no negative"));
+  return TemplateError(KindName(value), " has no negative");
 }
 
 absl::StatusOr<bool> Equals(const TemplateValue& left,
                             const TemplateValue& right, RenderBudget& budget) {
-  TANDEM_RETURN_IF_ERROR(budget.Step());
-  if (left.is_number() && right.is_number()) return IsEqualNumber(left, right);
+  budget.Step();
+  TANDEM_RETURN_IF_ERROR(budget.Check());
+  if (left.is_number() && right.is_number()) {
+    return ExactOf(left) == ExactOf(right);
+  }
   if (left.kind() != right.kind()) return false;
   if (left.is_text()) {
     if (left.text().size() != right.text().size()) return false;
-    TANDEM_RETURN_IF_ERROR(budget.StepBytes(left.text().size()));
+    budget.StepBytes(left.text().size());
     return left.text().bytes() == right.text().bytes();
   }
   if (left.is_list()) return EqualLists(left, right, budget);
   if (left.is_map()) return EqualMaps(left, right, budget);
-  return left.IsSame(right);
+  return IsSame(left, right);
 }
 
 absl::StatusOr<bool> Less(const TemplateValue& left, const TemplateValue& right,
                           RenderBudget& budget) {
-  TANDEM_RETURN_IF_ERROR(budget.Step());
-  if (left.is_number() && right.is_number()) return IsLess(left, right);
+  budget.Step();
+  TANDEM_RETURN_IF_ERROR(budget.Check());
+  if (left.is_number() && right.is_number()) {
+    return ExactOf(left) < ExactOf(right);
+  }
   if (left.is_text() && right.is_text()) {
-    TANDEM_RETURN_IF_ERROR(
-        budget.StepBytes(std::min(left.text().size(), right.text().size())));
+    budget.StepBytes(std::min(left.text().size(), right.text().size()));
     return left.text().bytes() < right.text().bytes();
   }
-  if (IsRepeatable(left) && left.is_list() && right.is_list(left.list_kind())) {
+  if (AreSequences(left, right)) {
     const size_t count = std::min(left.items().size(), right.items().size());
     for (size_t i = 0; i < count; ++i) {
       TANDEM_ASSIGN_OR_RETURN(
@@ -422,8 +358,8 @@ absl::StatusOr<bool> Less(const TemplateValue& left, const TemplateValue& right,
   }
   if (left.is_undefined()) return UndefinedError(left);
   if (right.is_undefined()) return UndefinedError(right);
-  return TemplateError(
-      absl::StrCat(KindName(left), " and ", KindName(right), " have no order"));
+  return TemplateError(KindName(left), " and ", KindName(right),
+                       " have no order");
 }
 
 absl::StatusOr<bool> Contains(const TemplateValue& container,
@@ -431,17 +367,14 @@ absl::StatusOr<bool> Contains(const TemplateValue& container,
   if (container.is_text()) {
     if (!item.is_text()) {
       if (item.is_undefined()) return UndefinedError(item);
-      return TemplateError(
-          absl::StrCat(KindName(item), " can not be looked for in a text"));
+      return TemplateError(KindName(item), " can not be looked for in a text");
     }
-    TANDEM_RETURN_IF_ERROR(budget.StepBytes(container.text().size()));
+    budget.StepBytes(container.text().size());
     return FindBytes(container.text().bytes(), item.text().bytes(), 0) !=
            absl::string_view::npos;
   }
   if (container.is_map()) {
-    if (!item.is_key()) {
-      return TemplateError(absl::StrCat(KindName(item), " can not be a key"));
-    }
+    TANDEM_RETURN_IF_ERROR(NeedKey(item));
     TANDEM_ASSIGN_OR_RETURN(const TemplateValue* found,
                             FindKey(container, item, budget));
     return found != nullptr;
@@ -458,33 +391,31 @@ absl::StatusOr<bool> Contains(const TemplateValue& container,
 
 absl::StatusOr<bool> Compare(Comparison comparison, const TemplateValue& left,
                              const TemplateValue& right, RenderBudget& budget) {
-  absl::StatusOr<bool> result = false;
   switch (comparison) {
     case Comparison::kEqual:
       return Equals(left, right, budget);
-    case Comparison::kNotEqual:
-      result = Equals(left, right, budget);
-      break;
     case Comparison::kLess:
       return Less(left, right, budget);
     case Comparison::kGreater:
       return Less(right, left, budget);
-    case Comparison::kLessOrEqual:
-    case Comparison::kGreaterOrEqual: {
-      const bool is_less = comparison == Comparison::kLessOrEqual;
-      const TemplateValue& small = is_less ? left : right;
-      const TemplateValue& large = is_less ? right : left;
-      TANDEM_ASSIGN_OR_RETURN(const bool is_below, Less(small, large, budget));
-      return is_below ? true : Equals(small, large, budget);
-    }
     case Comparison::kIn:
       return Contains(right, left, budget);
-    case Comparison::kNotIn:
-      result = Contains(right, left, budget);
-      break;
+    case Comparison::kGreaterOrEqual:
+      return Compare(Comparison::kLessOrEqual, right, left, budget);
+    case Comparison::kLessOrEqual: {
+      TANDEM_ASSIGN_OR_RETURN(const bool is_less, Less(left, right, budget));
+      return is_less ? true : Equals(left, right, budget);
+    }
+    case Comparison::kNotEqual:
+    case Comparison::kNotIn: {
+      const bool is_in = comparison == Comparison::kNotIn;
+      TANDEM_ASSIGN_OR_RETURN(
+          const bool holds,
+          is_in ? Contains(right, left, budget) : Equals(left, right, budget));
+      return !holds;
+    }
   }
-  if (result.ok()) return !*result;
-  return result;
+  return false;
 }
 
 }  // namespace tandem

@@ -41,19 +41,15 @@ absl::Status NeedText(const TemplateValue& value);
 
 // The value of a whole number; an error for others.
 absl::StatusOr<int64_t> NeedWhole(const TemplateValue& value);
-// The same for an argument; `absent` where it is not given, or none.
-absl::StatusOr<int64_t> WholeOr(const TemplateValue* value, int64_t absent);
 
 // The error of using an undefined value.
 absl::Status UndefinedError(const TemplateValue& value);
 
 bool IsTrue(const TemplateValue& value);
 
-absl::StatusOr<TemplateValue> Calculate(BinaryOperator operation,
-                                        const TemplateValue& left,
-                                        const TemplateValue& right,
-                                        RenderBudget& budget);
-absl::StatusOr<TemplateValue> Negate(const TemplateValue& value);
+ValueOr Calculate(BinaryOperator operation, const TemplateValue& left,
+                  const TemplateValue& right, RenderBudget& budget);
+ValueOr Negate(const TemplateValue& value);
 
 absl::StatusOr<bool> Equals(const TemplateValue& left,
                             const TemplateValue& right, RenderBudget& budget);

@@ -7,12 +7,13 @@
 #include "engine/base/error_reason.h"
 #include "engine/base/status.h"
 #include "engine/template/characters.h"
+#include "engine/template/template_object.h"
 
 namespace tandem {
 namespace {
 
 // What a text, list or map takes beside its bytes or items.
-constexpr int64_t kNodeBytes = 128;
+constexpr size_t kNodeBytes = 128;
 
 // Bytes of a text that an error quotes.
 constexpr size_t kQuotedBytesMax = 40;
@@ -38,8 +39,8 @@ size_t EditDistance(absl::string_view left, absl::string_view right) {
 }
 
 absl::Status DepthError() {
-  return TemplateError(absl::StrCat("values are nested more than ",
-                                    kValueDepthMax, " levels deep"));
+  return TemplateError("values are nested more than ", kValueDepthMax,
+                       " levels deep");
 }
 
 }  // namespace
@@ -73,92 +74,96 @@ std::string UnknownNameMessage(absl::string_view what, absl::string_view name,
 
 RenderBudget::RenderBudget(const TemplateLimits& limits) : limits_(limits) {}
 
-absl::Status RenderBudget::Step(int64_t steps) {
-  steps_ += steps;
+RenderBudget::~RenderBudget() = default;
+
+absl::Status RenderBudget::Check() const {
   if (steps_ <= limits_.steps_max) return absl::OkStatus();
-  return TemplateError(absl::StrCat("the template takes more than ",
-                                    limits_.steps_max, " steps"));
-}
-
-absl::Status RenderBudget::StepBytes(size_t bytes) {
-  return Step(1 + static_cast<int64_t>(bytes) / kBytesPerStep);
-}
-
-absl::Status RenderBudget::StepCharacters(size_t bytes) {
-  return Step(1 + static_cast<int64_t>(bytes) / kCharacterBytesPerStep);
-}
-
-absl::Status RenderBudget::StepVariables(size_t count) {
-  return Step(static_cast<int64_t>(count) / kVariablesPerStep);
+  return TemplateError("the template takes more than ", limits_.steps_max,
+                       " steps");
 }
 
 absl::Status RenderBudget::CheckDepth() {
-  TANDEM_RETURN_IF_ERROR(Step());
-  if (depth_ <= limits_.depth_max) return absl::OkStatus();
-  return TemplateError(
-      absl::StrCat("the template nests more than ", limits_.depth_max,
-                   " statements, expressions, macros and printed values"));
+  Step();
+  if (depth_ <= limits_.depth_max) return Check();
+  return TemplateError("the template nests more than ", limits_.depth_max,
+                       " statements, expressions, macros and printed values");
 }
 
-absl::Status RenderBudget::CheckRoom(double bytes) const {
-  if (static_cast<double>(memory_bytes_) + bytes <=
+absl::Status RenderBudget::CheckRoom(size_t count, size_t bytes_each) const {
+  // Products of sizes may be beyond 64 bits.
+  if (static_cast<double>(count) * static_cast<double>(bytes_each) +
+          static_cast<double>(memory_bytes_) <=
       static_cast<double>(limits_.memory_bytes_max)) {
-    return absl::OkStatus();
+    return Check();
   }
-  return TemplateError(absl::StrCat("the template's values take more than ",
-                                    limits_.memory_bytes_max, " bytes"));
+  return TemplateError("the template's values take more than ",
+                       limits_.memory_bytes_max, " bytes");
 }
 
 absl::Status RenderBudget::CheckItems(size_t count) const {
-  return CheckRoom(static_cast<double>(count) * sizeof(TemplateValue));
+  return CheckRoom(count, sizeof(TemplateValue));
 }
 
 absl::Status RenderBudget::CheckOutput(size_t bytes, size_t ranges) const {
   if (ranges > kOutputRangesMax) {
-    return TemplateError(absl::StrCat("the template puts out more than ",
-                                      kOutputRangesMax, " pieces of contents"));
+    return TemplateError("the template puts out more than ", kOutputRangesMax,
+                         " pieces of contents");
   }
-  if (bytes <= static_cast<size_t>(limits_.output_bytes_max)) {
-    return absl::OkStatus();
-  }
-  return TemplateError(absl::StrCat("the template makes a text of more than ",
-                                    limits_.output_bytes_max, " bytes"));
+  if (bytes <= static_cast<size_t>(limits_.output_bytes_max)) return Check();
+  return TemplateError("the template makes a text of more than ",
+                       limits_.output_bytes_max, " bytes");
 }
 
-absl::StatusOr<TemplateValue> RenderBudget::NewText(MarkedText text) {
-  const int64_t bytes = kNodeBytes + text.memory_bytes();
-  TANDEM_RETURN_IF_ERROR(StepBytes(text.size()));
-  TANDEM_RETURN_IF_ERROR(CheckRoom(static_cast<double>(bytes)));
-  return TemplateValue::Text(std::move(text),
-                             MemoryCharge(&memory_bytes_, bytes));
+absl::Status RenderBudget::Append(const MarkedText& more,
+                                  MarkedText* text) const {
+  TANDEM_RETURN_IF_ERROR(CheckRoom(text->memory_bytes() + more.memory_bytes()));
+  text->Append(more);
+  return absl::OkStatus();
 }
 
-absl::StatusOr<TemplateValue> RenderBudget::NewText(absl::string_view text) {
+ValueOr RenderBudget::NewText(MarkedText text) {
+  const size_t bytes = kNodeBytes + text.memory_bytes();
+  StepBytes(text.size());
+  TANDEM_RETURN_IF_ERROR(CheckRoom(bytes));
+  return NewValue(TemplateValue::TextNode{.text = std::move(text),
+                                          .charge = {&memory_bytes_, bytes}});
+}
+
+ValueOr RenderBudget::NewText(absl::string_view text) {
   return NewText(MarkedText(text, TextMark::kTemplate));
 }
 
-absl::StatusOr<TemplateValue> RenderBudget::NewSlice(const MarkedText& text,
-                                                     size_t begin, size_t end) {
-  TANDEM_RETURN_IF_ERROR(CheckRoom(static_cast<double>(end - begin)));
+ValueOr RenderBudget::NewSlice(const MarkedText& text, size_t begin,
+                               size_t end) {
+  TANDEM_RETURN_IF_ERROR(CheckRoom(end - begin));
   return NewText(text.Slice(begin, end));
 }
 
-absl::StatusOr<TemplateValue> RenderBudget::NewList(
-    std::vector<TemplateValue> items, TemplateValue::ListKind kind) {
-  const auto count = static_cast<int64_t>(items.size());
-  const auto bytes =
-      kNodeBytes + count * static_cast<int64_t>(sizeof(TemplateValue));
-  TANDEM_RETURN_IF_ERROR(Step(1 + count));
-  TANDEM_RETURN_IF_ERROR(CheckRoom(static_cast<double>(bytes)));
-  for (const TemplateValue& item : items) {
-    if (item.depth() >= kValueDepthMax) return DepthError();
-  }
-  return TemplateValue::List(kind, std::move(items),
-                             MemoryCharge(&memory_bytes_, bytes));
+ValueOr RenderBudget::NewList(std::vector<TemplateValue> items,
+                              TemplateValue::ListKind kind) {
+  return NewList({.kind = kind, .items = std::move(items)});
 }
 
-absl::StatusOr<TemplateValue> RenderBudget::NewRange(const RangeBounds& bounds,
-                                                     size_t count) {
+ValueOr RenderBudget::NewPair(const TemplateValue& first,
+                              const TemplateValue& second) {
+  return NewList({first, second}, TemplateValue::ListKind::kTuple);
+}
+
+ValueOr RenderBudget::NewList(TemplateValue::ListNode list) {
+  const size_t bytes = kNodeBytes + list.items.size() * sizeof(TemplateValue);
+  Step(1 + list.items.size());
+  TANDEM_RETURN_IF_ERROR(CheckRoom(bytes));
+  for (const TemplateValue& item : list.items) {
+    if (DepthOf(item) >= kValueDepthMax) return DepthError();
+  }
+  return NewValue(TemplateValue::ListNode{.kind = list.kind,
+                                          .items = std::move(list.items),
+                                          .charge = {&memory_bytes_, bytes},
+                                          .range = list.range,
+                                          .is_group = list.is_group});
+}
+
+ValueOr RenderBudget::NewRange(const RangeBounds& bounds, size_t count) {
   TANDEM_RETURN_IF_ERROR(CheckItems(count));
   std::vector<TemplateValue> items;
   items.reserve(count);
@@ -168,39 +173,39 @@ absl::StatusOr<TemplateValue> RenderBudget::NewRange(const RangeBounds& bounds,
     // What is beyond the last one is not used.
     if (__builtin_add_overflow(number, bounds.step, &number)) break;
   }
-  const auto bytes =
-      kNodeBytes + static_cast<int64_t>(count * sizeof(TemplateValue));
-  TANDEM_RETURN_IF_ERROR(Step(1 + static_cast<int64_t>(count)));
-  return TemplateValue::Range(bounds, std::move(items),
-                              MemoryCharge(&memory_bytes_, bytes));
+  return NewList({.kind = TemplateValue::ListKind::kRange,
+                  .items = std::move(items),
+                  .range = bounds});
 }
 
-absl::StatusOr<TemplateValue> RenderBudget::NewMap(
-    std::vector<TemplateValue::Entry> entries) {
-  const auto count = static_cast<int64_t>(entries.size());
+ValueOr RenderBudget::NewMap(std::vector<TemplateValue::Entry> entries) {
   // Twice for the index of the keys.
-  const auto bytes =
-      kNodeBytes +
-      2 * count * static_cast<int64_t>(sizeof(TemplateValue::Entry));
-  TANDEM_RETURN_IF_ERROR(Step(1 + count));
-  TANDEM_RETURN_IF_ERROR(CheckRoom(static_cast<double>(bytes)));
+  const size_t bytes =
+      kNodeBytes + 2 * entries.size() * sizeof(TemplateValue::Entry);
+  Step(1 + entries.size());
+  TANDEM_RETURN_IF_ERROR(CheckRoom(bytes));
   for (const auto& [key, item] : entries) {
-    if (key.depth() >= kValueDepthMax || item.depth() >= kValueDepthMax) {
+    if (DepthOf(key) >= kValueDepthMax || DepthOf(item) >= kValueDepthMax) {
       return DepthError();
     }
     // Keys go into an index.
-    if (key.is_text()) {
-      TANDEM_RETURN_IF_ERROR(StepBytes(key.text().size()));
-    }
+    if (key.is_text()) StepBytes(key.text().size());
   }
-  return TemplateValue::Map(std::move(entries),
-                            MemoryCharge(&memory_bytes_, bytes));
+  return NewValue(TemplateValue::MapNode{.entries = std::move(entries),
+                                         .charge = {&memory_bytes_, bytes}});
 }
 
-absl::Status RenderBudget::TakeObject(size_t bytes) {
-  TANDEM_RETURN_IF_ERROR(Step());
-  TANDEM_RETURN_IF_ERROR(CheckRoom(static_cast<double>(bytes)));
-  memory_bytes_ += static_cast<int64_t>(bytes);
+ValueOr RenderBudget::NewObject(std::unique_ptr<TemplateObject> object,
+                                size_t bytes) {
+  TANDEM_RETURN_IF_ERROR(TakeForever(bytes + sizeof(object)));
+  objects_.push_back(std::move(object));
+  return TemplateValue(objects_.back().get());
+}
+
+absl::Status RenderBudget::TakeForever(size_t bytes) {
+  Step();
+  TANDEM_RETURN_IF_ERROR(CheckRoom(bytes));
+  memory_bytes_ += bytes;
   return absl::OkStatus();
 }
 

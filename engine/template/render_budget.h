@@ -1,16 +1,20 @@
 // What a render may still take, and the making of values within it. Every loop
 // over what a template or its values decide takes steps here; every text, list
-// or map that is made takes memory here. Belongs to one render and its thread.
+// or map that is made takes memory here. Taking steps does not fail: what is
+// made next does, so at most one operation goes on after the last step. Belongs
+// to one render and its thread.
 
 #ifndef TANDEM_ENGINE_TEMPLATE_RENDER_BUDGET_H_
 #define TANDEM_ENGINE_TEMPLATE_RENDER_BUDGET_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "engine/template/marked_text.h"
 #include "engine/template/template_program.h"
@@ -22,17 +26,22 @@ namespace tandem {
 inline constexpr int kValueDepthMax = 100;
 // Bytes of text that are copied, compared or searched in a step, and of those
 // that are worked on character by character.
-inline constexpr int64_t kBytesPerStep = 64;
-inline constexpr int64_t kCharacterBytesPerStep = 8;
+inline constexpr size_t kBytesPerStep = 64;
+inline constexpr size_t kCharacterBytesPerStep = 8;
 // Variables that are compared with a name in a step, and bytes of a name.
-inline constexpr int64_t kVariablesPerStep = 8;
+inline constexpr size_t kVariablesPerStep = 8;
 inline constexpr size_t kVariableNameBytesMax = 128;
 // Bytes after which a text that grows is compared with the room there is.
 inline constexpr size_t kBytesBetweenChecks = 64 << 10;
 
 // The error of a template, without the place, which the evaluator adds:
-// FAILED_PRECONDITION with UNSUPPORTED_CHAT_TEMPLATE.
+// FAILED_PRECONDITION with UNSUPPORTED_CHAT_TEMPLATE. It says `message`, or all
+// that is given.
 absl::Status TemplateError(absl::string_view message);
+template <typename... Parts>
+absl::Status TemplateError(absl::string_view first, const Parts&... parts) {
+  return TemplateError(absl::string_view(absl::StrCat(first, parts...)));
+}
 
 // The text in quotes; of a long one the beginning.
 std::string Quoted(absl::string_view text);
@@ -46,37 +55,48 @@ class RenderBudget {
   explicit RenderBudget(const TemplateLimits& limits);
   RenderBudget(const RenderBudget&) = delete;
   RenderBudget& operator=(const RenderBudget&) = delete;
+  ~RenderBudget();
 
-  absl::Status Step(int64_t steps = 1);
+  void Step(size_t steps = 1) { steps_ += static_cast<int64_t>(steps); }
   // The steps of work on `bytes` bytes of text.
-  absl::Status StepBytes(size_t bytes);
+  void StepBytes(size_t bytes) { Step(1 + bytes / kBytesPerStep); }
   // ... that goes character by character.
-  absl::Status StepCharacters(size_t bytes);
+  void StepCharacters(size_t bytes) {
+    Step(1 + bytes / kCharacterBytesPerStep);
+  }
   // The steps of a look through `count` variables.
-  absl::Status StepVariables(size_t count);
-  // Fails where `bytes` more would be too much, before they are made.
-  absl::Status CheckRoom(double bytes) const;
+  void StepVariables(size_t count) { Step(count / kVariablesPerStep); }
+
+  // Fails where more steps are taken than there are.
+  absl::Status Check() const;
+  // The same, and where `count` times `bytes_each` more would be too much,
+  // before they are made.
+  absl::Status CheckRoom(size_t count, size_t bytes_each = 1) const;
   // The same for `count` items of lists.
   absl::Status CheckItems(size_t count) const;
   // The same for texts that are put out, of `ranges` contents.
   absl::Status CheckOutput(size_t bytes, size_t ranges) const;
+  // Appends where there is room for both; else fails.
+  absl::Status Append(const MarkedText& more, MarkedText* text) const;
 
-  absl::StatusOr<TemplateValue> NewText(MarkedText text);
-  absl::StatusOr<TemplateValue> NewText(absl::string_view text);
+  ValueOr NewText(MarkedText text);
+  ValueOr NewText(absl::string_view text);
   // The bytes [begin, end) of `text`.
-  absl::StatusOr<TemplateValue> NewSlice(const MarkedText& text, size_t begin,
-                                         size_t end);
-  absl::StatusOr<TemplateValue> NewList(
+  ValueOr NewSlice(const MarkedText& text, size_t begin, size_t end);
+  ValueOr NewList(
       std::vector<TemplateValue> items,
       TemplateValue::ListKind kind = TemplateValue::ListKind::kList);
+  ValueOr NewPair(const TemplateValue& first, const TemplateValue& second);
+  // Takes the memory of `list`, which has no charge.
+  ValueOr NewList(TemplateValue::ListNode list);
   // The `count` numbers of a range.
-  absl::StatusOr<TemplateValue> NewRange(const RangeBounds& bounds,
-                                         size_t count);
-  // `entries` as TemplateValue::Map.
-  absl::StatusOr<TemplateValue> NewMap(
-      std::vector<TemplateValue::Entry> entries);
-  // Takes the memory of an object that lives as long as the render.
-  absl::Status TakeObject(size_t bytes);
+  ValueOr NewRange(const RangeBounds& bounds, size_t count);
+  // `entries` as in TemplateValue::MapNode.
+  ValueOr NewMap(std::vector<TemplateValue::Entry> entries);
+  // A value that points to `object`, which lives as long as the render.
+  ValueOr NewObject(std::unique_ptr<TemplateObject> object, size_t bytes);
+  // Takes the memory of what lives as long as the render.
+  absl::Status TakeForever(size_t bytes);
 
   // One level deeper for as long as this lives: statements, expressions, macros
   // and what is printed recurse.
@@ -97,24 +117,9 @@ class RenderBudget {
   const TemplateLimits limits_;
   int depth_ = 0;
   int64_t steps_ = 0;
-  int64_t memory_bytes_ = 0;
-};
-
-// Compares a text that grows, while another one is gone through, with the room
-// there is: every kBytesBetweenChecks bytes of that one.
-class RoomChecks {
- public:
-  explicit RoomChecks(const RenderBudget* budget) : budget_(*budget) {}
-
-  absl::Status Check(size_t offset, const MarkedText& text) {
-    if (offset < next_) return absl::OkStatus();
-    next_ = offset + kBytesBetweenChecks;
-    return budget_.CheckRoom(static_cast<double>(text.memory_bytes()));
-  }
-
- private:
-  const RenderBudget& budget_;
-  size_t next_ = 0;
+  size_t memory_bytes_ = 0;
+  // Their values give memory back, so these end first.
+  std::vector<std::unique_ptr<TemplateObject>> objects_;
 };
 
 }  // namespace tandem

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "engine/template/evaluator.h"
 #include "engine/template/marked_text.h"
 #include "engine/template/syntax_tree.h"
@@ -18,48 +19,52 @@ namespace tandem {
 class Renderer {
  public:
   // `evaluator` outlives the renderer.
-  explicit Renderer(Evaluator* evaluator) : evaluator_(*evaluator) {}
+  explicit Renderer(Evaluator* evaluator)
+      : evaluator_(*evaluator), budget_(evaluator->budget()) {}
 
   // What the statements put out.
   absl::StatusOr<MarkedText> Render(const std::vector<Statement>& body);
-
-  // What the body of `macro` puts out in a scope within `scope`.
-  absl::StatusOr<TemplateValue> CallMacro(const Statement& macro,
-                                          const ScopePtr& scope,
-                                          const CallArguments& arguments);
 
  private:
   // What comes after a statement.
   enum class Flow { kNext, kBreak, kContinue };
 
-  absl::StatusOr<Flow> RunBody(const std::vector<Statement>& body);
-  absl::StatusOr<Flow> Run(const Statement& statement);
-  absl::StatusOr<Flow> RunKind(const Statement& statement);
-  absl::StatusOr<Flow> RunIf(const Statement& statement);
-  absl::StatusOr<Flow> RunFor(const Statement& statement);
-  absl::StatusOr<Flow> RunWith(const Statement& statement);
-  // The body in a scope of its own.
-  absl::StatusOr<Flow> RunInner(const std::vector<Statement>& body,
-                                ScopePtr scope);
-  absl::Status RunOutput(const Statement& statement);
-  absl::Status RunSet(const Statement& statement);
+  // Ends early where a statement sets `flow_`.
+  absl::Status RunBody(const std::vector<Statement>& body);
+  // The body in a scope within the current one.
+  absl::Status RunInner(const std::vector<Statement>& body);
+  absl::Status Run(const Statement& statement);
+  absl::Status RunKind(const Statement& statement);
+  absl::Status RunIf(const Statement& statement);
+  absl::Status RunFor(const Statement& statement);
+  absl::Status RunWith(const Statement& statement);
   absl::Status RunSetBlock(const Statement& statement);
-  absl::Status RunMacro(const Statement& statement);
   absl::Status RunCall(const Statement& statement);
-  absl::Status RunFilterBlock(const Statement& statement);
   // What a loop goes over, with its condition.
-  absl::StatusOr<TemplateValue> LoopItems(const Statement& statement);
+  ValueOr LoopItems(const Statement& statement);
+  // The function that a macro or the body of a call is.
+  ValueOr NewMacro(const Statement& macro);
+  // What the body of `macro` puts out in a scope within `scope`.
+  ValueOr CallMacro(const Statement& macro, const ScopePtr& scope,
+                    const CallArguments& arguments);
   absl::Status BindParameters(const Statement& macro,
                               const CallArguments& arguments);
+  absl::Status BindNamed(const Statement& macro,
+                         const CallArguments& arguments);
   absl::Status BindDefaults(const Statement& macro);
 
-  // What the body puts out in `scope`, as a value.
-  absl::StatusOr<TemplateValue> Capture(const std::vector<Statement>& body,
-                                        ScopePtr scope);
+  // What the body puts out in a scope within the current one, as a value.
+  ValueOr Capture(const std::vector<Statement>& body);
   absl::Status Assign(const AssignTarget& target, const TemplateValue& value);
+  absl::Status AssignName(absl::string_view name, const TemplateValue& value);
   absl::Status Write(const MarkedText& text);
+  // The values of the statement's expressions.
+  absl::Status WriteValues(const Statement& statement);
+  absl::Status WriteValue(const TemplateValue& value);
 
   Evaluator& evaluator_;
+  RenderBudget& budget_;
+  Flow flow_ = Flow::kNext;
   MarkedText output_;
   // Bytes and pieces of content of this output and of those that wait for it to
   // end.

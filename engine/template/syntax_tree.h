@@ -10,10 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "engine/template/filters.h"
+#include "engine/template/builtins.h"
 #include "engine/template/operators.h"
 #include "engine/template/template_value.h"
-#include "engine/template/value_tests.h"
 
 namespace tandem {
 
@@ -62,8 +61,8 @@ struct Expression {
   ExpressionPtr more_named;       // **expression of a call
   BinaryOperator binary = BinaryOperator::kAdd;
   std::vector<Comparison> comparisons;
-  const TemplateFilter* filter = nullptr;
-  const TemplateTest* test = nullptr;
+  const Builtin* filter = nullptr;
+  const Builtin* test = nullptr;
 };
 
 // What a value is assigned to.

@@ -1,14 +1,13 @@
-// Values that do something: functions, namespaces, cyclers, joiners. They
-// belong to one render, which keeps them to its end (ObjectStore), so values
-// only point at them and no cycle of owners can come about. One thread.
+// Values that do something: functions, namespaces, loops. They belong to one
+// render, which keeps them to its end (RenderBudget::NewObject), so values only
+// point at them and no cycle of owners can come about. One thread.
 
 #ifndef TANDEM_ENGINE_TEMPLATE_TEMPLATE_OBJECT_H_
 #define TANDEM_ENGINE_TEMPLATE_TEMPLATE_OBJECT_H_
 
 #include <cstddef>
 #include <ctime>
-#include <initializer_list>
-#include <memory>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -17,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "engine/template/render_budget.h"
 #include "engine/template/template_value.h"
 
@@ -27,52 +27,48 @@ struct CallArguments {
   std::vector<std::pair<std::string, TemplateValue>> named;
 };
 
-// Arguments by parameter, as Python binds them. A parameter whose name begins
-// with '/' can not be named in a call. The first `required` ones must be there.
-// Absent ones are null; the result points into `arguments`.
+// Arguments by parameter, as Python binds them; the first `required` ones must
+// be there. Signs stand before a parameter's name: '/', it can not be named in
+// a call; '?', none is as if it were not given; '#', it must be a whole number;
+// '$', a text. Parameters end at the first empty one. Absent arguments are
+// null; the result points into `arguments`.
 absl::StatusOr<std::vector<const TemplateValue*>> BindArguments(
     const CallArguments& arguments,
-    std::initializer_list<absl::string_view> parameters, size_t required);
+    absl::Span<const absl::string_view> parameters, size_t required);
 
 class TemplateObject {
  public:
-  TemplateObject() = default;
+  using Function = std::function<ValueOr(const CallArguments& arguments)>;
+
+  // Prints as `text`; can be called where there is a `function`.
+  explicit TemplateObject(std::string text, Function function = nullptr)
+      : text_(std::move(text)), function_(std::move(function)) {}
   TemplateObject(const TemplateObject&) = delete;
   TemplateObject& operator=(const TemplateObject&) = delete;
   virtual ~TemplateObject() = default;
 
-  virtual absl::StatusOr<MarkedText> Print(RenderBudget& budget) const = 0;
-  virtual bool is_callable() const { return true; }
-  virtual absl::StatusOr<TemplateValue> Call(const CallArguments& arguments);
+  bool is_callable() const { return function_ != nullptr; }
+  ValueOr Call(const CallArguments& arguments) const {
+    return function_(arguments);
+  }
+
+  virtual absl::StatusOr<MarkedText> Print(RenderBudget& budget) const;
   // Empty where there is none of that name.
-  virtual absl::StatusOr<std::optional<TemplateValue>> Attribute(
-      absl::string_view name);
+  virtual std::optional<TemplateValue> Attribute(absl::string_view name);
   virtual absl::Status SetAttribute(absl::string_view name,
                                     const TemplateValue& value);
-};
-
-// The objects of a render.
-class ObjectStore {
- public:
-  // `budget` outlives the store.
-  explicit ObjectStore(RenderBudget* budget) : budget_(*budget) {}
-
-  RenderBudget& budget() { return budget_; }
-
-  // A value that points to `object`, which the store keeps.
-  absl::StatusOr<TemplateValue> Add(std::unique_ptr<TemplateObject> object,
-                                    size_t bytes);
 
  private:
-  RenderBudget& budget_;
-  std::vector<std::unique_ptr<TemplateObject>> objects_;
+  const std::string text_;
+  const Function function_;
 };
 
 // The global function or class `name` (range, namespace, dict, cycler, joiner,
-// raise_exception, strftime_now); empty where there is none.
+// raise_exception, strftime_now); empty where there is none. `now` outlives the
+// render.
 absl::StatusOr<std::optional<TemplateValue>> MakeGlobal(absl::string_view name,
                                                         const std::tm& now,
-                                                        ObjectStore* store);
+                                                        RenderBudget& budget);
 
 }  // namespace tandem
 

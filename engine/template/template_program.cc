@@ -1,6 +1,5 @@
 #include "engine/template/template_program.h"
 
-#include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
 #include "engine/template/evaluator.h"
 #include "engine/template/lexer.h"
@@ -8,7 +7,6 @@
 #include "engine/template/renderer.h"
 #include "engine/template/statement_parser.h"
 #include "engine/template/syntax_tree.h"
-#include "engine/template/template_object.h"
 
 namespace tandem {
 
@@ -27,15 +25,13 @@ absl::StatusOr<std::shared_ptr<const TemplateProgram>> TemplateProgram::Parse(
 absl::StatusOr<std::vector<TextPart>> TemplateProgram::Render(
     const TemplateInput& input, const TemplateLimits& limits) const {
   for (const auto& [name, value] : input.variables) {
-    if (value.depth() <= kValueDepthMax) continue;
-    return TemplateError(absl::StrCat("the value of '", name,
-                                      "' is nested more than ", kValueDepthMax,
-                                      " levels deep"));
+    if (DepthOf(value) <= kValueDepthMax) continue;
+    return TemplateError("the value of '", name, "' is nested more than ",
+                         kValueDepthMax, " levels deep");
   }
   // In this order, so that values end before the account of their memory.
   RenderBudget budget(limits);
-  ObjectStore store(&budget);
-  Evaluator evaluator(input, &store);
+  Evaluator evaluator(input, &budget);
   Renderer renderer(&evaluator);
   absl::StatusOr<MarkedText> text = renderer.Render(syntax_->body);
   if (text.ok()) return (*std::move(text)).Parts();

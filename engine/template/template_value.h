@@ -14,6 +14,8 @@
 #include <variant>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "engine/template/marked_text.h"
@@ -26,7 +28,7 @@ class TemplateObject;
 class MemoryCharge {
  public:
   MemoryCharge() = default;
-  MemoryCharge(int64_t* account, int64_t bytes)
+  MemoryCharge(size_t* account, size_t bytes)
       : account_(account), bytes_(bytes) {
     *account_ += bytes_;
   }
@@ -39,8 +41,8 @@ class MemoryCharge {
   }
 
  private:
-  int64_t* account_ = nullptr;
-  int64_t bytes_ = 0;
+  size_t* account_ = nullptr;
+  size_t bytes_ = 0;
 };
 
 // What range() was given.
@@ -72,102 +74,121 @@ class TemplateValue {
     kValues,
     kItems,
     kGenerator,  // as filters give: no length, true, used up by reading
-    kGroup,      // of groupby: a tuple whose items have names, too
   };
   using Entry = std::pair<TemplateValue, TemplateValue>;
 
+  struct UndefinedValue {
+    std::shared_ptr<const std::string> reason;  // for errors; may be null
+  };
+  struct TextNode;
+  struct ListNode;
+  struct MapNode;
+  // In the order of Kind.
+  using Data = std::variant<UndefinedValue, std::monostate, bool, int64_t,
+                            double, std::shared_ptr<const TextNode>,
+                            std::shared_ptr<const ListNode>,
+                            std::shared_ptr<const MapNode>, TemplateObject*>;
+
   TemplateValue() = default;  // undefined
+  // An object outlives the value.
+  explicit TemplateValue(Data data) : data_(std::move(data)) {}
   // Undefined; `what` says why, in errors.
   static TemplateValue Undefined(std::string what);
-  static TemplateValue None();
-  static TemplateValue Bool(bool value);
-  static TemplateValue Integer(int64_t value);
-  static TemplateValue Float(double value);
+  static TemplateValue None() { return TemplateValue(std::monostate()); }
+  static TemplateValue Bool(bool value) { return TemplateValue(Data(value)); }
+  static TemplateValue Integer(int64_t value) {
+    return TemplateValue(Data(value));
+  }
+  static TemplateValue Float(double value) {
+    return TemplateValue(Data(value));
+  }
   // The template's own or trusted text, e.g. bos_token.
   static TemplateValue Text(absl::string_view text);
   // Marked as content: the marks survive whatever a template does to it.
   static TemplateValue Content(absl::string_view text);
   static TemplateValue List(std::vector<TemplateValue> items);
-  static TemplateValue Tuple(std::vector<TemplateValue> items);
   // In the order given; of equal keys the first place and the last value stay.
   static TemplateValue Map(
       std::vector<std::pair<std::string, TemplateValue>> items);
 
-  // For a render, which bounds what its values take (render_budget.h).
-  static TemplateValue Text(MarkedText text, MemoryCharge charge);
-  static TemplateValue List(ListKind kind, std::vector<TemplateValue> items,
-                            MemoryCharge charge);
-  static TemplateValue Range(const RangeBounds& bounds,
-                             std::vector<TemplateValue> items,
-                             MemoryCharge charge);
-  // `entries` have distinct keys that are text, numbers, truth values, none or
-  // tuples of those.
-  static TemplateValue Map(std::vector<Entry> entries, MemoryCharge charge);
-  // `object` outlives the value.
-  static TemplateValue Object(TemplateObject* object);
-
-  Kind kind() const { return static_cast<Kind>(value_.index()); }
+  Kind kind() const { return static_cast<Kind>(data_.index()); }
+  const Data& data() const { return data_; }
   bool is_undefined() const { return kind() == Kind::kUndefined; }
   bool is_none() const { return kind() == Kind::kNone; }
-  bool is_bool() const { return kind() == Kind::kBool; }
-  bool is_integer() const { return kind() == Kind::kInteger; }
   bool is_float() const { return kind() == Kind::kFloat; }
   bool is_text() const { return kind() == Kind::kText; }
   bool is_list() const { return kind() == Kind::kList; }  // any ListKind
+  bool is_list(ListKind list_kind) const;
   bool is_map() const { return kind() == Kind::kMap; }
   bool is_object() const { return kind() == Kind::kObject; }
-  // A group is a tuple.
-  bool is_list(ListKind list_kind) const;
   // A list, tuple or range.
   bool is_indexable() const;
   // A truth value counts as 0 or 1, as in Python.
-  bool is_whole() const { return is_bool() || is_integer(); }
+  bool is_whole() const {
+    return kind() == Kind::kBool || kind() == Kind::kInteger;
+  }
   bool is_number() const { return is_whole() || is_float(); }
 
   // Each only for a value of its kind.
-  bool truth_value() const { return std::get<bool>(value_); }
-  int64_t integer() const { return std::get<int64_t>(value_); }
-  double float_value() const { return std::get<double>(value_); }
+  int64_t whole() const;
+  double number() const;  // also of whole numbers
   const MarkedText& text() const;
-  ListKind list_kind() const;  // kTuple for a group
-  bool is_group() const;
-  const RangeBounds& range() const;               // of a range
-  absl::Span<const TemplateValue> items() const;  // of a list
-  absl::Span<const Entry> entries() const;        // of a map
-  TemplateObject* object() const { return std::get<TemplateObject*>(value_); }
-  // Why an undefined value is; may be empty.
-  absl::string_view undefined_reason() const;
-
-  int64_t whole() const;  // of a whole number
-  double number() const;  // of a number
-
+  const ListNode& list() const {
+    return *std::get<std::shared_ptr<const ListNode>>(data_);
+  }
+  // What is left of a generator; all that is in other lists.
+  absl::Span<const TemplateValue> items() const;
+  absl::Span<const Entry> entries() const;  // of a map
+  TemplateObject* object() const { return std::get<TemplateObject*>(data_); }
   // The value of a text key in a map; null where there is none.
   const TemplateValue* Find(absl::string_view key) const;
 
-  // Uses up the first `count` items where this is a generator.
-  void TakeItems(size_t count) const;
-
-  // Levels of lists and maps: 0 for a scalar, 1 for a list of scalars.
-  int depth() const;
-  // Whether a map may have it as a key: no list or map is in it.
-  bool is_key() const;
-  // As Python's `is`: the same text, list or map, or an equal scalar.
-  bool IsSame(const TemplateValue& other) const;
-
  private:
-  struct UndefinedValue {
-    std::shared_ptr<const std::string> reason;
-  };
-  struct TextNode;
-  struct ListNode;
-  struct MapNode;
-
-  // In the order of Kind.
-  std::variant<UndefinedValue, std::monostate, bool, int64_t, double,
-               std::shared_ptr<const TextNode>, std::shared_ptr<const ListNode>,
-               std::shared_ptr<const MapNode>, TemplateObject*>
-      value_;
+  Data data_;
 };
+
+using ValueOr = absl::StatusOr<TemplateValue>;
+
+// What values share. `charge` is what a render takes for it (render_budget.h).
+struct TemplateValue::TextNode {
+  MarkedText text;
+  MemoryCharge charge = {};
+};
+
+struct TemplateValue::ListNode {
+  ListKind kind = ListKind::kList;
+  std::vector<TemplateValue> items;
+  MemoryCharge charge = {};
+  RangeBounds range = {};  // of a range
+  // A tuple of a name and a list, as groupby gives: the two have names.
+  bool is_group = false;
+  // Set by NewValue: levels of lists and maps; whether a map may have it as a
+  // key.
+  int depth = 1;
+  bool is_key = false;
+  // Items of a generator that are used up.
+  mutable size_t taken = 0;
+};
+
+struct TemplateValue::MapNode {
+  // With distinct keys that are no lists or maps, nor tuples that hold some.
+  std::vector<Entry> entries;
+  MemoryCharge charge = {};
+  // Set by NewValue. Keys point into the texts of `entries`.
+  absl::flat_hash_map<absl::string_view, size_t> index = {};
+  int depth = 1;
+};
+
+TemplateValue NewValue(TemplateValue::TextNode text);
+TemplateValue NewValue(TemplateValue::ListNode list);
+TemplateValue NewValue(TemplateValue::MapNode map);
+
+// Levels of lists and maps: 0 for a scalar, 1 for a list of scalars.
+int DepthOf(const TemplateValue& value);
+// Whether a map may have it as a key: no list or map is in it.
+bool IsKey(const TemplateValue& value);
+// As Python's `is`: the same list or map, an equal text or scalar.
+bool IsSame(const TemplateValue& left, const TemplateValue& right);
 
 }  // namespace tandem
 

@@ -23,321 +23,218 @@ namespace {
 using Kind = TemplateValue::Kind;
 using ListKind = TemplateValue::ListKind;
 
-constexpr TextMark kPlain = TextMark::kTemplate;
-
-// "\\x1b": the code point in `digits` hexadecimal digits.
-std::string Escape(char kind, uint32_t code_point, size_t digits) {
-  std::string escape = {'\\', kind};
-  for (size_t i = digits; i > 0; --i) {
-    escape.push_back("0123456789abcdef"[code_point >> (4 * (i - 1)) & 0xF]);
+// The code point in hexadecimal digits after a backslash.
+std::string Escape(uint32_t code_point, bool is_json) {
+  if (is_json && code_point >= 0x10000) {
+    const uint32_t rest = code_point - 0x10000;
+    return absl::StrFormat("\\u%04x\\u%04x", 0xD800 + (rest >> 10),
+                           0xDC00 + (rest & 0x3FF));
   }
-  return escape;
+  if (code_point >= 0x10000) return absl::StrFormat("\\U%08x", code_point);
+  return is_json || code_point >= 0x100
+             ? absl::StrFormat("\\u%04x", code_point)
+             : absl::StrFormat("\\x%02x", code_point);
 }
 
-// Appends the repr of values to a text that stays within the budget.
-class ReprWriter {
+// Appends values to a text that stays within the budget: as JSON, or as their
+// repr where there are no options for JSON.
+class ValueWriter {
  public:
-  explicit ReprWriter(RenderBudget* budget) : budget_(*budget) {}
+  ValueWriter(const JsonOptions* json, RenderBudget* budget)
+      : json_(json), budget_(*budget) {}
 
-  absl::Status Write(const TemplateValue& value);
+  // `level`: lists and maps around the value.
+  absl::Status Write(const TemplateValue& value, int level);
   MarkedText Take() { return std::move(text_); }
 
  private:
   absl::Status WriteText(const MarkedText& text);
   absl::Status WriteItems(absl::string_view open,
                           absl::Span<const TemplateValue> items,
-                          absl::string_view close);
-  absl::Status WriteMap(const TemplateValue& map);
-  absl::Status WriteList(const TemplateValue& list);
-  void WriteRange(const TemplateValue& range);
-
-  RenderBudget& budget_;
-  MarkedText text_;
-};
-
-absl::Status ReprWriter::WriteText(const MarkedText& text) {
-  const std::string& bytes = text.bytes();
-  TANDEM_RETURN_IF_ERROR(budget_.StepCharacters(bytes.size()));
-  const bool has_single = bytes.find('\'') != std::string::npos;
-  const bool has_double = bytes.find('"') != std::string::npos;
-  const char quote = has_single && !has_double ? '"' : '\'';
-  const std::string quotes(1, quote);
-  text_.Append(quotes, kPlain);
-  RoomChecks checks(&budget_);
-  for (size_t i = 0; i < bytes.size();) {
-    TANDEM_RETURN_IF_ERROR(checks.Check(i, text_));
-    const size_t end = i + CharacterBytes(bytes, i);
-    const absl::string_view character =
-        absl::string_view(bytes).substr(i, end - i);
-    const uint32_t code_point = CodePointOf(character);
-    const TextMark mark = text.MarkAt(i);
-    if (character == "\\" || character == quotes) {
-      text_.Append(absl::StrCat("\\", character), mark);
-    } else if (character == "\n") {
-      text_.Append("\\n", mark);
-    } else if (character == "\r") {
-      text_.Append("\\r", mark);
-    } else if (character == "\t") {
-      text_.Append("\\t", mark);
-    } else if (IsPrintable(code_point)) {
-      text_.Append(text, i, end);
-    } else if (code_point < 0x100) {
-      text_.Append(Escape('x', code_point, 2), mark);
-    } else if (code_point < 0x10000) {
-      text_.Append(Escape('u', code_point, 4), mark);
-    } else {
-      text_.Append(Escape('U', code_point, 8), mark);
-    }
-    i = end;
-  }
-  text_.Append(quotes, kPlain);
-  return absl::OkStatus();
-}
-
-absl::Status ReprWriter::WriteItems(absl::string_view open,
-                                    absl::Span<const TemplateValue> items,
-                                    absl::string_view close) {
-  text_.Append(open, kPlain);
-  for (size_t i = 0; i < items.size(); ++i) {
-    if (i > 0) text_.Append(", ", kPlain);
-    TANDEM_RETURN_IF_ERROR(Write(items[i]));
-  }
-  text_.Append(close, kPlain);
-  return absl::OkStatus();
-}
-
-void ReprWriter::WriteRange(const TemplateValue& range) {
-  const RangeBounds& bounds = range.range();
-  text_.Append(absl::StrCat("range(", bounds.start, ", ", bounds.stop), kPlain);
-  if (bounds.step != 1) text_.Append(absl::StrCat(", ", bounds.step), kPlain);
-  text_.Append(")", kPlain);
-}
-
-absl::Status ReprWriter::WriteList(const TemplateValue& list) {
-  const absl::Span<const TemplateValue> items = list.items();
-  switch (list.list_kind()) {
-    case ListKind::kList:
-      return WriteItems("[", items, "]");
-    case ListKind::kTuple:
-    case ListKind::kGroup:
-      return WriteItems("(", items, items.size() == 1 ? ",)" : ")");
-    case ListKind::kRange:
-      WriteRange(list);
-      return absl::OkStatus();
-    case ListKind::kKeys:
-      return WriteItems("dict_keys([", items, "])");
-    case ListKind::kValues:
-      return WriteItems("dict_values([", items, "])");
-    case ListKind::kItems:
-      return WriteItems("dict_items([", items, "])");
-    case ListKind::kGenerator:
-      text_.Append("<generator object>", kPlain);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ReprWriter::WriteMap(const TemplateValue& map) {
-  text_.Append("{", kPlain);
-  bool is_first = true;
-  for (const auto& [key, value] : map.entries()) {
-    if (!is_first) text_.Append(", ", kPlain);
-    is_first = false;
-    TANDEM_RETURN_IF_ERROR(Write(key));
-    text_.Append(": ", kPlain);
-    TANDEM_RETURN_IF_ERROR(Write(value));
-  }
-  text_.Append("}", kPlain);
-  return absl::OkStatus();
-}
-
-absl::Status ReprWriter::Write(const TemplateValue& value) {
-  // Namespaces in namespaces have no depth of their own.
-  const RenderBudget::Level level(&budget_);
-  TANDEM_RETURN_IF_ERROR(budget_.CheckDepth());
-  TANDEM_RETURN_IF_ERROR(
-      budget_.CheckRoom(static_cast<double>(text_.memory_bytes())));
-  switch (value.kind()) {
-    case Kind::kUndefined:
-      text_.Append("Undefined", kPlain);
-      return absl::OkStatus();
-    case Kind::kNone:
-      text_.Append("None", kPlain);
-      return absl::OkStatus();
-    case Kind::kBool:
-      text_.Append(value.truth_value() ? "True" : "False", kPlain);
-      return absl::OkStatus();
-    case Kind::kInteger:
-      text_.Append(absl::StrCat(value.integer()), kPlain);
-      return absl::OkStatus();
-    case Kind::kFloat:
-      text_.Append(FloatText(value.float_value()), kPlain);
-      return absl::OkStatus();
-    case Kind::kText:
-      return WriteText(value.text());
-    case Kind::kList:
-      return WriteList(value);
-    case Kind::kMap:
-      return WriteMap(value);
-    case Kind::kObject: {
-      TANDEM_ASSIGN_OR_RETURN(const MarkedText name,
-                              value.object()->Print(budget_));
-      text_.Append(name);
-      return absl::OkStatus();
-    }
-  }
-  return absl::OkStatus();
-}
-
-class JsonWriter {
- public:
-  JsonWriter(const JsonOptions& options, RenderBudget* budget)
-      : options_(options), budget_(*budget) {}
-
-  absl::Status Write(const TemplateValue& value, int level);
-  MarkedText Take() { return std::move(text_); }
-
- private:
-  absl::Status WriteText(const MarkedText& text);
-  absl::Status WriteKey(const TemplateValue& key);
+                          absl::string_view close, int level);
   absl::Status WriteList(const TemplateValue& list, int level);
+  absl::StatusOr<std::vector<const TemplateValue::Entry*>> EntriesOf(
+      const TemplateValue& map);
+  absl::Status WriteKey(const TemplateValue& key, int level);
   absl::Status WriteMap(const TemplateValue& map, int level);
-  void WriteEscaped(uint32_t code_point, TextMark mark);
   void WriteLineEnd(int level);
+  void WriteSeparator() {
+    text_.Append(json_ != nullptr ? json_->item_separator : separator_);
+  }
+  // One for repr, one for JSON.
+  absl::Status Put(absl::string_view repr, absl::string_view json) {
+    text_.Append(json_ != nullptr ? json : repr, TextMark::kTemplate);
+    return absl::OkStatus();
+  }
+  absl::Status Put(absl::string_view text) { return Put(text, text); }
 
-  const JsonOptions& options_;
+  const JsonOptions* const json_;
   RenderBudget& budget_;
+  const MarkedText separator_{", ", TextMark::kTemplate};
   MarkedText text_;
 };
 
-void JsonWriter::WriteLineEnd(int level) {
-  if (!options_.has_indent) return;
-  text_.Append("\n", kPlain);
-  for (int i = 0; i < level; ++i) text_.Append(options_.indent);
-}
-
-void JsonWriter::WriteEscaped(uint32_t code_point, TextMark mark) {
-  if (code_point < 0x10000) {
-    text_.Append(Escape('u', code_point, 4), mark);
-    return;
-  }
-  const uint32_t rest = code_point - 0x10000;
-  text_.Append(Escape('u', 0xD800 + (rest >> 10), 4), mark);
-  text_.Append(Escape('u', 0xDC00 + (rest & 0x3FF), 4), mark);
-}
-
-absl::Status JsonWriter::WriteText(const MarkedText& text) {
-  constexpr absl::string_view kFrom = "\"\\\n\r\t\f\b";
-  constexpr std::array<const char*, 7> kTo = {"\\\"", "\\\\", "\\n", "\\r",
-                                              "\\t",  "\\f",  "\\b"};
-  const std::string& bytes = text.bytes();
-  TANDEM_RETURN_IF_ERROR(budget_.StepCharacters(bytes.size()));
-  text_.Append("\"", kPlain);
-  RoomChecks checks(&budget_);
-  for (size_t i = 0; i < bytes.size();) {
-    TANDEM_RETURN_IF_ERROR(checks.Check(i, text_));
-    const size_t end = i + CharacterBytes(bytes, i);
-    const size_t escape = kFrom.find(bytes[i]);
-    const uint32_t code_point =
-        CodePointOf(absl::string_view(bytes).substr(i, end - i));
-    if (escape != absl::string_view::npos) {
-      text_.Append(kTo[escape], text.MarkAt(i));
-    } else if (code_point < 0x20 ||
-               (options_.ensure_ascii && code_point > 0x7E)) {
-      WriteEscaped(code_point, text.MarkAt(i));
+absl::Status ValueWriter::WriteText(const MarkedText& text) {
+  const bool is_json = json_ != nullptr;
+  const bool has_single = text.bytes().find('\'') != std::string::npos;
+  const bool has_double = text.bytes().find('"') != std::string::npos;
+  const char quote = is_json || (has_single && !has_double) ? '"' : '\'';
+  // Those that are escaped by a letter, and the letters.
+  const absl::string_view from = is_json ? "\\\n\r\t\f\b" : "\\\n\r\t";
+  const absl::string_view to = "\\nrtfb";
+  const uint32_t highest = is_json && json_->ensure_ascii ? 0x7E : 0x10FFFF;
+  const auto change = [&](absl::string_view character, std::string* changed) {
+    const uint32_t code_point = CodePointOf(character);
+    const size_t place = from.find(character[0]);
+    if (character[0] == quote) {
+      *changed = absl::StrCat("\\", character);
+    } else if (place != absl::string_view::npos) {
+      *changed = absl::StrCat("\\", to.substr(place, 1), character.substr(1));
+    } else if (is_json ? code_point >= 0x20 && code_point <= highest
+                       : IsPrintable(code_point)) {
+      return false;
     } else {
-      text_.Append(text, i, end);
+      *changed = Escape(code_point, is_json);
     }
-    i = end;
-  }
-  text_.Append("\"", kPlain);
+    return true;
+  };
+  text_.Append({&quote, 1}, TextMark::kTemplate);
+  TANDEM_RETURN_IF_ERROR(AppendChanged(text, change, budget_, &text_));
+  text_.Append({&quote, 1}, TextMark::kTemplate);
   return absl::OkStatus();
 }
 
-absl::Status JsonWriter::WriteKey(const TemplateValue& key) {
-  if (key.is_text()) return WriteText(key.text());
-  if (!key.is_number() && !key.is_none()) {
-    return TemplateError(
-        absl::StrCat(KindName(key), " can not be a key in JSON"));
-  }
-  text_.Append("\"", kPlain);
-  TANDEM_RETURN_IF_ERROR(Write(key, 0));
-  text_.Append("\"", kPlain);
-  return absl::OkStatus();
+void ValueWriter::WriteLineEnd(int level) {
+  if (json_ == nullptr || !json_->has_indent) return;
+  text_.Append("\n", TextMark::kTemplate);
+  for (int i = 0; i < level; ++i) text_.Append(json_->indent);
 }
 
-absl::Status JsonWriter::WriteList(const TemplateValue& list, int level) {
-  if (!list.is_list(ListKind::kList) && !list.is_list(ListKind::kTuple)) {
+absl::Status ValueWriter::WriteItems(absl::string_view open,
+                                     absl::Span<const TemplateValue> items,
+                                     absl::string_view close, int level) {
+  text_.Append(open, TextMark::kTemplate);
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (i > 0) WriteSeparator();
+    WriteLineEnd(level + 1);
+    TANDEM_RETURN_IF_ERROR(Write(items[i], level + 1));
+  }
+  if (!items.empty()) WriteLineEnd(level);
+  return Put(close);
+}
+
+absl::Status ValueWriter::WriteList(const TemplateValue& list, int level) {
+  const absl::Span<const TemplateValue> items = list.items();
+  const ListKind kind = list.list().kind;
+  if (json_ != nullptr && kind != ListKind::kList && kind != ListKind::kTuple) {
     return TemplateError(
         "a generator, range or view of a map can not be written as JSON; "
         "|list makes a list of it");
   }
-  text_.Append("[", kPlain);
-  for (size_t i = 0; i < list.items().size(); ++i) {
-    if (i > 0) text_.Append(options_.item_separator);
-    WriteLineEnd(level + 1);
-    TANDEM_RETURN_IF_ERROR(Write(list.items()[i], level + 1));
+  switch (kind) {
+    case ListKind::kTuple:
+      if (json_ == nullptr) {
+        return WriteItems("(", items, items.size() == 1 ? ",)" : ")", level);
+      }
+      [[fallthrough]];
+    case ListKind::kList:
+      return WriteItems("[", items, "]", level);
+    case ListKind::kRange: {
+      const RangeBounds& bounds = list.list().range;
+      const std::string step =
+          bounds.step == 1 ? "" : absl::StrCat(", ", bounds.step);
+      return Put(
+          absl::StrCat("range(", bounds.start, ", ", bounds.stop, step, ")"));
+    }
+    case ListKind::kKeys:
+      return WriteItems("dict_keys([", items, "])", level);
+    case ListKind::kValues:
+      return WriteItems("dict_values([", items, "])", level);
+    case ListKind::kItems:
+      return WriteItems("dict_items([", items, "])", level);
+    case ListKind::kGenerator:
+      break;
   }
-  if (!list.items().empty()) WriteLineEnd(level);
-  text_.Append("]", kPlain);
-  return absl::OkStatus();
+  return Put("<generator object>");
 }
 
-absl::Status JsonWriter::WriteMap(const TemplateValue& map, int level) {
+// The entries of `map`, in order where the options ask for it.
+absl::StatusOr<std::vector<const TemplateValue::Entry*>> ValueWriter::EntriesOf(
+    const TemplateValue& map) {
   std::vector<const TemplateValue::Entry*> entries;
   for (const TemplateValue::Entry& entry : map.entries()) {
     entries.push_back(&entry);
   }
-  if (options_.sort_keys) {
-    for (const TemplateValue::Entry* entry : entries) {
-      if (!entry->first.is_text()) {
-        return TemplateError("sort_keys needs keys that are texts");
-      }
-      // A key is compared about as often as the number of keys has bits.
-      TANDEM_RETURN_IF_ERROR(
-          budget_.Step(static_cast<int64_t>(std::bit_width(entries.size())) *
-                       (1 + static_cast<int64_t>(entry->first.text().size()) /
-                                kBytesPerStep)));
+  if (json_ == nullptr || !json_->sort_keys) return entries;
+  for (const TemplateValue::Entry* entry : entries) {
+    if (!entry->first.is_text()) {
+      return TemplateError("sort_keys needs keys that are texts");
     }
-    std::sort(entries.begin(), entries.end(),
-              [](const auto* left, const auto* right) {
-                return left->first.text().bytes() < right->first.text().bytes();
-              });
+    // A key is compared about as often as the number of keys has bits.
+    budget_.Step(static_cast<size_t>(std::bit_width(entries.size())) *
+                 (1 + entry->first.text().size() / kBytesPerStep));
   }
-  text_.Append("{", kPlain);
+  TANDEM_RETURN_IF_ERROR(budget_.Check());
+  std::sort(entries.begin(), entries.end(),
+            [](const auto* left, const auto* right) {
+              return left->first.text().bytes() < right->first.text().bytes();
+            });
+  return entries;
+}
+
+absl::Status ValueWriter::WriteKey(const TemplateValue& key, int level) {
+  const bool is_quoted = json_ != nullptr && !key.is_text();
+  if (is_quoted && !key.is_number() && !key.is_none()) {
+    return TemplateError(KindName(key), " can not be a key in JSON");
+  }
+  const absl::string_view quote = is_quoted ? "\"" : "";
+  text_.Append(quote, TextMark::kTemplate);
+  TANDEM_RETURN_IF_ERROR(Write(key, level));
+  return Put(quote);
+}
+
+absl::Status ValueWriter::WriteMap(const TemplateValue& map, int level) {
+  TANDEM_ASSIGN_OR_RETURN(const auto entries, EntriesOf(map));
+  text_.Append("{", TextMark::kTemplate);
   for (size_t i = 0; i < entries.size(); ++i) {
-    if (i > 0) text_.Append(options_.item_separator);
+    if (i > 0) WriteSeparator();
     WriteLineEnd(level + 1);
-    TANDEM_RETURN_IF_ERROR(WriteKey(entries[i]->first));
-    text_.Append(options_.key_separator);
+    TANDEM_RETURN_IF_ERROR(WriteKey(entries[i]->first, level + 1));
+    if (json_ != nullptr) {
+      text_.Append(json_->key_separator);
+    } else {
+      text_.Append(": ", TextMark::kTemplate);
+    }
     TANDEM_RETURN_IF_ERROR(Write(entries[i]->second, level + 1));
   }
   if (!entries.empty()) WriteLineEnd(level);
-  text_.Append("}", kPlain);
-  return absl::OkStatus();
+  return Put("}");
 }
 
-absl::Status JsonWriter::Write(const TemplateValue& value, int level) {
-  TANDEM_RETURN_IF_ERROR(budget_.Step(1 + level));
-  TANDEM_RETURN_IF_ERROR(
-      budget_.CheckRoom(static_cast<double>(text_.memory_bytes())));
+absl::Status ValueWriter::Write(const TemplateValue& value, int level) {
+  // Namespaces in namespaces have no depth of their own.
+  const RenderBudget::Level deeper(&budget_);
+  budget_.Step(static_cast<size_t>(level));
+  TANDEM_RETURN_IF_ERROR(budget_.CheckDepth());
+  TANDEM_RETURN_IF_ERROR(budget_.CheckRoom(text_.memory_bytes()));
+  if (json_ != nullptr && (value.is_undefined() || value.is_object())) {
+    return TemplateError(KindName(value), " can not be written as JSON");
+  }
   switch (value.kind()) {
+    case Kind::kUndefined:
+      return Put("Undefined");
     case Kind::kNone:
-      text_.Append("null", kPlain);
-      return absl::OkStatus();
+      return Put("None", "null");
     case Kind::kBool:
-      text_.Append(value.truth_value() ? "true" : "false", kPlain);
-      return absl::OkStatus();
+      return value.whole() != 0 ? Put("True", "true") : Put("False", "false");
     case Kind::kInteger:
-      text_.Append(absl::StrCat(value.integer()), kPlain);
-      return absl::OkStatus();
+      return Put(absl::StrCat(value.whole()));
     case Kind::kFloat: {
-      const double number = value.float_value();
-      text_.Append(std::isnan(number) ? "NaN"
-                   : std::isinf(number)
-                       ? (number > 0 ? "Infinity" : "-Infinity")
-                       : FloatText(number),
-                   kPlain);
-      return absl::OkStatus();
+      const double number = value.number();
+      const std::string text = FloatText(number);
+      if (std::isfinite(number)) return Put(text);
+      const absl::string_view infinity = number > 0 ? "Infinity" : "-Infinity";
+      return Put(text, std::isnan(number) ? "NaN" : infinity);
     }
     case Kind::kText:
       return WriteText(value.text());
@@ -345,10 +242,13 @@ absl::Status JsonWriter::Write(const TemplateValue& value, int level) {
       return WriteList(value, level);
     case Kind::kMap:
       return WriteMap(value, level);
-    default:
-      return TemplateError(
-          absl::StrCat(KindName(value), " can not be written as JSON"));
+    case Kind::kObject: {
+      TANDEM_ASSIGN_OR_RETURN(const MarkedText name,
+                              value.object()->Print(budget_));
+      text_.Append(name);
+    }
   }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -394,20 +294,18 @@ std::string FloatText(double number) {
 
 absl::StatusOr<MarkedText> TextOf(const TemplateValue& value,
                                   RenderBudget& budget) {
-  if (value.is_text()) {
-    TANDEM_RETURN_IF_ERROR(budget.StepBytes(value.text().size()));
-    TANDEM_RETURN_IF_ERROR(
-        budget.CheckRoom(static_cast<double>(value.text().memory_bytes())));
-    return value.text();
-  }
-  if (value.is_undefined()) return MarkedText();
-  return ReprOf(value, budget);
+  MarkedText text;
+  if (value.is_undefined()) return text;
+  if (!value.is_text()) return ReprOf(value, budget);
+  budget.StepBytes(value.text().size());
+  TANDEM_RETURN_IF_ERROR(budget.Append(value.text(), &text));
+  return text;
 }
 
 absl::StatusOr<MarkedText> ReprOf(const TemplateValue& value,
                                   RenderBudget& budget) {
-  ReprWriter writer(&budget);
-  TANDEM_RETURN_IF_ERROR(writer.Write(value));
+  ValueWriter writer(nullptr, &budget);
+  TANDEM_RETURN_IF_ERROR(writer.Write(value, 0));
   return writer.Take();
 }
 
@@ -415,11 +313,37 @@ absl::StatusOr<MarkedText> JsonOf(const TemplateValue& value,
                                   const JsonOptions& options,
                                   RenderBudget& budget) {
   // A line end and a level's white space stand before each value.
-  TANDEM_RETURN_IF_ERROR(budget.CheckRoom(
-      static_cast<double>(options.indent.size()) * (kValueDepthMax + 1)));
-  JsonWriter writer(options, &budget);
+  TANDEM_RETURN_IF_ERROR(
+      budget.CheckRoom(options.indent.size(), kValueDepthMax + 1));
+  ValueWriter writer(&options, &budget);
   TANDEM_RETURN_IF_ERROR(writer.Write(value, 0));
   return writer.Take();
+}
+
+absl::Status AppendChanged(
+    const MarkedText& from,
+    absl::FunctionRef<bool(absl::string_view character, std::string* changed)>
+        change,
+    RenderBudget& budget, MarkedText* text) {
+  const absl::string_view bytes = from.bytes();
+  budget.StepCharacters(bytes.size());
+  std::string changed;
+  size_t kept = 0;  // where characters begin that stay and are not appended
+  size_t next_check = 0;
+  for (size_t i = 0, end = 0; i < bytes.size(); i = end) {
+    if (i >= next_check) {
+      TANDEM_RETURN_IF_ERROR(budget.CheckRoom(text->memory_bytes() + i - kept));
+      next_check = i + kBytesBetweenChecks;
+    }
+    end = i + CharacterBytes(bytes, i);
+    changed.clear();
+    if (!change(bytes.substr(i, end - i), &changed)) continue;
+    text->Append(from, kept, i);
+    text->Append(changed, from.MarkAt(i));
+    kept = end;
+  }
+  text->Append(from, kept, bytes.size());
+  return absl::OkStatus();
 }
 
 }  // namespace tandem

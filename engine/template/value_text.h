@@ -6,8 +6,10 @@
 
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "engine/template/marked_text.h"
 #include "engine/template/render_budget.h"
 #include "engine/template/template_value.h"
@@ -37,6 +39,15 @@ struct JsonOptions {
 absl::StatusOr<MarkedText> JsonOf(const TemplateValue& value,
                                   const JsonOptions& options,
                                   RenderBudget& budget);
+
+// Appends `from` to `text`, each character as `change` has it, with its mark.
+// `change` sets its empty text to what stands in a character's place, or
+// returns false: the character stays.
+absl::Status AppendChanged(
+    const MarkedText& from,
+    absl::FunctionRef<bool(absl::string_view character, std::string* changed)>
+        change,
+    RenderBudget& budget, MarkedText* text);
 
 }  // namespace tandem
 

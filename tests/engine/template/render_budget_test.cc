@@ -9,8 +9,11 @@ namespace {
 
 TEST(RenderBudgetTest, StepsEnd) {
   RenderBudget budget({.steps_max = 3});
-  EXPECT_TRUE(budget.Step(3).ok());
-  EXPECT_FALSE(budget.Step().ok());
+  budget.Step(3);
+  EXPECT_TRUE(budget.Check().ok());
+  budget.Step();
+  EXPECT_FALSE(budget.Check().ok());
+  EXPECT_FALSE(budget.NewText("x").ok());
 }
 
 TEST(RenderBudgetTest, MemoryIsThatOfValuesThatLive) {

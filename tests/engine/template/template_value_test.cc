@@ -18,8 +18,8 @@ TEST(TemplateValueTest, AMapKeepsTheFirstPlaceAndTheLastValue) {
                           {"b", TemplateValue::Integer(2)},
                           {"a", TemplateValue::Integer(3)}});
   ASSERT_EQ(map.entries().size(), 2);
-  EXPECT_EQ(map.entries()[0].second.integer(), 3);
-  EXPECT_EQ(map.Find("b")->integer(), 2);
+  EXPECT_EQ(map.entries()[0].second.whole(), 3);
+  EXPECT_EQ(map.Find("b")->whole(), 2);
   EXPECT_EQ(map.Find("c"), nullptr);
 }
 
@@ -30,23 +30,24 @@ TEST(TemplateValueTest, ALargeMapFindsEachKey) {
   }
   const TemplateValue map = TemplateValue::Map(entries);
   for (const auto& [key, value] : entries) {
-    ASSERT_EQ(map.Find(key)->integer(), value.integer());
+    ASSERT_EQ(map.Find(key)->whole(), value.whole());
   }
   EXPECT_EQ(map.Find("key100"), nullptr);
 }
 
 TEST(TemplateValueTest, DepthCountsListsAndMaps) {
-  EXPECT_EQ(TemplateValue::Integer(1).depth(), 0);
-  const TemplateValue list = TemplateValue::List({TemplateValue::Tuple({})});
-  EXPECT_EQ(list.depth(), 2);
-  EXPECT_EQ(TemplateValue::Map({{"a", list}}).depth(), 3);
+  EXPECT_EQ(DepthOf(TemplateValue::Integer(1)), 0);
+  const TemplateValue list = TemplateValue::List({TemplateValue::List({})});
+  EXPECT_EQ(DepthOf(list), 2);
+  EXPECT_EQ(DepthOf(TemplateValue::Map({{"a", list}})), 3);
 }
 
 TEST(TemplateValueTest, MemoryIsGivenBack) {
-  int64_t account = 0;
+  size_t account = 0;
   {
-    const TemplateValue text = TemplateValue::Text(
-        MarkedText("abc", TextMark::kTemplate), MemoryCharge(&account, 3));
+    const TemplateValue text =
+        NewValue(TemplateValue::TextNode{.text = {"abc", TextMark::kTemplate},
+                                         .charge = {&account, 3}});
     const TemplateValue copy = text;
     EXPECT_EQ(account, 3);
   }

@@ -1,5 +1,3 @@
-#include "engine/template/list_filters.h"
-
 #include <gtest/gtest.h>
 
 #include "tests/engine/template/template_test_util.h"
@@ -7,7 +5,7 @@
 namespace tandem {
 namespace {
 
-TEST(ListFiltersTest, SortsStably) {
+TEST(ListBuiltinsTest, SortsStably) {
   EXPECT_EQ(Rendered("{{ ['b', 'A', 'a', 'B']|sort }}"
                      "{{ [3, 1, 2]|sort(reverse=true) }}"
                      "{{ [{'k': 2}, {'k': 1}]|sort(attribute='k') }}"),
@@ -17,7 +15,7 @@ TEST(ListFiltersTest, SortsStably) {
             "order");
 }
 
-TEST(ListFiltersTest, GeneratorsAreTrueAndUsedUpByReading) {
+TEST(ListBuiltinsTest, GeneratorsAreTrueAndUsedUpByReading) {
   EXPECT_EQ(Rendered("{% set g = [1, 2]|select('odd') %}{{ g|list }}"
                      "{{ g|list }}{{ 'true' if []|select else 'false' }}"),
             "[1][]true");
@@ -25,9 +23,22 @@ TEST(ListFiltersTest, GeneratorsAreTrueAndUsedUpByReading) {
             "line 1, column 15: |length: a generator has no length");
 }
 
-TEST(ListFiltersTest, MapIsNotMapped) {
+TEST(ListBuiltinsTest, MapIsNotMapped) {
   EXPECT_EQ(Rendered("{{ ['ab']|map('map', 'upper')|list }}"),
             "line 1, column 11: |map: map can not be given to map");
+}
+
+TEST(ListBuiltinsTest, MapsAndListsHaveTheirMethods) {
+  EXPECT_EQ(Rendered("{% set d = {'a': 1} %}{{ d.items() }}{{ d.get('b', 2) }}"
+                     "{{ d.keys()|list }}{{ [1, 2].index(2) }}"),
+            "dict_items([('a', 1)])2['a']1");
+}
+
+TEST(ListBuiltinsTest, NoMethodChangesAValue) {
+  EXPECT_EQ(Rendered("{{ [].append(1) }}"),
+            "line 1, column 13: values can not be changed, so a list has no "
+            "method 'append'");
+  EXPECT_EQ(Rendered("{{ {'pop': 1}.pop is defined }}"), "False");
 }
 
 }  // namespace

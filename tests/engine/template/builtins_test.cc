@@ -1,4 +1,4 @@
-#include "engine/template/filters.h"
+#include "engine/template/builtins.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 namespace tandem {
 namespace {
 
-TEST(FiltersTest, TurnsValuesIntoNumbers) {
+TEST(BuiltinsTest, TurnsValuesIntoNumbers) {
   EXPECT_EQ(Rendered("{{ ' 42 '|int }} {{ 'x'|int(7) }} {{ '0x1f'|int(0, 16) }}"
                      " {{ '1_0'|float }} {{ 2.5|round }} {{ 2.675|round(2) }}"),
             "42 7 31 10.0 2.0 2.67");
@@ -15,13 +15,27 @@ TEST(FiltersTest, TurnsValuesIntoNumbers) {
             "line 1, column 10: |int: a whole number beyond 64 bits");
 }
 
-TEST(FiltersTest, EveryNameIsFound) {
+TEST(BuiltinsTest, EveryFilterIsFound) {
   EXPECT_GT(FilterNames().size(), 40);
   for (const absl::string_view name : FilterNames()) {
     EXPECT_NE(FindFilter(name), nullptr) << name;
     EXPECT_FALSE(IsRefusedFilter(name)) << name;
   }
   EXPECT_TRUE(IsRefusedFilter("escape"));
+}
+
+TEST(BuiltinsTest, TestsKinds) {
+  EXPECT_EQ(Rendered("{{ x is defined }} {{ none is none }} {{ true is number "
+                     "}} {{ true is integer }} {{ 'a' is sequence }} {{ {} is "
+                     "mapping }} {{ 3 is odd }} {{ 1 is in [1] }}"),
+            "False True True False True True True True");
+}
+
+TEST(BuiltinsTest, EveryTestIsFound) {
+  for (const absl::string_view name : TestNames()) {
+    EXPECT_NE(FindTest(name), nullptr) << name;
+  }
+  EXPECT_EQ(FindTest("nosuch"), nullptr);
 }
 
 }  // namespace

@@ -1,0 +1,458 @@
+#include "engine/template/builtins.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
+#include "engine/base/status.h"
+#include "engine/template/characters.h"
+#include "engine/template/containers.h"
+#include "engine/template/value_text.h"
+
+namespace tandem {
+namespace {
+
+using Call = BuiltinCall;
+using Kind = TemplateValue::Kind;
+using ListKind = TemplateValue::ListKind;
+
+// Digits before or behind the point that round keeps; a double has no more.
+constexpr int64_t kRoundDigitsMax = 308;
+
+constexpr absl::string_view kRefused[] = {
+    "e",      "escape",   "filesizeformat", "forceescape",
+    "pprint", "random",   "striptags",      "urlencode",
+    "urlize", "wordwrap", "xmlattr"};
+
+constexpr absl::string_view kChangingListMethods[] = {
+    "append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort"};
+constexpr absl::string_view kChangingMapMethods[] = {"clear", "pop", "popitem",
+                                                     "setdefault", "update"};
+
+// Filters of numbers, and those that turn values into one another.
+
+absl::Status NumberError(const TemplateValue& value) {
+  return TemplateError("needs a number, is given ", KindName(value));
+}
+
+ValueOr Default(const Call& call) {
+  const bool replaces_false = call.IsTrueAt(1);
+  if (!call.value.is_undefined() && (!replaces_false || IsTrue(call.value))) {
+    return call.value;
+  }
+  return call.Has(0) ? *call.bound[0] : TemplateValue::Text("");
+}
+
+ValueOr Abs(const Call& call) {
+  const TemplateValue& value = call.value;
+  if (!value.is_number()) return NumberError(value);
+  if (value.is_float()) return TemplateValue::Float(std::fabs(value.number()));
+  return value.whole() < 0 ? Negate(value)
+                           : TemplateValue::Integer(value.whole());
+}
+
+// The attribute of an object; maps have items instead.
+ValueOr Attr(const Call& call) {
+  if (call.value.is_object() || call.value.is_undefined()) {
+    return LookUp(call.value, *call.bound[0], call.budget);
+  }
+  return TemplateValue::Undefined(
+      absl::StrCat(KindName(call.value), " has no such attribute"));
+}
+
+// `text` as Python reads numbers: white space around, underscores between
+// digits.
+std::optional<std::string> NumberText(absl::string_view text) {
+  const auto [begin, end] = StripSpace(text, TextEnds::kBoth);
+  std::string digits;
+  for (size_t i = begin; i < end; ++i) {
+    if (text[i] != '_') {
+      digits.push_back(text[i]);
+    } else if (i == begin || i + 1 == end ||
+               !absl::ascii_isalnum(text[i - 1]) ||
+               !absl::ascii_isalnum(text[i + 1])) {
+      return std::nullopt;
+    }
+  }
+  if (digits.empty()) return std::nullopt;
+  return digits;
+}
+
+std::optional<double> FloatOf(const TemplateValue& value) {
+  if (value.is_number()) return value.number();
+  if (!value.is_text()) return std::nullopt;
+  const std::optional<std::string> digits = NumberText(value.text().bytes());
+  double number = 0;
+  // No hexadecimal ones, which SimpleAtod would take.
+  if (!digits.has_value() || digits->find_first_of("xX") != std::string::npos ||
+      !absl::SimpleAtod(*digits, &number)) {
+    return std::nullopt;
+  }
+  return number;
+}
+
+// `digits` in `base`, with an optional sign and the prefix of the base; empty
+// where they are none or beyond 64 bits.
+std::optional<int64_t> ReadWhole(absl::string_view digits, int64_t base) {
+  const bool is_negative = absl::ConsumePrefix(&digits, "-");
+  if (!is_negative) absl::ConsumePrefix(&digits, "+");
+  const std::string kind = absl::AsciiStrToLower(digits.substr(0, 2));
+  const int64_t named = kind == "0x"   ? 16
+                        : kind == "0o" ? 8
+                        : kind == "0b" ? 2
+                                       : 0;
+  if (named != 0 && digits.size() > 2 && (base == named || base == 0)) {
+    digits.remove_prefix(2);
+    base = named;
+  }
+  if (base == 0) base = 10;
+  // Downwards, where there is one number more.
+  int64_t number = 0;
+  for (const char c : digits) {
+    const char lower = absl::ascii_tolower(static_cast<unsigned char>(c));
+    int64_t digit = 99;
+    if (absl::ascii_isdigit(lower)) digit = lower - '0';
+    if (absl::ascii_islower(lower)) digit = lower - 'a' + 10;
+    if (digit >= base || __builtin_mul_overflow(number, base, &number) ||
+        __builtin_sub_overflow(number, digit, &number)) {
+      return std::nullopt;
+    }
+  }
+  const bool is_lowest = number == std::numeric_limits<int64_t>::min();
+  if (digits.empty() || (is_lowest && !is_negative)) return std::nullopt;
+  return is_negative ? number : -number;
+}
+
+// `number` without what is behind its point.
+ValueOr WholeOf(double number) {
+  if (std::fabs(number) < 0x1p63) {
+    return TemplateValue::Integer(static_cast<int64_t>(number));
+  }
+  return TemplateError("a whole number beyond 64 bits");
+}
+
+ValueOr Int(const Call& call) {
+  const TemplateValue& value = call.value;
+  if (value.is_undefined()) return UndefinedError(value);
+  const int64_t base = call.WholeAt(1, 10);
+  if (base != 0 && (base < 2 || base > 36)) {
+    return TemplateError("'base' must be 0 or between 2 and 36");
+  }
+  if (value.is_whole()) return TemplateValue::Integer(value.whole());
+  if (value.is_text()) {
+    call.budget.StepBytes(value.text().size());
+    const std::optional<std::string> digits = NumberText(value.text().bytes());
+    const std::optional<int64_t> whole =
+        digits.has_value() ? ReadWhole(*digits, base) : std::nullopt;
+    if (whole.has_value()) return TemplateValue::Integer(*whole);
+  }
+  const std::optional<double> number = FloatOf(value);
+  if (number.has_value() && std::isfinite(*number)) return WholeOf(*number);
+  return call.Has(0) ? *call.bound[0] : TemplateValue::Integer(0);
+}
+
+ValueOr Float(const Call& call) {
+  if (call.value.is_undefined()) return UndefinedError(call.value);
+  if (call.value.is_text()) call.budget.StepBytes(call.value.text().size());
+  const std::optional<double> number = FloatOf(call.value);
+  if (number.has_value()) return TemplateValue::Float(*number);
+  return call.Has(0) ? *call.bound[0] : TemplateValue::Float(0);
+}
+
+// `number` to `digits` places behind the point, halves of what the number
+// really is to the even neighbour.
+double RoundFloat(double number, int64_t digits) {
+  if (!std::isfinite(number)) return number;
+  if (digits < 0) {
+    const double unit = std::pow(10.0, static_cast<double>(-digits));
+    return std::nearbyint(number / unit) * unit;
+  }
+  double rounded = number;
+  const std::string text =
+      absl::StrFormat("%.*f", static_cast<int>(digits), number);
+  return absl::SimpleAtod(text, &rounded) ? rounded : number;
+}
+
+ValueOr Round(const Call& call) {
+  const TemplateValue& value = call.value;
+  if (value.is_undefined()) return UndefinedError(value);
+  if (!value.is_number()) return NumberError(value);
+  const int64_t digits =
+      std::clamp(call.WholeAt(0, 0), -kRoundDigitsMax, kRoundDigitsMax);
+  const bool has_method = call.Has(1) && call.bound[1]->is_text();
+  const std::string method = has_method ? call.TextAt(1).bytes() : "common";
+  const double unit = std::pow(10.0, static_cast<double>(digits));
+  if (method == "ceil") {
+    return TemplateValue::Float(std::ceil(value.number() * unit) / unit);
+  }
+  if (method == "floor") {
+    return TemplateValue::Float(std::floor(value.number() * unit) / unit);
+  }
+  if (method != "common") {
+    return TemplateError("'method' must be 'common', 'ceil' or 'floor'");
+  }
+  // A digit takes some 10 ns.
+  call.budget.StepCharacters(static_cast<size_t>(std::abs(digits)));
+  if (value.is_whole() && digits >= 0) {
+    return TemplateValue::Integer(value.whole());
+  }
+  const double rounded = RoundFloat(value.number(), digits);
+  return value.is_float() ? TemplateValue::Float(rounded) : WholeOf(rounded);
+}
+
+ValueOr String(const Call& call) {
+  if (call.value.is_text()) return call.value;
+  TANDEM_ASSIGN_OR_RETURN(MarkedText text, TextOf(call.value, call.budget));
+  return call.budget.NewText(std::move(text));
+}
+
+absl::Status ReadIndent(const Call& call, JsonOptions* options) {
+  options->has_indent = true;
+  options->item_separator = MarkedText(",", TextMark::kTemplate);
+  if (call.bound[1]->is_text()) {
+    options->indent = call.TextAt(1);
+    return absl::OkStatus();
+  }
+  TANDEM_ASSIGN_OR_RETURN(const int64_t given, NeedWhole(*call.bound[1]));
+  const auto width = static_cast<size_t>(std::max<int64_t>(given, 0));
+  TANDEM_RETURN_IF_ERROR(call.budget.CheckRoom(width));
+  options->indent = MarkedText(std::string(width, ' '), TextMark::kTemplate);
+  return absl::OkStatus();
+}
+
+ValueOr ToJson(const Call& call) {
+  JsonOptions options;
+  options.ensure_ascii = call.IsTrueAt(0);
+  options.sort_keys = call.IsTrueAt(3);
+  if (call.Has(1)) TANDEM_RETURN_IF_ERROR(ReadIndent(call, &options));
+  if (call.Has(2)) {
+    const TemplateValue& separators = *call.bound[2];
+    if (!separators.is_indexable() || separators.items().size() != 2 ||
+        !separators.items()[0].is_text() || !separators.items()[1].is_text()) {
+      return TemplateError("separators must be two texts");
+    }
+    options.item_separator = separators.items()[0].text();
+    options.key_separator = separators.items()[1].text();
+  }
+  TANDEM_ASSIGN_OR_RETURN(MarkedText text,
+                          JsonOf(call.value, options, call.budget));
+  return call.budget.NewText(std::move(text));
+}
+
+// `safe` changes nothing: nothing is escaped here, so nothing needs to be kept
+// from it.
+constexpr Builtin kValueFilters[] = {
+    {"abs", {}, 0, &Abs},
+    {"attr", {"name"}, 1, &Attr},
+    {"d", {"default_value", "boolean"}, 0, &Default},
+    {"default", {"default_value", "boolean"}, 0, &Default},
+    {"float", {"default"}, 0, &Float},
+    {"int", {"default", "#base"}, 0, &Int},
+    {"round", {"#precision", "method"}, 0, &Round},
+    {"safe", {}, 0, &String},
+    {"string", {}, 0, &String},
+    {"tojson",
+     {"ensure_ascii", "?indent", "?separators", "sort_keys"},
+     0,
+     &ToJson},
+};
+
+// Tests.
+
+template <bool (*is_so)(const TemplateValue& value)>
+ValueOr Is(const Call& call) {
+  return TemplateValue::Bool(is_so(call.value));
+}
+
+template <Kind kind>
+ValueOr IsOf(const Call& call) {
+  return TemplateValue::Bool(call.value.kind() == kind);
+}
+
+template <bool truth>
+bool IsBool(const TemplateValue& value) {
+  return value.kind() == Kind::kBool && (value.whole() != 0) == truth;
+}
+bool IsDefined(const TemplateValue& value) { return !value.is_undefined(); }
+bool IsNumber(const TemplateValue& value) { return value.is_number(); }
+// An undefined value may be iterated over, asked for its length, and called,
+// which then fails.
+bool IsSequence(const TemplateValue& value) {
+  return value.is_undefined() || value.is_text() || value.is_map() ||
+         value.is_indexable();
+}
+bool IsIterable(const TemplateValue& value) {
+  return value.is_list() || IsSequence(value);
+}
+bool IsCallable(const TemplateValue& value) {
+  return value.is_undefined() ||
+         (value.is_object() && value.object()->is_callable());
+}
+bool IsEscaped(const TemplateValue& /*value*/) { return false; }
+bool IsFilterName(const TemplateValue& value) {
+  return value.is_text() && FindFilter(value.text().bytes()) != nullptr;
+}
+bool IsTestName(const TemplateValue& value) {
+  return value.is_text() && FindTest(value.text().bytes()) != nullptr;
+}
+
+template <Comparison comparison>
+ValueOr Compares(const Call& call) {
+  TANDEM_ASSIGN_OR_RETURN(
+      const bool holds,
+      Compare(comparison, call.value, *call.bound[0], call.budget));
+  return TemplateValue::Bool(holds);
+}
+
+ValueOr IsSameAs(const Call& call) {
+  if (call.value.is_text()) call.budget.StepBytes(call.value.text().size());
+  return TemplateValue::Bool(IsSame(call.value, *call.bound[0]));
+}
+
+// value % divisor == rest
+ValueOr HasRest(const Call& call, const TemplateValue& divisor, int64_t rest) {
+  if (call.value.is_text()) return NumberError(call.value);
+  TANDEM_ASSIGN_OR_RETURN(
+      const TemplateValue remainder,
+      Calculate(BinaryOperator::kModulo, call.value, divisor, call.budget));
+  TANDEM_ASSIGN_OR_RETURN(
+      const bool is_equal,
+      Equals(remainder, TemplateValue::Integer(rest), call.budget));
+  return TemplateValue::Bool(is_equal);
+}
+
+template <int64_t rest>
+ValueOr HalvesWithRest(const Call& call) {
+  return HasRest(call, TemplateValue::Integer(2), rest);
+}
+
+ValueOr IsDivisible(const Call& call) {
+  return HasRest(call, *call.bound[0], 0);
+}
+
+template <bool (*is_case)(uint32_t code_point)>
+ValueOr IsInCase(const Call& call) {
+  const std::string& bytes = call.value.text().bytes();
+  call.budget.StepCharacters(bytes.size());
+  return TemplateValue::Bool(IsAllInCase(bytes, is_case));
+}
+
+constexpr Builtin kTests[] = {
+    {"boolean", {}, 0, &IsOf<Kind::kBool>},
+    {"callable", {}, 0, &Is<IsCallable>},
+    {"defined", {}, 0, &Is<IsDefined>},
+    {"divisibleby", {"num"}, 1, &IsDivisible},
+    {"eq", {"/other"}, 1, &Compares<Comparison::kEqual>},
+    {"==", {"/other"}, 1, &Compares<Comparison::kEqual>},
+    {"equalto", {"/other"}, 1, &Compares<Comparison::kEqual>},
+    {"escaped", {}, 0, &Is<IsEscaped>},
+    {"even", {}, 0, &HalvesWithRest<0>},
+    {"false", {}, 0, &Is<IsBool<false>>},
+    {"filter", {}, 0, &Is<IsFilterName>},
+    {"float", {}, 0, &IsOf<Kind::kFloat>},
+    {"ge", {"/other"}, 1, &Compares<Comparison::kGreaterOrEqual>},
+    {">=", {"/other"}, 1, &Compares<Comparison::kGreaterOrEqual>},
+    {"gt", {"/other"}, 1, &Compares<Comparison::kGreater>},
+    {">", {"/other"}, 1, &Compares<Comparison::kGreater>},
+    {"greaterthan", {"/other"}, 1, &Compares<Comparison::kGreater>},
+    {"in", {"/other"}, 1, &Compares<Comparison::kIn>},
+    {"integer", {}, 0, &IsOf<Kind::kInteger>},
+    {"iterable", {}, 0, &Is<IsIterable>},
+    {"le", {"/other"}, 1, &Compares<Comparison::kLessOrEqual>},
+    {"<=", {"/other"}, 1, &Compares<Comparison::kLessOrEqual>},
+    {"lessthan", {"/other"}, 1, &Compares<Comparison::kLess>},
+    {"lower", {}, 0, &IsInCase<IsLower>, true},
+    {"lt", {"/other"}, 1, &Compares<Comparison::kLess>},
+    {"<", {"/other"}, 1, &Compares<Comparison::kLess>},
+    {"mapping", {}, 0, &IsOf<Kind::kMap>},
+    {"ne", {"/other"}, 1, &Compares<Comparison::kNotEqual>},
+    {"!=", {"/other"}, 1, &Compares<Comparison::kNotEqual>},
+    {"none", {}, 0, &IsOf<Kind::kNone>},
+    {"number", {}, 0, &Is<IsNumber>},
+    {"odd", {}, 0, &HalvesWithRest<1>},
+    {"sameas", {"other"}, 1, &IsSameAs},
+    {"sequence", {}, 0, &Is<IsSequence>},
+    {"string", {}, 0, &IsOf<Kind::kText>},
+    {"test", {}, 0, &Is<IsTestName>},
+    {"true", {}, 0, &Is<IsBool<true>>},
+    {"undefined", {}, 0, &IsOf<Kind::kUndefined>},
+    {"upper", {}, 0, &IsInCase<IsUpper>, true},
+};
+
+std::array<absl::Span<const Builtin>, 3> FilterTables() {
+  return {absl::MakeConstSpan(kValueFilters), TextFilters(), ListFilters()};
+}
+
+const Builtin* FindIn(absl::Span<const Builtin> table, absl::string_view name) {
+  for (const Builtin& builtin : table) {
+    if (builtin.name == name) return &builtin;
+  }
+  return nullptr;
+}
+
+bool IsIn(absl::Span<const absl::string_view> names, absl::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+}  // namespace
+
+ValueOr CallBuiltin(const Builtin& builtin, const TemplateValue& value,
+                    const CallArguments& arguments, RenderBudget& budget) {
+  if (builtin.is_of_text && !value.is_text()) {
+    TANDEM_ASSIGN_OR_RETURN(MarkedText text, TextOf(value, budget));
+    TANDEM_ASSIGN_OR_RETURN(const TemplateValue as_text,
+                            budget.NewText(std::move(text)));
+    return CallBuiltin(builtin, as_text, arguments, budget);
+  }
+  BuiltinCall call = {
+      .value = value, .arguments = arguments, .budget = budget, .bound = {}};
+  if (builtin.parameters[0] != kAnyArguments) {
+    TANDEM_ASSIGN_OR_RETURN(
+        call.bound,
+        BindArguments(arguments, builtin.parameters, builtin.required));
+  }
+  return builtin.function(call);
+}
+
+const Builtin* FindFilter(absl::string_view name) {
+  for (const absl::Span<const Builtin> table : FilterTables()) {
+    if (const Builtin* found = FindIn(table, name)) return found;
+  }
+  return nullptr;
+}
+
+const Builtin* FindTest(absl::string_view name) { return FindIn(kTests, name); }
+
+const Builtin* FindMethod(const TemplateValue& value, absl::string_view name) {
+  if (value.is_text()) return FindIn(TextMethods(), name);
+  if (value.is_map()) return FindIn(MapMethods(), name);
+  return value.is_indexable() ? FindIn(ListMethods(), name) : nullptr;
+}
+
+std::vector<absl::string_view> FilterNames() {
+  std::vector<absl::string_view> names;
+  for (const absl::Span<const Builtin> table : FilterTables()) {
+    for (const Builtin& filter : table) names.push_back(filter.name);
+  }
+  return names;
+}
+
+std::vector<absl::string_view> TestNames() {
+  std::vector<absl::string_view> names;
+  for (const Builtin& test : kTests) names.push_back(test.name);
+  return names;
+}
+
+bool IsRefusedFilter(absl::string_view name) { return IsIn(kRefused, name); }
+
+bool IsChangingMethod(const TemplateValue& value, absl::string_view name) {
+  if (value.is_map()) return IsIn(kChangingMapMethods, name);
+  return value.is_list(ListKind::kList) && IsIn(kChangingListMethods, name);
+}
+
+}  // namespace tandem

@@ -1,0 +1,90 @@
+// Filters, tests and methods of the template language by name, as Jinja and
+// Python have them. Each is a row of a table; those of texts and of lists stand
+// in files of their own, those of other values and the tests here. Methods that
+// would change a value are not there: a template's values do not change, as in
+// the sandbox that chat templates are written for. Pure functions within a
+// render's budget.
+
+#ifndef TANDEM_ENGINE_TEMPLATE_BUILTINS_H_
+#define TANDEM_ENGINE_TEMPLATE_BUILTINS_H_
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "engine/template/operators.h"
+#include "engine/template/render_budget.h"
+#include "engine/template/template_object.h"
+#include "engine/template/template_value.h"
+
+namespace tandem {
+
+// What a filter, test or method gets.
+struct BuiltinCall {
+  const TemplateValue& value;  // what it is applied to
+  const CallArguments& arguments;
+  RenderBudget& budget;
+  // The arguments by parameter; null where one is not given.
+  std::vector<const TemplateValue*> bound;
+
+  bool Has(size_t i) const { return bound[i] != nullptr; }
+  bool IsTrueAt(size_t i) const { return Has(i) && IsTrue(*bound[i]); }
+  int64_t WholeAt(size_t i, int64_t absent) const {
+    return Has(i) ? bound[i]->whole() : absent;
+  }
+  const MarkedText& TextAt(size_t i) const { return bound[i]->text(); }
+};
+
+// In place of parameters: the function looks at the arguments itself.
+inline constexpr char kAnyArguments[] = "*";
+
+struct Builtin {
+  absl::string_view name;
+  std::array<absl::string_view, 4> parameters;  // as BindArguments has them
+  size_t required = 0;
+  ValueOr (*function)(const BuiltinCall& call);
+  // A value that is no text is turned into its text first.
+  bool is_of_text = false;
+};
+
+ValueOr CallBuiltin(const Builtin& builtin, const TemplateValue& value,
+                    const CallArguments& arguments, RenderBudget& budget);
+
+// Null where there is none of that name.
+const Builtin* FindFilter(absl::string_view name);
+const Builtin* FindTest(absl::string_view name);
+// value.name
+const Builtin* FindMethod(const TemplateValue& value, absl::string_view name);
+
+// All names; for messages.
+std::vector<absl::string_view> FilterNames();
+std::vector<absl::string_view> TestNames();
+
+// Filters of Jinja that have no use in chat templates: those that make HTML,
+// draw at random or lay out for people.
+bool IsRefusedFilter(absl::string_view name);
+// Whether values of this kind have a method of that name that changes them.
+bool IsChangingMethod(const TemplateValue& value, absl::string_view name);
+
+// text_builtins.cc
+absl::Span<const Builtin> TextMethods();
+absl::Span<const Builtin> TextFilters();
+// The texts of `items`, `separator` between them.
+ValueOr JoinTexts(const MarkedText& separator,
+                  const std::vector<TemplateValue>& items,
+                  RenderBudget& budget);
+// The last place of `part` in `text`; npos if none.
+absl::StatusOr<size_t> FindLast(absl::string_view text, absl::string_view part,
+                                RenderBudget& budget);
+
+// list_builtins.cc
+absl::Span<const Builtin> ListMethods();
+absl::Span<const Builtin> MapMethods();
+absl::Span<const Builtin> ListFilters();
+
+}  // namespace tandem
+
+#endif  // TANDEM_ENGINE_TEMPLATE_BUILTINS_H_
