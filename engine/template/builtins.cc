@@ -17,9 +17,10 @@
 namespace tandem {
 namespace {
 
+using Value = TemplateValue;
 using Call = BuiltinCall;
-using Kind = TemplateValue::Kind;
-using ListKind = TemplateValue::ListKind;
+using Kind = Value::Kind;
+using ListKind = Value::ListKind;
 
 // Digits before or behind the point that round keeps; a double has no more.
 constexpr int64_t kRoundDigitsMax = 308;
@@ -36,7 +37,7 @@ constexpr absl::string_view kChangingMapMethods[] = {"clear", "pop", "popitem",
 
 // Filters of numbers, and those that turn values into one another.
 
-absl::Status NumberError(const TemplateValue& value) {
+absl::Status NumberError(const Value& value) {
   return TemplateError("needs a number, is given ", KindName(value));
 }
 
@@ -45,15 +46,14 @@ ValueOr Default(const Call& call) {
   if (!call.value.is_undefined() && (!replaces_false || IsTrue(call.value))) {
     return call.value;
   }
-  return call.Has(0) ? *call.bound[0] : TemplateValue::Text("");
+  return call.Has(0) ? *call.bound[0] : Value::Text("");
 }
 
 ValueOr Abs(const Call& call) {
-  const TemplateValue& value = call.value;
+  const Value& value = call.value;
   if (!value.is_number()) return NumberError(value);
-  if (value.is_float()) return TemplateValue::Float(std::fabs(value.number()));
-  return value.whole() < 0 ? Negate(value)
-                           : TemplateValue::Integer(value.whole());
+  if (value.is_float()) return Value::Float(std::fabs(value.number()));
+  return value.whole() < 0 ? Negate(value) : Value::Integer(value.whole());
 }
 
 // The attribute of an object; maps have items instead.
@@ -61,7 +61,7 @@ ValueOr Attr(const Call& call) {
   if (call.value.is_object() || call.value.is_undefined()) {
     return LookUp(call.value, *call.bound[0], call.budget);
   }
-  return TemplateValue::Undefined(
+  return Value::Undefined(
       absl::StrCat(KindName(call.value), " has no such attribute"));
 }
 
@@ -83,7 +83,7 @@ std::optional<std::string> NumberText(absl::string_view text) {
   return digits;
 }
 
-std::optional<double> FloatOf(const TemplateValue& value) {
+std::optional<double> FloatOf(const Value& value) {
   if (value.is_number()) return value.number();
   if (!value.is_text()) return std::nullopt;
   const std::optional<std::string> digits = NumberText(value.text().bytes());
@@ -131,37 +131,37 @@ std::optional<int64_t> ReadWhole(absl::string_view digits, int64_t base) {
 // `number` without what is behind its point.
 ValueOr WholeOf(double number) {
   if (std::fabs(number) < 0x1p63) {
-    return TemplateValue::Integer(static_cast<int64_t>(number));
+    return Value::Integer(static_cast<int64_t>(number));
   }
   return TemplateError("a whole number beyond 64 bits");
 }
 
 ValueOr Int(const Call& call) {
-  const TemplateValue& value = call.value;
+  const Value& value = call.value;
   if (value.is_undefined()) return UndefinedError(value);
   const int64_t base = call.WholeAt(1, 10);
   if (base != 0 && (base < 2 || base > 36)) {
     return TemplateError("'base' must be 0 or between 2 and 36");
   }
-  if (value.is_whole()) return TemplateValue::Integer(value.whole());
+  if (value.is_whole()) return Value::Integer(value.whole());
   if (value.is_text()) {
     call.budget.StepBytes(value.text().size());
     const std::optional<std::string> digits = NumberText(value.text().bytes());
     const std::optional<int64_t> whole =
         digits.has_value() ? ReadWhole(*digits, base) : std::nullopt;
-    if (whole.has_value()) return TemplateValue::Integer(*whole);
+    if (whole.has_value()) return Value::Integer(*whole);
   }
   const std::optional<double> number = FloatOf(value);
   if (number.has_value() && std::isfinite(*number)) return WholeOf(*number);
-  return call.Has(0) ? *call.bound[0] : TemplateValue::Integer(0);
+  return call.Has(0) ? *call.bound[0] : Value::Integer(0);
 }
 
 ValueOr Float(const Call& call) {
   if (call.value.is_undefined()) return UndefinedError(call.value);
   if (call.value.is_text()) call.budget.StepBytes(call.value.text().size());
   const std::optional<double> number = FloatOf(call.value);
-  if (number.has_value()) return TemplateValue::Float(*number);
-  return call.Has(0) ? *call.bound[0] : TemplateValue::Float(0);
+  if (number.has_value()) return Value::Float(*number);
+  return call.Has(0) ? *call.bound[0] : Value::Float(0);
 }
 
 // `number` to `digits` places behind the point, halves of what the number
@@ -179,7 +179,7 @@ double RoundFloat(double number, int64_t digits) {
 }
 
 ValueOr Round(const Call& call) {
-  const TemplateValue& value = call.value;
+  const Value& value = call.value;
   if (value.is_undefined()) return UndefinedError(value);
   if (!value.is_number()) return NumberError(value);
   const int64_t digits =
@@ -188,10 +188,10 @@ ValueOr Round(const Call& call) {
   const std::string method = has_method ? call.TextAt(1).bytes() : "common";
   const double unit = std::pow(10.0, static_cast<double>(digits));
   if (method == "ceil") {
-    return TemplateValue::Float(std::ceil(value.number() * unit) / unit);
+    return Value::Float(std::ceil(value.number() * unit) / unit);
   }
   if (method == "floor") {
-    return TemplateValue::Float(std::floor(value.number() * unit) / unit);
+    return Value::Float(std::floor(value.number() * unit) / unit);
   }
   if (method != "common") {
     return TemplateError("'method' must be 'common', 'ceil' or 'floor'");
@@ -199,10 +199,10 @@ ValueOr Round(const Call& call) {
   // A digit takes some 10 ns.
   call.budget.StepCharacters(static_cast<size_t>(std::abs(digits)));
   if (value.is_whole() && digits >= 0) {
-    return TemplateValue::Integer(value.whole());
+    return Value::Integer(value.whole());
   }
   const double rounded = RoundFloat(value.number(), digits);
-  return value.is_float() ? TemplateValue::Float(rounded) : WholeOf(rounded);
+  return value.is_float() ? Value::Float(rounded) : WholeOf(rounded);
 }
 
 ValueOr String(const Call& call) {
@@ -211,28 +211,18 @@ ValueOr String(const Call& call) {
   return call.budget.NewText(std::move(text));
 }
 
-absl::Status ReadIndent(const Call& call, JsonOptions* options) {
-  options->has_indent = true;
-  options->item_separator = MarkedText(",", TextMark::kTemplate);
-  if (call.bound[1]->is_text()) {
-    options->indent = call.TextAt(1);
-    return absl::OkStatus();
-  }
-  TANDEM_ASSIGN_OR_RETURN(const int64_t given, NeedWhole(*call.bound[1]));
-  const auto width = static_cast<size_t>(std::max<int64_t>(given, 0));
-  TANDEM_RETURN_IF_ERROR(call.budget.CheckRoom(width));
-  options->indent = MarkedText(std::string(width, ' '), TextMark::kTemplate);
-  return absl::OkStatus();
-}
-
 ValueOr ToJson(const Call& call) {
   JsonOptions options;
   options.ensure_ascii = call.IsTrueAt(0);
   options.sort_keys = call.IsTrueAt(3);
-  if (call.Has(1)) TANDEM_RETURN_IF_ERROR(ReadIndent(call, &options));
+  if (call.Has(1)) {
+    options.has_indent = true;
+    options.item_separator = MarkedText(",", TextMark::kTemplate);
+    TANDEM_ASSIGN_OR_RETURN(options.indent, IndentAt(call, 1, 0));
+  }
   if (call.Has(2)) {
-    const TemplateValue& separators = *call.bound[2];
-    if (!separators.is_indexable() || separators.items().size() != 2 ||
+    const Value& separators = *call.bound[2];
+    if (!IsIndexable(separators) || separators.items().size() != 2 ||
         !separators.items()[0].is_text() || !separators.items()[1].is_text()) {
       return TemplateError("separators must be two texts");
     }
@@ -264,40 +254,40 @@ constexpr Builtin kValueFilters[] = {
 
 // Tests.
 
-template <bool (*is_so)(const TemplateValue& value)>
+template <bool (*is_so)(const Value& value)>
 ValueOr Is(const Call& call) {
-  return TemplateValue::Bool(is_so(call.value));
+  return Value::Bool(is_so(call.value));
 }
 
 template <Kind kind>
 ValueOr IsOf(const Call& call) {
-  return TemplateValue::Bool(call.value.kind() == kind);
+  return Value::Bool(call.value.kind() == kind);
 }
 
 template <bool truth>
-bool IsBool(const TemplateValue& value) {
+bool IsBool(const Value& value) {
   return value.kind() == Kind::kBool && (value.whole() != 0) == truth;
 }
-bool IsDefined(const TemplateValue& value) { return !value.is_undefined(); }
-bool IsNumber(const TemplateValue& value) { return value.is_number(); }
+bool IsDefined(const Value& value) { return !value.is_undefined(); }
+bool IsNumber(const Value& value) { return value.is_number(); }
 // An undefined value may be iterated over, asked for its length, and called,
 // which then fails.
-bool IsSequence(const TemplateValue& value) {
+bool IsSequence(const Value& value) {
   return value.is_undefined() || value.is_text() || value.is_map() ||
-         value.is_indexable();
+         IsIndexable(value);
 }
-bool IsIterable(const TemplateValue& value) {
+bool IsIterable(const Value& value) {
   return value.is_list() || IsSequence(value);
 }
-bool IsCallable(const TemplateValue& value) {
+bool IsCallable(const Value& value) {
   return value.is_undefined() ||
-         (value.is_object() && value.object()->is_callable());
+         (value.is_object() && ObjectOf(value)->is_callable());
 }
-bool IsEscaped(const TemplateValue& /*value*/) { return false; }
-bool IsFilterName(const TemplateValue& value) {
+bool IsEscaped(const Value& /*value*/) { return false; }
+bool IsFilterName(const Value& value) {
   return value.is_text() && FindFilter(value.text().bytes()) != nullptr;
 }
-bool IsTestName(const TemplateValue& value) {
+bool IsTestName(const Value& value) {
   return value.is_text() && FindTest(value.text().bytes()) != nullptr;
 }
 
@@ -306,40 +296,32 @@ ValueOr Compares(const Call& call) {
   TANDEM_ASSIGN_OR_RETURN(
       const bool holds,
       Compare(comparison, call.value, *call.bound[0], call.budget));
-  return TemplateValue::Bool(holds);
+  return Value::Bool(holds);
 }
 
 ValueOr IsSameAs(const Call& call) {
   if (call.value.is_text()) call.budget.StepBytes(call.value.text().size());
-  return TemplateValue::Bool(IsSame(call.value, *call.bound[0]));
+  return Value::Bool(IsSame(call.value, *call.bound[0]));
 }
 
 // value % divisor == rest
-ValueOr HasRest(const Call& call, const TemplateValue& divisor, int64_t rest) {
+ValueOr HasRest(const Call& call, const Value& divisor, int64_t rest) {
   if (call.value.is_text()) return NumberError(call.value);
   TANDEM_ASSIGN_OR_RETURN(
-      const TemplateValue remainder,
+      const Value remainder,
       Calculate(BinaryOperator::kModulo, call.value, divisor, call.budget));
-  TANDEM_ASSIGN_OR_RETURN(
-      const bool is_equal,
-      Equals(remainder, TemplateValue::Integer(rest), call.budget));
-  return TemplateValue::Bool(is_equal);
+  TANDEM_ASSIGN_OR_RETURN(const bool is_equal,
+                          Equals(remainder, Value::Integer(rest), call.budget));
+  return Value::Bool(is_equal);
 }
 
 template <int64_t rest>
 ValueOr HalvesWithRest(const Call& call) {
-  return HasRest(call, TemplateValue::Integer(2), rest);
+  return HasRest(call, Value::Integer(2), rest);
 }
 
 ValueOr IsDivisible(const Call& call) {
   return HasRest(call, *call.bound[0], 0);
-}
-
-template <bool (*is_case)(uint32_t code_point)>
-ValueOr IsInCase(const Call& call) {
-  const std::string& bytes = call.value.text().bytes();
-  call.budget.StepCharacters(bytes.size());
-  return TemplateValue::Bool(IsAllInCase(bytes, is_case));
 }
 
 constexpr Builtin kTests[] = {
@@ -366,7 +348,7 @@ constexpr Builtin kTests[] = {
     {"le", {"/other"}, 1, &Compares<Comparison::kLessOrEqual>},
     {"<=", {"/other"}, 1, &Compares<Comparison::kLessOrEqual>},
     {"lessthan", {"/other"}, 1, &Compares<Comparison::kLess>},
-    {"lower", {}, 0, &IsInCase<IsLower>, true},
+    {"lower", {}, 0, &AreInCase<IsLower>, true},
     {"lt", {"/other"}, 1, &Compares<Comparison::kLess>},
     {"<", {"/other"}, 1, &Compares<Comparison::kLess>},
     {"mapping", {}, 0, &IsOf<Kind::kMap>},
@@ -381,7 +363,7 @@ constexpr Builtin kTests[] = {
     {"test", {}, 0, &Is<IsTestName>},
     {"true", {}, 0, &Is<IsBool<true>>},
     {"undefined", {}, 0, &IsOf<Kind::kUndefined>},
-    {"upper", {}, 0, &IsInCase<IsUpper>, true},
+    {"upper", {}, 0, &AreInCase<IsUpper>, true},
 };
 
 std::array<absl::Span<const Builtin>, 3> FilterTables() {
@@ -401,11 +383,11 @@ bool IsIn(absl::Span<const absl::string_view> names, absl::string_view name) {
 
 }  // namespace
 
-ValueOr CallBuiltin(const Builtin& builtin, const TemplateValue& value,
+ValueOr CallBuiltin(const Builtin& builtin, const Value& value,
                     const CallArguments& arguments, RenderBudget& budget) {
   if (builtin.is_of_text && !value.is_text()) {
     TANDEM_ASSIGN_OR_RETURN(MarkedText text, TextOf(value, budget));
-    TANDEM_ASSIGN_OR_RETURN(const TemplateValue as_text,
+    TANDEM_ASSIGN_OR_RETURN(const Value as_text,
                             budget.NewText(std::move(text)));
     return CallBuiltin(builtin, as_text, arguments, budget);
   }
@@ -428,10 +410,10 @@ const Builtin* FindFilter(absl::string_view name) {
 
 const Builtin* FindTest(absl::string_view name) { return FindIn(kTests, name); }
 
-const Builtin* FindMethod(const TemplateValue& value, absl::string_view name) {
+const Builtin* FindMethod(const Value& value, absl::string_view name) {
   if (value.is_text()) return FindIn(TextMethods(), name);
   if (value.is_map()) return FindIn(MapMethods(), name);
-  return value.is_indexable() ? FindIn(ListMethods(), name) : nullptr;
+  return IsIndexable(value) ? FindIn(ListMethods(), name) : nullptr;
 }
 
 std::vector<absl::string_view> FilterNames() {
@@ -450,9 +432,32 @@ std::vector<absl::string_view> TestNames() {
 
 bool IsRefusedFilter(absl::string_view name) { return IsIn(kRefused, name); }
 
-bool IsChangingMethod(const TemplateValue& value, absl::string_view name) {
+bool IsChangingMethod(const Value& value, absl::string_view name) {
   if (value.is_map()) return IsIn(kChangingMapMethods, name);
   return value.is_list(ListKind::kList) && IsIn(kChangingListMethods, name);
+}
+
+absl::StatusOr<MarkedText> IndentAt(const BuiltinCall& call, size_t i,
+                                    int64_t absent) {
+  if (call.Has(i) && call.bound[i]->is_text()) return call.TextAt(i);
+  int64_t width = absent;
+  if (call.Has(i)) {
+    TANDEM_ASSIGN_OR_RETURN(width, NeedWhole(*call.bound[i]));
+  }
+  const auto count = static_cast<size_t>(std::max<int64_t>(width, 0));
+  TANDEM_RETURN_IF_ERROR(call.budget.CheckRoom(count));
+  return MarkedText(std::string(count, ' '), TextMark::kTemplate);
+}
+
+ValueOr JoinTexts(const MarkedText& separator, const std::vector<Value>& items,
+                  RenderBudget& budget) {
+  MarkedText joined;
+  for (size_t i = 0; i < items.size(); ++i) {
+    TANDEM_RETURN_IF_ERROR(NeedText(items[i]));
+    if (i > 0) TANDEM_RETURN_IF_ERROR(budget.Append(separator, &joined));
+    TANDEM_RETURN_IF_ERROR(budget.Append(items[i].text(), &joined));
+  }
+  return budget.NewText(std::move(joined));
 }
 
 }  // namespace tandem

@@ -13,8 +13,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "engine/template/characters.h"
 #include "engine/template/operators.h"
 #include "engine/template/render_budget.h"
 #include "engine/template/template_object.h"
@@ -69,13 +71,25 @@ bool IsRefusedFilter(absl::string_view name);
 // Whether values of this kind have a method of that name that changes them.
 bool IsChangingMethod(const TemplateValue& value, absl::string_view name);
 
-// text_builtins.cc
-absl::Span<const Builtin> TextMethods();
-absl::Span<const Builtin> TextFilters();
+// Argument `i` as an indent: a text, or as many spaces as it says, `absent`
+// ones where it is not given.
+absl::StatusOr<MarkedText> IndentAt(const BuiltinCall& call, size_t i,
+                                    int64_t absent);
 // The texts of `items`, `separator` between them.
 ValueOr JoinTexts(const MarkedText& separator,
                   const std::vector<TemplateValue>& items,
                   RenderBudget& budget);
+// Whether there are letters of a case and `is_case` holds for all of them.
+template <bool (*is_case)(uint32_t code_point)>
+ValueOr AreInCase(const BuiltinCall& call) {
+  const std::string& bytes = call.value.text().bytes();
+  call.budget.StepCharacters(bytes.size());
+  return TemplateValue::Bool(IsAllInCase(bytes, is_case));
+}
+
+// text_builtins.cc
+absl::Span<const Builtin> TextMethods();
+absl::Span<const Builtin> TextFilters();
 // The last place of `part` in `text`; npos if none.
 absl::StatusOr<size_t> FindLast(absl::string_view text, absl::string_view part,
                                 RenderBudget& budget);

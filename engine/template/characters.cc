@@ -122,16 +122,12 @@ size_t CharacterOffset(absl::string_view text, int64_t index) {
 
 uint32_t CodePointOf(absl::string_view text) {
   constexpr uint32_t kReplacement = 0xFFFD;
-  if (text.empty()) return kReplacement;
-  const Utf8Prefix prefix = FirstUtf8(text);
-  if (prefix.kind != Utf8Prefix::Kind::kCharacter) return kReplacement;
-  const auto byte = [&text](size_t i) { return static_cast<uint8_t>(text[i]); };
-  if (prefix.bytes == 1) return byte(0);
-  uint32_t code_point = byte(0) & (0xFFU >> (prefix.bytes + 1));
-  for (size_t i = 1; i < prefix.bytes; ++i) {
-    code_point = code_point << 6 | (byte(i) & 0x3FU);
-  }
-  return code_point;
+  utf8proc_int32_t code_point = 0;
+  const utf8proc_ssize_t bytes = utf8proc_iterate(
+      reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+      static_cast<utf8proc_ssize_t>(std::min<size_t>(text.size(), 4)),
+      &code_point);
+  return bytes < 1 ? kReplacement : static_cast<uint32_t>(code_point);
 }
 
 std::string Utf8Of(uint32_t code_point) {

@@ -8,7 +8,6 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/civil_time.h"
@@ -25,64 +24,15 @@ constexpr size_t kNameBytesMax = 64;  // of options and templates
 
 // What else a name may stand for in templates: the other variables of a
 // rendering, the functions that are always there, and words of the language.
-constexpr absl::string_view kTakenNames[] = {
-    "messages",
-    "tools",
-    "documents",
-    "add_generation_prompt",
-    "bos_token",
-    "eos_token",
-    "eot_token",
-    "unk_token",
-    "pad_token",
-    "sep_token",
-    "cls_token",
-    "mask_token",
-    "additional_special_tokens",
-    "raise_exception",
-    "strftime_now",
-    "range",
-    "dict",
-    "lipsum",
-    "cycler",
-    "joiner",
-    "namespace",
-    "loop",
-    "self",
-    "super",
-    "caller",
-    "varargs",
-    "kwargs",
-    "true",
-    "false",
-    "none",
-    "True",
-    "False",
-    "None",
-    "and",
-    "or",
-    "not",
-    "in",
-    "is",
-    "if",
-    "else",
-    "elif",
-    "for",
-    "set",
-    "macro",
-    "call",
-    "filter",
-    "block",
-    "generation",
-    "break",
-    "continue",
-    "import",
-    "include",
-    "extends",
-    "from",
-    "with",
-    "recursive",
-};
+// Spaces stand around each.
+constexpr absl::string_view kTakenNames =
+    " messages tools documents add_generation_prompt bos_token eos_token"
+    " eot_token unk_token pad_token sep_token cls_token mask_token"
+    " additional_special_tokens raise_exception strftime_now range dict"
+    " lipsum cycler joiner namespace loop self super caller varargs kwargs"
+    " true false none True False None and or not in is if else elif for set"
+    " macro call filter block generation break continue import include"
+    " extends from with recursive ";
 
 absl::Status BadOption(absl::string_view name, std::string what) {
   return InvalidField(absl::StrCat("template_options.", name), std::move(what));
@@ -113,21 +63,11 @@ bool CanBeAskedFor(absl::string_view name) {
 
 // The day that `date`, "YYYY-MM-DD", names.
 std::optional<absl::CivilDay> ParseDate(absl::string_view date) {
-  if (date.size() != 10 || date[4] != '-' || date[7] != '-') {
-    return std::nullopt;
-  }
-  int parts[3];
-  const absl::string_view digits[] = {date.substr(0, 4), date.substr(5, 2),
-                                      date.substr(8, 2)};
-  for (size_t i = 0; i < 3; ++i) {
-    if (!std::all_of(digits[i].begin(), digits[i].end(), absl::ascii_isdigit) ||
-        !absl::SimpleAtoi(digits[i], &parts[i])) {
-      return std::nullopt;
-    }
-  }
-  const absl::CivilDay day(parts[0], parts[1], parts[2]);
-  // A 31st of June would be the 1st of July; strftime has four digits only.
-  if (parts[0] < 1000 || day.month() != parts[1] || day.day() != parts[2]) {
+  absl::CivilDay day;
+  // The parser takes days with signs, spaces or fewer digits, too; strftime has
+  // four digits only.
+  if (!absl::ParseCivilTime(date, &day) || day.year() < 1000 ||
+      day.year() > 9999 || absl::FormatCivilTime(day) != date) {
     return std::nullopt;
   }
   return day;
@@ -175,8 +115,7 @@ absl::Status CheckOption(const TemplateOption& option) {
         absl::StrCat("must have names of letters, digits and '_', at most ",
                      kNameBytesMax, " bytes long"));
   }
-  if (std::find(std::begin(kTakenNames), std::end(kTakenNames), option.name) !=
-      std::end(kTakenNames)) {
+  if (absl::StrContains(kTakenNames, absl::StrCat(" ", option.name, " "))) {
     return BadOption(option.name,
                      "can not be set: the name has a meaning in templates");
   }
@@ -188,16 +127,15 @@ absl::Status CheckOption(const TemplateOption& option) {
 }
 
 TemplateValue ToValue(const TemplateOption& option) {
-  if (const auto* flag = std::get_if<bool>(&option.value)) {
-    return TemplateValue::Bool(*flag);
-  }
-  if (const auto* integer = std::get_if<int64_t>(&option.value)) {
-    return TemplateValue::Integer(*integer);
-  }
+  const auto* text = std::get_if<std::string>(&option.value);
+  if (text != nullptr) return TemplateValue::Content(*text);
   if (const auto* number = std::get_if<double>(&option.value)) {
     return TemplateValue::Float(*number);
   }
-  return TemplateValue::Content(std::get<std::string>(option.value));
+  const auto* flag = std::get_if<bool>(&option.value);
+  return flag != nullptr
+             ? TemplateValue::Bool(*flag)
+             : TemplateValue::Integer(std::get<int64_t>(option.value));
 }
 
 TemplateValue ToValue(absl::Span<const ChatMessage> messages) {

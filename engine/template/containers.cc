@@ -12,7 +12,8 @@
 namespace tandem {
 namespace {
 
-using ListKind = TemplateValue::ListKind;
+using Value = TemplateValue;
+using ListKind = Value::ListKind;
 
 // The places [start, stop) by `step` of `size` items, as many as `count`.
 struct SliceRange {
@@ -28,8 +29,7 @@ SliceRange RangeOf(const SliceBounds& bounds, int64_t size) {
   // No step reaches further than this, and no sum overflows.
   range.step = std::clamp(range.step, -size - 1, size + 1);
   const bool is_down = range.step < 0;
-  const auto place = [size, is_down](const TemplateValue& bound,
-                                     int64_t absent) {
+  const auto place = [size, is_down](const Value& bound, int64_t absent) {
     if (bound.is_none()) return absent;
     const int64_t index = std::clamp(bound.whole(), -size - 1, size + 1);
     return std::clamp<int64_t>(index < 0 ? index + size : index,
@@ -88,9 +88,8 @@ ValueOr SliceRangeValue(const RangeBounds& range, const SliceRange& places,
 
 }  // namespace
 
-std::optional<TemplateValue> PartOf(const TemplateValue& value,
-                                    absl::string_view name) {
-  if (value.is_object()) return value.object()->Attribute(name);
+std::optional<Value> PartOf(const Value& value, absl::string_view name) {
+  if (value.is_object()) return ObjectOf(value)->Attribute(name);
   if (value.is_list() && value.list().is_group) {
     if (name == "grouper") return value.items()[0];
     if (name == "list") return value.items()[1];
@@ -98,11 +97,11 @@ std::optional<TemplateValue> PartOf(const TemplateValue& value,
   return std::nullopt;
 }
 
-absl::StatusOr<std::vector<TemplateValue>> ItemsOf(const TemplateValue& value,
-                                                   RenderBudget& budget) {
-  std::vector<TemplateValue> items;
+absl::StatusOr<std::vector<Value>> ItemsOf(const Value& value,
+                                           RenderBudget& budget) {
+  std::vector<Value> items;
   if (value.is_list()) {
-    const absl::Span<const TemplateValue> list = value.items();
+    const absl::Span<const Value> list = value.items();
     budget.Step(list.size());
     TANDEM_RETURN_IF_ERROR(budget.CheckItems(list.size()));
     items.assign(list.begin(), list.end());
@@ -117,8 +116,7 @@ absl::StatusOr<std::vector<TemplateValue>> ItemsOf(const TemplateValue& value,
     const MarkedText& text = value.text();
     for (size_t i = 0, end = 0; i < text.size(); i = end) {
       end = i + CharacterBytes(text.bytes(), i);
-      TANDEM_ASSIGN_OR_RETURN(TemplateValue character,
-                              budget.NewSlice(text, i, end));
+      TANDEM_ASSIGN_OR_RETURN(Value character, budget.NewSlice(text, i, end));
       items.push_back(std::move(character));
     }
   } else if (!value.is_undefined()) {
@@ -127,10 +125,10 @@ absl::StatusOr<std::vector<TemplateValue>> ItemsOf(const TemplateValue& value,
   return items;
 }
 
-ValueOr LengthOf(const TemplateValue& value, RenderBudget& budget) {
+ValueOr LengthOf(const Value& value, RenderBudget& budget) {
   if (value.is_text()) {
     budget.StepBytes(value.text().size());
-    return TemplateValue::Integer(CountCharacters(value.text().bytes()));
+    return Value::Integer(CountCharacters(value.text().bytes()));
   }
   size_t count = 0;
   if (value.is_map()) {
@@ -140,17 +138,16 @@ ValueOr LengthOf(const TemplateValue& value, RenderBudget& budget) {
   } else if (!value.is_undefined()) {
     return TemplateError(KindName(value), " has no length");
   }
-  return TemplateValue::Integer(static_cast<int64_t>(count));
+  return Value::Integer(static_cast<int64_t>(count));
 }
 
-absl::Status NeedKey(const TemplateValue& key) {
+absl::Status NeedKey(const Value& key) {
   if (IsKey(key)) return absl::OkStatus();
   return TemplateError(KindName(key), " can not be a key");
 }
 
-absl::StatusOr<const TemplateValue*> FindKey(const TemplateValue& map,
-                                             const TemplateValue& key,
-                                             RenderBudget& budget) {
+absl::StatusOr<const Value*> FindKey(const Value& map, const Value& key,
+                                     RenderBudget& budget) {
   budget.Step();
   if (key.is_text()) {
     budget.StepBytes(key.text().size());
@@ -165,21 +162,20 @@ absl::StatusOr<const TemplateValue*> FindKey(const TemplateValue& map,
   return nullptr;
 }
 
-absl::StatusOr<std::optional<TemplateValue>> ItemAt(const TemplateValue& value,
-                                                    const TemplateValue& key,
-                                                    RenderBudget& budget) {
+absl::StatusOr<std::optional<Value>> ItemAt(const Value& value,
+                                            const Value& key,
+                                            RenderBudget& budget) {
   if (value.is_map()) {
     if (!IsKey(key)) return std::nullopt;
-    TANDEM_ASSIGN_OR_RETURN(const TemplateValue* found,
-                            FindKey(value, key, budget));
+    TANDEM_ASSIGN_OR_RETURN(const Value* found, FindKey(value, key, budget));
     if (found == nullptr) return std::nullopt;
     return *found;
   }
-  if (!key.is_whole() || !(value.is_indexable() || value.is_text())) {
+  if (!key.is_whole() || !(IsIndexable(value) || value.is_text())) {
     return std::nullopt;
   }
   int64_t index = key.whole();
-  if (value.is_indexable()) {
+  if (IsIndexable(value)) {
     const auto count = static_cast<int64_t>(value.items().size());
     if (index < 0) index += count;
     if (index < 0 || index >= count) return std::nullopt;
@@ -191,16 +187,15 @@ absl::StatusOr<std::optional<TemplateValue>> ItemAt(const TemplateValue& value,
   const size_t begin = CharacterOffset(text.bytes(), index);
   if (index < 0 || begin >= text.size()) return std::nullopt;
   TANDEM_ASSIGN_OR_RETURN(
-      TemplateValue character,
+      Value character,
       budget.NewSlice(text, begin,
                       begin + CharacterBytes(text.bytes(), begin)));
   return character;
 }
 
-ValueOr LookUp(const TemplateValue& value, const TemplateValue& key,
-               RenderBudget& budget) {
+ValueOr LookUp(const Value& value, const Value& key, RenderBudget& budget) {
   if (value.is_undefined()) return UndefinedError(value);
-  std::optional<TemplateValue> found;
+  std::optional<Value> found;
   if (key.is_text()) found = PartOf(value, key.text().bytes());
   if (!found.has_value()) {
     TANDEM_ASSIGN_OR_RETURN(found, ItemAt(value, key, budget));
@@ -212,15 +207,13 @@ ValueOr LookUp(const TemplateValue& value, const TemplateValue& key,
   } else if (key.is_whole()) {
     name = absl::StrCat(key.whole());
   }
-  return TemplateValue::Undefined(
-      absl::StrCat(KindName(value), " has no ", name));
+  return Value::Undefined(absl::StrCat(KindName(value), " has no ", name));
 }
 
-ValueOr SliceOf(const TemplateValue& value, const SliceBounds& bounds,
+ValueOr SliceOf(const Value& value, const SliceBounds& bounds,
                 RenderBudget& budget) {
   if (value.is_undefined()) return UndefinedError(value);
-  for (const TemplateValue* bound :
-       {&bounds.start, &bounds.stop, &bounds.step}) {
+  for (const Value* bound : {&bounds.start, &bounds.stop, &bounds.step}) {
     if (!bound->is_none() && !bound->is_whole()) {
       return TemplateError("a slice needs whole numbers");
     }
@@ -229,7 +222,7 @@ ValueOr SliceOf(const TemplateValue& value, const SliceBounds& bounds,
     return TemplateError("the step of a slice is 0");
   }
   if (value.is_text()) return SliceText(value.text(), bounds, budget);
-  if (!value.is_indexable()) {
+  if (!IsIndexable(value)) {
     return TemplateError(KindName(value), " has no slices");
   }
   const SliceRange range =
@@ -238,7 +231,7 @@ ValueOr SliceOf(const TemplateValue& value, const SliceBounds& bounds,
     return SliceRangeValue(value.list().range, range, budget);
   }
   TANDEM_RETURN_IF_ERROR(budget.CheckItems(range.count));
-  std::vector<TemplateValue> items;
+  std::vector<Value> items;
   int64_t at = range.start;
   for (size_t i = 0; i < range.count; ++i, at += range.step) {
     items.push_back(value.items()[static_cast<size_t>(at)]);
@@ -246,7 +239,7 @@ ValueOr SliceOf(const TemplateValue& value, const SliceBounds& bounds,
   return budget.NewList(std::move(items), value.list().kind);
 }
 
-absl::StatusOr<TemplateValue*> MapBuilder::Find(const TemplateValue& key) {
+absl::StatusOr<Value*> MapBuilder::Find(const Value& key) {
   budget_.Step();
   TANDEM_RETURN_IF_ERROR(budget_.Check());
   if (key.is_text()) {
@@ -263,9 +256,9 @@ absl::StatusOr<TemplateValue*> MapBuilder::Find(const TemplateValue& key) {
   return nullptr;
 }
 
-absl::Status MapBuilder::Set(const TemplateValue& key, TemplateValue value) {
+absl::Status MapBuilder::Set(const Value& key, Value value) {
   TANDEM_RETURN_IF_ERROR(NeedKey(key));
-  TANDEM_ASSIGN_OR_RETURN(TemplateValue * found, Find(key));
+  TANDEM_ASSIGN_OR_RETURN(Value * found, Find(key));
   if (found != nullptr) {
     *found = std::move(value);
     return absl::OkStatus();

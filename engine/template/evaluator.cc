@@ -11,19 +11,20 @@
 namespace tandem {
 namespace {
 
+using Value = TemplateValue;
 using Kind = Expression::Kind;
-using ListKind = TemplateValue::ListKind;
+using ListKind = Value::ListKind;
 
 }  // namespace
 
-const TemplateValue* VariableScope::Find(absl::string_view name) const {
+const Value* VariableScope::Find(absl::string_view name) const {
   for (const auto& [variable, value] : variables) {
     if (variable == name) return &value;
   }
   return nullptr;
 }
 
-void VariableScope::Set(absl::string_view name, TemplateValue value) {
+void VariableScope::Set(absl::string_view name, Value value) {
   for (auto& [variable, old_value] : variables) {
     if (variable != name) continue;
     old_value = std::move(value);
@@ -80,8 +81,7 @@ ValueOr Evaluator::EvaluateKind(const Expression& expression) {
     case Kind::kMap:
       return Map(expression);
     case Kind::kAttribute: {
-      TANDEM_ASSIGN_OR_RETURN(const TemplateValue value,
-                              Operand(expression, 0));
+      TANDEM_ASSIGN_OR_RETURN(const Value value, Operand(expression, 0));
       return AttributeOf(value, expression.name);
     }
     case Kind::kItem:
@@ -100,9 +100,8 @@ ValueOr Evaluator::EvaluateKind(const Expression& expression) {
     case Kind::kPlus:
       return Sign(expression);
     case Kind::kBinary: {
-      TANDEM_ASSIGN_OR_RETURN(const TemplateValue left, Operand(expression, 0));
-      TANDEM_ASSIGN_OR_RETURN(const TemplateValue right,
-                              Operand(expression, 1));
+      TANDEM_ASSIGN_OR_RETURN(const Value left, Operand(expression, 0));
+      TANDEM_ASSIGN_OR_RETURN(const Value right, Operand(expression, 1));
       return Calculate(expression.binary, left, right, budget_);
     }
     case Kind::kConcat:
@@ -114,13 +113,12 @@ ValueOr Evaluator::EvaluateKind(const Expression& expression) {
     case Kind::kNot:
       return Logic(expression);
     case Kind::kCondition: {
-      TANDEM_ASSIGN_OR_RETURN(const TemplateValue condition,
-                              Operand(expression, 1));
+      TANDEM_ASSIGN_OR_RETURN(const Value condition, Operand(expression, 1));
       if (IsTrue(condition)) return Operand(expression, 0);
       if (expression.operands[2] != nullptr) return Operand(expression, 2);
     }
   }
-  return TemplateValue::Undefined("the condition is false and has no else");
+  return Value::Undefined("the condition is false and has no else");
 }
 
 ValueOr Evaluator::NameValue(absl::string_view name) {
@@ -128,7 +126,7 @@ ValueOr Evaluator::NameValue(absl::string_view name) {
   for (const VariableScope* scope = scope_.get(); scope != nullptr;
        scope = scope->parent.get()) {
     compared += 1 + scope->variables.size();
-    const TemplateValue* found = scope->Find(name);
+    const Value* found = scope->Find(name);
     if (found == nullptr) continue;
     budget_.StepVariables(compared);
     return *found;
@@ -137,21 +135,20 @@ ValueOr Evaluator::NameValue(absl::string_view name) {
   if (const auto known = globals_.find(name); known != globals_.end()) {
     return known->second;
   }
-  TANDEM_ASSIGN_OR_RETURN(const std::optional<TemplateValue> global,
+  TANDEM_ASSIGN_OR_RETURN(const std::optional<Value> global,
                           MakeGlobal(name, input_.now, budget_));
   if (!global.has_value()) {
-    return TemplateValue::Undefined(
-        absl::StrCat(Quoted(name), " is undefined"));
+    return Value::Undefined(absl::StrCat(Quoted(name), " is undefined"));
   }
   globals_.emplace(std::string(name), *global);
   return *global;
 }
 
-absl::StatusOr<std::vector<TemplateValue>> Evaluator::Operands(
+absl::StatusOr<std::vector<Value>> Evaluator::Operands(
     const Expression& expression, size_t begin) {
-  std::vector<TemplateValue> values;
+  std::vector<Value> values;
   for (size_t i = begin; i < expression.operands.size(); ++i) {
-    TANDEM_ASSIGN_OR_RETURN(TemplateValue value, Operand(expression, i));
+    TANDEM_ASSIGN_OR_RETURN(Value value, Operand(expression, i));
     values.push_back(std::move(value));
   }
   return values;
@@ -160,19 +157,19 @@ absl::StatusOr<std::vector<TemplateValue>> Evaluator::Operands(
 ValueOr Evaluator::Map(const Expression& expression) {
   MapBuilder map(&budget_);
   for (size_t i = 0; i + 1 < expression.operands.size(); i += 2) {
-    TANDEM_ASSIGN_OR_RETURN(const TemplateValue key, Operand(expression, i));
-    TANDEM_ASSIGN_OR_RETURN(TemplateValue value, Operand(expression, i + 1));
+    TANDEM_ASSIGN_OR_RETURN(const Value key, Operand(expression, i));
+    TANDEM_ASSIGN_OR_RETURN(Value value, Operand(expression, i + 1));
     TANDEM_RETURN_IF_ERROR(map.Set(key, std::move(value)));
   }
   return map.Build();
 }
 
-absl::StatusOr<std::optional<TemplateValue>> Evaluator::Method(
-    const TemplateValue& value, absl::string_view name) {
+absl::StatusOr<std::optional<Value>> Evaluator::Method(const Value& value,
+                                                       absl::string_view name) {
   if (IsChangingMethod(value, name)) {
-    return TemplateValue::Undefined(
-        absl::StrCat("values can not be changed, so ", KindName(value),
-                     " has no method ", Quoted(name)));
+    return Value::Undefined(absl::StrCat("values can not be changed, so ",
+                                         KindName(value), " has no method ",
+                                         Quoted(name)));
   }
   const Builtin* const builtin = FindMethod(value, name);
   if (builtin == nullptr) return std::nullopt;
@@ -181,47 +178,46 @@ absl::StatusOr<std::optional<TemplateValue>> Evaluator::Method(
     return CallBuiltin(*builtin, value, arguments, budget);
   };
   TANDEM_ASSIGN_OR_RETURN(
-      TemplateValue method,
+      Value method,
       budget_.NewObject(std::make_unique<TemplateObject>(
                             absl::StrCat("<built-in method ", name, ">"), call),
                         sizeof(TemplateObject) + sizeof(call)));
   return method;
 }
 
-ValueOr Evaluator::AttributeOf(const TemplateValue& value,
-                               absl::string_view name) {
+ValueOr Evaluator::AttributeOf(const Value& value, absl::string_view name) {
   if (value.is_undefined()) return UndefinedError(value);
-  std::optional<TemplateValue> found = PartOf(value, name);
+  std::optional<Value> found = PartOf(value, name);
   if (!found.has_value() && !value.is_object()) {
     TANDEM_ASSIGN_OR_RETURN(found, Method(value, name));
   }
   if (found.has_value()) return *std::move(found);
   if (value.is_map()) {
     // The name is short, as all of the source are.
-    if (const TemplateValue* item = value.Find(name)) return *item;
+    if (const Value* item = value.Find(name)) return *item;
   }
-  return TemplateValue::Undefined(
+  return Value::Undefined(
       absl::StrCat(KindName(value), " has no ", Quoted(name)));
 }
 
 ValueOr Evaluator::Item(const Expression& expression) {
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue value, Operand(expression, 0));
+  TANDEM_ASSIGN_OR_RETURN(const Value value, Operand(expression, 0));
   if (expression.operands[1]->kind == Kind::kSlice) {
     return Slice(value, *expression.operands[1]);
   }
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue key, Operand(expression, 1));
-  TANDEM_ASSIGN_OR_RETURN(TemplateValue item, LookUp(value, key, budget_));
+  TANDEM_ASSIGN_OR_RETURN(const Value key, Operand(expression, 1));
+  TANDEM_ASSIGN_OR_RETURN(Value item, LookUp(value, key, budget_));
   if (!item.is_undefined() || !key.is_text()) return item;
-  TANDEM_ASSIGN_OR_RETURN(std::optional<TemplateValue> method,
+  TANDEM_ASSIGN_OR_RETURN(std::optional<Value> method,
                           Method(value, key.text().bytes()));
   return method.has_value() ? *std::move(method) : item;
 }
 
-ValueOr Evaluator::Slice(const TemplateValue& value, const Expression& slice) {
+ValueOr Evaluator::Slice(const Value& value, const Expression& slice) {
   SliceBounds bounds;
-  TemplateValue* const places[] = {&bounds.start, &bounds.stop, &bounds.step};
+  Value* const places[] = {&bounds.start, &bounds.stop, &bounds.step};
   for (size_t i = 0; i < slice.operands.size(); ++i) {
-    *places[i] = TemplateValue::None();
+    *places[i] = Value::None();
     if (slice.operands[i] == nullptr) continue;
     TANDEM_ASSIGN_OR_RETURN(*places[i], Operand(slice, i));
   }
@@ -232,19 +228,18 @@ absl::StatusOr<CallArguments> Evaluator::Arguments(const Expression& call) {
   CallArguments arguments;
   TANDEM_ASSIGN_OR_RETURN(arguments.positional, Operands(call, 1));
   for (const auto& [name, expression] : call.named) {
-    TANDEM_ASSIGN_OR_RETURN(TemplateValue value, Evaluate(*expression));
+    TANDEM_ASSIGN_OR_RETURN(Value value, Evaluate(*expression));
     arguments.named.emplace_back(name, std::move(value));
   }
   if (call.more_positional != nullptr) {
-    TANDEM_ASSIGN_OR_RETURN(const TemplateValue more,
-                            Evaluate(*call.more_positional));
-    TANDEM_ASSIGN_OR_RETURN(const std::vector<TemplateValue> items,
+    TANDEM_ASSIGN_OR_RETURN(const Value more, Evaluate(*call.more_positional));
+    TANDEM_ASSIGN_OR_RETURN(const std::vector<Value> items,
                             ItemsOf(more, budget_));
     arguments.positional.insert(arguments.positional.end(), items.begin(),
                                 items.end());
   }
   if (call.more_named == nullptr) return arguments;
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue more, Evaluate(*call.more_named));
+  TANDEM_ASSIGN_OR_RETURN(const Value more, Evaluate(*call.more_named));
   if (!more.is_map()) return TemplateError("** needs a map");
   budget_.Step(more.entries().size());
   TANDEM_RETURN_IF_ERROR(budget_.Check());
@@ -261,9 +256,9 @@ absl::StatusOr<CallArguments> Evaluator::Arguments(const Expression& call) {
 ValueOr Evaluator::Call(const Expression& call,
                         const CallArguments& arguments) {
   const Expression& callee = *call.operands[0];
-  TemplateValue function;
+  Value function;
   if (callee.kind == Kind::kAttribute) {
-    TANDEM_ASSIGN_OR_RETURN(const TemplateValue value, Operand(callee, 0));
+    TANDEM_ASSIGN_OR_RETURN(const Value value, Operand(callee, 0));
     if (const Builtin* const method = FindMethod(value, callee.name)) {
       ValueOr result = CallBuiltin(*method, value, arguments, budget_);
       if (result.ok()) return result;
@@ -274,15 +269,15 @@ ValueOr Evaluator::Call(const Expression& call,
     TANDEM_ASSIGN_OR_RETURN(function, Evaluate(callee));
   }
   if (function.is_undefined()) return UndefinedError(function);
-  if (!function.is_object() || !function.object()->is_callable()) {
+  if (!function.is_object() || !ObjectOf(function)->is_callable()) {
     return TemplateError(KindName(function), " can not be called");
   }
-  return function.object()->Call(arguments);
+  return ObjectOf(function)->Call(arguments);
 }
 
 ValueOr Evaluator::Apply(const Builtin& builtin, const Expression& expression,
                          absl::string_view label) {
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue value, Operand(expression, 0));
+  TANDEM_ASSIGN_OR_RETURN(const Value value, Operand(expression, 0));
   TANDEM_ASSIGN_OR_RETURN(const CallArguments arguments, Arguments(expression));
   ValueOr result = CallBuiltin(builtin, value, arguments, budget_);
   if (result.ok()) return result;
@@ -290,10 +285,10 @@ ValueOr Evaluator::Apply(const Builtin& builtin, const Expression& expression,
 }
 
 ValueOr Evaluator::Sign(const Expression& expression) {
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue value, Operand(expression, 0));
+  TANDEM_ASSIGN_OR_RETURN(const Value value, Operand(expression, 0));
   if (expression.kind == Kind::kNegate) return Negate(value);
   if (value.is_float()) return value;
-  if (value.is_whole()) return TemplateValue::Integer(value.whole());
+  if (value.is_whole()) return Value::Integer(value.whole());
   if (value.is_undefined()) return UndefinedError(value);
   return TemplateError(KindName(value), " can not have a sign");
 }
@@ -301,7 +296,7 @@ ValueOr Evaluator::Sign(const Expression& expression) {
 ValueOr Evaluator::Concat(const Expression& expression) {
   MarkedText joined;
   for (size_t i = 0; i < expression.operands.size(); ++i) {
-    TANDEM_ASSIGN_OR_RETURN(const TemplateValue value, Operand(expression, i));
+    TANDEM_ASSIGN_OR_RETURN(const Value value, Operand(expression, i));
     TANDEM_ASSIGN_OR_RETURN(const MarkedText text, TextOf(value, budget_));
     TANDEM_RETURN_IF_ERROR(budget_.Append(text, &joined));
   }
@@ -309,23 +304,23 @@ ValueOr Evaluator::Concat(const Expression& expression) {
 }
 
 ValueOr Evaluator::Comparisons(const Expression& expression) {
-  TANDEM_ASSIGN_OR_RETURN(TemplateValue left, Operand(expression, 0));
+  TANDEM_ASSIGN_OR_RETURN(Value left, Operand(expression, 0));
   for (size_t i = 0; i < expression.comparisons.size(); ++i) {
-    TANDEM_ASSIGN_OR_RETURN(TemplateValue right, Operand(expression, i + 1));
+    TANDEM_ASSIGN_OR_RETURN(Value right, Operand(expression, i + 1));
     TANDEM_ASSIGN_OR_RETURN(const bool holds, Compare(expression.comparisons[i],
                                                       left, right, budget_));
-    if (!holds) return TemplateValue::Bool(false);
+    if (!holds) return Value::Bool(false);
     left = std::move(right);
   }
-  return TemplateValue::Bool(true);
+  return Value::Bool(true);
 }
 
 ValueOr Evaluator::Logic(const Expression& expression) {
-  TemplateValue value;
+  Value value;
   for (size_t i = 0; i < expression.operands.size(); ++i) {
     TANDEM_ASSIGN_OR_RETURN(value, Operand(expression, i));
     if (expression.kind == Kind::kNot) {
-      return TemplateValue::Bool(!IsTrue(value));
+      return Value::Bool(!IsTrue(value));
     }
     if (IsTrue(value) == (expression.kind == Kind::kOr)) return value;
   }

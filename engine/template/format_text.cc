@@ -21,7 +21,8 @@
 namespace tandem {
 namespace {
 
-using ListKind = TemplateValue::ListKind;
+using Value = TemplateValue;
+using ListKind = Value::ListKind;
 
 // Digits after the point; a double has no more than 1,074.
 constexpr int kPrecisionMax = 1100;
@@ -140,8 +141,8 @@ absl::StatusOr<MarkedText> Pad(const MarkedText& text, const FormatSpec& spec,
                  budget);
 }
 
-absl::StatusOr<MarkedText> FormatNumber(const TemplateValue& value,
-                                        FormatSpec spec, RenderBudget& budget) {
+absl::StatusOr<MarkedText> FormatNumber(const Value& value, FormatSpec spec,
+                                        RenderBudget& budget) {
   if (spec.precision > kPrecisionMax) {
     return TemplateError("a precision in a format is too large");
   }
@@ -167,7 +168,7 @@ absl::StatusOr<MarkedText> FormatNumber(const TemplateValue& value,
 }
 
 // str(value) or, by type `r`, repr(value).
-absl::StatusOr<MarkedText> FormatPlainText(const TemplateValue& value,
+absl::StatusOr<MarkedText> FormatPlainText(const Value& value,
                                            const FormatSpec& spec,
                                            RenderBudget& budget) {
   TANDEM_ASSIGN_OR_RETURN(MarkedText text, spec.type == 'r'
@@ -182,7 +183,7 @@ absl::StatusOr<MarkedText> FormatPlainText(const TemplateValue& value,
 // The values of text % value, one after another or by name.
 class PercentValues {
  public:
-  explicit PercentValues(const TemplateValue& value)
+  explicit PercentValues(const Value& value)
       : value_(value),
         values_(value.is_list(ListKind::kTuple)
                     ? value.items()
@@ -198,7 +199,7 @@ class PercentValues {
     if (end == absl::string_view::npos || !value_.is_map()) {
       return TemplateError("a format with %(name) needs a map");
     }
-    const TemplateValue* found = value_.Find(format->substr(0, end));
+    const Value* found = value_.Find(format->substr(0, end));
     if (found == nullptr) {
       return TemplateError("a format with %(name) names what the map has not");
     }
@@ -215,8 +216,8 @@ class PercentValues {
   }
 
  private:
-  const TemplateValue& value_;
-  const absl::Span<const TemplateValue> values_;
+  const Value& value_;
+  const absl::Span<const Value> values_;
   size_t used_ = 0;
 };
 
@@ -245,8 +246,8 @@ absl::StatusOr<FormatSpec> TakePercentSpec(absl::string_view* text) {
   return spec;
 }
 
-absl::StatusOr<MarkedText> FormatField(const TemplateValue& value,
-                                       FormatSpec spec, RenderBudget& budget) {
+absl::StatusOr<MarkedText> FormatField(const Value& value, FormatSpec spec,
+                                       RenderBudget& budget) {
   if (spec.type == 's' || spec.type == 'r') {
     spec.fill = MarkedText(" ", TextMark::kTemplate);
     if (spec.align == '=') spec.align = '>';
@@ -266,13 +267,12 @@ absl::StatusOr<MarkedText> FormatField(const TemplateValue& value,
     return TemplateError(KindName(value), " can not be written by %", type);
   }
   if (!is_decimal && !takes_whole) {
-    return FormatNumber(TemplateValue::Float(value.number()), spec, budget);
+    return FormatNumber(Value::Float(value.number()), spec, budget);
   }
   spec.type = type[0];
   return FormatNumber(
-      TemplateValue::Integer(value.is_whole()
-                                 ? value.whole()
-                                 : static_cast<int64_t>(value.number())),
+      Value::Integer(value.is_whole() ? value.whole()
+                                      : static_cast<int64_t>(value.number())),
       spec, budget);
 }
 
@@ -328,8 +328,7 @@ absl::StatusOr<FormatSpec> ParseSpec(absl::string_view text,
 }
 
 // Whether format() can write a number so.
-absl::Status CheckNumberSpec(const TemplateValue& value,
-                             const FormatSpec& spec) {
+absl::Status CheckNumberSpec(const Value& value, const FormatSpec& spec) {
   const bool needs_whole = IsOneOf(spec.type, kWholeTypes);
   const bool is_whole = value.is_whole() && (needs_whole || spec.type == 0);
   if (spec.type == 's' || (needs_whole && value.is_float()) ||
@@ -360,7 +359,7 @@ absl::StatusOr<MarkedText> FormatBraceField(absl::string_view field,
   const bool is_repr = absl::ConsumeSuffix(&name, "!r");
   const bool is_own =
       !is_repr && !absl::ConsumeSuffix(&name, "!s") && !spec_text.empty();
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue value,
+  TANDEM_ASSIGN_OR_RETURN(const Value value,
                           ArgumentOf(name, arguments, next, budget));
   TANDEM_ASSIGN_OR_RETURN(FormatSpec spec, ParseSpec(spec_text, format));
   if (is_own && value.is_number()) {
@@ -382,7 +381,7 @@ absl::StatusOr<MarkedText> FormatBraceField(absl::string_view field,
 
 }  // namespace
 
-ValueOr FormatPercent(const MarkedText& format, const TemplateValue& value,
+ValueOr FormatPercent(const MarkedText& format, const Value& value,
                       RenderBudget& budget) {
   const absl::string_view bytes = format.bytes();
   budget.StepBytes(bytes.size());
@@ -400,7 +399,7 @@ ValueOr FormatPercent(const MarkedText& format, const TemplateValue& value,
       continue;
     }
     const bool is_named = absl::StartsWith(rest, "(");
-    TemplateValue next;
+    Value next;
     if (is_named) {
       TANDEM_ASSIGN_OR_RETURN(next, values.Next(&rest));
     }

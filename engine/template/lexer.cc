@@ -70,6 +70,9 @@ class Lexer {
   absl::Status DecodeEscape(size_t end, std::string* text);
   absl::Status DecodeCodePoint(size_t digits, size_t end, std::string* text);
   absl::Status LexOperator(std::string* brackets);
+  bool IsDigitAt(size_t offset) const {
+    return offset < source_.size() && absl::ascii_isdigit(source_[offset]);
+  }
   size_t DigitsEnd(size_t offset) const;
 
   const absl::string_view source_;
@@ -240,11 +243,8 @@ absl::Status Lexer::LexToken(std::string* brackets) {
 
 // Past the digits at `offset`, with single underscores between them.
 size_t Lexer::DigitsEnd(size_t offset) const {
-  const auto is_digit = [this](size_t i) {
-    return i < source_.size() && absl::ascii_isdigit(source_[i]);
-  };
-  while (is_digit(offset) ||
-         (StartsWith(offset, "_") && is_digit(offset + 1))) {
+  while (IsDigitAt(offset) ||
+         (StartsWith(offset, "_") && IsDigitAt(offset + 1))) {
     ++offset;
   }
   return offset;
@@ -254,18 +254,15 @@ absl::Status Lexer::LexNumber() {
   const size_t begin = at_;
   size_t end = DigitsEnd(begin);
   bool is_float = false;
-  const auto is_digit = [this](size_t i) {
-    return i < source_.size() && absl::ascii_isdigit(source_[i]);
-  };
   // In `x.0.5` the 0 is an item, not the beginning of a number.
   const bool may_be_float = begin == 0 || source_[begin - 1] != '.';
-  if (may_be_float && StartsWith(end, ".") && is_digit(end + 1)) {
+  if (may_be_float && StartsWith(end, ".") && IsDigitAt(end + 1)) {
     is_float = true;
     end = DigitsEnd(end + 1);
   }
   if (may_be_float && (StartsWith(end, "e") || StartsWith(end, "E"))) {
     const size_t sign = StartsWith(end + 1, "+") || StartsWith(end + 1, "-");
-    if (is_digit(end + 1 + sign)) {
+    if (IsDigitAt(end + 1 + sign)) {
       is_float = true;
       end = DigitsEnd(end + 1 + sign);
     }
@@ -330,9 +327,9 @@ absl::Status Lexer::DecodeEscape(size_t end, std::string* text) {
     at_ += 2;
     return absl::OkStatus();
   }
-  if (kind == 'x') return DecodeCodePoint(2, end, text);
-  if (kind == 'u') return DecodeCodePoint(4, end, text);
-  if (kind == 'U') return DecodeCodePoint(8, end, text);
+  if (kind == 'x' || kind == 'u' || kind == 'U') {
+    return DecodeCodePoint(kind == 'x' ? 2 : kind == 'u' ? 4 : 8, end, text);
+  }
   if (kind == 'N') return Error(at_, "\\N escapes are not supported");
   if (kind < '0' || kind > '7') {
     text->push_back('\\');

@@ -17,9 +17,10 @@
 namespace tandem {
 namespace {
 
+using Value = TemplateValue;
 using Call = BuiltinCall;
-using ListKind = TemplateValue::ListKind;
-using Values = std::vector<TemplateValue>;
+using ListKind = Value::ListKind;
+using Values = std::vector<Value>;
 
 // Parts of an attribute such as "a.b.c".
 constexpr size_t kAttributePartsMax = 16;
@@ -36,20 +37,20 @@ absl::StatusOr<Values> ItemsOf(const Call& call) {
 
 ValueOr CountItem(const Call& call) {
   int64_t count = 0;
-  for (const TemplateValue& item : call.value.items()) {
+  for (const Value& item : call.value.items()) {
     TANDEM_ASSIGN_OR_RETURN(const bool is_equal,
                             Equals(item, *call.bound[0], call.budget));
     count += is_equal ? 1 : 0;
   }
-  return TemplateValue::Integer(count);
+  return Value::Integer(count);
 }
 
 ValueOr IndexOfItem(const Call& call) {
   int64_t index = 0;
-  for (const TemplateValue& item : call.value.items()) {
+  for (const Value& item : call.value.items()) {
     TANDEM_ASSIGN_OR_RETURN(const bool is_equal,
                             Equals(item, *call.bound[0], call.budget));
-    if (is_equal) return TemplateValue::Integer(index);
+    if (is_equal) return Value::Integer(index);
     ++index;
   }
   return TemplateError("the item is not in the list");
@@ -59,19 +60,19 @@ ValueOr Copy(const Call& call) { return call.value; }
 
 ValueOr Get(const Call& call) {
   TANDEM_RETURN_IF_ERROR(NeedKey(*call.bound[0]));
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue* found,
+  TANDEM_ASSIGN_OR_RETURN(const Value* found,
                           FindKey(call.value, *call.bound[0], call.budget));
   if (found != nullptr) return *found;
-  return call.Has(1) ? *call.bound[1] : TemplateValue::None();
+  return call.Has(1) ? *call.bound[1] : Value::None();
 }
 
 // The keys, values or pairs of a map.
-absl::StatusOr<Values> PartsOf(const TemplateValue& map, ListKind kind,
+absl::StatusOr<Values> PartsOf(const Value& map, ListKind kind,
                                RenderBudget& budget) {
   TANDEM_RETURN_IF_ERROR(budget.CheckItems(map.entries().size()));
   Values parts;
   for (const auto& [key, item] : map.entries()) {
-    TemplateValue part = kind == ListKind::kKeys ? key : item;
+    Value part = kind == ListKind::kKeys ? key : item;
     if (kind == ListKind::kItems) {
       TANDEM_ASSIGN_OR_RETURN(part, budget.NewPair(key, item));
     }
@@ -90,13 +91,12 @@ ValueOr View(const Call& call) {
 
 // The keys that `attribute` names, a text with points or a number; none where
 // it is null.
-absl::StatusOr<Values> PathOf(const TemplateValue* attribute,
-                              RenderBudget& budget) {
+absl::StatusOr<Values> PathOf(const Value* attribute, RenderBudget& budget) {
   Values path;
   if (attribute == nullptr) return path;
   if (!attribute->is_text()) {
     TANDEM_ASSIGN_OR_RETURN(const int64_t index, NeedWhole(*attribute));
-    path.push_back(TemplateValue::Integer(index));
+    path.push_back(Value::Integer(index));
     return path;
   }
   const std::string& name = attribute->text().bytes();
@@ -111,18 +111,17 @@ absl::StatusOr<Values> PathOf(const TemplateValue* attribute,
     const bool is_index =
         !part.empty() && part[0] != '+' && absl::SimpleAtoi(part, &index);
     TANDEM_ASSIGN_OR_RETURN(
-        TemplateValue key,
-        is_index ? TemplateValue::Integer(index) : budget.NewText(part));
+        Value key, is_index ? Value::Integer(index) : budget.NewText(part));
     path.push_back(std::move(key));
   }
   return path;
 }
 
 // item[path[0]][path[1]]...; a missing one is `absent` if that is given.
-ValueOr AttributeOf(const TemplateValue& item, const Values& path,
-                    const TemplateValue* absent, RenderBudget& budget) {
-  TemplateValue value = item;
-  for (const TemplateValue& key : path) {
+ValueOr AttributeOf(const Value& item, const Values& path, const Value* absent,
+                    RenderBudget& budget) {
+  Value value = item;
+  for (const Value& key : path) {
     TANDEM_ASSIGN_OR_RETURN(value, LookUp(value, key, budget));
     if (value.is_undefined() && absent != nullptr) value = *absent;
   }
@@ -130,8 +129,8 @@ ValueOr AttributeOf(const TemplateValue& item, const Values& path,
 }
 
 struct KeyOptions {
-  const TemplateValue* attribute = nullptr;  // null: the item itself
-  const TemplateValue* absent = nullptr;     // for items without it
+  const Value* attribute = nullptr;  // null: the item itself
+  const Value* absent = nullptr;     // for items without it
   bool is_case_sensitive = false;
 };
 
@@ -141,8 +140,8 @@ absl::StatusOr<Values> KeysOf(const Values& items, const KeyOptions& options,
   const Builtin& lower = *FindFilter("lower");
   TANDEM_ASSIGN_OR_RETURN(const Values path, PathOf(options.attribute, budget));
   Values keys;
-  for (const TemplateValue& item : items) {
-    TANDEM_ASSIGN_OR_RETURN(TemplateValue key,
+  for (const Value& item : items) {
+    TANDEM_ASSIGN_OR_RETURN(Value key,
                             AttributeOf(item, path, options.absent, budget));
     if (!options.is_case_sensitive && key.is_text()) {
       TANDEM_ASSIGN_OR_RETURN(key, CallBuiltin(lower, key, {}, budget));
@@ -152,15 +151,23 @@ absl::StatusOr<Values> KeysOf(const Values& items, const KeyOptions& options,
   return keys;
 }
 
+// The same by what the call says about attribute and case.
+absl::StatusOr<Values> KeysAt(const Call& call, const Values& items,
+                              size_t attribute_at, size_t case_at) {
+  return KeysOf(items,
+                {.attribute = call.bound[attribute_at],
+                 .is_case_sensitive = call.IsTrueAt(case_at)},
+                call.budget);
+}
+
 enum class Order { kRising, kFalling };
 
 Order OrderOf(bool is_reversed) {
   return is_reversed ? Order::kFalling : Order::kRising;
 }
 
-absl::StatusOr<bool> ComesBefore(const TemplateValue& left,
-                                 const TemplateValue& right, Order order,
-                                 RenderBudget& budget) {
+absl::StatusOr<bool> ComesBefore(const Value& left, const Value& right,
+                                 Order order, RenderBudget& budget) {
   return order == Order::kRising ? Less(left, right, budget)
                                  : Less(right, left, budget);
 }
@@ -205,18 +212,13 @@ ValueOr SortedBy(const Values& items, const Values& keys, Order order,
 
 ValueOr Sort(const Call& call) {
   TANDEM_ASSIGN_OR_RETURN(const Values items, ItemsOf(call));
-  TANDEM_ASSIGN_OR_RETURN(const Values keys,
-                          KeysOf(items,
-                                 {.attribute = call.bound[2],
-                                  .is_case_sensitive = call.IsTrueAt(1)},
-                                 call.budget));
+  TANDEM_ASSIGN_OR_RETURN(const Values keys, KeysAt(call, items, 2, 1));
   return SortedBy(items, keys, OrderOf(call.IsTrueAt(0)), call.budget);
 }
 
 ValueOr DictSort(const Call& call) {
   if (!call.value.is_map()) return TemplateError("needs a map");
-  const TemplateValue by =
-      call.Has(1) ? *call.bound[1] : TemplateValue::Text("key");
+  const Value by = call.Has(1) ? *call.bound[1] : Value::Text("key");
   const bool is_by_key = by.is_text() && by.text().bytes() == "key";
   if (!is_by_key && !(by.is_text() && by.text().bytes() == "value")) {
     return TemplateError("'by' must be 'key' or 'value'");
@@ -236,12 +238,8 @@ ValueOr DictSort(const Call& call) {
 template <Order order>
 ValueOr Extreme(const Call& call) {
   TANDEM_ASSIGN_OR_RETURN(const Values items, ItemsOf(call));
-  if (items.empty()) return TemplateValue::Undefined("the list is empty");
-  TANDEM_ASSIGN_OR_RETURN(const Values keys,
-                          KeysOf(items,
-                                 {.attribute = call.bound[1],
-                                  .is_case_sensitive = call.IsTrueAt(0)},
-                                 call.budget));
+  if (items.empty()) return Value::Undefined("the list is empty");
+  TANDEM_ASSIGN_OR_RETURN(const Values keys, KeysAt(call, items, 1, 0));
   size_t best = 0;
   for (size_t i = 1; i < keys.size(); ++i) {
     TANDEM_ASSIGN_OR_RETURN(
@@ -254,17 +252,13 @@ ValueOr Extreme(const Call& call) {
 
 ValueOr Unique(const Call& call) {
   TANDEM_ASSIGN_OR_RETURN(const Values items, ItemsOf(call));
-  TANDEM_ASSIGN_OR_RETURN(const Values keys,
-                          KeysOf(items,
-                                 {.attribute = call.bound[1],
-                                  .is_case_sensitive = call.IsTrueAt(0)},
-                                 call.budget));
+  TANDEM_ASSIGN_OR_RETURN(const Values keys, KeysAt(call, items, 1, 0));
   MapBuilder seen(&call.budget);
   Values unique;
   for (size_t i = 0; i < items.size(); ++i) {
-    TANDEM_ASSIGN_OR_RETURN(const TemplateValue* found, seen.Find(keys[i]));
+    TANDEM_ASSIGN_OR_RETURN(const Value* found, seen.Find(keys[i]));
     if (found != nullptr) continue;
-    TANDEM_RETURN_IF_ERROR(seen.Set(keys[i], TemplateValue::None()));
+    TANDEM_RETURN_IF_ERROR(seen.Set(keys[i], Value::None()));
     unique.push_back(items[i]);
   }
   return NewGenerator(std::move(unique), call);
@@ -292,9 +286,8 @@ ValueOr GroupBy(const Call& call) {
       if (!is_equal) break;
       group.push_back(items[places[i]]);
     }
-    TANDEM_ASSIGN_OR_RETURN(const TemplateValue list,
-                            budget.NewList(std::move(group)));
-    TANDEM_ASSIGN_OR_RETURN(TemplateValue pair,
+    TANDEM_ASSIGN_OR_RETURN(const Value list, budget.NewList(std::move(group)));
+    TANDEM_ASSIGN_OR_RETURN(Value pair,
                             budget.NewList({.kind = ListKind::kTuple,
                                             .items = {names[first], list},
                                             .is_group = true}));
@@ -307,14 +300,14 @@ ValueOr GroupBy(const Call& call) {
 
 template <bool is_last>
 ValueOr End(const Call& call) {
-  const TemplateValue& value = call.value;
+  const Value& value = call.value;
   const absl::string_view place = is_last ? "last" : "first";
   if (value.is_text()) {
     TANDEM_ASSIGN_OR_RETURN(
         const auto character,
-        ItemAt(value, TemplateValue::Integer(is_last ? -1 : 0), call.budget));
+        ItemAt(value, Value::Integer(is_last ? -1 : 0), call.budget));
     if (character.has_value()) return *character;
-    return TemplateValue::Undefined(
+    return Value::Undefined(
         absl::StrCat("an empty text has no ", place, " character"));
   }
   const bool is_generator = value.is_list(ListKind::kGenerator);
@@ -327,7 +320,7 @@ ValueOr End(const Call& call) {
   }
   TANDEM_ASSIGN_OR_RETURN(const Values items, ItemsOf(call));
   if (!items.empty()) return is_last ? items.back() : items.front();
-  return TemplateValue::Undefined(
+  return Value::Undefined(
       absl::StrCat("an empty list has no ", place, " item"));
 }
 
@@ -341,9 +334,9 @@ ValueOr List(const Call& call) {
 ValueOr Reverse(const Call& call) {
   if (call.value.is_text()) {
     return SliceOf(call.value,
-                   {.start = TemplateValue::None(),
-                    .stop = TemplateValue::None(),
-                    .step = TemplateValue::Integer(-1)},
+                   {.start = Value::None(),
+                    .stop = Value::None(),
+                    .step = Value::Integer(-1)},
                    call.budget);
   }
   const bool is_generator = call.value.is_list(ListKind::kGenerator);
@@ -361,7 +354,7 @@ ValueOr Join(const Call& call) {
   }
   TANDEM_ASSIGN_OR_RETURN(Values items, ItemsOf(call));
   TANDEM_ASSIGN_OR_RETURN(const Values path, PathOf(call.bound[1], budget));
-  for (TemplateValue& item : items) {
+  for (Value& item : items) {
     TANDEM_ASSIGN_OR_RETURN(item, AttributeOf(item, path, nullptr, budget));
     if (item.is_text()) continue;
     TANDEM_ASSIGN_OR_RETURN(MarkedText text, TextOf(item, budget));
@@ -372,12 +365,12 @@ ValueOr Join(const Call& call) {
 
 ValueOr Sum(const Call& call) {
   TANDEM_ASSIGN_OR_RETURN(const Values items, ItemsOf(call));
-  TemplateValue sum = call.Has(1) ? *call.bound[1] : TemplateValue::Integer(0);
+  Value sum = call.Has(1) ? *call.bound[1] : Value::Integer(0);
   if (sum.is_text()) return TemplateError("texts are joined, not summed");
   TANDEM_ASSIGN_OR_RETURN(const Values path,
                           PathOf(call.bound[0], call.budget));
-  for (const TemplateValue& item : items) {
-    TANDEM_ASSIGN_OR_RETURN(const TemplateValue summand,
+  for (const Value& item : items) {
+    TANDEM_ASSIGN_OR_RETURN(const Value summand,
                             AttributeOf(item, path, nullptr, call.budget));
     TANDEM_ASSIGN_OR_RETURN(
         sum, Calculate(BinaryOperator::kAdd, sum, summand, call.budget));
@@ -397,8 +390,7 @@ ValueOr Rows(const Call& call, const Values& items,
     for (size_t i = begin; i < end; ++i) row.push_back(items[i]);
     begin = end;
     if (call.Has(1) && row.size() < filled) row.resize(filled, *call.bound[1]);
-    TANDEM_ASSIGN_OR_RETURN(TemplateValue list,
-                            call.budget.NewList(std::move(row)));
+    TANDEM_ASSIGN_OR_RETURN(Value list, call.budget.NewList(std::move(row)));
     rows.push_back(std::move(list));
   }
   return NewGenerator(std::move(rows), call);
@@ -469,7 +461,7 @@ ValueOr Map(const Call& call) {
         const auto bound,
         BindArguments(arguments, {"attribute", "default"}, 1));
     TANDEM_ASSIGN_OR_RETURN(const Values path, PathOf(bound[0], budget));
-    for (TemplateValue& item : items) {
+    for (Value& item : items) {
       TANDEM_ASSIGN_OR_RETURN(item, AttributeOf(item, path, bound[1], budget));
     }
     return NewGenerator(std::move(items), call);
@@ -484,7 +476,7 @@ ValueOr Map(const Call& call) {
     return TemplateError("map can not be given to map");
   }
   const CallArguments rest = Rest(arguments, 1);
-  for (TemplateValue& item : items) {
+  for (Value& item : items) {
     budget.Step();
     TANDEM_RETURN_IF_ERROR(budget.Check());
     TANDEM_ASSIGN_OR_RETURN(item, CallBuiltin(*filter, item, rest, budget));
@@ -515,10 +507,10 @@ ValueOr Select(const Call& call) {
       const Values path,
       PathOf(has_attribute ? &arguments.positional[0] : nullptr, call.budget));
   Values selected;
-  for (const TemplateValue& item : items) {
+  for (const Value& item : items) {
     call.budget.Step();
     TANDEM_RETURN_IF_ERROR(call.budget.Check());
-    TANDEM_ASSIGN_OR_RETURN(TemplateValue tested,
+    TANDEM_ASSIGN_OR_RETURN(Value tested,
                             AttributeOf(item, path, nullptr, call.budget));
     if (test != nullptr) {
       TANDEM_ASSIGN_OR_RETURN(tested,

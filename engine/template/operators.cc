@@ -13,8 +13,9 @@
 namespace tandem {
 namespace {
 
-using Kind = TemplateValue::Kind;
-using ListKind = TemplateValue::ListKind;
+using Value = TemplateValue;
+using Kind = Value::Kind;
+using ListKind = Value::ListKind;
 
 // Steps of a multiplication by squaring: an exponent has 63 bits.
 constexpr int kPowerStepsMax = 64;
@@ -90,11 +91,11 @@ ValueOr CalculateWhole(BinaryOperator operation, int64_t left, int64_t right) {
     }
   }
   if (is_beyond) return OverflowError();
-  return TemplateValue::Integer(result);
+  return Value::Integer(result);
 }
 
-ValueOr CalculateNumber(BinaryOperator operation, const TemplateValue& left,
-                        const TemplateValue& right) {
+ValueOr CalculateNumber(BinaryOperator operation, const Value& left,
+                        const Value& right) {
   const bool is_power = operation == BinaryOperator::kPower;
   if (left.is_whole() && right.is_whole() &&
       operation != BinaryOperator::kDivide &&
@@ -136,15 +137,13 @@ ValueOr CalculateNumber(BinaryOperator operation, const TemplateValue& left,
       !std::isfinite(result)) {
     return TemplateError("a power that is not a number, or too large for one");
   }
-  return TemplateValue::Float(result);
+  return Value::Float(result);
 }
 
-ValueOr Repeat(const TemplateValue& value, int64_t count,
-               RenderBudget& budget) {
+ValueOr Repeat(const Value& value, int64_t count, RenderBudget& budget) {
   // With the marks of a text.
-  const size_t bytes = value.is_text()
-                           ? value.text().memory_bytes()
-                           : value.items().size() * sizeof(TemplateValue);
+  const size_t bytes = value.is_text() ? value.text().memory_bytes()
+                                       : value.items().size() * sizeof(Value);
   const size_t times =
       bytes == 0 ? 0 : static_cast<size_t>(std::max<int64_t>(count, 0));
   TANDEM_RETURN_IF_ERROR(budget.CheckRoom(times, bytes));
@@ -154,7 +153,7 @@ ValueOr Repeat(const TemplateValue& value, int64_t count,
     for (size_t i = 0; i < times; ++i) text.Append(value.text());
     return budget.NewText(std::move(text));
   }
-  std::vector<TemplateValue> items;
+  std::vector<Value> items;
   for (size_t i = 0; i < times; ++i) {
     items.insert(items.end(), value.items().begin(), value.items().end());
   }
@@ -162,17 +161,16 @@ ValueOr Repeat(const TemplateValue& value, int64_t count,
 }
 
 // A list or tuple.
-bool IsSequence(const TemplateValue& value) {
+bool IsSequence(const Value& value) {
   return value.is_list(ListKind::kList) || value.is_list(ListKind::kTuple);
 }
 
-bool AreSequences(const TemplateValue& left, const TemplateValue& right) {
+bool AreSequences(const Value& left, const Value& right) {
   return IsSequence(left) && right.is_list(left.list().kind);
 }
 
 // left + right, both texts or both lists.
-ValueOr Join(const TemplateValue& left, const TemplateValue& right,
-             RenderBudget& budget) {
+ValueOr Join(const Value& left, const Value& right, RenderBudget& budget) {
   if (left.is_text()) {
     TANDEM_RETURN_IF_ERROR(budget.CheckRoom(left.text().memory_bytes() +
                                             right.text().memory_bytes()));
@@ -184,24 +182,22 @@ ValueOr Join(const TemplateValue& left, const TemplateValue& right,
   }
   TANDEM_RETURN_IF_ERROR(
       budget.CheckItems(left.items().size() + right.items().size()));
-  std::vector<TemplateValue> items(left.items().begin(), left.items().end());
+  std::vector<Value> items(left.items().begin(), left.items().end());
   items.insert(items.end(), right.items().begin(), right.items().end());
   return budget.NewList(std::move(items), left.list().kind);
 }
 
 // Of a number, without loss: whole ones have 64 bits, as this has.
-long double ExactOf(const TemplateValue& value) {
+long double ExactOf(const Value& value) {
   return value.is_float() ? static_cast<long double>(value.number())
                           : static_cast<long double>(value.whole());
 }
 
-absl::StatusOr<bool> EqualMaps(const TemplateValue& left,
-                               const TemplateValue& right,
+absl::StatusOr<bool> EqualMaps(const Value& left, const Value& right,
                                RenderBudget& budget) {
   if (left.entries().size() != right.entries().size()) return false;
   for (const auto& [key, value] : left.entries()) {
-    TANDEM_ASSIGN_OR_RETURN(const TemplateValue* other,
-                            FindKey(right, key, budget));
+    TANDEM_ASSIGN_OR_RETURN(const Value* other, FindKey(right, key, budget));
     if (other == nullptr) return false;
     TANDEM_ASSIGN_OR_RETURN(const bool is_equal, Equals(value, *other, budget));
     if (!is_equal) return false;
@@ -209,10 +205,9 @@ absl::StatusOr<bool> EqualMaps(const TemplateValue& left,
   return true;
 }
 
-absl::StatusOr<bool> EqualLists(const TemplateValue& left,
-                                const TemplateValue& right,
+absl::StatusOr<bool> EqualLists(const Value& left, const Value& right,
                                 RenderBudget& budget) {
-  if (!left.is_indexable()) return IsSame(left, right);
+  if (!IsIndexable(left)) return IsSame(left, right);
   if (left.list().kind != right.list().kind ||
       left.items().size() != right.items().size()) {
     return false;
@@ -227,7 +222,7 @@ absl::StatusOr<bool> EqualLists(const TemplateValue& left,
 
 }  // namespace
 
-absl::string_view KindName(const TemplateValue& value) {
+absl::string_view KindName(const Value& value) {
   // In the order of Kind.
   constexpr absl::string_view kNames[] = {"an undefined value",
                                           "none",
@@ -243,23 +238,22 @@ absl::string_view KindName(const TemplateValue& value) {
   return kNames[value.data().index()];
 }
 
-absl::Status UndefinedError(const TemplateValue& value) {
-  const auto& reason =
-      std::get<TemplateValue::UndefinedValue>(value.data()).reason;
+absl::Status UndefinedError(const Value& value) {
+  const auto& reason = std::get<Value::UndefinedValue>(value.data()).reason;
   return TemplateError(reason == nullptr ? "the value is undefined" : *reason);
 }
 
-absl::Status NeedText(const TemplateValue& value) {
+absl::Status NeedText(const Value& value) {
   if (value.is_text()) return absl::OkStatus();
   return TemplateError("needs a text, is given ", KindName(value));
 }
 
-absl::StatusOr<int64_t> NeedWhole(const TemplateValue& value) {
+absl::StatusOr<int64_t> NeedWhole(const Value& value) {
   if (value.is_whole()) return value.whole();
   return TemplateError("needs a whole number, is given ", KindName(value));
 }
 
-bool IsTrue(const TemplateValue& value) {
+bool IsTrue(const Value& value) {
   switch (value.kind()) {
     case Kind::kUndefined:
     case Kind::kNone:
@@ -281,8 +275,8 @@ bool IsTrue(const TemplateValue& value) {
   return false;
 }
 
-ValueOr Calculate(BinaryOperator operation, const TemplateValue& left,
-                  const TemplateValue& right, RenderBudget& budget) {
+ValueOr Calculate(BinaryOperator operation, const Value& left,
+                  const Value& right, RenderBudget& budget) {
   if (left.is_number() && right.is_number()) {
     return CalculateNumber(operation, left, right);
   }
@@ -308,17 +302,17 @@ ValueOr Calculate(BinaryOperator operation, const TemplateValue& left,
                        KindName(right), " is not possible");
 }
 
-ValueOr Negate(const TemplateValue& value) {
+ValueOr Negate(const Value& value) {
   if (value.is_whole()) {
     return CalculateWhole(BinaryOperator::kSubtract, 0, value.whole());
   }
-  if (value.is_float()) return TemplateValue::Float(-value.number());
+  if (value.is_float()) return Value::Float(-value.number());
   if (value.is_undefined()) return UndefinedError(value);
   return TemplateError(KindName(value), " has no negative");
 }
 
-absl::StatusOr<bool> Equals(const TemplateValue& left,
-                            const TemplateValue& right, RenderBudget& budget) {
+absl::StatusOr<bool> Equals(const Value& left, const Value& right,
+                            RenderBudget& budget) {
   budget.Step();
   TANDEM_RETURN_IF_ERROR(budget.Check());
   if (left.is_number() && right.is_number()) {
@@ -335,7 +329,7 @@ absl::StatusOr<bool> Equals(const TemplateValue& left,
   return IsSame(left, right);
 }
 
-absl::StatusOr<bool> Less(const TemplateValue& left, const TemplateValue& right,
+absl::StatusOr<bool> Less(const Value& left, const Value& right,
                           RenderBudget& budget) {
   budget.Step();
   TANDEM_RETURN_IF_ERROR(budget.Check());
@@ -362,8 +356,8 @@ absl::StatusOr<bool> Less(const TemplateValue& left, const TemplateValue& right,
                        " have no order");
 }
 
-absl::StatusOr<bool> Contains(const TemplateValue& container,
-                              const TemplateValue& item, RenderBudget& budget) {
+absl::StatusOr<bool> Contains(const Value& container, const Value& item,
+                              RenderBudget& budget) {
   if (container.is_text()) {
     if (!item.is_text()) {
       if (item.is_undefined()) return UndefinedError(item);
@@ -375,13 +369,13 @@ absl::StatusOr<bool> Contains(const TemplateValue& container,
   }
   if (container.is_map()) {
     TANDEM_RETURN_IF_ERROR(NeedKey(item));
-    TANDEM_ASSIGN_OR_RETURN(const TemplateValue* found,
+    TANDEM_ASSIGN_OR_RETURN(const Value* found,
                             FindKey(container, item, budget));
     return found != nullptr;
   }
-  TANDEM_ASSIGN_OR_RETURN(const std::vector<TemplateValue> items,
+  TANDEM_ASSIGN_OR_RETURN(const std::vector<Value> items,
                           ItemsOf(container, budget));
-  for (const TemplateValue& candidate : items) {
+  for (const Value& candidate : items) {
     TANDEM_ASSIGN_OR_RETURN(const bool is_equal,
                             Equals(candidate, item, budget));
     if (is_equal) return true;
@@ -389,8 +383,8 @@ absl::StatusOr<bool> Contains(const TemplateValue& container,
   return false;
 }
 
-absl::StatusOr<bool> Compare(Comparison comparison, const TemplateValue& left,
-                             const TemplateValue& right, RenderBudget& budget) {
+absl::StatusOr<bool> Compare(Comparison comparison, const Value& left,
+                             const Value& right, RenderBudget& budget) {
   switch (comparison) {
     case Comparison::kEqual:
       return Equals(left, right, budget);

@@ -12,6 +12,8 @@
 namespace tandem {
 namespace {
 
+using Value = TemplateValue;
+
 // What a text, list or map takes beside its bytes or items.
 constexpr size_t kNodeBytes = 128;
 
@@ -101,7 +103,7 @@ absl::Status RenderBudget::CheckRoom(size_t count, size_t bytes_each) const {
 }
 
 absl::Status RenderBudget::CheckItems(size_t count) const {
-  return CheckRoom(count, sizeof(TemplateValue));
+  return CheckRoom(count, sizeof(Value));
 }
 
 absl::Status RenderBudget::CheckOutput(size_t bytes, size_t ranges) const {
@@ -125,8 +127,8 @@ ValueOr RenderBudget::NewText(MarkedText text) {
   const size_t bytes = kNodeBytes + text.memory_bytes();
   StepBytes(text.size());
   TANDEM_RETURN_IF_ERROR(CheckRoom(bytes));
-  return NewValue(TemplateValue::TextNode{.text = std::move(text),
-                                          .charge = {&memory_bytes_, bytes}});
+  return NewValue(Value::TextNode{.text = std::move(text),
+                                  .charge = {&memory_bytes_, bytes}});
 }
 
 ValueOr RenderBudget::NewText(absl::string_view text) {
@@ -139,49 +141,46 @@ ValueOr RenderBudget::NewSlice(const MarkedText& text, size_t begin,
   return NewText(text.Slice(begin, end));
 }
 
-ValueOr RenderBudget::NewList(std::vector<TemplateValue> items,
-                              TemplateValue::ListKind kind) {
+ValueOr RenderBudget::NewList(std::vector<Value> items, Value::ListKind kind) {
   return NewList({.kind = kind, .items = std::move(items)});
 }
 
-ValueOr RenderBudget::NewPair(const TemplateValue& first,
-                              const TemplateValue& second) {
-  return NewList({first, second}, TemplateValue::ListKind::kTuple);
+ValueOr RenderBudget::NewPair(const Value& first, const Value& second) {
+  return NewList({first, second}, Value::ListKind::kTuple);
 }
 
-ValueOr RenderBudget::NewList(TemplateValue::ListNode list) {
-  const size_t bytes = kNodeBytes + list.items.size() * sizeof(TemplateValue);
+ValueOr RenderBudget::NewList(Value::ListNode list) {
+  const size_t bytes = kNodeBytes + list.items.size() * sizeof(Value);
   Step(1 + list.items.size());
   TANDEM_RETURN_IF_ERROR(CheckRoom(bytes));
-  for (const TemplateValue& item : list.items) {
+  for (const Value& item : list.items) {
     if (DepthOf(item) >= kValueDepthMax) return DepthError();
   }
-  return NewValue(TemplateValue::ListNode{.kind = list.kind,
-                                          .items = std::move(list.items),
-                                          .charge = {&memory_bytes_, bytes},
-                                          .range = list.range,
-                                          .is_group = list.is_group});
+  return NewValue(Value::ListNode{.kind = list.kind,
+                                  .items = std::move(list.items),
+                                  .charge = {&memory_bytes_, bytes},
+                                  .range = list.range,
+                                  .is_group = list.is_group});
 }
 
 ValueOr RenderBudget::NewRange(const RangeBounds& bounds, size_t count) {
   TANDEM_RETURN_IF_ERROR(CheckItems(count));
-  std::vector<TemplateValue> items;
+  std::vector<Value> items;
   items.reserve(count);
   int64_t number = bounds.start;
   for (size_t i = 0; i < count; ++i) {
-    items.push_back(TemplateValue::Integer(number));
+    items.push_back(Value::Integer(number));
     // What is beyond the last one is not used.
     if (__builtin_add_overflow(number, bounds.step, &number)) break;
   }
-  return NewList({.kind = TemplateValue::ListKind::kRange,
+  return NewList({.kind = Value::ListKind::kRange,
                   .items = std::move(items),
                   .range = bounds});
 }
 
-ValueOr RenderBudget::NewMap(std::vector<TemplateValue::Entry> entries) {
+ValueOr RenderBudget::NewMap(std::vector<Value::Entry> entries) {
   // Twice for the index of the keys.
-  const size_t bytes =
-      kNodeBytes + 2 * entries.size() * sizeof(TemplateValue::Entry);
+  const size_t bytes = kNodeBytes + 2 * entries.size() * sizeof(Value::Entry);
   Step(1 + entries.size());
   TANDEM_RETURN_IF_ERROR(CheckRoom(bytes));
   for (const auto& [key, item] : entries) {
@@ -191,15 +190,15 @@ ValueOr RenderBudget::NewMap(std::vector<TemplateValue::Entry> entries) {
     // Keys go into an index.
     if (key.is_text()) StepBytes(key.text().size());
   }
-  return NewValue(TemplateValue::MapNode{.entries = std::move(entries),
-                                         .charge = {&memory_bytes_, bytes}});
+  return NewValue(Value::MapNode{.entries = std::move(entries),
+                                 .charge = {&memory_bytes_, bytes}});
 }
 
 ValueOr RenderBudget::NewObject(std::unique_ptr<TemplateObject> object,
                                 size_t bytes) {
   TANDEM_RETURN_IF_ERROR(TakeForever(bytes + sizeof(object)));
   objects_.push_back(std::move(object));
-  return TemplateValue(objects_.back().get());
+  return Value(objects_.back().get());
 }
 
 absl::Status RenderBudget::TakeForever(size_t bytes) {

@@ -15,13 +15,14 @@
 namespace tandem {
 namespace {
 
+using Value = TemplateValue;
 using Kind = Statement::Kind;
-using ListKind = TemplateValue::ListKind;
+using ListKind = Value::ListKind;
 
 // `loop`, within the body of a for.
 class LoopObject : public TemplateObject {
  public:
-  LoopObject(TemplateValue items, RenderBudget* budget)
+  LoopObject(Value items, RenderBudget* budget)
       : TemplateObject(""), items_(std::move(items)), budget_(*budget) {}
 
   absl::StatusOr<MarkedText> Print(RenderBudget& budget) const override {
@@ -30,11 +31,11 @@ class LoopObject : public TemplateObject {
                                    items_.items().size(), ">"),
                       TextMark::kTemplate);
   }
-  std::optional<TemplateValue> Attribute(absl::string_view name) override;
+  std::optional<Value> Attribute(absl::string_view name) override;
 
   void set_index(size_t index) { index_ = index; }
   // Gives the items back; `loop` may be kept by a variable.
-  void Finish() { items_ = TemplateValue::List({}); }
+  void Finish() { items_ = Value::List({}); }
 
  private:
   ValueOr Cycle(const CallArguments& arguments) {
@@ -45,17 +46,16 @@ class LoopObject : public TemplateObject {
   }
   ValueOr Changed(const CallArguments& arguments) {
     TANDEM_ASSIGN_OR_RETURN(
-        TemplateValue now,
-        budget_.NewList(arguments.positional, ListKind::kTuple));
+        Value now, budget_.NewList(arguments.positional, ListKind::kTuple));
     TANDEM_ASSIGN_OR_RETURN(const bool is_equal, Equals(last_, now, budget_));
     if (!is_equal) last_ = std::move(now);
-    return TemplateValue::Bool(!is_equal);
+    return Value::Bool(!is_equal);
   }
 
-  TemplateValue items_;
+  Value items_;
   RenderBudget& budget_;
   size_t index_ = 0;
-  TemplateValue last_;  // of changed()
+  Value last_;  // of changed()
   TemplateObject cycle_{"<loop.cycle>", [this](const CallArguments& arguments) {
                           return Cycle(arguments);
                         }};
@@ -64,27 +64,27 @@ class LoopObject : public TemplateObject {
       [this](const CallArguments& arguments) { return Changed(arguments); }};
 };
 
-std::optional<TemplateValue> LoopObject::Attribute(absl::string_view name) {
+std::optional<Value> LoopObject::Attribute(absl::string_view name) {
   const auto count = static_cast<int64_t>(items_.items().size());
   const auto index = static_cast<int64_t>(index_);
-  if (name == "index0") return TemplateValue::Integer(index);
-  if (name == "index") return TemplateValue::Integer(index + 1);
-  if (name == "revindex0") return TemplateValue::Integer(count - index - 1);
-  if (name == "revindex") return TemplateValue::Integer(count - index);
-  if (name == "first") return TemplateValue::Bool(index == 0);
-  if (name == "last") return TemplateValue::Bool(index + 1 == count);
-  if (name == "length") return TemplateValue::Integer(count);
-  if (name == "depth") return TemplateValue::Integer(1);
-  if (name == "depth0") return TemplateValue::Integer(0);
-  if (name == "cycle") return TemplateValue(&cycle_);
-  if (name == "changed") return TemplateValue(&changed_);
+  if (name == "index0") return Value::Integer(index);
+  if (name == "index") return Value::Integer(index + 1);
+  if (name == "revindex0") return Value::Integer(count - index - 1);
+  if (name == "revindex") return Value::Integer(count - index);
+  if (name == "first") return Value::Bool(index == 0);
+  if (name == "last") return Value::Bool(index + 1 == count);
+  if (name == "length") return Value::Integer(count);
+  if (name == "depth") return Value::Integer(1);
+  if (name == "depth0") return Value::Integer(0);
+  if (name == "cycle") return Value(&cycle_);
+  if (name == "changed") return Value(&changed_);
   if (name == "previtem") {
     if (index > 0 && index <= count) return items_.items()[index_ - 1];
-    return TemplateValue::Undefined("there is no previous item");
+    return Value::Undefined("there is no previous item");
   }
   if (name == "nextitem") {
     if (index + 1 < count) return items_.items()[index_ + 1];
-    return TemplateValue::Undefined("there is no next item");
+    return Value::Undefined("there is no next item");
   }
   return std::nullopt;
 }
@@ -128,7 +128,7 @@ absl::Status Renderer::Write(const MarkedText& text) {
   return absl::OkStatus();
 }
 
-absl::Status Renderer::WriteValue(const TemplateValue& value) {
+absl::Status Renderer::WriteValue(const Value& value) {
   if (value.is_text()) return Write(value.text());
   TANDEM_ASSIGN_OR_RETURN(const MarkedText text, TextOf(value, budget_));
   return Write(text);
@@ -136,7 +136,7 @@ absl::Status Renderer::WriteValue(const TemplateValue& value) {
 
 absl::Status Renderer::WriteValues(const Statement& statement) {
   for (const ExpressionPtr& expression : statement.expressions) {
-    TANDEM_ASSIGN_OR_RETURN(const TemplateValue value,
+    TANDEM_ASSIGN_OR_RETURN(const Value value,
                             evaluator_.Evaluate(*expression));
     TANDEM_RETURN_IF_ERROR(WriteValue(value));
   }
@@ -175,20 +175,20 @@ absl::Status Renderer::RunKind(const Statement& statement) {
     case Kind::kFor:
       return RunFor(statement);
     case Kind::kSet: {
-      TANDEM_ASSIGN_OR_RETURN(const TemplateValue value,
+      TANDEM_ASSIGN_OR_RETURN(const Value value,
                               evaluator_.Evaluate(*statement.expressions[0]));
       return Assign(statement.targets[0], value);
     }
     case Kind::kSetBlock:
       return RunSetBlock(statement);
     case Kind::kMacro: {
-      TANDEM_ASSIGN_OR_RETURN(const TemplateValue macro, NewMacro(statement));
+      TANDEM_ASSIGN_OR_RETURN(const Value macro, NewMacro(statement));
       return AssignName(statement.name, macro);
     }
     case Kind::kCall:
       return RunCall(statement);
     case Kind::kFilterBlock: {
-      TANDEM_ASSIGN_OR_RETURN(TemplateValue text, Capture(statement.body));
+      TANDEM_ASSIGN_OR_RETURN(Value text, Capture(statement.body));
       evaluator_.set_captured(std::move(text));
       return WriteValues(statement);
     }
@@ -217,7 +217,7 @@ ValueOr Renderer::Capture(const std::vector<Statement>& body) {
 
 absl::Status Renderer::RunIf(const Statement& statement) {
   for (const Statement::Branch& branch : statement.branches) {
-    TANDEM_ASSIGN_OR_RETURN(const TemplateValue condition,
+    TANDEM_ASSIGN_OR_RETURN(const Value condition,
                             evaluator_.Evaluate(*branch.condition));
     if (IsTrue(condition)) return RunBody(branch.body);
   }
@@ -225,17 +225,16 @@ absl::Status Renderer::RunIf(const Statement& statement) {
 }
 
 ValueOr Renderer::LoopItems(const Statement& statement) {
-  TANDEM_ASSIGN_OR_RETURN(TemplateValue all,
+  TANDEM_ASSIGN_OR_RETURN(Value all,
                           evaluator_.Evaluate(*statement.expressions[0]));
-  if (statement.condition == nullptr && all.is_indexable()) return all;
-  TANDEM_ASSIGN_OR_RETURN(std::vector<TemplateValue> items,
-                          ItemsOf(all, budget_));
+  if (statement.condition == nullptr && IsIndexable(all)) return all;
+  TANDEM_ASSIGN_OR_RETURN(std::vector<Value> items, ItemsOf(all, budget_));
   if (statement.condition == nullptr) return budget_.NewList(std::move(items));
-  std::vector<TemplateValue> chosen;
-  for (TemplateValue& item : items) {
+  std::vector<Value> chosen;
+  for (Value& item : items) {
     const Entry entry(&evaluator_, evaluator_.InnerScope());
     TANDEM_RETURN_IF_ERROR(Assign(statement.targets[0], item));
-    TANDEM_ASSIGN_OR_RETURN(const TemplateValue condition,
+    TANDEM_ASSIGN_OR_RETURN(const Value condition,
                             evaluator_.Evaluate(*statement.condition));
     if (IsTrue(condition)) chosen.push_back(std::move(item));
   }
@@ -243,12 +242,12 @@ ValueOr Renderer::LoopItems(const Statement& statement) {
 }
 
 absl::Status Renderer::RunFor(const Statement& statement) {
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue items, LoopItems(statement));
+  TANDEM_ASSIGN_OR_RETURN(const Value items, LoopItems(statement));
   if (items.items().empty()) return RunInner(statement.otherwise);
   auto object = std::make_unique<LoopObject>(items, &budget_);
   LoopObject& loop = *object;
   TANDEM_ASSIGN_OR_RETURN(
-      const TemplateValue loop_value,
+      const Value loop_value,
       budget_.NewObject(std::move(object), sizeof(LoopObject)));
   for (size_t i = 0; i < items.items().size(); ++i) {
     loop.set_index(i);
@@ -265,7 +264,7 @@ absl::Status Renderer::RunFor(const Statement& statement) {
 absl::Status Renderer::RunWith(const Statement& statement) {
   const ScopePtr inner = evaluator_.InnerScope();
   for (size_t i = 0; i < statement.targets.size(); ++i) {
-    TANDEM_ASSIGN_OR_RETURN(TemplateValue value,
+    TANDEM_ASSIGN_OR_RETURN(Value value,
                             evaluator_.Evaluate(*statement.expressions[i]));
     budget_.StepVariables(i);
     inner->Set(statement.targets[i].name, std::move(value));
@@ -274,8 +273,7 @@ absl::Status Renderer::RunWith(const Statement& statement) {
   return RunBody(statement.body);
 }
 
-absl::Status Renderer::AssignName(absl::string_view name,
-                                  const TemplateValue& value) {
+absl::Status Renderer::AssignName(absl::string_view name, const Value& value) {
   VariableScope& scope = *evaluator_.scope();
   budget_.Step();
   budget_.StepVariables(scope.variables.size());
@@ -283,19 +281,18 @@ absl::Status Renderer::AssignName(absl::string_view name,
   return budget_.Check();
 }
 
-absl::Status Renderer::Assign(const AssignTarget& target,
-                              const TemplateValue& value) {
+absl::Status Renderer::Assign(const AssignTarget& target, const Value& value) {
   if (!target.attribute.empty()) {
-    TANDEM_ASSIGN_OR_RETURN(const TemplateValue space,
+    TANDEM_ASSIGN_OR_RETURN(const Value space,
                             evaluator_.NameValue(target.name));
     if (space.is_object()) {
-      return space.object()->SetAttribute(target.attribute, value);
+      return ObjectOf(space)->SetAttribute(target.attribute, value);
     }
     return TemplateError("attributes of namespaces only can be assigned; '",
                          target.name, "' is ", KindName(space));
   }
   if (target.items.empty()) return AssignName(target.name, value);
-  TANDEM_ASSIGN_OR_RETURN(const std::vector<TemplateValue> items,
+  TANDEM_ASSIGN_OR_RETURN(const std::vector<Value> items,
                           ItemsOf(value, budget_));
   if (items.size() != target.items.size()) {
     return TemplateError(absl::StrCat(items.size(), " values for ",
@@ -308,7 +305,7 @@ absl::Status Renderer::Assign(const AssignTarget& target,
 }
 
 absl::Status Renderer::RunSetBlock(const Statement& statement) {
-  TANDEM_ASSIGN_OR_RETURN(TemplateValue value, Capture(statement.body));
+  TANDEM_ASSIGN_OR_RETURN(Value value, Capture(statement.body));
   if (!statement.expressions.empty()) {
     evaluator_.set_captured(std::move(value));
     TANDEM_ASSIGN_OR_RETURN(value,
@@ -319,11 +316,10 @@ absl::Status Renderer::RunSetBlock(const Statement& statement) {
 
 absl::Status Renderer::RunCall(const Statement& statement) {
   const Expression& call = *statement.expressions[0];
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue caller, NewMacro(statement));
+  TANDEM_ASSIGN_OR_RETURN(const Value caller, NewMacro(statement));
   TANDEM_ASSIGN_OR_RETURN(CallArguments arguments, evaluator_.Arguments(call));
   arguments.named.emplace_back("caller", caller);
-  TANDEM_ASSIGN_OR_RETURN(const TemplateValue value,
-                          evaluator_.Call(call, arguments));
+  TANDEM_ASSIGN_OR_RETURN(const Value value, evaluator_.Call(call, arguments));
   return WriteValue(value);
 }
 
@@ -347,7 +343,7 @@ absl::Status Renderer::BindParameters(const Statement& macro,
   budget_.StepVariables(
       (count + arguments.positional.size() + arguments.named.size()) * count);
   TANDEM_RETURN_IF_ERROR(budget_.Check());
-  std::vector<TemplateValue> more;
+  std::vector<Value> more;
   for (size_t i = 0; i < arguments.positional.size(); ++i) {
     if (i < count) {
       scope.Set(macro.parameters[i].name, arguments.positional[i]);
@@ -361,7 +357,7 @@ absl::Status Renderer::BindParameters(const Statement& macro,
   }
   TANDEM_RETURN_IF_ERROR(BindNamed(macro, arguments));
   if (macro.takes_varargs && !IsParameter(macro, "varargs")) {
-    TANDEM_ASSIGN_OR_RETURN(TemplateValue list,
+    TANDEM_ASSIGN_OR_RETURN(Value list,
                             budget_.NewList(std::move(more), ListKind::kTuple));
     scope.Set("varargs", std::move(list));
   }
@@ -371,7 +367,7 @@ absl::Status Renderer::BindParameters(const Statement& macro,
 absl::Status Renderer::BindNamed(const Statement& macro,
                                  const CallArguments& arguments) {
   VariableScope& scope = *evaluator_.scope();
-  TemplateValue caller = TemplateValue::Undefined("there is no caller");
+  Value caller = Value::Undefined("there is no caller");
   MapBuilder more(&budget_);
   for (const auto& [name, value] : arguments.named) {
     if (IsParameter(macro, name)) {
@@ -385,14 +381,14 @@ absl::Status Renderer::BindNamed(const Statement& macro,
       return TemplateError("the macro '", macro.name, "' takes no argument '",
                            name, "'");
     } else {
-      TANDEM_RETURN_IF_ERROR(more.Set(TemplateValue::Content(name), value));
+      TANDEM_RETURN_IF_ERROR(more.Set(Value::Content(name), value));
     }
   }
   if (macro.takes_caller && !IsParameter(macro, "caller")) {
     scope.Set("caller", caller);
   }
   if (macro.takes_kwargs && !IsParameter(macro, "kwargs")) {
-    TANDEM_ASSIGN_OR_RETURN(TemplateValue map, more.Build());
+    TANDEM_ASSIGN_OR_RETURN(Value map, more.Build());
     scope.Set("kwargs", std::move(map));
   }
   return absl::OkStatus();
@@ -407,12 +403,12 @@ absl::Status Renderer::BindDefaults(const Statement& macro) {
     if (scope.Find(parameter.name) != nullptr) continue;
     absent.push_back(&parameter);
     scope.Set(parameter.name,
-              TemplateValue::Undefined(absl::StrCat(
-                  "the parameter '", parameter.name, "' is not given")));
+              Value::Undefined(absl::StrCat("the parameter '", parameter.name,
+                                            "' is not given")));
   }
   for (const MacroParameter* parameter : absent) {
     if (parameter->default_value == nullptr) continue;
-    TANDEM_ASSIGN_OR_RETURN(TemplateValue value,
+    TANDEM_ASSIGN_OR_RETURN(Value value,
                             evaluator_.Evaluate(*parameter->default_value));
     scope.Set(parameter->name, std::move(value));
   }

@@ -16,6 +16,8 @@
 namespace tandem {
 namespace {
 
+using Value = TemplateValue;
+
 // Items of range(): as many as Jinja's sandbox allows.
 constexpr int64_t kRangeItemsMax = 100'000;
 // Bytes of the text of raise_exception that an error shows.
@@ -35,20 +37,20 @@ class NamespaceObject : public TemplateObject {
       : TemplateObject(""), budget_(*budget) {}
 
   absl::StatusOr<MarkedText> Print(RenderBudget& budget) const override;
-  std::optional<TemplateValue> Attribute(absl::string_view name) override {
-    const TemplateValue* found = Find(name);
+  std::optional<Value> Attribute(absl::string_view name) override {
+    const Value* found = Find(name);
     if (found == nullptr) return std::nullopt;
     return *found;
   }
   absl::Status SetAttribute(absl::string_view name,
-                            const TemplateValue& value) override;
+                            const Value& value) override;
 
  private:
-  TemplateValue* Find(absl::string_view name);
+  Value* Find(absl::string_view name);
 
   RenderBudget& budget_;
   // In the order of their first assignment.
-  std::vector<std::pair<std::string, TemplateValue>> variables_;
+  std::vector<std::pair<std::string, Value>> variables_;
   mutable bool is_printing_ = false;
 };
 
@@ -72,7 +74,7 @@ absl::StatusOr<MarkedText> NamespaceObject::Print(RenderBudget& budget) const {
   return text;
 }
 
-TemplateValue* NamespaceObject::Find(absl::string_view name) {
+Value* NamespaceObject::Find(absl::string_view name) {
   budget_.StepVariables(variables_.size());
   for (auto& [other, value] : variables_) {
     if (other == name) return &value;
@@ -81,8 +83,8 @@ TemplateValue* NamespaceObject::Find(absl::string_view name) {
 }
 
 absl::Status NamespaceObject::SetAttribute(absl::string_view name,
-                                           const TemplateValue& value) {
-  if (TemplateValue* variable = Find(name)) {
+                                           const Value& value) {
+  if (Value* variable = Find(name)) {
     *variable = value;
     return absl::OkStatus();
   }
@@ -95,12 +97,12 @@ absl::Status NamespaceObject::SetAttribute(absl::string_view name,
 // Gives its items in turn.
 class CyclerObject : public TemplateObject {
  public:
-  explicit CyclerObject(std::vector<TemplateValue> items)
+  explicit CyclerObject(std::vector<Value> items)
       : TemplateObject("<cycler>"), items_(std::move(items)) {}
 
-  std::optional<TemplateValue> Attribute(absl::string_view name) override {
-    if (name == "next") return TemplateValue(&next_);
-    if (name == "reset") return TemplateValue(&reset_);
+  std::optional<Value> Attribute(absl::string_view name) override {
+    if (name == "next") return Value(&next_);
+    if (name == "reset") return Value(&reset_);
     if (name == "current") return items_[place_];
     return std::nullopt;
   }
@@ -110,10 +112,10 @@ class CyclerObject : public TemplateObject {
     TANDEM_RETURN_IF_ERROR(BindArguments(arguments, {}, 0).status());
     const size_t next = is_reset ? 0 : (place_ + 1) % items_.size();
     const size_t place = std::exchange(place_, next);
-    return is_reset ? TemplateValue::None() : items_[place];
+    return is_reset ? Value::None() : items_[place];
   }
 
-  const std::vector<TemplateValue> items_;
+  const std::vector<Value> items_;
   size_t place_ = 0;
   TemplateObject next_{"<cycler>", [this](const CallArguments& arguments) {
                          return Move(arguments, false);
@@ -141,9 +143,8 @@ ValueOr Range(const GlobalCall& call) {
 }
 
 // Entries of a map, or pairs, and named arguments.
-absl::StatusOr<std::vector<TemplateValue::Entry>> EntriesOf(
-    const GlobalCall& call) {
-  std::vector<TemplateValue::Entry> entries;
+absl::StatusOr<std::vector<Value::Entry>> EntriesOf(const GlobalCall& call) {
+  std::vector<Value::Entry> entries;
   const CallArguments& arguments = call.arguments;
   if (arguments.positional.size() > 1) {
     return TemplateError("takes one map and named values");
@@ -154,10 +155,10 @@ absl::StatusOr<std::vector<TemplateValue::Entry>> EntriesOf(
     TANDEM_RETURN_IF_ERROR(call.budget.Check());
     entries.assign(given.begin(), given.end());
   } else if (!arguments.positional.empty()) {
-    TANDEM_ASSIGN_OR_RETURN(const std::vector<TemplateValue> pairs,
+    TANDEM_ASSIGN_OR_RETURN(const std::vector<Value> pairs,
                             ItemsOf(arguments.positional[0], call.budget));
-    for (const TemplateValue& pair : pairs) {
-      if (!pair.is_indexable() || pair.items().size() != 2) {
+    for (const Value& pair : pairs) {
+      if (!IsIndexable(pair) || pair.items().size() != 2) {
         return TemplateError("takes a map, or pairs of a key and a value");
       }
       entries.emplace_back(pair.items()[0], pair.items()[1]);
@@ -165,7 +166,7 @@ absl::StatusOr<std::vector<TemplateValue::Entry>> EntriesOf(
   }
   // A name may come from a map of the caller's, by **.
   for (const auto& [name, value] : arguments.named) {
-    entries.emplace_back(TemplateValue::Content(name), value);
+    entries.emplace_back(Value::Content(name), value);
   }
   return entries;
 }
@@ -193,25 +194,24 @@ ValueOr Namespace(const GlobalCall& call) {
 }
 
 ValueOr Cycler(const GlobalCall& call) {
-  const std::vector<TemplateValue>& items = call.arguments.positional;
+  const std::vector<Value>& items = call.arguments.positional;
   if (items.empty() || !call.arguments.named.empty()) {
     return TemplateError("takes the items to cycle through");
   }
   return call.budget.NewObject(
       std::make_unique<CyclerObject>(items),
-      sizeof(CyclerObject) + items.size() * sizeof(TemplateValue));
+      sizeof(CyclerObject) + items.size() * sizeof(Value));
 }
 
 // Nothing at its first call, its separator after that.
 ValueOr Joiner(const GlobalCall& call) {
   TANDEM_ASSIGN_OR_RETURN(const auto bound,
                           BindArguments(call.arguments, {"sep"}, 0));
-  const TemplateValue separator =
-      bound[0] == nullptr ? TemplateValue::Text(", ") : *bound[0];
+  const Value separator = bound[0] == nullptr ? Value::Text(", ") : *bound[0];
   const auto join = [separator, is_used = false](
                         const CallArguments& arguments) mutable -> ValueOr {
     TANDEM_RETURN_IF_ERROR(BindArguments(arguments, {}, 0).status());
-    return std::exchange(is_used, true) ? separator : TemplateValue::Text("");
+    return std::exchange(is_used, true) ? separator : Value::Text("");
   };
   return call.budget.NewObject(
       std::make_unique<TemplateObject>("<joiner>", join),
@@ -254,13 +254,13 @@ bool HasSign(absl::string_view parameter, char sign) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<const TemplateValue*>> BindArguments(
+absl::StatusOr<std::vector<const Value*>> BindArguments(
     const CallArguments& arguments,
     absl::Span<const absl::string_view> parameters, size_t required) {
   while (!parameters.empty() && parameters.back().empty()) {
     parameters.remove_suffix(1);
   }
-  std::vector<const TemplateValue*> bound(parameters.size(), nullptr);
+  std::vector<const Value*> bound(parameters.size(), nullptr);
   if (arguments.positional.size() > parameters.size()) {
     return TemplateError("at most ", parameters.size(),
                          " arguments are taken, ", arguments.positional.size(),
@@ -305,19 +305,18 @@ absl::StatusOr<MarkedText> TemplateObject::Print(RenderBudget& budget) const {
   return MarkedText(text_, TextMark::kTemplate);
 }
 
-std::optional<TemplateValue> TemplateObject::Attribute(
-    absl::string_view /*name*/) {
+std::optional<Value> TemplateObject::Attribute(absl::string_view /*name*/) {
   return std::nullopt;
 }
 
 absl::Status TemplateObject::SetAttribute(absl::string_view /*name*/,
-                                          const TemplateValue& /*value*/) {
+                                          const Value& /*value*/) {
   return TemplateError("attributes of namespaces only can be assigned");
 }
 
-absl::StatusOr<std::optional<TemplateValue>> MakeGlobal(absl::string_view name,
-                                                        const std::tm& now,
-                                                        RenderBudget& budget) {
+absl::StatusOr<std::optional<Value>> MakeGlobal(absl::string_view name,
+                                                const std::tm& now,
+                                                RenderBudget& budget) {
   constexpr std::pair<absl::string_view, ValueOr (*)(const GlobalCall&)>
       kGlobals[] = {
           {"range", &Range},          {"dict", &Dict},
@@ -335,7 +334,7 @@ absl::StatusOr<std::optional<TemplateValue>> MakeGlobal(absl::string_view name,
       return result.ok() ? result : Annotate(result.status(), label);
     };
     TANDEM_ASSIGN_OR_RETURN(
-        const TemplateValue value,
+        const Value value,
         budget.NewObject(std::make_unique<TemplateObject>(
                              absl::StrCat("<function ", global, ">"), call),
                          sizeof(TemplateObject) + sizeof(call)));

@@ -82,11 +82,6 @@ bool TemplateValue::is_list(ListKind list_kind) const {
   return is_list() && list().kind == list_kind;
 }
 
-bool TemplateValue::is_indexable() const {
-  return is_list(ListKind::kList) || is_list(ListKind::kTuple) ||
-         is_list(ListKind::kRange);
-}
-
 int64_t TemplateValue::whole() const {
   const bool* truth = std::get_if<bool>(&data_);
   return truth != nullptr ? int64_t{*truth} : std::get<int64_t>(data_);
@@ -120,6 +115,12 @@ const TemplateValue* TemplateValue::Find(absl::string_view key) const {
     if (entry_key.is_text() && entry_key.text().bytes() == key) return &item;
   }
   return nullptr;
+}
+
+bool IsIndexable(const TemplateValue& value) {
+  using ListKind = TemplateValue::ListKind;
+  return value.is_list(ListKind::kList) || value.is_list(ListKind::kTuple) ||
+         value.is_list(ListKind::kRange);
 }
 
 int DepthOf(const TemplateValue& value) {

@@ -121,8 +121,6 @@ class TemplateValue {
   bool is_list(ListKind list_kind) const;
   bool is_map() const { return kind() == Kind::kMap; }
   bool is_object() const { return kind() == Kind::kObject; }
-  // A list, tuple or range.
-  bool is_indexable() const;
   // A truth value counts as 0 or 1, as in Python.
   bool is_whole() const {
     return kind() == Kind::kBool || kind() == Kind::kInteger;
@@ -139,7 +137,6 @@ class TemplateValue {
   // What is left of a generator; all that is in other lists.
   absl::Span<const TemplateValue> items() const;
   absl::Span<const Entry> entries() const;  // of a map
-  TemplateObject* object() const { return std::get<TemplateObject*>(data_); }
   // The value of a text key in a map; null where there is none.
   const TemplateValue* Find(absl::string_view key) const;
 
@@ -183,6 +180,11 @@ TemplateValue NewValue(TemplateValue::TextNode text);
 TemplateValue NewValue(TemplateValue::ListNode list);
 TemplateValue NewValue(TemplateValue::MapNode map);
 
+inline TemplateObject* ObjectOf(const TemplateValue& value) {
+  return std::get<TemplateObject*>(value.data());
+}
+// Whether it is a list, tuple or range.
+bool IsIndexable(const TemplateValue& value);
 // Levels of lists and maps: 0 for a scalar, 1 for a list of scalars.
 int DepthOf(const TemplateValue& value);
 // Whether a map may have it as a key: no list or map is in it.

@@ -15,8 +15,9 @@
 namespace tandem {
 namespace {
 
+using Value = TemplateValue;
 using Call = BuiltinCall;
-using ListKind = TemplateValue::ListKind;
+using ListKind = Value::ListKind;
 
 // How far a text may be over the length that truncate asks for.
 constexpr int64_t kTruncateLeeway = 5;
@@ -24,13 +25,6 @@ constexpr size_t kNowhere = absl::string_view::npos;
 
 MarkedText Plain(absl::string_view text) {
   return MarkedText(text, TextMark::kTemplate);
-}
-
-// `width` spaces; none where that is negative.
-absl::StatusOr<MarkedText> Spaces(int64_t width, const RenderBudget& budget) {
-  const auto count = static_cast<size_t>(std::max<int64_t>(width, 0));
-  TANDEM_RETURN_IF_ERROR(budget.CheckRoom(count));
-  return Plain(std::string(count, ' '));
 }
 
 // Changes of case.
@@ -123,11 +117,10 @@ absl::Status AddRange(size_t begin, size_t end, const RenderBudget& budget,
 
 ValueOr Slices(const Call& call, const Ranges& ranges,
                ListKind kind = ListKind::kList) {
-  std::vector<TemplateValue> parts;
+  std::vector<Value> parts;
   for (const auto& [begin, end] : ranges) {
     TANDEM_ASSIGN_OR_RETURN(
-        TemplateValue part,
-        call.budget.NewSlice(call.value.text(), begin, end));
+        Value part, call.budget.NewSlice(call.value.text(), begin, end));
     parts.push_back(std::move(part));
   }
   return call.budget.NewList(std::move(parts), kind);
@@ -304,7 +297,7 @@ ValueOr FilterReplace(const Call& call) {
 }
 
 ValueOr Join(const Call& call) {
-  TANDEM_ASSIGN_OR_RETURN(const std::vector<TemplateValue> items,
+  TANDEM_ASSIGN_OR_RETURN(const std::vector<Value> items,
                           ItemsOf(*call.bound[0], call.budget));
   return JoinTexts(call.value.text(), items, call.budget);
 }
@@ -318,12 +311,12 @@ ValueOr FilterFormat(const Call& call) {
   if (!arguments.named.empty() && !arguments.positional.empty()) {
     return TemplateError("takes named arguments or others, not both");
   }
-  std::vector<TemplateValue::Entry> entries;
+  std::vector<Value::Entry> entries;
   for (const auto& [name, argument] : arguments.named) {
-    entries.emplace_back(TemplateValue::Text(name), argument);
+    entries.emplace_back(Value::Text(name), argument);
   }
   TANDEM_ASSIGN_OR_RETURN(
-      const TemplateValue values,
+      const Value values,
       entries.empty()
           ? call.budget.NewList(arguments.positional, ListKind::kTuple)
           : call.budget.NewMap(std::move(entries)));
@@ -364,16 +357,7 @@ ValueOr Justify(const Call& call) {
 // Lines that are indented, but for the first one and empty ones.
 ValueOr Indent(const Call& call) {
   RenderBudget& budget = call.budget;
-  MarkedText indent;
-  if (call.Has(0) && call.bound[0]->is_text()) {
-    indent = call.TextAt(0);
-  } else {
-    int64_t width = 4;
-    if (call.Has(0)) {
-      TANDEM_ASSIGN_OR_RETURN(width, NeedWhole(*call.bound[0]));
-    }
-    TANDEM_ASSIGN_OR_RETURN(indent, Spaces(width, budget));
-  }
+  TANDEM_ASSIGN_OR_RETURN(const MarkedText indent, IndentAt(call, 0, 4));
   MarkedText text;
   TANDEM_RETURN_IF_ERROR(budget.Append(call.value.text(), &text));
   // With this a line end at the end of the text begins a last line.
@@ -432,7 +416,7 @@ ValueOr WordCount(const Call& call) {
     words += is_word && !is_in_word ? 1 : 0;
     is_in_word = is_word;
   }
-  return TemplateValue::Integer(words);
+  return Value::Integer(words);
 }
 
 // Questions.
@@ -450,14 +434,7 @@ ValueOr AllAre(const Call& call) {
   for (size_t i = 0; i < bytes.size(); i += CharacterBytes(bytes, i)) {
     are_all = are_all && is_kind(CodePointOf(bytes.substr(i)));
   }
-  return TemplateValue::Bool(are_all);
-}
-
-template <bool (*is_case)(uint32_t code_point)>
-ValueOr AreInCase(const Call& call) {
-  const std::string& bytes = call.value.text().bytes();
-  call.budget.StepCharacters(bytes.size());
-  return TemplateValue::Bool(IsAllInCase(bytes, is_case));
+  return Value::Bool(are_all);
 }
 
 // Search.
@@ -492,11 +469,11 @@ Window WindowOf(const Call& call) {
 template <bool is_prefix>
 ValueOr HasEnd(const Call& call) {
   const Window window = WindowOf(call);
-  const absl::Span<const TemplateValue> ends =
+  const absl::Span<const Value> ends =
       call.bound[0]->is_list(ListKind::kTuple)
           ? call.bound[0]->items()
           : absl::MakeConstSpan(call.bound[0], 1);
-  for (const TemplateValue& end : ends) {
+  for (const Value& end : ends) {
     TANDEM_RETURN_IF_ERROR(NeedText(end));
     const std::string& bytes = end.text().bytes();
     call.budget.StepBytes(bytes.size());
@@ -504,10 +481,10 @@ ValueOr HasEnd(const Call& call) {
     if (!window.is_reversed &&
         (is_prefix ? absl::StartsWith(window.text, bytes)
                    : absl::EndsWith(window.text, bytes))) {
-      return TemplateValue::Bool(true);
+      return Value::Bool(true);
     }
   }
-  return TemplateValue::Bool(false);
+  return Value::Bool(false);
 }
 
 template <bool is_last, bool must_be_there>
@@ -521,26 +498,26 @@ ValueOr Find(const Call& call) {
     found = FindBytes(window.text, part, 0);
   }
   if (found != kNowhere && !window.is_reversed) {
-    return TemplateValue::Integer(
-        window.start + CountCharacters(window.text.substr(0, found)));
+    return Value::Integer(window.start +
+                          CountCharacters(window.text.substr(0, found)));
   }
   if (must_be_there) return TemplateError("the text is not found");
-  return TemplateValue::Integer(-1);
+  return Value::Integer(-1);
 }
 
 ValueOr Count(const Call& call) {
   const std::string& part = call.TextAt(0).bytes();
   const Window window = WindowOf(call);
-  if (window.is_reversed) return TemplateValue::Integer(0);
+  if (window.is_reversed) return Value::Integer(0);
   if (part.empty()) {
-    return TemplateValue::Integer(CountCharacters(window.text) + 1);
+    return Value::Integer(CountCharacters(window.text) + 1);
   }
   int64_t count = 0;
   for (size_t at = FindBytes(window.text, part, 0); at != kNowhere;
        at = FindBytes(window.text, part, at + part.size())) {
     ++count;
   }
-  return TemplateValue::Integer(count);
+  return Value::Integer(count);
 }
 
 constexpr Builtin kTextMethods[] = {
@@ -607,18 +584,6 @@ constexpr Builtin kTextFilters[] = {
 
 absl::Span<const Builtin> TextMethods() { return kTextMethods; }
 absl::Span<const Builtin> TextFilters() { return kTextFilters; }
-
-ValueOr JoinTexts(const MarkedText& separator,
-                  const std::vector<TemplateValue>& items,
-                  RenderBudget& budget) {
-  MarkedText joined;
-  for (size_t i = 0; i < items.size(); ++i) {
-    TANDEM_RETURN_IF_ERROR(NeedText(items[i]));
-    if (i > 0) TANDEM_RETURN_IF_ERROR(budget.Append(separator, &joined));
-    TANDEM_RETURN_IF_ERROR(budget.Append(items[i].text(), &joined));
-  }
-  return budget.NewText(std::move(joined));
-}
 
 absl::StatusOr<size_t> FindLast(absl::string_view text, absl::string_view part,
                                 RenderBudget& budget) {

@@ -20,8 +20,9 @@
 namespace tandem {
 namespace {
 
-using Kind = TemplateValue::Kind;
-using ListKind = TemplateValue::ListKind;
+using Value = TemplateValue;
+using Kind = Value::Kind;
+using ListKind = Value::ListKind;
 
 // The code point in hexadecimal digits after a backslash.
 std::string Escape(uint32_t code_point, bool is_json) {
@@ -44,19 +45,17 @@ class ValueWriter {
       : json_(json), budget_(*budget) {}
 
   // `level`: lists and maps around the value.
-  absl::Status Write(const TemplateValue& value, int level);
+  absl::Status Write(const Value& value, int level);
   MarkedText Take() { return std::move(text_); }
 
  private:
   absl::Status WriteText(const MarkedText& text);
-  absl::Status WriteItems(absl::string_view open,
-                          absl::Span<const TemplateValue> items,
+  absl::Status WriteItems(absl::string_view open, absl::Span<const Value> items,
                           absl::string_view close, int level);
-  absl::Status WriteList(const TemplateValue& list, int level);
-  absl::StatusOr<std::vector<const TemplateValue::Entry*>> EntriesOf(
-      const TemplateValue& map);
-  absl::Status WriteKey(const TemplateValue& key, int level);
-  absl::Status WriteMap(const TemplateValue& map, int level);
+  absl::Status WriteList(const Value& list, int level);
+  absl::StatusOr<std::vector<const Value::Entry*>> EntriesOf(const Value& map);
+  absl::Status WriteKey(const Value& key, int level);
+  absl::Status WriteMap(const Value& map, int level);
   void WriteLineEnd(int level);
   void WriteSeparator() {
     text_.Append(json_ != nullptr ? json_->item_separator : separator_);
@@ -111,7 +110,7 @@ void ValueWriter::WriteLineEnd(int level) {
 }
 
 absl::Status ValueWriter::WriteItems(absl::string_view open,
-                                     absl::Span<const TemplateValue> items,
+                                     absl::Span<const Value> items,
                                      absl::string_view close, int level) {
   text_.Append(open, TextMark::kTemplate);
   for (size_t i = 0; i < items.size(); ++i) {
@@ -123,8 +122,8 @@ absl::Status ValueWriter::WriteItems(absl::string_view open,
   return Put(close);
 }
 
-absl::Status ValueWriter::WriteList(const TemplateValue& list, int level) {
-  const absl::Span<const TemplateValue> items = list.items();
+absl::Status ValueWriter::WriteList(const Value& list, int level) {
+  const absl::Span<const Value> items = list.items();
   const ListKind kind = list.list().kind;
   if (json_ != nullptr && kind != ListKind::kList && kind != ListKind::kTuple) {
     return TemplateError(
@@ -159,14 +158,14 @@ absl::Status ValueWriter::WriteList(const TemplateValue& list, int level) {
 }
 
 // The entries of `map`, in order where the options ask for it.
-absl::StatusOr<std::vector<const TemplateValue::Entry*>> ValueWriter::EntriesOf(
-    const TemplateValue& map) {
-  std::vector<const TemplateValue::Entry*> entries;
-  for (const TemplateValue::Entry& entry : map.entries()) {
+absl::StatusOr<std::vector<const Value::Entry*>> ValueWriter::EntriesOf(
+    const Value& map) {
+  std::vector<const Value::Entry*> entries;
+  for (const Value::Entry& entry : map.entries()) {
     entries.push_back(&entry);
   }
   if (json_ == nullptr || !json_->sort_keys) return entries;
-  for (const TemplateValue::Entry* entry : entries) {
+  for (const Value::Entry* entry : entries) {
     if (!entry->first.is_text()) {
       return TemplateError("sort_keys needs keys that are texts");
     }
@@ -182,7 +181,7 @@ absl::StatusOr<std::vector<const TemplateValue::Entry*>> ValueWriter::EntriesOf(
   return entries;
 }
 
-absl::Status ValueWriter::WriteKey(const TemplateValue& key, int level) {
+absl::Status ValueWriter::WriteKey(const Value& key, int level) {
   const bool is_quoted = json_ != nullptr && !key.is_text();
   if (is_quoted && !key.is_number() && !key.is_none()) {
     return TemplateError(KindName(key), " can not be a key in JSON");
@@ -193,7 +192,7 @@ absl::Status ValueWriter::WriteKey(const TemplateValue& key, int level) {
   return Put(quote);
 }
 
-absl::Status ValueWriter::WriteMap(const TemplateValue& map, int level) {
+absl::Status ValueWriter::WriteMap(const Value& map, int level) {
   TANDEM_ASSIGN_OR_RETURN(const auto entries, EntriesOf(map));
   text_.Append("{", TextMark::kTemplate);
   for (size_t i = 0; i < entries.size(); ++i) {
@@ -211,7 +210,7 @@ absl::Status ValueWriter::WriteMap(const TemplateValue& map, int level) {
   return Put("}");
 }
 
-absl::Status ValueWriter::Write(const TemplateValue& value, int level) {
+absl::Status ValueWriter::Write(const Value& value, int level) {
   // Namespaces in namespaces have no depth of their own.
   const RenderBudget::Level deeper(&budget_);
   budget_.Step(static_cast<size_t>(level));
@@ -244,7 +243,7 @@ absl::Status ValueWriter::Write(const TemplateValue& value, int level) {
       return WriteMap(value, level);
     case Kind::kObject: {
       TANDEM_ASSIGN_OR_RETURN(const MarkedText name,
-                              value.object()->Print(budget_));
+                              ObjectOf(value)->Print(budget_));
       text_.Append(name);
     }
   }
@@ -292,8 +291,7 @@ std::string FloatText(double number) {
   return absl::StrCat(sign, digits.substr(0, point), ".", digits.substr(point));
 }
 
-absl::StatusOr<MarkedText> TextOf(const TemplateValue& value,
-                                  RenderBudget& budget) {
+absl::StatusOr<MarkedText> TextOf(const Value& value, RenderBudget& budget) {
   MarkedText text;
   if (value.is_undefined()) return text;
   if (!value.is_text()) return ReprOf(value, budget);
@@ -302,14 +300,13 @@ absl::StatusOr<MarkedText> TextOf(const TemplateValue& value,
   return text;
 }
 
-absl::StatusOr<MarkedText> ReprOf(const TemplateValue& value,
-                                  RenderBudget& budget) {
+absl::StatusOr<MarkedText> ReprOf(const Value& value, RenderBudget& budget) {
   ValueWriter writer(nullptr, &budget);
   TANDEM_RETURN_IF_ERROR(writer.Write(value, 0));
   return writer.Take();
 }
 
-absl::StatusOr<MarkedText> JsonOf(const TemplateValue& value,
+absl::StatusOr<MarkedText> JsonOf(const Value& value,
                                   const JsonOptions& options,
                                   RenderBudget& budget) {
   // A line end and a level's white space stand before each value.

@@ -45,9 +45,8 @@ TEST(TemplateValueTest, DepthCountsListsAndMaps) {
 TEST(TemplateValueTest, MemoryIsGivenBack) {
   size_t account = 0;
   {
-    const TemplateValue text =
-        NewValue(TemplateValue::TextNode{.text = {"abc", TextMark::kTemplate},
-                                         .charge = {&account, 3}});
+    const TemplateValue text = NewValue(TemplateValue::TextNode{
+        .text = {"abc", TextMark::kTemplate}, .charge = {&account, 3}});
     const TemplateValue copy = text;
     EXPECT_EQ(account, 3);
   }
