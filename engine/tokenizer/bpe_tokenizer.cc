@@ -135,13 +135,11 @@ absl::Status BpeTokenizer::IndexTokens(const GgufFile& file) {
 }
 
 absl::Status BpeTokenizer::CheckBytes(const GgufFile& file) const {
+  if (special().unknown.has_value()) return absl::OkStatus();
   for (size_t byte = 0; byte < byte_ids_.size(); ++byte) {
-    if (byte_ids_[byte] != kNone || !OccursInUtf8(byte)) continue;
-    if (special().unknown.has_value()) continue;
-    return file.MalformedEntry(
-        kTokensKey, absl::StrCat("there is no token for the byte ",
-                                 absl::Hex(byte, absl::kZeroPad2),
-                                 " (hexadecimal) and no unknown token"));
+    if (byte_ids_[byte] == kNone && OccursInUtf8(byte)) {
+      return MissingByte(file, byte);
+    }
   }
   return absl::OkStatus();
 }

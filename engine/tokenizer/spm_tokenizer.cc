@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "engine/base/check.h"
@@ -27,14 +28,12 @@ std::optional<uint8_t> ParseBytePiece(absl::string_view piece) {
   if (piece.size() != 6 || piece.substr(0, 3) != "<0x" || piece[5] != '>') {
     return std::nullopt;
   }
-  int value = 0;
-  for (const char digit : piece.substr(3, 2)) {
-    if (!absl::ascii_isxdigit(static_cast<unsigned char>(digit))) {
-      return std::nullopt;
-    }
-    const int low =
-        digit <= '9' ? digit - '0' : absl::ascii_tolower(digit) - 'a' + 10;
-    value = value * 16 + low;
+  const absl::string_view digits = piece.substr(3, 2);
+  uint32_t value = 0;
+  // SimpleHexAtoi takes signs and spaces, too.
+  if (!std::all_of(digits.begin(), digits.end(), absl::ascii_isxdigit) ||
+      !absl::SimpleHexAtoi(digits, &value)) {
+    return std::nullopt;
   }
   return static_cast<uint8_t>(value);
 }
@@ -196,11 +195,7 @@ absl::Status SpmTokenizer::CheckEveryByteHasToken(const GgufFile& file) const {
   if (missing == byte_ids_.end() || vocabulary_.special.unknown.has_value()) {
     return absl::OkStatus();
   }
-  return file.MalformedEntry(
-      kTokensKey,
-      absl::StrCat("there is no token for the byte ",
-                   absl::Hex(missing - byte_ids_.begin(), absl::kZeroPad2),
-                   " (hexadecimal) and no unknown token"));
+  return MissingByte(file, static_cast<size_t>(missing - byte_ids_.begin()));
 }
 
 TokenKind SpmTokenizer::kind(TokenId id) const {

@@ -1,6 +1,7 @@
 #include "engine/tokenizer/vocabulary.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 #include <variant>
 
@@ -129,21 +130,12 @@ bool Vocabulary::IsSpecial(TokenId id) const {
 }
 
 absl::string_view TokenKindName(TokenKind kind) {
-  switch (kind) {
-    case TokenKind::kNormal:
-      return "normal";
-    case TokenKind::kUnknown:
-      return "unknown";
-    case TokenKind::kControl:
-      return "control";
-    case TokenKind::kUserDefined:
-      return "user-defined";
-    case TokenKind::kUnused:
-      return "unused";
-    case TokenKind::kByte:
-      return "byte";
-  }
-  return "invalid";
+  // From 1 on, in the order of TokenKind.
+  constexpr absl::string_view kNames[] = {"invalid", "normal",       "unknown",
+                                          "control", "user-defined", "unused",
+                                          "byte"};
+  const auto index = static_cast<size_t>(kind);
+  return kNames[index < std::size(kNames) ? index : 0];
 }
 
 absl::Status DuplicateToken(const GgufFile& file, const Vocabulary& vocabulary,
@@ -151,6 +143,13 @@ absl::Status DuplicateToken(const GgufFile& file, const Vocabulary& vocabulary,
   return file.MalformedEntry(
       kTokensKey, absl::StrCat("tokens ", first, " and ", second, " are both ",
                                QuoteForError(vocabulary.pieces[second])));
+}
+
+absl::Status MissingByte(const GgufFile& file, size_t byte) {
+  return file.MalformedEntry(
+      kTokensKey, absl::StrCat("there is no token for the byte ",
+                               absl::Hex(byte, absl::kZeroPad2),
+                               " (hexadecimal) and no unknown token"));
 }
 
 absl::StatusOr<const GgufArray*> GetRequiredArray(const GgufFile& file,
