@@ -60,24 +60,22 @@ MarkedText MarkedText::Slice(size_t begin, size_t end) const {
 
 std::vector<TextPart> MarkedText::Parts() && {
   std::vector<TextPart> parts;
-  const bool is_content =
-      content_.size() == 1 && content_[0].end - content_[0].begin == size();
-  if (!empty() && (content_.empty() || is_content)) {
-    parts.push_back({.text = std::move(bytes_), .is_content = is_content});
-    return parts;
-  }
   parts.reserve(2 * content_.size() + 1);
+  const size_t size = bytes_.size();
   size_t at = 0;
+  const auto add = [&](size_t end, bool is_content) {
+    if (end == at) return;
+    // A part that is all of the text is not copied.
+    parts.push_back({.text = end - at == size ? std::move(bytes_)
+                                              : bytes_.substr(at, end - at),
+                     .is_content = is_content});
+    at = end;
+  };
   for (const Range& range : content_) {
-    if (range.begin > at) {
-      parts.push_back({.text = bytes_.substr(at, range.begin - at)});
-    }
-    parts.push_back(
-        {.text = bytes_.substr(range.begin, range.end - range.begin),
-         .is_content = true});
-    at = range.end;
+    add(range.begin, false);
+    add(range.end, true);
   }
-  if (at < bytes_.size()) parts.push_back({.text = bytes_.substr(at)});
+  add(size, false);
   return parts;
 }
 

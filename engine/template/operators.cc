@@ -110,34 +110,27 @@ ValueOr CalculateNumber(BinaryOperator operation, const Value& left,
   if ((is_division && y == 0) || (is_power && x == 0 && y < 0)) {
     return ZeroError();
   }
-  double result = 0;
   switch (operation) {
     case BinaryOperator::kAdd:
-      result = x + y;
-      break;
+      return Value::Float(x + y);
     case BinaryOperator::kSubtract:
-      result = x - y;
-      break;
+      return Value::Float(x - y);
     case BinaryOperator::kMultiply:
-      result = x * y;
-      break;
+      return Value::Float(x * y);
     case BinaryOperator::kDivide:
-      result = x / y;
-      break;
+      return Value::Float(x / y);
     case BinaryOperator::kFloorDivide:
-      result = Divide(x, y).first;
-      break;
+      return Value::Float(Divide(x, y).first);
     case BinaryOperator::kModulo:
-      result = Divide(x, y).second;
-      break;
+      return Value::Float(Divide(x, y).second);
     case BinaryOperator::kPower:
-      result = std::pow(x, y);
+      break;
   }
-  if (is_power && std::isfinite(x) && std::isfinite(y) &&
-      !std::isfinite(result)) {
+  const double power = std::pow(x, y);
+  if (std::isfinite(x) && std::isfinite(y) && !std::isfinite(power)) {
     return TemplateError("a power that is not a number, or too large for one");
   }
-  return Value::Float(result);
+  return Value::Float(power);
 }
 
 ValueOr Repeat(const Value& value, int64_t count, RenderBudget& budget) {
