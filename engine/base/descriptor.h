@@ -26,6 +26,7 @@ class Descriptor {
   Descriptor& operator=(const Descriptor&) = delete;
 
   int number() const { return number_; }
+  bool is_open() const { return number_ >= 0; }
 
  private:
   int number_;

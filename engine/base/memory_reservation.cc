@@ -56,20 +56,20 @@ bool IsOwnFile(int file, mode_t kind) {
          (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
 }
 
-FileHandle OpenIn(const FileHandle& folder, const std::string& name,
+Descriptor OpenIn(const Descriptor& folder, const std::string& name,
                   int flags) {
   constexpr mode_t kMode = 0600;
-  FileHandle file(openat(folder.get(), name.c_str(),
+  Descriptor file(openat(folder.number(), name.c_str(),
                          flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, kMode));
-  if (file.is_open() && !IsOwnFile(file.get(), S_IFREG)) return FileHandle();
+  if (file.is_open() && !IsOwnFile(file.number(), S_IFREG)) return Descriptor();
   return file;
 }
 
-std::vector<std::string> FilesOf(const FileHandle& folder) {
+std::vector<std::string> FilesOf(const Descriptor& folder) {
   std::vector<std::string> names;
   // Of its own, since reading moves the position of a directory.
   const int copy =
-      openat(folder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+      openat(folder.number(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR* const list = copy < 0 ? nullptr : fdopendir(copy);
   if (list == nullptr) {
     if (copy >= 0) close(copy);
@@ -86,9 +86,9 @@ std::vector<std::string> FilesOf(const FileHandle& folder) {
 }
 
 // False where the text is none that Reserve writes.
-bool ReadRecord(const FileHandle& file, Record* record) {
+bool ReadRecord(const Descriptor& file, Record* record) {
   char text[kLineBytesMax];
-  const ssize_t bytes = pread(file.get(), text, sizeof(text), 0);
+  const ssize_t bytes = pread(file.number(), text, sizeof(text), 0);
   if (bytes <= 0 || text[bytes - 1] != '\n') return false;
   const std::vector<absl::string_view> parts = absl::StrSplit(
       absl::string_view(text, static_cast<size_t>(bytes - 1)), ' ');
@@ -116,18 +116,6 @@ int64_t UnusedBytes(const Record& record, uint64_t own_namespace) {
 
 }  // namespace
 
-FileHandle::FileHandle(FileHandle&& other) noexcept
-    : file_(std::exchange(other.file_, -1)) {}
-
-FileHandle& FileHandle::operator=(FileHandle&& other) noexcept {
-  std::swap(file_, other.file_);
-  return *this;
-}
-
-FileHandle::~FileHandle() {
-  if (file_ >= 0) close(file_);
-}
-
 std::string MemoryReservation::DefaultFolder() {
   const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
   if (runtime != nullptr && *runtime == '/') {
@@ -142,10 +130,10 @@ absl::StatusOr<std::unique_ptr<MemoryReservation>> MemoryReservation::Open(
   if (mkdir(folder.c_str(), kMode) != 0 && errno != EEXIST) {
     return Unusable(folder, std::strerror(errno));
   }
-  FileHandle handle(
+  Descriptor handle(
       open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!handle.is_open()) return Unusable(folder, std::strerror(errno));
-  if (!IsOwnFile(handle.get(), S_IFDIR)) {
+  if (!IsOwnFile(handle.number(), S_IFDIR)) {
     return Unusable(
         folder, "must belong to this user, and nobody else may write there");
   }
@@ -154,16 +142,16 @@ absl::StatusOr<std::unique_ptr<MemoryReservation>> MemoryReservation::Open(
 }
 
 MemoryReservation::~MemoryReservation() {
-  if (own_.is_open()) unlinkat(folder_.get(), own_name_.c_str(), 0);
+  if (own_.is_open()) unlinkat(folder_.number(), own_name_.c_str(), 0);
 }
 
-FileHandle MemoryReservation::LockFolder() const {
-  FileHandle file = OpenIn(folder_, kLockFile, O_RDWR | O_CREAT);
+Descriptor MemoryReservation::LockFolder() const {
+  Descriptor file = OpenIn(folder_, kLockFile, O_RDWR | O_CREAT);
   if (!file.is_open()) return file;
   const auto until = std::chrono::steady_clock::now() + kLockWait;
-  while (flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+  while (flock(file.number(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK || std::chrono::steady_clock::now() >= until) {
-      return FileHandle();
+      return Descriptor();
     }
     std::this_thread::sleep_for(kLockPause);
   }
@@ -176,10 +164,10 @@ ReservedByOthers MemoryReservation::ReadOthers(
   const uint64_t own_namespace = PidNamespace();
   for (const std::string& name : FilesOf(folder_)) {
     if (own_.is_open() && name == own_name_) continue;
-    const FileHandle file = OpenIn(folder_, name, O_RDONLY);
+    const Descriptor file = OpenIn(folder_, name, O_RDONLY);
     if (!file.is_open()) continue;
-    if (flock(file.get(), LOCK_SH | LOCK_NB) == 0) {
-      unlinkat(folder_.get(), name.c_str(), 0);  // its process is gone
+    if (flock(file.number(), LOCK_SH | LOCK_NB) == 0) {
+      unlinkat(folder_.number(), name.c_str(), 0);  // its process is gone
       continue;
     }
     Record record;
@@ -200,8 +188,8 @@ ReservedByOthers MemoryReservation::ReadOthers(
 absl::Status MemoryReservation::MakeOwnFile() {
   for (int i = 0; i < kFilesOfAProcessMax; ++i) {
     own_name_ = absl::StrCat(kFilePrefix, getpid(), "-", i);
-    FileHandle file = OpenIn(folder_, own_name_, O_RDWR | O_CREAT);
-    if (file.is_open() && flock(file.get(), LOCK_EX | LOCK_NB) == 0) {
+    Descriptor file = OpenIn(folder_, own_name_, O_RDWR | O_CREAT);
+    if (file.is_open() && flock(file.number(), LOCK_EX | LOCK_NB) == 0) {
       own_ = std::move(file);
       return absl::OkStatus();
     }
@@ -224,9 +212,9 @@ absl::Status MemoryReservation::Reserve(int64_t bytes,
   const std::string line =
       absl::StrCat(start, ids.empty() ? kNoGroups : ids, "\n");
   // The old text is longer or shorter: the file ends with the new one.
-  const ssize_t written = pwrite(own_.get(), line.data(), line.size(), 0);
+  const ssize_t written = pwrite(own_.number(), line.data(), line.size(), 0);
   if (written != static_cast<ssize_t>(line.size()) ||
-      ftruncate(own_.get(), written) != 0) {
+      ftruncate(own_.number(), written) != 0) {
     return Unusable(name_, std::strerror(errno));
   }
   return absl::OkStatus();

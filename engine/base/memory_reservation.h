@@ -27,25 +27,10 @@
 
 #include "absl/types/span.h"
 #include "engine/base/control_groups.h"
+#include "engine/base/descriptor.h"
 #include "engine/base/status.h"
 
 namespace tandem {
-
-// A file descriptor that is closed with its owner; -1: none.
-class FileHandle {
- public:
-  FileHandle() = default;
-  explicit FileHandle(int file) : file_(file) {}
-  FileHandle(FileHandle&& other) noexcept;
-  FileHandle& operator=(FileHandle&& other) noexcept;
-  ~FileHandle();
-
-  int get() const { return file_; }
-  bool is_open() const { return file_ >= 0; }
-
- private:
-  int file_ = -1;
-};
 
 // What other processes have reserved and do not hold yet.
 struct ReservedByOthers {
@@ -68,7 +53,7 @@ class MemoryReservation {
   // Keeps other processes from reading and reserving until it is gone. Waits
   // for another one at most kLockWait; then nothing is locked and the rest goes
   // on without.
-  FileHandle LockFolder() const;
+  Descriptor LockFolder() const;
   // Adds to each group's reserved_bytes what the processes in it, or in a group
   // below it, have reserved and do not hold yet. The folder is locked.
   ReservedByOthers ReadOthers(absl::Span<GroupMemory> groups) const;
@@ -78,14 +63,14 @@ class MemoryReservation {
   absl::Status Reserve(int64_t bytes, absl::Span<const GroupMemory> groups);
 
  private:
-  MemoryReservation(FileHandle folder, std::string name)
+  MemoryReservation(Descriptor folder, std::string name)
       : folder_(std::move(folder)), name_(std::move(name)) {}
 
   absl::Status MakeOwnFile();
 
-  const FileHandle folder_;
+  const Descriptor folder_;
   const std::string name_;
-  FileHandle own_;  // locked; none before the first Reserve
+  Descriptor own_;  // locked; none before the first Reserve
   std::string own_name_;
 };
 

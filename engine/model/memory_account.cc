@@ -45,7 +45,7 @@ absl::StatusOr<MemoryPlan> MemoryAccount::Plan(
 absl::StatusOr<MemoryPlan> MemoryAccount::Take(
     absl::Span<const ModelNeeds> needs) {
   const absl::MutexLock lock(&mutex_);
-  FileHandle folder;  // until the reservation is written
+  Descriptor folder;  // until the reservation is written
   if (reservation_ != nullptr) folder = reservation_->LockFolder();
   TANDEM_ASSIGN_OR_RETURN(MemoryPlan plan, Plan(needs, &groups_));
   for (size_t i = 0; i < needs.size(); ++i) {
@@ -62,7 +62,7 @@ absl::StatusOr<MemoryPlan> MemoryAccount::Take(
 absl::StatusOr<MemoryPlan> MemoryAccount::Try(
     absl::Span<const ModelNeeds> needs) const {
   const absl::MutexLock lock(&mutex_);
-  FileHandle folder;
+  Descriptor folder;
   if (reservation_ != nullptr) folder = reservation_->LockFolder();
   std::vector<GroupMemory> groups;
   return Plan(needs, &groups);
@@ -71,7 +71,7 @@ absl::StatusOr<MemoryPlan> MemoryAccount::Try(
 void MemoryAccount::Release(const std::string& model) {
   const absl::MutexLock lock(&mutex_);
   if (bytes_.erase(model) == 0 || reservation_ == nullptr) return;
-  const FileHandle folder = reservation_->LockFolder();
+  const Descriptor folder = reservation_->LockFolder();
   const int64_t sum = Sum();
   // What it says is too much where it fails, which does no harm.
   reservation_->Reserve(sum == 0 ? 0 : sum + kPlanReserveBytes, groups_)

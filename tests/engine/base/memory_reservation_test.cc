@@ -37,7 +37,7 @@ class MemoryReservationTest : public ::testing::Test {
     const pid_t other = fork();
     if (other == 0) {
       auto reservation = MemoryReservation::Open(folder_);
-      const FileHandle lock = (*reservation)->LockFolder();
+      const Descriptor lock = (*reservation)->LockFolder();
       const bool done = (*reservation)->Reserve(bytes, groups).ok();
       (void)!write(ready[1], done ? "y" : "n", 1);
       while (true) pause();
@@ -131,10 +131,10 @@ TEST_F(MemoryReservationTest, AProcessOfAnotherContainerCountsInFull) {
 TEST_F(MemoryReservationTest, OneReadsAndReservesAtATime) {
   const std::unique_ptr<MemoryReservation> a = Open();
   const std::unique_ptr<MemoryReservation> b = Open();
-  FileHandle lock = a->LockFolder();
+  Descriptor lock = a->LockFolder();
   EXPECT_TRUE(lock.is_open());
   EXPECT_FALSE(b->LockFolder().is_open()) << "after a second";
-  lock = FileHandle();
+  lock = Descriptor();
 }
 
 TEST_F(MemoryReservationTest, ForeignFilesAreNotFollowed) {
