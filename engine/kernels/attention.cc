@@ -5,8 +5,7 @@
 #include <limits>
 
 #include "engine/base/check.h"
-#include "engine/kernels/kernels.h"
-#include "engine/kernels/vector_ops.h"
+#include "engine/kernels/float_math.h"
 
 namespace tandem {
 namespace {
@@ -21,8 +20,8 @@ void ScatterKey(const T* x, int64_t count, int64_t position, T* keys) {
 
 }  // namespace
 
-void StoreKey(SimdLevel level, KvType type, const float* x, int64_t count,
-              int64_t position, void* block_keys) {
+void StoreKey(const KernelTable& kernels, KvType type, const float* x,
+              int64_t count, int64_t position, void* block_keys) {
   TANDEM_CHECK(position >= 0 && position < kKvPageTokens);
   if (type == KvType::kF32) {
     ScatterKey(x, count, position, static_cast<float*>(block_keys));
@@ -31,19 +30,19 @@ void StoreKey(SimdLevel level, KvType type, const float* x, int64_t count,
   uint16_t part[kKeyPart];
   for (int64_t i = 0; i < count; i += kKeyPart) {
     const int64_t size = std::min(kKeyPart, count - i);
-    KernelsFor(level).float_to_bf16(x + i, size, part);
+    kernels.float_to_bf16(x + i, size, part);
     ScatterKey(part, size, position,
                static_cast<uint16_t*>(block_keys) + i * kKvPageTokens);
   }
 }
 
-void StoreValue(SimdLevel level, KvType type, const float* x, int64_t count,
-                void* out) {
+void StoreValue(const KernelTable& kernels, KvType type, const float* x,
+                int64_t count, void* out) {
   if (type == KvType::kF32) {
     std::memcpy(out, x, count * sizeof(float));
     return;
   }
-  KernelsFor(level).float_to_bf16(x, count, static_cast<uint16_t*>(out));
+  kernels.float_to_bf16(x, count, static_cast<uint16_t*>(out));
 }
 
 void BeginAttention(int64_t head_dim, AttentionQuery* query) {
@@ -52,15 +51,15 @@ void BeginAttention(int64_t head_dim, AttentionQuery* query) {
   std::fill_n(query->values, head_dim, 0.0f);
 }
 
-void AttendBlock(SimdLevel level, KvType type, const AttentionCall& call) {
+void AttendBlock(const KernelTable& kernels, KvType type,
+                 const AttentionCall& call) {
   TANDEM_CHECK(call.begin >= 0 && call.begin < call.end &&
                call.end <= kKvPageTokens);
-  const KernelTable& kernels = KernelsFor(level);
   (type == KvType::kBf16 ? kernels.attend_block_bf16
                          : kernels.attend_block_f32)(call);
 }
 
-void MergeAttention(SimdLevel level, const AttentionQuery& next,
+void MergeAttention(const KernelTable& kernels, const AttentionQuery& next,
                     int64_t head_dim, AttentionQuery* into) {
   const float maximum =
       next.maximum > into->maximum ? next.maximum : into->maximum;
@@ -68,13 +67,8 @@ void MergeAttention(SimdLevel level, const AttentionQuery& next,
   const float into_factor = FixedExpFloat(into->maximum - maximum);
   into->maximum = maximum;
   into->sum = into->sum * into_factor + next.sum * next_factor;
-  KernelsFor(level).merge_values(next.values, next_factor, into_factor,
-                                 head_dim, into->values);
-}
-
-void FinishAttention(SimdLevel level, const AttentionQuery& query,
-                     int64_t head_dim, float* out) {
-  KernelsFor(level).divide(query.values, query.sum, head_dim, out);
+  kernels.merge_values(next.values, next_factor, into_factor, head_dim,
+                       into->values);
 }
 
 }  // namespace tandem

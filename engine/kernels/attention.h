@@ -13,7 +13,6 @@
 
 #include <cstdint>
 
-#include "engine/base/cpu_features.h"
 #include "engine/kernels/kernel_table.h"
 #include "engine/kernels/numerics_mode.h"
 
@@ -27,26 +26,24 @@ static_assert(kAttentionSpanTokens % kKvPageTokens == 0);
 
 // Stores the key of position `position` (0 .. kKvPageTokens - 1) of a block,
 // count floats as `type` (bf16: rounded to nearest even).
-void StoreKey(SimdLevel level, KvType type, const float* x, int64_t count,
-              int64_t position, void* block_keys);
+void StoreKey(const KernelTable& kernels, KvType type, const float* x,
+              int64_t count, int64_t position, void* block_keys);
 // Stores count floats of a value at `out`.
-void StoreValue(SimdLevel level, KvType type, const float* x, int64_t count,
-                void* out);
+void StoreValue(const KernelTable& kernels, KvType type, const float* x,
+                int64_t count, void* out);
 
 // A query that has seen nothing: sets all but `query` and `values`.
 void BeginAttention(int64_t head_dim, AttentionQuery* query);
 
 // Each query sees one more block: scores = scale * dot(query, key), then, where
 // soft_cap is not 0, soft_cap * tanh(score / soft_cap).
-void AttendBlock(SimdLevel level, KvType type, const AttentionCall& call);
+void AttendBlock(const KernelTable& kernels, KvType type,
+                 const AttentionCall& call);
 
-// Merges `next`, which has seen the following span, into `into`.
-void MergeAttention(SimdLevel level, const AttentionQuery& next,
+// Merges `next`, which has seen the following span, into `into`. What attention
+// gives in the end is values / sum.
+void MergeAttention(const KernelTable& kernels, const AttentionQuery& next,
                     int64_t head_dim, AttentionQuery* into);
-
-// out[i] = values[i] / sum.
-void FinishAttention(SimdLevel level, const AttentionQuery& query,
-                     int64_t head_dim, float* out);
 
 }  // namespace tandem
 

@@ -1,9 +1,8 @@
 // A weight matrix ready to multiply: y[M, N] = x[M, K] * W[N, K]^T.
 //
-// Immutable after Create; owned by the model's weights. Forms, by the numerics
-// mode: packed quantised blocks (int8, int8+float) or the file's floats in
-// tiles (int8+float) for own kernels, or a matrix that oneDNN has reordered
-// (bf16, f32). Each output is accumulated over K in
+// Forms, by the numerics mode: packed quantised blocks (int8, int8+float) or
+// the file's floats in tiles (int8+float) for own kernels, or a matrix that
+// oneDNN has reordered (bf16, f32). Each output is accumulated over K in
 // ascending order whatever M is; threads split outputs, never K. So one row's
 // result has the same bits for any M, row position and thread count.
 
@@ -11,61 +10,24 @@
 #define TANDEM_ENGINE_KERNELS_LINEAR_H_
 
 #include <cstdint>
-#include <memory>
 #include <optional>
-#include <string>
+#include <utility>
+#include <variant>
 
 #include "absl/types/span.h"
-#include "engine/base/cpu_features.h"
+#include "engine/base/aligned_buffer.h"
 #include "engine/base/status.h"
 #include "engine/base/tensor_type.h"
 #include "engine/base/thread_team.h"
+#include "engine/kernels/kernel_table.h"
+#include "engine/kernels/matmul_onednn.h"
 #include "engine/kernels/numerics_mode.h"
+#include "engine/kernels/packed_matrix.h"
+#include "engine/kernels/weight_format.h"
 
 namespace tandem {
 
-class Linear;
-
-// One output of a parallel region: y[rows, weight->outputs()], `stride` floats
-// from row to row.
-struct MatmulOutput {
-  const Linear* weight = nullptr;
-  float* y = nullptr;
-  int64_t stride = 0;
-};
-
-// The matrix as the file holds it: [outputs, inputs], rows contiguous.
-struct LinearSource {
-  std::string name;  // for messages
-  TensorType type = TensorType::kF32;
-  absl::Span<const uint8_t> data;
-  int64_t outputs = 0;  // N
-  int64_t inputs = 0;   // K
-};
-
-// The input of matmuls, made ready once for all matrices that share it: the
-// float rows and, where own kernels run, each quantised form that one of the
-// matrices takes. Scratch: sized at load, never grows. One per engine.
-class MatmulInput {
- public:
-  MatmulInput(NumericsMode mode, int64_t rows_max, int64_t inputs_max);
-  ~MatmulInput();
-
-  // Takes x[rows, inputs] (row-major, unchanged until the last Matmul with it).
-  void Set(const float* x, int64_t rows, int64_t inputs, SimdLevel level,
-           ThreadTeam* team);
-
-  struct Storage;
-  const Storage& storage() const { return *storage_; }
-
- private:
-  friend void Matmul(const MatmulInput& input,
-                     absl::Span<const MatmulOutput> outputs, SimdLevel level,
-                     ThreadTeam* team);
-
-  std::unique_ptr<Storage> storage_;
-};
-
+// Immutable after Create; owned by the model's weights, shared by engines.
 class Linear {
  public:
   // Packs or reorders `source`, which may be gone afterwards. `team` packs in
@@ -76,53 +38,88 @@ class Linear {
   // have no block).
   static absl::StatusOr<Linear> Create(const LinearSource& source,
                                        NumericsMode mode, ThreadTeam* team);
-  Linear(Linear&&) noexcept;
-  Linear& operator=(Linear&&) noexcept;
-  ~Linear();
 
   int64_t outputs() const;
   int64_t inputs() const;
   // Memory held, in bytes.
   int64_t bytes() const;
+  // Parts that threads share out: tiles or slices of outputs.
+  int64_t units() const;
 
   // Row `index` of the matrix as floats [inputs] (token embeddings of tied
   // models).
   void DequantizeRow(int64_t index, float* out) const;
 
-  struct Storage;
-  const Storage& storage() const { return *storage_; }
+  // One of the two is null.
+  const PackedMatrix* packed() const {
+    return std::get_if<PackedMatrix>(&matrix_);
+  }
+  const OnednnMatrix* onednn() const {
+    return std::get_if<OnednnMatrix>(&matrix_);
+  }
 
  private:
-  explicit Linear(std::unique_ptr<Storage> storage);
-  std::unique_ptr<Storage> storage_;
+  using Matrix = std::variant<PackedMatrix, OnednnMatrix>;
+
+  explicit Linear(Matrix matrix) : matrix_(std::move(matrix)) {}
+
+  Matrix matrix_;
 };
 
-// All `outputs` from the same input in one parallel region (q, k, v; gate,
-// up). rows are those of the last Set. The first Matmul after Set that needs a
-// quantised form of the input makes it; called by one thread at a time.
-// Allocates nothing.
-void Matmul(const MatmulInput& input, absl::Span<const MatmulOutput> outputs,
-            SimdLevel level, ThreadTeam* team);
+// Where a product goes: y[rows, weight->outputs()].
+struct MatmulOutput {
+  const Linear* weight = nullptr;
+  float* y = nullptr;
+};
 
-// Values of `count` elements of `type` as floats, by the format's definition.
-// Works for every type that Create takes; count is a multiple of the block.
-void Dequantize(TensorType type, const uint8_t* data, int64_t count,
-                float* out);
+// Multiplies rows by matrices. Holds the quantised forms of the rows: scratch
+// that is sized at load and never grows. One per engine; used by one thread at
+// a time.
+class Multiplier {
+ public:
+  // `kernels` and `team` outlive it.
+  Multiplier(NumericsMode mode, int64_t rows_max, int64_t inputs_max,
+             const KernelTable& kernels, ThreadTeam* team);
 
-// True for the types that Create and Dequantize take.
+  // All `outputs` from the same x[rows, inputs] in one parallel region (q, k,
+  // v; gate, up); all matrices are of the mode and have as many inputs. x is
+  // quantised once for each form that one of them takes. Allocates nothing.
+  void Multiply(const float* x, int64_t rows,
+                absl::Span<const MatmulOutput> outputs);
+
+ private:
+  // Rows of x block by block: [row blocks][blocks].
+  template <typename T>
+  void Quantize(void (*quantize)(const float*, int64_t, int, T*),
+                int64_t block_inputs, AlignedBuffer<T>* out);
+  // The form of x that a matrix of `layout` takes.
+  const void* InputFor(const BlockLayout& layout) const;
+  void RunChunk(absl::Span<const MatmulOutput> outputs, int64_t begin,
+                int64_t end, int member);
+
+  const NumericsMode mode_;
+  const int64_t rows_max_;
+  const int64_t inputs_max_;
+  const KernelTable& kernels_;
+  ThreadTeam& team_;
+  const float* x_ = nullptr;  // [rows_, inputs_], of the product in work
+  int64_t rows_ = 0;
+  int64_t inputs_ = 0;
+  // For own kernels: [row blocks][groups] and [row blocks][super-blocks] of x.
+  AlignedBuffer<ActivationGroup> groups_;
+  AlignedBuffer<ActivationSuperBlock> super_blocks_;
+  // oneDNN's modes. Its thread contexts change during a product, each by its
+  // own thread only.
+  std::optional<OnednnInput> floats_;
+};
+
+// True for the types that Create takes.
 bool IsSupportedWeightType(TensorType type);
-
-// True for F32, F16 and BF16.
-bool IsFloatWeightType(TensorType type);
 
 // Bytes that Create takes for [outputs, inputs] of `type` in `mode`; nothing
 // where it would refuse the type or the shape.
 std::optional<int64_t> PackedWeightBytes(TensorType type, int64_t outputs,
                                          int64_t inputs, NumericsMode mode);
-
-// A text that changes where oneDNN's bits may: its version and the effective
-// instruction set. Part of the fingerprint of float modes.
-std::string OnednnSignature();
 
 }  // namespace tandem
 

@@ -13,8 +13,7 @@
 #include "engine/base/cpu_features.h"
 #include "engine/base/error_reason.h"
 #include "engine/base/huge_page_buffer.h"
-#include "engine/kernels/vector_ops.h"
-#include "engine/kernels/weight_format.h"
+#include "engine/kernels/float_math.h"
 
 // Of oneDNN's OpenMP runtime; declared here because clang has no omp.h.
 extern "C" void omp_set_num_threads(int threads);
@@ -387,6 +386,10 @@ int64_t OnednnMatrix::PackedBytes(NumericsMode mode, int64_t outputs,
   return RoundUp(outputs, kSliceOutputs) * RoundUp(inputs, kInputsMultiple) *
          ElementBytes(mode);
 }
+
+int64_t OnednnMatrix::outputs() const { return state_->outputs; }
+
+int64_t OnednnMatrix::inputs() const { return state_->inputs; }
 
 int64_t OnednnMatrix::slices() const { return state_->slices(); }
 

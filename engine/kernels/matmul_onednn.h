@@ -18,8 +18,8 @@
 #include "engine/base/status.h"
 #include "engine/base/thread_team.h"
 #include "engine/kernels/kernel_table.h"
-#include "engine/kernels/linear.h"
 #include "engine/kernels/numerics_mode.h"
+#include "engine/kernels/weight_format.h"
 
 namespace tandem {
 
@@ -41,6 +41,8 @@ class OnednnMatrix {
   static int64_t PackedBytes(NumericsMode mode, int64_t outputs,
                              int64_t inputs);
 
+  int64_t outputs() const;
+  int64_t inputs() const;
   int64_t slices() const;
   int64_t bytes() const;
   // False: oneDNN's result depends on the row count, rows run one by one.
@@ -82,6 +84,10 @@ class OnednnInput {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+// A text that changes where oneDNN's bits may: its version and the effective
+// instruction set. Part of the fingerprint of float modes.
+std::string OnednnSignature();
 
 }  // namespace tandem
 

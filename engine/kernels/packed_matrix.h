@@ -1,6 +1,5 @@
-// A weight matrix quantised in groups of 32 inputs, in tiles of 32 output rows
-// (README.md has the layout), and its product with quantised activations.
-// Immutable after Pack; owned by a Linear.
+// A weight matrix in tiles of 32 output rows, in one of the forms of README.md,
+// and its product by own kernels. Immutable after Pack; owned by a Linear.
 
 #ifndef TANDEM_ENGINE_KERNELS_PACKED_MATRIX_H_
 #define TANDEM_ENGINE_KERNELS_PACKED_MATRIX_H_
@@ -16,31 +15,32 @@ namespace tandem {
 
 class PackedMatrix {
  public:
-  PackedMatrix() = default;
-
-  // Packs [outputs, inputs] elements of a type that takes a form of groups;
-  // inputs is a multiple of kGroupInputs. Tiles are packed in parallel.
-  static PackedMatrix Pack(TensorType type, const uint8_t* data,
-                           int64_t outputs, int64_t inputs, ThreadTeam* team);
+  // Packs `source` in a form that its type takes; its inputs are a multiple of
+  // the form's block. Tiles are packed in parallel.
+  static PackedMatrix Pack(const LinearSource& source, PackedForm form,
+                           ThreadTeam* team);
   // Bytes that Pack takes.
-  static int64_t PackedBytes(TensorType type, int64_t outputs, int64_t inputs);
+  static int64_t PackedBytes(PackedForm form, int64_t outputs, int64_t inputs);
 
   int64_t outputs() const { return outputs_; }
-  int64_t inputs() const { return groups_ * kGroupInputs; }
+  int64_t inputs() const { return blocks_ * layout().inputs; }
   int64_t tiles() const { return (outputs_ + kTileOutputs - 1) / kTileOutputs; }
   int64_t bytes() const { return static_cast<int64_t>(data_.size()); }
   PackedForm form() const { return form_; }
+  const BlockLayout& layout() const {
+    return kBlockLayouts[static_cast<int>(form_)];
+  }
 
-  // Group `group` of row `output`, as it was packed.
-  WeightGroup Group(int64_t output, int64_t group) const;
+  // Block `block` of row `output` of a quantised form, as it was packed.
+  WeightBlock Block(int64_t output, int64_t block) const;
 
   // Row `output` as floats [inputs].
   void DequantizeRow(int64_t output, float* out) const;
 
   // y[rows, outputs] (row stride y_stride), outputs of tiles [begin, end)
-  // only. `input` is [ceil(rows / kRowBlock)][inputs / kGroupInputs].
+  // only. `input` is that of MatmulCall.
   struct Rows {
-    const ActivationGroup* input = nullptr;
+    const void* input = nullptr;
     int64_t rows = 0;
     float* y = nullptr;
     int64_t y_stride = 0;
@@ -49,14 +49,22 @@ class PackedMatrix {
                      int64_t tile_end, const Rows& rows) const;
 
  private:
-  void PackTile(const WeightFormat& format, const uint8_t* data, int64_t tile);
+  PackedMatrix(const LinearSource& source, PackedForm form);
 
-  PackedForm form_ = PackedForm::k8Bit;
-  int64_t outputs_ = 0;
-  int64_t groups_ = 0;
-  int64_t tile_stride_ = 0;  // bytes
+  int64_t tile_bytes() const { return blocks_ * layout().bytes; }
+  void PackTile(const LinearSource& source, int64_t tile);
+  void PackRow(const uint8_t* source, int lane, uint8_t* tile) const;
+
+  const WeightFormat* format_;
+  PackedForm form_;
+  int64_t outputs_;
+  int64_t blocks_;
   HugePageBuffer data_;
 };
+
+// What a block of a tile holds for row `lane` of it.
+void UnpackBlock(PackedForm form, const uint8_t* block, int lane,
+                 WeightBlock* out);
 
 }  // namespace tandem
 

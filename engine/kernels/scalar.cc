@@ -2,153 +2,143 @@
 // other levels reproduce.
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <limits>
 
-#include "engine/kernels/fixed_exp.h"
+#include "engine/kernels/float_math.h"
 #include "engine/kernels/fused_multiply_add.h"
-#include "engine/kernels/kernels.h"
-#include "engine/kernels/quantize_constants.h"
-#include "engine/kernels/super_kernels.h"
-#include "engine/kernels/vector_ops.h"
+#include "engine/kernels/kernel_table.h"
+#include "engine/kernels/packed_matrix.h"
 
 namespace tandem {
 namespace {
 
-constexpr int kWordInputs = 4;  // consecutive k of one row in a 32-bit lane
-
-void QuantizeGroup(const float* x, int row, ActivationGroup* out) {
-  uint32_t magnitude = 0;
-  for (int i = 0; i < kGroupInputs; ++i) {
-    magnitude =
-        std::max(magnitude, std::bit_cast<uint32_t>(x[i]) & kMagnitudeMask);
-  }
-  const float largest = std::bit_cast<float>(magnitude);
-  int8_t* values = out->values[row];
-  if (magnitude >= kInfinityBits || largest < kQuantizeMin) {
-    std::memset(values, 0, kGroupInputs);
-    out->scales[row] =
-        magnitude >= kInfinityBits ? std::bit_cast<float>(kQuietNanBits) : 0.0f;
-    out->start4[row] = 0;
-    out->start8[row] = 0;
-    return;
-  }
-  const float inverse = kQuantizeMax / largest;
-  int32_t sum = 0;
-  for (int i = 0; i < kGroupInputs; ++i) {
-    const float rounded = (x[i] * inverse + kRoundShift) - kRoundShift;
-    const float clamped =
-        std::min(std::max(rounded, -kQuantizeMax), kQuantizeMax);
-    const int32_t value = static_cast<int32_t>(clamped);
-    values[i] = static_cast<int8_t>(value);
-    sum += value;
-  }
-  out->scales[row] = largest / kQuantizeMax;
-  out->start4[row] = -kPacked4Zero * sum;
-  out->start8[row] = -kPacked8Zero * sum;
-}
-
-void QuantizeRow(const float* x, int64_t groups, int row,
-                 ActivationGroup* out) {
-  for (int64_t g = 0; g < groups; ++g) {
-    QuantizeGroup(x + g * kGroupInputs, row, out + g);
+void QuantizeGroups(const float* x, int64_t blocks, int row,
+                    ActivationGroup* out) {
+  for (; blocks > 0; --blocks, x += kGroupInputs, ++out) {
+    const int8_t* values = out->values[row];
+    out->scales[row] = RoundToInt8(x, kGroupInputs, out->values[row]);
+    int32_t sum = 0;
+    for (int i = 0; i < kGroupInputs; ++i) sum += values[i];
+    out->start4[row] = -kPacked4Zero * sum;
+    out->start8[row] = -kPacked8Zero * sum;
   }
 }
 
-// The weights of one group, row by row, and their scales.
-struct UnpackedGroup {
-  int16_t weights[kTileOutputs][kGroupInputs];
-  float scales[kTileOutputs];
+void QuantizeSuperBlocks(const float* x, int64_t blocks, int row,
+                         ActivationSuperBlock* out) {
+  for (; blocks > 0; --blocks, x += kSuperInputs, ++out) {
+    const int8_t* values = out->values[row];
+    out->scales[row] = RoundToInt8(x, kSuperInputs, out->values[row]);
+    for (int g = 0; g < kSuperGroups; ++g) {
+      int sum = 0;
+      for (int i = 0; i < kSuperGroupInputs; ++i) {
+        sum += values[g * kSuperGroupInputs + i];
+      }
+      out->sums16[row][g] = static_cast<int16_t>(sum);
+    }
+    for (int g = 0; g < kSuperGroups / 2; ++g) {
+      const int sum = out->sums16[row][2 * g] + out->sums16[row][2 * g + 1];
+      out->sums32[row][g] = static_cast<int16_t>(sum);
+      out->starts32[row][g] = -8 * sum;
+    }
+  }
+}
+
+// One row of a block of a tile.
+struct UnpackedRow {
+  WeightBlock block;
+  int16_t weights[kSuperInputs];  // the integers that the codes stand for
+  float scale;
+  float minimum;
 };
 
-void UnpackScales(const uint8_t* bytes, UnpackedGroup* out) {
-  for (int lane = 0; lane < kTileOutputs; ++lane) {
-    uint16_t half;
-    std::memcpy(&half, bytes + 2 * lane, sizeof(half));
-    out->scales[lane] = HalfToFloat(half);
+template <PackedForm kForm>
+void Unpack(const uint8_t* block, int lane, UnpackedRow* out) {
+  UnpackBlock(kForm, block, lane, &out->block);
+  for (int k = 0; k < kLayoutOf<kForm>.inputs; ++k) {
+    out->weights[k] =
+        static_cast<int16_t>(CodeValue(kForm, out->block.codes[k]));
   }
+  out->scale = HalfToFloat(out->block.scale);
+  out->minimum = HalfToFloat(out->block.minimum);
 }
 
-void Unpack4(const uint8_t* group, UnpackedGroup* out) {
-  for (int pair = 0; pair < kGroupInputs / (2 * kWordInputs); ++pair) {
-    for (int lane = 0; lane < kTileOutputs; ++lane) {
-      int16_t* weights = out->weights[lane] + pair * 2 * kWordInputs;
-      for (int i = 0; i < kWordInputs; ++i) {
-        const int byte = *group++;
-        weights[i] = static_cast<int16_t>((byte & 15) - kPacked4Zero);
-        weights[kWordInputs + i] =
-            static_cast<int16_t>((byte >> 4) - kPacked4Zero);
-      }
-    }
-  }
-  UnpackScales(group, out);
+int32_t Dot(const int16_t* weights, const int8_t* values, int count) {
+  int32_t dot = 0;
+  for (int k = 0; k < count; ++k) dot += weights[k] * values[k];
+  return dot;
 }
 
-void Unpack8(const uint8_t* group, UnpackedGroup* out) {
-  for (int word = 0; word < kGroupInputs / kWordInputs; ++word) {
-    for (int lane = 0; lane < kTileOutputs; ++lane) {
-      int16_t* weights = out->weights[lane] + word * kWordInputs;
-      for (int i = 0; i < kWordInputs; ++i) {
-        weights[i] = static_cast<int16_t>(*group++ - kPacked8Zero);
-      }
-    }
-  }
-  UnpackScales(group, out);
+// `sum` gains a group's part of one output of row `row`.
+template <PackedForm kForm>
+float Accumulate(const UnpackedRow& weights, const ActivationGroup& x, int row,
+                 float sum) {
+  const int32_t dot = Dot(weights.weights, x.values[row], kGroupInputs);
+  sum = FusedMultiplyAdd(static_cast<float>(dot), weights.scale * x.scales[row],
+                         sum);
+  if (kLayoutOf<kForm>.minimum == 0) return sum;
+  const int32_t values_sum = x.start4[row] / -kPacked4Zero;
+  return FusedMultiplyAdd(static_cast<float>(values_sum),
+                          weights.minimum * x.scales[row], sum);
 }
 
-// accumulators[lane] gains this group's part of one row's outputs.
-void AccumulateGroup(const UnpackedGroup& group, const int8_t* values,
-                     float scale, float* accumulators) {
-  int16_t wide[kGroupInputs];
-  for (int k = 0; k < kGroupInputs; ++k) wide[k] = values[k];
-  for (int lane = 0; lane < kTileOutputs; ++lane) {
-    int32_t dot = 0;
-    for (int k = 0; k < kGroupInputs; ++k) {
-      dot += group.weights[lane][k] * wide[k];
-    }
-    accumulators[lane] =
-        FusedMultiplyAdd(static_cast<float>(dot), group.scales[lane] * scale,
-                         accumulators[lane]);
+// The same of a super-block.
+template <PackedForm kForm>
+float Accumulate(const UnpackedRow& weights, const ActivationSuperBlock& x,
+                 int row, float sum) {
+  int32_t total = 0;
+  int32_t taken_off = 0;
+  for (int g = 0; g < kSuperGroups; ++g) {
+    const int at = g * kSuperGroupInputs;
+    total += weights.block.scales[g] *
+             Dot(weights.weights + at, x.values[row] + at, kSuperGroupInputs);
+    taken_off += weights.block.minimums[g] * x.sums16[row][g];
   }
+  sum = FusedMultiplyAdd(static_cast<float>(total),
+                         weights.scale * x.scales[row], sum);
+  if (kLayoutOf<kForm>.minimums == 0) return sum;
+  return FusedMultiplyAdd(static_cast<float>(taken_off),
+                          weights.minimum * -x.scales[row], sum);
 }
 
-void MatmulTile(const PackedMatmul& call, const uint8_t* tile, int64_t output,
-                int64_t group_bytes,
-                void (*unpack)(const uint8_t*, UnpackedGroup*)) {
+void StoreSums(const MatmulCall& call, int64_t first, int64_t output,
+               const float (*sums)[kTileOutputs]) {
+  const int64_t rows = std::min<int64_t>(kRowBlock, call.rows - first);
   const int64_t lanes = std::min<int64_t>(kTileOutputs, call.outputs - output);
-  UnpackedGroup unpacked;
-  for (int64_t first = 0; first < call.rows; first += kRowBlock) {
-    const int64_t rows = std::min<int64_t>(kRowBlock, call.rows - first);
-    const ActivationGroup* input = call.input + first / kRowBlock * call.groups;
-    float accumulators[kRowBlock][kTileOutputs] = {};
-    for (int64_t g = 0; g < call.groups; ++g) {
-      unpack(tile + g * group_bytes, &unpacked);
-      for (int64_t row = 0; row < rows; ++row) {
-        AccumulateGroup(unpacked, input[g].values[row], input[g].scales[row],
-                        accumulators[row]);
+  for (int64_t row = 0; row < rows; ++row) {
+    std::copy_n(sums[row], lanes,
+                call.y + (first + row) * call.y_stride + output);
+  }
+}
+
+// Input is ActivationGroup or ActivationSuperBlock.
+template <PackedForm kForm, typename Input>
+void Matmul(const MatmulCall& call) {
+  constexpr int kBytes = kLayoutOf<kForm>.bytes;
+  for (int64_t output = 0; output < call.outputs; output += kTileOutputs) {
+    const uint8_t* tile =
+        call.tiles + output / kTileOutputs * call.blocks * kBytes;
+    for (int64_t first = 0; first < call.rows; first += kRowBlock) {
+      const int rows =
+          static_cast<int>(std::min<int64_t>(kRowBlock, call.rows - first));
+      const Input* input = static_cast<const Input*>(call.input) +
+                           first / kRowBlock * call.blocks;
+      float sums[kRowBlock][kTileOutputs] = {};
+      for (int64_t b = 0; b < call.blocks; ++b) {
+        for (int lane = 0; lane < kTileOutputs; ++lane) {
+          UnpackedRow weights;
+          Unpack<kForm>(tile + b * kBytes, lane, &weights);
+          for (int row = 0; row < rows; ++row) {
+            float& sum = sums[row][lane];
+            sum = Accumulate<kForm>(weights, input[b], row, sum);
+          }
+        }
       }
+      StoreSums(call, first, output, sums);
     }
-    for (int64_t row = 0; row < rows; ++row) {
-      std::memcpy(call.y + (first + row) * call.y_stride + output,
-                  accumulators[row], lanes * sizeof(float));
-    }
-  }
-}
-
-void MatmulPacked4(const PackedMatmul& call) {
-  for (int64_t output = 0; output < call.outputs; output += kTileOutputs) {
-    const uint8_t* tile = call.tiles + output / kTileOutputs * call.tile_stride;
-    MatmulTile(call, tile, output, kPacked4GroupBytes, Unpack4);
-  }
-}
-
-void MatmulPacked8(const PackedMatmul& call) {
-  for (int64_t output = 0; output < call.outputs; output += kTileOutputs) {
-    const uint8_t* tile = call.tiles + output / kTileOutputs * call.tile_stride;
-    MatmulTile(call, tile, output, kPacked8GroupBytes, Unpack8);
   }
 }
 
@@ -247,34 +237,32 @@ float FloatToFloat(float value) { return value; }
 
 // One tile times up to kRowBlock rows.
 template <typename T, float (*kToFloat)(T)>
-void MultiplyFloatRows(const FloatMatmul& call, const T* tile, int64_t first,
+void MultiplyFloatRows(const MatmulCall& call, const T* tile, int64_t first,
                        int64_t output) {
   const int64_t rows = std::min<int64_t>(kRowBlock, call.rows - first);
-  const int64_t lanes = std::min<int64_t>(kTileOutputs, call.outputs - output);
+  const float* x = static_cast<const float*>(call.input) + first * call.blocks;
   float sums[kRowBlock][kTileOutputs] = {};
-  for (int64_t k = 0; k < call.inputs; ++k, tile += kTileOutputs) {
+  for (int64_t k = 0; k < call.blocks; ++k, tile += kTileOutputs) {
     float weights[kTileOutputs];
     for (int lane = 0; lane < kTileOutputs; ++lane) {
       weights[lane] = kToFloat(tile[lane]);
     }
     for (int64_t row = 0; row < rows; ++row) {
-      const float x = call.x[(first + row) * call.inputs + k];
+      const float input = x[row * call.blocks + k];
       for (int lane = 0; lane < kTileOutputs; ++lane) {
-        sums[row][lane] = FusedMultiplyAdd(weights[lane], x, sums[row][lane]);
+        sums[row][lane] =
+            FusedMultiplyAdd(weights[lane], input, sums[row][lane]);
       }
     }
   }
-  for (int64_t row = 0; row < rows; ++row) {
-    std::copy_n(sums[row], lanes,
-                call.y + (first + row) * call.y_stride + output);
-  }
+  StoreSums(call, first, output, sums);
 }
 
 template <typename T, float (*kToFloat)(T)>
-void MatmulFloat(const FloatMatmul& call) {
-  const T* tile = static_cast<const T*>(call.tiles);
+void MatmulFloat(const MatmulCall& call) {
+  const T* tile = reinterpret_cast<const T*>(call.tiles);
   for (int64_t output = 0; output < call.outputs;
-       output += kTileOutputs, tile += call.inputs * kTileOutputs) {
+       output += kTileOutputs, tile += call.blocks * kTileOutputs) {
     for (int64_t row = 0; row < call.rows; row += kRowBlock) {
       MultiplyFloatRows<T, kToFloat>(call, tile, row, output);
     }
@@ -353,13 +341,18 @@ void Divide(const float* values, float sum, int64_t count, float* out) {
 }  // namespace
 
 const KernelTable kScalarKernels = {
-    .quantize_row = QuantizeRow,
-    .matmul_packed4 = MatmulPacked4,
-    .matmul_packed8 = MatmulPacked8,
-    .matmul_f16 = MatmulFloat<uint16_t, HalfToFloat>,
-    .matmul_bf16 = MatmulFloat<uint16_t, Bf16ToFloat>,
-    .matmul_f32 = MatmulFloat<float, FloatToFloat>,
-    .super = &kScalarSuperKernels,
+    .quantize_groups = QuantizeGroups,
+    .quantize_super_blocks = QuantizeSuperBlocks,
+    .matmul = {Matmul<PackedForm::k4Bit, ActivationGroup>,
+               Matmul<PackedForm::k8Bit, ActivationGroup>,
+               Matmul<PackedForm::k8BitMinimum, ActivationGroup>,
+               Matmul<PackedForm::kSuper4, ActivationSuperBlock>,
+               Matmul<PackedForm::kSuper4Table, ActivationSuperBlock>,
+               Matmul<PackedForm::kSuper8, ActivationSuperBlock>,
+               Matmul<PackedForm::kSuper8Zero, ActivationSuperBlock>,
+               MatmulFloat<uint16_t, HalfToFloat>,
+               MatmulFloat<uint16_t, Bf16ToFloat>,
+               MatmulFloat<float, FloatToFloat>},
     .rms_norm = RmsNormScalar,
     .rope_interleaved = RopeScalar,
     .rope_half_split = RopeHalfSplitScalar,

@@ -1,15 +1,15 @@
-// The reduction and elementwise kernels over 16-lane vectors, written once for
-// the SIMD levels. V is a level's vector of 16 floats with the operations that
-// avx2.cc and avx512.cc define. Everything lies in an unnamed namespace: each
-// of the two files must have its own copy, compiled for its own instruction
-// set.
+// What the SIMD levels share: the walk over the tiles of a matrix, and the
+// kernels over vectors of 16 floats, written once. V is a level's vector with
+// the operations that avx2.cc and avx512.cc define. Everything lies in an
+// unnamed namespace: each of the two files must have its own copy, compiled for
+// its own instruction set.
 
 #ifndef TANDEM_ENGINE_KERNELS_VECTOR_KERNELS_H_
 #define TANDEM_ENGINE_KERNELS_VECTOR_KERNELS_H_
 
 #include <cstdint>
 
-#include "engine/kernels/fixed_exp.h"
+#include "engine/kernels/float_math.h"
 #include "engine/kernels/kernel_table.h"
 
 namespace tandem {
@@ -23,6 +23,91 @@ constexpr int64_t kLanes = 16;
 // float matrices use the same distance; it was not measured for them.
 constexpr int64_t kPrefetchBytes = 8192;
 constexpr int64_t kLineBytes = 64;
+
+// Fetches `bytes` of weights that are kPrefetchBytes after `p`.
+inline __attribute__((always_inline)) void PrefetchAhead(const void* p,
+                                                         int bytes) {
+  const char* ahead = static_cast<const char*>(p) + kPrefetchBytes;
+  for (int at = 0; at < bytes; at += kLineBytes) {
+    __builtin_prefetch(ahead + at, 0, 2);
+  }
+}
+
+// Activations to int8. Rounding is a level's way to do so: Of<kCount>(x) finds
+// the scale, and Store<kCount> stores the integers and returns their sum.
+template <typename Rounding>
+void QuantizeGroups(const float* x, int64_t blocks, int row,
+                    ActivationGroup* out) {
+  for (; blocks > 0; --blocks, x += kGroupInputs, ++out) {
+    const auto rounding = Rounding::template Of<kGroupInputs>(x);
+    const int32_t sum =
+        rounding.template Store<kGroupInputs>(x, out->values[row]);
+    out->scales[row] = rounding.scale;
+    out->start4[row] = -kPacked4Zero * sum;
+    out->start8[row] = -kPacked8Zero * sum;
+  }
+}
+
+template <typename Rounding>
+void QuantizeSuperBlocks(const float* x, int64_t blocks, int row,
+                         ActivationSuperBlock* out) {
+  for (; blocks > 0; --blocks, x += kSuperInputs, ++out) {
+    const auto rounding = Rounding::template Of<kSuperInputs>(x);
+    out->scales[row] = rounding.scale;
+    for (int g = 0; g < kSuperGroups; ++g) {
+      const int at = g * kSuperGroupInputs;
+      out->sums16[row][g] =
+          static_cast<int16_t>(rounding.template Store<kSuperGroupInputs>(
+              x + at, out->values[row] + at));
+    }
+    for (int g = 0; g < kSuperGroups / 2; ++g) {
+      const int sum = out->sums16[row][2 * g] + out->sums16[row][2 * g + 1];
+      out->sums32[row][g] = static_cast<int16_t>(sum);
+      out->starts32[row][g] = -8 * sum;
+    }
+  }
+}
+
+// One tile, `output` its first output, times the rows from `row` on: kRows at a
+// time, then what is left at once.
+template <typename Tile, int kRows>
+void MultiplyTile(const MatmulCall& call, const uint8_t* tile, int64_t row,
+                  int64_t output) {
+  for (; row + kRows <= call.rows; row += kRows) {
+    Tile::template MultiplyRows<kRows>(call, tile, row, output);
+  }
+  if constexpr (kRows > 1) {
+    if (row < call.rows) {
+      MultiplyTile<Tile, kRows - 1>(call, tile, row, output);
+    }
+  }
+}
+
+// Tile says what a level does with a tile of a form: MultiplyRows<kRows>(call,
+// tile, first row, first output) for up to kRowsAtOnce rows, and the bytes of a
+// block.
+template <typename Tile>
+void Multiply(const MatmulCall& call) {
+  const uint8_t* tile = call.tiles;
+  for (int64_t output = 0; output < call.outputs;
+       output += kTileOutputs, tile += call.blocks * Tile::kBlockBytes) {
+    MultiplyTile<Tile, Tile::kRowsAtOnce>(call, tile, 0, output);
+  }
+}
+
+// out[i] = operation(in[i]...), a vector at a time.
+template <typename V, typename Operation, typename... T>
+inline void Map(int64_t count, float* out, const Operation& operation,
+                const T*... in) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    V::Store(operation(V::Load(in + i)...), out + i);
+  }
+  if (i < count) {
+    const int64_t left = count - i;
+    V::StorePart(operation(V::LoadPart(in + i, left)...), left, out + i);
+  }
+}
 
 // FixedExpFloat of each lane.
 template <typename V>
@@ -58,31 +143,18 @@ void RmsNormVector(const float* x, const float* weight, int64_t count,
   }
   const float mean = V::ReduceAdd(sum) / static_cast<float>(count);
   const V inverse = V::Splat(1.0f / V::SquareRoot(mean + epsilon));
-  for (i = 0; i + kLanes <= count; i += kLanes) {
-    V::Store(V::Mul(V::Mul(V::Load(x + i), inverse), V::Load(weight + i)),
-             out + i);
-  }
-  if (i < count) {
-    const V v = V::LoadPart(x + i, count - i);
-    const V w = V::LoadPart(weight + i, count - i);
-    V::StorePart(V::Mul(V::Mul(v, inverse), w), count - i, out + i);
-  }
+  Map<V>(
+      count, out, [inverse](V v, V w) { return V::Mul(V::Mul(v, inverse), w); },
+      x, weight);
 }
 
 template <typename V>
 void RopeVector(float* x, int64_t heads, int64_t head_dim, const float* cos_sin,
                 int64_t rotary_dims) {
   for (int64_t head = 0; head < heads; ++head, x += head_dim) {
-    int64_t i = 0;
-    for (; i + kLanes <= rotary_dims; i += kLanes) {
-      V::Store(V::RotatePairs(V::Load(x + i), V::Load(cos_sin + i)), x + i);
-    }
-    if (i < rotary_dims) {
-      const int64_t left = rotary_dims - i;
-      const V v = V::LoadPart(x + i, left);
-      const V angles = V::LoadPart(cos_sin + i, left);
-      V::StorePart(V::RotatePairs(v, angles), left, x + i);
-    }
+    Map<V>(
+        rotary_dims, x, [](V v, V angles) { return V::RotatePairs(v, angles); },
+        x, cos_sin);
   }
 }
 
@@ -123,15 +195,7 @@ V Silu(V gate, V up) {
 template <typename V>
 void SiluMultiplyVector(const float* gate, const float* up, int64_t count,
                         float* out) {
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    V::Store(Silu(V::Load(gate + i), V::Load(up + i)), out + i);
-  }
-  if (i < count) {
-    const int64_t left = count - i;
-    V::StorePart(Silu(V::LoadPart(gate + i, left), V::LoadPart(up + i, left)),
-                 left, out + i);
-  }
+  Map<V>(count, out, Silu<V>, gate, up);
 }
 
 template <typename V>
@@ -144,15 +208,7 @@ V Gelu(V gate, V up) {
 template <typename V>
 void GeluMultiplyVector(const float* gate, const float* up, int64_t count,
                         float* out) {
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    V::Store(Gelu(V::Load(gate + i), V::Load(up + i)), out + i);
-  }
-  if (i < count) {
-    const int64_t left = count - i;
-    V::StorePart(Gelu(V::LoadPart(gate + i, left), V::LoadPart(up + i, left)),
-                 left, out + i);
-  }
+  Map<V>(count, out, Gelu<V>, gate, up);
 }
 
 // FixedTanhFloat of each lane.
@@ -174,40 +230,22 @@ template <typename V>
 void SoftCapVector(float* x, int64_t count, float cap) {
   const V inverse = V::Splat(1.0f / cap);
   const V scale = V::Splat(cap);
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    V::Store(V::Mul(Tanh(V::Mul(V::Load(x + i), inverse)), scale), x + i);
-  }
-  if (i < count) {
-    const V v = V::LoadPart(x + i, count - i);
-    V::StorePart(V::Mul(Tanh(V::Mul(v, inverse)), scale), count - i, x + i);
-  }
+  Map<V>(
+      count, x, [=](V v) { return V::Mul(Tanh(V::Mul(v, inverse)), scale); },
+      x);
 }
 
 template <typename V>
 void ScaleVector(float* x, int64_t count, float factor) {
   const V scale = V::Splat(factor);
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    V::Store(V::Mul(V::Load(x + i), scale), x + i);
-  }
-  if (i < count) {
-    V::StorePart(V::Mul(V::LoadPart(x + i, count - i), scale), count - i,
-                 x + i);
-  }
+  Map<V>(
+      count, x, [scale](V v) { return V::Mul(v, scale); }, x);
 }
 
 template <typename V>
 void AddInPlaceVector(float* x, const float* y, int64_t count) {
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    V::Store(V::Add(V::Load(x + i), V::Load(y + i)), x + i);
-  }
-  if (i < count) {
-    const int64_t left = count - i;
-    V::StorePart(V::Add(V::LoadPart(x + i, left), V::LoadPart(y + i, left)),
-                 left, x + i);
-  }
+  Map<V>(
+      count, x, [](V a, V b) { return V::Add(a, b); }, x, y);
 }
 
 template <typename V>
@@ -228,30 +266,17 @@ void MergeValuesVector(const float* next, float next_factor, float into_factor,
                        int64_t count, float* into) {
   const V a = V::Splat(into_factor);
   const V b = V::Splat(next_factor);
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    V::Store(V::Add(V::Mul(V::Load(into + i), a), V::Mul(V::Load(next + i), b)),
-             into + i);
-  }
-  if (i < count) {
-    const int64_t left = count - i;
-    V::StorePart(V::Add(V::Mul(V::LoadPart(into + i, left), a),
-                        V::Mul(V::LoadPart(next + i, left), b)),
-                 left, into + i);
-  }
+  Map<V>(
+      count, into,
+      [=](V own, V other) { return V::Add(V::Mul(own, a), V::Mul(other, b)); },
+      into, next);
 }
 
 template <typename V>
 void DivideVector(const float* values, float sum, int64_t count, float* out) {
   const V divisor = V::Splat(sum);
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    V::Store(V::Div(V::Load(values + i), divisor), out + i);
-  }
-  if (i < count) {
-    V::StorePart(V::Div(V::LoadPart(values + i, count - i), divisor), count - i,
-                 out + i);
-  }
+  Map<V>(
+      count, out, [divisor](V v) { return V::Div(v, divisor); }, values);
 }
 
 // How the weights of a float matrix become a vector.
@@ -284,7 +309,6 @@ constexpr int64_t kInputsAtOnce = 64;
 template <typename V, typename W, int kRows, int kParts>
 void AddFloatInputs(const typename W::Element* weights, const float* x,
                     int64_t x_stride, int64_t inputs, V* sums) {
-  constexpr int kLineElements = kLineBytes / sizeof(typename W::Element);
   V own[kRows][kParts];
   for (int row = 0; row < kRows; ++row) {
     for (int part = 0; part < kParts; ++part) {
@@ -296,10 +320,7 @@ void AddFloatInputs(const typename W::Element* weights, const float* x,
     for (int part = 0; part < kParts; ++part) {
       parts[part] = W::Load(weights + part * kLanes);
     }
-    for (int at = 0; at < kParts * kLanes; at += kLineElements) {
-      __builtin_prefetch(
-          reinterpret_cast<const char*>(weights + at) + kPrefetchBytes, 0, 2);
-    }
+    PrefetchAhead(weights, kParts * kLanes * sizeof(typename W::Element));
     for (int row = 0; row < kRows; ++row) {
       const V input = V::Splat(x[row * x_stride + k]);
       for (int part = 0; part < kParts; ++part) {
@@ -314,61 +335,45 @@ void AddFloatInputs(const typename W::Element* weights, const float* x,
   }
 }
 
-// One tile, `output` its first output, times kRows rows.
-template <typename V, typename W, int kRows>
-void MultiplyFloatRows(const FloatMatmul& call, const typename W::Element* tile,
-                       int64_t first_row, int64_t output) {
-  constexpr int kSumsAtOnce = V::kQueriesAtOnce * V::kPartsAtOnce;
-  constexpr int kParts = kRows * kTileParts <= kSumsAtOnce ? kTileParts : 1;
-  const float* x = call.x + first_row * call.inputs;
-  V sums[kRows * kTileParts];
-  for (V& sum : sums) sum = V::Splat(0.0f);
-  const int64_t step = kParts == kTileParts ? call.inputs : kInputsAtOnce;
-  for (int64_t k = 0; k < call.inputs; k += step) {
-    const int64_t left = call.inputs - k;
-    for (int part = 0; part < kTileParts; part += kParts) {
-      AddFloatInputs<V, W, kRows, kParts>(
-          tile + k * kTileOutputs + part * kLanes, x + k, call.inputs,
-          left < step ? left : step, sums + part);
+template <typename V, typename W>
+struct FloatTile {
+  using Element = typename W::Element;
+  static constexpr int kRowsAtOnce = V::kQueriesAtOnce;
+  static constexpr int kBlockBytes = kTileOutputs * sizeof(Element);
+
+  template <int kRows>
+  static void MultiplyRows(const MatmulCall& call, const uint8_t* tile,
+                           int64_t first_row, int64_t output) {
+    constexpr int kSumsAtOnce = V::kQueriesAtOnce * V::kPartsAtOnce;
+    constexpr int kParts = kRows * kTileParts <= kSumsAtOnce ? kTileParts : 1;
+    const int64_t inputs = call.blocks;
+    const auto* weights = reinterpret_cast<const Element*>(tile);
+    const float* x = static_cast<const float*>(call.input) + first_row * inputs;
+    V sums[kRows * kTileParts];
+    for (V& sum : sums) sum = V::Splat(0.0f);
+    const int64_t step = kParts == kTileParts ? inputs : kInputsAtOnce;
+    for (int64_t k = 0; k < inputs; k += step) {
+      const int64_t left = inputs - k;
+      for (int part = 0; part < kTileParts; part += kParts) {
+        AddFloatInputs<V, W, kRows, kParts>(
+            weights + k * kTileOutputs + part * kLanes, x + k, inputs,
+            left < step ? left : step, sums + part);
+      }
     }
-  }
-  for (int row = 0; row < kRows; ++row) {
-    float* y = call.y + (first_row + row) * call.y_stride + output;
-    for (int part = 0; part < kTileParts; ++part) {
-      const V sum = sums[row * kTileParts + part];
-      const int64_t left = call.outputs - output - part * kLanes;
-      if (left >= kLanes) {
-        V::Store(sum, y + part * kLanes);
-      } else if (left > 0) {
-        V::StorePart(sum, left, y + part * kLanes);
+    for (int row = 0; row < kRows; ++row) {
+      float* y = call.y + (first_row + row) * call.y_stride + output;
+      for (int part = 0; part < kTileParts; ++part) {
+        const V sum = sums[row * kTileParts + part];
+        const int64_t left = call.outputs - output - part * kLanes;
+        if (left >= kLanes) {
+          V::Store(sum, y + part * kLanes);
+        } else if (left > 0) {
+          V::StorePart(sum, left, y + part * kLanes);
+        }
       }
     }
   }
-}
-
-// One tile times the rows from `row` on: kRows at a time, then what is left at
-// once.
-template <typename V, typename W, int kRows>
-void MultiplyFloatTile(const FloatMatmul& call, const typename W::Element* tile,
-                       int64_t row, int64_t output) {
-  for (; row + kRows <= call.rows; row += kRows) {
-    MultiplyFloatRows<V, W, kRows>(call, tile, row, output);
-  }
-  if constexpr (kRows > 1) {
-    if (row < call.rows) {
-      MultiplyFloatTile<V, W, kRows - 1>(call, tile, row, output);
-    }
-  }
-}
-
-template <typename V, typename W>
-void MatmulFloatVector(const FloatMatmul& call) {
-  const auto* tile = static_cast<const typename W::Element*>(call.tiles);
-  for (int64_t output = 0; output < call.outputs;
-       output += kTileOutputs, tile += call.inputs * kTileOutputs) {
-    MultiplyFloatTile<V, W, V::kQueriesAtOnce>(call, tile, 0, output);
-  }
-}
+};
 
 // Fetches one row of the next block's keys and as many bytes of its values,
 // which take as much: the rows of a block's keys bring all of the next block.
@@ -542,6 +547,32 @@ void AttendBlockVector(const AttentionCall& block) {
     query += 2;
   }
   if (left == 1) AttendQueries<V, T, 1>(call, query);
+}
+
+// Everything that a level has: Tiles are those of the quantised forms, in the
+// order of PackedForm.
+template <typename V, typename Rounding, typename... Tiles>
+consteval KernelTable MakeKernelTable() {
+  return {
+      .quantize_groups = QuantizeGroups<Rounding>,
+      .quantize_super_blocks = QuantizeSuperBlocks<Rounding>,
+      .matmul = {Multiply<Tiles>..., Multiply<FloatTile<V, HalfWeights<V>>>,
+                 Multiply<FloatTile<V, Bf16Weights<V>>>,
+                 Multiply<FloatTile<V, FloatWeights<V>>>},
+      .rms_norm = RmsNormVector<V>,
+      .rope_interleaved = RopeVector<V>,
+      .rope_half_split = RopeHalfSplitVector<V>,
+      .silu_multiply = SiluMultiplyVector<V>,
+      .gelu_multiply = GeluMultiplyVector<V>,
+      .soft_cap = SoftCapVector<V>,
+      .scale = ScaleVector<V>,
+      .add_in_place = AddInPlaceVector<V>,
+      .float_to_bf16 = FloatToBf16Vector<V>,
+      .attend_block_bf16 = AttendBlockVector<V, uint16_t>,
+      .attend_block_f32 = AttendBlockVector<V, float>,
+      .merge_values = MergeValuesVector<V>,
+      .divide = DivideVector<V>,
+  };
 }
 
 }  // namespace

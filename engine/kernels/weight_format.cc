@@ -1,14 +1,9 @@
 #include "engine/kernels/weight_format.h"
 
-#include <algorithm>
-#include <bit>
 #include <cstring>
 
 #include "engine/base/check.h"
-#include "engine/kernels/fixed_exp.h"
-#include "engine/kernels/linear.h"
-#include "engine/kernels/quantize_constants.h"
-#include "engine/kernels/vector_ops.h"
+#include "engine/kernels/float_math.h"
 
 namespace tandem {
 namespace {
@@ -33,38 +28,20 @@ void DequantizeBf16(const uint8_t* data, int64_t count, float* out) {
     out[i] = Bf16ToFloat(LoadHalf(data + 2 * i));
 }
 
+// Integers as codes of the 8-bit form.
+uint8_t Code8(int value) { return static_cast<uint8_t>(value + kPacked8Zero); }
+
 // Rounds a group of floats as the Q8_0 format does: scale = largest / 127 as
 // fp16, values = round(x / (largest / 127)). A group with a NaN or an infinity
 // gets the scale NaN, so that every output it touches is NaN.
-void PackFloats(const float* x, WeightGroup* out) {
-  out->minimum = 0;
-  uint32_t magnitude = 0;
-  for (int i = 0; i < kGroupInputs; ++i) {
-    magnitude =
-        std::max(magnitude, std::bit_cast<uint32_t>(x[i]) & kMagnitudeMask);
-  }
-  const float largest = std::bit_cast<float>(magnitude);
-  if (magnitude >= kInfinityBits || largest < kQuantizeMin) {
-    std::memset(out->codes, kPacked8Zero, kGroupInputs);
-    out->scale = magnitude >= kInfinityBits ? 0x7e00 : 0;
-    return;
-  }
-  const float inverse = kQuantizeMax / largest;
-  for (int i = 0; i < kGroupInputs; ++i) {
-    const float rounded = (x[i] * inverse + kRoundShift) - kRoundShift;
-    const float clamped =
-        std::min(std::max(rounded, -kQuantizeMax), kQuantizeMax);
-    out->codes[i] =
-        static_cast<uint8_t>(static_cast<int>(clamped) + kPacked8Zero);
-  }
-  out->scale = FloatToHalf(largest / kQuantizeMax);
-}
-
 template <void (*kDequantize)(const uint8_t*, int64_t, float*)>
-void PackFloatGroup(const uint8_t* data, WeightGroup* out) {
+void PackFloats(const uint8_t* data, WeightBlock* out) {
   float x[kGroupInputs];
+  int8_t values[kGroupInputs];
   kDequantize(data, kGroupInputs, x);
-  PackFloats(x, out);
+  out->scale = FloatToHalf(RoundToInt8(x, kGroupInputs, values));
+  out->minimum = 0;
+  for (int i = 0; i < kGroupInputs; ++i) out->codes[i] = Code8(values[i]);
 }
 
 constexpr int kHalfGroup = kGroupInputs / 2;
@@ -85,49 +62,56 @@ void AddFifthBits(const uint8_t* bytes, uint8_t* codes) {
   }
 }
 
-// Integers as codes of the 8-bit form.
-uint8_t Code8(int value) { return static_cast<uint8_t>(value + kPacked8Zero); }
-
 // Q8_0: fp16 scale, 32 signed bytes.
-void PackQ8_0(const uint8_t* data, WeightGroup* out) {
-  *out = {.codes = {}, .scale = LoadHalf(data), .minimum = 0};
+void PackQ8_0(const uint8_t* data, WeightBlock* out) {
+  out->scale = LoadHalf(data);
+  out->minimum = 0;
   for (int i = 0; i < kGroupInputs; ++i) {
     out->codes[i] = Code8(static_cast<int8_t>(data[2 + i]));
   }
 }
 
 // Q4_0: fp16 scale, nibbles of value + 8.
-void PackQ4_0(const uint8_t* data, WeightGroup* out) {
-  *out = {.codes = {}, .scale = LoadHalf(data), .minimum = 0};
+void PackQ4_0(const uint8_t* data, WeightBlock* out) {
+  out->scale = LoadHalf(data);
+  out->minimum = 0;
   UnpackNibbles(data + 2, out->codes);
 }
 
 // Q4_1: fp16 scale, fp16 minimum, nibbles.
-void PackQ4_1(const uint8_t* data, WeightGroup* out) {
-  *out = {.codes = {}, .scale = LoadHalf(data), .minimum = LoadHalf(data + 2)};
+void PackQ4_1(const uint8_t* data, WeightBlock* out) {
+  out->scale = LoadHalf(data);
+  out->minimum = LoadHalf(data + 2);
   UnpackNibbles(data + 4, out->codes);
 }
 
 // Q5_0: fp16 scale, fifth bits, nibbles of value + 16.
-void PackQ5_0(const uint8_t* data, WeightGroup* out) {
-  *out = {.codes = {}, .scale = LoadHalf(data), .minimum = 0};
+void PackQ5_0(const uint8_t* data, WeightBlock* out) {
+  out->scale = LoadHalf(data);
+  out->minimum = 0;
   UnpackNibbles(data + 6, out->codes);
   AddFifthBits(data + 2, out->codes);
-  for (uint8_t& code : out->codes) code = Code8(code - 16);
+  for (int i = 0; i < kGroupInputs; ++i) {
+    out->codes[i] = Code8(out->codes[i] - 16);
+  }
 }
 
 // Q5_1: fp16 scale, fp16 minimum, fifth bits, nibbles.
-void PackQ5_1(const uint8_t* data, WeightGroup* out) {
-  *out = {.codes = {}, .scale = LoadHalf(data), .minimum = LoadHalf(data + 2)};
+void PackQ5_1(const uint8_t* data, WeightBlock* out) {
+  out->scale = LoadHalf(data);
+  out->minimum = LoadHalf(data + 2);
   UnpackNibbles(data + 8, out->codes);
   AddFifthBits(data + 4, out->codes);
 }
 
 // IQ4_NL: fp16 scale, nibbles into a table of 16 values.
-void PackIQ4_NL(const uint8_t* data, WeightGroup* out) {
-  *out = {.codes = {}, .scale = LoadHalf(data), .minimum = 0};
+void PackIQ4_NL(const uint8_t* data, WeightBlock* out) {
+  out->scale = LoadHalf(data);
+  out->minimum = 0;
   UnpackNibbles(data + 2, out->codes);
-  for (uint8_t& code : out->codes) code = Code8(kSuper4Values[code]);
+  for (int i = 0; i < kGroupInputs; ++i) {
+    out->codes[i] = Code8(kSuper4Values[out->codes[i]]);
+  }
 }
 
 // The super-block types. Elements are counted through a block: e = 128 * n +
@@ -155,7 +139,7 @@ int OneBit(const uint8_t* bytes, int e) {
 // 0 .. 3 lie in the low six bits of bytes 0 .. 3 and 4 .. 7; those of groups
 // 4 .. 7 have their low four bits in the nibbles of bytes 8 .. 11 (scale: low
 // nibble) and their high two in the top of bytes 0 .. 3 and 4 .. 7.
-void UnpackSixBitScales(const uint8_t* bytes, WeightSuperBlock* out) {
+void UnpackSixBitScales(const uint8_t* bytes, WeightBlock* out) {
   for (int g = 0; g < kSuperGroups; ++g) {
     const int pair = g / 2;
     const int low = pair % 4;
@@ -173,7 +157,7 @@ void UnpackSixBitScales(const uint8_t* bytes, WeightSuperBlock* out) {
 
 // Q2_K: 16 bytes of scale (low nibble) and minimum (high), two bits an element,
 // fp16 scale, fp16 minimum.
-void PackQ2_K(const uint8_t* data, WeightSuperBlock* out) {
+void PackQ2_K(const uint8_t* data, WeightBlock* out) {
   for (int g = 0; g < kSuperGroups; ++g) {
     out->scales[g] = static_cast<int8_t>(data[g] & 15);
     out->minimums[g] = data[g] >> 4;
@@ -188,7 +172,7 @@ void PackQ2_K(const uint8_t* data, WeightSuperBlock* out) {
 // Q3_K: the third bits (value + 4), two bits an element, 16 scales of six bits
 // plus 32 in 12 bytes, fp16 scale. Scale g has its low four bits in nibble
 // g / 8 of byte g % 8 and its high two in bits 2 * (g / 4) of byte 8 + g % 4.
-void PackQ3_K(const uint8_t* data, WeightSuperBlock* out) {
+void PackQ3_K(const uint8_t* data, WeightBlock* out) {
   const uint8_t* scales = data + 96;
   for (int g = 0; g < kSuperGroups; ++g) {
     const int low = scales[g % 8] >> (g / 8 * 4) & 15;
@@ -205,7 +189,7 @@ void PackQ3_K(const uint8_t* data, WeightSuperBlock* out) {
 }
 
 // Q4_K: fp16 scale, fp16 minimum, scales, four bits an element.
-void PackQ4_K(const uint8_t* data, WeightSuperBlock* out) {
+void PackQ4_K(const uint8_t* data, WeightBlock* out) {
   out->scale = LoadHalf(data);
   out->minimum = LoadHalf(data + 2);
   UnpackSixBitScales(data + 4, out);
@@ -215,7 +199,7 @@ void PackQ4_K(const uint8_t* data, WeightSuperBlock* out) {
 }
 
 // Q5_K: fp16 scale, fp16 minimum, scales, the fifth bits, four bits an element.
-void PackQ5_K(const uint8_t* data, WeightSuperBlock* out) {
+void PackQ5_K(const uint8_t* data, WeightBlock* out) {
   out->scale = LoadHalf(data);
   out->minimum = LoadHalf(data + 2);
   UnpackSixBitScales(data + 4, out);
@@ -228,7 +212,7 @@ void PackQ5_K(const uint8_t* data, WeightSuperBlock* out) {
 // Q6_K: the low four bits (value + 32), the high two bits, 16 signed scales,
 // fp16 scale. The low bits of each 128 elements are 64 bytes: low nibbles hold
 // the first 64, high ones the others.
-void PackQ6_K(const uint8_t* data, WeightSuperBlock* out) {
+void PackQ6_K(const uint8_t* data, WeightBlock* out) {
   for (int e = 0; e < kSuperInputs; ++e) {
     const int low = data[e / 128 * 64 + e % 64] >> (e % 128 / 64 * 4) & 15;
     out->codes[e] = static_cast<uint8_t>(low | TwoBits(data + 128, e) << 4);
@@ -243,7 +227,7 @@ void PackQ6_K(const uint8_t* data, WeightSuperBlock* out) {
 
 // IQ4_XS: fp16 scale, the high two bits of 8 scales (plus 32) in 16 bits, their
 // low four in 4 bytes, and per 32 elements 16 bytes of nibbles into the table.
-void PackIQ4_XS(const uint8_t* data, WeightSuperBlock* out) {
+void PackIQ4_XS(const uint8_t* data, WeightBlock* out) {
   out->scale = LoadHalf(data);
   out->minimum = 0;
   const uint16_t high = LoadHalf(data + 2);
@@ -260,23 +244,14 @@ void PackIQ4_XS(const uint8_t* data, WeightSuperBlock* out) {
   }
 }
 
-template <PackedForm kForm, void (*kPack)(const uint8_t*, WeightGroup*),
-          int kBlockBytes>
-void DequantizeGroups(const uint8_t* data, int64_t count, float* out) {
-  for (int64_t i = 0; i < count; i += kGroupInputs, data += kBlockBytes) {
-    WeightGroup group;
-    kPack(data, &group);
-    GroupValues(kForm, group, out + i);
-  }
-}
-
-template <PackedForm kForm, void (*kPack)(const uint8_t*, WeightSuperBlock*),
-          int kBlockBytes>
-void DequantizeSuperBlocks(const uint8_t* data, int64_t count, float* out) {
-  for (int64_t i = 0; i < count; i += kSuperInputs, data += kBlockBytes) {
-    WeightSuperBlock block;
+template <PackedForm kForm, int kBlockBytes,
+          void (*kPack)(const uint8_t*, WeightBlock*)>
+void DequantizeBlocks(const uint8_t* data, int64_t count, float* out) {
+  constexpr int kInputs = kLayoutOf<kForm>.inputs;
+  for (int64_t i = 0; i < count; i += kInputs, data += kBlockBytes) {
+    WeightBlock block;
     kPack(data, &block);
-    SuperBlockValues(kForm, block, out + i);
+    BlockValues(kForm, block, out + i);
   }
 }
 
@@ -285,37 +260,26 @@ struct Halves {
   int count = 0;
 };
 
-template <void (*kDequantize)(const uint8_t*, int64_t, float*)>
+template <PackedForm kForm,
+          void (*kDequantize)(const uint8_t*, int64_t, float*)>
 constexpr WeightFormat FloatFormat(TensorType type, Halves halves) {
   return {.type = type,
           .dequantize = kDequantize,
-          .form = PackedForm::k8Bit,
-          .pack_group = PackFloatGroup<kDequantize>,
-          .pack_super = nullptr,
+          .int8_form = PackedForm::k8Bit,
+          .exact_form = kForm,
+          .pack = PackFloats<kDequantize>,
           .halves_offset = halves.offset,
           .halves = halves.count};
 }
 
 template <PackedForm kForm, int kBlockBytes,
-          void (*kPack)(const uint8_t*, WeightGroup*)>
-constexpr WeightFormat GroupFormat(TensorType type, Halves halves) {
+          void (*kPack)(const uint8_t*, WeightBlock*)>
+constexpr WeightFormat BlockFormat(TensorType type, Halves halves) {
   return {.type = type,
-          .dequantize = DequantizeGroups<kForm, kPack, kBlockBytes>,
-          .form = kForm,
-          .pack_group = kPack,
-          .pack_super = nullptr,
-          .halves_offset = halves.offset,
-          .halves = halves.count};
-}
-
-template <PackedForm kForm, int kBlockBytes,
-          void (*kPack)(const uint8_t*, WeightSuperBlock*)>
-constexpr WeightFormat SuperFormat(TensorType type, Halves halves) {
-  return {.type = type,
-          .dequantize = DequantizeSuperBlocks<kForm, kPack, kBlockBytes>,
-          .form = kForm,
-          .pack_group = nullptr,
-          .pack_super = kPack,
+          .dequantize = DequantizeBlocks<kForm, kBlockBytes, kPack>,
+          .int8_form = kForm,
+          .exact_form = kForm,
+          .pack = kPack,
           .halves_offset = halves.offset,
           .halves = halves.count};
 }
@@ -323,70 +287,42 @@ constexpr WeightFormat SuperFormat(TensorType type, Halves halves) {
 using enum PackedForm;
 
 constexpr WeightFormat kFormats[] = {
-    FloatFormat<DequantizeF32>(TensorType::kF32, {0, 0}),
-    FloatFormat<DequantizeF16>(TensorType::kF16, {0, 1}),
-    FloatFormat<DequantizeBf16>(TensorType::kBF16, {0, 0}),
-    GroupFormat<k4Bit, 18, PackQ4_0>(TensorType::kQ4_0, {0, 1}),
-    GroupFormat<k8BitMinimum, 20, PackQ4_1>(TensorType::kQ4_1, {0, 2}),
-    GroupFormat<k8Bit, 22, PackQ5_0>(TensorType::kQ5_0, {0, 1}),
-    GroupFormat<k8BitMinimum, 24, PackQ5_1>(TensorType::kQ5_1, {0, 2}),
-    GroupFormat<k8Bit, 34, PackQ8_0>(TensorType::kQ8_0, {0, 1}),
-    GroupFormat<k8Bit, 18, PackIQ4_NL>(TensorType::kIQ4_NL, {0, 1}),
-    SuperFormat<kSuper8, 84, PackQ2_K>(TensorType::kQ2_K, {80, 2}),
-    SuperFormat<kSuper8Zero, 110, PackQ3_K>(TensorType::kQ3_K, {108, 1}),
-    SuperFormat<kSuper4, 144, PackQ4_K>(TensorType::kQ4_K, {0, 2}),
-    SuperFormat<kSuper8, 176, PackQ5_K>(TensorType::kQ5_K, {0, 2}),
-    SuperFormat<kSuper8Zero, 210, PackQ6_K>(TensorType::kQ6_K, {208, 1}),
-    SuperFormat<kSuper4Table, 136, PackIQ4_XS>(TensorType::kIQ4_XS, {0, 1}),
+    FloatFormat<kF32, DequantizeF32>(TensorType::kF32, {0, 0}),
+    FloatFormat<kF16, DequantizeF16>(TensorType::kF16, {0, 1}),
+    FloatFormat<kBf16, DequantizeBf16>(TensorType::kBF16, {0, 0}),
+    BlockFormat<k4Bit, 18, PackQ4_0>(TensorType::kQ4_0, {0, 1}),
+    BlockFormat<k8BitMinimum, 20, PackQ4_1>(TensorType::kQ4_1, {0, 2}),
+    BlockFormat<k8Bit, 22, PackQ5_0>(TensorType::kQ5_0, {0, 1}),
+    BlockFormat<k8BitMinimum, 24, PackQ5_1>(TensorType::kQ5_1, {0, 2}),
+    BlockFormat<k8Bit, 34, PackQ8_0>(TensorType::kQ8_0, {0, 1}),
+    BlockFormat<k8Bit, 18, PackIQ4_NL>(TensorType::kIQ4_NL, {0, 1}),
+    BlockFormat<kSuper8, 84, PackQ2_K>(TensorType::kQ2_K, {80, 2}),
+    BlockFormat<kSuper8Zero, 110, PackQ3_K>(TensorType::kQ3_K, {108, 1}),
+    BlockFormat<kSuper4, 144, PackQ4_K>(TensorType::kQ4_K, {0, 2}),
+    BlockFormat<kSuper8, 176, PackQ5_K>(TensorType::kQ5_K, {0, 2}),
+    BlockFormat<kSuper8Zero, 210, PackQ6_K>(TensorType::kQ6_K, {208, 1}),
+    BlockFormat<kSuper4Table, 136, PackIQ4_XS>(TensorType::kIQ4_XS, {0, 1}),
 };
 
 }  // namespace
 
-bool IsSuperForm(PackedForm form) {
-  return form == kSuper4 || form == kSuper4Table || form == kSuper8 ||
-         form == kSuper8Zero;
-}
-
-int CodeValue(PackedForm form, uint8_t code) {
-  switch (form) {
-    case k4Bit:
-      return code - kPacked4Zero;
-    case k8Bit:
-      return code - kPacked8Zero;
-    case kSuper4Table:
-      return kSuper4Values[code];
-    case kSuper8Zero:
-      return code - kSuper8ZeroPoint;
-    case k8BitMinimum:
-    case kSuper4:
-    case kSuper8:
-      break;
-  }
-  return code;
-}
-
-void GroupValues(PackedForm form, const WeightGroup& group, float* out) {
-  const float scale = HalfToFloat(group.scale);
-  for (int k = 0; k < kGroupInputs; ++k) {
-    out[k] = static_cast<float>(CodeValue(form, group.codes[k])) * scale;
-  }
-  if (form != k8BitMinimum) return;
-  const float minimum = HalfToFloat(group.minimum);
-  for (int k = 0; k < kGroupInputs; ++k) out[k] += minimum;
-}
-
-// Products are exact, as an fp16 has 11 significant bits, a scale 7 and a code
-// 7; only the difference is rounded, and without a minimum it takes off +0,
-// which changes nothing.
-void SuperBlockValues(PackedForm form, const WeightSuperBlock& block,
-                      float* out) {
+// In super-blocks the products are exact, as an fp16 has 11 significant bits, a
+// scale 7 and a code 7; only the difference is rounded, and without a minimum
+// it takes off +0, which changes nothing.
+void BlockValues(PackedForm form, const WeightBlock& block, float* out) {
+  const BlockLayout& layout = kBlockLayouts[static_cast<int>(form)];
   const float scale = HalfToFloat(block.scale);
   const float minimum = HalfToFloat(block.minimum);
-  for (int e = 0; e < kSuperInputs; ++e) {
-    const int g = e / kSuperGroupInputs;
-    out[e] = scale * static_cast<float>(block.scales[g]) *
-                 static_cast<float>(CodeValue(form, block.codes[e])) -
-             minimum * static_cast<float>(block.minimums[g]);
+  for (int i = 0; i < layout.inputs; ++i) {
+    const float value = static_cast<float>(CodeValue(form, block.codes[i]));
+    const int g = i / kSuperGroupInputs;
+    if (layout.group_inputs != 0) {
+      out[i] = scale * static_cast<float>(block.scales[g]) * value -
+               minimum * static_cast<float>(block.minimums[g]);
+    } else {
+      out[i] = value * scale;
+      if (layout.minimum != 0) out[i] += minimum;
+    }
   }
 }
 
@@ -409,10 +345,6 @@ void Dequantize(TensorType type, const uint8_t* data, int64_t count,
   TANDEM_CHECK(format != nullptr);
   TANDEM_CHECK(count % GetTensorTypeInfo(type).block_elements == 0);
   format->dequantize(data, count, out);
-}
-
-bool IsSupportedWeightType(TensorType type) {
-  return FindWeightFormat(type) != nullptr;
 }
 
 bool IsFloatWeightType(TensorType type) {

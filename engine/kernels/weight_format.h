@@ -5,59 +5,67 @@
 #define TANDEM_ENGINE_KERNELS_WEIGHT_FORMAT_H_
 
 #include <cstdint>
+#include <string>
 
+#include "absl/types/span.h"
 #include "engine/base/tensor_type.h"
 #include "engine/kernels/kernel_table.h"
-#include "engine/kernels/super_kernels.h"
 
 namespace tandem {
 
-// How a matrix lies in memory in int8 mode.
-enum class PackedForm {
-  // Groups of kGroupInputs, an fp16 scale each (PackedMatrix).
-  k4Bit,         // codes 0 .. 15, integer weight = code - kPacked4Zero
-  k8Bit,         // codes 0 .. 255, integer weight = code - kPacked8Zero
-  k8BitMinimum,  // codes 0 .. 31, and an fp16 minimum that is added
-  // Super-blocks of kSuperInputs (SuperMatrix).
-  kSuper4,       // codes 0 .. 15, scales and minimums of groups of 32
-  kSuper4Table,  // codes 0 .. 15 into kSuper4Values, scales of groups of 32
-  kSuper8,       // codes 0 .. 31, scales and minimums of groups of 16
-  kSuper8Zero,  // codes 0 .. 63, weight = code - kSuper8ZeroPoint; scales of 16
+// A matrix as the file holds it: [outputs, inputs], rows contiguous.
+struct LinearSource {
+  std::string name;  // for messages
+  TensorType type = TensorType::kF32;
+  absl::Span<const uint8_t> data;
+  int64_t outputs = 0;  // N
+  int64_t inputs = 0;   // K
 };
 
-bool IsSuperForm(PackedForm form);
-
-// The integer that a code of the form stands for.
-int CodeValue(PackedForm form, uint8_t code);
-
-// kGroupInputs weights of one row: value * scale + minimum.
-struct WeightGroup {
-  uint8_t codes[kGroupInputs];
-  uint16_t scale;    // fp16
-  uint16_t minimum;  // fp16; 0 in forms that have none
-};
-
-// kSuperInputs weights of one row:
-// scale * scales[i / 16] * value - minimum * minimums[i / 16].
-struct WeightSuperBlock {
+// The weights of one row in one block of a quantised form; a group has the
+// first kGroupInputs codes and no integers. The value of a weight in a group is
+//   scale * integer + minimum,
+// and in a super-block
+//   scale * scales[i / 16] * integer - minimum * minimums[i / 16].
+struct WeightBlock {
   uint8_t codes[kSuperInputs];
   int8_t scales[kSuperGroups];
   uint8_t minimums[kSuperGroups];  // 0 in forms that have none
   uint16_t scale;                  // fp16
-  uint16_t minimum;                // fp16
+  uint16_t minimum;                // fp16; 0 in forms that have none
 };
+
+// The integer that a code of the form stands for.
+constexpr int CodeValue(PackedForm form, uint8_t code) {
+  switch (form) {
+    case PackedForm::k4Bit:
+      return code - kPacked4Zero;
+    case PackedForm::k8Bit:
+      return code - kPacked8Zero;
+    case PackedForm::kSuper4Table:
+      return kSuper4Values[code];
+    case PackedForm::kSuper8Zero:
+      return code - kSuper8ZeroPoint;
+    default:
+      return code;
+  }
+}
+
+// The values of a block [inputs of the form's block].
+void BlockValues(PackedForm form, const WeightBlock& block, float* out);
 
 struct WeightFormat {
   TensorType type;
   // Values of `count` elements, a multiple of the type's block.
   void (*dequantize)(const uint8_t* data, int64_t count, float* out);
-  PackedForm form;
-  // The group or the super-block at `data` in that form: without loss for
-  // quantised types, rounded to Q8_0 for float types. One of the two is null.
-  void (*pack_group)(const uint8_t* data, WeightGroup* out);
-  void (*pack_super)(const uint8_t* data, WeightSuperBlock* out);
-  // The fp16 numbers of a block, one after the other: offset of the first in
-  // bytes, and how many.
+  // In mode int8, and in int8+float, where float types stay what they are.
+  PackedForm int8_form;
+  PackedForm exact_form;
+  // The block at `data` in int8_form: without loss for quantised types, rounded
+  // to Q8_0 for float types.
+  void (*pack)(const uint8_t* data, WeightBlock* out);
+  // The fp16 numbers of a block of the type, one after the other: offset of the
+  // first in bytes, and their number.
   int halves_offset;
   int halves;
 };
@@ -65,13 +73,16 @@ struct WeightFormat {
 // nullptr for a type that is not supported.
 const WeightFormat* FindWeightFormat(TensorType type);
 
+// True for F32, F16 and BF16.
+bool IsFloatWeightType(TensorType type);
+
 // Bytes of `count` elements, a multiple of the type's block.
 int64_t WeightBytes(TensorType type, int64_t count);
 
-// The values of a group or a super-block, by its form.
-void GroupValues(PackedForm form, const WeightGroup& group, float* out);
-void SuperBlockValues(PackedForm form, const WeightSuperBlock& block,
-                      float* out);
+// Values of `count` elements of a supported type as floats, by the format's
+// definition; count is a multiple of the block.
+void Dequantize(TensorType type, const uint8_t* data, int64_t count,
+                float* out);
 
 }  // namespace tandem
 

@@ -5,9 +5,8 @@
 #include <cstring>
 
 #include "engine/base/check.h"
+#include "engine/kernels/float_math.h"
 #include "engine/kernels/kernel_table.h"
-#include "engine/kernels/super_kernels.h"
-#include "engine/kernels/vector_ops.h"
 
 namespace tandem {
 namespace {

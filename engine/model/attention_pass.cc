@@ -89,7 +89,7 @@ void AttentionPass::RunUnit(const Unit& unit, int member) {
       const Range own = SpansSeen(unit.layer, unit.group.begin + row);
       if (span < own.begin || span >= own.end) continue;
       for (int64_t head = 0; head < heads_per_kv_head(); ++head) {
-        MergeAttention(state_.level(), *QueryOf(next, row, head), head_dim,
+        MergeAttention(state_.kernels(), *QueryOf(next, row, head), head_dim,
                        QueryOf(total, row, head));
       }
     }
@@ -98,8 +98,7 @@ void AttentionPass::RunUnit(const Unit& unit, int member) {
     for (int64_t head = 0; head < heads_per_kv_head(); ++head) {
       const int64_t offset = OffsetOf(
           unit.group.begin + row, unit.kv_head * heads_per_kv_head() + head);
-      FinishAttention(state_.level(), *QueryOf(total, row, head), head_dim,
-                      scratch_.attended.data() + offset);
+      Finish(*QueryOf(total, row, head), offset);
     }
   }
 }
@@ -126,12 +125,16 @@ void AttentionPass::JoinSpans(int64_t layer, int64_t row, int64_t head,
   BeginAttention(config_.head_dim, total);
   const Range spans = SpansSeen(layer, row);
   for (int64_t span = spans.begin; span < spans.end; ++span) {
-    MergeAttention(state_.level(),
+    MergeAttention(state_.kernels(),
                    SpanQueries(span, kv_head, row)[head_in_group],
                    config_.head_dim, total);
   }
-  FinishAttention(state_.level(), *total, config_.head_dim,
-                  scratch_.attended.data() + OffsetOf(row, head));
+  Finish(*total, OffsetOf(row, head));
+}
+
+void AttentionPass::Finish(const AttentionQuery& query, int64_t offset) {
+  state_.kernels().divide(query.values, query.sum, config_.head_dim,
+                          scratch_.attended.data() + offset);
 }
 
 AttentionQuery* AttentionPass::SpanQueries(int64_t span, int64_t kv_head,
@@ -181,7 +184,7 @@ void AttentionPass::Attend(const Unit& unit, int64_t span,
       int64_t next = row + 1;
       while (next < group.count && seen_of(next) == seen) ++next;
       if (seen.begin < seen.end) {
-        AttendBlock(state_.level(), state_.options().kv_type,
+        AttendBlock(state_.kernels(), state_.options().kv_type,
                     {.keys = block.keys,
                      .values = block.values,
                      .next_keys = ahead.keys,

@@ -58,6 +58,8 @@ class AttentionPass {
   void RunSpan(const Unit& unit, int64_t span);
   // Merges and finishes the spans of a row and head.
   void JoinSpans(int64_t layer, int64_t row, int64_t head, int member);
+  // attended[offset ..] = what a query that has seen all gives.
+  void Finish(const AttentionQuery& query, int64_t offset);
   // Two sets of a group's queries, for one member.
   AttentionQuery* MemberQueries(int member) const {
     return scratch_.member_queries.data() + member * 2 * scratch_.group_queries;

@@ -1,12 +1,10 @@
 #include "engine/model/forward_pass.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 #include "engine/base/check.h"
 #include "engine/kernels/attention.h"
-#include "engine/kernels/vector_ops.h"
 #include "engine/model/attention_pass.h"
 
 namespace tandem {
@@ -16,9 +14,6 @@ namespace {
 // floats of elementwise work.
 constexpr int64_t kInlineElements = 1 << 13;
 constexpr int64_t kChunksAMember = 8;
-
-// Matmuls of one input at most (query, key, value).
-constexpr size_t kProductsMax = 3;
 
 // That the longest item reaches.
 Position PositionsOf(absl::Span<const StepItem> batch) {
@@ -38,7 +33,7 @@ ForwardPass::ForwardPass(const ModelConfig& config, const ModelWeights& weights,
       weights_(weights),
       state_(*state),
       scratch_(state->activations()),
-      level_(state->level()) {}
+      kernels_(state->kernels()) {}
 
 void ForwardPass::Run(absl::Span<const StepItem> batch, RowConsumer* consumer) {
   PlaceRows(batch);
@@ -99,7 +94,7 @@ void ForwardPass::Embed() {
       float* out = scratch_.residual.data() + row * width;
       weights_.EmbeddingRow(scratch_.rows[row].token, out);
       if (config_.embedding_scale != 1) {
-        Scale(level_, out, width, config_.embedding_scale);
+        kernels_.scale(out, width, config_.embedding_scale);
       }
     }
   });
@@ -107,32 +102,34 @@ void ForwardPass::Embed() {
 
 void ForwardPass::AddAttention(const LayerWeights& layer, int64_t index) {
   Norm(layer.attention_norm);
-  Multiply(scratch_.normed.data(), rows_, config_.width,
-           {{layer.query, scratch_.query.data()},
-            {layer.key, scratch_.key.data()},
-            {layer.value, scratch_.value.data()}});
+  state_.multiplier().Multiply(scratch_.normed.data(), rows_,
+                               {{&layer.query, scratch_.query.data()},
+                                {&layer.key, scratch_.key.data()},
+                                {&layer.value, scratch_.value.data()}});
   RotateAndStore(layer, index);
   AttentionPass(config_, &state_).Run(index);
-  Multiply(scratch_.attended.data(), rows_, config_.query_width(),
-           {{layer.attention_output, scratch_.delta.data()}});
+  state_.multiplier().Multiply(
+      scratch_.attended.data(), rows_,
+      {{&layer.attention_output, scratch_.delta.data()}});
   AddDelta(layer.post_attention_norm);
 }
 
 void ForwardPass::AddFeedForward(const LayerWeights& layer) {
   const int64_t ffn = config_.feed_forward_width;
   Norm(layer.feed_forward_norm);
-  Multiply(
-      scratch_.normed.data(), rows_, config_.width,
-      {{layer.gate, scratch_.gate.data()}, {layer.up, scratch_.up.data()}});
+  state_.multiplier().Multiply(
+      scratch_.normed.data(), rows_,
+      {{&layer.gate, scratch_.gate.data()}, {&layer.up, scratch_.up.data()}});
   float* gate = scratch_.gate.data();
   const float* up = scratch_.up.data();
   const auto activate = config_.features.activation == Activation::kSilu
-                            ? SiluMultiply
-                            : GeluMultiply;
+                            ? kernels_.silu_multiply
+                            : kernels_.gelu_multiply;
   Split(rows_ * ffn, rows_ * ffn, [&](int, int64_t begin, int64_t end) {
-    activate(level_, gate + begin, up + begin, end - begin, gate + begin);
+    activate(gate + begin, up + begin, end - begin, gate + begin);
   });
-  Multiply(gate, rows_, ffn, {{layer.down, scratch_.delta.data()}});
+  state_.multiplier().Multiply(gate, rows_,
+                               {{&layer.down, scratch_.delta.data()}});
   AddDelta(layer.post_feed_forward_norm);
 }
 
@@ -146,13 +143,15 @@ void ForwardPass::RunHead(RowConsumer* consumer) {
     const absl::Span<const WantedRow> tile =
         wanted.subspan(begin, kHeadTileRows);
     for (size_t i = 0; i < tile.size(); ++i) {
-      RmsNorm(level_, scratch_.residual.data() + tile[i].pass_row * width,
-              weights_.output_norm().data(), width, config_.norm_epsilon,
-              scratch_.normed.data() + i * width);
+      kernels_.rms_norm(scratch_.residual.data() + tile[i].pass_row * width,
+                        weights_.output_norm().data(), width,
+                        config_.norm_epsilon,
+                        scratch_.normed.data() + i * width);
     }
-    Multiply(scratch_.normed.data(), static_cast<int64_t>(tile.size()), width,
-             {{weights_.head(), scratch_.logits.data()}});
-    FinishLogits(static_cast<int64_t>(tile.size()));
+    const auto rows = static_cast<int64_t>(tile.size());
+    state_.multiplier().Multiply(scratch_.normed.data(), rows,
+                                 {{&weights_.head(), scratch_.logits.data()}});
+    FinishLogits(rows);
     for (size_t i = 0; i < tile.size(); ++i) {
       consumer->OnRow(
           tile[i].item, tile[i].row,
@@ -165,9 +164,9 @@ void ForwardPass::Norm(const AlignedBuffer<float>& weight) {
   const int64_t width = config_.width;
   Split(rows_, rows_ * width, [&](int, int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      RmsNorm(level_, scratch_.residual.data() + row * width, weight.data(),
-              width, config_.norm_epsilon,
-              scratch_.normed.data() + row * width);
+      kernels_.rms_norm(scratch_.residual.data() + row * width, weight.data(),
+                        width, config_.norm_epsilon,
+                        scratch_.normed.data() + row * width);
     }
   });
 }
@@ -190,14 +189,15 @@ void ForwardPass::RotateAndStore(const LayerWeights& weights, int64_t layer) {
       FinishHeads(key, config_.kv_heads, weights.key_bias, weights.key_norm,
                   cos_sin);
       if (weights.value_bias.size() != 0) {
-        AddInPlace(level_, value, weights.value_bias.data(), kv_width);
+        kernels_.add_in_place(value, weights.value_bias.data(), kv_width);
       }
       for (int64_t head = 0; head < config_.kv_heads; ++head) {
         const KvCache::Slot slot =
             state_.kv().At(place.sequence, layer, head, place.position);
-        StoreKey(level_, type, key + head * head_dim, head_dim,
+        StoreKey(kernels_, type, key + head * head_dim, head_dim,
                  slot.position_in_block, slot.block_keys);
-        StoreValue(level_, type, value + head * head_dim, head_dim, slot.value);
+        StoreValue(kernels_, type, value + head * head_dim, head_dim,
+                   slot.value);
       }
     }
   });
@@ -208,16 +208,17 @@ void ForwardPass::FinishHeads(float* x, int64_t heads,
                               const AlignedBuffer<float>& norm,
                               const float* cos_sin) const {
   const int64_t head_dim = config_.head_dim;
-  if (bias.size() != 0) AddInPlace(level_, x, bias.data(), heads * head_dim);
+  if (bias.size() != 0) kernels_.add_in_place(x, bias.data(), heads * head_dim);
   if (norm.size() != 0) {
     for (float* head = x; head < x + heads * head_dim; head += head_dim) {
-      RmsNorm(level_, head, norm.data(), head_dim, config_.norm_epsilon, head);
+      kernels_.rms_norm(head, norm.data(), head_dim, config_.norm_epsilon,
+                        head);
     }
   }
   const auto rotate = config_.rope.pairs == RopePairs::kInterleaved
-                          ? RopeInterleaved
-                          : RopeHalfSplit;
-  rotate(level_, x, heads, head_dim, cos_sin, config_.rope.dims);
+                          ? kernels_.rope_interleaved
+                          : kernels_.rope_half_split;
+  rotate(x, heads, head_dim, cos_sin, config_.rope.dims);
 }
 
 void ForwardPass::AddDelta(const AlignedBuffer<float>& norm) {
@@ -226,12 +227,14 @@ void ForwardPass::AddDelta(const AlignedBuffer<float>& norm) {
     for (int64_t row = begin; row < end; ++row) {
       float* delta = scratch_.delta.data() + row * width;
       if (norm.size() != 0) {
-        RmsNorm(level_, delta, norm.data(), width, config_.norm_epsilon, delta);
+        kernels_.rms_norm(delta, norm.data(), width, config_.norm_epsilon,
+                          delta);
       }
       if (config_.residual_scale != 1) {
-        Scale(level_, delta, width, config_.residual_scale);
+        kernels_.scale(delta, width, config_.residual_scale);
       }
-      AddInPlace(level_, scratch_.residual.data() + row * width, delta, width);
+      kernels_.add_in_place(scratch_.residual.data() + row * width, delta,
+                            width);
     }
   });
 }
@@ -242,27 +245,12 @@ void ForwardPass::FinishLogits(int64_t rows) {
   Split(count, count, [&](int, int64_t begin, int64_t end) {
     float* logits = scratch_.logits.data() + begin;
     if (config_.logit_scale != 1) {
-      Scale(level_, logits, end - begin, config_.logit_scale);
+      kernels_.scale(logits, end - begin, config_.logit_scale);
     }
     if (config_.logit_soft_cap != 0) {
-      SoftCap(level_, logits, end - begin, config_.logit_soft_cap);
+      kernels_.soft_cap(logits, end - begin, config_.logit_soft_cap);
     }
   });
-}
-
-void ForwardPass::Multiply(const float* x, int64_t rows, int64_t inputs,
-                           std::initializer_list<Product> products) {
-  TANDEM_CHECK(products.size() <= kProductsMax);
-  std::array<MatmulOutput, kProductsMax> outputs;
-  size_t count = 0;
-  for (const Product& product : products) {
-    outputs[count++] = {.weight = &product.weight,
-                        .y = product.out,
-                        .stride = product.weight.outputs()};
-  }
-  state_.matmul_input().Set(x, rows, inputs, level_, &state_.team());
-  Matmul(state_.matmul_input(), {outputs.data(), count}, level_,
-         &state_.team());
 }
 
 template <typename Body>

@@ -11,11 +11,10 @@
 #define TANDEM_ENGINE_MODEL_FORWARD_PASS_H_
 
 #include <cstdint>
-#include <initializer_list>
 
 #include "absl/types/span.h"
 #include "engine/base/aligned_buffer.h"
-#include "engine/kernels/linear.h"
+#include "engine/kernels/kernel_table.h"
 #include "engine/model/config.h"
 #include "engine/model/model_state.h"
 #include "engine/model/step.h"
@@ -61,14 +60,6 @@ class ForwardPass {
   // Scales and caps the first `rows` rows of logits.
   void FinishLogits(int64_t rows);
 
-  struct Product {
-    const Linear& weight;
-    float* out;  // [rows, weight.outputs()]
-  };
-  // out = x * weight^T for each product; x [rows, inputs].
-  void Multiply(const float* x, int64_t rows, int64_t inputs,
-                std::initializer_list<Product> products);
-
   // Calls body(member, begin, end) for slices of [0, count) on the team, or
   // once on this thread where `elements`, the floats touched in all, are so
   // few that a region costs more than it gains.
@@ -79,7 +70,7 @@ class ForwardPass {
   const ModelWeights& weights_;
   ModelState& state_;
   Activations& scratch_;
-  const SimdLevel level_;
+  const KernelTable& kernels_;
   int64_t rows_ = 0;
 };
 

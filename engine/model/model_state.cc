@@ -41,7 +41,7 @@ int64_t InputsMax(const ModelConfig& config) {
 
 // At most; of int8 rows both quantised forms, of float rows with those of one
 // call more, and what oneDNN keeps for each thread.
-int64_t MatmulInputBytes(const ModelStateOptions& options, int64_t inputs) {
+int64_t MultiplierBytes(const ModelStateOptions& options, int64_t inputs) {
   // Of one value, rounded up: an ActivationGroup has 352 bytes for 256 values,
   // an ActivationSuperBlock 2,720 for 2,048; both together 2.7.
   constexpr int64_t kQuantisedBytes = 3;
@@ -123,7 +123,7 @@ StateFootprint FootprintOf(const ModelConfig& config,
   return {.scratch_bytes = floats * static_cast<int64_t>(sizeof(float)) +
                            notes + members * query_bytes +
                            KvCache::TableBytes(kv) +
-                           MatmulInputBytes(options, InputsMax(config)),
+                           MultiplierBytes(options, InputsMax(config)),
           .position_bytes =
               ropes * config.rope.dims * static_cast<int64_t>(sizeof(float)) +
               kSpanRowsMax * config.heads * query_bytes / kAttentionSpanTokens,
@@ -152,7 +152,9 @@ ModelState::ModelState(const ModelConfig& config,
       options_(options),
       kv_(std::move(kv)),
       team_(options.threads, options.pinning),
-      matmul_input_(options.numerics, options.rows_max, InputsMax(config)),
+      kernels_(KernelsFor(options.level)),
+      multiplier_(options.numerics, options.rows_max, InputsMax(config),
+                  kernels_, &team_),
       activations_(MakeActivations(config, options, kv_->longest())),
       rope_(config.rope, options.context_max, kv_->longest()) {
   if (config.local_rope) {

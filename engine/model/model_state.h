@@ -119,9 +119,9 @@ class ModelState {
   KvCache& kv() { return *kv_; }
   const KvCache& kv() const { return *kv_; }
   Activations& activations() { return activations_; }
-  MatmulInput& matmul_input() { return matmul_input_; }
+  Multiplier& multiplier() { return multiplier_; }
   ThreadTeam& team() { return team_; }
-  SimdLevel level() const { return options_.level; }
+  const KernelTable& kernels() const { return kernels_; }
 
   // Cosines and sines of positions below `end` are there afterwards; at most
   // those of the longest sequence that the KV cache can hold.
@@ -144,7 +144,8 @@ class ModelState {
   const ModelStateOptions options_;
   const std::unique_ptr<KvCache> kv_;
   ThreadTeam team_;
-  MatmulInput matmul_input_;
+  const KernelTable& kernels_;
+  Multiplier multiplier_;
   Activations activations_;
   RopeTable rope_;
   std::optional<RopeTable> local_rope_;  // where the config has one

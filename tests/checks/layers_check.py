@@ -77,7 +77,7 @@ BANNED_INCLUDES = (
      "test libraries belong in tests/"),
     # The linker may keep an inline function from a file that was compiled for
     # AVX; the program then dies on an older processor.
-    (re.compile(r"^engine/kernels/[^/]*(avx|vnni)[^/]*\.cc$"),
+    (re.compile(r"^engine/kernels/[^/]*(avx|vnni)[^/]*\.(cc|h)$"),
      re.compile(r"^(?!immintrin\.h$|cstdint$|cstddef$|engine/kernels/)"),
      "files compiled for AVX include intrinsics and kernel headers only"),
 )

@@ -117,17 +117,15 @@ void MultiplyAll(benchmark::State& state, const Case& c) {
     x[i] = static_cast<float>(i % 97) / 48.0f - 1.0f;
   }
   std::vector<float> y(c.rows * c.outputs);
-  MatmulInput input(c.mode, c.rows, c.inputs);
+  Multiplier multiplier(c.mode, c.rows, c.inputs, KernelsFor(c.level), &team);
   size_t next = 0;
-  Measure(state, static_cast<double>(matrices[0].bytes()),
-          static_cast<double>(c.rows * c.outputs * c.inputs), [&] {
-            const MatmulOutput output = {
-                .weight = &matrices[next], .y = y.data(), .stride = c.outputs};
-            input.Set(x.data(), c.rows, c.inputs, c.level, &team);
-            Matmul(input, absl::MakeConstSpan(&output, 1), c.level, &team);
-            next = (next + 1) % matrices.size();
-            benchmark::ClobberMemory();
-          });
+  Measure(
+      state, static_cast<double>(matrices[0].bytes()),
+      static_cast<double>(c.rows * c.outputs * c.inputs), [&] {
+        multiplier.Multiply(x.data(), c.rows, {{&matrices[next], y.data()}});
+        next = (next + 1) % matrices.size();
+        benchmark::ClobberMemory();
+      });
 }
 
 constexpr int64_t kHeadDim = 64;
@@ -156,7 +154,7 @@ void AttendBlocks(benchmark::State& state, SimdLevel level, int64_t queries,
             for (int64_t block = 0; block < blocks; ++block) {
               const uint16_t* keys = kv.data() + block * 2 * kBlock;
               const bool last = block + 1 == blocks;
-              AttendBlock(level, KvType::kBf16,
+              AttendBlock(KernelsFor(level), KvType::kBf16,
                           {.keys = keys,
                            .values = keys + kBlock,
                            .next_keys = last ? nullptr : keys + 2 * kBlock,

@@ -8,7 +8,7 @@
 #include <limits>
 #include <vector>
 
-#include "engine/kernels/vector_ops.h"
+#include "engine/kernels/float_math.h"
 #include "tests/engine/kernels/kernel_test_util.h"
 
 namespace tandem {
@@ -32,9 +32,9 @@ struct Head {
   }
 
   void Store(int64_t t, const float* key, const float* value) {
-    StoreKey(SimdLevel::kScalar, type, key, head_dim, t % kKvPageTokens,
+    StoreKey(kScalarKernels, type, key, head_dim, t % kKvPageTokens,
              keys.data() + t / kKvPageTokens * BlockBytes());
-    StoreValue(SimdLevel::kScalar, type, value, head_dim,
+    StoreValue(kScalarKernels, type, value, head_dim,
                values.data() + t * head_dim * Bytes());
   }
   int64_t Bytes() const { return type == KvType::kBf16 ? 2 : 4; }
@@ -85,7 +85,7 @@ void See(const Head& head, const How& how, int64_t first, int64_t last,
     for (int64_t at = first / kKvPageTokens * kKvPageTokens; at < last;
          at += kKvPageTokens) {
       AttendBlock(
-          how.level, head.type,
+          KernelsFor(how.level), head.type,
           {.keys = head.keys.data() + at / kKvPageTokens * head.BlockBytes(),
            .values =
                head.values.data() + at / kKvPageTokens * head.BlockBytes(),
@@ -116,10 +116,10 @@ std::vector<float> Attend(const Head& head, const How& how) {
   std::vector<float> out(how.queries * head.head_dim);
   for (uint32_t q = 0; q < how.queries; ++q) {
     if (how.cut != 0) {
-      MergeAttention(how.level, next[q], head.head_dim, &whole[q]);
+      MergeAttention(KernelsFor(how.level), next[q], head.head_dim, &whole[q]);
     }
-    FinishAttention(how.level, whole[q], head.head_dim,
-                    out.data() + q * head.head_dim);
+    KernelsFor(how.level).divide(whole[q].values, whole[q].sum, head.head_dim,
+                                 out.data() + q * head.head_dim);
   }
   return out;
 }
@@ -224,7 +224,7 @@ INSTANTIATE_TEST_SUITE_P(KvTypes, AttentionTest,
 TEST(StoreValueTest, RoundsToNearestEven) {
   const float x[] = {1.0f, 1.00390625f, 1.01171875f, -0.0f};
   uint16_t out[4];
-  StoreValue(SimdLevel::kScalar, KvType::kBf16, x, 4, out);
+  StoreValue(kScalarKernels, KvType::kBf16, x, 4, out);
   EXPECT_EQ(out[0], 0x3f80);
   EXPECT_EQ(out[1], 0x3f80);  // half-way: down to even
   EXPECT_EQ(out[2], 0x3f82);  // half-way: up to even
@@ -235,10 +235,9 @@ TEST(StoreKeyTest, FillsOneColumn) {
   const int64_t head_dim = 300;  // more than is converted at a time
   const std::vector<float> x = RandomFloats(head_dim, 4);
   std::vector<uint16_t> row(head_dim);
-  StoreValue(SimdLevel::kScalar, KvType::kBf16, x.data(), head_dim, row.data());
+  StoreValue(kScalarKernels, KvType::kBf16, x.data(), head_dim, row.data());
   std::vector<uint16_t> keys(head_dim * kKvPageTokens, 7);
-  StoreKey(SimdLevel::kScalar, KvType::kBf16, x.data(), head_dim, 31,
-           keys.data());
+  StoreKey(kScalarKernels, KvType::kBf16, x.data(), head_dim, 31, keys.data());
   for (int64_t i = 0; i < head_dim * kKvPageTokens; ++i) {
     ASSERT_EQ(keys[i], i % kKvPageTokens == 31 ? row[i / kKvPageTokens] : 7);
   }

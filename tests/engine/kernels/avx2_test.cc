@@ -12,16 +12,20 @@ class Avx2Test : public ::testing::Test {
   }
 };
 
-TEST_F(Avx2Test, QuantizeRow) { TestQuantizeRow(kAvx2Kernels); }
+TEST_F(Avx2Test, QuantizeGroups) { TestQuantizeGroups(kAvx2Kernels); }
 
-TEST_F(Avx2Test, MatmulQ4_0) {
-  TestMatmulPacked(kAvx2Kernels, TensorType::kQ4_0);
-  TestMatmulExtremes(kAvx2Kernels, TensorType::kQ4_0);
+TEST_F(Avx2Test, QuantizeSuperBlocks) { TestQuantizeSuperBlocks(kAvx2Kernels); }
+
+TEST_F(Avx2Test, MatmulOfGroups) {
+  TestQuantised(kAvx2Kernels, {TensorType::kQ4_0, TensorType::kQ8_0});
 }
 
-TEST_F(Avx2Test, MatmulQ8_0) {
-  TestMatmulPacked(kAvx2Kernels, TensorType::kQ8_0);
-  TestMatmulExtremes(kAvx2Kernels, TensorType::kQ8_0);
+TEST_F(Avx2Test, MatmulOfGroupsWithMinimums) {
+  TestQuantised(kAvx2Kernels, {TensorType::kQ4_1, TensorType::kQ5_1});
+}
+
+TEST_F(Avx2Test, MatmulOfSuperBlocks) {
+  for (TensorType type : kSuperTypes) TestQuantised(kAvx2Kernels, {type});
 }
 
 TEST_F(Avx2Test, MatmulF16) { TestMatmulFloat(kAvx2Kernels, TensorType::kF16); }

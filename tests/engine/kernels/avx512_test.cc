@@ -8,7 +8,7 @@
 
 namespace tandem {
 
-// engine/kernels/avx512*.cc over emulated intrinsics (tests/CMakeLists.txt).
+// engine/kernels/avx512.cc over emulated intrinsics (tests/CMakeLists.txt).
 extern const KernelTable kEmulatedAvx512Kernels;
 
 namespace {
@@ -30,16 +30,20 @@ class Avx512Test : public ::testing::TestWithParam<Intrinsics> {
   }
 };
 
-TEST_P(Avx512Test, QuantizeRow) { TestQuantizeRow(Kernels()); }
+TEST_P(Avx512Test, QuantizeGroups) { TestQuantizeGroups(Kernels()); }
 
-TEST_P(Avx512Test, MatmulQ4_0) {
-  TestMatmulPacked(Kernels(), TensorType::kQ4_0);
-  TestMatmulExtremes(Kernels(), TensorType::kQ4_0);
+TEST_P(Avx512Test, QuantizeSuperBlocks) { TestQuantizeSuperBlocks(Kernels()); }
+
+TEST_P(Avx512Test, MatmulOfGroups) {
+  TestQuantised(Kernels(), {TensorType::kQ4_0, TensorType::kQ8_0});
 }
 
-TEST_P(Avx512Test, MatmulQ8_0) {
-  TestMatmulPacked(Kernels(), TensorType::kQ8_0);
-  TestMatmulExtremes(Kernels(), TensorType::kQ8_0);
+TEST_P(Avx512Test, MatmulOfGroupsWithMinimums) {
+  TestQuantised(Kernels(), {TensorType::kQ4_1, TensorType::kQ5_1});
+}
+
+TEST_P(Avx512Test, MatmulOfSuperBlocks) {
+  for (TensorType type : kSuperTypes) TestQuantised(Kernels(), {type});
 }
 
 TEST_P(Avx512Test, MatmulF16) { TestMatmulFloat(Kernels(), TensorType::kF16); }

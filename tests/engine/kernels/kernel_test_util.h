@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "engine/base/cpu_features.h"
+#include "engine/kernels/float_math.h"
 #include "engine/kernels/linear.h"
-#include "engine/kernels/vector_ops.h"
 #include "engine/kernels/weight_format.h"
 
 namespace tandem {
@@ -75,6 +75,12 @@ inline void FillCodes(TensorType type, uint8_t byte,
   }
 }
 
+// In the form that its type takes in mode int8.
+inline PackedMatrix Packed(const LinearSource& source, ThreadTeam* team) {
+  return PackedMatrix::Pack(source, FindWeightFormat(source.type)->int8_form,
+                            team);
+}
+
 struct TestMatrix {
   TestMatrix(TensorType type, int64_t outputs, int64_t inputs, uint32_t seed)
       : data(RandomWeights(type, outputs * inputs, seed)) {
@@ -98,12 +104,9 @@ struct TestMatrix {
 inline std::vector<float> Product(const Linear& linear, NumericsMode mode,
                                   const std::vector<float>& x, int64_t rows,
                                   SimdLevel level, ThreadTeam* team) {
-  MatmulInput input(mode, rows, linear.inputs());
-  input.Set(x.data(), rows, linear.inputs(), level, team);
   std::vector<float> y(rows * linear.outputs(), -1.0f);
-  const MatmulOutput output = {
-      .weight = &linear, .y = y.data(), .stride = linear.outputs()};
-  Matmul(input, absl::MakeConstSpan(&output, 1), level, team);
+  Multiplier multiplier(mode, rows, linear.inputs(), KernelsFor(level), team);
+  multiplier.Multiply(x.data(), rows, {{&linear, y.data()}});
   return y;
 }
 

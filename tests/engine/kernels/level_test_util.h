@@ -10,11 +10,11 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <initializer_list>
 #include <limits>
 #include <random>
 #include <vector>
 
-#include "engine/kernels/float_matrix.h"
 #include "engine/kernels/kernel_table.h"
 #include "engine/kernels/packed_matrix.h"
 #include "tests/engine/kernels/kernel_test_util.h"
@@ -66,7 +66,7 @@ inline std::vector<float> MixedFloats(int64_t count, uint32_t seed) {
   return values;
 }
 
-inline void TestQuantizeRow(const KernelTable& kernels) {
+inline void TestQuantizeGroups(const KernelTable& kernels) {
   const int64_t groups = 200;
   std::vector<float> inputs[] = {RandomFloats(groups * kGroupInputs, 1),
                                  AnyFloats(groups * kGroupInputs, 2),
@@ -85,8 +85,8 @@ inline void TestQuantizeRow(const KernelTable& kernels) {
       std::vector<ActivationGroup> actual(groups);
       std::memset(expected.data(), 0, groups * sizeof(ActivationGroup));
       std::memset(actual.data(), 0, groups * sizeof(ActivationGroup));
-      kScalarKernels.quantize_row(x.data(), groups, row, expected.data());
-      kernels.quantize_row(x.data(), groups, row, actual.data());
+      kScalarKernels.quantize_groups(x.data(), groups, row, expected.data());
+      kernels.quantize_groups(x.data(), groups, row, actual.data());
       for (int64_t g = 0; g < groups; ++g) {
         ASSERT_EQ(std::memcmp(actual[g].values, expected[g].values,
                               sizeof(actual[g].values)),
@@ -100,43 +100,147 @@ inline void TestQuantizeRow(const KernelTable& kernels) {
   }
 }
 
-// y of one packed matrix at one level.
+inline void TestQuantizeSuperBlocks(const KernelTable& kernels) {
+  const int64_t blocks = 150;
+  std::vector<float> inputs[] = {RandomFloats(blocks * kSuperInputs, 1),
+                                 AnyFloats(blocks * kSuperInputs, 2),
+                                 RandomFloats(blocks * kSuperInputs, 3)};
+  for (int64_t b = 0; b < blocks; ++b) {
+    // Sizes from the smallest subnormal to the largest float.
+    const int exponent = static_cast<int>(b * 276 / blocks) - 149;
+    for (int i = 0; i < kSuperInputs; ++i) {
+      float& x = inputs[2][b * kSuperInputs + i];
+      x = std::ldexp(i % 3 == 0 ? std::round(x * 64) / 64 : x, exponent);
+    }
+  }
+  for (const std::vector<float>& x : inputs) {
+    for (int row = 0; row < kRowBlock; ++row) {
+      std::vector<ActivationSuperBlock> expected(blocks);
+      std::vector<ActivationSuperBlock> actual(blocks);
+      const size_t bytes = blocks * sizeof(ActivationSuperBlock);
+      std::memset(static_cast<void*>(expected.data()), 0, bytes);
+      std::memset(static_cast<void*>(actual.data()), 0, bytes);
+      kScalarKernels.quantize_super_blocks(x.data(), blocks, row,
+                                           expected.data());
+      kernels.quantize_super_blocks(x.data(), blocks, row, actual.data());
+      for (int64_t b = 0; b < blocks; ++b) {
+        const ActivationSuperBlock& a = actual[b];
+        const ActivationSuperBlock& e = expected[b];
+        ASSERT_EQ(std::memcmp(a.values, e.values, sizeof(a.values)), 0);
+        ASSERT_EQ(std::memcmp(a.sums16, e.sums16, sizeof(a.sums16)), 0);
+        ASSERT_EQ(std::memcmp(a.sums32, e.sums32, sizeof(a.sums32)), 0);
+        ASSERT_EQ(std::memcmp(a.starts32, e.starts32, sizeof(a.starts32)), 0);
+        ASSERT_TRUE(SameFloats({a.scales[row]}, {e.scales[row]}));
+      }
+    }
+  }
+}
+
+// The types that take super-blocks.
+inline constexpr TensorType kSuperTypes[] = {
+    TensorType::kQ2_K, TensorType::kQ3_K, TensorType::kQ4_K,
+    TensorType::kQ5_K, TensorType::kQ6_K, TensorType::kIQ4_XS};
+
+// Rows of x in blocks as the oracle quantises them.
+template <typename T>
+std::vector<T> Quantized(void (*quantize)(const float*, int64_t, int, T*),
+                         const std::vector<float>& x, int64_t rows,
+                         int64_t blocks) {
+  const int64_t inputs = static_cast<int64_t>(x.size()) / rows;
+  std::vector<T> input((rows + kRowBlock - 1) / kRowBlock * blocks);
+  for (int64_t row = 0; row < rows; ++row) {
+    quantize(x.data() + row * inputs, blocks, static_cast<int>(row % kRowBlock),
+             input.data() + row / kRowBlock * blocks);
+  }
+  return input;
+}
+
+// y of the tiles [begin, end) of one packed matrix at one level; what lies
+// between rows and in other tiles is left alone.
+inline void MultiplyPacked(const KernelTable& kernels,
+                           const PackedMatrix& matrix,
+                           const std::vector<float>& x, PackedMatrix::Rows rows,
+                           int64_t begin, int64_t end) {
+  const int block_inputs = matrix.layout().inputs;
+  const int64_t blocks = matrix.inputs() / block_inputs;
+  std::vector<ActivationGroup> groups;
+  std::vector<ActivationSuperBlock> super_blocks;
+  if (block_inputs == kGroupInputs) {
+    groups = Quantized(kScalarKernels.quantize_groups, x, rows.rows, blocks);
+    rows.input = groups.data();
+  } else if (block_inputs == kSuperInputs) {
+    super_blocks =
+        Quantized(kScalarKernels.quantize_super_blocks, x, rows.rows, blocks);
+    rows.input = super_blocks.data();
+  } else {
+    rows.input = x.data();
+  }
+  matrix.MultiplyTiles(kernels, begin, end, rows);
+}
+
+// y [rows, outputs + 3] of the whole matrix.
 inline std::vector<float> PackedProduct(const KernelTable& kernels,
                                         const PackedMatrix& matrix,
                                         const std::vector<float>& x,
                                         int64_t rows) {
-  const int64_t groups = matrix.inputs() / kGroupInputs;
-  std::vector<ActivationGroup> input((rows + kRowBlock - 1) / kRowBlock *
-                                     groups);
-  for (int64_t row = 0; row < rows; ++row) {
-    kScalarKernels.quantize_row(x.data() + row * matrix.inputs(), groups,
-                                static_cast<int>(row % kRowBlock),
-                                input.data() + row / kRowBlock * groups);
-  }
-  std::vector<float> y(rows * matrix.outputs(), -1.0f);
-  matrix.MultiplyTiles(kernels, 0, matrix.tiles(),
-                       {.input = input.data(),
-                        .rows = rows,
-                        .y = y.data(),
-                        .y_stride = matrix.outputs()});
+  const int64_t stride = matrix.outputs() + 3;
+  std::vector<float> y(rows * stride, -1.0f);
+  MultiplyPacked(kernels, matrix, x,
+                 {.rows = rows, .y = y.data(), .y_stride = stride}, 0,
+                 matrix.tiles());
   return y;
 }
 
-inline void TestMatmulPacked(const KernelTable& kernels, TensorType type) {
+inline void TestMatmul(const KernelTable& kernels, TensorType type) {
   ThreadTeam team(1);
   std::mt19937 engine(17);
+  const int block = static_cast<int>(
+      std::max<int64_t>(kGroupInputs, GetTensorTypeInfo(type).block_elements));
   for (int64_t rows = 1; rows <= 64; ++rows) {
     const int64_t outputs = 1 + engine() % 70;
-    const int64_t inputs = kGroupInputs * (1 + engine() % 12);
+    const int64_t inputs = block * (1 + engine() % (block == 32 ? 12 : 3));
     const TestMatrix matrix(type, outputs, inputs, engine());
-    const PackedMatrix packed =
-        PackedMatrix::Pack(type, matrix.data.data(), outputs, inputs, &team);
+    const PackedMatrix packed = Packed(matrix.source, &team);
     for (const std::vector<float>& x : {RandomFloats(rows * inputs, engine()),
                                         MixedFloats(rows * inputs, engine())}) {
       ASSERT_TRUE(SameFloats(PackedProduct(kernels, packed, x, rows),
                              PackedProduct(kScalarKernels, packed, x, rows)))
           << rows << " rows, [" << outputs << ", " << inputs << "]";
     }
+  }
+}
+
+// Every code and every integer scale at one end of its range and every
+// activation at +-127: where a saturating multiply-add or an overflow would
+// show.
+inline void TestMatmulExtremes(const KernelTable& kernels, TensorType type) {
+  ThreadTeam team(1);
+  const int64_t inputs = 2 * kSuperInputs;
+  const int64_t outputs = 40;
+  for (uint8_t byte : {0x00, 0xff, 0x80, 0x7f, 0x81, 0x88, 0xf0, 0x0f}) {
+    std::vector<uint8_t> data = RandomWeights(type, outputs * inputs, 3);
+    FillCodes(type, byte, &data);
+    const PackedMatrix packed = Packed({.name = "",
+                                        .type = type,
+                                        .data = data,
+                                        .outputs = outputs,
+                                        .inputs = inputs},
+                                       &team);
+    for (float sign : {1.0f, -1.0f}) {
+      const std::vector<float> x(8 * inputs, sign * 3.0f);
+      ASSERT_TRUE(SameFloats(PackedProduct(kernels, packed, x, 8),
+                             PackedProduct(kScalarKernels, packed, x, 8)))
+          << "bytes " << static_cast<int>(byte);
+    }
+  }
+}
+
+inline void TestQuantised(const KernelTable& kernels,
+                          std::initializer_list<TensorType> types) {
+  for (TensorType type : types) {
+    SCOPED_TRACE(GetTensorTypeInfo(type).name);
+    TestMatmul(kernels, type);
+    TestMatmulExtremes(kernels, type);
   }
 }
 
@@ -152,19 +256,6 @@ inline std::vector<uint8_t> FiniteWeights(TensorType type, int64_t count,
   return data;
 }
 
-inline std::vector<float> FloatProduct(const KernelTable& kernels,
-                                       const FloatMatrix& matrix,
-                                       const std::vector<float>& x,
-                                       int64_t rows) {
-  // Wider than the outputs: what lies between is left alone.
-  const int64_t stride = matrix.outputs() + 3;
-  std::vector<float> y(rows * stride, -1.0f);
-  matrix.MultiplyTiles(
-      kernels, 0, matrix.tiles(),
-      {.x = x.data(), .rows = rows, .y = y.data(), .y_stride = stride});
-  return y;
-}
-
 inline void TestMatmulFloat(const KernelTable& kernels, TensorType type) {
   ThreadTeam team(1);
   std::mt19937 engine(23);
@@ -174,35 +265,17 @@ inline void TestMatmulFloat(const KernelTable& kernels, TensorType type) {
     const TestMatrix matrix(type, outputs, inputs, engine());
     for (const std::vector<uint8_t>& data :
          {matrix.data, FiniteWeights(type, outputs * inputs, engine())}) {
-      const FloatMatrix packed =
-          FloatMatrix::Pack(type, data.data(), outputs, inputs, &team);
+      LinearSource source = matrix.source;
+      source.data = data;
+      const PackedMatrix packed =
+          PackedMatrix::Pack(source, FindWeightFormat(type)->exact_form, &team);
       for (const std::vector<float>& x :
            {RandomFloats(rows * inputs, engine()),
             MixedFloats(rows * inputs, engine())}) {
-        ASSERT_TRUE(SameFloats(FloatProduct(kernels, packed, x, rows),
-                               FloatProduct(kScalarKernels, packed, x, rows)))
+        ASSERT_TRUE(SameFloats(PackedProduct(kernels, packed, x, rows),
+                               PackedProduct(kScalarKernels, packed, x, rows)))
             << rows << " rows, [" << outputs << ", " << inputs << "]";
       }
-    }
-  }
-}
-
-// Every weight at one end of its range and every activation at +-127: where a
-// saturating multiply-add would show.
-inline void TestMatmulExtremes(const KernelTable& kernels, TensorType type) {
-  ThreadTeam team(1);
-  const int64_t inputs = 64;
-  const int64_t outputs = 16;
-  for (uint8_t byte : {0x00, 0xff, 0x80, 0x7f, 0x81}) {
-    std::vector<uint8_t> data = RandomWeights(type, outputs * inputs, 3);
-    FillCodes(type, byte, &data);
-    const PackedMatrix packed =
-        PackedMatrix::Pack(type, data.data(), outputs, inputs, &team);
-    for (float sign : {1.0f, -1.0f}) {
-      const std::vector<float> x(8 * inputs, sign * 3.0f);
-      ASSERT_TRUE(SameFloats(PackedProduct(kernels, packed, x, 8),
-                             PackedProduct(kScalarKernels, packed, x, 8)))
-          << "bytes " << static_cast<int>(byte);
     }
   }
 }

@@ -248,32 +248,22 @@ TEST(MatmulTest, SeveralOutputsOfOneInput) {
                             Linear::Create(c.source, mode, &team).value()};
   const std::vector<float> x = RandomFloats(rows * inputs, 4);
   const SimdLevel level = DetectedSimdLevel();
-  MatmulInput input(mode, 8, 128);
-  input.Set(x.data(), rows, inputs, level, &team);
-  // Row strides wider than the outputs: what lies between is left alone.
+  Multiplier multiplier(mode, 8, 128, KernelsFor(level), &team);
   std::vector<float> y[3];
   MatmulOutput outputs[3];
   for (int i = 0; i < 3; ++i) {
-    const int64_t stride = linears[i].outputs() + 5;
-    y[i].assign(rows * stride, 77.0f);
-    outputs[i] = {.weight = &linears[i], .y = y[i].data(), .stride = stride};
+    y[i].assign(rows * linears[i].outputs(), 77.0f);
+    outputs[i] = {.weight = &linears[i], .y = y[i].data()};
   }
-  Matmul(input, outputs, level, &team);
+  multiplier.Multiply(x.data(), rows, outputs);
   for (int i = 0; i < 3; ++i) {
-    const std::vector<float> expected =
-        Product(linears[i], mode, x, rows, level, &team);
-    const int64_t n = linears[i].outputs();
-    for (int64_t row = 0; row < rows; ++row) {
-      const float* actual = y[i].data() + row * (n + 5);
-      EXPECT_TRUE(SameBits(actual, expected.data() + row * n, n));
-      for (int gap = 0; gap < 5; ++gap) EXPECT_EQ(actual[n + gap], 77.0f);
-    }
+    EXPECT_EQ(y[i], Product(linears[i], mode, x, rows, level, &team));
   }
 }
 
 // Matrices of several forms take the same input (q, k, v of a Q4_K_M file),
-// each in its own quantised form or as the floats that it is, also after the
-// next Set.
+// each in its own quantised form or as the floats that it is, also after other
+// rows.
 TEST(MatmulTest, OneInputServesEveryForm) {
   ThreadTeam team(2);
   const NumericsMode mode = NumericsMode::kInt8Float;
@@ -287,20 +277,15 @@ TEST(MatmulTest, OneInputServesEveryForm) {
     linears.push_back(Linear::Create(matrix.source, mode, &team).value());
   }
   const size_t count = linears.size();
-  MatmulInput input(mode, rows, inputs);
+  Multiplier multiplier(mode, rows, inputs, kScalarKernels, &team);
   for (uint32_t seed : {1u, 2u}) {
     const std::vector<float> x = RandomFloats(rows * inputs, seed);
-    input.Set(x.data(), rows, inputs, SimdLevel::kScalar, &team);
     std::vector<std::vector<float>> y(count, std::vector<float>(rows * 40));
     std::vector<MatmulOutput> outputs;
     for (size_t i = 0; i < count; ++i) {
-      outputs.push_back(
-          {.weight = &linears[i], .y = y[i].data(), .stride = 40});
+      outputs.push_back({.weight = &linears[i], .y = y[i].data()});
     }
-    Matmul(input, absl::MakeConstSpan(outputs).first(1), SimdLevel::kScalar,
-           &team);
-    Matmul(input, absl::MakeConstSpan(outputs).subspan(1), SimdLevel::kScalar,
-           &team);
+    multiplier.Multiply(x.data(), rows, outputs);
     for (size_t i = 0; i < count; ++i) {
       EXPECT_EQ(y[i],
                 Product(linears[i], mode, x, rows, SimdLevel::kScalar, &team));
@@ -330,14 +315,11 @@ TEST(MatmulTest, OneInputServesShapesOfDifferentSize) {
     const TestMatrix narrow(TensorType::kQ8_0, 24, 32, 6);
     const Linear first = Linear::Create(wide.source, mode, &team).value();
     const Linear second = Linear::Create(narrow.source, mode, &team).value();
-    MatmulInput input(mode, 16, 256);
+    Multiplier multiplier(mode, 16, 256, kScalarKernels, &team);
     for (const Linear* linear : {&first, &second, &first}) {
       const std::vector<float> x = RandomFloats(9 * linear->inputs(), 7);
       std::vector<float> y(9 * 24);
-      input.Set(x.data(), 9, linear->inputs(), SimdLevel::kScalar, &team);
-      const MatmulOutput output = {
-          .weight = linear, .y = y.data(), .stride = 24};
-      Matmul(input, absl::MakeConstSpan(&output, 1), SimdLevel::kScalar, &team);
+      multiplier.Multiply(x.data(), 9, {{linear, y.data()}});
       EXPECT_EQ(y, Product(*linear, mode, x, 9, SimdLevel::kScalar, &team));
     }
   }

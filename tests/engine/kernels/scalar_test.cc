@@ -1,5 +1,6 @@
-// The oracle's own pieces: quantisation of activations and the fused
-// multiply-add. Its matmuls stand in linear_test.cc and packed_matrix_test.cc.
+// The oracle against what its order of operations says: quantisation of
+// activations, the fused multiply-add and one output of a product. More
+// products stand in linear_test.cc and packed_matrix_test.cc.
 
 #include <gtest/gtest.h>
 
@@ -9,15 +10,15 @@
 #include <random>
 
 #include "engine/kernels/fused_multiply_add.h"
-#include "engine/kernels/kernels.h"
-#include "tests/engine/kernels/kernel_test_util.h"
+#include "engine/kernels/kernel_table.h"
+#include "tests/engine/kernels/level_test_util.h"
 
 namespace tandem {
 namespace {
 
-ActivationGroup Quantized(const std::vector<float>& x, int row) {
+ActivationGroup QuantizedGroup(const std::vector<float>& x, int row) {
   ActivationGroup group = {};
-  kScalarKernels.quantize_row(x.data(), 1, row, &group);
+  kScalarKernels.quantize_groups(x.data(), 1, row, &group);
   return group;
 }
 
@@ -29,7 +30,7 @@ TEST(QuantizeTest, RoundsTiesToEven) {
   x[3] = -2.5f;
   x[4] = -126.6f;
   x[5] = 3.4f;
-  const ActivationGroup group = Quantized(x, 3);
+  const ActivationGroup group = QuantizedGroup(x, 3);
   EXPECT_EQ(group.scales[3], 1.0f);
   EXPECT_EQ(group.values[3][0], 127);
   EXPECT_EQ(group.values[3][1], 0);
@@ -43,7 +44,7 @@ TEST(QuantizeTest, RoundsTiesToEven) {
 
 TEST(QuantizeTest, ErrorIsHalfAStep) {
   const std::vector<float> x = RandomFloats(kGroupInputs, 5);
-  const ActivationGroup group = Quantized(x, 0);
+  const ActivationGroup group = QuantizedGroup(x, 0);
   for (int i = 0; i < kGroupInputs; ++i) {
     // Half a step, plus the roundings of 127 / m, of the product and of the
     // scale: each 2^-24 of a value of at most 127 steps.
@@ -56,7 +57,7 @@ TEST(QuantizeTest, ErrorIsHalfAStep) {
 TEST(QuantizeTest, ZeroAndTinyGroupsAreZero) {
   for (float value : {0.0f, -0.0f, 1e-40f, 0x1p-120f}) {
     const std::vector<float> x(kGroupInputs, value);
-    const ActivationGroup group = Quantized(x, 0);
+    const ActivationGroup group = QuantizedGroup(x, 0);
     EXPECT_EQ(group.scales[0], 0.0f);
     for (int8_t v : group.values[0]) EXPECT_EQ(v, 0);
     EXPECT_EQ(group.start4[0], 0);
@@ -66,7 +67,7 @@ TEST(QuantizeTest, ZeroAndTinyGroupsAreZero) {
 TEST(QuantizeTest, HugeAndSmallGroupsKeepTheirValues) {
   for (float value : {std::numeric_limits<float>::max(), 0x1p-119f}) {
     const ActivationGroup group =
-        Quantized(std::vector<float>(kGroupInputs, -value), 0);
+        QuantizedGroup(std::vector<float>(kGroupInputs, -value), 0);
     EXPECT_EQ(group.scales[0], value / 127.0f);
     for (int8_t v : group.values[0]) EXPECT_EQ(v, -127);
   }
@@ -78,10 +79,93 @@ TEST(QuantizeTest, NonFiniteGroupsHaveScaleNan) {
                        -std::numeric_limits<float>::infinity()}) {
     std::vector<float> x = RandomFloats(kGroupInputs, 1);
     x[17] = poison;
-    const ActivationGroup group = Quantized(x, 0);
+    const ActivationGroup group = QuantizedGroup(x, 0);
     EXPECT_TRUE(std::isnan(group.scales[0]));
     for (int8_t v : group.values[0]) EXPECT_EQ(v, 0);
   }
+}
+
+// One output of two super-blocks by hand: the totals are integers, the rest two
+// roundings a scale.
+TEST(ScalarTest, IsAFusedMultiplyAddAScale) {
+  ThreadTeam team(1);
+  for (TensorType type : kSuperTypes) {
+    const TestMatrix matrix(type, 3, 2 * kSuperInputs, 21);
+    const PackedMatrix packed = Packed(matrix.source, &team);
+    const std::vector<float> x = RandomFloats(2 * kSuperInputs, 22);
+    std::vector<ActivationSuperBlock> input(2);
+    kScalarKernels.quantize_super_blocks(x.data(), 2, 0, input.data());
+    float expected = 0;
+    for (int b = 0; b < 2; ++b) {
+      const WeightBlock block = packed.Block(1, b);
+      int32_t total = 0;
+      int32_t taken_off = 0;
+      for (int e = 0; e < kSuperInputs; ++e) {
+        const int value = input[b].values[0][e];
+        total += block.scales[e / 16] *
+                 CodeValue(packed.form(), block.codes[e]) * value;
+        taken_off += block.minimums[e / 16] * value;
+      }
+      const float scale = input[b].scales[0];
+      expected = std::fma(static_cast<float>(total),
+                          HalfToFloat(block.scale) * scale, expected);
+      if (type == TensorType::kQ2_K || type == TensorType::kQ4_K ||
+          type == TensorType::kQ5_K) {
+        expected = std::fma(-static_cast<float>(taken_off),
+                            HalfToFloat(block.minimum) * scale, expected);
+      }
+    }
+    EXPECT_EQ(PackedProduct(kScalarKernels, packed, x, 1)[1], expected)
+        << GetTensorTypeInfo(type).name;
+  }
+}
+
+TEST(ScalarTest, AddsTheMinimumOfAGroup) {
+  ThreadTeam team(1);
+  const TestMatrix matrix(TensorType::kQ5_1, 1, kGroupInputs, 21);
+  const PackedMatrix packed = Packed(matrix.source, &team);
+  const std::vector<float> x = RandomFloats(kGroupInputs, 22);
+  ActivationGroup input;
+  kScalarKernels.quantize_groups(x.data(), 1, 0, &input);
+  const WeightBlock group = packed.Block(0, 0);
+  int32_t dot = 0;
+  int32_t sum = 0;
+  for (int i = 0; i < kGroupInputs; ++i) {
+    dot += group.codes[i] * input.values[0][i];
+    sum += input.values[0][i];
+  }
+  float expected = std::fma(static_cast<float>(dot),
+                            HalfToFloat(group.scale) * input.scales[0], 0.0f);
+  expected = std::fma(static_cast<float>(sum),
+                      HalfToFloat(group.minimum) * input.scales[0], expected);
+  EXPECT_EQ(PackedProduct(kScalarKernels, packed, x, 1)[0], expected);
+}
+
+// The values of a row times their scale are the row, to half a step.
+TEST(ScalarTest, QuantizesToTheNearestStep) {
+  std::vector<float> x = RandomFloats(kSuperInputs, 23);
+  ActivationSuperBlock block;
+  kScalarKernels.quantize_super_blocks(x.data(), 1, 5, &block);
+  float largest = 0;
+  for (float value : x) largest = std::max(largest, std::abs(value));
+  EXPECT_EQ(block.scales[5], largest / 127);
+  int sums[kSuperGroups] = {};
+  for (int i = 0; i < kSuperInputs; ++i) {
+    // The product with the rounded reciprocal may be off by 127 * 2^-23.
+    EXPECT_NEAR(block.values[5][i] * block.scales[5], x[i],
+                block.scales[5] * 0.5001f);
+    sums[i / kSuperGroupInputs] += block.values[5][i];
+  }
+  for (int g = 0; g < kSuperGroups; ++g) {
+    EXPECT_EQ(block.sums16[5][g], sums[g]);
+    const int both = sums[g / 2 * 2] + sums[g / 2 * 2 + 1];
+    EXPECT_EQ(block.sums32[5][g / 2], both);
+    EXPECT_EQ(block.starts32[5][g / 2], -8 * both);
+  }
+  x[77] = std::numeric_limits<float>::infinity();
+  kScalarKernels.quantize_super_blocks(x.data(), 1, 5, &block);
+  EXPECT_TRUE(std::isnan(block.scales[5]));
+  EXPECT_EQ(block.values[5][0], 0);
 }
 
 // The float whose bits are the low 32 of `bits`.

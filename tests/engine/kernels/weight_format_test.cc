@@ -282,9 +282,9 @@ TEST(WeightFormatTest, KnowsItsTypes) {
 
 TEST(WeightFormatTest, RoundsFloatsToQ8_0) {
   std::vector<float> x = RandomFloats(kGroupInputs, 3);
-  WeightGroup group;
+  WeightBlock group;
   const WeightFormat* format = FindWeightFormat(TensorType::kF32);
-  format->pack_group(reinterpret_cast<const uint8_t*>(x.data()), &group);
+  format->pack(reinterpret_cast<const uint8_t*>(x.data()), &group);
   const double scale = HalfToFloat(group.scale);
   for (int i = 0; i < kGroupInputs; ++i) {
     // Half a step of the unrounded scale, plus what rounding the scale to a
@@ -297,12 +297,12 @@ TEST(WeightFormatTest, RoundsFloatsToQ8_0) {
 TEST(WeightFormatTest, FloatGroupsWithPoisonGetScaleNan) {
   std::vector<float> x = RandomFloats(kGroupInputs, 3);
   x[4] = -std::numeric_limits<float>::infinity();
-  WeightGroup group;
+  WeightBlock group;
   const WeightFormat* format = FindWeightFormat(TensorType::kF32);
-  format->pack_group(reinterpret_cast<const uint8_t*>(x.data()), &group);
+  format->pack(reinterpret_cast<const uint8_t*>(x.data()), &group);
   EXPECT_TRUE(std::isnan(HalfToFloat(group.scale)));
   const std::vector<float> zeros(kGroupInputs, 0.0f);
-  format->pack_group(reinterpret_cast<const uint8_t*>(zeros.data()), &group);
+  format->pack(reinterpret_cast<const uint8_t*>(zeros.data()), &group);
   EXPECT_EQ(group.scale, 0);
 }
 

@@ -57,11 +57,11 @@ class Fixture {
         const KvCache::Slot slot = state_->kv().At(sequence_, 1, head, at);
         for (float& x : row) x = random.Uniform();
         keys_.push_back(row);
-        StoreKey(SimdLevel::kScalar, type, row.data(), config_.head_dim,
+        StoreKey(kScalarKernels, type, row.data(), config_.head_dim,
                  slot.position_in_block, slot.block_keys);
         for (float& x : row) x = random.Uniform();
         values_.push_back(row);
-        StoreValue(SimdLevel::kScalar, type, row.data(), config_.head_dim,
+        StoreValue(kScalarKernels, type, row.data(), config_.head_dim,
                    slot.value);
       }
     }

@@ -18,7 +18,7 @@
 #include "engine/base/cpu_features.h"
 #include "engine/base/hash.h"
 #include "engine/engine.h"
-#include "engine/kernels/vector_ops.h"
+#include "engine/kernels/float_math.h"
 #include "engine/model/model.h"
 #include "tests/engine/model/held_out.h"
 

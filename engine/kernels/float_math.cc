@@ -1,10 +1,8 @@
-#include "engine/kernels/vector_ops.h"
+#include "engine/kernels/float_math.h"
 
+#include <algorithm>
 #include <bit>
 #include <limits>
-
-#include "engine/kernels/fixed_exp.h"
-#include "engine/kernels/kernels.h"
 
 namespace tandem {
 
@@ -34,41 +32,25 @@ float FixedTanhFloat(float x) {
   return 1.0f - 2.0f / (FixedExpFloat(x + x) + 1.0f);
 }
 
-void RmsNorm(SimdLevel level, const float* x, const float* weight,
-             int64_t count, float epsilon, float* out) {
-  KernelsFor(level).rms_norm(x, weight, count, epsilon, out);
-}
-
-void RopeInterleaved(SimdLevel level, float* x, int64_t heads, int64_t head_dim,
-                     const float* cos_sin, int64_t rotary_dims) {
-  KernelsFor(level).rope_interleaved(x, heads, head_dim, cos_sin, rotary_dims);
-}
-
-void RopeHalfSplit(SimdLevel level, float* x, int64_t heads, int64_t head_dim,
-                   const float* cos_sin, int64_t rotary_dims) {
-  KernelsFor(level).rope_half_split(x, heads, head_dim, cos_sin, rotary_dims);
-}
-
-void SiluMultiply(SimdLevel level, const float* gate, const float* up,
-                  int64_t count, float* out) {
-  KernelsFor(level).silu_multiply(gate, up, count, out);
-}
-
-void GeluMultiply(SimdLevel level, const float* gate, const float* up,
-                  int64_t count, float* out) {
-  KernelsFor(level).gelu_multiply(gate, up, count, out);
-}
-
-void SoftCap(SimdLevel level, float* x, int64_t count, float cap) {
-  KernelsFor(level).soft_cap(x, count, cap);
-}
-
-void Scale(SimdLevel level, float* x, int64_t count, float factor) {
-  KernelsFor(level).scale(x, count, factor);
-}
-
-void AddInPlace(SimdLevel level, float* x, const float* y, int64_t count) {
-  KernelsFor(level).add_in_place(x, y, count);
+float RoundToInt8(const float* x, int count, int8_t* values) {
+  uint32_t magnitude = 0;
+  for (int i = 0; i < count; ++i) {
+    magnitude =
+        std::max(magnitude, std::bit_cast<uint32_t>(x[i]) & kMagnitudeMask);
+  }
+  const float largest = std::bit_cast<float>(magnitude);
+  const bool poisoned = magnitude >= kInfinityBits;
+  if (poisoned || largest < kQuantizeMin) {
+    std::fill_n(values, count, int8_t{0});
+    return poisoned ? std::numeric_limits<float>::quiet_NaN() : 0.0f;
+  }
+  const float inverse = kQuantizeMax / largest;
+  for (int i = 0; i < count; ++i) {
+    const float rounded = (x[i] * inverse + kRoundShift) - kRoundShift;
+    values[i] = static_cast<int8_t>(
+        std::min(std::max(rounded, -kQuantizeMax), kQuantizeMax));
+  }
+  return largest / kQuantizeMax;
 }
 
 uint16_t FloatToBf16(float value) {

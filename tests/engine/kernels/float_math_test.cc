@@ -1,4 +1,4 @@
-#include "engine/kernels/vector_ops.h"
+#include "engine/kernels/float_math.h"
 
 #include <gtest/gtest.h>
 
@@ -78,8 +78,7 @@ TEST(RmsNormTest, MatchesTheFormula) {
     for (float v : x) sum += static_cast<double>(v) * v;
     const double inverse = 1 / std::sqrt(sum / count + 1e-5);
     std::vector<float> out(count);
-    RmsNorm(SimdLevel::kScalar, x.data(), weight.data(), count, 1e-5f,
-            out.data());
+    kScalarKernels.rms_norm(x.data(), weight.data(), count, 1e-5f, out.data());
     for (int64_t i = 0; i < count; ++i) {
       // At most count / 16 + 4 additions and 7 other roundings, each 2^-24
       // relative.
@@ -99,7 +98,7 @@ TEST(RmsNormTest, AddsInSixteenLanesAndOneTree) {
   x[4] = 0x1p12f;  // squared: 2^24
   const std::vector<float> weight(16, 1.0f);
   std::vector<float> out(16);
-  RmsNorm(SimdLevel::kScalar, x.data(), weight.data(), 16, 0.0f, out.data());
+  kScalarKernels.rms_norm(x.data(), weight.data(), 16, 0.0f, out.data());
   const float mean = (0x1p24f + 2.0f) / 16.0f;
   EXPECT_EQ(out[4], 0x1p12f * (1.0f / std::sqrt(mean)));
 }
@@ -107,7 +106,7 @@ TEST(RmsNormTest, AddsInSixteenLanesAndOneTree) {
 TEST(RopeTest, RotatesPairsAndLeavesTheRest) {
   std::vector<float> x = {1, 0, 0, 1, 5, 6, 2, 0, 0, 2, 7, 8};
   const std::vector<float> cos_sin = {0.0f, 1.0f, 0.5f, 0.25f};
-  RopeInterleaved(SimdLevel::kScalar, x.data(), 2, 6, cos_sin.data(), 4);
+  kScalarKernels.rope_interleaved(x.data(), 2, 6, cos_sin.data(), 4);
   EXPECT_EQ(
       x, (std::vector<float>{0, 1, -0.25f, 0.5f, 5, 6, 0, 2, -0.5f, 1, 7, 8}));
 }
@@ -115,7 +114,7 @@ TEST(RopeTest, RotatesPairsAndLeavesTheRest) {
 TEST(RopeTest, RotatesHalvesAndLeavesTheRest) {
   std::vector<float> x = {1, 0, 0, 1, 5, 6, 2, 0, 0, 2, 7, 8};
   const std::vector<float> cos_sin = {0.0f, 0.5f, 1.0f, 0.25f};
-  RopeHalfSplit(SimdLevel::kScalar, x.data(), 2, 6, cos_sin.data(), 4);
+  kScalarKernels.rope_half_split(x.data(), 2, 6, cos_sin.data(), 4);
   EXPECT_EQ(
       x, (std::vector<float>{0, -0.25f, 1, 0.5f, 5, 6, 0, -0.5f, 2, 1, 7, 8}));
 }
@@ -124,7 +123,7 @@ TEST(GeluTest, MatchesTheFormulaAndKeepsPoison) {
   const std::vector<float> gate = {0.0f, 1.0f, -1.0f, 20.0f, -100.0f, kNan};
   const std::vector<float> up = {3.0f, 2.0f, 2.0f, 0.5f, 1.0f, 1.0f};
   std::vector<float> out(gate.size());
-  GeluMultiply(SimdLevel::kScalar, gate.data(), up.data(), 6, out.data());
+  kScalarKernels.gelu_multiply(gate.data(), up.data(), 6, out.data());
   for (int i = 0; i < 5; ++i) {
     const double g = gate[i];
     const double u =
@@ -140,7 +139,7 @@ TEST(GeluTest, MatchesTheFormulaAndKeepsPoison) {
 TEST(SoftCapTest, MatchesTheFormula) {
   const std::vector<float> x = {0.0f, 1.0f, -20.0f, 29.0f, 1000.0f, -kInfinity};
   std::vector<float> out = x;
-  SoftCap(SimdLevel::kScalar, out.data(), 6, 30.0f);
+  kScalarKernels.soft_cap(out.data(), 6, 30.0f);
   for (int i = 0; i < 6; ++i) {
     // 3 ulp of tanh and three other roundings.
     const double expected = 30 * std::tanh(x[i] / 30.0);
@@ -150,7 +149,7 @@ TEST(SoftCapTest, MatchesTheFormula) {
 
 TEST(ScaleTest, Multiplies) {
   std::vector<float> x = {1.0f, -2.0f, kInfinity};
-  Scale(SimdLevel::kScalar, x.data(), 3, 0.5f);
+  kScalarKernels.scale(x.data(), 3, 0.5f);
   EXPECT_EQ(x, (std::vector<float>{0.5f, -1.0f, kInfinity}));
 }
 
@@ -158,7 +157,7 @@ TEST(SiluTest, MatchesTheFormulaAndKeepsPoison) {
   const std::vector<float> gate = {0.0f, 1.0f, -1.0f, 20.0f, -100.0f, kNan};
   const std::vector<float> up = {3.0f, 2.0f, 2.0f, 0.5f, 1.0f, 1.0f};
   std::vector<float> out(gate.size());
-  SiluMultiply(SimdLevel::kScalar, gate.data(), up.data(), 6, out.data());
+  kScalarKernels.silu_multiply(gate.data(), up.data(), 6, out.data());
   for (int i = 0; i < 5; ++i) {
     const double g = gate[i];
     // 2 ulp of the exponential and three roundings; -100 gives 0 for a value
@@ -172,7 +171,7 @@ TEST(SiluTest, MatchesTheFormulaAndKeepsPoison) {
 TEST(AddInPlaceTest, Adds) {
   std::vector<float> x = {1.0f, 2.0f, kInfinity};
   const std::vector<float> y = {0.5f, -2.0f, 1.0f};
-  AddInPlace(SimdLevel::kScalar, x.data(), y.data(), 3);
+  kScalarKernels.add_in_place(x.data(), y.data(), 3);
   EXPECT_EQ(x, (std::vector<float>{1.5f, 0.0f, kInfinity}));
 }
 

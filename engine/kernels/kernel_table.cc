@@ -1,4 +1,6 @@
-#include "engine/kernels/kernels.h"
+#include "engine/kernels/kernel_table.h"
+
+#include "engine/base/cpu_features.h"
 
 namespace tandem {
 
