@@ -219,7 +219,7 @@ absl::Status ReadRope(ConfigReader* reader, const Architecture& architecture,
   TANDEM_ASSIGN_OR_RETURN(local.base,
                           reader->NumberOr("rope.freq_base_swa", kBaseRange,
                                            architecture.local_rope_base));
-  if (config->window > 0) config->local_rope = std::move(local);
+  if (config->windows.window > 0) config->local_rope = std::move(local);
   return absl::OkStatus();
 }
 
@@ -235,10 +235,11 @@ absl::Status ReadWindow(ConfigReader* reader, const Architecture& architecture,
     }
     return reader->Unsupported(kWindow);
   }
-  TANDEM_ASSIGN_OR_RETURN(config->window, reader->SizeOr(kWindow, kContextMax,
-                                                         architecture.window));
   TANDEM_ASSIGN_OR_RETURN(
-      config->window_period,
+      config->windows.window,
+      reader->SizeOr(kWindow, kContextMax, architecture.window));
+  TANDEM_ASSIGN_OR_RETURN(
+      config->windows.period,
       reader->SizeOr("attention.sliding_window_pattern", kLayersMax,
                      architecture.window_period));
   return absl::OkStatus();
@@ -377,8 +378,8 @@ void ModelConfig::AddTo(Sha256* hash) const {
         static_cast<int64_t>(features.activation), int64_t{features.qkv_biases},
         int64_t{features.head_norms}, int64_t{features.post_norms},
         int64_t{features.fused_inputs}, layers, width, feed_forward_width,
-        heads, kv_heads, head_dim, context_length, vocab_size, window,
-        window_period}) {
+        heads, kv_heads, head_dim, context_length, vocab_size, windows.window,
+        windows.period}) {
     hash->AddNumber(static_cast<uint64_t>(number));
   }
   for (float number :

@@ -48,10 +48,7 @@ struct ModelConfig {
   float logit_scale = 1;
   float logit_soft_cap = 0;  // of the scaled logits; 0: none
 
-  // Of each window_period layers all but the last (0: every layer) see only
-  // the last `window` positions, their own included; 0: no layer has a window.
-  Position window = 0;
-  int64_t window_period = 0;
+  LayerWindows windows;
 
   // Reads and checks every hyper-parameter. Errors: INVALID_ARGUMENT with
   // MALFORMED_FILE (missing, of the wrong type or out of range; names key and
@@ -63,14 +60,10 @@ struct ModelConfig {
   int64_t query_width() const { return heads * head_dim; }
   int64_t kv_width() const { return kv_heads * head_dim; }
 
-  LayerWindows windows() const {
-    return {.window = window, .period = window_period};
-  }
-  bool HasWindow(int64_t layer) const { return windows().Has(layer); }
   // The first position that `position` sees in `layer`.
   Position FirstSeen(int64_t layer, Position position) const {
-    if (!HasWindow(layer)) return 0;
-    return std::max<Position>(0, position + 1 - window);
+    if (!windows.Has(layer)) return 0;
+    return std::max<Position>(0, position + 1 - windows.window);
   }
 
   // Every field, for the fingerprint.

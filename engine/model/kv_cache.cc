@@ -78,7 +78,12 @@ KvFootprint KvCache::FootprintOf(const KvCacheOptions& options) {
   const int64_t pool_bytes = 2 * ElementBytes(options.type) * kKvPageTokens *
                              options.head_dim * options.kv_heads *
                              options.layers;
-  return {.page_bytes = pool_bytes + slices * slice_notes +
+  const int64_t entries =
+      layout.TableEntries(KvLayout::PagesFor(options.context_max));
+  return {.table_bytes = options.sequences_max *
+                         static_cast<int64_t>(entries * sizeof(int32_t) +
+                                              sizeof(Sequence)),
+          .page_bytes = pool_bytes + slices * slice_notes +
                         PrefixCache::EntryBytes(slices),
           .positions_per_page =
               layout.full_slices() == 0
@@ -119,14 +124,6 @@ KvCache::KvCache(const KvCacheOptions& options)
   for (int64_t i = 0; i < slots_; ++i) {
     free_slots_[i] = static_cast<int32_t>(slots_ - 1 - i);
   }
-}
-
-int64_t KvCache::TableBytes(const KvCacheOptions& options) {
-  const int64_t entries =
-      LayoutOf(options).TableEntries(KvLayout::PagesFor(options.context_max));
-  return options.sequences_max *
-         (entries * static_cast<int64_t>(sizeof(int32_t)) +
-          static_cast<int64_t>(sizeof(Sequence)));
 }
 
 absl::Status KvCache::CheckOpen(const SequenceOptions& options) const {
@@ -170,7 +167,11 @@ absl::StatusOr<SequenceId> KvCache::Open(const SequenceOptions& options) {
                          sequence.shared_pages * layout_.slices_per_page();
   if (wanted > slices_unused()) {
     LeavePrefix(&sequence);
-    return NoMemoryFor(wanted);
+    const int64_t a_page = layout_.slices_per_page();
+    return Exhausted(absl::StrCat((wanted + a_page - 1) / a_page,
+                                  " KV pages are needed, ",
+                                  slices_unused() / a_page, " of ",
+                                  options_.pages, " are free; try later"));
   }
   free_slots_.pop_back();
   sequence.id = static_cast<SequenceId>(sequence.generation * slots_ + slot);
@@ -317,28 +318,20 @@ int64_t KvCache::pages_reserved() const {
   return (slices + layout_.slices_per_page() - 1) / layout_.slices_per_page();
 }
 
-absl::Status KvCache::NoMemoryFor(int64_t slices) const {
-  const int64_t a_page = layout_.slices_per_page();
-  return Exhausted(absl::StrCat((slices + a_page - 1) / a_page,
-                                " KV pages are needed, ",
-                                slices_unused() / a_page, " of ",
-                                options_.pages, " are free; try later"));
-}
-
 bool KvCache::IsOpen(SequenceId sequence) const {
   return sequence >= 0 && sequences_[sequence % slots_].id == sequence;
 }
 
 Position KvCache::length(SequenceId sequence) const {
-  return Get(sequence).length;
+  return sequences_[SlotOf(sequence)].length;
 }
 
 Position KvCache::tokens_max(SequenceId sequence) const {
-  return Get(sequence).tokens_max;
+  return sequences_[SlotOf(sequence)].tokens_max;
 }
 
 Position KvCache::cut_min(SequenceId sequence) const {
-  const Sequence& cut = Get(sequence);
+  const Sequence& cut = sequences_[SlotOf(sequence)];
   return std::max(layout_.CutMin(cut.reached),
                   cut.shared_pages * kKvPageTokens);
 }
@@ -368,7 +361,8 @@ bool KvCache::MarkInBatch(SequenceId sequence, uint64_t batch) {
 
 KvCache::Slot KvCache::At(SequenceId sequence, int64_t layer, int64_t kv_head,
                           Position position) {
-  TANDEM_CHECK(position >= Get(sequence).shared_pages * kKvPageTokens);
+  TANDEM_CHECK(position >=
+               sequences_[SlotOf(sequence)].shared_pages * kKvPageTokens);
   uint8_t* keys = pool_.data() + BlockOffset(sequence, layer, kv_head,
                                              position / kKvPageTokens);
   const int64_t in_block = position % kKvPageTokens;
@@ -382,10 +376,6 @@ KvCache::Block KvCache::BlockAt(SequenceId sequence, int64_t layer,
   const uint8_t* keys =
       pool_.data() + BlockOffset(sequence, layer, kv_head, block);
   return {.keys = keys, .values = keys + block_bytes_};
-}
-
-const KvCache::Sequence& KvCache::Get(SequenceId sequence) const {
-  return sequences_[SlotOf(sequence)];
 }
 
 int64_t KvCache::SlotOf(SequenceId sequence) const {

@@ -55,8 +55,10 @@ struct KvCacheOptions {
   int64_t prefix_buckets = 0;  // see PrefixCacheOptions
 };
 
-// What a pool takes for each of its pages.
+// What a cache takes: for each page of its pool, and at most for the tables of
+// all sequences.
 struct KvFootprint {
+  int64_t table_bytes = 0;
   int64_t page_bytes = 0;  // with what is noted about the page
   // Positions that the longest sequence gets for it.
   int64_t positions_per_page = 0;
@@ -66,8 +68,6 @@ class KvCache {
  public:
   // options.pages is not looked at.
   static KvFootprint FootprintOf(const KvCacheOptions& options);
-  // What it takes beside that at most, for the tables of all sequences.
-  static int64_t TableBytes(const KvCacheOptions& options);
 
   // Errors: RESOURCE_EXHAUSTED with EXHAUSTED where the machine has not the
   // memory.
@@ -156,7 +156,6 @@ class KvCache {
 
   explicit KvCache(const KvCacheOptions& options);
 
-  const Sequence& Get(SequenceId sequence) const;
   int64_t SlotOf(SequenceId sequence) const;
   // Slice number `slice` of page number `page`, in the pool.
   int32_t& SliceAt(int64_t slot, int64_t slice, int64_t page) {
@@ -178,7 +177,6 @@ class KvCache {
   int32_t TakeSlice();
   int64_t slices_unused() const;  // free, or of pages that nobody uses
   void UpdateUsage();
-  absl::Status NoMemoryFor(int64_t slices) const;
   // Byte offset in the pool of a page's block of one head: keys, then values.
   int64_t BlockOffset(SequenceId sequence, int64_t layer, int64_t kv_head,
                       int64_t block) const;

@@ -33,7 +33,7 @@ class KvLayout {
  public:
   explicit KvLayout(const KvLayoutOptions& options);
 
-  static int64_t PagesFor(Position tokens) {
+  static int64_t PagesFor(int64_t tokens) {
     return (tokens + kKvPageTokens - 1) / kKvPageTokens;
   }
 

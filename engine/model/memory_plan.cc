@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "engine/kernels/kernel_table.h"
+#include "engine/model/kv_layout.h"
 
 namespace tandem {
 namespace {
@@ -18,10 +18,6 @@ std::string Bytes(int64_t bytes) {
   const double mib = static_cast<double>(bytes) / (1 << 20);
   return mib < 1024 ? absl::StrFormat("%.1f MiB", mib)
                     : absl::StrFormat("%.2f GiB", mib / 1024);
-}
-
-int64_t PagesFor(int64_t tokens) {
-  return (tokens + kKvPageTokens - 1) / kKvPageTokens;
 }
 
 // At most kBytesMax; none is negative.
@@ -84,13 +80,14 @@ int64_t PoolBytes(const ModelNeeds& needs, int64_t pages) {
 }
 
 int64_t LeastPages(const ModelNeeds& needs) {
-  if (needs.kv_tokens > 0) return PagesFor(needs.kv_tokens);
-  return PagesFor(std::min<int64_t>(needs.context, kPlanTokensMin));
+  if (needs.kv_tokens > 0) return KvLayout::PagesFor(needs.kv_tokens);
+  return KvLayout::PagesFor(std::min<int64_t>(needs.context, kPlanTokensMin));
 }
 
 int64_t WantedPages(const ModelNeeds& needs) {
-  if (needs.kv_tokens > 0) return PagesFor(needs.kv_tokens);
-  return std::max(LeastPages(needs), kPlanContexts * PagesFor(needs.context));
+  if (needs.kv_tokens > 0) return KvLayout::PagesFor(needs.kv_tokens);
+  return std::max(LeastPages(needs),
+                  kPlanContexts * KvLayout::PagesFor(needs.context));
 }
 
 // The most pages, up to those wanted, whose pool takes at most `bytes`; whole
@@ -106,7 +103,7 @@ int64_t PagesWithin(const ModelNeeds& needs, int64_t bytes) {
       high = middle - 1;
     }
   }
-  const int64_t context = PagesFor(needs.context);
+  const int64_t context = KvLayout::PagesFor(needs.context);
   return needs.kv_tokens == 0 && low >= context ? low / context * context : low;
 }
 

@@ -64,7 +64,7 @@ KvCacheOptions KvOptions(const ModelConfig& config,
           .pages = options.kv_pages,
           .context_max = options.context_max,
           .sequences_max = options.sequences_max,
-          .windows = config.windows(),
+          .windows = config.windows,
           .rows_max = options.rows_max,
           .prefix_cache = options.prefix_cache};
 }
@@ -118,16 +118,15 @@ StateFootprint FootprintOf(const ModelConfig& config,
   const int64_t notes =
       rows * static_cast<int64_t>(sizeof(PassRow) + sizeof(WantedRow) +
                                   sizeof(RowGroup));
-  const KvCacheOptions kv = KvOptions(config, options);
+  const KvFootprint kv = KvCache::FootprintOf(KvOptions(config, options));
   const int64_t ropes = config.local_rope ? 2 : 1;
   return {.scratch_bytes = floats * static_cast<int64_t>(sizeof(float)) +
-                           notes + members * query_bytes +
-                           KvCache::TableBytes(kv) +
+                           notes + members * query_bytes + kv.table_bytes +
                            MultiplierBytes(options, InputsMax(config)),
           .position_bytes =
               ropes * config.rope.dims * static_cast<int64_t>(sizeof(float)) +
               kSpanRowsMax * config.heads * query_bytes / kAttentionSpanTokens,
-          .kv = KvCache::FootprintOf(kv)};
+          .kv = kv};
 }
 
 absl::StatusOr<std::unique_ptr<ModelState>> ModelState::Create(

@@ -128,7 +128,7 @@ class ModelState {
   void FillRope(Position end);
   // Of the positions that are there, in `layer`.
   const RopeTable& rope(int64_t layer) const {
-    return local_rope_ && config_.HasWindow(layer) ? *local_rope_ : rope_;
+    return local_rope_ && config_.windows.Has(layer) ? *local_rope_ : rope_;
   }
 
   // Stops the process unless every item may be run: sequences open and each

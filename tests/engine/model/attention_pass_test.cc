@@ -16,7 +16,7 @@ namespace {
 // 8 heads on 2 KV heads, so that heads share keys.
 ModelConfig Config(int64_t window) {
   ModelConfig config;
-  config.window = window;
+  config.windows.window = window;
   config.layers = 2;
   config.width = 32;
   config.feed_forward_width = 32;

@@ -294,16 +294,16 @@ TEST(ConfigTest, EachArchitectureHasItsFeatures) {
   EXPECT_EQ(gemma2->embedding_scale, 8.0f);  // width 64
   EXPECT_EQ(gemma2->attention_soft_cap, 50.0f);
   EXPECT_EQ(gemma2->logit_soft_cap, 30.0f);
-  EXPECT_EQ(gemma2->window, 4096);
-  EXPECT_TRUE(gemma2->HasWindow(0));
-  EXPECT_FALSE(gemma2->HasWindow(1));
+  EXPECT_EQ(gemma2->windows.window, 4096);
+  EXPECT_TRUE(gemma2->windows.Has(0));
+  EXPECT_FALSE(gemma2->windows.Has(1));
   EXPECT_FALSE(gemma2->local_rope.has_value());
 
   const auto gemma3 = Read(With("gemma3", {{"attention.sliding_window", 512u},
                                            {"rope.scaling.factor", 8.0f}}));
   ASSERT_TRUE(gemma3.ok()) << gemma3.status();
-  EXPECT_TRUE(gemma3->HasWindow(4));
-  EXPECT_FALSE(gemma3->HasWindow(5));
+  EXPECT_TRUE(gemma3->windows.Has(4));
+  EXPECT_FALSE(gemma3->windows.Has(5));
   EXPECT_EQ(gemma3->rope.scaling, RopeScaling::kLinear);
   EXPECT_EQ(gemma3->rope.factor, 8);
   ASSERT_TRUE(gemma3->local_rope.has_value());
@@ -556,8 +556,8 @@ TEST(ConfigTest, EveryFieldIsHashed) {
       [](ModelConfig* c) { c->attention_soft_cap = 1; },
       [](ModelConfig* c) { c->logit_scale *= 2; },
       [](ModelConfig* c) { c->logit_soft_cap = 1; },
-      [](ModelConfig* c) { ++c->window; },
-      [](ModelConfig* c) { ++c->window_period; },
+      [](ModelConfig* c) { ++c->windows.window; },
+      [](ModelConfig* c) { ++c->windows.period; },
       [](ModelConfig* c) { c->norm_epsilon *= 2; },
       [](ModelConfig* c) { ++c->context_length; },
       [](ModelConfig* c) { ++c->vocab_size; },
