@@ -54,13 +54,16 @@ struct GgufArray {
   size_t size() const;
 };
 
-// One metadata entry: uint64_t for unsigned types, int64_t for signed ones.
+// uint64_t for unsigned types, int64_t for signed ones.
+using GgufValue =
+    std::variant<uint64_t, int64_t, double, bool, absl::string_view, GgufArray>;
+
+// One metadata entry.
 struct GgufEntry {
   std::string key;
   GgufValueType type = GgufValueType::kUint8;
   uint64_t offset = 0;  // of the key, from the start of the file
-  std::variant<uint64_t, int64_t, double, bool, absl::string_view, GgufArray>
-      value;
+  GgufValue value;
 };
 
 // One tensor of the directory. dims[0] is the contiguous dimension: a weight

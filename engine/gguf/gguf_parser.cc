@@ -26,6 +26,12 @@ constexpr uint32_t kVersionNewest = 3;
 constexpr uint64_t kEntryBytesMin = 8 + 1 + 4 + 1;
 constexpr uint64_t kTensorBytesMin = 8 + 1 + 4 + 8 + 4 + 8;
 
+// How entries and arrays hold a number of type T.
+template <typename T>
+using Widened = std::conditional_t<
+    std::is_floating_point_v<T>, double,
+    std::conditional_t<std::is_signed_v<T>, int64_t, uint64_t>>;
+
 bool IsUtf8(absl::string_view text) {
   const auto* at = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
   auto left = static_cast<utf8proc_ssize_t>(text.size());
@@ -225,46 +231,22 @@ absl::Status GgufParser::ParseEntry(uint64_t index) {
 }
 
 absl::Status GgufParser::ParseValue(GgufEntry* entry) {
-  // Reads a number of type T and stores it widened.
-  const auto read_number = [&]<typename T, typename Widened>(
-                               T, Widened) -> absl::Status {
-    TANDEM_ASSIGN_OR_RETURN(const T value, Read<T>("the value"));
-    entry->value = static_cast<Widened>(value);
-    return absl::OkStatus();
-  };
-  switch (entry->type) {
-    case GgufValueType::kUint8:
-      return read_number(uint8_t{}, uint64_t{});
-    case GgufValueType::kInt8:
-      return read_number(int8_t{}, int64_t{});
-    case GgufValueType::kUint16:
-      return read_number(uint16_t{}, uint64_t{});
-    case GgufValueType::kInt16:
-      return read_number(int16_t{}, int64_t{});
-    case GgufValueType::kUint32:
-      return read_number(uint32_t{}, uint64_t{});
-    case GgufValueType::kInt32:
-      return read_number(int32_t{}, int64_t{});
-    case GgufValueType::kFloat32:
-      return read_number(float{}, double{});
-    case GgufValueType::kUint64:
-      return read_number(uint64_t{}, uint64_t{});
-    case GgufValueType::kInt64:
-      return read_number(int64_t{}, int64_t{});
-    case GgufValueType::kFloat64:
-      return read_number(double{}, double{});
-    case GgufValueType::kBool: {
-      TANDEM_ASSIGN_OR_RETURN(entry->value, ReadBool());
-      return absl::OkStatus();
-    }
-    case GgufValueType::kString: {
-      TANDEM_ASSIGN_OR_RETURN(entry->value, ReadString("the string"));
-      return absl::OkStatus();
-    }
-    case GgufValueType::kArray:
-      return ParseArray(&entry->value.emplace<GgufArray>());
+  if (entry->type == GgufValueType::kArray) {
+    return ParseArray(&entry->value.emplace<GgufArray>());
   }
-  return Error(cursor_, "the value type does not exist");
+  if (entry->type == GgufValueType::kString) {
+    TANDEM_ASSIGN_OR_RETURN(entry->value, ReadString("the string"));
+    return absl::OkStatus();
+  }
+  return WithNumberType(entry->type, [&]<typename T>(T) -> absl::Status {
+    if constexpr (std::is_same_v<T, bool>) {
+      TANDEM_ASSIGN_OR_RETURN(entry->value, ReadBool());
+    } else {
+      TANDEM_ASSIGN_OR_RETURN(const T value, Read<T>("the value"));
+      entry->value = Widened<T>{value};
+    }
+    return absl::OkStatus();
+  });
 }
 
 absl::Status GgufParser::ParseArray(GgufArray* array) {
@@ -293,38 +275,15 @@ absl::Status GgufParser::ParseArray(GgufArray* array) {
                  absl::StrCat("the arrays of the file hold more than ",
                               kGgufArrayElementsMax, " elements"));
   }
-  switch (array->element_type) {
-    case GgufValueType::kUint8:
-      return ParseNumbers<uint8_t, uint64_t>(count, array);
-    case GgufValueType::kInt8:
-      return ParseNumbers<int8_t, int64_t>(count, array);
-    case GgufValueType::kUint16:
-      return ParseNumbers<uint16_t, uint64_t>(count, array);
-    case GgufValueType::kInt16:
-      return ParseNumbers<int16_t, int64_t>(count, array);
-    case GgufValueType::kUint32:
-      return ParseNumbers<uint32_t, uint64_t>(count, array);
-    case GgufValueType::kInt32:
-      return ParseNumbers<int32_t, int64_t>(count, array);
-    case GgufValueType::kFloat32:
-      return ParseNumbers<float, double>(count, array);
-    case GgufValueType::kBool:
-      return ParseNumbers<bool, uint64_t>(count, array);
-    case GgufValueType::kUint64:
-      return ParseNumbers<uint64_t, uint64_t>(count, array);
-    case GgufValueType::kInt64:
-      return ParseNumbers<int64_t, int64_t>(count, array);
-    case GgufValueType::kFloat64:
-      return ParseNumbers<double, double>(count, array);
-    case GgufValueType::kString:
-      return ParseStrings(count, array);
-    case GgufValueType::kArray:
-      break;
+  if (array->element_type == GgufValueType::kString) {
+    return ParseStrings(count, array);
   }
-  return Error(begin, "an array of arrays is not supported");
+  return WithNumberType(array->element_type, [&]<typename T>(T) {
+    return ParseNumbers<T>(count, array);
+  });
 }
 
-template <typename T, typename Widened>
+template <typename T>
 absl::Status GgufParser::ParseNumbers(uint64_t count, GgufArray* array) {
   const std::optional<uint64_t> bytes = CheckedMultiply(count, sizeof(T));
   if (!bytes.has_value() || *bytes > remaining()) {
@@ -332,7 +291,7 @@ absl::Status GgufParser::ParseNumbers(uint64_t count, GgufArray* array) {
                  absl::StrCat("an array of ", count, " elements of ", sizeof(T),
                               " bytes, but ", remaining(), " bytes are left"));
   }
-  std::vector<Widened> values;
+  std::vector<Widened<T>> values;
   values.reserve(count);
   for (uint64_t i = 0; i < count; ++i) {
     if constexpr (std::is_same_v<T, bool>) {
@@ -340,7 +299,7 @@ absl::Status GgufParser::ParseNumbers(uint64_t count, GgufArray* array) {
       values.push_back(value);
     } else {
       TANDEM_ASSIGN_OR_RETURN(const T value, Read<T>("an element"));
-      values.push_back(static_cast<Widened>(value));
+      values.push_back(Widened<T>{value});
     }
   }
   array->values = std::move(values);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "engine/base/check.h"
 #include "engine/base/status.h"
 #include "engine/gguf/gguf_file.h"
 
@@ -37,6 +38,37 @@ inline constexpr uint64_t kGgufAlignmentMax = 1048576;
 // True for an alignment that a file may have.
 bool IsGgufAlignment(uint64_t alignment);
 
+// Calls body(T{}) with the C++ type T that a number or a bool of `type` has in
+// a file.
+template <typename Body>
+auto WithNumberType(GgufValueType type, const Body& body) {
+  switch (type) {
+    case GgufValueType::kUint8:
+      return body(uint8_t{});
+    case GgufValueType::kInt8:
+      return body(int8_t{});
+    case GgufValueType::kUint16:
+      return body(uint16_t{});
+    case GgufValueType::kInt16:
+      return body(int16_t{});
+    case GgufValueType::kUint32:
+      return body(uint32_t{});
+    case GgufValueType::kInt32:
+      return body(int32_t{});
+    case GgufValueType::kFloat32:
+      return body(float{});
+    case GgufValueType::kBool:
+      return body(bool{});
+    case GgufValueType::kUint64:
+      return body(uint64_t{});
+    case GgufValueType::kInt64:
+      return body(int64_t{});
+    default:
+      TANDEM_CHECK(type == GgufValueType::kFloat64);
+      return body(double{});
+  }
+}
+
 class GgufParser {
  public:
   // Fills `file`, whose name_ and bytes_ are set.
@@ -52,7 +84,7 @@ class GgufParser {
   absl::Status ParseEntry(uint64_t index);
   absl::Status ParseValue(GgufEntry* entry);
   absl::Status ParseArray(GgufArray* array);
-  template <typename T, typename Widened>
+  template <typename T>
   absl::Status ParseNumbers(uint64_t count, GgufArray* array);
   absl::Status ParseStrings(uint64_t count, GgufArray* array);
   absl::Status ReadAlignment();

@@ -26,33 +26,8 @@ void AppendString(absl::string_view text, std::string* out) {
 // A widened number as type `type` has it in the file.
 template <typename Widened>
 void AppendNarrowed(GgufValueType type, Widened value, std::string* out) {
-  switch (type) {
-    case GgufValueType::kUint8:
-    case GgufValueType::kBool:
-      return AppendNumber(static_cast<uint8_t>(value), out);
-    case GgufValueType::kInt8:
-      return AppendNumber(static_cast<int8_t>(value), out);
-    case GgufValueType::kUint16:
-      return AppendNumber(static_cast<uint16_t>(value), out);
-    case GgufValueType::kInt16:
-      return AppendNumber(static_cast<int16_t>(value), out);
-    case GgufValueType::kUint32:
-      return AppendNumber(static_cast<uint32_t>(value), out);
-    case GgufValueType::kInt32:
-      return AppendNumber(static_cast<int32_t>(value), out);
-    case GgufValueType::kFloat32:
-      return AppendNumber(static_cast<float>(value), out);
-    case GgufValueType::kUint64:
-      return AppendNumber(static_cast<uint64_t>(value), out);
-    case GgufValueType::kInt64:
-      return AppendNumber(static_cast<int64_t>(value), out);
-    case GgufValueType::kFloat64:
-      return AppendNumber(static_cast<double>(value), out);
-    case GgufValueType::kString:
-    case GgufValueType::kArray:
-      break;
-  }
-  TANDEM_CHECK(false);
+  WithNumberType(
+      type, [&]<typename T>(T) { AppendNumber(static_cast<T>(value), out); });
 }
 
 void AppendArray(const GgufArray& array, std::string* out) {
@@ -78,84 +53,27 @@ void PadTo(uint64_t alignment, std::string* out) {
 
 }  // namespace
 
-void GgufWriter::AppendKey(absl::string_view key, GgufValueType type) {
+void GgufWriter::Set(absl::string_view key, GgufValueType type,
+                     const GgufValue& value) {
   ++entries_;
   AppendString(key, &metadata_);
   AppendNumber(static_cast<uint32_t>(type), &metadata_);
-}
-
-void GgufWriter::SetUint32(absl::string_view key, uint32_t value) {
-  AppendKey(key, GgufValueType::kUint32);
-  AppendNumber(value, &metadata_);
-  if (key == "general.alignment" && IsGgufAlignment(value)) alignment_ = value;
-}
-
-void GgufWriter::SetUint64(absl::string_view key, uint64_t value) {
-  AppendKey(key, GgufValueType::kUint64);
-  AppendNumber(value, &metadata_);
-}
-
-void GgufWriter::SetInt32(absl::string_view key, int32_t value) {
-  AppendKey(key, GgufValueType::kInt32);
-  AppendNumber(value, &metadata_);
-}
-
-void GgufWriter::SetFloat32(absl::string_view key, float value) {
-  AppendKey(key, GgufValueType::kFloat32);
-  AppendNumber(value, &metadata_);
-}
-
-void GgufWriter::SetBool(absl::string_view key, bool value) {
-  AppendKey(key, GgufValueType::kBool);
-  AppendNumber<uint8_t>(value ? 1 : 0, &metadata_);
-}
-
-void GgufWriter::SetString(absl::string_view key, absl::string_view value) {
-  AppendKey(key, GgufValueType::kString);
-  AppendString(value, &metadata_);
-}
-
-void GgufWriter::SetStringArray(absl::string_view key,
-                                absl::Span<const std::string> values) {
-  AppendKey(key, GgufValueType::kArray);
-  GgufArray array{.element_type = GgufValueType::kString, .values = {}};
-  array.values = std::vector<absl::string_view>(values.begin(), values.end());
-  AppendArray(array, &metadata_);
-}
-
-void GgufWriter::SetFloat32Array(absl::string_view key,
-                                 absl::Span<const float> values) {
-  AppendKey(key, GgufValueType::kArray);
-  GgufArray array{.element_type = GgufValueType::kFloat32, .values = {}};
-  array.values = std::vector<double>(values.begin(), values.end());
-  AppendArray(array, &metadata_);
-}
-
-void GgufWriter::SetInt32Array(absl::string_view key,
-                               absl::Span<const int32_t> values) {
-  AppendKey(key, GgufValueType::kArray);
-  GgufArray array{.element_type = GgufValueType::kInt32, .values = {}};
-  array.values = std::vector<int64_t>(values.begin(), values.end());
-  AppendArray(array, &metadata_);
-}
-
-void GgufWriter::CopyEntry(const GgufEntry& entry) {
-  AppendKey(entry.key, entry.type);
   std::visit(
-      [&](const auto& value) {
-        using Value = std::decay_t<decltype(value)>;
-        if constexpr (std::is_same_v<Value, GgufArray>) {
-          AppendArray(value, &metadata_);
-        } else if constexpr (std::is_same_v<Value, absl::string_view>) {
-          AppendString(value, &metadata_);
+      [&](const auto& held) {
+        using Held = std::decay_t<decltype(held)>;
+        if constexpr (std::is_same_v<Held, GgufArray>) {
+          AppendArray(held, &metadata_);
+        } else if constexpr (std::is_same_v<Held, absl::string_view>) {
+          AppendString(held, &metadata_);
         } else {
-          AppendNarrowed(entry.type, value, &metadata_);
+          AppendNarrowed(type, held, &metadata_);
         }
       },
-      entry.value);
-  const auto* number = std::get_if<uint64_t>(&entry.value);
-  if (entry.key == "general.alignment" && number != nullptr) {
-    alignment_ = *number;  // of a file that was read, so it is a right one
+      value);
+  const auto* number = std::get_if<uint64_t>(&value);
+  if (key == "general.alignment" && number != nullptr &&
+      IsGgufAlignment(*number)) {
+    alignment_ = *number;
   }
 }
 

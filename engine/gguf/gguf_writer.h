@@ -17,18 +17,38 @@ namespace tandem {
 
 class GgufWriter {
  public:
-  void SetUint32(absl::string_view key, uint32_t value);
-  void SetUint64(absl::string_view key, uint64_t value);
-  void SetInt32(absl::string_view key, int32_t value);
-  void SetFloat32(absl::string_view key, float value);
-  void SetBool(absl::string_view key, bool value);
-  void SetString(absl::string_view key, absl::string_view value);
+  void SetUint32(absl::string_view key, uint32_t value) {
+    Set(key, GgufValueType::kUint32, uint64_t{value});
+  }
+  void SetUint64(absl::string_view key, uint64_t value) {
+    Set(key, GgufValueType::kUint64, value);
+  }
+  void SetInt32(absl::string_view key, int32_t value) {
+    Set(key, GgufValueType::kInt32, int64_t{value});
+  }
+  void SetFloat32(absl::string_view key, float value) {
+    Set(key, GgufValueType::kFloat32, double{value});
+  }
+  void SetBool(absl::string_view key, bool value) {
+    Set(key, GgufValueType::kBool, value);
+  }
+  void SetString(absl::string_view key, absl::string_view value) {
+    Set(key, GgufValueType::kString, value);
+  }
   void SetStringArray(absl::string_view key,
-                      absl::Span<const std::string> values);
-  void SetFloat32Array(absl::string_view key, absl::Span<const float> values);
-  void SetInt32Array(absl::string_view key, absl::Span<const int32_t> values);
+                      absl::Span<const std::string> values) {
+    SetArray<absl::string_view>(key, GgufValueType::kString, values);
+  }
+  void SetFloat32Array(absl::string_view key, absl::Span<const float> values) {
+    SetArray<double>(key, GgufValueType::kFloat32, values);
+  }
+  void SetInt32Array(absl::string_view key, absl::Span<const int32_t> values) {
+    SetArray<int64_t>(key, GgufValueType::kInt32, values);
+  }
   // Any entry of another file, as it is.
-  void CopyEntry(const GgufEntry& entry);
+  void CopyEntry(const GgufEntry& entry) {
+    Set(entry.key, entry.type, entry.value);
+  }
 
   // dims[0] is the contiguous dimension; data has the size that type and dims
   // give.
@@ -57,7 +77,15 @@ class GgufWriter {
     std::string data;  // empty where only declared
   };
 
-  void AppendKey(absl::string_view key, GgufValueType type);
+  void Set(absl::string_view key, GgufValueType type, const GgufValue& value);
+  template <typename Widened, typename T>
+  void SetArray(absl::string_view key, GgufValueType element_type,
+                absl::Span<const T> values) {
+    Set(key, GgufValueType::kArray,
+        GgufArray{
+            .element_type = element_type,
+            .values = std::vector<Widened>(values.begin(), values.end())});
+  }
 
   uint64_t entries_ = 0;
   uint64_t alignment_ = 32;  // general.alignment, once that is set
