@@ -30,6 +30,8 @@ namespace tandem {
 // Immutable after Create; owned by the model's weights, shared by engines.
 class Linear {
  public:
+  Linear() = default;  // without outputs
+
   // Packs or reorders `source`, which may be gone afterwards. `team` packs in
   // parallel. Errors: FAILED_PRECONDITION with UNSUPPORTED_NUMERICS (bf16
   // below AVX-512; a float tensor in mode int8 is quantised to Q8_0 only where

@@ -15,6 +15,8 @@ namespace tandem {
 
 class PackedMatrix {
  public:
+  PackedMatrix() = default;  // without outputs
+
   // Packs `source` in a form that its type takes; its inputs are a multiple of
   // the form's block. Tiles are packed in parallel.
   static PackedMatrix Pack(const LinearSource& source, PackedForm form,
@@ -55,10 +57,10 @@ class PackedMatrix {
   void PackTile(const LinearSource& source, int64_t tile);
   void PackRow(const uint8_t* source, int lane, uint8_t* tile) const;
 
-  const WeightFormat* format_;
-  PackedForm form_;
-  int64_t outputs_;
-  int64_t blocks_;
+  const WeightFormat* format_ = nullptr;
+  PackedForm form_ = PackedForm::k8Bit;
+  int64_t outputs_ = 0;
+  int64_t blocks_ = 0;
   HugePageBuffer data_;
 };
 

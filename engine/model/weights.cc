@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <initializer_list>
 #include <unordered_set>
 #include <utility>
 
@@ -157,11 +158,11 @@ class WeightsLoader {
   struct Part {
     absl::string_view name;
     int64_t outputs = 0;
+    Linear* target = nullptr;
   };
   // From a tensor each or, where `fused` is not empty, from that one.
-  absl::StatusOr<std::vector<Linear>> LoadInputs(
-      const std::string& prefix, absl::string_view fused,
-      const std::vector<Part>& parts);
+  absl::Status LoadInputs(const std::string& prefix, absl::string_view fused,
+                          const std::vector<Part>& parts);
   absl::StatusOr<AlignedBuffer<float>> LoadVector(absl::string_view name,
                                                   int64_t count);
   absl::StatusOr<Linear> LoadLinear(absl::string_view name, int64_t outputs,
@@ -213,9 +214,8 @@ absl::Status WeightsLoader::LoadHead(ModelWeights* weights) {
   const uint64_t vocab = config_.vocab_size;
   const bool tied = file_.FindTensor(kHead) == nullptr;
   TANDEM_ASSIGN_OR_RETURN(
-      Linear head, LoadLinear(tied ? kEmbeddings : kHead, config_.vocab_size,
-                              config_.width));
-  weights->head_.emplace(std::move(head));
+      weights->head_, LoadLinear(tied ? kEmbeddings : kHead, config_.vocab_size,
+                                 config_.width));
   if (tied) return absl::OkStatus();
 
   TANDEM_ASSIGN_OR_RETURN(const GgufTensor* table,
@@ -253,68 +253,53 @@ absl::StatusOr<LayerWeights> WeightsLoader::LoadLayer(int64_t index) {
   const int64_t query_width = config_.query_width();
   const int64_t kv_width = config_.kv_width();
   const int64_t ffn = config_.feed_forward_width;
-  // Of a count of 0: none, as the architecture has it.
-  const auto vector =
-      [&](absl::string_view name,
-          int64_t count) -> absl::StatusOr<AlignedBuffer<float>> {
-    if (count == 0) return AlignedBuffer<float>();
-    return LoadVector(absl::StrCat(prefix, name), count);
-  };
-  const int64_t query_biases = features.qkv_biases ? query_width : 0;
-  const int64_t kv_biases = features.qkv_biases ? kv_width : 0;
   const int64_t head_norms = features.head_norms ? config_.head_dim : 0;
   const int64_t post_norms = features.post_norms ? width : 0;
-  TANDEM_ASSIGN_OR_RETURN(AlignedBuffer<float> attention_norm,
-                          vector("attn_norm.weight", width));
-  TANDEM_ASSIGN_OR_RETURN(
-      std::vector<Linear> inputs,
-      LoadInputs(prefix, features.fused_inputs ? "attn_qkv" : "",
-                 {{"attn_q", query_width},
-                  {"attn_k", kv_width},
-                  {"attn_v", kv_width}}));
-  TANDEM_ASSIGN_OR_RETURN(AlignedBuffer<float> query_bias,
-                          vector("attn_q.bias", query_biases));
-  TANDEM_ASSIGN_OR_RETURN(AlignedBuffer<float> key_bias,
-                          vector("attn_k.bias", kv_biases));
-  TANDEM_ASSIGN_OR_RETURN(AlignedBuffer<float> value_bias,
-                          vector("attn_v.bias", kv_biases));
-  TANDEM_ASSIGN_OR_RETURN(AlignedBuffer<float> query_norm,
-                          vector("attn_q_norm.weight", head_norms));
-  TANDEM_ASSIGN_OR_RETURN(AlignedBuffer<float> key_norm,
-                          vector("attn_k_norm.weight", head_norms));
-  TANDEM_ASSIGN_OR_RETURN(Linear attention_output,
+  LayerWeights layer;
+  struct Vector {
+    AlignedBuffer<float>* target;
+    absl::string_view name;
+    int64_t count;  // 0: the architecture has none
+  };
+  const auto load_vectors =
+      [&](std::initializer_list<Vector> vectors) -> absl::Status {
+    for (const auto& [target, name, count] : vectors) {
+      if (count == 0) continue;
+      TANDEM_ASSIGN_OR_RETURN(*target,
+                              LoadVector(absl::StrCat(prefix, name), count));
+    }
+    return absl::OkStatus();
+  };
+  // In this order, which the hash of the tensors follows.
+  TANDEM_RETURN_IF_ERROR(
+      load_vectors({{&layer.attention_norm, "attn_norm.weight", width}}));
+  TANDEM_RETURN_IF_ERROR(LoadInputs(prefix,
+                                    features.fused_inputs ? "attn_qkv" : "",
+                                    {{"attn_q", query_width, &layer.query},
+                                     {"attn_k", kv_width, &layer.key},
+                                     {"attn_v", kv_width, &layer.value}}));
+  TANDEM_RETURN_IF_ERROR(load_vectors(
+      {{&layer.query_bias, "attn_q.bias",
+        features.qkv_biases ? query_width : 0},
+       {&layer.key_bias, "attn_k.bias", features.qkv_biases ? kv_width : 0},
+       {&layer.value_bias, "attn_v.bias", features.qkv_biases ? kv_width : 0},
+       {&layer.query_norm, "attn_q_norm.weight", head_norms},
+       {&layer.key_norm, "attn_k_norm.weight", head_norms}}));
+  TANDEM_ASSIGN_OR_RETURN(layer.attention_output,
                           LoadLinear(absl::StrCat(prefix, "attn_output.weight"),
                                      width, query_width));
-  TANDEM_ASSIGN_OR_RETURN(AlignedBuffer<float> post_attention_norm,
-                          vector("post_attention_norm.weight", post_norms));
-  TANDEM_ASSIGN_OR_RETURN(AlignedBuffer<float> feed_forward_norm,
-                          vector("ffn_norm.weight", width));
-  TANDEM_ASSIGN_OR_RETURN(
-      std::vector<Linear> gate_up,
+  TANDEM_RETURN_IF_ERROR(load_vectors(
+      {{&layer.post_attention_norm, "post_attention_norm.weight", post_norms},
+       {&layer.feed_forward_norm, "ffn_norm.weight", width}}));
+  TANDEM_RETURN_IF_ERROR(
       LoadInputs(prefix, features.fused_inputs ? "ffn_up" : "",
-                 {{"ffn_gate", ffn}, {"ffn_up", ffn}}));
+                 {{"ffn_gate", ffn, &layer.gate}, {"ffn_up", ffn, &layer.up}}));
   TANDEM_ASSIGN_OR_RETURN(
-      Linear down,
+      layer.down,
       LoadLinear(absl::StrCat(prefix, "ffn_down.weight"), width, ffn));
-  TANDEM_ASSIGN_OR_RETURN(AlignedBuffer<float> post_feed_forward_norm,
-                          vector("post_ffw_norm.weight", post_norms));
-  return LayerWeights{
-      .attention_norm = std::move(attention_norm),
-      .query = std::move(inputs[0]),
-      .key = std::move(inputs[1]),
-      .value = std::move(inputs[2]),
-      .query_bias = std::move(query_bias),
-      .key_bias = std::move(key_bias),
-      .value_bias = std::move(value_bias),
-      .query_norm = std::move(query_norm),
-      .key_norm = std::move(key_norm),
-      .attention_output = std::move(attention_output),
-      .post_attention_norm = std::move(post_attention_norm),
-      .feed_forward_norm = std::move(feed_forward_norm),
-      .gate = std::move(gate_up[0]),
-      .up = std::move(gate_up[1]),
-      .down = std::move(down),
-      .post_feed_forward_norm = std::move(post_feed_forward_norm)};
+  TANDEM_RETURN_IF_ERROR(load_vectors(
+      {{&layer.post_feed_forward_norm, "post_ffw_norm.weight", post_norms}}));
+  return layer;
 }
 
 absl::StatusOr<AlignedBuffer<float>> WeightsLoader::LoadVector(
@@ -335,18 +320,16 @@ absl::StatusOr<AlignedBuffer<float>> WeightsLoader::LoadVector(
   return vector;
 }
 
-absl::StatusOr<std::vector<Linear>> WeightsLoader::LoadInputs(
-    const std::string& prefix, absl::string_view fused,
-    const std::vector<Part>& parts) {
-  std::vector<Linear> linears;
+absl::Status WeightsLoader::LoadInputs(const std::string& prefix,
+                                       absl::string_view fused,
+                                       const std::vector<Part>& parts) {
   if (fused.empty()) {
     for (const Part& part : parts) {
       TANDEM_ASSIGN_OR_RETURN(
-          Linear linear, LoadLinear(absl::StrCat(prefix, part.name, ".weight"),
-                                    part.outputs, config_.width));
-      linears.push_back(std::move(linear));
+          *part.target, LoadLinear(absl::StrCat(prefix, part.name, ".weight"),
+                                   part.outputs, config_.width));
     }
-    return linears;
+    return absl::OkStatus();
   }
   uint64_t outputs = 0;
   for (const Part& part : parts) outputs += part.outputs;
@@ -360,17 +343,16 @@ absl::StatusOr<std::vector<Linear>> WeightsLoader::LoadInputs(
   size_t begin = 0;
   for (const Part& part : parts) {
     const size_t bytes = row_bytes * part.outputs;
-    TANDEM_ASSIGN_OR_RETURN(Linear linear,
+    TANDEM_ASSIGN_OR_RETURN(*part.target,
                             MakeLinear({.name = tensor->name,
                                         .type = tensor->type,
                                         .data = data.subspan(begin, bytes),
                                         .outputs = part.outputs,
                                         .inputs = config_.width}));
-    linears.push_back(std::move(linear));
     begin += bytes;
   }
   FinishTensor(*tensor);
-  return linears;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Linear> WeightsLoader::LoadLinear(absl::string_view name,
@@ -474,7 +456,7 @@ absl::StatusOr<std::unique_ptr<ModelWeights>> ModelWeights::Load(
 
 void ModelWeights::EmbeddingRow(TokenId token, float* out) const {
   if (embedding_row_bytes_ == 0) {
-    head_->DequantizeRow(token, out);
+    head_.DequantizeRow(token, out);
     return;
   }
   Dequantize(embeddings_type_,

@@ -81,7 +81,7 @@ class ModelWeights {
   const LayerWeights& layer(int64_t index) const { return layers_[index]; }
   const AlignedBuffer<float>& output_norm() const { return output_norm_; }
   // [vocab_size, width]
-  const Linear& head() const { return *head_; }
+  const Linear& head() const { return head_; }
 
   // out [width] = the embedding of `token`, which is in the vocabulary.
   void EmbeddingRow(TokenId token, float* out) const;
@@ -104,7 +104,7 @@ class ModelWeights {
 
   std::vector<LayerWeights> layers_;
   AlignedBuffer<float> output_norm_;
-  std::optional<Linear> head_;
+  Linear head_;
   // The table as the file holds it, where the head is a matrix of its own; a
   // tied head gives its rows itself.
   AlignedBuffer<uint8_t> embeddings_;
