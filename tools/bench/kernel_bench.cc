@@ -17,12 +17,17 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <map>
+#include <optional>
 #include <random>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "engine/base/aligned_buffer.h"
 #include "engine/base/cpu_features.h"
 #include "engine/base/thread_team.h"
@@ -37,14 +42,14 @@ namespace {
 constexpr int64_t kWorkingSetBytes = int64_t{512} << 20;
 
 struct Case {
-  TensorType type;
-  NumericsMode mode;
-  int64_t outputs;
-  int64_t inputs;
-  int64_t rows;
-  SimdLevel level;
-  int threads;
-  int64_t working_set_bytes;
+  TensorType type = TensorType::kF32;
+  NumericsMode mode = NumericsMode::kF32;
+  SimdLevel level = SimdLevel::kScalar;
+  int64_t working_set_bytes = 0;
+  int64_t outputs = 0;
+  int64_t inputs = 0;
+  int64_t rows = 0;
+  int threads = 0;
 };
 
 // Random elements. Bytes of 0x00 .. 0x3f keep every scale a small finite half;
@@ -88,13 +93,21 @@ const std::vector<Linear>& MatricesOf(const Case& c, ThreadTeam* team) {
   return matrices;
 }
 
-// Times `body` as one iteration a call and reports the rates of the iteration
-// at the tenth percentile.
-template <typename Body>
-void Measure(benchmark::State& state, double bytes, double macs,
-             const Body& body) {
+// What an iteration moves and computes.
+struct Work {
+  double bytes = 0;
+  double macs = 0;
+};
+
+// Times `body` as one iteration a call, after `prepare`, and reports the rates
+// of the iteration at the tenth percentile.
+void Measure(
+    benchmark::State& state, const Work& work,
+    const std::function<void()>& body,
+    const std::function<void()>& prepare = [] {}) {
   std::vector<double> seconds;
   for (auto _ : state) {
+    prepare();
     const auto start = std::chrono::steady_clock::now();
     body();
     const std::chrono::duration<double> taken =
@@ -104,8 +117,8 @@ void Measure(benchmark::State& state, double bytes, double macs,
   }
   const size_t at = seconds.size() / 10;
   std::nth_element(seconds.begin(), seconds.begin() + at, seconds.end());
-  state.counters["GB/s"] = bytes / seconds[at] * 1e-9;
-  state.counters["GMAC/s"] = macs / seconds[at] * 1e-9;
+  state.counters["GB/s"] = work.bytes / seconds[at] * 1e-9;
+  state.counters["GMAC/s"] = work.macs / seconds[at] * 1e-9;
   state.counters["us"] = seconds[at] * 1e6;
 }
 
@@ -120,8 +133,10 @@ void MultiplyAll(benchmark::State& state, const Case& c) {
   Multiplier multiplier(c.mode, c.rows, c.inputs, KernelsFor(c.level), &team);
   size_t next = 0;
   Measure(
-      state, static_cast<double>(matrices[0].bytes()),
-      static_cast<double>(c.rows * c.outputs * c.inputs), [&] {
+      state,
+      {.bytes = static_cast<double>(matrices[0].bytes()),
+       .macs = static_cast<double>(c.rows * c.outputs * c.inputs)},
+      [&] {
         multiplier.Multiply(x.data(), c.rows, {{&matrices[next], y.data()}});
         next = (next + 1) % matrices.size();
         benchmark::ClobberMemory();
@@ -144,8 +159,10 @@ void AttendBlocks(benchmark::State& state, SimdLevel level, int64_t queries,
   std::vector<float> values(queries * kHeadDim);
   std::vector<AttentionQuery> gathered(queries);
   const double seen = static_cast<double>(blocks * kKvPageTokens);
-  Measure(state, seen * 2 * kHeadDim * sizeof(uint16_t),
-          seen * 2 * kHeadDim * static_cast<double>(queries), [&] {
+  Measure(state,
+          {.bytes = seen * 2 * kHeadDim * sizeof(uint16_t),
+           .macs = seen * 2 * kHeadDim * static_cast<double>(queries)},
+          [&] {
             for (int64_t q = 0; q < queries; ++q) {
               gathered[q] = {.query = query.data(),
                              .values = values.data() + q * kHeadDim};
@@ -171,8 +188,8 @@ void AttendBlocks(benchmark::State& state, SimdLevel level, int64_t queries,
 }
 
 // What the machine gives, in the same units.
-void ReadMemory(benchmark::State& state, int threads) {
-  ThreadTeam team(threads);
+void ReadMemory(benchmark::State& state) {
+  ThreadTeam team(AvailableCpus());
   const bench::ReadBandwidth reader;
   std::vector<double> samples;
   for (auto _ : state) samples.push_back(reader.Measure(&team));
@@ -182,8 +199,8 @@ void ReadMemory(benchmark::State& state, int threads) {
   state.counters["GB/s"] = samples[at] * 1e-9;
 }
 
-void MultiplyRegisters(benchmark::State& state, int threads) {
-  ThreadTeam team(threads);
+void MultiplyRegisters(benchmark::State& state) {
+  ThreadTeam team(AvailableCpus());
   double best = 0;
   for (auto _ : state) {
     best = std::max(best, bench::Int8Peak(DetectedSimdLevel(), &team));
@@ -191,45 +208,31 @@ void MultiplyRegisters(benchmark::State& state, int threads) {
   state.counters["GMAC/s"] = best * 1e-9;
 }
 
-// Logits as those of a model that is sure of about half of its tokens.
-std::vector<float> RandomLogits(int64_t count) {
-  std::mt19937 engine(1);
-  std::normal_distribution<float> normal(0.0f, 4.0f);
-  std::vector<float> logits(count);
-  for (float& logit : logits) logit = normal(engine);
-  return logits;
-}
-
 void Sample(benchmark::State& state, const GenOptions& options) {
   constexpr int kRows = 8;
   constexpr int kVocab = 1 << 17;
-  const std::vector<float> logits = RandomLogits(kVocab);
+  // Logits as those of a model that is sure of about half of its tokens.
+  std::mt19937 engine(1);
+  std::normal_distribution<float> normal(0.0f, 4.0f);
+  std::vector<float> logits(kVocab);
+  for (float& logit : logits) logit = normal(engine);
   std::vector<TokenId> history(512);
   for (size_t i = 0; i < history.size(); ++i) {
     history[i] = static_cast<TokenId>(i * 131 % kVocab);
   }
-  std::vector<float> rows(kRows * logits.size());
-  std::vector<double> seconds;
-  for (auto _ : state) {
-    for (int row = 0; row < kRows; ++row) {
-      std::copy(logits.begin(), logits.end(),
-                rows.begin() + row * logits.size());
-    }
-    LogitsProcessor processor(options, kVocab, history, 256);
-    const auto start = std::chrono::steady_clock::now();
-    for (int row = 0; row < kRows; ++row) {
-      const auto token = processor.Sample(
-          absl::MakeSpan(rows).subspan(row * logits.size(), logits.size()));
-      processor.Append(token.value().id);
-    }
-    const std::chrono::duration<double> taken =
-        std::chrono::steady_clock::now() - start;
-    seconds.push_back(taken.count());
-    state.SetIterationTime(taken.count());
-  }
-  const size_t at = seconds.size() / 10;
-  std::nth_element(seconds.begin(), seconds.begin() + at, seconds.end());
-  state.counters["us"] = seconds[at] * 1e6;
+  std::vector<std::vector<float>> rows;
+  std::optional<LogitsProcessor> processor;
+  Measure(
+      state, {},
+      [&] {
+        for (std::vector<float>& row : rows) {
+          processor->Append(processor->Sample(absl::MakeSpan(row)).value().id);
+        }
+      },
+      [&] {
+        rows.assign(kRows, logits);
+        processor.emplace(options, kVocab, history, 256);
+      });
 }
 
 // A benchmark that takes its own time.
@@ -241,92 +244,85 @@ void RegisterTimed(const std::string& name,
       ->MinTime(0.3);
 }
 
-void RegisterSample(const char* name, const GenOptions& options) {
-  RegisterTimed(name,
-                [options](benchmark::State& state) { Sample(state, options); });
-}
-
 void RegisterAttend(SimdLevel level, int64_t queries, int64_t bytes) {
-  const std::string name = std::string("Attend/") +
-                           std::string(SimdLevelName(level)) +
-                           (bytes >= kWorkingSetBytes ? "/memory" : "/cached") +
-                           "/queries:" + std::to_string(queries);
+  const std::string name = absl::StrCat(
+      "Attend/", SimdLevelName(level),
+      bytes >= kWorkingSetBytes ? "/memory" : "/cached", "/queries:", queries);
   RegisterTimed(name, [=](benchmark::State& state) {
     AttendBlocks(state, level, queries, bytes);
   });
 }
 
-void Register(const Case& c) {
-  const std::string name = std::string(GetTensorTypeInfo(c.type).name) + "_" +
-                           std::string(NumericsModeName(c.mode)) + "/" +
-                           std::string(SimdLevelName(c.level)) + "/" +
-                           std::to_string(c.outputs) + "x" +
-                           std::to_string(c.inputs) +
-                           (c.working_set_bytes == 0 ? "/cached" : "/memory") +
-                           "/M:" + std::to_string(c.rows);
-  RegisterTimed(name, [c](benchmark::State& state) { MultiplyAll(state, c); });
+// One matrix [2048, 5632] times each number of rows.
+void RegisterMatmul(Case c, std::initializer_list<int64_t> rows) {
+  c.outputs = 2048;
+  c.inputs = 5632;
+  c.threads = AvailableCpus();
+  for (const int64_t count : rows) {
+    c.rows = count;
+    const std::string name = absl::StrCat(
+        GetTensorTypeInfo(c.type).name, "_", NumericsModeName(c.mode), "/",
+        SimdLevelName(c.level), "/", c.outputs, "x", c.inputs,
+        c.working_set_bytes == 0 ? "/cached" : "/memory", "/M:", c.rows);
+    RegisterTimed(name,
+                  [c](benchmark::State& state) { MultiplyAll(state, c); });
+  }
 }
 
 // The kernel over float matrices of mixed files, and oneDNN over the same
 // values as pure float files have them: F16 as F32.
-void RegisterFloats(int threads) {
-  using enum NumericsMode;
-  const SimdLevel best = DetectedSimdLevel();
-  for (const auto& [type, mode, level] :
-       {std::tuple{TensorType::kF16, kInt8Float, SimdLevel::kAvx2},
-        std::tuple{TensorType::kF16, kInt8Float, SimdLevel::kAvx512},
-        std::tuple{TensorType::kBF16, kInt8Float, SimdLevel::kAvx2},
-        std::tuple{TensorType::kBF16, kInt8Float, SimdLevel::kAvx512},
-        std::tuple{TensorType::kF32, kInt8Float, SimdLevel::kAvx2},
-        std::tuple{TensorType::kF32, kInt8Float, SimdLevel::kAvx512},
-        std::tuple{TensorType::kF32, kF32, best},
-        std::tuple{TensorType::kBF16, kBf16, best}}) {
-    if (level > best || (mode == kBf16 && !CpuHasBf16Matmul())) continue;
-    for (int64_t rows : {1, 4, 8, 64, 256}) {
-      Register({.type = type,
-                .mode = mode,
-                .outputs = 2048,
-                .inputs = 5632,
-                .rows = rows,
-                .level = level,
-                .threads = threads,
-                .working_set_bytes = kWorkingSetBytes});
-    }
+void RegisterFloats(absl::Span<const SimdLevel> levels) {
+  const auto add = [](TensorType type, NumericsMode mode, SimdLevel level) {
+    RegisterMatmul({.type = type,
+                    .mode = mode,
+                    .level = level,
+                    .working_set_bytes = kWorkingSetBytes},
+                   {1, 4, 8, 64, 256});
+  };
+  for (TensorType type :
+       {TensorType::kF16, TensorType::kBF16, TensorType::kF32}) {
+    for (SimdLevel level : levels) add(type, NumericsMode::kInt8Float, level);
+  }
+  add(TensorType::kF32, NumericsMode::kF32, DetectedSimdLevel());
+  if (CpuHasBf16Matmul()) {
+    add(TensorType::kBF16, NumericsMode::kBf16, DetectedSimdLevel());
   }
 }
 
-void RegisterAll(int threads) {
-  RegisterFloats(threads);
-  benchmark::RegisterBenchmark("ReadMemory", ReadMemory, threads)->MinTime(0.5);
-  benchmark::RegisterBenchmark("Int8Peak", MultiplyRegisters, threads)
-      ->MinTime(0.5);
-  RegisterSample("Sample/8x131072/defaults", {.seed = 1});
-  RegisterSample("Sample/8x131072/no_top_k", {.top_k = 0, .seed = 1});
-  RegisterSample("Sample/8x131072/greedy", {.temperature = 0, .seed = 1});
+void RegisterAll() {
+  std::vector<SimdLevel> levels;
   for (SimdLevel level : {SimdLevel::kAvx2, SimdLevel::kAvx512}) {
-    if (level > DetectedSimdLevel()) continue;
+    if (level <= DetectedSimdLevel()) levels.push_back(level);
+  }
+  RegisterFloats(levels);
+  benchmark::RegisterBenchmark("ReadMemory", ReadMemory)->MinTime(0.5);
+  benchmark::RegisterBenchmark("Int8Peak", MultiplyRegisters)->MinTime(0.5);
+  for (const auto& [name, options] :
+       {std::pair{"defaults", GenOptions{.seed = 1}},
+        std::pair{"no_top_k", GenOptions{.top_k = 0, .seed = 1}},
+        std::pair{"greedy", GenOptions{.temperature = 0, .seed = 1}}}) {
+    RegisterTimed(absl::StrCat("Sample/8x131072/", name),
+                  [options = options](benchmark::State& state) {
+                    Sample(state, options);
+                  });
+  }
+  for (SimdLevel level : levels) {
     for (int64_t queries : {1, 8, 64}) {
       RegisterAttend(level, queries, 1 << 14);
       RegisterAttend(level, queries, kWorkingSetBytes);
     }
   }
+  levels.insert(levels.begin(), SimdLevel::kScalar);
   for (TensorType type : {TensorType::kQ4_0, TensorType::kQ8_0,
                           TensorType::kQ4_K, TensorType::kQ6_K}) {
-    for (SimdLevel level :
-         {SimdLevel::kScalar, SimdLevel::kAvx2, SimdLevel::kAvx512}) {
-      if (level > DetectedSimdLevel()) continue;
+    for (SimdLevel level : levels) {
       for (int64_t working_set : {kWorkingSetBytes, int64_t{0}}) {
-        for (int64_t rows : {1, 2, 4, 8, 16, 128}) {
-          if (level == SimdLevel::kScalar && rows > 8) continue;
-          Register({.type = type,
-                    .mode = NumericsMode::kInt8,
-                    .outputs = 2048,
-                    .inputs = 5632,
-                    .rows = rows,
-                    .level = level,
-                    .threads = threads,
-                    .working_set_bytes = working_set});
-        }
+        const Case c = {.type = type,
+                        .mode = NumericsMode::kInt8,
+                        .level = level,
+                        .working_set_bytes = working_set};
+        RegisterMatmul(c, {1, 2, 4, 8});
+        if (level != SimdLevel::kScalar) RegisterMatmul(c, {16, 128});
       }
     }
   }
@@ -336,7 +332,7 @@ void RegisterAll(int threads) {
 }  // namespace tandem
 
 int main(int argc, char** argv) {
-  tandem::RegisterAll(tandem::AvailableCpus());
+  tandem::RegisterAll();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   benchmark::RunSpecifiedBenchmarks();
