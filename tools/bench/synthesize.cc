@@ -114,93 +114,79 @@ class Filler {
   void Fill(int64_t begin, int64_t end, uint8_t* out) const {
     switch (type_) {
       case TensorType::kQ4_0:
-        return FillQ4(begin, end, out);
+        return FillBlocks<32, 7>(begin, end, out, StoreQ4_0, Scale(7, 1));
       case TensorType::kQ8_0:
-        return FillQ8(begin, end, out);
+        return FillBlocks<32, 127>(begin, end, out, StoreQ8_0, Scale(127, 1));
       case TensorType::kQ4_K:
-        return FillQ4_K(begin, end, out);
+        return FillBlocks<256, 7>(begin, end, out, StoreQ4_K, Scale(7, 63));
       case TensorType::kQ6_K:
-        return FillQ6_K(begin, end, out);
+        return FillBlocks<256, 31>(begin, end, out, StoreQ6_K, Scale(31, 64));
       default:
         return FillFloats(begin, end, out);
     }
   }
 
  private:
-  void RandomBlock(int64_t begin, uint8_t* bytes) const {
-    for (int i = 0; i < 4; ++i) {
-      const uint64_t word = Word(key_, begin / 8 + i);
-      std::memcpy(bytes + 8 * i, &word, 8);
+  // The fp16 scale where the outermost level is `levels` steps of `integer`
+  // times that.
+  uint16_t Scale(int levels, int integer) const {
+    return FloatToHalf(
+        static_cast<float>(deviation_ * kQuantileMax / levels / integer));
+  }
+
+  // Each element one of the 2 * kLevels + 1 levels; `store` makes a block.
+  template <int kInputs, int kLevels>
+  void FillBlocks(int64_t begin, int64_t end, uint8_t* out,
+                  void (*store)(const int8_t* levels, uint16_t scale,
+                                uint8_t* block),
+                  uint16_t scale) const {
+    static const std::array<int8_t, 256> table = LevelTable(kLevels);
+    for (int64_t at = begin; at < end; at += kInputs) {
+      int8_t levels[kInputs];
+      for (int i = 0; i < kInputs; i += 8) {
+        const uint64_t word = Word(key_, (at + i) / 8);
+        for (int j = 0; j < 8; ++j) levels[i + j] = table[word >> 8 * j & 255];
+      }
+      store(levels, scale, out);
+      out += GetTensorTypeInfo(type_).block_bytes;
     }
   }
 
-  void FillQ4(int64_t begin, int64_t end, uint8_t* out) const {
-    static const std::array<int8_t, 256> levels = LevelTable(7);
-    const uint16_t scale =
-        FloatToHalf(static_cast<float>(deviation_ * kQuantileMax / 7));
-    for (int64_t at = begin; at < end; at += 32, out += 18) {
-      uint8_t random[32];
-      RandomBlock(at, random);
-      StoreHalf(scale, out);
-      for (int i = 0; i < 16; ++i) {
-        const int low = levels[random[i]] + 8;
-        const int high = levels[random[i + 16]] + 8;
-        out[2 + i] = static_cast<uint8_t>(low | (high << 4));
-      }
+  static void StoreQ4_0(const int8_t* levels, uint16_t scale, uint8_t* block) {
+    StoreHalf(scale, block);
+    for (int i = 0; i < 16; ++i) {
+      block[2 + i] =
+          static_cast<uint8_t>((levels[i] + 8) | (levels[i + 16] + 8) << 4);
     }
   }
 
-  void FillQ8(int64_t begin, int64_t end, uint8_t* out) const {
-    static const std::array<int8_t, 256> levels = LevelTable(127);
-    const uint16_t scale =
-        FloatToHalf(static_cast<float>(deviation_ * kQuantileMax / 127));
-    for (int64_t at = begin; at < end; at += 32, out += 34) {
-      uint8_t random[32];
-      RandomBlock(at, random);
-      StoreHalf(scale, out);
-      for (int i = 0; i < 32; ++i) {
-        out[2 + i] = static_cast<uint8_t>(levels[random[i]]);
-      }
-    }
+  static void StoreQ8_0(const int8_t* levels, uint16_t scale, uint8_t* block) {
+    StoreHalf(scale, block);
+    std::memcpy(block + 2, levels, 32);
   }
 
   // All scales and minimums are 63, and the fp16 minimum is 8 times the fp16
   // scale: weights are (code - 8) steps.
-  void FillQ4_K(int64_t begin, int64_t end, uint8_t* out) const {
-    static const std::array<int8_t, 256> levels = LevelTable(7);
-    const float scale = HalfToFloat(
-        FloatToHalf(static_cast<float>(deviation_ * kQuantileMax / 7 / 63)));
-    for (int64_t at = begin; at < end; at += 256, out += 144) {
-      StoreHalf(FloatToHalf(scale), out);
-      StoreHalf(FloatToHalf(8 * scale), out + 2);
-      std::memset(out + 4, 0xff, 12);
-      uint8_t random[256];
-      for (int i = 0; i < 256; i += 32) RandomBlock(at + i, random + i);
-      for (int i = 0; i < 128; ++i) {
-        const int low = levels[random[i]] + 8;
-        const int high = levels[random[i + 128]] + 8;
-        out[16 + i] = static_cast<uint8_t>(low | (high << 4));
-      }
+  static void StoreQ4_K(const int8_t* levels, uint16_t scale, uint8_t* block) {
+    StoreHalf(scale, block);
+    StoreHalf(FloatToHalf(8 * HalfToFloat(scale)), block + 2);
+    std::memset(block + 4, 0xff, 12);
+    for (int i = 0; i < 128; ++i) {
+      block[16 + i] =
+          static_cast<uint8_t>((levels[i] + 8) | (levels[i + 128] + 8) << 4);
     }
   }
 
   // All scales are 64.
-  void FillQ6_K(int64_t begin, int64_t end, uint8_t* out) const {
-    static const std::array<int8_t, 256> levels = LevelTable(31);
-    const uint16_t scale =
-        FloatToHalf(static_cast<float>(deviation_ * kQuantileMax / 31 / 64));
-    for (int64_t at = begin; at < end; at += 256, out += 210) {
-      uint8_t random[256];
-      for (int i = 0; i < 256; i += 32) RandomBlock(at + i, random + i);
-      std::memset(out, 0, 192);
-      for (int i = 0; i < 256; ++i) {
-        const int code = levels[random[i]] + 32;
-        out[i % 128] |= static_cast<uint8_t>((code & 15) << (i / 128 * 4));
-        out[128 + i % 64] |= static_cast<uint8_t>(code >> 4 << (i / 64 * 2));
-      }
-      std::memset(out + 192, 64, 16);
-      StoreHalf(scale, out + 208);
+  static void StoreQ6_K(const int8_t* levels, uint16_t scale, uint8_t* block) {
+    std::memset(block, 0, 192);
+    for (int i = 0; i < 256; ++i) {
+      const int code = levels[i] + 32;
+      block[i % 128] |= static_cast<uint8_t>((code & 15) << (i / 128 * 4));
+      block[128 + i % 64] |= static_cast<uint8_t>(code >> 4 << (i / 64 * 2));
     }
+    std::memset(block + 192, 64, 16);
+    StoreHalf(scale, block + 208);
   }
 
   void FillFloats(int64_t begin, int64_t end, uint8_t* out) const {
