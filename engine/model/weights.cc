@@ -152,7 +152,7 @@ class WeightsLoader {
   absl::StatusOr<std::unique_ptr<ModelWeights>> Load();
 
  private:
-  absl::Status LoadHead(ModelWeights* weights);
+  absl::Status LoadHead();
   absl::StatusOr<LayerWeights> LoadLayer(int64_t index);
   // One matrix of several that share their input.
   struct Part {
@@ -185,47 +185,41 @@ class WeightsLoader {
   std::unordered_set<const GgufTensor*> taken_;
   uint64_t bytes_total_ = 0;
   uint64_t bytes_done_ = 0;
-  int64_t bytes_held_ = 0;
-  int64_t matrix_bytes_ = 0;
-  int64_t matrix_macs_ = 0;
+  std::unique_ptr<ModelWeights> weights_{new ModelWeights()};
 };
 
 absl::StatusOr<std::unique_ptr<ModelWeights>> WeightsLoader::Load() {
-  std::unique_ptr<ModelWeights> weights(new ModelWeights());
-  weights->width_ = config_.width;
-  TANDEM_RETURN_IF_ERROR(LoadHead(weights.get()));
-  TANDEM_ASSIGN_OR_RETURN(weights->output_norm_,
+  weights_->width_ = config_.width;
+  TANDEM_RETURN_IF_ERROR(LoadHead());
+  TANDEM_ASSIGN_OR_RETURN(weights_->output_norm_,
                           LoadVector("output_norm.weight", config_.width));
   TANDEM_RETURN_IF_ERROR(TakeRopeFactors());
   for (int64_t i = 0; i < config_.layers; ++i) {
     TANDEM_ASSIGN_OR_RETURN(LayerWeights layer, LoadLayer(i));
-    weights->layers_.push_back(std::move(layer));
+    weights_->layers_.push_back(std::move(layer));
   }
   TANDEM_RETURN_IF_ERROR(CheckAllTaken());
-  weights->bytes_ = bytes_held_;
-  weights->matrix_bytes_ = matrix_bytes_;
-  weights->matrix_macs_ = matrix_macs_;
-  weights->hash_ = hash_.HexDigest();
-  return weights;
+  weights_->hash_ = hash_.HexDigest();
+  return std::move(weights_);
 }
 
-absl::Status WeightsLoader::LoadHead(ModelWeights* weights) {
+absl::Status WeightsLoader::LoadHead() {
   const uint64_t width = config_.width;
   const uint64_t vocab = config_.vocab_size;
   const bool tied = file_.FindTensor(kHead) == nullptr;
-  TANDEM_ASSIGN_OR_RETURN(
-      weights->head_, LoadLinear(tied ? kEmbeddings : kHead, config_.vocab_size,
-                                 config_.width));
+  TANDEM_ASSIGN_OR_RETURN(weights_->head_,
+                          LoadLinear(tied ? kEmbeddings : kHead,
+                                     config_.vocab_size, config_.width));
   if (tied) return absl::OkStatus();
 
   TANDEM_ASSIGN_OR_RETURN(const GgufTensor* table,
                           Take(kEmbeddings, {width, vocab}));
   const absl::Span<const uint8_t> data = file_.TensorData(*table);
-  weights->embeddings_ = AlignedBuffer<uint8_t>(data.size());
-  std::memcpy(weights->embeddings_.data(), data.data(), data.size());
-  weights->embeddings_type_ = table->type;
-  weights->embedding_row_bytes_ = static_cast<int64_t>(data.size() / vocab);
-  bytes_held_ += static_cast<int64_t>(data.size());
+  weights_->embeddings_ = AlignedBuffer<uint8_t>(data.size());
+  std::memcpy(weights_->embeddings_.data(), data.data(), data.size());
+  weights_->embeddings_type_ = table->type;
+  weights_->embedding_row_bytes_ = static_cast<int64_t>(data.size() / vocab);
+  weights_->bytes_ += static_cast<int64_t>(data.size());
   FinishTensor(*table);
   return absl::OkStatus();
 }
@@ -315,7 +309,7 @@ absl::StatusOr<AlignedBuffer<float>> WeightsLoader::LoadVector(
   AlignedBuffer<float> vector(count);
   Dequantize(tensor->type, file_.TensorData(*tensor).data(), count,
              vector.data());
-  bytes_held_ += count * static_cast<int64_t>(sizeof(float));
+  weights_->bytes_ += count * static_cast<int64_t>(sizeof(float));
   FinishTensor(*tensor);
   return vector;
 }
@@ -375,9 +369,9 @@ absl::StatusOr<Linear> WeightsLoader::MakeLinear(const LinearSource& source) {
   absl::StatusOr<Linear> linear =
       Linear::Create(source, options_.mode, options_.team);
   if (!linear.ok()) return Annotate(linear.status(), file_.name());
-  bytes_held_ += linear->bytes();
-  matrix_bytes_ += linear->bytes();
-  matrix_macs_ += source.outputs * source.inputs;
+  weights_->bytes_ += linear->bytes();
+  weights_->matrix_bytes_ += linear->bytes();
+  weights_->matrix_macs_ += source.outputs * source.inputs;
   return linear;
 }
 

@@ -62,24 +62,23 @@ uint64_t KeyOf(absl::string_view name, uint64_t seed) {
 }
 
 // Quantiles of the normal distribution: the value of a random byte.
-std::array<float, 256> NormalQuantiles() {
-  std::array<float, 256> values;
-  for (int i = 0; i < 256; ++i) {
-    const double wanted = (i + 0.5) / 256;
-    double low = -8;
-    double high = 8;
-    while (high - low > 1e-9) {
-      const double middle = (low + high) / 2;
-      (std::erfc(-middle / std::sqrt(2.0)) / 2 < wanted ? low : high) = middle;
-    }
-    values[i] = static_cast<float>((low + high) / 2);
-  }
-  return values;
-}
-
 const std::array<float, 256>& Quantiles() {
-  static const std::array<float, 256> values = NormalQuantiles();
-  return values;
+  static const std::array<float, 256> quantiles = [] {
+    std::array<float, 256> values;
+    for (int i = 0; i < 256; ++i) {
+      const double wanted = (i + 0.5) / 256;
+      double low = -8;
+      double high = 8;
+      while (high - low > 1e-9) {
+        const double middle = (low + high) / 2;
+        const bool is_below = std::erfc(-middle / std::sqrt(2.0)) / 2 < wanted;
+        (is_below ? low : high) = middle;
+      }
+      values[i] = static_cast<float>((low + high) / 2);
+    }
+    return values;
+  }();
+  return quantiles;
 }
 
 void StoreHalf(uint16_t half, uint8_t* out) { std::memcpy(out, &half, 2); }
@@ -88,16 +87,13 @@ void StoreHalf(uint16_t half, uint8_t* out) { std::memcpy(out, &half, 2); }
 // with standard deviation `kLevels` / 2.8 and a common scale.
 constexpr float kQuantileMax = 2.8f;  // the outermost of 256 is 2.89
 
-int Level(uint8_t random, int levels) {
-  const float value =
-      Quantiles()[random] * (static_cast<float>(levels) / kQuantileMax);
-  return std::clamp(static_cast<int>(std::lrint(value)), -levels, levels);
-}
-
 std::array<int8_t, 256> LevelTable(int levels) {
   std::array<int8_t, 256> table;
   for (int i = 0; i < 256; ++i) {
-    table[i] = static_cast<int8_t>(Level(static_cast<uint8_t>(i), levels));
+    const float value =
+        Quantiles()[i] * (static_cast<float>(levels) / kQuantileMax);
+    table[i] = static_cast<int8_t>(
+        std::clamp(static_cast<int>(std::lrint(value)), -levels, levels));
   }
   return table;
 }
