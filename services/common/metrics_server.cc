@@ -102,7 +102,7 @@ MetricsServer::~MetricsServer() {
 }
 
 std::string MetricsServer::Scrape() {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  absl::MutexLock lock(&mutex_);
   refresh_();
   return prometheus::TextSerializer().Serialize(registry_->Collect());
 }

@@ -11,11 +11,10 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 
-#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "engine/base/status.h"
 
 namespace httplib {
@@ -61,7 +60,7 @@ class MetricsServer {
 
   const std::shared_ptr<prometheus::Registry> registry_;
   const std::function<void()> refresh_;
-  std::mutex mutex_;  // one scrape at a time refreshes
+  absl::Mutex mutex_;  // one scrape at a time refreshes
   std::unique_ptr<httplib::Server> server_;
   std::string address_;
   std::thread thread_;

@@ -2,16 +2,15 @@
 
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
+#include <utility>
 
 #include "engine/base/check.h"
-#include "services/common/server_flags.h"
 
 namespace tandem {
 namespace {
@@ -27,28 +26,30 @@ void Send(int event_fd, uint64_t command) {
 
 }  // namespace
 
-ShutdownSignal::ShutdownSignal() {
+SignalWatcher::SignalWatcher(SignalOptions options)
+    : options_(std::move(options)) {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
-  TANDEM_CHECK(pthread_sigmask(SIG_BLOCK, &signals, nullptr) == 0);
+  TANDEM_CHECK(pthread_sigmask(SIG_BLOCK, &signals, &mask_before_) == 0);
   signal_fd_ = signalfd(-1, &signals, SFD_CLOEXEC);
   event_fd_ = eventfd(0, EFD_CLOEXEC);
   TANDEM_CHECK(signal_fd_ >= 0 && event_fd_ >= 0);
   thread_ = std::thread([this] { Run(); });
 }
 
-ShutdownSignal::~ShutdownSignal() {
+SignalWatcher::~SignalWatcher() {
   Send(event_fd_, kStop);
   thread_.join();
   close(signal_fd_);
   close(event_fd_);
+  pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
 }
 
-void ShutdownSignal::Request() { Send(event_fd_, kWake); }
+void SignalWatcher::Request() { Send(event_fd_, kWake); }
 
-void ShutdownSignal::Run() {
+void SignalWatcher::Run() {
   while (true) {
     pollfd fds[2] = {{.fd = signal_fd_, .events = POLLIN, .revents = 0},
                      {.fd = event_fd_, .events = POLLIN, .revents = 0}};
@@ -56,18 +57,20 @@ void ShutdownSignal::Run() {
       TANDEM_CHECK(errno == EINTR);
       continue;
     }
-    if (fds[1].revents != 0) {
-      uint64_t commands = 0;
-      if (read(event_fd_, &commands, sizeof(commands)) < 0) continue;
-      if (commands >= kStop) return;
-      if (!requested_.HasBeenNotified()) requested_.Notify();
+    uint64_t commands = 0;
+    if (fds[1].revents != 0 &&
+        read(event_fd_, &commands, sizeof(commands)) < 0) {
+      continue;
     }
+    if (commands >= kStop) return;
     if (fds[0].revents != 0) {
       signalfd_siginfo info;
       if (read(signal_fd_, &info, sizeof(info)) < 0) continue;
-      if (requested_.HasBeenNotified()) _exit(kExitFailed);
-      requested_.Notify();
+      if (came()) _exit(options_.second_exit_code);
     }
+    if (came()) continue;
+    came_.Notify();
+    if (options_.on_first) options_.on_first();
   }
 }
 

@@ -52,6 +52,8 @@ ALLOWED = {
     # What a tensor takes in memory; and the quantiser, which runs in the
     # command's own process, as the benchmarks do.
     "tools/tandem/inspect.cc": ENGINE + ("services/common", "tools/tandem"),
+    "tools/tandem/health.cc": TEXT + ("services/common", "grpc/health",
+                                      "tools/tandem"),
     # A model in the command's own process.
     "tools/tandem/run.cc": ENGINE + ("services/common", "tandem/v1",
                                      "tools/tandem"),
@@ -67,7 +69,7 @@ ALLOWED = {
     "tools/tandem/bench.cc": TEXT + ("engine/kernels", "services/common",
                                      "tools/bench", "tools/tandem"),
 }
-OURS = re.compile(r"^(engine|services|tools|tests|tandem|google/rpc)/")
+OURS = re.compile(r"^(engine|services|tools|tests|tandem|google/rpc|grpc/health)/")
 
 # (paths, what is banned in their includes, why)
 BANNED_INCLUDES = (

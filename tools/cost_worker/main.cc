@@ -14,7 +14,7 @@ int Main(int argc, const char* const* argv) {
           ParseCostWorkerFlags(argc, argv, &options)) {
     return *code;
   }
-  ShutdownSignal signal;
+  SignalWatcher signal;
   InitLogging(options.server.log_format, options.server.log_level);
   absl::StatusOr<WorkerModelParts> parts = MakeCostWorkerParts(options);
   if (!parts.ok()) return PrintUsageError(kCostWorkerProgram, parts.status());

@@ -10,13 +10,13 @@
 #include "absl/synchronization/mutex.h"
 #include "engine/base/status.h"
 #include "services/common/flag_messages.h"
+#include "services/common/signals.h"
 #include "tools/load/load_run.h"
 #include "tools/load/openai_target.h"
 #include "tools/load/sweep.h"
 #include "tools/load/tandem_target.h"
 #include "tools/tandem/client.h"
 #include "tools/tandem/connection.h"
-#include "tools/tandem/interrupt.h"
 #include "tools/tandem/load_report.h"
 #include "tools/tandem/serve_flags.h"
 #include "tools/tandem/service_terms.h"
@@ -177,7 +177,8 @@ absl::Status RunServe(const ServeFlags& flags,
   TANDEM_ASSIGN_OR_RETURN(const ServePlan plan, PlanOf(flags));
   RunStopper stopper;
   // Before the threads of channels exist.
-  const InterruptWatcher watcher([&stopper] { stopper.Stop(); });
+  const SignalWatcher watcher({.on_first = [&stopper] { stopper.Stop(); },
+                               .second_exit_code = kExitInterrupted});
   TANDEM_ASSIGN_OR_RETURN(const Server server,
                           flags.openai.empty()
                               ? ConnectTandem(connection, flags, plan)
@@ -196,7 +197,7 @@ absl::Status RunServe(const ServeFlags& flags,
           [&](const load::LoadOptions& options)
               -> std::optional<load::LoadFigures> {
             std::optional<load::LoadFigures> figures = runner.Run(options);
-            if (watcher.interrupted()) return std::nullopt;
+            if (watcher.came()) return std::nullopt;
             return figures;
           });
       PrintSweep(rows, flags.json, io);
@@ -208,7 +209,7 @@ absl::Status RunServe(const ServeFlags& flags,
       }
     }
   }
-  return watcher.interrupted() ? InterruptedError() : absl::OkStatus();
+  return watcher.came() ? InterruptedError() : absl::OkStatus();
 }
 
 }  // namespace

@@ -7,9 +7,9 @@
 #include "CLI/App.hpp"
 #include "engine/base/status.h"
 #include "services/common/flag_messages.h"
+#include "services/common/signals.h"
 #include "tools/tandem/client.h"
 #include "tools/tandem/command_line.h"
-#include "tools/tandem/interrupt.h"
 #include "tools/tandem/template_options.h"
 #include "tools/tandem/turn_flags.h"
 #include "tools/tandem/turn_report.h"
@@ -65,11 +65,14 @@ absl::Status RunGenerate(const GenerateFlags& flags,
   absl::Mutex mutex;
   Client* cancellable = nullptr;
   bool cancelled = false;
-  InterruptWatcher watcher([&mutex, &cancellable, &cancelled] {
-    absl::MutexLock lock(&mutex);
-    cancelled = true;
-    if (cancellable != nullptr) cancellable->CancelTurn();
-  });
+  SignalWatcher watcher({.on_first =
+                             [&mutex, &cancellable, &cancelled] {
+                               absl::MutexLock lock(&mutex);
+                               cancelled = true;
+                               if (cancellable != nullptr)
+                                 cancellable->CancelTurn();
+                             },
+                         .second_exit_code = kExitInterrupted});
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Client> client,
                           Client::Make(connection));
   {
@@ -105,7 +108,7 @@ absl::Status RunGenerate(const GenerateFlags& flags,
   if (!flags.turn.json) *io.out << ended->text();
   PrintTurn(flags.turn, record, io);
   PrintSession(flags, record, io);
-  return watcher.interrupted() ? InterruptedError() : absl::OkStatus();
+  return watcher.came() ? InterruptedError() : absl::OkStatus();
 }
 
 }  // namespace

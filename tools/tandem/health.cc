@@ -10,11 +10,13 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/base/status.h"
+#include "grpc/health/v1/health.grpc.pb.h"
+#include "grpcpp/client_context.h"
 #include "services/common/flag_messages.h"
 #include "services/common/flag_values.h"
+#include "services/common/status_conversion.h"
 #include "tools/tandem/command_line.h"
 #include "tools/tandem/connection.h"
-#include "tools/tandem/health_client.h"
 #include "tools/tandem/json_output.h"
 
 namespace tandem::cli {
@@ -38,19 +40,40 @@ struct HealthFlags {
   bool json = false;
 };
 
+using grpc::health::v1::HealthCheckResponse;
+using Serving = HealthCheckResponse::ServingStatus;
+
 struct LastAnswer {
   absl::StatusOr<Serving> serving;
   absl::Time asked;
 };
+
+// The state of `service`. Errors: UNAVAILABLE where nobody answers, NOT_FOUND
+// for a service that the server does not have, UNIMPLEMENTED where the server
+// has no health service, DEADLINE_EXCEEDED.
+absl::StatusOr<Serving> CheckHealth(
+    const std::shared_ptr<grpc::Channel>& channel, const std::string& service) {
+  grpc::ClientContext context;
+  context.set_deadline(absl::ToChronoTime(absl::Now() + kCheckTimeout));
+  grpc::health::v1::HealthCheckRequest request;
+  request.set_service(service);
+  HealthCheckResponse response;
+  const grpc::Status status = grpc::health::v1::Health::NewStub(channel)->Check(
+      &context, request, &response);
+  if (!status.ok()) return FromGrpcStatus(status);
+  return response.status();
+}
 
 // The answer, or the error of the last question once the time is over.
 LastAnswer WaitForHealth(const std::shared_ptr<grpc::Channel>& channel,
                          const HealthFlags& flags) {
   const absl::Time end = absl::Now() + absl::Milliseconds(flags.wait_ms);
   while (true) {
-    LastAnswer last = {.serving = Serving::kUnknown, .asked = absl::Now()};
-    last.serving = CheckHealth(channel, flags.service, kCheckTimeout);
-    const bool good = last.serving.ok() && *last.serving == Serving::kServing;
+    LastAnswer last = {.serving = HealthCheckResponse::UNKNOWN,
+                       .asked = absl::Now()};
+    last.serving = CheckHealth(channel, flags.service);
+    const bool good =
+        last.serving.ok() && *last.serving == HealthCheckResponse::SERVING;
     if (good || absl::Now() >= end) return last;
     absl::SleepFor(std::min(kPollInterval, end - absl::Now()));
   }
@@ -85,7 +108,8 @@ absl::Status RunHealth(HealthFlags flags, const ConnectionFlags& connection,
   const LastAnswer last = WaitForHealth(channel, flags);
   if (!last.serving.ok()) return Explain(last, flags, connection);
   const Serving serving = *last.serving;
-  const std::string state(ServingName(serving));
+  std::string state = HealthCheckResponse::ServingStatus_Name(serving);
+  if (state.empty()) state = "UNKNOWN";  // a state of a later version
   if (flags.json) {
     PrintJson({{"address", flags.address},
                {"service", flags.service},
@@ -94,7 +118,7 @@ absl::Status RunHealth(HealthFlags flags, const ConnectionFlags& connection,
   } else {
     *io.out << state << "\n";
   }
-  if (serving == Serving::kServing) return absl::OkStatus();
+  if (serving == HealthCheckResponse::SERVING) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat(
       flags.address, " is ", state, " for \"", flags.service,
       "\": it loads, drains or lacks a worker; its log says which"));

@@ -31,9 +31,9 @@
 #include "services/common/flag_messages.h"
 #include "services/common/flag_values.h"
 #include "services/common/options_conversion.h"
+#include "services/common/signals.h"
 #include "services/common/turn_conversion.h"
 #include "tools/tandem/command_line.h"
-#include "tools/tandem/interrupt.h"
 #include "tools/tandem/service_terms.h"
 #include "tools/tandem/turn_flags.h"
 #include "tools/tandem/turn_report.h"
@@ -370,10 +370,13 @@ absl::Status RunRun(const RunFlags& flags, const Io& io) {
   // threads; the session that it interrupts is there once they are.
   absl::Mutex mutex;
   InferenceSession* interruptible = nullptr;
-  InterruptWatcher watcher([&mutex, &interruptible] {
-    absl::MutexLock lock(&mutex);
-    if (interruptible != nullptr) interruptible->Interrupt();
-  });
+  SignalWatcher watcher({.on_first =
+                             [&mutex, &interruptible] {
+                               absl::MutexLock lock(&mutex);
+                               if (interruptible != nullptr)
+                                 interruptible->Interrupt();
+                             },
+                         .second_exit_code = kExitInterrupted});
   const absl::StatusOr<std::unique_ptr<InferenceSession>> session =
       InferenceSession::Create(models.store, kTarget, turn.prompt.ids,
                                turn.options);
@@ -381,7 +384,7 @@ absl::Status RunRun(const RunFlags& flags, const Io& io) {
   {
     absl::MutexLock lock(&mutex);
     interruptible = session->get();
-    if (watcher.interrupted()) interruptible->Interrupt();
+    if (watcher.came()) interruptible->Interrupt();
   }
   TurnRecord record;
   record.in_process = true;
@@ -399,7 +402,7 @@ absl::Status RunRun(const RunFlags& flags, const Io& io) {
     *io.err << absl::StreamFormat("models: loaded in %.2f s\n",
                                   static_cast<double>(models.load_us) / 1e6);
   }
-  return watcher.interrupted() ? InterruptedError() : absl::OkStatus();
+  return watcher.came() ? InterruptedError() : absl::OkStatus();
 }
 
 }  // namespace

@@ -80,7 +80,7 @@ void AddFlags(CLI::App* app, Flags* flags) {
 }
 
 int Main(int argc, char** argv) {
-  ShutdownSignal shutdown;
+  SignalWatcher shutdown;
   CLI::App app(
       "Holds clients' sessions and drives their turns over draft and "
       "target workers.",

@@ -38,7 +38,7 @@ int Main(int argc, const char* const* argv) {
   if (const std::optional<int> code = ParseWorkerFlags(argc, argv, &options)) {
     return *code;
   }
-  ShutdownSignal signal;
+  SignalWatcher signal;
   InitLogging(options.server.log_format, options.server.log_level);
   absl::StatusOr<std::unique_ptr<WorkerServer>> server =
       WorkerServer::Listen(options);

@@ -22,7 +22,7 @@ TEST_F(SignalsTest, FirstSignalWakesWait) {
   for (const int number : {SIGTERM, SIGINT}) {
     EXPECT_EXIT(
         {
-          ShutdownSignal signal;
+          SignalWatcher signal;
           kill(getpid(), number);
           signal.Wait();
           _exit(42);
@@ -34,7 +34,7 @@ TEST_F(SignalsTest, FirstSignalWakesWait) {
 TEST_F(SignalsTest, SecondSignalEndsTheProcess) {
   EXPECT_EXIT(
       {
-        ShutdownSignal signal;
+        SignalWatcher signal;
         kill(getpid(), SIGTERM);
         signal.Wait();
         kill(getpid(), SIGINT);
@@ -46,7 +46,7 @@ TEST_F(SignalsTest, SecondSignalEndsTheProcess) {
 TEST_F(SignalsTest, SignalAfterRequestEndsTheProcess) {
   EXPECT_EXIT(
       {
-        ShutdownSignal signal;
+        SignalWatcher signal;
         signal.Request();
         signal.Wait();
         kill(getpid(), SIGTERM);
@@ -55,10 +55,36 @@ TEST_F(SignalsTest, SignalAfterRequestEndsTheProcess) {
       ::testing::ExitedWithCode(kExitFailed), "");
 }
 
+TEST_F(SignalsTest, TheFirstSignalCallsBackAndTheSecondHasItsExitCode) {
+  EXPECT_EXIT(
+      {
+        absl::Notification called;
+        const SignalWatcher watcher({.on_first = [&called] { called.Notify(); },
+                                     .second_exit_code = 130});
+        if (watcher.came()) _exit(1);
+        kill(getpid(), SIGINT);
+        called.WaitForNotification();
+        if (!watcher.came()) _exit(2);
+        kill(getpid(), SIGTERM);
+        while (true) pause();
+      },
+      ::testing::ExitedWithCode(130), "");
+}
+
+TEST_F(SignalsTest, AfterItsEndSignalsKillAgain) {
+  EXPECT_EXIT(
+      {
+        { const SignalWatcher watcher; }
+        kill(getpid(), SIGINT);
+        while (true) pause();
+      },
+      ::testing::KilledBySignal(SIGINT), "");
+}
+
 TEST_F(SignalsTest, RequestWakesWaitAndNothingTimesOut) {
   EXPECT_EXIT(
       {
-        ShutdownSignal signal;
+        SignalWatcher signal;
         if (signal.WaitFor(absl::Milliseconds(1))) _exit(1);
         signal.Request();
         signal.Request();
@@ -72,7 +98,7 @@ TEST_F(SignalsTest, RequestWakesWaitAndNothingTimesOut) {
 TEST_F(SignalsTest, DestructionWithoutSignal) {
   EXPECT_EXIT(
       {
-        { ShutdownSignal signal; }
+        { SignalWatcher signal; }
         _exit(42);
       },
       ::testing::ExitedWithCode(42), "");
