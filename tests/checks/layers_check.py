@@ -47,7 +47,10 @@ ALLOWED = {
     "tools/bench": ENGINE,
     "tools/cost_worker": ENGINE + ("services/worker", "services/common",
                                    "tandem/v1"),
-    "tools/load": TEXT + ("services/common", "tandem/v1"),
+    # What all commands share; tools/tandem itself is above tools/load.
+    "tools/tandem/base": TEXT + ("services/common", "tandem/v1"),
+    "tools/load": TEXT + ("services/common", "tandem/v1",
+                          "tools/tandem/base"),
     "tools/tandem": TEXT + ("services/common", "tandem/v1"),
     # What a tensor takes in memory; and the quantiser, which runs in the
     # command's own process, as the benchmarks do.
@@ -59,15 +62,9 @@ ALLOWED = {
                                      "tools/tandem"),
     "tools/tandem/quantize.cc": TEXT + ("engine/model", "services/common",
                                         "tools/tandem"),
-    "tools/tandem/bench_serve.cc": TEXT + ("services/common", "tandem/v1",
-                                           "tools/load", "tools/tandem"),
-    "tools/tandem/serve_flags.h": ("tools/load",),
-    "tools/tandem/serve_flags.cc": TEXT + ("services/common", "tools/load",
-                                           "tools/tandem"),
-    "tools/tandem/load_report.h": ("tools/load", "tools/tandem"),
-    "tools/tandem/load_report.cc": ("tools/load", "tools/tandem"),
     "tools/tandem/bench.cc": TEXT + ("engine/kernels", "services/common",
-                                     "tools/bench", "tools/tandem"),
+                                     "tools/bench", "tools/load/serve.h",
+                                     "tools/tandem"),
 }
 OURS = re.compile(r"^(engine|services|tools|tests|tandem|google/rpc|grpc/health)/")
 

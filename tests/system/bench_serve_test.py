@@ -35,14 +35,14 @@ class DemoPair(ClusterTest):
             self.assertEqual(row["finish_reasons"], {"length": 8})
             self.assertEqual(row["throughput"]["generated_tokens"], 8 * 12)
             self.assertGreater(row["ratio_to_plain"], 0)
+            self.assertEqual(len(row["tokens_per_second_by_round"]), 2)
         self.assertEqual(rows[0]["speculation"]["drafted_tokens"], 0)
         self.assertGreater(rows[1]["speculation"]["drafted_tokens"], 0)
 
-    def test_sessions_of_several_turns_through_generate(self):
+    def test_sessions_of_several_turns(self):
         done = self.cluster.tandem(
-            "bench", "serve", "--call", "generate", "--turns", "3",
-            "--requests", "6", "--prompt-tokens", "4", "--output-tokens", "5",
-            "--json")
+            "bench", "serve", "--turns", "3", "--requests", "6",
+            "--prompt-tokens", "4", "--output-tokens", "5", "--json")
         self.assertEqual(done.returncode, 0, done.stderr)
         report = json.loads(done.stdout)
         self.assertEqual(report["turns"]["ended"], 6)

@@ -147,9 +147,9 @@ TEST_F(BenchTest, ModelPrintsATable) {
       RunTandem({"bench", "model", target_, "--threads", "1", "--runs", "1",
                  "--rows", "2", "--prompt", "0", "--depths", "9"});
   ASSERT_EQ(result.code, 0) << result.err;
-  EXPECT_THAT(result.out, HasSubstr("machine: reads "));
-  EXPECT_THAT(result.out, HasSubstr("2 rows"));
-  EXPECT_THAT(result.out, HasSubstr("depth 9"));
+  EXPECT_THAT(result.out, HasSubstr("read_bandwidth_gbps: "));
+  EXPECT_THAT(result.out, HasSubstr("\nrows\nm  seconds_per_pass"));
+  EXPECT_THAT(result.out, HasSubstr("\ndecode\ndepth  "));
 }
 
 TEST_F(BenchTest, SaysWhatIsWrong) {

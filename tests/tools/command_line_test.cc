@@ -225,7 +225,8 @@ const WrongUsage kWrong[] = {
      "--draft-sources: \"modle\" is not one of any, model, lookup; did you "
      "mean model? (see tandem generate --help)"},
     {{"generate", "p", "--logit-bias", "5"},
-     "--logit-bias \"5\": write ID=BIAS, e.g. 42=-5 or 42=-inf"},
+     "--logit-bias: \"5\" is not of the form ID=BIAS, e.g. 42=-5 or 42=-inf "
+     "(see tandem generate --help)"},
     {{"generate", "p", "--logprobs", "1"},
      "--logprobs is printed with --json only: add --json"},
     {{"generate", "p", "--timeout-ms", "-1"},

@@ -62,8 +62,8 @@ TEST_F(InspectTest, SaysWhatTheModelTakesHere) {
   const RunResult text = RunTandem({"inspect", model});
   ASSERT_EQ(text.code, 0) << text.err;
   EXPECT_THAT(text.out, HasSubstr("memory of a worker on this machine"));
-  EXPECT_THAT(text.out, HasSubstr("bytes a token"));
-  EXPECT_THAT(text.out, HasSubstr("  fits: context"));
+  EXPECT_THAT(text.out, HasSubstr("\nkv_token_bytes: "));
+  EXPECT_THAT(text.out, HasSubstr("\nfits: true\n"));
   const RunResult run = RunTandem({"inspect", model, "--json"});
   ASSERT_EQ(run.code, 0) << run.err;
   const auto memory = nlohmann::json::parse(run.out)["memory"];
@@ -72,7 +72,7 @@ TEST_F(InspectTest, SaysWhatTheModelTakesHere) {
   EXPECT_GT(memory["weight_bytes"].get<int64_t>(), 0);
   EXPECT_GT(memory["kv_token_bytes"].get<int64_t>(), 0);
   // A file that is no whole model is shown all the same.
-  EXPECT_THAT(RunTandem({"inspect", path_}).out, HasSubstr("not known: "));
+  EXPECT_THAT(RunTandem({"inspect", path_}).out, HasSubstr("\nerror: "));
 }
 
 TEST_F(InspectTest, Json) {

@@ -14,7 +14,7 @@ TEST(ModelsTest, TableAndJson) {
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_THAT(result.out, HasSubstr("tales"));
   EXPECT_THAT(result.out, HasSubstr("0123456789abcdef"));
-  EXPECT_THAT(result.out, HasSubstr(" yes  0123456789abcdef"));
+  EXPECT_THAT(result.out, HasSubstr("default        0123456789abcdef"));
   result = RunTandem({"models", "--json", "--coordinator", service.address()});
   const auto json = nlohmann::json::parse(result.out);
   EXPECT_EQ(json["models"][0]["model_id"], "tales");

@@ -5,6 +5,7 @@
 
 #include <sstream>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "CLI/CLI.hpp"
@@ -69,6 +70,46 @@ TEST(TurnFlagsTest, WhatIsWrongIsToldBeforeInputIsRead) {
   EXPECT_THAT(error({"a", "--prompt-file", "b"}), HasSubstr("not both"));
   EXPECT_THAT(error({"a", "--system", "\xff"}), HasSubstr("--system"));
   EXPECT_THAT(error({}, "ab\xff"), HasSubstr("not UTF-8 at byte 2"));
+}
+
+TEST(TurnFlagsTest, TemplateOptionsHaveTypes) {
+  std::vector<std::string> arguments = {"--chat", "Hi"};
+  for (const char* option : {"b=true", "i=-5", "d=0.5", "t=a=b",
+                             "e=", "q=\"true\"", "date=2026-11-28"}) {
+    arguments.insert(arguments.end(), {"--template-option", option});
+  }
+  const Parsed chat = Read(arguments);
+  ASSERT_TRUE(chat.input.ok()) << chat.input.status();
+  const std::vector<TemplateOption>& options = chat.input->template_options;
+  ASSERT_EQ(options.size(), 7u);
+  EXPECT_EQ(std::get<bool>(options[0].value), true);
+  EXPECT_EQ(std::get<int64_t>(options[1].value), -5);
+  EXPECT_EQ(std::get<double>(options[2].value), 0.5);
+  EXPECT_EQ(std::get<std::string>(options[3].value), "a=b");
+  EXPECT_EQ(std::get<std::string>(options[4].value), "");
+  EXPECT_EQ(std::get<std::string>(options[5].value), "true");
+  EXPECT_EQ(std::get<std::string>(options[6].value), "2026-11-28");
+}
+
+TEST(TurnFlagsTest, WrongTemplateOptionsNameTheFlag) {
+  const auto error = [](const std::vector<std::string>& options) {
+    std::vector<std::string> arguments = {"--chat", "Hi"};
+    for (const std::string& option : options) {
+      arguments.insert(arguments.end(), {"--template-option", option});
+    }
+    return std::string(Read(arguments).input.status().message());
+  };
+  EXPECT_THAT(error({"a"}), HasSubstr("--template-option a: write NAME=VALUE"));
+  EXPECT_THAT(error({"=a"}), HasSubstr("write NAME=VALUE"));
+  EXPECT_THAT(error({"messages=1"}),
+              HasSubstr("--template-option messages: can not be set"));
+  EXPECT_THAT(error({"date=now"}),
+              HasSubstr("--template-option date: must be a day"));
+  EXPECT_THAT(error({"a b=1"}),
+              HasSubstr("--template-option: must have names"));
+  EXPECT_THAT(error({"a=1", "a=2"}), HasSubstr("twice"));
+  EXPECT_THAT(error({"a=\xff"}), HasSubstr("UTF-8"));
+  EXPECT_THAT(error(std::vector<std::string>(33, "a=1")), HasSubstr("32"));
 }
 
 TEST(TurnFlagsTest, PrintsTheLineEndOrTheObject) {

@@ -23,16 +23,6 @@ TEST(TurnReportTest, AppendJoins) {
   EXPECT_EQ(record.tokens.text(), "ab");
 }
 
-TEST(TurnReportTest, FinishReasons) {
-  EXPECT_EQ(FinishReasonName(v1::FINISH_REASON_STOP_TOKEN), "stop_token");
-  EXPECT_EQ(FinishReasonName(v1::FINISH_REASON_STOP_STRING), "stop_string");
-  EXPECT_EQ(FinishReasonName(v1::FINISH_REASON_LENGTH), "length");
-  EXPECT_EQ(FinishReasonName(v1::FINISH_REASON_CONTEXT), "context");
-  EXPECT_EQ(FinishReasonName(v1::FINISH_REASON_CANCELLED), "cancelled");
-  EXPECT_EQ(FinishReasonName(v1::FINISH_REASON_DEADLINE), "deadline");
-  EXPECT_EQ(FinishReasonName(static_cast<v1::FinishReason>(77)), "reason_77");
-}
-
 TEST(TurnReportTest, JsonHasEveryKeyInOrder) {
   TurnRecord record;
   record.started.set_seed(18446744073709551615u);

@@ -2,13 +2,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
+#include "google/protobuf/message.h"
+#include "tools/tandem/base/output.h"
 
 namespace tandem::load {
 namespace {
-
-double Ratio(double part, double whole) {
-  return whole == 0 ? 0 : part / whole;
-}
 
 void Count(const std::string& name, int64_t times,
            std::map<std::string, int64_t>* counts) {
@@ -25,26 +23,40 @@ std::string ErrorName(const absl::Status& status) {
   return absl::StrCat(code, " ", detail->reason);
 }
 
-void AddOptional(const std::optional<int64_t>& more,
-                 std::optional<int64_t>* sum) {
-  if (more.has_value()) *sum = sum->value_or(0) + *more;
-}
-
-void AddFigures(const TurnFigures& more, TurnFigures* sum) {
-  sum->generated_tokens += more.generated_tokens;
-  AddOptional(more.rounds, &sum->rounds);
-  sum->drafted_tokens += more.drafted_tokens;
-  sum->accepted_tokens += more.accepted_tokens;
-  sum->draft_us += more.draft_us;
-  sum->verify_us += more.verify_us;
-  sum->rpc_us += more.rpc_us;
-  sum->wait_us += more.wait_us;
-  sum->late_drafts += more.late_drafts;
-  AddOptional(more.cached_tokens, &sum->cached_tokens);
-  AddOptional(more.queue_us, &sum->queue_us);
+// Adds every whole number of `more` to that of `sum`, lists by their positions.
+void AddCounts(const google::protobuf::Message& more,
+               google::protobuf::Message* sum) {
+  using google::protobuf::FieldDescriptor;
+  const google::protobuf::Reflection& fields = *sum->GetReflection();
+  for (int i = 0; i < sum->GetDescriptor()->field_count(); ++i) {
+    const FieldDescriptor* const field = sum->GetDescriptor()->field(i);
+    if (field->cpp_type() != FieldDescriptor::CPPTYPE_INT64) continue;
+    if (!field->is_repeated()) {
+      fields.SetInt64(
+          sum, field,
+          fields.GetInt64(*sum, field) + fields.GetInt64(more, field));
+      continue;
+    }
+    for (int j = 0; j < fields.FieldSize(more, field); ++j) {
+      if (j == fields.FieldSize(*sum, field)) fields.AddInt64(sum, field, 0);
+      fields.SetRepeatedInt64(sum, field, j,
+                              fields.GetRepeatedInt64(*sum, field, j) +
+                                  fields.GetRepeatedInt64(more, field, j));
+    }
+  }
 }
 
 }  // namespace
+
+void LoadFigures::AddTokens(int64_t tokens, int64_t gap_us, bool is_first) {
+  generated_tokens += tokens;
+  if (is_first) {
+    first_token_us.Add(gap_us);
+    return;
+  }
+  event_gap_us.Add(gap_us);
+  token_gap_us.Add(gap_us / tokens, tokens);
+}
 
 void LoadFigures::AddEnd(const TurnOutcome& outcome) {
   if (!outcome.status.ok()) {
@@ -53,60 +65,39 @@ void LoadFigures::AddEnd(const TurnOutcome& outcome) {
     return;
   }
   Count(outcome.finish_reason, 1, &finish_reasons);
-  ++told_turns;
-  const TurnFigures& figures = outcome.figures;
-  AddFigures(figures, &told);
-  if (figures.rounds.value_or(0) > 0) {
-    round_rpc_us.Add(figures.rpc_us / *figures.rounds);
-    round_transport_us.Add((figures.rpc_us - figures.wait_us) /
-                           *figures.rounds);
+  AddCounts(outcome.usage, &usage);
+  AddCounts(outcome.speculation, &speculation);
+  if (const int64_t rounds = outcome.speculation.rounds(); rounds > 0) {
+    const int64_t rpc_us = outcome.speculation.rpc_us();
+    round_rpc_us.Add(rpc_us / rounds);
+    round_transport_us.Add((rpc_us - outcome.speculation.wait_us()) / rounds);
   }
 }
 
 void LoadFigures::Merge(const LoadFigures& other) {
   seconds += other.seconds;
-  first_token_us.Merge(other.first_token_us);
-  event_gap_us.Merge(other.event_gap_us);
-  token_gap_us.Merge(other.token_gap_us);
-  turn_us.Merge(other.turn_us);
-  round_rpc_us.Merge(other.round_rpc_us);
-  round_transport_us.Merge(other.round_transport_us);
-  turns_ended += other.turns_ended;
-  turns_cut += other.turns_cut;
-  turns_failed += other.turns_failed;
-  arrivals_skipped += other.arrivals_skipped;
-  prompt_tokens += other.prompt_tokens;
-  generated_tokens += other.generated_tokens;
-  events += other.events;
+  for (Samples LoadFigures::*times :
+       {&LoadFigures::first_token_us, &LoadFigures::event_gap_us,
+        &LoadFigures::token_gap_us, &LoadFigures::turn_us,
+        &LoadFigures::round_rpc_us, &LoadFigures::round_transport_us}) {
+    (this->*times).Merge(other.*times);
+  }
+  for (int64_t LoadFigures::*count :
+       {&LoadFigures::turns_ended, &LoadFigures::turns_cut,
+        &LoadFigures::turns_failed, &LoadFigures::arrivals_skipped,
+        &LoadFigures::prompt_tokens, &LoadFigures::generated_tokens}) {
+    this->*count += other.*count;
+  }
   for (const auto& [name, times] : other.finish_reasons) {
     Count(name, times, &finish_reasons);
   }
   for (const auto& [name, times] : other.errors) Count(name, times, &errors);
-  told_turns += other.told_turns;
-  AddFigures(other.told, &told);
+  AddCounts(other.usage, &usage);
+  AddCounts(other.speculation, &speculation);
 }
 
 double LoadFigures::generated_per_second() const {
-  return Ratio(static_cast<double>(generated_tokens), seconds);
-}
-
-double LoadFigures::prompt_per_second() const {
-  return Ratio(static_cast<double>(prompt_tokens), seconds);
-}
-
-double LoadFigures::acceptance_rate() const {
-  return Ratio(static_cast<double>(told.accepted_tokens),
-               static_cast<double>(told.drafted_tokens));
-}
-
-double LoadFigures::tokens_per_round() const {
-  return Ratio(static_cast<double>(told.generated_tokens),
-               static_cast<double>(told.rounds.value_or(0)));
-}
-
-double LoadFigures::mean_draft_length() const {
-  return Ratio(static_cast<double>(told.drafted_tokens),
-               static_cast<double>(told.rounds.value_or(0)));
+  return cli::Ratio(static_cast<double>(generated_tokens), seconds);
 }
 
 }  // namespace tandem::load

@@ -7,8 +7,8 @@
 #include <map>
 #include <string>
 
-#include "tools/load/histogram.h"
 #include "tools/load/load_target.h"
+#include "tools/load/samples.h"
 
 namespace tandem::load {
 
@@ -18,14 +18,14 @@ inline constexpr size_t kNamesMax = 64;
 struct LoadFigures {
   double seconds = 0;  // that were counted
 
-  Histogram first_token_us;  // from a turn's start or arrival
-  Histogram event_gap_us;    // between two events with tokens
-  Histogram token_gap_us;    // the same, shared by the tokens of the later one
-  Histogram turn_us;         // of turns that came to their own end
+  Samples first_token_us;  // from a turn's start or arrival
+  Samples event_gap_us;    // between two events with tokens
+  Samples token_gap_us;    // the same, shared by the tokens of the later one
+  Samples turn_us;         // of turns that came to their own end
   // Per turn, by its rounds: what is beside computing, and the part of that
   // which is not waiting in workers.
-  Histogram round_rpc_us;
-  Histogram round_transport_us;
+  Samples round_rpc_us;
+  Samples round_transport_us;
 
   int64_t turns_ended = 0;
   int64_t turns_cut = 0;  // by the load's own end
@@ -33,23 +33,21 @@ struct LoadFigures {
   int64_t arrivals_skipped = 0;
   int64_t prompt_tokens = 0;  // sent, of turns whose first token came
   int64_t generated_tokens = 0;
-  int64_t events = 0;
 
   std::map<std::string, int64_t> finish_reasons;
   std::map<std::string, int64_t> errors;  // "UNAVAILABLE NO_WORKER"
 
-  // Sums over turns whose end told them.
-  int64_t told_turns = 0;
-  TurnFigures told = {};
+  // Sums of what servers reported of turns that came to an end.
+  v1::Usage usage = {};
+  v1::SpeculationStats speculation = {};
 
+  // An event with `tokens` came `gap_us` after the turn's start, where it is
+  // the turn's first, or after the event before.
+  void AddTokens(int64_t tokens, int64_t gap_us, bool is_first);
   void AddEnd(const TurnOutcome& outcome);
   void Merge(const LoadFigures& other);
 
   double generated_per_second() const;
-  double prompt_per_second() const;
-  double acceptance_rate() const;    // 0 where nothing was drafted
-  double tokens_per_round() const;   // 0 where no turn told its rounds
-  double mean_draft_length() const;  // likewise
 };
 
 }  // namespace tandem::load

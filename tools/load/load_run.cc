@@ -2,40 +2,79 @@
 
 #include <algorithm>
 #include <atomic>
+#include <utility>
 
 #include "absl/time/time.h"
 #include "engine/base/check.h"
 
 namespace tandem::load {
+namespace {
+
+int64_t Microseconds(Clock::duration duration) {
+  return absl::ToInt64Microseconds(absl::FromChrono(duration));
+}
+
+}  // namespace
 
 // A place for one session at a time, and the observer of its turns.
 class LoadRun::Slot final : public TurnObserver {
  public:
   explicit Slot(LoadRun* run) : run_(run) {}
 
+  // The turn began at `when`.
+  void Begin(Clock::time_point when, int64_t prompt_tokens) {
+    began_ = last_event_ = when;
+    prompt_tokens_ = prompt_tokens;
+    has_tokens_ = false;
+    running = true;
+  }
+
   void OnTokens(int64_t count) override {
     if (cancelled.load()) return;  // the run's time is over
-    run_->recorder_->OnTokens(Clock::now(), count, &times);
+    const Clock::time_point now = Clock::now();
+    const int64_t gap_us = Microseconds(now - last_event_);
+    const bool is_first = !std::exchange(has_tokens_, true);
+    last_event_ = now;
+    if (!run_->Counts(now)) return;
+    absl::MutexLock lock(&run_->mutex_);
+    run_->figures_.AddTokens(count, gap_us, is_first);
+    if (is_first) run_->figures_.prompt_tokens += prompt_tokens_;
   }
 
   void OnEnd(const TurnOutcome& outcome) override {
-    run_->recorder_->OnEnd(Clock::now(), outcome, times, cancelled.load());
+    const Clock::time_point now = Clock::now();
     failed = !outcome.status.ok();
-    run_->Enqueue(this);
+    absl::MutexLock lock(&run_->mutex_);
+    run_->ended_.push_back(this);
+    if (!run_->Counts(now)) return;
+    LoadFigures& figures = run_->figures_;
+    // What cancelling makes of a turn is no error of the server's, and its
+    // length is none that the turn came to.
+    if (!cancelled || !failed) figures.AddEnd(outcome);
+    if (cancelled) {
+      ++figures.turns_cut;
+    } else if (!failed) {
+      ++figures.turns_ended;
+      figures.turn_us.Add(Microseconds(now - began_));
+    }
   }
 
-  // The run's thread's, but for `times` and `failed` while a turn is under
-  // way: those are the observer's then.
+  // The run's thread's, but for `failed` while a turn is under way: that is the
+  // observer's then.
   std::unique_ptr<LoadSession> session;
   int64_t session_number = 0;
   int next_turn = 0;
   bool running = false;
-  TurnTimes times;
   bool failed = false;
   std::atomic<bool> cancelled{false};
 
  private:
   LoadRun* const run_;
+  // The observer's.
+  Clock::time_point began_;
+  Clock::time_point last_event_;
+  int64_t prompt_tokens_ = 0;
+  bool has_tokens_ = false;
 };
 
 LoadRun::LoadRun(const LoadOptions& options, const TurnSource& source,
@@ -45,7 +84,7 @@ LoadRun::LoadRun(const LoadOptions& options, const TurnSource& source,
       source_(source),
       target_(target),
       on_progress_(std::move(on_progress)),
-      arrivals_(options.rate, options.seed) {
+      arrivals_(options.seed) {
   TANDEM_CHECK(options_.requests > 0 || options_.duration.count() > 0);
 }
 
@@ -56,16 +95,13 @@ void LoadRun::Stop() {
   stop_ = true;
 }
 
-void LoadRun::Enqueue(Slot* slot) {
-  absl::MutexLock lock(&mutex_);
-  ended_.push_back(slot);
-}
-
 LoadFigures LoadRun::Run() {
   began_ = Clock::now();
   next_progress_ = began_ + kProgressInterval;
-  recorder_ = std::make_unique<LoadRecorder>(began_ + options_.warmup);
-  StartSessions();
+  if (options_.rate > 0) PushArrivalAfter(began_);
+  for (int i = 0; options_.rate == 0 && i < options_.sessions; ++i) {
+    due_.emplace(began_, TakePlace());
+  }
   bool stop_asked = false;
   while (true) {
     const Clock::time_point now = Clock::now();
@@ -74,29 +110,30 @@ LoadFigures LoadRun::Run() {
         options_.duration.count() > 0 && now >= began_ + options_.duration;
     if (stop_asked || time_is_over) BeginStopping(now);
     StartDueTurns(now);
-    if (now >= next_progress_) Tell(now);
-    if (now >= abort_at_) {
-      abort_at_ = Clock::time_point::max();
-      for (const auto& slot : slots_) {
-        if (slot->running) slot->session->Abort();
-      }
+    if (now >= next_progress_) Report(now);
+    for (const auto& slot : slots_) {
+      if (now >= abort_at_ && slot->running) slot->session->Abort();
     }
-    if (IsOver()) break;
-    stop_asked = WaitUntil(NextWake(now));
+    if (now >= abort_at_) abort_at_ = Clock::time_point::max();
+    if (!MayStart() && turns_running_ == 0) break;
+    stop_asked = Wait();
   }
   for (const auto& slot : slots_) slot->session.reset();
-  return recorder_->FiguresAt(std::min(Clock::now(), stopped_at_));
+  return FiguresAt(std::min(Clock::now(), stopped_at_));
 }
 
-void LoadRun::StartSessions() {
-  if (options_.rate > 0) {
-    next_arrival_ = began_ + arrivals_.Next();
-    return;
-  }
-  for (int i = 0; i < options_.sessions; ++i) {
-    slots_.push_back(std::make_unique<Slot>(this));
-    due_.push({.when = began_, .slot = slots_.back().get()});
-  }
+LoadFigures LoadRun::FiguresAt(Clock::time_point now) {
+  const std::chrono::duration<double> time = now - began_ - options_.warmup;
+  absl::MutexLock lock(&mutex_);
+  figures_.seconds = std::max(0.0, time.count());
+  return figures_;
+}
+
+void LoadRun::PushArrivalAfter(Clock::time_point when) {
+  const std::chrono::duration<double> gap(
+      std::exponential_distribution<double>(options_.rate)(arrivals_));
+  due_.emplace(when + std::chrono::duration_cast<Clock::duration>(gap),
+               nullptr);
 }
 
 bool LoadRun::MayStart() const {
@@ -104,34 +141,36 @@ bool LoadRun::MayStart() const {
          (options_.requests == 0 || turns_started_ < options_.requests);
 }
 
-bool LoadRun::IsOver() const { return !MayStart() && turns_running_ == 0; }
-
 void LoadRun::StartDueTurns(Clock::time_point now) {
-  while (next_arrival_ <= now && MayStart()) {
-    Arrive(next_arrival_);
-    next_arrival_ = began_ + arrivals_.Next();
-  }
-  while (!due_.empty() && due_.top().when <= now && MayStart()) {
-    Slot* const slot = due_.top().slot;
-    due_.pop();
-    StartTurn(slot, now);
+  while (!due_.empty() && due_.begin()->first <= now && MayStart()) {
+    const auto [when, slot] = *due_.begin();
+    due_.erase(due_.begin());
+    if (slot != nullptr) {
+      StartTurn(slot, now);
+      continue;
+    }
+    PushArrivalAfter(when);
+    // Its time counts from the arrival, also where the load itself was late.
+    if (Slot* const place = TakePlace()) {
+      StartTurn(place, when);
+    } else if (Counts(when)) {
+      absl::MutexLock lock(&mutex_);
+      ++figures_.arrivals_skipped;
+    }
   }
 }
 
-void LoadRun::Arrive(Clock::time_point when) {
-  Slot* slot = nullptr;
-  if (!free_slots_.empty()) {
-    slot = free_slots_.back();
-    free_slots_.pop_back();
-  } else if (static_cast<int>(slots_.size()) < options_.sessions_max) {
+LoadRun::Slot* LoadRun::TakePlace() {
+  const int limit =
+      options_.rate > 0 ? options_.sessions_max : options_.sessions;
+  if (free_slots_.empty()) {
+    if (slots_.size() >= static_cast<size_t>(limit)) return nullptr;
     slots_.push_back(std::make_unique<Slot>(this));
-    slot = slots_.back().get();
-  } else {
-    recorder_->OnSkipped(when);
-    return;
+    return slots_.back().get();
   }
-  // Its time counts from the arrival, also where the load itself was late.
-  StartTurn(slot, when);
+  Slot* const slot = free_slots_.back();
+  free_slots_.pop_back();
+  return slot;
 }
 
 void LoadRun::StartTurn(Slot* slot, Clock::time_point began) {
@@ -141,40 +180,33 @@ void LoadRun::StartTurn(Slot* slot, Clock::time_point began) {
     slot->next_turn = 0;
   }
   const LoadTurn turn = source_.Make(slot->session_number, slot->next_turn++);
-  slot->times = {.began = began,
-                 .last_event = began,
-                 .has_tokens = false,
-                 .prompt_tokens = static_cast<int64_t>(turn.prompt.size())};
-  slot->failed = false;
-  slot->running = true;
+  slot->Begin(began, static_cast<int64_t>(turn.prompt.size()));
   ++turns_started_;
   ++turns_running_;
   slot->session->Start(turn, slot);
 }
 
 void LoadRun::HandleEnds(Clock::time_point now) {
-  std::deque<Slot*> ended;
+  std::vector<Slot*> ended;
   {
     absl::MutexLock lock(&mutex_);
     ended.swap(ended_);
   }
-  for (Slot* slot : ended) HandleEnd(slot, now);
-}
-
-void LoadRun::HandleEnd(Slot* slot, Clock::time_point now) {
-  slot->running = false;
-  --turns_running_;
-  const bool session_is_over =
-      slot->failed || slot->next_turn >= options_.turns;
-  if (session_is_over) slot->session.reset();
-  if (session_is_over && options_.rate > 0) {
-    free_slots_.push_back(slot);
-    return;
+  for (Slot* const slot : ended) {
+    slot->running = false;
+    --turns_running_;
+    const bool session_is_over =
+        slot->failed || slot->next_turn >= options_.turns;
+    if (session_is_over) slot->session.reset();
+    if (session_is_over && options_.rate > 0) {
+      free_slots_.push_back(slot);
+      continue;
+    }
+    const Clock::duration pause =
+        slot->failed ? std::max(kPauseAfterFailure, options_.think)
+                     : options_.think;
+    due_.emplace(now + pause, slot);
   }
-  const Clock::duration pause =
-      slot->failed ? std::max(kPauseAfterFailure, options_.think)
-                   : options_.think;
-  due_.push({.when = now + pause, .slot = slot});
 }
 
 void LoadRun::BeginStopping(Clock::time_point now) {
@@ -188,34 +220,29 @@ void LoadRun::BeginStopping(Clock::time_point now) {
   }
 }
 
-void LoadRun::Tell(Clock::time_point now) {
+void LoadRun::Report(Clock::time_point now) {
   next_progress_ = now + kProgressInterval;
   if (!on_progress_) return;
   on_progress_({.seconds = std::chrono::duration<double>(now - began_).count(),
                 .turns_running = turns_running_,
-                .figures = recorder_->FiguresAt(now)});
+                .figures = FiguresAt(now)});
 }
 
-Clock::time_point LoadRun::NextWake(Clock::time_point now) const {
+bool LoadRun::Wait() {
   Clock::time_point wake = std::min(next_progress_, abort_at_);
-  if (!MayStart()) return wake;
-  if (options_.duration.count() > 0) {
+  if (MayStart() && options_.duration.count() > 0) {
     wake = std::min(wake, began_ + options_.duration);
   }
-  if (!due_.empty()) wake = std::min(wake, due_.top().when);
-  return std::max(now, std::min(wake, next_arrival_));
-}
-
-bool LoadRun::WaitUntil(Clock::time_point when) {
-  const absl::Duration wait =
-      absl::FromChrono(std::max(Clock::duration{0}, when - Clock::now()));
+  if (MayStart() && !due_.empty()) wake = std::min(wake, due_.begin()->first);
   const bool stopping = stopped_at_ != Clock::time_point::max();
   const auto has_event = [this, stopping]()
                              ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
                                return !ended_.empty() || (stop_ && !stopping);
                              };
   absl::MutexLock lock(&mutex_);
-  mutex_.AwaitWithTimeout(absl::Condition(&has_event), wait);
+  mutex_.AwaitWithTimeout(
+      absl::Condition(&has_event),
+      absl::FromChrono(std::max(Clock::duration{0}, wake - Clock::now())));
   return stop_;
 }
 

@@ -1,5 +1,4 @@
-// One run of a load against a target: starts turns as the options say and
-// collects what comes of them.
+// One run of a load against a target.
 //
 // Run is called once, on the thread that decides everything; observers of
 // turns, on the target's threads, only count and enqueue. Stop may be called
@@ -8,20 +7,22 @@
 #ifndef TANDEM_TOOLS_LOAD_LOAD_RUN_H_
 #define TANDEM_TOOLS_LOAD_LOAD_RUN_H_
 
-#include <deque>
+#include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
-#include <queue>
-#include <utility>
+#include <random>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "tools/load/load_options.h"
-#include "tools/load/load_recorder.h"
+#include "tools/load/load_figures.h"
 #include "tools/load/load_target.h"
+#include "tools/load/turn_source.h"
 
 namespace tandem::load {
+
+using Clock = std::chrono::steady_clock;
 
 // After a turn that failed its session waits, so that a server that refuses is
 // not flooded.
@@ -55,31 +56,25 @@ class LoadRun {
 
  private:
   class Slot;
-  // When a slot's next turn is due.
-  struct Due {
-    Clock::time_point when;
-    Slot* slot = nullptr;
-    friend bool operator>(const Due& a, const Due& b) {
-      return a.when > b.when;
-    }
-  };
 
-  void StartSessions();
-  // Runs what is due at `now`.
+  // A place for a session; null where all are taken.
+  Slot* TakePlace();
+  // A Poisson process chooses when the session after the one at `when` begins.
+  void PushArrivalAfter(Clock::time_point when);
   void StartDueTurns(Clock::time_point now);
-  void Arrive(Clock::time_point when);
   void StartTurn(Slot* slot, Clock::time_point began);
   void HandleEnds(Clock::time_point now);
-  void HandleEnd(Slot* slot, Clock::time_point now);
+  // What happens in the warm-up is not counted.
+  bool Counts(Clock::time_point now) const {
+    return now >= began_ + options_.warmup;
+  }
+  // The figures of the counted time until `now`.
+  LoadFigures FiguresAt(Clock::time_point now);
   bool MayStart() const;
   void BeginStopping(Clock::time_point now);
-  void Tell(Clock::time_point now);
-  bool IsOver() const;
-  Clock::time_point NextWake(Clock::time_point now) const;
-  // Returns whether Stop was called.
-  bool WaitUntil(Clock::time_point when);
-  // Any thread: `slot`'s turn is over.
-  void Enqueue(Slot* slot);
+  void Report(Clock::time_point now);
+  // Returns at the next deadline or event: whether Stop was called.
+  bool Wait();
 
   const LoadOptions options_;
   const TurnSource source_;
@@ -87,17 +82,17 @@ class LoadRun {
   const std::function<void(const LoadProgress&)> on_progress_;
 
   absl::Mutex mutex_;
-  std::deque<Slot*> ended_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Slot*> ended_ ABSL_GUARDED_BY(mutex_);
+  LoadFigures figures_ ABSL_GUARDED_BY(mutex_);
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
 
-  // The run's thread alone.
-  std::unique_ptr<LoadRecorder> recorder_;
+  // The run's thread alone, but for began_, which is set before a turn starts.
   std::vector<std::unique_ptr<Slot>> slots_;
-  std::vector<Slot*> free_slots_;
-  std::priority_queue<Due, std::vector<Due>, std::greater<Due>> due_;
-  PoissonArrivals arrivals_;
+  std::vector<Slot*> free_slots_;  // of an open loop
+  // Slots' next turns, and, as null, the arrival of a session.
+  std::multimap<Clock::time_point, Slot*> due_;
+  std::mt19937_64 arrivals_;
   Clock::time_point began_;
-  Clock::time_point next_arrival_ = Clock::time_point::max();
   Clock::time_point next_progress_;
   Clock::time_point abort_at_ = Clock::time_point::max();
   Clock::time_point stopped_at_ = Clock::time_point::max();

@@ -1,45 +1,37 @@
-// The seam between a load and the kind of server that it goes to.
+// The seam between a load and the kind of server that it goes to, and the two
+// kinds.
 
 #ifndef TANDEM_TOOLS_LOAD_LOAD_TARGET_H_
 #define TANDEM_TOOLS_LOAD_LOAD_TARGET_H_
 
+#include <grpcpp/channel.h>
+
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "tandem/v1/generation.pb.h"
 #include "tools/load/turn_source.h"
 
 namespace tandem::load {
 
-// What a server told of a turn at its end; times in microseconds.
-struct TurnFigures {
-  int64_t generated_tokens = 0;
-  // Absent where the server does not tell them.
-  std::optional<int64_t> rounds = {};
-  int64_t drafted_tokens = 0;
-  int64_t accepted_tokens = 0;
-  int64_t draft_us = 0;
-  int64_t verify_us = 0;
-  int64_t rpc_us = 0;   // with wait_us
-  int64_t wait_us = 0;  // waiting in workers
-  int64_t late_drafts = 0;
-  std::optional<int64_t> cached_tokens = {};  // of the prompt
-  std::optional<int64_t> queue_us = {};
-};
-
 struct TurnOutcome {
-  absl::Status status;        // not OK: the turn failed
-  std::string finish_reason;  // where it is OK
-  TurnFigures figures = {};
+  absl::Status status;             // not OK: the turn failed
+  std::string finish_reason = {};  // where it is OK
+  // What the server reported, in the coordinator's terms; another server
+  // reports no rounds and no times.
+  v1::Usage usage = {};
+  v1::SpeculationStats speculation = {};
 };
 
 // Hears of one turn, on any thread, one call at a time; none may block.
 class TurnObserver {
  public:
   virtual ~TurnObserver() = default;
-  // An event with so many tokens came, one or more.
+  // An event with `count` tokens came; one or more.
   virtual void OnTokens(int64_t count) = 0;
   // The last call of a turn.
   virtual void OnEnd(const TurnOutcome& outcome) = 0;
@@ -66,6 +58,25 @@ class LoadTarget {
   virtual ~LoadTarget() = default;
   virtual std::unique_ptr<LoadSession> NewSession() = 0;
 };
+
+// A tandem coordinator: a session is one Converse stream over gRPC's callback
+// API, thousands of them on the library's few threads. Sessions take the
+// channels in turn; one or more. `common` is part of every turn's request;
+// prompt, max_tokens, seed and draft_length are the turn's.
+std::unique_ptr<LoadTarget> MakeTandemTarget(
+    const std::vector<std::shared_ptr<grpc::Channel>>& channels,
+    const v1::TurnRequest& common);
+
+// An OpenAI-compatible server at "http://host:port" (a usage error where `url`
+// is not that), for comparison: a session is a thread with a connection of its
+// own, and one turn, since such servers keep no history. Requests are streamed
+// and have prompts of ids; model, temperature, top_p, top_k and ignore_eos (a
+// field that llama-server and vLLM know) are those of `common`.
+absl::StatusOr<std::unique_ptr<LoadTarget>> MakeOpenAiTarget(
+    const std::string& url, const v1::TurnRequest& common);
+
+// Sessions of such a server at once at most.
+inline constexpr int kOpenAiSessionsMax = 512;
 
 }  // namespace tandem::load
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "tools/load/load_figures.h"
-#include "tools/load/load_options.h"
+#include "tools/load/turn_source.h"
 
 namespace tandem::load {
 
@@ -18,11 +18,13 @@ using DraftLength = std::optional<int>;
 
 struct SweepRow {
   DraftLength draft_length;
-  LoadFigures figures;  // of all rounds
-  // Medians over rounds of the round's own quotients of generated tokens per
-  // second; absent where the sweep has no such length.
-  std::optional<double> ratio_to_plain;       // length 0
-  std::optional<double> ratio_to_best_fixed;  // the fastest fixed one overall
+  LoadFigures figures = {};  // of all rounds
+  // Generated tokens per second of each round, in the order of the rounds.
+  std::vector<double> rates = {};
+  // Medians over rounds of the round's own quotients of rates; absent where the
+  // sweep has no such length.
+  std::optional<double> ratio_to_plain = {};       // length 0
+  std::optional<double> ratio_to_best_fixed = {};  // the fastest one overall
 };
 
 struct SweepOptions {

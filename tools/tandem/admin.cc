@@ -1,6 +1,5 @@
 // tandem admin: which models a worker holds, by the worker's admin service.
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,10 +13,10 @@
 #include "services/common/flag_values.h"
 #include "services/common/status_conversion.h"
 #include "tandem/v1/worker_admin.grpc.pb.h"
+#include "tools/tandem/base/connection.h"
+#include "tools/tandem/base/output.h"
+#include "tools/tandem/base/service_terms.h"
 #include "tools/tandem/command_line.h"
-#include "tools/tandem/connection.h"
-#include "tools/tandem/json_output.h"
-#include "tools/tandem/service_terms.h"
 
 namespace tandem::cli {
 namespace {
@@ -79,26 +78,20 @@ absl::Status RunModels(const AdminFlags& flags,
   v1::ListWorkerModelsResponse response;
   const grpc::Status status = stub->ListWorkerModels(&context, {}, &response);
   if (!status.ok()) return Explain(flags, connection, status);
+  Json models = Json::array();
+  for (const v1::LoadedModel& loaded : response.models()) {
+    models.push_back(ModelJson(loaded));
+  }
   if (flags.json) {
-    Json models = Json::array();
-    for (const v1::LoadedModel& loaded : response.models()) {
-      models.push_back(ModelJson(loaded));
-    }
     PrintJson({{"models", models},
                {"weight_bytes", response.weight_bytes()},
                {"weight_bytes_max", response.weight_bytes_max()}},
               io.out);
-    return absl::OkStatus();
-  }
-  constexpr char kHead[] = "%-32s %-10s %8s %14s %8s  %s\n";
-  *io.out << absl::StrFormat(kHead, "MODEL", "NUMERICS", "CONTEXT", "BYTES",
-                             "STREAMS", "FINGERPRINT");
-  for (const v1::LoadedModel& loaded : response.models()) {
-    const v1::WorkerModel& model = loaded.model();
-    *io.out << absl::StrFormat(
-        "%-32s %-10s %8d %14d %8d  %s\n", model.model_id(), model.numerics(),
-        model.context_max(), loaded.weight_bytes(), loaded.streams_open(),
-        model.fingerprint().substr(0, 16));
+  } else {
+    PrintReport({{"models", Columns(models, {"model_id", "numerics",
+                                             "context_max", "weight_bytes",
+                                             "streams_open", "fingerprint"})}},
+                io.out);
   }
   return absl::OkStatus();
 }
@@ -112,13 +105,10 @@ absl::Status RunLoad(const AdminFlags& flags, const ConnectionFlags& connection,
   const auto reader = stub->LoadModel(&context, flags.load);
   v1::LoadModelResponse response;
   v1::LoadedModel loaded;
-  int told = 0;
+  const auto tell = TellTenths("loading:", io.err);
   while (reader->Read(&response)) {
     if (response.has_loaded()) loaded = response.loaded();
-    const int tenth = static_cast<int>(response.progress() * 10);
-    if (flags.json || tenth <= told) continue;
-    told = tenth;
-    *io.err << "loading: " << tenth * 10 << "%\n";
+    if (!flags.json) tell(response.progress());
   }
   const grpc::Status status = reader->Finish();
   if (!status.ok()) return Explain(flags, connection, status);
@@ -145,18 +135,6 @@ absl::Status RunUnload(const AdminFlags& flags,
   return absl::OkStatus();
 }
 
-using Run = absl::Status (*)(const AdminFlags&, const ConnectionFlags&,
-                             const Io&);
-
-std::function<void()> Chosen(const std::shared_ptr<AdminFlags>& flags,
-                             CommandLine* line, Run run) {
-  return [flags, line, run] {
-    line->run = [flags, line, run](const Io& io) {
-      return run(*flags, line->connection, io);
-    };
-  };
-}
-
 void AddLoadCommand(CLI::App* admin, const std::shared_ptr<AdminFlags>& flags,
                     CommandLine* line) {
   CLI::App* command =
@@ -181,7 +159,7 @@ void AddLoadCommand(CLI::App* admin, const std::shared_ptr<AdminFlags>& flags,
               {"tandem admin load small.gguf --admin unix:/tmp/admin.sock",
                "tandem admin load big/model.gguf --model-id big --admin "
                "127.0.0.1:7081"});
-  command->callback(Chosen(flags, line, RunLoad));
+  RunWhenChosen(command, flags, RunLoad, line);
 }
 
 void AddUnloadCommand(CLI::App* admin, const std::shared_ptr<AdminFlags>& flags,
@@ -203,7 +181,7 @@ void AddUnloadCommand(CLI::App* admin, const std::shared_ptr<AdminFlags>& flags,
       ->check(WholeNumber(0, 3600000));
   SetExamples(command, {"tandem admin unload small --drain-timeout-ms 10000 "
                         "--admin unix:/tmp/admin.sock"});
-  command->callback(Chosen(flags, line, RunUnload));
+  RunWhenChosen(command, flags, RunUnload, line);
 }
 
 }  // namespace
@@ -224,7 +202,7 @@ void AddAdminCommand(CLI::App* app, CommandLine* line) {
                    "Prints {\"models\": [...]} and the memory");
   SetExamples(models, {"tandem admin models --admin unix:/tmp/admin.sock",
                        "tandem admin models --admin 127.0.0.1:7081 --json"});
-  models->callback(Chosen(flags, line, RunModels));
+  RunWhenChosen(models, flags, RunModels, line);
   AddLoadCommand(admin, flags, line);
   AddUnloadCommand(admin, flags, line);
   SetExamples(admin,

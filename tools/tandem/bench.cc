@@ -20,9 +20,9 @@
 #include "services/common/flag_values.h"
 #include "tools/bench/model_bench.h"
 #include "tools/bench/synthesize.h"
-#include "tools/tandem/bench_serve.h"
+#include "tools/load/serve.h"
+#include "tools/tandem/base/output.h"
 #include "tools/tandem/command_line.h"
-#include "tools/tandem/json_output.h"
 
 namespace tandem::cli {
 namespace {
@@ -42,10 +42,15 @@ struct ModelFlags {
   bool json = false;
 };
 
-Json RowsJson(const RowsFigure& figure) {
-  return {{"m", figure.rows},
-          {"seconds_per_pass", figure.seconds_per_pass},
-          {"tokens_per_second", figure.tokens_per_second}};
+// What was run, its speed, and how near the limits.
+Json FigureJson(const ModelBenchReport& report, Json json, double seconds,
+                double tokens) {
+  json["tokens_per_second"] = tokens / seconds;
+  json["gbps"] =
+      static_cast<double>(report.weight_bytes_per_pass) / seconds * 1e-9;
+  json["gmacs"] =
+      static_cast<double>(report.macs_per_token) * tokens / seconds * 1e-9;
+  return json;
 }
 
 Json SpeculativeJson(const SpeculativeFigure& figure) {
@@ -71,18 +76,23 @@ Json ReportJson(const ModelBenchReport& report) {
                {"load_seconds", report.load_seconds}};
   json["rows"] = Json::array();
   for (const RowsFigure& rows : report.rows) {
-    json["rows"].push_back(RowsJson(rows));
+    json["rows"].push_back(FigureJson(
+        report, {{"m", rows.rows}, {"seconds_per_pass", rows.seconds_per_pass}},
+        rows.seconds_per_pass, rows.rows));
   }
-  if (report.prompt.has_value()) {
-    json["prompt"] = {{"tokens", report.prompt->rows},
-                      {"seconds", report.prompt->seconds_per_pass},
-                      {"tokens_per_second", report.prompt->tokens_per_second}};
+  if (const auto& prompt = report.prompt) {
+    json["prompt"] = FigureJson(
+        report,
+        {{"tokens", prompt->rows}, {"seconds", prompt->seconds_per_pass}},
+        prompt->seconds_per_pass, prompt->rows);
   }
   json["decode"] = Json::array();
   for (const DepthFigure& decode : report.decode) {
-    json["decode"].push_back({{"depth", decode.depth},
-                              {"seconds_per_token", decode.seconds_per_token},
-                              {"tokens_per_second", decode.tokens_per_second}});
+    json["decode"].push_back(
+        FigureJson(report,
+                   {{"depth", decode.depth},
+                    {"seconds_per_token", decode.seconds_per_token}},
+                   decode.seconds_per_token, 1));
   }
   if (report.speculative.has_value()) {
     json["speculative"] = SpeculativeJson(*report.speculative);
@@ -94,60 +104,9 @@ Json ReportJson(const ModelBenchReport& report) {
   return json;
 }
 
-// One line of the table: what was run, its speed, and how near the limits.
-void PrintFigure(const ModelBenchReport& report, absl::string_view name,
-                 double seconds, double tokens, std::ostream* out) {
-  const double gbps =
-      static_cast<double>(report.weight_bytes_per_pass) / seconds * 1e-9;
-  const double gmacs =
-      static_cast<double>(report.macs_per_token) * tokens / seconds * 1e-9;
-  *out << absl::StreamFormat("%-14s %10.2f %10.1f %8.1f %9.1f\n", name,
-                             seconds * 1e3, tokens / seconds, gbps, gmacs);
-}
-
-void PrintSpeculative(absl::string_view name, const SpeculativeFigure& figure,
-                      std::ostream* out) {
-  *out << absl::StreamFormat(
-      "%s: %.1f tokens/s plain, %.1f speculative: %.2fx at draft length %s, "
-      "acceptance %.2f, %d distinct tokens\n",
-      name, figure.plain_tokens_per_second,
-      figure.speculative_tokens_per_second, figure.speedup,
-      figure.draft_length.has_value() ? absl::StrCat(*figure.draft_length)
-                                      : "auto",
-      figure.acceptance_rate, figure.distinct_tokens);
-}
-
-void PrintReport(const ModelBenchReport& report, std::ostream* out) {
-  *out << absl::StreamFormat(
-      "%s on %s, %d threads; %.0f MiB of weights a pass; loaded in %.1f s\n"
-      "machine: reads %.1f GB/s, int8 peak %.0f GMAC/s\n"
-      "%-14s %10s %10s %8s %9s\n",
-      report.numerics, report.simd, report.threads,
-      static_cast<double>(report.weight_bytes_per_pass) / (1 << 20),
-      report.load_seconds, report.read_bandwidth_gbps, report.int8_peak_gmacs,
-      "", "ms", "tokens/s", "GB/s", "GMAC/s");
-  for (const RowsFigure& rows : report.rows) {
-    PrintFigure(report,
-                absl::StrCat(rows.rows, rows.rows == 1 ? " row" : " rows"),
-                rows.seconds_per_pass, rows.rows, out);
-  }
-  if (report.prompt.has_value()) {
-    PrintFigure(report, absl::StrCat("prompt ", report.prompt->rows),
-                report.prompt->seconds_per_pass, report.prompt->rows, out);
-  }
-  for (const DepthFigure& decode : report.decode) {
-    PrintFigure(report, absl::StrCat("depth ", decode.depth),
-                decode.seconds_per_token, 1, out);
-  }
-  if (report.speculative.has_value()) {
-    PrintSpeculative("greedy", *report.speculative, out);
-  }
-  if (report.speculative_defaults.has_value()) {
-    PrintSpeculative("default options", *report.speculative_defaults, out);
-  }
-}
-
-absl::Status RunModel(ModelFlags flags, const Io& io) {
+absl::Status RunModel(const ModelFlags& given,
+                      const ConnectionFlags& /*connection*/, const Io& io) {
+  ModelFlags flags = given;
   if (!flags.numerics.empty()) {
     flags.options.numerics = ParseNumericsMode(flags.numerics);
   }
@@ -160,10 +119,24 @@ absl::Status RunModel(ModelFlags flags, const Io& io) {
   if (flags.json) {
     PrintJson(ReportJson(*report), io.out);
   } else {
-    PrintReport(*report, io.out);
+    PrintReport(ReportJson(*report), io.out);
   }
   return absl::OkStatus();
 }
+
+// Flags that change a shape.
+struct Dimension {
+  const char* flag;
+  int64_t bench::ModelShape::*field;
+};
+constexpr Dimension kDimensions[] = {
+    {"--layers", &bench::ModelShape::layers},
+    {"--width", &bench::ModelShape::width},
+    {"--heads", &bench::ModelShape::heads},
+    {"--kv-heads", &bench::ModelShape::kv_heads},
+    {"--ffn", &bench::ModelShape::feed_forward},
+    {"--vocab", &bench::ModelShape::vocab},
+    {"--context", &bench::ModelShape::context}};
 
 struct SynthesizeFlags {
   std::string shape;
@@ -201,32 +174,23 @@ absl::StatusOr<bench::ModelShape> ShapeOf(const SynthesizeFlags& flags) {
                                    absl::StrJoin(ShapeNames(), ", ")));
   }
   bench::ModelShape shape = *named;
-  const auto change = [](int64_t value, int64_t* field) {
-    if (value > 0) *field = value;
-  };
-  change(flags.changed.layers, &shape.layers);
-  change(flags.changed.width, &shape.width);
-  change(flags.changed.heads, &shape.heads);
-  change(flags.changed.kv_heads, &shape.kv_heads);
-  change(flags.changed.feed_forward, &shape.feed_forward);
-  change(flags.changed.vocab, &shape.vocab);
-  change(flags.changed.context, &shape.context);
+  for (const Dimension& dimension : kDimensions) {
+    const int64_t value = flags.changed.*dimension.field;
+    if (value > 0) shape.*dimension.field = value;
+  }
   return shape;
 }
 
 absl::Status WriteModel(bench::SynthesizeOptions options,
                         const std::string& path, const Io& io) {
-  int shown = -1;
-  options.progress = [&](double fraction) {
-    const int tenth = static_cast<int>(fraction * 10);
-    if (tenth == shown) return;
-    shown = tenth;
-    *io.err << "bench: " << path << " " << tenth * 10 << "%\n";
-  };
+  options.progress = TellTenths(absl::StrCat("bench: ", path), io.err);
   return bench::SynthesizeModel(options, path);
 }
 
-absl::Status RunSynthesize(SynthesizeFlags flags, const Io& io) {
+absl::Status RunSynthesize(const SynthesizeFlags& given,
+                           const ConnectionFlags& /*connection*/,
+                           const Io& io) {
+  SynthesizeFlags flags = given;
   TANDEM_ASSIGN_OR_RETURN(flags.options.shape, ShapeOf(flags));
   TANDEM_ASSIGN_OR_RETURN(flags.options.type, TypeNamed(flags.type));
   if (flags.draft_out.empty() != (flags.draft_layers == 0)) {
@@ -264,56 +228,39 @@ void AddModelCommand(CLI::App* app, CommandLine* line) {
   command->add_option("FILE", options.model, "A GGUF file")->required();
   command->add_option("--draft", options.draft,
                       "A GGUF file with the same vocabulary, that drafts");
-  command->add_option("--threads", options.threads, "Threads; 0: one per CPU")
-      ->check(WholeNumber(0, 1024))
-      ->capture_default_str();
+  AddValue(command, "--threads", &options.threads, WholeNumber(0, 1024),
+           "Threads; 0: one per CPU");
   command->add_option("--numerics", flags->numerics, "Default: by the file")
       ->check(OneOf(NumericsModeNames()));
   command->add_option("--rows", options.rows, "Rows of the small passes")
       ->delimiter(',')
       ->check(WholeNumber(1, kTokensMax))
       ->capture_default_str();
-  command
-      ->add_option("--prompt", options.prompt_tokens,
-                   "Tokens of the prompt; 0: none")
-      ->check(WholeNumber(0, kTokensMax))
-      ->capture_default_str();
+  AddValue(command, "--prompt", &options.prompt_tokens,
+           WholeNumber(0, kTokensMax), "Tokens of the prompt; 0: none");
   command->add_option("--depths", options.depths, "Depths to decode at")
       ->delimiter(',')
       ->check(WholeNumber(0, kTokensMax))
       ->capture_default_str();
-  command->add_option("--runs", options.runs, "Runs of each figure")
-      ->check(WholeNumber(1, 1000))
-      ->capture_default_str();
-  command
-      ->add_option("--tokens", options.generated_tokens,
-                   "Tokens of a speculative run")
-      ->check(WholeNumber(2, 1 << 16))
-      ->capture_default_str();
-  command
-      ->add_option("--draft-length", options.draft_length,
-                   "Drafts a round of the greedy runs")
-      ->check(WholeNumber(1, 16))
-      ->capture_default_str();
-  command
-      ->add_option("--speculative-runs", options.speculative_runs,
-                   "Runs with speculation and without, in turns")
-      ->check(WholeNumber(1, 1000))
-      ->capture_default_str();
+  AddValue(command, "--runs", &options.runs, WholeNumber(1, 1000),
+           "Runs of each figure");
+  AddValue(command, "--tokens", &options.generated_tokens,
+           WholeNumber(2, 1 << 16), "Tokens of a speculative run");
+  AddValue(command, "--draft-length", &options.draft_length, WholeNumber(1, 16),
+           "Drafts a round of the greedy runs");
+  AddValue(command, "--speculative-runs", &options.speculative_runs,
+           WholeNumber(1, 1000), "Runs with speculation and without, in turns");
   command->add_flag("--json", flags->json,
                     "Prints one object instead of a table");
   SetExamples(command, {"tandem bench model model.gguf",
                         "tandem bench model model.gguf --draft small.gguf "
                         "--draft-length 4",
                         "tandem bench model model.gguf --rows 1,4,8 --json"});
-  command->callback([flags, line] {
-    line->run = [flags](const Io& io) { return RunModel(*flags, io); };
-  });
+  RunWhenChosen(command, flags, RunModel, line);
 }
 
 void AddSynthesizeCommand(CLI::App* app, CommandLine* line) {
   auto flags = std::make_shared<SynthesizeFlags>();
-  bench::ModelShape& changed = flags->changed;
   CLI::App* command = app->add_subcommand(
       "synthesize",
       "Writes a Llama model with random weights, and a draft of its first "
@@ -332,31 +279,22 @@ void AddSynthesizeCommand(CLI::App* app, CommandLine* line) {
       ->add_option("--draft-layers", flags->draft_layers,
                    "Layers of the draft, which it shares with the model")
       ->check(WholeNumber(0, kDimensionMax));
-  command
-      ->add_option("--tail-scale", flags->options.tail_scale,
-                   "What the other layers add is scaled by this: the smaller, "
-                   "the more drafts are accepted")
-      ->check(Number(0.0, 1000.0))
-      ->capture_default_str();
-  command->add_option("--seed", flags->options.seed, "Of the weights")
-      ->check(AnyUnsigned())
-      ->capture_default_str();
-  const std::vector<std::pair<const char*, int64_t*>> dimensions = {
-      {"--layers", &changed.layers},    {"--width", &changed.width},
-      {"--heads", &changed.heads},      {"--kv-heads", &changed.kv_heads},
-      {"--ffn", &changed.feed_forward}, {"--vocab", &changed.vocab},
-      {"--context", &changed.context},
-  };
-  for (const auto& [name, field] : dimensions) {
-    command->add_option(name, *field, "In place of the shape's own")
+  AddValue(command, "--tail-scale", &flags->options.tail_scale,
+           Number(0.0, 1000.0),
+           "What the other layers add is scaled by this: the smaller, "
+           "the more drafts are accepted");
+  AddValue(command, "--seed", &flags->options.seed, AnyUnsigned(),
+           "Of the weights");
+  for (const Dimension& dimension : kDimensions) {
+    command
+        ->add_option(dimension.flag, flags->changed.*dimension.field,
+                     "In place of the shape's own")
         ->check(WholeNumber(1, kDimensionMax));
   }
   SetExamples(command, {"tandem bench synthesize big.gguf --shape llama-1.1b",
                         "tandem bench synthesize big.gguf small.gguf --shape "
                         "llama-1.1b --draft-layers 4"});
-  command->callback([flags, line] {
-    line->run = [flags](const Io& io) { return RunSynthesize(*flags, io); };
-  });
+  RunWhenChosen(command, flags, RunSynthesize, line);
 }
 
 }  // namespace
@@ -369,7 +307,7 @@ void AddBenchCommand(CLI::App* app, CommandLine* line) {
   command->require_subcommand(1);
   AddModelCommand(command, line);
   AddSynthesizeCommand(command, line);
-  AddBenchServeCommand(command, line);
+  load::AddServeCommand(command, line);
   SetExamples(command, {"tandem bench model model.gguf",
                         "tandem bench serve --sessions 8 --duration 30"});
 }

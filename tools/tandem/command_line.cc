@@ -14,9 +14,6 @@
 namespace tandem::cli {
 namespace {
 
-constexpr char kReasonUsage[] = "USAGE";
-constexpr char kReasonInterrupted[] = "INTERRUPTED";
-
 void AddConnectionFlags(CLI::App* app, ConnectionFlags* flags) {
   app->add_option("--coordinator", flags->coordinator,
                   "Address of the coordinator: host:port or unix:PATH")
@@ -150,15 +147,6 @@ int ExitCode(const absl::Status& status) {
 
 }  // namespace
 
-absl::Status UsageError(absl::string_view message) {
-  return InvalidArgument(kReasonUsage, message);
-}
-
-absl::Status InterruptedError() {
-  return MakeError(absl::StatusCode::kCancelled, {.reason = kReasonInterrupted},
-                   "interrupted");
-}
-
 std::string OneLine(const absl::Status& status) {
   std::string text(status.message());
   if (text.empty()) text = absl::StatusCodeToString(status.code());
@@ -174,6 +162,7 @@ std::optional<int> ParseCommandLine(const std::vector<std::string>& arguments,
       "tandem");
   app.set_version_flag("-v,--version", "");
   app.require_subcommand(1);
+  app.option_defaults()->take_last();
   app.fallthrough();  // --coordinator may stand after the subcommand
   AddConnectionFlags(&app, &line->connection);
   AddCommands(&app, line);

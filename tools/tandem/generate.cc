@@ -3,14 +3,15 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <variant>
+#include <vector>
 
 #include "CLI/App.hpp"
 #include "engine/base/status.h"
 #include "services/common/flag_messages.h"
-#include "services/common/signals.h"
-#include "tools/tandem/client.h"
+#include "tools/tandem/base/client.h"
+#include "tools/tandem/base/interrupt.h"
 #include "tools/tandem/command_line.h"
-#include "tools/tandem/template_options.h"
 #include "tools/tandem/turn_flags.h"
 #include "tools/tandem/turn_report.h"
 
@@ -25,6 +26,23 @@ struct GenerateFlags {
 
 v1::ChatRole ToProto(ChatRole role) {
   return role == ChatRole::kSystem ? v1::CHAT_ROLE_SYSTEM : v1::CHAT_ROLE_USER;
+}
+
+void SetTemplateOptions(const std::vector<TemplateOption>& options,
+                        v1::TurnRequest* turn) {
+  for (const TemplateOption& option : options) {
+    v1::TemplateOption& value =
+        (*turn->mutable_template_options())[option.name];
+    if (const auto* flag = std::get_if<bool>(&option.value)) {
+      value.set_bool_value(*flag);
+    } else if (const auto* integer = std::get_if<int64_t>(&option.value)) {
+      value.set_int_value(*integer);
+    } else if (const auto* number = std::get_if<double>(&option.value)) {
+      value.set_number_value(*number);
+    } else {
+      value.set_text_value(std::get<std::string>(option.value));
+    }
+  }
 }
 
 absl::StatusOr<v1::TurnRequest> MakeTurn(const GenerateFlags& flags,
@@ -60,26 +78,10 @@ void PrintSession(const GenerateFlags& flags, const TurnRecord& record,
 absl::Status RunGenerate(const GenerateFlags& flags,
                          const ConnectionFlags& connection, const Io& io) {
   TANDEM_ASSIGN_OR_RETURN(const v1::TurnRequest turn, MakeTurn(flags, io));
-  // The watcher stands before the channel's threads; the client it cancels is
-  // there once the channel is.
-  absl::Mutex mutex;
-  Client* cancellable = nullptr;
-  bool cancelled = false;
-  SignalWatcher watcher({.on_first =
-                             [&mutex, &cancellable, &cancelled] {
-                               absl::MutexLock lock(&mutex);
-                               cancelled = true;
-                               if (cancellable != nullptr)
-                                 cancellable->CancelTurn();
-                             },
-                         .second_exit_code = kExitInterrupted});
+  Interrupt interrupt;
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Client> client,
                           Client::Make(connection));
-  {
-    absl::MutexLock lock(&mutex);
-    cancellable = client.get();
-    if (cancelled) client->CancelTurn();
-  }
+  interrupt.SetUnderWay([&client] { client->CancelTurn(); });
   TurnRecord record;
   record.is_chat = turn.has_messages();
   const auto ended = client->RunTurn(
@@ -95,10 +97,7 @@ absl::Status RunGenerate(const GenerateFlags& flags,
                    Append(tokens, &record);
                    if (!flags.turn.json) *io.out << tokens.text() << std::flush;
                  }});
-  {
-    absl::MutexLock lock(&mutex);
-    cancellable = nullptr;
-  }
+  interrupt.SetUnderWay(nullptr);
   if (!ended.ok()) {
     if (!flags.turn.json && !record.tokens.text().empty()) *io.out << "\n";
     return ended.status();
@@ -108,7 +107,7 @@ absl::Status RunGenerate(const GenerateFlags& flags,
   if (!flags.turn.json) *io.out << ended->text();
   PrintTurn(flags.turn, record, io);
   PrintSession(flags, record, io);
-  return watcher.came() ? InterruptedError() : absl::OkStatus();
+  return interrupt.came() ? InterruptedError() : absl::OkStatus();
 }
 
 }  // namespace
@@ -120,14 +119,11 @@ void AddGenerateCommand(CLI::App* app, CommandLine* line) {
       "Generates text after a prompt, printed as it comes. Ctrl-C ends the "
       "turn.");
   AddTurnFlags(command, &flags->turn);
-  command
-      ->add_option("--model", flags->model_id,
-                   "Id of the model; may be absent where there is one")
-      ->take_last();
-  command
-      ->add_option("--session", flags->session_id,
-                   "Id of a session to continue (--stats and --json show it)")
-      ->take_last();
+  command->add_option("--model", flags->model_id,
+                      "Id of the model; may be absent where there is one");
+  command->add_option(
+      "--session", flags->session_id,
+      "Id of a session to continue (--stats and --json show it)");
   SetExamples(command,
               {"tandem generate 'Once upon a time'",
                "tandem generate --chat --system 'Answer briefly.' 'Why is the "
@@ -137,11 +133,7 @@ void AddGenerateCommand(CLI::App* app, CommandLine* line) {
                "tandem generate 'Once upon a time' --seed 7 --stats",
                "tandem generate ' And then' --session "
                "0123456789abcdef0123456789abcdef"});
-  command->callback([flags, line] {
-    line->run = [flags, line](const Io& io) {
-      return RunGenerate(*flags, line->connection, io);
-    };
-  });
+  RunWhenChosen(command, flags, RunGenerate, line);
 }
 
 }  // namespace tandem::cli

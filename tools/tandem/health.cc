@@ -15,9 +15,9 @@
 #include "services/common/flag_messages.h"
 #include "services/common/flag_values.h"
 #include "services/common/status_conversion.h"
+#include "tools/tandem/base/connection.h"
+#include "tools/tandem/base/output.h"
 #include "tools/tandem/command_line.h"
-#include "tools/tandem/connection.h"
-#include "tools/tandem/json_output.h"
 
 namespace tandem::cli {
 namespace {
@@ -98,8 +98,9 @@ absl::Status Explain(const LastAnswer& last, const HealthFlags& flags,
   return Annotate(status, flags.address);
 }
 
-absl::Status RunHealth(HealthFlags flags, const ConnectionFlags& connection,
-                       const Io& io) {
+absl::Status RunHealth(const HealthFlags& given,
+                       const ConnectionFlags& connection, const Io& io) {
+  HealthFlags flags = given;
   const bool is_given = flags.given_address.has_value();
   flags.address = is_given ? *flags.given_address : connection.coordinator;
   TANDEM_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
@@ -137,19 +138,13 @@ void AddHealthCommand(CLI::App* app, CommandLine* line) {
                    "tandem.ready: takes work; tandem.started: has loaded; "
                    "\"\": is alive")
       ->capture_default_str();
-  command
-      ->add_option("--wait-ms", flags->wait_ms, "Waits this long for SERVING")
-      ->check(WholeNumber(0, kWaitMsMax))
-      ->capture_default_str();
+  AddValue(command, "--wait-ms", &flags->wait_ms, WholeNumber(0, kWaitMsMax),
+           "Waits this long for SERVING");
   command->add_flag("--json", flags->json,
                     "Prints an object with address, service and status");
   SetExamples(command, {"tandem health", "tandem health 127.0.0.1:7071",
                         "tandem health unix:/tmp/worker.sock --wait-ms 60000"});
-  command->callback([flags, line] {
-    line->run = [flags, line](const Io& io) {
-      return RunHealth(*flags, line->connection, io);
-    };
-  });
+  RunWhenChosen(command, flags, RunHealth, line);
 }
 
 }  // namespace tandem::cli

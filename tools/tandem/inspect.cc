@@ -6,6 +6,7 @@
 #include <string>
 #include <type_traits>
 #include <variant>
+#include <vector>
 
 #include "CLI/App.hpp"
 #include "absl/strings/escaping.h"
@@ -22,8 +23,8 @@
 #include "engine/model/memory_plan.h"
 #include "engine/model/weights.h"
 #include "services/common/flag_messages.h"
+#include "tools/tandem/base/output.h"
 #include "tools/tandem/command_line.h"
-#include "tools/tandem/json_output.h"
 
 namespace tandem::cli {
 namespace {
@@ -32,86 +33,11 @@ namespace {
 constexpr size_t kElementsShown = 8;
 constexpr size_t kStringBytesShown = 100;
 
-// Printable: a file's text must not drive the terminal.
-std::string ShownString(absl::string_view text) {
-  const std::string quoted = absl::StrCat(
-      "\"", absl::Utf8SafeCEscape(text.substr(0, kStringBytesShown)), "\"");
-  if (text.size() <= kStringBytesShown) return quoted;
-  return absl::StrCat(quoted, "... (", text.size(), " bytes)");
-}
-
-template <typename T>
-std::string ShownScalar(const T& value) {
-  if constexpr (std::is_same_v<T, absl::string_view>) {
-    return ShownString(value);
-  } else if constexpr (std::is_same_v<T, bool>) {
-    return value ? "true" : "false";
-  } else {
-    return absl::StrCat(value);
-  }
-}
-
-std::string ShownArray(const GgufArray& array) {
-  return std::visit(
-      [](const auto& values) {
-        const size_t shown = std::min(values.size(), kElementsShown);
-        const std::string list =
-            absl::StrJoin(values.begin(), values.begin() + shown, ", ",
-                          [](std::string* out, const auto& value) {
-                            absl::StrAppend(out, ShownScalar(value));
-                          });
-        if (shown == values.size()) return absl::StrCat("[", list, "]");
-        return absl::StrCat("[", list, ", ... ", values.size(), " in all]");
-      },
-      array.values);
-}
-
-std::string ShownValue(const GgufEntry& entry) {
-  return std::visit(
-      [](const auto& value) {
-        if constexpr (std::is_same_v<std::decay_t<decltype(value)>,
-                                     GgufArray>) {
-          return ShownArray(value);
-        } else {
-          return ShownScalar(value);
-        }
-      },
-      entry.value);
-}
-
 std::string TypeName(const GgufEntry& entry) {
   if (const auto* array = std::get_if<GgufArray>(&entry.value)) {
     return absl::StrCat(GgufValueTypeName(array->element_type), "[]");
   }
   return std::string(GgufValueTypeName(entry.type));
-}
-
-std::string Shape(const GgufTensor& tensor) {
-  return absl::StrCat("[", absl::StrJoin(tensor.dims, ", "), "]");
-}
-
-struct Totals {
-  uint64_t elements = 0;
-  uint64_t bytes = 0;
-  int64_t packed_bytes = 0;
-};
-
-Totals TensorTotals(const GgufFile& file, NumericsMode mode) {
-  Totals totals;
-  for (const GgufTensor& tensor : file.tensors()) {
-    totals.elements += tensor.elements();
-    totals.bytes += tensor.bytes;
-    totals.packed_bytes += MatrixMemoryBytes(file, tensor, mode).value_or(0);
-  }
-  return totals;
-}
-
-// Of all files of the model.
-uint64_t FileBytes(const GgufFile& file) {
-  uint64_t bytes = 0;
-  for (size_t i = 0; i < file.shards(); ++i)
-    bytes += file.shard_bytes(i).size();
-  return bytes;
 }
 
 // What the model would take as a worker of its own on this machine, beside the
@@ -130,34 +56,11 @@ absl::StatusOr<MemoryHere> PlanHere(const GgufFile& file) {
   return here;
 }
 
-int64_t KvTokenBytes(const ModelNeeds& needs) {
-  return needs.page_bytes / kKvPageTokens;
-}
-
-void PrintMemoryText(const absl::StatusOr<MemoryHere>& here,
-                     std::ostream* out) {
-  *out << "\nmemory of a worker on this machine, with default flags\n";
-  if (!here.ok()) {
-    *out << "  not known: " << here.status().message() << "\n";
-    return;
-  }
-  *out << absl::StrFormat(
-      "  weights %d bytes, KV %d bytes a token, context %d, threads %d (%s)\n",
-      here->needs.weight_bytes, KvTokenBytes(here->needs), here->needs.context,
-      here->threads, AvailableCpusText());
-  *out << (here->plan.ok()
-               ? absl::StrCat("  fits: ",
-                              DescribePlan(*here->plan, here->needs, 0))
-               : absl::StrCat("  does not fit: ",
-                              here->plan.status().message()))
-       << "\n";
-}
-
 Json JsonMemory(const absl::StatusOr<MemoryHere>& here) {
   if (!here.ok()) return {{"error", std::string(here.status().message())}};
   Json memory = {{"weight_bytes", here->needs.weight_bytes},
                  {"scratch_bytes", here->needs.scratch_bytes},
-                 {"kv_token_bytes", KvTokenBytes(here->needs)},
+                 {"kv_token_bytes", here->needs.page_bytes / kKvPageTokens},
                  {"context", here->needs.context},
                  {"threads", here->threads},
                  {"fits", here->plan.ok()}};
@@ -172,33 +75,6 @@ Json JsonMemory(const absl::StatusOr<MemoryHere>& here) {
     memory["error"] = std::string(here->plan.status().message());
   }
   return memory;
-}
-
-void PrintText(const GgufFile& file, NumericsMode mode, std::ostream* out) {
-  *out << absl::StrFormat("GGUF version %d, %d bytes, alignment %d\n\n",
-                          file.version(), FileBytes(file), file.alignment());
-  *out << "metadata: " << file.entries().size() << "\n";
-  for (const GgufEntry& entry : file.entries()) {
-    *out << absl::StrFormat("  %-40s %-10s %s\n",
-                            absl::Utf8SafeCEscape(entry.key), TypeName(entry),
-                            ShownValue(entry));
-  }
-  *out << "\ntensors: " << file.tensors().size()
-       << " (shape: the contiguous dimension first; offset from the start of "
-          "its file; packed: bytes in memory in numerics "
-       << NumericsModeName(mode) << ")\n";
-  for (const GgufTensor& tensor : file.tensors()) {
-    const std::optional<int64_t> packed = MatrixMemoryBytes(file, tensor, mode);
-    *out << absl::StrFormat(
-        "  %-32s %-6s %-16s offset %-12d bytes %-12d packed %s\n",
-        absl::Utf8SafeCEscape(tensor.name), GetTensorTypeInfo(tensor.type).name,
-        Shape(tensor), tensor.offset, tensor.bytes,
-        packed.has_value() ? absl::StrCat(*packed) : "-");
-  }
-  const Totals totals = TensorTotals(file, mode);
-  *out << absl::StrFormat("total: %d parameters, %d bytes, %d packed\n",
-                          totals.elements, totals.bytes, totals.packed_bytes);
-  PrintMemoryText(PlanHere(file), out);
 }
 
 template <typename T>
@@ -237,11 +113,7 @@ Json JsonEntry(const GgufEntry& entry) {
   return {{"key", entry.key}, {"type", TypeName(entry)}, {"value", value}};
 }
 
-void PrintJsonForm(const GgufFile& file, NumericsMode mode, std::ostream* out) {
-  Json metadata = Json::array();
-  for (const GgufEntry& entry : file.entries()) {
-    metadata.push_back(JsonEntry(entry));
-  }
+Json JsonTensors(const GgufFile& file, NumericsMode mode) {
   Json tensors = Json::array();
   for (const GgufTensor& tensor : file.tensors()) {
     tensors.push_back(
@@ -253,28 +125,112 @@ void PrintJsonForm(const GgufFile& file, NumericsMode mode, std::ostream* out) {
     const std::optional<int64_t> packed = MatrixMemoryBytes(file, tensor, mode);
     if (packed.has_value()) tensors.back()["packed_bytes"] = *packed;
   }
-  const Totals totals = TensorTotals(file, mode);
-  PrintJson({{"version", file.version()},
-             {"file_bytes", FileBytes(file)},
-             {"alignment", file.alignment()},
-             {"metadata", metadata},
-             {"numerics", std::string(NumericsModeName(mode))},
-             {"tensors", tensors},
-             {"parameters", totals.elements},
-             {"tensor_bytes", totals.bytes},
-             {"packed_bytes", totals.packed_bytes},
-             {"memory", JsonMemory(PlanHere(file))}},
-            out);
+  return tensors;
 }
 
-absl::Status RunInspect(const std::string& path, bool json, const Io& io) {
+// All that the file says, but for the memory that its model takes here.
+Json JsonFile(const GgufFile& file) {
+  const NumericsMode mode = DefaultNumericsMode(file);
+  uint64_t file_bytes = 0;
+  for (size_t i = 0; i < file.shards(); ++i) {
+    file_bytes += file.shard_bytes(i).size();
+  }
+  uint64_t parameters = 0;
+  uint64_t tensor_bytes = 0;
+  int64_t packed_bytes = 0;
+  for (const GgufTensor& tensor : file.tensors()) {
+    parameters += tensor.elements();
+    tensor_bytes += tensor.bytes;
+    packed_bytes += MatrixMemoryBytes(file, tensor, mode).value_or(0);
+  }
+  Json metadata = Json::array();
+  for (const GgufEntry& entry : file.entries()) {
+    metadata.push_back(JsonEntry(entry));
+  }
+  return {{"version", file.version()},
+          {"file_bytes", file_bytes},
+          {"alignment", file.alignment()},
+          {"metadata", metadata},
+          {"numerics", std::string(NumericsModeName(mode))},
+          {"tensors", JsonTensors(file, mode)},
+          {"parameters", parameters},
+          {"tensor_bytes", tensor_bytes},
+          {"packed_bytes", packed_bytes}};
+}
+
+// Printable: a file's text must not drive the terminal.
+std::string Printable(const Json& text) {
+  return absl::Utf8SafeCEscape(text.get_ref<const std::string&>());
+}
+
+// A value of the metadata as text.
+std::string ShownValue(const Json& value) {
+  if (value.is_string()) {
+    const auto& text = value.get_ref<const std::string&>();
+    const std::string quoted = absl::StrCat(
+        "\"", absl::Utf8SafeCEscape(text.substr(0, kStringBytesShown)), "\"");
+    if (text.size() <= kStringBytesShown) return quoted;
+    return absl::StrCat(quoted, "... (", text.size(), " bytes)");
+  }
+  if (!value.is_object()) return Shown(value);
+  const Json& first = value["first"];
+  const std::string list =
+      absl::StrJoin(first, ", ", [](std::string* out, const Json& element) {
+        absl::StrAppend(out, ShownValue(element));
+      });
+  if (first.size() == value["count"].get<size_t>())
+    return absl::StrCat("[", list, "]");
+  return absl::StrCat("[", list, ", ... ", value["count"].dump(), " in all]");
+}
+
+void PrintFile(const Json& file, std::ostream* out) {
+  *out << "GGUF version " << file["version"] << ", " << file["file_bytes"]
+       << " bytes, alignment " << file["alignment"]
+       << "\n\nmetadata: " << file["metadata"].size() << "\n";
+  for (const Json& entry : file["metadata"]) {
+    *out << absl::StreamFormat("  %-40s %-10s %s\n", Printable(entry["key"]),
+                               entry["type"].get<std::string>(),
+                               ShownValue(entry["value"]));
+  }
+  *out << "\ntensors: " << file["tensors"].size()
+       << " (shape: the contiguous dimension first; offset from the start of "
+          "its file; packed: bytes in memory in numerics "
+       << file["numerics"].get<std::string>() << ")\n";
+  for (const Json& tensor : file["tensors"]) {
+    *out << absl::StreamFormat(
+        "  %-32s %-6s %-16s offset %-12d bytes %-12d packed %s\n",
+        Printable(tensor["name"]), tensor["type"].get<std::string>(),
+        absl::StrCat(
+            "[",
+            absl::StrJoin(tensor["shape"].get<std::vector<uint64_t>>(), ", "),
+            "]"),
+        tensor["offset"].get<uint64_t>(), tensor["bytes"].get<uint64_t>(),
+        Shown(tensor.value("packed_bytes", Json())));
+  }
+  *out << "total: " << file["parameters"] << " parameters, "
+       << file["tensor_bytes"] << " bytes, " << file["packed_bytes"]
+       << " packed\n";
+}
+
+struct InspectFlags {
+  std::string path;
+  bool json = false;
+};
+
+absl::Status RunInspect(const InspectFlags& flags,
+                        const ConnectionFlags& /*connection*/, const Io& io) {
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file,
-                          GgufFile::Open(path));
-  const NumericsMode mode = DefaultNumericsMode(*file);
-  if (json) {
-    PrintJsonForm(*file, mode, io.out);
+                          GgufFile::Open(flags.path));
+  Json json = JsonFile(*file);
+  const Json memory = JsonMemory(PlanHere(*file));
+  if (flags.json) {
+    json["memory"] = memory;
+    PrintJson(json, io.out);
   } else {
-    PrintText(*file, mode, io.out);
+    PrintFile(json, io.out);
+    *io.out << "\nmemory of a worker on this machine, with default flags and "
+            << AvailableCpusText() << "\n";
+    PrintReport(memory, io.out);
   }
   return absl::OkStatus();
 }
@@ -282,10 +238,6 @@ absl::Status RunInspect(const std::string& path, bool json, const Io& io) {
 }  // namespace
 
 void AddInspectCommand(CLI::App* app, CommandLine* line) {
-  struct InspectFlags {
-    std::string path;
-    bool json = false;
-  };
   auto flags = std::make_shared<InspectFlags>();
   CLI::App* command = app->add_subcommand(
       "inspect",
@@ -297,11 +249,7 @@ void AddInspectCommand(CLI::App* app, CommandLine* line) {
                     "elements");
   SetExamples(command, {"tandem inspect model.gguf",
                         "tandem inspect model.gguf --json"});
-  command->callback([flags, line] {
-    line->run = [flags](const Io& io) {
-      return RunInspect(flags->path, flags->json, io);
-    };
-  });
+  RunWhenChosen(command, flags, RunInspect, line);
 }
 
 }  // namespace tandem::cli

@@ -35,7 +35,8 @@ absl::StatusOr<TensorType> QuantizedType(absl::string_view name) {
                                  " is not one of Q8_0, Q4_0, Q4_K"));
 }
 
-absl::Status RunQuantize(const QuantizeFlags& flags, const Io& io) {
+absl::Status RunQuantize(const QuantizeFlags& flags,
+                         const ConnectionFlags& /*connection*/, const Io& io) {
   QuantizeOptions options;
   TANDEM_ASSIGN_OR_RETURN(options.type, QuantizedType(flags.type));
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file,
@@ -52,13 +53,7 @@ absl::Status RunQuantize(const QuantizeFlags& flags, const Io& io) {
   }
   ThreadTeam team(flags.threads > 0 ? flags.threads : AvailableCpus());
   options.team = &team;
-  int shown = -1;
-  options.progress = [&](double fraction) {
-    const int tenth = static_cast<int>(fraction * 10);
-    if (tenth == shown) return;
-    shown = tenth;
-    *io.err << "quantize: " << flags.out << " " << tenth * 10 << "%\n";
-  };
+  options.progress = TellTenths(absl::StrCat("quantize: ", flags.out), io.err);
   return QuantizeFile(*file, flags.out, options);
 }
 
@@ -74,14 +69,11 @@ void AddQuantizeCommand(CLI::App* app, CommandLine* line) {
   command->add_option("IN", flags->in, "A GGUF file of floats")->required();
   command->add_option("OUT", flags->out, "The file to write")->required();
   command->add_option("TYPE", flags->type, "Q8_0, Q4_0 or Q4_K")->required();
-  command->add_option("--threads", flags->threads, "Threads; 0: one per CPU")
-      ->check(WholeNumber(0, 1024))
-      ->capture_default_str();
+  AddValue(command, "--threads", &flags->threads, WholeNumber(0, 1024),
+           "Threads; 0: one per CPU");
   SetExamples(command, {"tandem quantize model-f16.gguf model-q8.gguf Q8_0",
                         "tandem quantize model-bf16.gguf model-q4.gguf Q4_K"});
-  command->callback([flags, line] {
-    line->run = [flags](const Io& io) { return RunQuantize(*flags, io); };
-  });
+  RunWhenChosen(command, flags, RunQuantize, line);
 }
 
 }  // namespace tandem::cli

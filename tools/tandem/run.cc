@@ -13,7 +13,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "engine/base/error_reason.h"
 #include "engine/base/status.h"
@@ -31,10 +30,11 @@
 #include "services/common/flag_messages.h"
 #include "services/common/flag_values.h"
 #include "services/common/options_conversion.h"
-#include "services/common/signals.h"
 #include "services/common/turn_conversion.h"
+#include "tools/tandem/base/interrupt.h"
+#include "tools/tandem/base/output.h"
+#include "tools/tandem/base/service_terms.h"
 #include "tools/tandem/command_line.h"
-#include "tools/tandem/service_terms.h"
 #include "tools/tandem/turn_flags.h"
 #include "tools/tandem/turn_report.h"
 
@@ -65,33 +65,13 @@ int64_t MicrosSince(Clock::time_point start) {
       .count();
 }
 
-// A line on standard error while a model loads, where that is a terminal. It is
-// taken away at the end.
-class LoadingLine {
- public:
-  LoadingLine(std::string name, const Io& io)
-      : name_(std::move(name)), err_(io.err), is_shown_(io.err_is_terminal) {}
-  ~LoadingLine() {
-    if (percent_ >= 0) *err_ << "\r\x1b[K" << std::flush;
-  }
-
-  void Tell(double fraction) {
-    const int percent = static_cast<int>(fraction * 100);
-    if (!is_shown_ || percent == percent_) return;
-    percent_ = percent;
-    constexpr int kWidth = 30;
-    const int full = percent * kWidth / 100;
-    *err_ << "\rloading " << name_ << " [" << std::string(full, '#')
-          << std::string(kWidth - full, '.') << "] " << percent << "%\x1b[K"
-          << std::flush;
-  }
-
- private:
-  const std::string name_;
-  std::ostream* const err_;
-  const bool is_shown_;
-  int percent_ = -1;  // shown; below 0: nothing
-};
+// What a terminal shows while a model loads.
+std::string LoadingText(absl::string_view name, int percent) {
+  constexpr int kWidth = 30;
+  const int full = percent * kWidth / 100;
+  return absl::StrCat("loading ", name, " [", std::string(full, '#'),
+                      std::string(kWidth - full, '.'), "] ", percent, "%");
+}
 
 std::string ModelName(const std::string& path) {
   return std::filesystem::path(path).stem().string();
@@ -119,11 +99,17 @@ absl::Status CheckFlags(const RunFlags& flags) {
 
 absl::Status LoadModel(const std::string& id, const std::string& file,
                        const RunFlags& flags, ModelStore* store, const Io& io) {
-  LoadingLine line(std::filesystem::path(file).filename().string(), io);
+  StatusLine line(io.err);
   ModelOptions options;
   options.threads = flags.threads;
   // Called by this Get alone: a store without a bound loads once.
-  options.progress = [&line](double fraction) { line.Tell(fraction); };
+  options.progress = [&line, &io, &file, shown = -1](double fraction) mutable {
+    const int percent = static_cast<int>(fraction * 100);
+    if (!io.err_is_terminal || percent == shown) return;
+    shown = percent;
+    line.Show(
+        LoadingText(std::filesystem::path(file).filename().string(), percent));
+  };
   options.numerics = ParseNumericsMode(flags.numerics);
   TANDEM_RETURN_IF_ERROR(store->AddFile(id, file, options));
   return store->Get(id).status();
@@ -282,23 +268,17 @@ absl::StatusOr<PreparedTurn> PrepareTurn(const RunFlags& flags,
   return turn;
 }
 
-struct LoadedModels {
-  ModelStore store;
-  int64_t load_us = 0;
-};
-
-absl::Status LoadModels(const RunFlags& flags, LoadedModels* loaded,
-                        const Io& io) {
+// Microseconds that it took.
+absl::StatusOr<int64_t> LoadModels(const RunFlags& flags, ModelStore* store,
+                                   const Io& io) {
   const Clock::time_point began = Clock::now();
-  TANDEM_RETURN_IF_ERROR(
-      LoadModel(kTarget, flags.file, flags, &loaded->store, io));
+  TANDEM_RETURN_IF_ERROR(LoadModel(kTarget, flags.file, flags, store, io));
   if (!flags.draft_file.empty()) {
     const absl::Status status =
-        LoadModel(kDraft, flags.draft_file, flags, &loaded->store, io);
+        LoadModel(kDraft, flags.draft_file, flags, store, io);
     if (!status.ok()) return Annotate(status, "--draft");
   }
-  loaded->load_us = MicrosSince(began);
-  return absl::OkStatus();
+  return MicrosSince(began);
 }
 
 // Runs the turn to its end, printing its text as it comes.
@@ -321,7 +301,7 @@ absl::Status Stream(const RunFlags& flags, const PreparedTurn& turn,
         stats.set_first_token_us(MicrosSince(began));
       }
       record->tokens.add_token_ids((*token)->id);
-      if (flags.turn.generation.logprobs) {
+      if (flags.turn.generation.has_logprobs()) {
         *record->tokens.add_logprobs() = LogprobsToProto(**token);
       }
     }
@@ -354,7 +334,8 @@ absl::Status Stream(const RunFlags& flags, const PreparedTurn& turn,
   return absl::OkStatus();
 }
 
-absl::Status RunRun(const RunFlags& flags, const Io& io) {
+absl::Status RunRun(const RunFlags& flags,
+                    const ConnectionFlags& /*connection*/, const Io& io) {
   TANDEM_RETURN_IF_ERROR(CheckFlags(flags));
   TANDEM_ASSIGN_OR_RETURN(const TurnInput input, ReadTurn(flags.turn, io));
   MemoryAccount memory(
@@ -363,46 +344,29 @@ absl::Status RunRun(const RunFlags& flags, const Io& io) {
            flags.draft_file.empty() ? "" : "no --draft, ", kWhatHelps)});
   TANDEM_ASSIGN_OR_RETURN(const PreparedTurn turn,
                           PrepareTurn(flags, input, &memory));
-  LoadedModels models;
-  TANDEM_RETURN_IF_ERROR(LoadModels(flags, &models, io));
+  ModelStore store;
+  TANDEM_ASSIGN_OR_RETURN(const int64_t load_us, LoadModels(flags, &store, io));
 
-  // Until here Ctrl-C ends the process. The watcher stands before the engines'
-  // threads; the session that it interrupts is there once they are.
-  absl::Mutex mutex;
-  InferenceSession* interruptible = nullptr;
-  SignalWatcher watcher({.on_first =
-                             [&mutex, &interruptible] {
-                               absl::MutexLock lock(&mutex);
-                               if (interruptible != nullptr)
-                                 interruptible->Interrupt();
-                             },
-                         .second_exit_code = kExitInterrupted});
+  // Until here Ctrl-C ends the process.
+  Interrupt interrupt;
   const absl::StatusOr<std::unique_ptr<InferenceSession>> session =
-      InferenceSession::Create(models.store, kTarget, turn.prompt.ids,
-                               turn.options);
+      InferenceSession::Create(store, kTarget, turn.prompt.ids, turn.options);
   if (!session.ok()) return Explain(session.status(), flags);
-  {
-    absl::MutexLock lock(&mutex);
-    interruptible = session->get();
-    if (watcher.came()) interruptible->Interrupt();
-  }
+  interrupt.SetUnderWay([running = session->get()] { running->Interrupt(); });
   TurnRecord record;
   record.in_process = true;
   if (flags.turn.echo && !flags.turn.json) *io.out << input.text << std::flush;
   record.started.set_model_id(ModelName(flags.file));
   record.started.set_template_date(turn.prompt.template_date);
   const absl::Status status = Stream(flags, turn, session->get(), &record, io);
-  {
-    absl::MutexLock lock(&mutex);
-    interruptible = nullptr;
-  }
+  interrupt.SetUnderWay(nullptr);
   TANDEM_RETURN_IF_ERROR(status);
   PrintTurn(flags.turn, record, io);
   if (flags.turn.stats) {
     *io.err << absl::StreamFormat("models: loaded in %.2f s\n",
-                                  static_cast<double>(models.load_us) / 1e6);
+                                  static_cast<double>(load_us) / 1e6);
   }
-  return watcher.came() ? InterruptedError() : absl::OkStatus();
+  return interrupt.came() ? InterruptedError() : absl::OkStatus();
 }
 
 }  // namespace
@@ -422,27 +386,17 @@ void AddRunCommand(CLI::App* app, CommandLine* line) {
                    "A smaller model of the same vocabulary that drafts: the "
                    "text stays, its speed changes")
       ->take_last();
-  command
-      ->add_option("--threads", flags->threads,
-                   "Threads that compute; 0: one per CPU")
-      ->take_last()
-      ->check(WholeNumber(0, 1024))
-      ->capture_default_str();
-  command
-      ->add_option("--context", flags->context,
-                   "Tokens of prompt and text together, at most; 0: what the "
-                   "model allows")
-      ->take_last()
-      ->check(WholeNumber(int64_t{0}, int64_t{1} << 31))
-      ->capture_default_str();
-  command
-      ->add_option("--memory-max-bytes", flags->memory_bytes_max,
-                   "Memory of the process at most: weights, KV for the prompt "
-                   "and --max-tokens, and the rest; 0: what a container's "
-                   "limit and the machine leave")
-      ->take_last()
-      ->check(WholeNumber(int64_t{0}, int64_t{1} << 50))
-      ->capture_default_str();
+  AddValue(command, "--threads", &flags->threads, WholeNumber(0, 1024),
+           "Threads that compute; 0: one per CPU");
+  AddValue(command, "--context", &flags->context,
+           WholeNumber(int64_t{0}, int64_t{1} << 31),
+           "Tokens of prompt and text together, at most; 0: what the "
+           "model allows");
+  AddValue(command, "--memory-max-bytes", &flags->memory_bytes_max,
+           WholeNumber(int64_t{0}, int64_t{1} << 50),
+           "Memory of the process at most: weights, KV for the prompt "
+           "and --max-tokens, and the rest; 0: what a container's "
+           "limit and the machine leave");
   command
       ->add_option("--numerics", flags->numerics,
                    "Default: what suits the file")
@@ -452,9 +406,7 @@ void AddRunCommand(CLI::App* app, CommandLine* line) {
               {"tandem run model.gguf 'Once upon a time' --max-tokens 40",
                "tandem run model.gguf --chat 'Why is the sky blue?' --stats",
                "tandem run model.gguf --draft small.gguf < letter.txt"});
-  command->callback([flags, line] {
-    line->run = [flags](const Io& io) { return RunRun(*flags, io); };
-  });
+  RunWhenChosen(command, flags, RunRun, line);
 }
 
 }  // namespace tandem::cli

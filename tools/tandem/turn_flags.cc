@@ -2,16 +2,63 @@
 
 #include <utility>
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
+
 #include "engine/base/status.h"
 #include "services/common/flag_values.h"
-#include "tools/tandem/json_output.h"
-#include "tools/tandem/template_options.h"
+#include "tools/tandem/base/output.h"
+#include "tools/tandem/base/service_terms.h"
 
 namespace tandem::cli {
 namespace {
 
 // The service's limit: a day.
 constexpr int64_t kTimeoutMsMax = 86400000;
+
+constexpr char kTemplateOptionHelp[] =
+    "With --chat: NAME=VALUE, a variable of the chat template, as "
+    "enable_thinking=false. VALUE is true, false, a number, or else a text "
+    "(\"5\" in quotes is a text). date=YYYY-MM-DD is the day that the template "
+    "is told, template=NAME another template of the file; may be repeated";
+
+TemplateOption MakeOption(std::string name, std::string value) {
+  TemplateOption option = {.name = std::move(name), .value = {}};
+  int64_t integer = 0;
+  double number = 0;
+  if (value == "true" || value == "false") {
+    option.value = value == "true";
+  } else if (absl::SimpleAtoi(value, &integer)) {
+    option.value = integer;
+  } else if (absl::SimpleAtod(value, &number)) {
+    option.value = number;
+  } else if (value.size() >= 2 && value.front() == '"' && value.back() == '"') {
+    option.value = value.substr(1, value.size() - 2);
+  } else {
+    option.value = std::move(value);
+  }
+  return option;
+}
+
+absl::StatusOr<std::vector<TemplateOption>> ParseTemplateOptions(
+    absl::Span<const std::string> flags) {
+  std::vector<TemplateOption> options;
+  for (const std::string& flag : flags) {
+    TANDEM_RETURN_IF_ERROR(CheckUtf8(flag, "text of --template-option"));
+    const size_t equals = flag.find('=');
+    if (equals == 0 || equals == std::string::npos) {
+      return UsageError(
+          absl::StrCat("--template-option ", flag,
+                       ": write NAME=VALUE, e.g. enable_thinking=false"));
+    }
+    options.push_back(
+        MakeOption(flag.substr(0, equals), flag.substr(equals + 1)));
+  }
+  const absl::Status status = CheckTemplateOptions(options);
+  if (!status.ok()) return InFlagTerms(status, {});
+  return options;
+}
 
 }  // namespace
 
@@ -55,7 +102,7 @@ void AddTurnFlags(CLI::App* command, TurnFlags* flags) {
 }
 
 absl::StatusOr<TurnInput> ReadTurn(const TurnFlags& flags, const Io& io) {
-  if (flags.generation.logprobs && !flags.json) {
+  if (flags.generation.has_logprobs() && !flags.json) {
     return UsageError("--logprobs is printed with --json only: add --json");
   }
   const bool is_chat = flags.chat || flags.system.has_value();
@@ -75,7 +122,8 @@ absl::StatusOr<TurnInput> ReadTurn(const TurnFlags& flags, const Io& io) {
   TurnInput input;
   TANDEM_ASSIGN_OR_RETURN(input.template_options,
                           ParseTemplateOptions(flags.template_options));
-  TANDEM_ASSIGN_OR_RETURN(input.options, ToGenerationOptions(flags.generation));
+  TANDEM_RETURN_IF_ERROR(CheckGenerationOptions(flags.generation));
+  input.options = flags.generation;
   TANDEM_ASSIGN_OR_RETURN(
       std::string prompt,
       ReadText(flags.prompt, {.what = "prompt", .file_flag = "--prompt-file"},

@@ -13,16 +13,16 @@
 #include "absl/status/statusor.h"
 #include "engine/template/chat_template.h"
 #include "tandem/v1/types.pb.h"
-#include "tools/tandem/command_line.h"
-#include "tools/tandem/generation_flags.h"
-#include "tools/tandem/text_input.h"
+#include "tools/tandem/base/command.h"
+#include "tools/tandem/base/generation_flags.h"
+#include "tools/tandem/base/text_input.h"
 #include "tools/tandem/turn_report.h"
 
 namespace tandem::cli {
 
 struct TurnFlags {
   TextSource prompt = {};
-  GenerationFlags generation = {};
+  v1::GenerationOptions generation = {};
   bool chat = false;
   std::optional<std::string> system = {};
   std::vector<std::string> template_options = {};  // "NAME=VALUE"

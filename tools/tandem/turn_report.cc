@@ -10,35 +10,6 @@
 namespace tandem::cli {
 namespace {
 
-// 0 where nothing was drafted: JSON has no NaN.
-double AcceptanceRate(const v1::SpeculationStats& stats) {
-  if (stats.drafted_tokens() == 0) return 0;
-  return static_cast<double>(stats.accepted_tokens()) /
-         static_cast<double>(stats.drafted_tokens());
-}
-
-Json SpeculationJson(const v1::SpeculationStats& stats) {
-  return {{"rounds", stats.rounds()},
-          {"drafted_tokens", stats.drafted_tokens()},
-          {"accepted_tokens", stats.accepted_tokens()},
-          {"acceptance_rate", AcceptanceRate(stats)},
-          {"draft_us", stats.draft_us()},
-          {"verify_us", stats.verify_us()},
-          {"rpc_us", stats.rpc_us()},
-          {"first_token_us", stats.first_token_us()},
-          {"total_us", stats.total_us()},
-          {"drafted_by_position", stats.drafted_by_position()},
-          {"accepted_by_position", stats.accepted_by_position()},
-          {"lookup_drafted_tokens", stats.lookup_drafted_tokens()},
-          {"lookup_accepted_tokens", stats.lookup_accepted_tokens()},
-          {"wait_us", stats.wait_us()},
-          {"late_drafts", stats.late_drafts()},
-          {"ahead_asked", stats.ahead_asked()},
-          {"ahead_used", stats.ahead_used()},
-          {"queue_us", stats.queue_us()},
-          {"no_draft_reason", NoDraftReasonName(stats.no_draft_reason())}};
-}
-
 Json LogprobsJson(const v1::TokensGenerated& tokens) {
   Json positions = Json::array();
   for (const v1::PositionLogprobs& position : tokens.logprobs()) {
@@ -53,13 +24,16 @@ Json LogprobsJson(const v1::TokensGenerated& tokens) {
   return positions;
 }
 
+double Milliseconds(int64_t us) { return static_cast<double>(us) / 1000; }
+
+double Percent(int64_t part, int64_t whole) {
+  return 100 * Ratio(static_cast<double>(part), static_cast<double>(whole));
+}
+
 // "verify 61% (372 ms)"
 std::string Share(absl::string_view name, int64_t part_us, int64_t total_us) {
-  const double percent = total_us == 0 ? 0
-                                       : 100.0 * static_cast<double>(part_us) /
-                                             static_cast<double>(total_us);
-  return absl::StrFormat("%s %.0f%% (%.0f ms)", name, percent,
-                         static_cast<double>(part_us) / 1000);
+  return absl::StrFormat("%s %.0f%% (%.0f ms)", name,
+                         Percent(part_us, total_us), Milliseconds(part_us));
 }
 
 // "by position: 85% 74% 60%", and where drafts came from; "" where there was
@@ -72,9 +46,7 @@ std::string Drafts(const v1::SpeculationStats& stats) {
   for (int i = 0; i < positions; ++i) {
     absl::StrAppendFormat(
         &line, " %.0f%%",
-        100.0 * static_cast<double>(stats.accepted_by_position(i)) /
-            static_cast<double>(
-                std::max<int64_t>(1, stats.drafted_by_position(i))));
+        Percent(stats.accepted_by_position(i), stats.drafted_by_position(i)));
   }
   return absl::StrCat(
       line,
@@ -125,16 +97,16 @@ std::string Acceptance(const TurnRecord& record) {
 std::string MeanRound(const TurnRecord& record) {
   const v1::SpeculationStats& stats = record.ended.speculation();
   if (stats.rounds() == 0) return "";
-  const double rounds_ms = 1000.0 * static_cast<double>(stats.rounds());
+  const auto a_round = [&stats](int64_t us) {
+    return Milliseconds(us) / static_cast<double>(stats.rounds());
+  };
   const std::string computing =
       absl::StrFormat("a round: draft %.2f ms, verify %.2f ms",
-                      static_cast<double>(stats.draft_us()) / rounds_ms,
-                      static_cast<double>(stats.verify_us()) / rounds_ms);
+                      a_round(stats.draft_us()), a_round(stats.verify_us()));
   if (record.in_process) return absl::StrCat(computing, "\n");
-  return absl::StrFormat(
-      "%s, RPC %.2f ms, waiting in workers %.2f ms\n", computing,
-      static_cast<double>(stats.rpc_us() - stats.wait_us()) / rounds_ms,
-      static_cast<double>(stats.wait_us()) / rounds_ms);
+  return absl::StrFormat("%s, RPC %.2f ms, waiting in workers %.2f ms\n",
+                         computing, a_round(stats.rpc_us() - stats.wait_us()),
+                         a_round(stats.wait_us()));
 }
 
 }  // namespace
@@ -143,12 +115,6 @@ void Append(const v1::TokensGenerated& more, TurnRecord* record) {
   record->tokens.mutable_token_ids()->MergeFrom(more.token_ids());
   record->tokens.mutable_text()->append(more.text());
   record->tokens.mutable_logprobs()->MergeFrom(more.logprobs());
-}
-
-std::string FinishReasonName(v1::FinishReason reason) {
-  const std::string name = v1::FinishReason_Name(reason);
-  if (name.empty()) return absl::StrCat("reason_", static_cast<int>(reason));
-  return absl::AsciiStrToLower(absl::StripPrefix(name, "FINISH_REASON_"));
 }
 
 std::string NoDraftReasonName(v1::NoDraftReason reason) {
@@ -168,6 +134,9 @@ std::string SessionLine(const TurnRecord& record) {
 Json TurnJson(const TurnRecord& record) {
   const v1::TurnStarted& started = record.started;
   const v1::TurnEnded& ended = record.ended;
+  Json speculation = SpeculationJson(ended.speculation());
+  speculation["no_draft_reason"] =
+      NoDraftReasonName(ended.speculation().no_draft_reason());
   Json json = {
       {"token_ids", record.tokens.token_ids()},
       {"text", record.tokens.text()},
@@ -177,7 +146,7 @@ Json TurnJson(const TurnRecord& record) {
        {{"prompt_tokens", ended.usage().prompt_tokens()},
         {"generated_tokens", ended.usage().generated_tokens()},
         {"cached_prompt_tokens", ended.usage().cached_prompt_tokens()}}},
-      {"speculation", SpeculationJson(ended.speculation())}};
+      {"speculation", speculation}};
   if (!record.in_process) {
     json["session_id"] = started.session_id();
     json["turn"] = started.turn();
@@ -198,18 +167,16 @@ std::string TurnStats(const TurnRecord& record) {
   const int64_t tokens = record.ended.usage().generated_tokens();
   const int64_t total_us = stats.total_us();
   const double seconds = static_cast<double>(total_us) / 1e6;
-  const double rate = seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
+  const double rate = Ratio(static_cast<double>(tokens), seconds);
   const double per_round =
-      stats.rounds() == 0
-          ? 0
-          : static_cast<double>(tokens) / static_cast<double>(stats.rounds());
+      Ratio(static_cast<double>(tokens), static_cast<double>(stats.rounds()));
   const int64_t other_us = std::max<int64_t>(
       0, total_us - stats.draft_us() - stats.verify_us() - stats.rpc_us());
   return absl::StrCat(
       absl::StrFormat("tokens: %d in %.2f s (%.1f/s), the first after %.0f ms; "
                       "ended by %s; seed %u\n",
                       tokens, seconds, rate,
-                      static_cast<double>(stats.first_token_us()) / 1000,
+                      Milliseconds(stats.first_token_us()),
                       FinishReasonName(record.ended.finish_reason()),
                       record.started.seed()),
       absl::StrFormat("prompt: %d tokens, %d of them kept from before\n",

@@ -8,7 +8,7 @@
 
 #include "absl/strings/string_view.h"
 #include "tandem/v1/generation.pb.h"
-#include "tools/tandem/json_output.h"
+#include "tools/tandem/base/output.h"
 
 namespace tandem::cli {
 
@@ -23,9 +23,6 @@ struct TurnRecord {
 
 // Joins `more` to the record's tokens.
 void Append(const v1::TokensGenerated& more, TurnRecord* record);
-
-// "stop_token", "length", ...
-std::string FinishReasonName(v1::FinishReason reason);
 
 // token_ids, text, finish_reason, seed, usage, speculation, session_id and turn
 // (not in process), fingerprint, model_id; logprobs where they were asked for.

@@ -3,8 +3,6 @@
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
 
-#include <thread>
-
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "services/common/channel.h"
@@ -13,16 +11,14 @@
 namespace tandem::load {
 namespace {
 
-template <typename Response>
-Response Started(const std::string& session_id) {
-  Response response;
+v1::ConverseResponse Started(const std::string& session_id) {
+  v1::ConverseResponse response;
   response.mutable_started()->set_session_id(session_id);
   return response;
 }
 
-template <typename Response>
-Response Tokens(int first, int count) {
-  Response response;
+v1::ConverseResponse Tokens(int first, int count) {
+  v1::ConverseResponse response;
   response.mutable_tokens()->set_first_token(first);
   for (int i = 0; i < count; ++i) {
     response.mutable_tokens()->add_token_ids(100 + i);
@@ -30,9 +26,8 @@ Response Tokens(int first, int count) {
   return response;
 }
 
-template <typename Response>
-Response Ended(v1::FinishReason reason) {
-  Response response;
+v1::ConverseResponse Ended(v1::FinishReason reason) {
+  v1::ConverseResponse response;
   v1::TurnEnded* ended = response.mutable_ended();
   ended->set_finish_reason(reason);
   ended->mutable_usage()->set_generated_tokens(5);
@@ -81,10 +76,10 @@ grpc::Status FakeGeneration::Converse(grpc::ServerContext* /*context*/,
   v1::ConverseRequest request;
   while (stream->Read(&request)) {
     if (!request.has_start()) continue;  // a cancel that came too late
-    stream->Write(Started<v1::ConverseResponse>(Keep(request.start())));
-    stream->Write(Tokens<v1::ConverseResponse>(0, 1));
+    stream->Write(Started(Keep(request.start())));
+    stream->Write(Tokens(0, 1));
     if (!error.ok()) return ToGrpcStatus(error);
-    stream->Write(Tokens<v1::ConverseResponse>(1, 4));
+    stream->Write(Tokens(1, 4));
     if (ends_early) return grpc::Status::OK;
     v1::FinishReason reason = v1::FINISH_REASON_LENGTH;
     if (waits_for_cancel) {
@@ -92,23 +87,8 @@ grpc::Status FakeGeneration::Converse(grpc::ServerContext* /*context*/,
       }
       reason = v1::FINISH_REASON_CANCELLED;
     }
-    stream->Write(Ended<v1::ConverseResponse>(reason));
+    stream->Write(Ended(reason));
   }
-  return grpc::Status::OK;
-}
-
-grpc::Status FakeGeneration::Generate(
-    grpc::ServerContext* context, const v1::GenerateRequest* request,
-    grpc::ServerWriter<v1::GenerateResponse>* out) {
-  out->Write(Started<v1::GenerateResponse>(Keep(request->turn())));
-  out->Write(Tokens<v1::GenerateResponse>(0, 1));
-  if (!error.ok()) return ToGrpcStatus(error);
-  out->Write(Tokens<v1::GenerateResponse>(1, 4));
-  if (ends_early) return grpc::Status::OK;
-  while (waits_for_cancel && !context->IsCancelled()) {
-    std::this_thread::yield();
-  }
-  out->Write(Ended<v1::GenerateResponse>(v1::FINISH_REASON_LENGTH));
   return grpc::Status::OK;
 }
 

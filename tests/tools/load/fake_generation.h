@@ -28,7 +28,7 @@ class FakeGeneration final : public v1::GenerationService::Service {
   // Set before the call that they are for.
   absl::Status error;             // in place of the second event, where not OK
   bool ends_early = false;        // OK after the tokens
-  bool waits_for_cancel = false;  // after the tokens; Generate: for its end
+  bool waits_for_cancel = false;  // after the tokens
 
   std::vector<v1::TurnRequest> turns() const;
 
@@ -37,9 +37,6 @@ class FakeGeneration final : public v1::GenerationService::Service {
       grpc::ServerReaderWriter<v1::ConverseResponse, v1::ConverseRequest>;
 
   grpc::Status Converse(grpc::ServerContext* context, Stream* stream) override;
-  grpc::Status Generate(grpc::ServerContext* context,
-                        const v1::GenerateRequest* request,
-                        grpc::ServerWriter<v1::GenerateResponse>* out) override;
   // Keeps the turn; the session that it has or gets.
   std::string Keep(const v1::TurnRequest& turn);
 

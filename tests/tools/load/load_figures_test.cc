@@ -14,12 +14,11 @@ using ::testing::Pair;
 TurnOutcome Ended() {
   TurnOutcome outcome;
   outcome.finish_reason = "length";
-  outcome.figures = {.generated_tokens = 30,
-                     .rounds = 10,
-                     .drafted_tokens = 40,
-                     .accepted_tokens = 20,
-                     .rpc_us = 5000,
-                     .wait_us = 2000};
+  outcome.usage.set_generated_tokens(30);
+  outcome.speculation.set_rounds(10);
+  outcome.speculation.set_rpc_us(5000);
+  outcome.speculation.set_wait_us(2000);
+  outcome.speculation.add_drafted_by_position(9);
   return outcome;
 }
 
@@ -29,24 +28,34 @@ TurnOutcome Failed(absl::StatusCode code, const std::string& reason) {
   return outcome;
 }
 
-TEST(LoadFiguresTest, EndsAddUpToRates) {
+TEST(LoadFiguresTest, EndsAddUp) {
   LoadFigures figures;
   figures.AddEnd(Ended());
-  figures.AddEnd(Ended());
-  EXPECT_EQ(figures.acceptance_rate(), 0.5);
-  EXPECT_EQ(figures.tokens_per_round(), 3);
-  EXPECT_EQ(figures.mean_draft_length(), 4);
+  TurnOutcome longer = Ended();
+  longer.speculation.add_drafted_by_position(4);
+  figures.AddEnd(longer);
+  EXPECT_EQ(figures.usage.generated_tokens(), 60);
+  EXPECT_EQ(figures.speculation.rounds(), 20);
+  EXPECT_THAT(figures.speculation.drafted_by_position(), ElementsAre(18, 4));
   EXPECT_EQ(figures.round_rpc_us.max(), 500);
   EXPECT_EQ(figures.round_transport_us.max(), 300);
   EXPECT_THAT(figures.finish_reasons, ElementsAre(Pair("length", 2)));
-  EXPECT_FALSE(figures.told.cached_tokens.has_value());
 }
 
-TEST(LoadFiguresTest, NothingGivesNoRates) {
-  const LoadFigures figures;
-  EXPECT_EQ(figures.acceptance_rate(), 0);
-  EXPECT_EQ(figures.tokens_per_round(), 0);
-  EXPECT_EQ(figures.generated_per_second(), 0);
+TEST(LoadFiguresTest, AnEventsGapIsSharedByItsTokens) {
+  LoadFigures figures;
+  figures.AddTokens(1, 100, /*is_first=*/true);
+  figures.AddTokens(4, 60, /*is_first=*/false);
+  EXPECT_EQ(figures.generated_tokens, 5);
+  EXPECT_EQ(figures.first_token_us.max(), 100);
+  EXPECT_EQ(figures.event_gap_us.max(), 60);
+  EXPECT_EQ(figures.event_gap_us.count(), 1);
+  EXPECT_EQ(figures.token_gap_us.max(), 15);
+  EXPECT_EQ(figures.token_gap_us.count(), 4);
+}
+
+TEST(LoadFiguresTest, NoTimeGivesNoRate) {
+  EXPECT_EQ(LoadFigures().generated_per_second(), 0);
 }
 
 TEST(LoadFiguresTest, ErrorsCountByStatusAndReason) {
@@ -81,13 +90,13 @@ TEST(LoadFiguresTest, MergingIsCountingBoth) {
   two.seconds = 3;
   two.generated_tokens = 50;
   TurnOutcome cached = Ended();
-  cached.figures.cached_tokens = 7;
+  cached.usage.set_cached_prompt_tokens(7);
   two.AddEnd(cached);
   two.AddEnd(Failed(absl::StatusCode::kInternal, "LOST"));
   one.Merge(two);
   EXPECT_EQ(one.generated_per_second(), 30);
-  EXPECT_EQ(one.told.rounds, 20);
-  EXPECT_EQ(one.told.cached_tokens, 7);
+  EXPECT_EQ(one.speculation.rounds(), 20);
+  EXPECT_EQ(one.usage.cached_prompt_tokens(), 7);
   EXPECT_EQ(one.turns_failed, 1);
   EXPECT_THAT(one.errors, ElementsAre(Pair("INTERNAL LOST", 1)));
   EXPECT_THAT(one.finish_reasons, ElementsAre(Pair("length", 2)));

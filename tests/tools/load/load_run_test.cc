@@ -108,7 +108,7 @@ TEST(LoadRunTest, TurnsThatDoNotHearACancelAreAborted) {
   FakeTarget target;
   target.on_start = [](const LoadTurn&, TurnObserver*) {};
   target.on_abort = [](TurnObserver* observer) {
-    observer->OnEnd({.status = absl::CancelledError(""), .finish_reason = {}});
+    observer->OnEnd({.status = absl::CancelledError("")});
   };
   const LoadFigures figures = RunLoad(options, &target);
   EXPECT_EQ(figures.turns_cut, 1);
@@ -138,8 +138,7 @@ TEST(LoadRunTest, AfterAFailureANewSessionTakesThePlace) {
   FakeTarget target;
   target.on_start = [&](const LoadTurn&, TurnObserver* observer) {
     if (target.turns == 1) {
-      observer->OnEnd(
-          {.status = absl::UnavailableError("gone"), .finish_reason = {}});
+      observer->OnEnd({.status = absl::UnavailableError("gone")});
     } else {
       observer->OnEnd({.status = {}, .finish_reason = "length"});
     }
@@ -150,7 +149,23 @@ TEST(LoadRunTest, AfterAFailureANewSessionTakesThePlace) {
   EXPECT_EQ(figures.errors.at("UNAVAILABLE"), 1);
 }
 
-TEST(LoadRunTest, ItTellsItsProgress) {
+TEST(LoadRunTest, TheWarmUpIsNotCounted) {
+  LoadOptions options;
+  options.requests = 3;
+  options.warmup = milliseconds(100);
+  options.think = milliseconds(200);
+  FakeTarget target;
+  const LoadFigures figures = RunLoad(options, &target);
+  EXPECT_EQ(target.turns, 3);
+  EXPECT_EQ(figures.turns_ended, 2);
+  EXPECT_EQ(figures.generated_tokens, 4);
+  EXPECT_EQ(figures.first_token_us.count(), 2);
+  EXPECT_EQ(figures.turn_us.count(), 2);
+  EXPECT_GE(figures.seconds, 0.3);
+  EXPECT_LT(figures.seconds, 30);
+}
+
+TEST(LoadRunTest, ItReportsItsProgress) {
   LoadOptions options;
   options.duration = kProgressInterval + milliseconds(200);
   FakeTarget target;

@@ -1,0 +1,27 @@
+#include "tools/tandem/base/command.h"
+
+#include <utility>
+
+#include "engine/base/status.h"
+
+namespace tandem::cli {
+
+absl::Status UsageError(absl::string_view message) {
+  return InvalidArgument(kReasonUsage, message);
+}
+
+absl::Status InterruptedError() {
+  return MakeError(absl::StatusCode::kCancelled, {.reason = kReasonInterrupted},
+                   "interrupted");
+}
+
+std::function<void(double)> TellTenths(std::string what, std::ostream* err) {
+  return [what = std::move(what), err, shown = -1](double fraction) mutable {
+    const int tenth = static_cast<int>(fraction * 10);
+    if (tenth == shown) return;
+    shown = tenth;
+    *err << what << " " << tenth * 10 << "%\n";
+  };
+}
+
+}  // namespace tandem::cli
