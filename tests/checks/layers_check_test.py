@@ -67,8 +67,9 @@ class LayersCheckTest(SampleTree):
         self.write("CMakeLists.txt", "add_compile_options(-march=native)\n")
         # In two parts: this file is checked too.
         self.write("engine/base/a.h", "// TO" "DO later\n")
+        self.write("tools/load/b.h", "std::mutex mutex_;\n")
         self.assert_findings(layers_check.banned_findings(self.root),
-                             "-march", "later")
+                             "-march", "later", "absl::Mutex")
 
 
 if __name__ == "__main__":

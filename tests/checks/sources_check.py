@@ -8,6 +8,9 @@ import check
 
 FILE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 70
+CLASS_METHODS_MAX = 30
+CLASS_MEMBERS_MAX = 20
+FOLDER_SOURCES_MAX = 20
 
 
 def test_of(name):
@@ -119,10 +122,95 @@ def long_function_findings(root):
     return found
 
 
+_CLASS_HEAD = re.compile(r"(?<!enum )\b(?:class|struct)\s+(?:\[\[\w+\]\]\s*)?"
+                         r"(?:\w+::)*(\w+)[^;{}()=]*$")
+# Macros with arguments, and access labels.
+_DECORATION = re.compile(r"\b[A-Z][A-Z_]+\((?:[^()]|\([^()]*\))*\)|"
+                         r"\b(?:public|private|protected)\s*:|\[\[[^]]*\]\]")
+_NOT_A_MEMBER = re.compile(r"^(?:using|friend|typedef|enum|class|struct|union|"
+                           r"static_assert|static|constexpr|template)\b")
+
+
+def statement_kind(statement):
+    """\"method\", \"member\" or None of a statement in a class; bodies are gone
+    from it."""
+    text = " ".join(_DECORATION.sub(" ", statement).split())
+    while re.search(r"<[^<>]*>", text):
+        text = re.sub(r"<[^<>]*>", "", text)
+    text = re.sub(r"^template\s*", "", text)
+    if not text or re.match(r"(?:using|friend|typedef|enum|static_assert)\b",
+                            text) or text.endswith("= delete"):
+        return None
+    if "operator" in text or "(" in text.split("=")[0].split("{")[0]:
+        return "method"
+    return None if _NOT_A_MEMBER.match(text) else "member"
+
+
+def classes(text):
+    """(first line, name, methods, data members) of the classes in C++
+    `text`."""
+    code = check.code_only(text)
+    scopes = []  # [name or None, first line, methods, members, head]
+    line, start, found = 1, 0, []
+
+    def count(head):
+        if scopes and scopes[-1][0] is not None:
+            kind = statement_kind(head)
+            scopes[-1][2] += kind == "method"
+            scopes[-1][3] += kind == "member"
+
+    for index, char in enumerate(code):
+        if char == "\n":
+            line += 1
+        elif char == "{":
+            head = code[start:index]
+            is_class = _CLASS_HEAD.search(head)
+            scopes.append([is_class and is_class.group(1), line, 0, 0, head])
+            start = index + 1
+        elif char == "}" and scopes:
+            name, first, methods, members, head = scopes.pop()
+            if name is not None:
+                found.append((first, name, methods, members))
+            # What follows a body that closes a function or an initialiser.
+            rest = re.match(r"\s*;", code[index + 1:])
+            if name is None and (is_function(head) or rest):
+                count(head)
+            start = index + 1
+        elif char == ";":
+            count(code[start:index])
+            start = index + 1
+    return found
+
+
+def large_class_findings(root):
+    found = []
+    for name in check.source_files(root, ("engine", "services", "tools")):
+        for first, title, methods, members in classes(check.read(root, name)):
+            for count, limit, what in (
+                    (methods, CLASS_METHODS_MAX, "methods"),
+                    (members, CLASS_MEMBERS_MAX, "data members")):
+                if count > limit:
+                    found.append(f"{name}:{first}: {title} has {count} {what},"
+                                 f" more than {limit}")
+    return found
+
+
+def large_folder_findings(root):
+    """Folders with too many sources; x.cc and x.h count as one."""
+    stems = {}
+    for name in check.source_files(root, ("engine", "services", "tools")):
+        folder, stem = name.rsplit("/", 1)
+        stems.setdefault(folder, set()).add(stem.rsplit(".", 1)[0])
+    return [f"{folder}: {len(names)} sources, more than {FOLDER_SOURCES_MAX}"
+            for folder, names in sorted(stems.items())
+            if len(names) > FOLDER_SOURCES_MAX]
+
+
 if __name__ == "__main__":
     tree = check.source_root()
     findings = (untested_findings(tree) + script_findings(tree) +
-                long_file_findings(tree) + long_function_findings(tree))
+                long_file_findings(tree) + long_function_findings(tree) +
+                large_class_findings(tree) + large_folder_findings(tree))
     if check.binary_root():
         findings += unbuilt_findings(tree, built_sources(check.binary_root()))
     check.finish(findings)

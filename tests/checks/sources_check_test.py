@@ -77,6 +77,52 @@ class SourcesCheckTest(SampleTree):
         self.assertEqual(sources_check.functions(text),
                          [(3, 4, "int F(int a, int b)")])
 
+    def test_methods_and_members_are_counted(self):
+        self.assertEqual(sources_check.classes("""
+namespace a {
+class A final : public B<int> {
+ public:
+  explicit A(int b) : b_(b), c_{1} {}
+  A(const A&) = delete;
+  ~A() override;
+  template <typename T>
+  T Get(std::function<void(int)> then) const { if (b_) { return T(); } }
+  friend bool operator==(const A&, const A&) = default;
+  using C = std::map<int, std::string>;
+  enum class D { kE, kF };
+  static constexpr int kLimit = (1 << 4);
+
+ private:
+  struct G {
+    int h = 0;
+    std::optional<int> i = {};
+  };
+  std::function<void(int)> then_;
+  int b_ ABSL_GUARDED_BY(mutex_) = 0;
+  int c_{0};
+};
+int Free(A a) { return a.b; }
+}  // namespace a
+"""), [(16, "G", 0, 2), (3, "A", 3, 3)])
+
+    def test_large_classes(self):
+        methods = "  void F();\n" * 31
+        members = "  int f_ = 0;\n" * 21
+        self.write("engine/base/a.h", f"class A {{\n{methods}}};\n"
+                   f"struct B {{\n{members}}};\n")
+        self.assert_findings(sources_check.large_class_findings(self.root),
+                             "a.h:1: A has 31 methods, more than 30",
+                             "B has 21 data members, more than 20")
+
+    def test_large_folders(self):
+        for index in range(21):
+            self.write(f"engine/base/a{index}.h")
+            self.write(f"engine/base/a{index}.cc")
+        for index in range(20):
+            self.write(f"engine/gguf/a{index}.cc")
+        self.assert_findings(sources_check.large_folder_findings(self.root),
+                             "engine/base: 21 sources, more than 20")
+
 
 if __name__ == "__main__":
     unittest.main()
