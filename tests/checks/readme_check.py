@@ -4,6 +4,9 @@ Its code stands in three kinds of blocks: `console` (commands after "$ ",
 without it their output), `python` (tools/example_client.py, word for word) and
 `text`. Each command is run by .ci/run, by tests/system/demo_test.py or by
 tests/system/readme_test.py; runner() says by which.
+
+No README is wider or longer than a reader bears; tables and blocks of code do
+not count.
 """
 
 import re
@@ -12,6 +15,9 @@ import check
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 CLIENT = "tools/example_client.py"
+
+WIDTH_MAX = 100
+LINES_MAX = 150
 
 # What readme_test.py runs against three processes of its own.
 RUN_BY_README_TEST = re.compile(
@@ -70,5 +76,30 @@ def readme_findings(root):
     return found
 
 
+def prose(text):
+    """(line number, line) of what is neither table nor code."""
+    code = False
+    for number, line in enumerate(text.splitlines(), 1):
+        fence = line.lstrip().startswith("```")
+        code = code != fence
+        if not code and not fence and not line.startswith(("|", "    ")):
+            yield number, line
+
+
+def size_findings(root):
+    found = []
+    for name in check.tree_files(root):
+        if not name.endswith(".md"):
+            continue
+        lines = list(prose(check.read(root, name)))
+        found += [f"{name}:{number}: {len(line)} columns, more than "
+                  f"{WIDTH_MAX}" for number, line in lines
+                  if len(line) > WIDTH_MAX]
+        if len(lines) > LINES_MAX:
+            found.append(f"{name}: {len(lines)} lines, more than {LINES_MAX}")
+    return found
+
+
 if __name__ == "__main__":
-    check.finish(readme_findings(check.source_root()))
+    tree = check.source_root()
+    check.finish(readme_findings(tree) + size_findings(tree))

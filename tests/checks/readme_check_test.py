@@ -58,6 +58,16 @@ class ReadmeCheckTest(SampleTree):
         self.assert_findings(readme_check.readme_findings(self.root),
                              "shows no command")
 
+    def test_width_and_length(self):
+        wide = "a" * 101
+        self.write("tools/README.md", f"# A\n\n| {wide} |\n\n```text\n{wide}\n```\n"
+                   f"    {wide}\n{wide}\n")
+        self.write("engine/README.md", "a\n" * 151 + "| b |\n" * 10)
+        self.write("proto/README.md", "a\n" * 150)
+        self.assert_findings(readme_check.size_findings(self.root),
+                             "engine/README.md: 151 lines",
+                             "tools/README.md:9: 101 columns")
+
 
 if __name__ == "__main__":
     unittest.main()
