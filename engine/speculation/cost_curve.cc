@@ -94,4 +94,14 @@ double CostCurve::At(double rows) const {
   return std::min(line, std::max(below->us, above->us * rows / above->rows));
 }
 
+double CostCurve::UpperEstimateUs(int rows) const {
+  double slowest_us = 0;
+  double row_us = 0;
+  for (const StepCost& cost : seen_) {
+    slowest_us = std::max(slowest_us, cost.us);
+    row_us = std::max(row_us, cost.us / cost.rows);
+  }
+  return std::max(slowest_us, row_us * rows);
+}
+
 }  // namespace tandem

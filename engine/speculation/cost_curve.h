@@ -58,6 +58,11 @@ class CostCurve {
   // one measurement alone, with a quarter of its cost a row.
   double At(double rows) const;
 
+  // Microseconds that a pass of `rows` takes at most, by what was seen: the
+  // slowest average, or the dearest row times `rows` (a pass of many rows is
+  // not dearer than many passes of one). 0 where nothing was seen.
+  double UpperEstimateUs(int rows) const;
+
   // Microseconds that a prompt of `tokens` takes, in passes of kPromptRows.
   double PromptUs(double tokens) const {
     return At(kPromptRows) / kPromptRows * tokens;

@@ -62,6 +62,17 @@ TEST(CostCurveTest, AveragesPassesAndBoundsTheirNumber) {
   EXPECT_NEAR(curve.At(64), 640, 1e-9);
 }
 
+TEST(CostCurveTest, TheUpperEstimateIsTheSlowestOrTheDearestRow) {
+  CostCurve curve;
+  EXPECT_EQ(curve.UpperEstimateUs(100), 0);
+  curve.Add(1, 120);
+  curve.Add(8, 50);
+  EXPECT_DOUBLE_EQ(curve.UpperEstimateUs(1), 120);
+  EXPECT_DOUBLE_EQ(curve.UpperEstimateUs(3), 360);
+  curve.Add(8, 10000);
+  EXPECT_DOUBLE_EQ(curve.UpperEstimateUs(1), 50 + 0.2 * (10000 - 50));
+}
+
 TEST(CostCurveTest, WhatIsNotRunNowFollowsWhatIs) {
   CostCurve curve(std::vector<StepCost>{
       {.rows = 2, .us = 100}, {.rows = 4, .us = 120}, {.rows = 64, .us = 900}});
