@@ -21,7 +21,7 @@ absl::StatusOr<WorkerModelParts> MakeCostWorkerParts(
   parts.info.vocabulary_fingerprint = tokenizer->vocabulary_fingerprint();
   parts.info.numerics = "int8";  // the protocol has no name for none
   parts.tokenizer_image = TokenizerImage(*file);
-  parts.streams_max = options.engine.sequences_max;
+  parts.loop.streams_max = options.engine.sequences_max;
   TANDEM_ASSIGN_OR_RETURN(
       parts.engine, CostEngine::Create(std::move(tokenizer), options.engine));
   const EngineInfo& engine = parts.engine->info();

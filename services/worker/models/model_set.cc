@@ -1,5 +1,7 @@
 #include "services/worker/models/model_set.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -10,15 +12,44 @@
 namespace tandem {
 namespace {
 
+constexpr size_t kIdBytesMax = 256;
+
 absl::Status InUse(absl::string_view id, absl::string_view why) {
   return WrongState(absl::StrCat("the model \"", id, "\" ", why));
 }
 
+absl::Status IsLoaded(absl::string_view id) {
+  return absl::AlreadyExistsError(
+      absl::StrCat("the model \"", id, "\" is loaded already"));
+}
+
+absl::Status NoModel(absl::string_view id) {
+  return UnknownModel(absl::StrCat("this worker has no model \"", id, "\""));
+}
+
 }  // namespace
 
+void FillProto(const WorkerModelInfo& info, v1::WorkerModel* model) {
+  model->set_model_id(info.model_id);
+  model->set_fingerprint(info.fingerprint);
+  model->set_vocabulary_fingerprint(info.vocabulary_fingerprint);
+  model->set_numerics(info.numerics);
+  model->set_context_max(info.context_max);
+  model->set_vocab_size(info.vocab_size);
+}
+
 ModelSet::ModelSet(std::function<void()> on_changed,
-                   std::function<void(const StepReport&)> on_step)
-    : on_changed_(std::move(on_changed)), on_step_(std::move(on_step)) {}
+                   std::function<void(const StepReport&)> on_step,
+                   const ModelBounds& bounds)
+    : on_changed_(std::move(on_changed)),
+      on_step_(std::move(on_step)),
+      bounds_(bounds),
+      memory_(bounds.memory) {
+  TANDEM_CHECK(bounds_.weight_bytes_max >= 0);
+  if (const std::string problem = memory_.problem(); !problem.empty()) {
+    spdlog::warn("{}; the memory of other workers is not known", problem);
+  }
+}
 
 ModelSet::~ModelSet() {
   absl::MutexLock lock(&mutex_);
@@ -27,41 +58,96 @@ ModelSet::~ModelSet() {
   }
 }
 
+absl::StatusOr<MemoryPlan> ModelSet::TakeMemory(
+    absl::Span<const ModelNeeds> needs) {
+  while (true) {
+    absl::StatusOr<MemoryPlan> plan = memory_.Take(needs);
+    const bool may_fit = absl::IsResourceExhausted(plan.status()) &&
+                         bounds_.weight_bytes_max > 0;
+    if (!may_fit || !EvictIdle()) return plan;
+  }
+}
+
+absl::Status ModelSet::BeginLoad(const std::string& id) {
+  if (id.empty() || id.size() > kIdBytesMax) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a model id has 1 to ", kIdBytesMax, " bytes, has ", id.size()));
+  }
+  absl::MutexLock lock(&mutex_);
+  if (!loading_.empty()) {
+    return WrongState("another model is being loaded; try again later");
+  }
+  if (const auto found = Find(id); found != entries_.end()) {
+    return (*found)->leaving ? InUse(id, "is being unloaded; try again later")
+                             : IsLoaded(id);
+  }
+  loading_ = id;
+  return absl::OkStatus();
+}
+
+absl::Status ModelSet::ReserveWeights(int64_t bytes) {
+  while (true) {
+    int64_t others = 0;
+    {
+      absl::MutexLock lock(&mutex_);
+      others = WeightBytes() - std::exchange(loading_bytes_, 0);
+      if (bounds_.weight_bytes_max == 0 ||
+          others + bytes <= bounds_.weight_bytes_max) {
+        loading_bytes_ = bytes;
+        return absl::OkStatus();
+      }
+    }
+    if (EvictIdle()) continue;
+    return Exhausted(
+        absl::StrCat("the model needs ", bytes, " bytes; ", others,
+                     " of at most ", bounds_.weight_bytes_max,
+                     " are taken by models that can not go; try later"));
+  }
+}
+
+absl::Status ModelSet::EndLoad(absl::StatusOr<WorkerModelParts> parts) {
+  const absl::Status status =
+      parts.ok() ? Add(*std::move(parts)) : parts.status();
+  std::string id;
+  {
+    absl::MutexLock lock(&mutex_);
+    id.swap(loading_);
+    loading_bytes_ = 0;
+  }
+  if (!status.ok()) memory_.Release(id);
+  return status;
+}
+
+bool ModelSet::is_loading() const {
+  absl::MutexLock lock(&mutex_);
+  return !loading_.empty();
+}
+
 absl::Status ModelSet::Add(WorkerModelParts parts) {
-  ComputeLoopOptions options;
-  options.streams_max = parts.streams_max;
-  options.queue_max = parts.queue_max;
-  parts.info.takes_turns = parts.turn != nullptr;
-  options.turn = std::move(parts.turn);
-  options.step_turn = &turn_;
-  options.on_load_changed = on_changed_;
-  options.on_step = on_step_;
+  parts.info.takes_turns = parts.loop.processor != nullptr;
+  parts.loop.loop_order = &loop_order_;
+  parts.loop.on_load_changed = on_changed_;
+  if (on_step_) parts.loop.on_step = on_step_;
   auto entry = std::make_unique<Entry>();
   entry->model.info = std::move(parts.info);
   entry->model.tokenizer_image = std::move(parts.tokenizer_image);
   entry->model.loop = std::make_unique<ComputeLoop>(std::move(parts.engine),
-                                                    std::move(options));
+                                                    std::move(parts.loop));
   {
     absl::MutexLock lock(&mutex_);
     const std::string& id = entry->model.info.model_id;
     if (Find(id) == entries_.end()) {
+      // It counts with its entry now.
+      if (id == loading_) loading_bytes_ = 0;
       entry->last_use = ++uses_;
       entries_.push_back(std::move(entry));
       ++generation_;
     }
   }
   // One that had no place is destroyed here, without the lock.
-  if (entry != nullptr) {
-    return absl::AlreadyExistsError(absl::StrCat(
-        "the model \"", entry->model.info.model_id, "\" is loaded already"));
-  }
+  if (entry != nullptr) return IsLoaded(entry->model.info.model_id);
   on_changed_();
   return absl::OkStatus();
-}
-
-bool ModelSet::Has(absl::string_view id) const {
-  absl::MutexLock lock(&mutex_);
-  return Find(id) != entries_.end();
 }
 
 absl::StatusOr<const ServedModel*> ModelSet::Use(absl::string_view id) {
@@ -72,9 +158,7 @@ absl::StatusOr<const ServedModel*> ModelSet::Use(absl::string_view id) {
                                         " models; model_id must name one"));
   }
   const auto found = id.empty() ? entries_.begin() : Find(id);
-  if (found == entries_.end()) {
-    return UnknownModel(absl::StrCat("this worker has no model \"", id, "\""));
-  }
+  if (found == entries_.end()) return NoModel(id);
   Entry* entry = found->get();
   if (entry->leaving) {
     return Draining("the model is being unloaded; try another worker");
@@ -96,15 +180,12 @@ void ModelSet::Release(const ServedModel* model) {
 }
 
 absl::Status ModelSet::Remove(absl::string_view id, absl::Duration drain) {
-  std::unique_ptr<Entry> removed;  // destroyed without the lock
+  Entry* entry = nullptr;
   {
     absl::MutexLock lock(&mutex_);
     const auto found = Find(id);
-    if (found == entries_.end()) {
-      return UnknownModel(
-          absl::StrCat("this worker has no model \"", id, "\""));
-    }
-    Entry* entry = found->get();
+    if (found == entries_.end()) return NoModel(id);
+    entry = found->get();
     if (entry->leaving) return InUse(id, "is being unloaded already");
     entry->leaving = true;
     const auto is_free = [entry] { return entry->users == 0; };
@@ -113,34 +194,52 @@ absl::Status ModelSet::Remove(absl::string_view id, absl::Duration drain) {
       return InUse(id, absl::StrCat("is used by ", entry->users,
                                     " streams; it is served on"));
     }
-    removed = TakeOut(id);
   }
-  on_changed_();
+  Destroy(entry);
+  spdlog::info("model {} was unloaded", std::string(id));
   return absl::OkStatus();
 }
 
-std::optional<std::string> ModelSet::RemoveIdle() {
-  std::unique_ptr<Entry> removed;  // destroyed without the lock
+bool ModelSet::EvictIdle() {
+  Entry* idle = nullptr;
   {
     absl::MutexLock lock(&mutex_);
-    const Entry* idle = nullptr;
     for (const std::unique_ptr<Entry>& entry : entries_) {
       if (entry->users > 0 || entry->leaving) continue;
       if (idle == nullptr || entry->last_use < idle->last_use) {
         idle = entry.get();
       }
     }
-    if (idle == nullptr) return std::nullopt;
-    removed = TakeOut(idle->model.info.model_id);
+    if (idle == nullptr) return false;
+    idle->leaving = true;
+  }
+  spdlog::info("model {} is unloaded: its memory is needed",
+               idle->model.info.model_id);
+  Destroy(idle);
+  return true;
+}
+
+void ModelSet::Destroy(Entry* entry) {
+  std::unique_ptr<ComputeLoop> loop;
+  {
+    absl::MutexLock lock(&mutex_);
+    loop = std::move(entry->model.loop);
+  }
+  loop.reset();
+  memory_.Release(entry->model.info.model_id);
+  {
+    absl::MutexLock lock(&mutex_);
+    entries_.erase(Find(entry->model.info.model_id));
+    ++generation_;
   }
   on_changed_();
-  return removed->model.info.model_id;
 }
 
 std::vector<ServedModelState> ModelSet::States() const {
   absl::MutexLock lock(&mutex_);
   std::vector<ServedModelState> states;
   for (const std::unique_ptr<Entry>& entry : entries_) {
+    if (entry->model.loop == nullptr) continue;
     states.push_back({.info = entry->model.info,
                       .load = entry->model.loop->load(),
                       .users = entry->users,
@@ -158,8 +257,22 @@ bool ModelSet::IsStalled(absl::Duration limit) const {
   absl::MutexLock lock(&mutex_);
   return std::any_of(entries_.begin(), entries_.end(),
                      [limit](const std::unique_ptr<Entry>& entry) {
-                       return entry->model.loop->IsStalled(limit);
+                       return entry->model.loop != nullptr &&
+                              entry->model.loop->IsStalled(limit);
                      });
+}
+
+int64_t ModelSet::weight_bytes() const {
+  absl::MutexLock lock(&mutex_);
+  return WeightBytes();
+}
+
+int64_t ModelSet::WeightBytes() const {
+  int64_t bytes = loading_bytes_;
+  for (const std::unique_ptr<Entry>& entry : entries_) {
+    bytes += entry->model.info.weight_bytes;
+  }
+  return bytes;
 }
 
 ModelSet::Entries::const_iterator ModelSet::Find(absl::string_view id) const {
@@ -167,14 +280,6 @@ ModelSet::Entries::const_iterator ModelSet::Find(absl::string_view id) const {
                       [id](const std::unique_ptr<Entry>& entry) {
                         return entry->model.info.model_id == id;
                       });
-}
-
-std::unique_ptr<ModelSet::Entry> ModelSet::TakeOut(absl::string_view id) {
-  const size_t place = static_cast<size_t>(Find(id) - entries_.begin());
-  std::unique_ptr<Entry> taken = std::move(entries_[place]);
-  entries_.erase(entries_.begin() + static_cast<ptrdiff_t>(place));
-  ++generation_;
-  return taken;
 }
 
 }  // namespace tandem

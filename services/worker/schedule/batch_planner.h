@@ -12,10 +12,6 @@
 #ifndef TANDEM_SERVICES_WORKER_SCHEDULE_BATCH_PLANNER_H_
 #define TANDEM_SERVICES_WORKER_SCHEDULE_BATCH_PLANNER_H_
 
-#include <cstdint>
-#include <vector>
-
-#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "engine/speculation/cost_curve.h"
 #include "services/worker/schedule/fair_share.h"
@@ -31,14 +27,6 @@ inline constexpr int kPromptRowsMin = 16;
 // Prompt rows beside decode rows while no cost is known.
 inline constexpr int kPromptRowsUnmeasured = 64;
 
-// A stream that has work.
-struct WorkingStream {
-  uint64_t id = 0;
-  absl::string_view tenant;
-  bool is_decode = false;
-  int rows = 0;  // that it could use, at least 1
-};
-
 struct StepLimits {
   int rows_max = 0;
   // Of passes by rows; may be empty.
@@ -50,18 +38,14 @@ int PromptRowsBeside(int decode_rows, const StepLimits& limits);
 
 class BatchPlanner {
  public:
-  // Rows of each stream, in the order of `streams`; 0: it waits.
-  void Plan(absl::Span<const WorkingStream> streams, const StepLimits& limits,
-            std::vector<int>* rows);
+  // Grants rows of one Step to streams that clients wait for and to prompts.
+  // Each claims at least 1 row and at most limits.rows_max.
+  void Plan(absl::Span<RowClaim> decodes, absl::Span<RowClaim> prompts,
+            const StepLimits& limits);
 
  private:
   FairShare decodes_;
   FairShare prompts_;
-
-  // Of one Plan.
-  std::vector<RowClaim> claims_;
-  std::vector<size_t> places_;
-  std::vector<int> grants_;
 };
 
 }  // namespace tandem

@@ -12,15 +12,24 @@
 namespace tandem {
 namespace {
 
+// How often a gate that is held for drafts looks whether they are done: short
+// beside a pass, and a look takes 1 us.
+constexpr absl::Duration kLookEvery = absl::Microseconds(50);
+
 absl::Status TryLater(absl::string_view what, absl::Duration retry_delay) {
   return Exhausted(absl::StrCat(what, "; try again later"),
                    absl::ToInt64Milliseconds(retry_delay));
 }
 
-// Verifies nothing: its stream did not draft.
-bool IsPlain(const ComputeRequest& request) {
+// True where the request verifies a draft or makes one.
+bool UsesDraft(const ComputeRequest& request) {
   const auto* verify = std::get_if<VerifyAction>(&request);
-  return verify != nullptr && verify->draft.empty();
+  return verify == nullptr || !verify->draft.empty();
+}
+
+int64_t PagesOf(const Engine& engine, Position tokens_max) {
+  const int page_tokens = std::max(1, engine.kv_usage().page_tokens);
+  return (int64_t{tokens_max} + page_tokens - 1) / page_tokens;
 }
 
 }  // namespace
@@ -39,7 +48,9 @@ class ComputeLoop::Rows : public RowConsumer {
 
 ComputeLoop::ComputeLoop(std::unique_ptr<Engine> engine,
                          ComputeLoopOptions options)
-    : engine_(std::move(engine)), options_(std::move(options)) {
+    : engine_(std::move(engine)),
+      options_(std::move(options)),
+      gate_(options_.gate) {
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -56,224 +67,127 @@ absl::StatusOr<StreamId> ComputeLoop::Open(StreamOpen open,
   StreamId id = 0;
   {
     absl::MutexLock lock(&mutex_);
-    if (streams_open_ >= options_.streams_max + options_.queue_max) {
+    if (load_.streams_open >= options_.streams_max + options_.queue_max) {
       return TryLater(
-          absl::StrCat("the worker has ", streams_open_, " streams open"),
-          kForecastUnknown);
+          absl::StrCat("the worker has ", load_.streams_open, " streams open"),
+          kRetryAfterUnknown);
     }
     id = next_stream_++;
-    ++streams_open_;
-    ++requests_pending_;
+    ++load_.streams_open;
+    ++load_.requests_pending;
     queue_.push_back(
         {.stream = id,
          .what = OpenCommand{.open = std::move(open), .client = client}});
   }
-  NotifyLoadChanged();
+  options_.on_load_changed();
   return id;
 }
 
 absl::Status ComputeLoop::Submit(StreamId stream, ComputeRequest request) {
   {
     absl::MutexLock lock(&mutex_);
-    if (requests_pending_ >=
+    if (load_.requests_pending >=
         (options_.streams_max + options_.queue_max) * kStreamRequestsMax) {
       return TryLater(
-          absl::StrCat("the worker has ", requests_pending_, " requests"),
-          kForecastUnknown);
+          absl::StrCat("the worker has ", load_.requests_pending, " requests"),
+          kRetryAfterUnknown);
     }
-    ++requests_pending_;
-    cohort_.erase(stream);
-    queue_.push_back({.stream = stream,
-                      .what = RequestCommand{.request = std::move(request),
-                                             .arrived = absl::Now()}});
+    ++load_.requests_pending;
+    gate_.OnRequest(stream, UsesDraft(request), absl::Now());
+    queue_.push_back({.stream = stream, .what = std::move(request)});
   }
-  NotifyLoadChanged();
+  options_.on_load_changed();
   return absl::OkStatus();
 }
 
 void ComputeLoop::Close(StreamId stream) {
   absl::MutexLock lock(&mutex_);
-  cohort_.erase(stream);
+  gate_.OnClosed(stream);
   queue_.push_back({.stream = stream, .what = CloseCommand{}});
 }
 
 ComputeLoad ComputeLoop::load() const {
-  ComputeLoad load;
-  load.kv = engine_->kv_usage();
+  const KvUsage kv = engine_->kv_usage();
   absl::MutexLock lock(&mutex_);
-  load.streams_open = streams_open_;
-  load.streams_queued = streams_queued_;
-  load.requests_pending = requests_pending_;
-  load.step_costs_us = costs_.averages();
-  load.sequences_per_step = sequences_per_step_;
+  ComputeLoad load = load_;
+  load.kv = kv;
   return load;
 }
 
 bool ComputeLoop::IsStalled(absl::Duration limit) const {
   absl::MutexLock lock(&mutex_);
-  if (round_began_ == absl::InfinitePast()) return false;
+  if (round_.began == absl::InfinitePast()) return false;
   const absl::Duration expected =
-      costs_.Curve().empty()
+      load_.step_costs.empty()
           ? kFirstStepLimit
           : absl::Microseconds(kStallFactor *
-                               costs_.UpperEstimateUs(round_rows_));
-  return absl::Now() - round_began_ > std::max(limit, expected);
+                               load_.step_costs.UpperEstimateUs(round_.rows));
+  return absl::Now() - round_.began > std::max(limit, expected);
 }
 
 void ComputeLoop::Run() {
-  while (TakeCommands()) {
+  while (AwaitCommands()) {
     RunCommands();
-    ServeOpenQueue();
-    if (HasRows()) RunInTurn();
-    NotifyLoadChanged();
+    if (FindWork() != Work::kNone) RunPass();
+    options_.on_load_changed();
   }
   RunCommands();
   while (!streams_.empty()) CloseStream(streams_.begin()->first);
 }
 
-bool ComputeLoop::HasRows() const {
-  for (const auto& [id, stream] : streams_) {
-    if (stream.decoder != nullptr && stream.decoder->has_work()) return true;
+bool ComputeLoop::AwaitCommands() {
+  const bool has_work =
+      (has_freed_ && !admissions_.empty()) || FindWork() != Work::kNone;
+  if (!has_work && options_.processor != nullptr) {
+    options_.processor->SetDrafting(false);
   }
-  return false;
-}
-
-bool ComputeLoop::WaitsForDrafts() const {
-  int ready = 0;
-  int plain = 0;
-  for (const auto& [id, stream] : streams_) {
-    if (stream.decoder == nullptr || !stream.decoder->has_work()) continue;
-    ++ready;
-    plain += stream.is_plain ? 1 : 0;
-  }
-  absl::MutexLock lock(&mutex_);
-  for (const Command& command : queue_) {
-    const auto* request = std::get_if<RequestCommand>(&command.what);
-    if (request == nullptr) continue;
-    ++ready;
-    plain += IsPlain(request->request) ? 1 : 0;
-  }
-  return ready < sequences_open_ &&
-         plain < options_.plain_share * sequences_open_;
-}
-
-bool ComputeLoop::HasDecodes() const {
-  for (const auto& [id, stream] : streams_) {
-    if (stream.decoder != nullptr && stream.decoder->has_work() &&
-        stream.decoder->next_is_decode()) {
-      return true;
-    }
-  }
-  return false;
-}
-
-bool ComputeLoop::TakeCommands() {
-  const bool has_work = (room_changed_ && !opens_.empty()) || HasRows();
-  const auto awake = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+  const auto is_awake = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
     return stop_ || !queue_.empty();
   };
   absl::MutexLock lock(&mutex_);
-  // What came while the Step ran.
-  for (const Command& command : queue_) cohort_.erase(command.stream);
-  AwaitCohort(std::exchange(cohort_wait_, absl::ZeroDuration()));
   if (!has_work) {
-    round_began_ = absl::InfinitePast();
-    if (options_.turn != nullptr && options_.turn->drafting() &&
-        !mutex_.AwaitWithTimeout(absl::Condition(&awake),
-                                 options_.draft_linger)) {
-      options_.turn->SetDrafting(false);
-    }
-    mutex_.AwaitWithDeadline(absl::Condition(&awake), opens_.NextExpiry());
-    AwaitWave();
+    round_.began = absl::InfinitePast();
+    mutex_.AwaitWithDeadline(absl::Condition(&is_awake),
+                             admissions_.NextExpiry());
   }
-  round_began_ = absl::Now();
-  round_rows_ = 0;
-  commands_.clear();
-  commands_.swap(queue_);
+  round_ = {.began = absl::Now()};
   return !stop_;
 }
 
-void ComputeLoop::AwaitCohort(absl::Duration wait) {
-  const auto is_here = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return stop_ || cohort_.empty();
-  };
-  mutex_.AwaitWithTimeout(absl::Condition(&is_here), wait);
-  cohort_.clear();
-}
-
-void ComputeLoop::AwaitWave() {
-  std::set<uint64_t> waves;
-  for (const Command& command : queue_) {
-    const auto found = streams_.find(command.stream);
-    if (found != streams_.end() && found->second.wave != 0) {
-      waves.insert(found->second.wave);
-    }
-  }
-  ++wave_;
-  wave_began_ = absl::Now();
-  if (waves.empty()) return;
-  for (const auto& [id, stream] : streams_) {
-    // Who waits for KV has its request here.
-    if (waves.contains(stream.wave) && stream.pending == 0) cohort_.insert(id);
-  }
-  for (const Command& command : queue_) cohort_.erase(command.stream);
-  AwaitCohort(wave_wait_);
-}
-
-void ComputeLoop::RunInTurn() {
-  const bool in_turn = AcquireTurn();
-  // Whoever came meanwhile has a part in this pass.
+void ComputeLoop::RunCommands() {
+  std::vector<Command> commands;
   {
     absl::MutexLock lock(&mutex_);
-    round_began_ = absl::Now();
-    commands_.clear();
-    commands_.swap(queue_);
+    commands.swap(queue_);
   }
-  RunCommands();
-  ServeOpenQueue();
-  BuildBatch();
-  double step_us = 0;
-  absl::Status status;
-  if (!batch_.empty()) status = Step(&step_us);
-  if (in_turn) options_.turn->Release();
-  if (options_.step_turn != nullptr) options_.step_turn->Release();
-  if (!batch_.empty()) Deliver(status, step_us);
-}
-
-void ComputeLoop::RunCommands() {
-  // Closes first, but for streams whose open is in the same batch; then those
-  // that wait already.
-  for (Command& command : commands_) {
+  // Closes first, but for streams whose open is in the same batch; then the
+  // opens that wait already.
+  for (Command& command : commands) {
     if (std::holds_alternative<CloseCommand>(command.what)) {
       CloseStream(command.stream);
     }
   }
-  ServeOpenQueue();
-  for (Command& command : commands_) {
+  ServeAdmissions();
+  for (Command& command : commands) {
     if (auto* open = std::get_if<OpenCommand>(&command.what)) {
       OpenStream(command.stream, std::move(*open));
-    } else if (auto* request = std::get_if<RequestCommand>(&command.what)) {
+    } else if (auto* request = std::get_if<ComputeRequest>(&command.what)) {
       RunRequest(command.stream, std::move(*request));
     } else {
       CloseStream(command.stream);
     }
   }
+  ServeAdmissions();
 }
 
-void ComputeLoop::RunRequest(StreamId id, RequestCommand command) {
+void ComputeLoop::RunRequest(StreamId id, ComputeRequest request) {
   const auto found = streams_.find(id);
   if (found == streams_.end() ||
       (found->second.decoder == nullptr && !found->second.queued.has_value())) {
-    return Settle(1);  // closed above, or dead: nobody waits for the answer
+    return Drop(id, 1);  // closed above, or dead: nobody waits for the answer
   }
   Stream* stream = &found->second;
-  if (stream->answered_at.has_value()) {
-    stream->return_time = command.arrived - *stream->answered_at;
-    stream->answered_at.reset();
-  }
-  const bool is_of_wave = command.arrived <= wave_began_ + wave_wait_;
-  stream->wave = is_of_wave ? wave_ : 0;
-  stream->waiting.push_back(std::move(command.request));
+  stream->waiting.push_back(std::move(request));
   ++stream->pending;
   if (stream->decoder != nullptr) Advance(stream);
 }
@@ -283,103 +197,74 @@ void ComputeLoop::OpenStream(StreamId id, OpenCommand command) {
   stream->id = id;
   stream->client = command.client;
   stream->tenant = std::move(command.open.tenant);
-  const int64_t pages = PagesOf(command.open.decoder.tokens_max);
-  Queued queued{.decoder = std::move(command.open.decoder),
-                .since = absl::Now(),
-                .pages = pages};
-  // Whoever waits goes first, also where this one would fit now.
-  if (opens_.empty() && TryOpen(stream, queued.decoder).ok()) return;
+  stream->pages = PagesOf(*engine_, command.open.decoder.tokens_max);
+  // An open that waits goes first, also where this one would fit now.
+  if (admissions_.empty() && TryOpen(stream, command.open.decoder).ok()) return;
   if (command.open.queue_timeout <= absl::ZeroDuration() ||
-      opens_.size() >= static_cast<size_t>(options_.queue_max)) {
-    return RefuseOpen(stream, queued);
+      admissions_.size() >= static_cast<size_t>(options_.queue_max)) {
+    return Refuse(stream);
   }
-  opens_.Push({.id = id,
-               .tenant = stream->tenant,
-               .until = queued.since + command.open.queue_timeout});
-  pages_queued_ += queued.pages;
-  stream->queued = std::move(queued);
-  absl::MutexLock lock(&mutex_);
-  ++streams_queued_;
+  const absl::Time now = absl::Now();
+  stream->queued = {.decoder = std::move(command.open.decoder), .since = now};
+  admissions_.Push({.id = id,
+                    .tenant = stream->tenant,
+                    .until = now + command.open.queue_timeout,
+                    .pages = stream->pages});
+  Settle(0);
 }
 
 absl::Status ComputeLoop::TryOpen(Stream* stream,
                                   SequenceDecoderOptions options) {
-  const int64_t pages = PagesOf(options.tokens_max);
   absl::StatusOr<std::unique_ptr<SequenceDecoder>> decoder =
       SequenceDecoder::Open(engine_.get(), std::move(options));
   if (absl::IsResourceExhausted(decoder.status())) return decoder.status();
-  Settle(1);
   OpenedStream opened;
+  const absl::Time now = absl::Now();
   if (stream->queued.has_value()) {
-    opened.queued_us =
-        absl::ToInt64Microseconds(absl::Now() - stream->queued->since);
+    opened.queued_us = absl::ToInt64Microseconds(now - stream->queued->since);
+    stream->queued.reset();
+    admissions_.PopHead();
   }
+  Settle(1);
   if (!decoder.ok()) {
+    Drop(stream->id, std::exchange(stream->pending, 0));
+    stream->waiting.clear();
     stream->client->OnOpened(decoder.status());
     return absl::OkStatus();
   }
   stream->decoder = std::move(decoder).value();
-  stream->pages = pages;
   opened.cached_tokens = stream->decoder->tokens_found();
-  if (sequences_open_++ == 0) {
-    pages_forecast_ = RoomForecast(absl::Now());
-    sequences_forecast_ = RoomForecast(absl::Now());
-  }
+  if (sequences_open_++ == 0) admissions_.BeginRates(now);
   stream->client->OnOpened(opened);
+  Advance(stream);
   return absl::OkStatus();
 }
 
-void ComputeLoop::ServeOpenQueue() {
-  const auto leave = [this](Stream* stream) {
-    const Queued queued = *std::move(stream->queued);
-    stream->queued.reset();
-    pages_queued_ -= queued.pages;
-    absl::MutexLock lock(&mutex_);
-    --streams_queued_;
-    return queued;
-  };
-  for (const StreamId id : opens_.TakeExpired(absl::Now())) {
-    room_changed_ = true;  // another head may fit
+void ComputeLoop::ServeAdmissions() {
+  for (const StreamId id : admissions_.TakeExpired(absl::Now())) {
+    has_freed_ = true;  // another head may fit
     Stream* stream = &streams_.find(id)->second;
-    RefuseOpen(stream, leave(stream));
+    stream->queued.reset();
+    Refuse(stream);
   }
-  if (!std::exchange(room_changed_, false)) return;
-  while (const std::optional<StreamId> head = opens_.Head()) {
+  if (!std::exchange(has_freed_, false)) return;
+  while (const std::optional<StreamId> head = admissions_.Head()) {
     Stream* stream = &streams_.find(*head)->second;
     if (!TryOpen(stream, stream->queued->decoder).ok()) return;
-    opens_.PopHead();
-    leave(stream);
-    if (stream->decoder != nullptr) {
-      Advance(stream);
-    } else {
-      Settle(std::exchange(stream->pending, 0));
-      stream->waiting.clear();
-    }
   }
 }
 
-void ComputeLoop::RefuseOpen(Stream* stream, const Queued& queued) {
-  Settle(1 + std::exchange(stream->pending, 0));
+void ComputeLoop::Refuse(Stream* stream) {
+  Drop(stream->id, 1 + std::exchange(stream->pending, 0));
   stream->waiting.clear();
+  const KvUsage kv = engine_->kv_usage();
   stream->client->OnOpened(
       TryLater("the worker has no KV or no place for the sequence",
-               RetryDelay(queued.pages)));
-}
-
-absl::Duration ComputeLoop::RetryDelay(int64_t pages) const {
-  const absl::Time now = absl::Now();
-  const KvUsage kv = engine_->kv_usage();
-  const int64_t pages_short =
-      pages_queued_ + pages - (kv.pages_total - kv.pages_reserved);
-  const int64_t places_short = static_cast<int64_t>(opens_.size()) + 1 -
-                               (options_.streams_max - sequences_open_);
-  return std::max(pages_forecast_.DelayFor(now, pages_short),
-                  sequences_forecast_.DelayFor(now, places_short));
-}
-
-int64_t ComputeLoop::PagesOf(Position tokens_max) const {
-  const int page_tokens = std::max(1, engine_->kv_usage().page_tokens);
-  return (int64_t{tokens_max} + page_tokens - 1) / page_tokens;
+               admissions_.RetryAfter(
+                   stream->pages,
+                   {.pages = kv.pages_total - kv.pages_reserved,
+                    .sequences = options_.streams_max - sequences_open_},
+                   absl::Now())));
 }
 
 void ComputeLoop::CloseStream(StreamId id) {
@@ -389,17 +274,15 @@ void ComputeLoop::CloseStream(StreamId id) {
   ComputeClient* const client = stream->client;
   const bool was_queued = stream->queued.has_value();
   if (was_queued) {
-    opens_.Remove(id);
-    pages_queued_ -= stream->queued->pages;
-    room_changed_ = true;  // another head may fit
+    admissions_.Remove(id);
+    has_freed_ = true;  // another head may fit
   }
-  Settle(stream->pending + (was_queued ? 1 : 0));
+  Drop(id, stream->pending + (was_queued ? 1 : 0));
   DropDecoder(stream);
   streams_.erase(found);
   {
     absl::MutexLock lock(&mutex_);
-    --streams_open_;
-    streams_queued_ -= was_queued ? 1 : 0;
+    --load_.streams_open;
   }
   client->OnClosed();
 }
@@ -407,11 +290,9 @@ void ComputeLoop::CloseStream(StreamId id) {
 void ComputeLoop::DropDecoder(Stream* stream) {
   if (stream->decoder == nullptr) return;
   stream->decoder.reset();
-  room_changed_ = true;
+  has_freed_ = true;
   --sequences_open_;
-  const absl::Time now = absl::Now();
-  pages_forecast_.OnFreed(now, stream->pages);
-  sequences_forecast_.OnFreed(now, 1);
+  admissions_.OnFreed({.pages = stream->pages, .sequences = 1}, absl::Now());
 }
 
 void ComputeLoop::Advance(Stream* stream) {
@@ -420,9 +301,12 @@ void ComputeLoop::Advance(Stream* stream) {
             stream->decoder->TakeResult()) {
       if (!result->ok()) return Fail(stream, result->status());
       --stream->pending;
-      Settle(1);
-      // Before the answer, which its next request may overtake.
-      if (stream->waiting.empty()) ExpectReturn(stream);
+      {
+        absl::MutexLock lock(&mutex_);
+        --load_.requests_pending;
+        // Before the answer, which its next request may overtake.
+        gate_.OnAnswer(stream->id, absl::Now());
+      }
       stream->client->OnResult(ComputeResult{
           .tokens = *std::move(*result),
           .compute_us = static_cast<int64_t>(stream->compute_us)});
@@ -431,7 +315,6 @@ void ComputeLoop::Advance(Stream* stream) {
     const ComputeRequest request = std::move(stream->waiting.front());
     stream->waiting.pop_front();
     stream->compute_us = 0;
-    stream->is_plain = IsPlain(request);
     const absl::Status status = std::visit(
         [stream](const auto& action) { return stream->decoder->Begin(action); },
         request);
@@ -439,135 +322,154 @@ void ComputeLoop::Advance(Stream* stream) {
   }
 }
 
-void ComputeLoop::ExpectReturn(Stream* stream) {
-  stream->answered_at = absl::Now();
-  if (stream->return_time > cohort_wait_) return;
-  absl::MutexLock lock(&mutex_);
-  cohort_.insert(stream->id);
-}
-
 void ComputeLoop::Settle(int requests) {
   absl::MutexLock lock(&mutex_);
-  requests_pending_ -= requests;
+  load_.requests_pending -= requests;
+  load_.streams_queued = static_cast<int>(admissions_.size());
+}
+
+void ComputeLoop::Drop(StreamId id, int requests) {
+  Settle(requests);
+  absl::MutexLock lock(&mutex_);
+  gate_.OnClosed(id);
 }
 
 void ComputeLoop::Fail(Stream* stream, const absl::Status& status) {
   DropDecoder(stream);
   stream->waiting.clear();
-  Settle(stream->pending);
-  stream->pending = 0;
+  Drop(stream->id, std::exchange(stream->pending, 0));
   stream->client->OnResult(status);
 }
 
-void ComputeLoop::BuildBatch() {
-  working_.clear();
-  batch_.clear();
-  batch_streams_.clear();
-  batch_rows_ = 0;
-  batch_decodes_ = 0;
-  batch_decode_rows_ = 0;
+ComputeLoop::Work ComputeLoop::FindWork() const {
+  Work work = Work::kNone;
+  for (const auto& [id, stream] : streams_) {
+    if (stream.decoder == nullptr || !stream.decoder->has_work()) continue;
+    if (stream.decoder->next_is_decode()) return Work::kDecodes;
+    work = Work::kPrompts;
+  }
+  return work;
+}
+
+void ComputeLoop::RunPass() {
+  if (options_.processor != nullptr) {
+    options_.processor->SetDrafting(FindWork() == Work::kDecodes);
+  }
+  AwaitGate();
+  // While another loop of the process computes, that one reports a stall.
+  SetRoundBegan(absl::InfinitePast());
+  if (options_.loop_order != nullptr) options_.loop_order->Acquire();
+  SetRoundBegan(absl::Now());
+  if (options_.processor != nullptr) options_.processor->Acquire();
+  // Streams that came meanwhile have a part in this pass.
+  {
+    absl::MutexLock lock(&mutex_);
+    round_.began = absl::Now();
+    gate_.OnPassBegin();
+  }
+  RunCommands();
+  BuildPass();
+  absl::Status status;
+  if (!pass_.items.empty()) {
+    Rows rows(&pass_.streams);
+    const absl::Time began = absl::Now();
+    status = engine_->Step(pass_.items, &rows);
+    pass_.report.step_us = absl::ToDoubleMicroseconds(absl::Now() - began);
+  }
+  if (options_.processor != nullptr) options_.processor->Release();
+  if (options_.loop_order != nullptr) options_.loop_order->Release();
+  if (!pass_.items.empty()) Deliver(status);
+}
+
+void ComputeLoop::AwaitGate() {
+  const auto all_came = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return stop_ || !gate_.is_waiting();
+  };
+  absl::MutexLock lock(&mutex_);
+  while (!stop_) {
+    const bool drafts_under_way = options_.processor != nullptr &&
+                                  options_.processor->AreDraftsUnderWay();
+    const absl::Time now = absl::Now();
+    const absl::Time until = gate_.HoldUntil(now, drafts_under_way);
+    if (until <= now) return;
+    mutex_.AwaitWithDeadline(
+        absl::Condition(&all_came),
+        drafts_under_way ? std::min(until, now + kLookEvery) : until);
+  }
+}
+
+void ComputeLoop::SetRoundBegan(absl::Time time) {
+  absl::MutexLock lock(&mutex_);
+  round_.began = time;
+}
+
+void ComputeLoop::BuildPass() {
+  pass_ = {};
   const int rows_max = engine_->info().rows_max;
   for (const auto& [id, stream] : streams_) {
     if (stream.decoder == nullptr || !stream.decoder->has_work()) continue;
-    working_.push_back(
-        {.id = id,
-         .tenant = stream.tenant,
-         .is_decode = stream.decoder->next_is_decode(),
-         .rows = std::min(stream.decoder->rows_waiting(), rows_max)});
+    (stream.decoder->next_is_decode() ? pass_.decodes : pass_.prompts)
+        .push_back(
+            {.id = id,
+             .tenant = stream.tenant,
+             .rows = std::min(stream.decoder->rows_waiting(), rows_max)});
   }
-  if (working_.empty()) return;
   CostCurve costs;
   {
     absl::MutexLock lock(&mutex_);
-    costs = costs_.Curve();
+    costs = load_.step_costs;
   }
-  planner_.Plan(working_, {.rows_max = rows_max, .costs = &costs}, &rows_);
-  for (size_t i = 0; i < working_.size(); ++i) {
-    if (rows_[i] == 0) continue;
-    Stream* stream = &streams_.find(working_[i].id)->second;
-    batch_.push_back(stream->decoder->NextItem(rows_[i]));
-    batch_streams_.push_back(stream);
-    batch_rows_ += rows_[i];
-    if (!working_[i].is_decode) continue;
-    ++batch_decodes_;
-    batch_decode_rows_ += rows_[i];
+  planner_.Plan(absl::MakeSpan(pass_.decodes), absl::MakeSpan(pass_.prompts),
+                {.rows_max = rows_max, .costs = &costs});
+  const auto add = [this](const RowClaim& claim) {
+    if (claim.granted == 0) return 0;
+    Stream* stream = &streams_.find(claim.id)->second;
+    pass_.items.push_back(stream->decoder->NextItem(claim.granted));
+    pass_.streams.push_back(stream);
+    return claim.granted;
+  };
+  for (const RowClaim& claim : pass_.decodes) {
+    pass_.report.decode_rows += add(claim);
   }
+  pass_.report.decodes = static_cast<int>(pass_.items.size());
+  for (const RowClaim& claim : pass_.prompts) {
+    pass_.report.prompt_rows += add(claim);
+  }
+  absl::MutexLock lock(&mutex_);
+  round_.rows = pass_.report.rows();
 }
 
-absl::Status ComputeLoop::Step(double* step_us) {
+void ComputeLoop::Deliver(const absl::Status& status) {
+  StepReport& report = pass_.report;
+  report.ok = status.ok();
   {
     absl::MutexLock lock(&mutex_);
-    round_rows_ = batch_rows_;
-  }
-  Rows rows(&batch_streams_);
-  const absl::Time began = absl::Now();
-  const absl::Status status = engine_->Step(batch_, &rows);
-  *step_us = absl::ToDoubleMicroseconds(absl::Now() - began);
-  return status;
-}
-
-void ComputeLoop::Deliver(const absl::Status& status, double step_us) {
-  cohort_wait_ = options_.cohort_wait.After(step_us);
-  wave_wait_ = options_.wave_wait.After(step_us);
-  draft_patience_ = absl::Microseconds(step_us * options_.draft_patience);
-  if (status.ok()) {
-    absl::MutexLock lock(&mutex_);
-    costs_.Add(batch_rows_, step_us);
-    if (batch_decodes_ > 0) {
-      sequences_per_step_ =
-          sequences_per_step_ == 0
-              ? batch_decodes_
-              : sequences_per_step_ +
-                    StepCosts::kNewestWeight *
-                        (batch_decodes_ - sequences_per_step_);
+    gate_.OnPassEnd(report.step_us);
+    if (report.ok) load_.step_costs.Add(report.rows(), report.step_us);
+    if (report.ok && report.decodes > 0) {
+      double& average = load_.sequences_per_step;
+      average += (average == 0 ? 1 : CostCurve::kNewestWeight) *
+                 (report.decodes - average);
     }
-  } else {
-    spdlog::error("a pass of {} rows failed: {}", batch_rows_,
+  }
+  if (!report.ok) {
+    spdlog::error("a pass of {} rows failed: {}", report.rows(),
                   absl::StatusCodeToString(status.code()));
   }
-  if (options_.on_step) {
-    options_.on_step({.ok = status.ok(),
-                      .decode_rows = batch_decode_rows_,
-                      .prompt_rows = batch_rows_ - batch_decode_rows_,
-                      .step_us = step_us});
-  }
-  for (size_t i = 0; i < batch_.size(); ++i) {
-    Stream* stream = batch_streams_[i];
-    stream->compute_us +=
-        step_us * static_cast<double>(batch_[i].tokens.size()) / batch_rows_;
+  options_.on_step(report);
+  for (size_t i = 0; i < pass_.items.size(); ++i) {
+    Stream* stream = pass_.streams[i];
+    stream->compute_us += report.step_us *
+                          static_cast<double>(pass_.items[i].tokens.size()) /
+                          report.rows();
     stream->decoder->OnStepDone(status);
-    if (status.ok()) {
+    if (report.ok) {
       Advance(stream);
     } else {
       // Whatever the engine blames, the client's request was checked before.
       Fail(stream, absl::InternalError("a pass of the engine failed"));
     }
   }
-}
-
-bool ComputeLoop::AcquireTurn() {
-  const auto set_round_began = [this](absl::Time time) {
-    absl::MutexLock lock(&mutex_);
-    round_began_ = time;
-  };
-  // While another loop of the process computes, that one tells whether it does.
-  set_round_began(absl::InfinitePast());
-  if (options_.step_turn != nullptr) options_.step_turn->Acquire();
-  set_round_began(absl::Now());
-  if (options_.turn == nullptr || turn_failed_) return false;
-  options_.turn->SetDrafting(HasDecodes());
-  const absl::Status status = options_.turn->Acquire(
-      draft_patience_, [this] { return WaitsForDrafts(); });
-  if (status.ok()) return true;
-  // Turns are for speed only.
-  turn_failed_ = true;
-  spdlog::warn("computing without turns from now on: {}",
-               std::string(status.message()));
-  return false;
-}
-
-void ComputeLoop::NotifyLoadChanged() {
-  if (options_.on_load_changed) options_.on_load_changed();
 }
 
 }  // namespace tandem

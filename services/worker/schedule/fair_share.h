@@ -2,14 +2,15 @@
 // and then between the sessions of each. Owned by the batch planner; one
 // thread; no clock.
 //
-// Rows go in portions to the tenant that was served least among those with
-// work left, and there to its session that was served least. What was served
-// counts as long as somebody goes short: in a pass that has rows for everybody
-// all accounts are closed. Who had all it wanted in a pass gets no credit for
-// the rest of its share, and who comes new begins at the level of those who
-// wait; what somebody was served above that level is kept while it is away. So
-// of tenants that go short all the time the served rows differ by a portion at
-// most, whatever the others do.
+// Rows go to the tenant that was served least among those whose claims are not
+// met. Its sessions take turns in the order of their ids: each gets a whole
+// portion, if need be over several passes, before the next one. What a tenant
+// was served counts as long as some tenant goes short: a pass that has rows for
+// all closes all accounts. A tenant that had all it wanted in a pass gets no
+// credit for the rest of its share, and a new tenant begins at the level of
+// those that go short; what a tenant was served above that level is kept while
+// the tenant is away. So the served rows of two tenants that go short all the
+// time differ by a portion at most, whatever the others do.
 
 #ifndef TANDEM_SERVICES_WORKER_SCHEDULE_FAIR_SHARE_H_
 #define TANDEM_SERVICES_WORKER_SCHEDULE_FAIR_SHARE_H_
@@ -17,7 +18,6 @@
 #include <cstdint>
 #include <map>
 #include <string>
-#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -28,7 +28,8 @@ namespace tandem {
 struct RowClaim {
   uint64_t id = 0;  // each once
   absl::string_view tenant;
-  int rows = 0;  // 0: nothing
+  int rows = 0;     // 0: nothing
+  int granted = 0;  // by Divide: 0 .. rows
 };
 
 struct RowSupply {
@@ -40,46 +41,26 @@ struct RowSupply {
 
 class FairShare {
  public:
-  // Divides `supply` among `claims`: grants[i] of 0 .. claims[i].rows, in all
+  // Divides `supply` among `claims`; returns the rows that were granted:
   // supply.rows, or all that was claimed.
-  void Divide(absl::Span<const RowClaim> claims, const RowSupply& supply,
-              std::vector<int>* grants);
+  int Divide(absl::Span<RowClaim> claims, const RowSupply& supply);
 
  private:
-  // What was served above the level of those who go short.
-  template <typename Key>
-  struct Ledger {
-    std::map<Key, int64_t> served;
-    int64_t level = 0;
-
-    int64_t Enter(const Key& key) const;
-    // Who is at the level is like new.
-    void Settle(int64_t new_level);
+  struct Account {
+    int64_t served = 0;    // rows
+    uint64_t session = 0;  // that had the last turn
+    int left = 0;          // rows of its portion that it has not had yet
   };
-  struct Candidate {
-    int64_t served = 0;
-    uint64_t order = 0;  // the lower comes first among equals
-    size_t index = 0;    // of a tenant, or of a claim
+  // A tenant whose claims are not all met: those that are not, by session.
+  struct Line {
+    Account* account = nullptr;
+    std::map<uint64_t, RowClaim*> open;
   };
-  struct Tenant {
-    std::string name;
-    int64_t served = 0;
-    std::vector<Candidate> heap;  // its claims that are not met
-  };
-  static bool IsAfter(const Candidate& a, const Candidate& b);
 
-  void Gather(absl::Span<const RowClaim> claims);
-  // Gives the tenant one portion; returns its rows.
-  int Serve(absl::Span<const RowClaim> claims, const RowSupply& supply,
-            std::vector<int>* grants);
-  void SettleAccounts(absl::Span<const RowClaim> claims);
+  std::map<std::string, Line> Gather(absl::Span<RowClaim> claims);
 
-  Ledger<std::string> tenants_;
-  std::map<std::string, Ledger<uint64_t>> sessions_;  // by tenant
-
-  // Of one Divide.
-  std::vector<Tenant> gathered_;
-  std::vector<Candidate> heap_;  // tenants with claims that are not met
+  std::map<std::string, Account> accounts_;  // by tenant
+  int64_t level_ = 0;  // rows of the least served tenant that went short
 };
 
 }  // namespace tandem

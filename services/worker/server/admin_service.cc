@@ -7,7 +7,6 @@
 #include "absl/strings/str_cat.h"
 #include "services/common/status_conversion.h"
 #include "services/worker/models/model_folder.h"
-#include "services/worker/models/worker_model_info.h"
 
 namespace tandem {
 namespace {
@@ -39,8 +38,8 @@ grpc::Status AdminService::ListWorkerModels(
   for (const ServedModelState& state : models_->States()) {
     *response->add_models() = ToProto(state);
   }
-  response->set_weight_bytes(loader_->weight_bytes());
-  response->set_weight_bytes_max(loader_->weight_bytes_max());
+  response->set_weight_bytes(models_->weight_bytes());
+  response->set_weight_bytes_max(models_->weight_bytes_max());
   return grpc::Status::OK;
 }
 
@@ -88,7 +87,7 @@ grpc::Status AdminService::UnloadModel(grpc::ServerContext* /*context*/,
     return ToGrpcStatus(InvalidField("drain_timeout_ms", what));
   }
   return ToGrpcStatus(
-      loader_->Unload(request->model_id(), absl::Milliseconds(drain_ms)));
+      models_->Remove(request->model_id(), absl::Milliseconds(drain_ms)));
 }
 
 }  // namespace tandem

@@ -7,7 +7,7 @@
 
 #include "engine/base/status.h"
 #include "engine/session/sequence_decoder.h"
-#include "services/worker/models/worker_model_info.h"
+#include "services/worker/models/model_set.h"
 #include "services/worker/schedule/compute_loop.h"
 #include "tandem/v1/worker.pb.h"
 

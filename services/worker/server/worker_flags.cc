@@ -132,7 +132,7 @@ void AddModelFlags(CLI::App* app, NamedValues* names) {
 }
 
 void AddAdminFlags(CLI::App* app, WorkerOptions* options) {
-  app->add_option("--model-memory-max-bytes", options->loader.weight_bytes_max,
+  app->add_option("--model-memory-max-bytes", options->bounds.weight_bytes_max,
                   "Weights of all models together; a load that needs more "
                   "unloads models that nobody uses, the least recently used "
                   "first; 0: no bound. KV comes on top")
@@ -170,7 +170,7 @@ void AddEngineFlags(CLI::App* app, WorkerOptions* options, NamedValues* names) {
       ->check(WholeNumber(int64_t{0}, int64_t{1} << 40))
       ->capture_default_str();
   app->add_option(
-         "--memory-max-bytes", options->loader.memory.process_bytes_max,
+         "--memory-max-bytes", options->bounds.memory.process_bytes_max,
          "Memory of the process at most: weights and KV of all models, "
          "and the rest; 0: what a container's limit and the machine "
          "leave")
@@ -230,7 +230,7 @@ std::optional<int> ParseWorkerFlags(int argc, const char* const* argv,
   loader.model.threads = loader.engine.threads;
   loader.engine.kv_type = ParseKvType(names.kv_type);
   loader.engine.prefix_cache = names.prefix_cache == "on";
-  loader.memory.more_to_come = !options->admin_listen.empty();
+  options->bounds.memory.more_to_come = !options->admin_listen.empty();
   return std::nullopt;
 }
 

@@ -44,7 +44,8 @@ absl::Status CheckAdminAddress(const WorkerOptions& options) {
 WorkerServer::WorkerServer(const WorkerOptions& options)
     : options_(options),
       metrics_(options.loader.role),
-      service_([this](const StepReport& step) { metrics_.OnStep(step); }),
+      service_([this](const StepReport& step) { metrics_.OnStep(step); },
+               options.bounds),
       loader_(options.loader, service_.models()),
       admin_service_(service_.models(), &loader_, options.model_folder) {}
 
@@ -149,8 +150,9 @@ WorkerServer::~WorkerServer() {
 }
 
 absl::Status WorkerServer::Load() {
-  TANDEM_RETURN_IF_ERROR(loader_.Plan(options_.models));
-  for (const ModelSpec& spec : options_.models) {
+  std::vector<ModelSpec> specs = options_.models;
+  TANDEM_RETURN_IF_ERROR(loader_.Plan(&specs));
+  for (const ModelSpec& spec : specs) {
     TANDEM_RETURN_IF_ERROR(loader_.Load(spec, LogProgress(ModelIdOf(spec))));
   }
   // A later one may have pushed out an earlier one.

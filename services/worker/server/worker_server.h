@@ -42,6 +42,7 @@ struct WorkerOptions {
   // Loaded at the start, in this order; at least one.
   std::vector<ModelSpec> models;
   ModelLoaderOptions loader;
+  ModelBounds bounds;
   std::string admin_listen;        // empty: no admin server
   std::string admin_address_file;  // empty: none
   std::string model_folder;        // of LoadModel; empty: it loads nothing
@@ -70,7 +71,7 @@ class WorkerServer {
   // time, ends the server.
   void Drain();
   // A load for the admin service is under way, which can not be stopped.
-  bool is_loading() const { return loader_.is_loading(); }
+  bool is_loading() { return service_.models()->is_loading(); }
 
   // Where it listens, with the bound port.
   const std::string& address() const { return address_; }

@@ -34,10 +34,10 @@ void FillProto(const ServedModelState& state, v1::ModelLoad* model) {
   model->set_kv_page_tokens(load.kv.page_tokens);
   model->set_sequences_per_step(load.sequences_per_step);
   model->set_streams_queued(load.streams_queued);
-  for (const auto& [rows, step_us] : load.step_costs_us) {
+  for (const StepCost& seen : load.step_costs.costs()) {
     v1::StepCost* cost = model->add_step_costs();
-    cost->set_rows(rows);
-    cost->set_step_us(std::llround(step_us));
+    cost->set_rows(seen.rows);
+    cost->set_step_us(std::llround(seen.us));
   }
 }
 
@@ -47,9 +47,10 @@ absl::Status Loading() {
 
 }  // namespace
 
-WorkerService::WorkerService(std::function<void(const StepReport&)> on_step)
+WorkerService::WorkerService(std::function<void(const StepReport&)> on_step,
+                             const ModelBounds& bounds)
     : hub_([this] { return Report(); }),
-      models_([this] { hub_.MarkChanged(); }, std::move(on_step)) {}
+      models_([this] { hub_.MarkChanged(); }, std::move(on_step), bounds) {}
 
 WorkerService::~WorkerService() { WaitForStreams(absl::InfiniteDuration()); }
 

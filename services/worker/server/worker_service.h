@@ -35,8 +35,9 @@ inline constexpr int kBlockingCallsMax = kWatchersMax + 64;
 class WorkerService final : public v1::WorkerService::WithCallbackMethod_Decode<
                                 v1::WorkerService::Service> {
  public:
-  // `on_step`: as ModelSet's.
-  explicit WorkerService(std::function<void(const StepReport&)> on_step = {});
+  // `on_step`, `bounds`: as ModelSet's.
+  explicit WorkerService(std::function<void(const StepReport&)> on_step = {},
+                         const ModelBounds& bounds = {});
   // Waits for the streams to be gone, which the server's shutdown has ended.
   ~WorkerService() override;
 

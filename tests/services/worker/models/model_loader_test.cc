@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <functional>
 #include <optional>
 #include <string>
@@ -32,21 +33,27 @@ class ModelLoaderTest : public ::testing::Test {
   void SetMemory(int64_t available, std::optional<int64_t> limit = {}) {
     system_.SetAvailable(available);
     if (limit.has_value()) system_.SetGroup2("/worker", *limit);
-    options_.memory.root = system_.root();
-    options_.memory.reservation_folder = system_.root() + "/reservations";
+    bounds_.memory.root = system_.root();
+    bounds_.memory.reservation_folder = system_.root() + "/reservations";
   }
   int64_t KvTokens(size_t model) {
-    const KvUsage kv = set_.States()[model].load.kv;
+    const KvUsage kv = set_->States()[model].load.kv;
     return kv.pages_total * kv.page_tokens;
   }
 
-  void Make() { loader_ = std::make_unique<ModelLoader>(options_, &set_); }
+  // A worker without models.
+  void Make() {
+    set_ = std::make_unique<ModelSet>([this] { on_changed_(); },
+                                      std::function<void(const StepReport&)>(),
+                                      bounds_);
+    loader_ = std::make_unique<ModelLoader>(options_, set_.get());
+  }
   absl::Status Load(const std::string& id, const std::string& path) {
     return loader_->Load({.id = id, .path = path}, {});
   }
   std::vector<std::string> Ids() {
     std::vector<std::string> ids;
-    for (const ServedModelState& state : set_.States()) {
+    for (const ServedModelState& state : set_->States()) {
       ids.push_back(state.info.model_id);
     }
     return ids;
@@ -54,8 +61,9 @@ class ModelLoaderTest : public ::testing::Test {
 
   const FakeSystem system_;
   ModelLoaderOptions options_;
+  ModelBounds bounds_;
   std::function<void()> on_changed_ = [] {};
-  ModelSet set_{[this] { on_changed_(); }};
+  std::unique_ptr<ModelSet> set_;
   std::unique_ptr<ModelLoader> loader_;
 };
 
@@ -71,18 +79,18 @@ TEST_F(ModelLoaderTest, LoadsServesAndUnloads) {
                   .ok());
   EXPECT_GT(last, 0.9);
   EXPECT_THAT(Ids(), ElementsAre("tales-draft-q8_0"));
-  EXPECT_GT(loader_->weight_bytes(), 0);
-  EXPECT_EQ(set_.States()[0].info.weight_bytes, loader_->weight_bytes());
-  EXPECT_FALSE(loader_->is_loading());
+  EXPECT_GT(set_->weight_bytes(), 0);
+  EXPECT_EQ(set_->States()[0].info.weight_bytes, set_->weight_bytes());
+  EXPECT_FALSE(set_->is_loading());
   EXPECT_EQ(Load("", kDraftModel).code(), absl::StatusCode::kAlreadyExists);
   // The same file under another name.
   EXPECT_TRUE(Load("twin", kDraftModel).ok());
-  EXPECT_EQ(set_.States()[0].info.fingerprint,
-            set_.States()[1].info.fingerprint);
-  EXPECT_TRUE(loader_->Unload("twin", absl::ZeroDuration()).ok());
-  EXPECT_TRUE(loader_->Unload("tales-draft-q8_0", absl::ZeroDuration()).ok());
-  EXPECT_EQ(loader_->weight_bytes(), 0);
-  EXPECT_EQ(loader_->Unload("twin", absl::ZeroDuration()).code(),
+  EXPECT_EQ(set_->States()[0].info.fingerprint,
+            set_->States()[1].info.fingerprint);
+  EXPECT_TRUE(set_->Remove("twin", absl::ZeroDuration()).ok());
+  EXPECT_TRUE(set_->Remove("tales-draft-q8_0", absl::ZeroDuration()).ok());
+  EXPECT_EQ(set_->weight_bytes(), 0);
+  EXPECT_EQ(set_->Remove("twin", absl::ZeroDuration()).code(),
             absl::StatusCode::kNotFound);
   EXPECT_TRUE(Load("twin", kDraftModel).ok()) << "and again";
 }
@@ -96,7 +104,7 @@ TEST_F(ModelLoaderTest, AFailedLoadLeavesNoTrace) {
       {.id = "a", .path = kDraftModel, .sha256 = {std::string(64, '0')}}, {});
   EXPECT_EQ(GetErrorDetail(digest)->reason, kReasonDigestMismatch);
   EXPECT_TRUE(Ids().empty());
-  EXPECT_EQ(loader_->weight_bytes(), 0);
+  EXPECT_EQ(set_->weight_bytes(), 0);
   EXPECT_TRUE(Load("a", kDraftModel).ok());
 }
 
@@ -106,7 +114,7 @@ TEST_F(ModelLoaderTest, OneLoadAtATime) {
   ASSERT_TRUE(loader_
                   ->Load({.id = "a", .path = kDraftModel},
                          [&](double) {
-                           EXPECT_TRUE(loader_->is_loading());
+                           EXPECT_TRUE(set_->is_loading());
                            second = Load("b", kDraftModel);
                          })
                   .ok());
@@ -114,45 +122,39 @@ TEST_F(ModelLoaderTest, OneLoadAtATime) {
   EXPECT_EQ(GetErrorDetail(second)->reason, kReasonWrongState);
 }
 
-// The set has let go of the model, the store and the account have not yet.
-TEST_F(ModelLoaderTest, ALoadInTheMiddleOfAnUnloadIsRefused) {
-  std::vector<absl::Status> loads;
+// Who hears that a model is gone finds its id and its memory free.
+TEST_F(ModelLoaderTest, AModelThatIsGoneCanBeLoadedAtOnce) {
+  std::atomic<bool> is_removing = false;
+  absl::Status again;
   on_changed_ = [&] {
-    if (!loads.empty() || !Ids().empty()) return;
-    for (int i = 0; i < 2; ++i) loads.push_back(Load("a", kDraftModel));
-    loads.push_back(Load("b", kDraftModel));
+    if (!is_removing || !Ids().empty()) return;
+    is_removing = false;
+    EXPECT_EQ(set_->weight_bytes(), 0);
+    again = Load("a", kDraftModel);
   };
   Make();
   ASSERT_TRUE(Load("a", kDraftModel).ok());
-  const int64_t bytes = loader_->weight_bytes();
-  ASSERT_TRUE(loader_->Unload("a", absl::ZeroDuration()).ok());
-  ASSERT_EQ(loads.size(), 3u);
-  for (size_t i = 0; i < 2; ++i) {
-    EXPECT_EQ(GetErrorDetail(loads[i])->reason, kReasonWrongState);
-    EXPECT_EQ(loads[i].message(),
-              "the model \"a\" is being unloaded; try again later");
-  }
-  EXPECT_TRUE(loads[2].ok()) << "another model can be loaded: " << loads[2];
-  EXPECT_TRUE(Load("a", kDraftModel).ok());
-  EXPECT_THAT(Ids(), ElementsAre("b", "a"));
-  EXPECT_EQ(loader_->weight_bytes(), 2 * bytes);
+  is_removing = true;
+  ASSERT_TRUE(set_->Remove("a", absl::ZeroDuration()).ok());
+  EXPECT_FALSE(is_removing);
+  EXPECT_TRUE(again.ok()) << again;
+  EXPECT_THAT(Ids(), ElementsAre("a"));
 }
 
 TEST_F(ModelLoaderTest, AnUnloadThatWaitsHoldsUpNoOtherModel) {
   Make();
   ASSERT_TRUE(Load("a", kDraftModel).ok());
-  const ServedModel* const used = *set_.Use("a");
+  const ServedModel* const used = *set_->Use("a");
   absl::Status unloaded;
-  std::thread unload(
-      [&] { unloaded = loader_->Unload("a", absl::Seconds(60)); });
-  while (!set_.States()[0].leaving) std::this_thread::yield();
+  std::thread unload([&] { unloaded = set_->Remove("a", absl::Seconds(60)); });
+  while (!set_->States()[0].leaving) std::this_thread::yield();
   EXPECT_TRUE(Load("b", kDraftModel).ok());
-  EXPECT_TRUE(loader_->Unload("b", absl::ZeroDuration()).ok());
+  EXPECT_TRUE(set_->Remove("b", absl::ZeroDuration()).ok());
   for (const absl::Status& status :
-       {Load("a", kDraftModel), loader_->Unload("a", absl::ZeroDuration())}) {
+       {Load("a", kDraftModel), set_->Remove("a", absl::ZeroDuration())}) {
     EXPECT_EQ(GetErrorDetail(status)->reason, kReasonWrongState) << status;
   }
-  set_.Release(used);
+  set_->Release(used);
   unload.join();
   EXPECT_TRUE(unloaded.ok()) << unloaded;
   EXPECT_TRUE(Load("a", kDraftModel).ok());
@@ -163,7 +165,7 @@ TEST_F(ModelLoaderTest, AnUnloadThatWaitsHoldsUpNoOtherModel) {
 TEST_F(ModelLoaderTest, LoadsBesideUnloadsLeaveWhatIsServed) {
   Make();
   ASSERT_TRUE(Load("a", kDraftModel).ok());
-  const int64_t bytes = loader_->weight_bytes();
+  const int64_t bytes = set_->weight_bytes();
   std::vector<std::thread> threads;
   for (int thread = 0; thread < 4; ++thread) {
     threads.emplace_back([this, thread] {
@@ -171,14 +173,14 @@ TEST_F(ModelLoaderTest, LoadsBesideUnloadsLeaveWhatIsServed) {
         if (thread % 2 == 0) {
           Load("a", kDraftModel).IgnoreError();
         } else {
-          loader_->Unload("a", absl::ZeroDuration()).IgnoreError();
+          set_->Remove("a", absl::ZeroDuration()).IgnoreError();
         }
       }
     });
   }
   for (std::thread& thread : threads) thread.join();
   const size_t served = Ids().size();
-  EXPECT_EQ(loader_->weight_bytes(), served * bytes);
+  EXPECT_EQ(set_->weight_bytes(), served * bytes);
   if (served == 0) {
     EXPECT_TRUE(Load("a", kDraftModel).ok());
   }
@@ -189,30 +191,30 @@ TEST_F(ModelLoaderTest, LoadsBesideUnloadsLeaveWhatIsServed) {
 TEST_F(ModelLoaderTest, IdleModelsMakeRoom) {
   Make();
   ASSERT_TRUE(Load("draft", kDraftModel).ok());
-  const int64_t draft_bytes = loader_->weight_bytes();
-  ASSERT_TRUE(loader_->Unload("draft", absl::ZeroDuration()).ok());
-  options_.weight_bytes_max = draft_bytes * 5 / 2;
+  const int64_t draft_bytes = set_->weight_bytes();
+  ASSERT_TRUE(set_->Remove("draft", absl::ZeroDuration()).ok());
+  bounds_.weight_bytes_max = draft_bytes * 5 / 2;
   Make();
   ASSERT_TRUE(Load("a", kDraftModel).ok());
   ASSERT_TRUE(Load("b", kDraftModel).ok());
-  set_.Release(*set_.Use("a"));
+  set_->Release(*set_->Use("a"));
   ASSERT_TRUE(Load("c", kDraftModel).ok());
   EXPECT_THAT(Ids(), ElementsAre("a", "c"));
-  EXPECT_LE(loader_->weight_bytes(), options_.weight_bytes_max);
-  const ServedModel* a = *set_.Use("a");
-  const ServedModel* c = *set_.Use("c");
+  EXPECT_LE(set_->weight_bytes(), bounds_.weight_bytes_max);
+  const ServedModel* a = *set_->Use("a");
+  const ServedModel* c = *set_->Use("c");
   const absl::Status full = Load("b", kDraftModel);
   EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(GetErrorDetail(full)->reason, kReasonExhausted);
   EXPECT_THAT(Ids(), ElementsAre("a", "c"));
-  set_.Release(a);
+  set_->Release(a);
   EXPECT_TRUE(Load("b", kDraftModel).ok());
   EXPECT_THAT(Ids(), ElementsAre("c", "b"));
-  set_.Release(c);
+  set_->Release(c);
 }
 
 TEST_F(ModelLoaderTest, MoreThanTheBoundIsRefused) {
-  options_.weight_bytes_max = 1000;
+  bounds_.weight_bytes_max = 1000;
   Make();
   EXPECT_EQ(Load("a", kTargetModel).code(),
             absl::StatusCode::kResourceExhausted);
@@ -224,18 +226,18 @@ TEST_F(ModelLoaderTest, FingerprintsDoNotFollowTheMemory) {
   SetMemory(24 * kGiB);
   Make();
   ASSERT_TRUE(Load("a", kTargetModel).ok());
-  const WorkerModelInfo large = set_.States()[0].info;
+  const WorkerModelInfo large = set_->States()[0].info;
   const int64_t large_tokens = KvTokens(0);
   EXPECT_EQ(large_tokens, 4 * large.context_max);
-  ASSERT_TRUE(loader_->Unload("a", absl::ZeroDuration()).ok());
+  ASSERT_TRUE(set_->Remove("a", absl::ZeroDuration()).ok());
   SetMemory(24 * kGiB, 118 * kMiB);
   Make();
   ASSERT_TRUE(Load("a", kTargetModel).ok());
-  const WorkerModelInfo small = set_.States()[0].info;
+  const WorkerModelInfo small = set_->States()[0].info;
   EXPECT_LT(KvTokens(0), large_tokens);
   EXPECT_EQ(small.fingerprint, large.fingerprint);
   EXPECT_EQ(small.context_max, large.context_max);
-  ASSERT_TRUE(loader_->Unload("a", absl::ZeroDuration()).ok());
+  ASSERT_TRUE(set_->Remove("a", absl::ZeroDuration()).ok());
 }
 
 // Before anything of the weights is read.
@@ -259,19 +261,21 @@ TEST_F(ModelLoaderTest, ModelsPlannedTogetherGetTheirParts) {
   Make();
   const ModelSpec one = {.id = "one", .path = kTargetModel};
   const ModelSpec two = {.id = "two", .path = kTargetModel};
-  ASSERT_TRUE(loader_->Plan({one, two}).ok());
-  ASSERT_TRUE(loader_->Load(one, {}).ok());
-  ASSERT_TRUE(loader_->Load(two, {}).ok());
+  std::vector<ModelSpec> specs = {one, two};
+  ASSERT_TRUE(loader_->Plan(&specs).ok());
+  for (const ModelSpec& spec : specs) {
+    ASSERT_TRUE(loader_->Load(spec, {}).ok());
+  }
   EXPECT_EQ(KvTokens(0), KvTokens(1));
   // What is left does not do for a third, until one goes.
   EXPECT_EQ(Load("three", kTargetModel).code(),
             absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(Ids(), ElementsAre("one", "two")) << "none was asked to go";
-  ASSERT_TRUE(loader_->Unload("one", absl::ZeroDuration()).ok());
+  ASSERT_TRUE(set_->Remove("one", absl::ZeroDuration()).ok());
   EXPECT_TRUE(Load("three", kTargetModel).ok());
 }
 
-TEST_F(ModelLoaderTest, TheComputeTurnIsNamedWhereItCanNotBeOpened) {
+TEST_F(ModelLoaderTest, TheFileOfTheLockIsNamedWhereItCanNotBeOpened) {
   options_.compute_turn = "/no/such/turn";
   Make();
   EXPECT_EQ(Load("a", kDraftModel).code(), absl::StatusCode::kInvalidArgument);

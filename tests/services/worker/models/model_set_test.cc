@@ -21,7 +21,7 @@ using ::testing::ElementsAre;
 
 class ModelSetTest : public ::testing::Test {
  protected:
-  absl::Status Add(const std::string& id) {
+  WorkerModelParts Parts(const std::string& id) {
     auto engine = std::make_unique<GatedEngine>(FakeEngineOptions());
     engine_ = engine.get();
     WorkerModelParts parts;
@@ -29,8 +29,18 @@ class ModelSetTest : public ::testing::Test {
     parts.info.fingerprint = "print of " + id;
     parts.tokenizer_image = "image";
     parts.engine = std::move(engine);
-    parts.turn = std::move(turn_);
-    return set_.Add(std::move(parts));
+    parts.info.weight_bytes = 100;
+    parts.loop.processor = std::move(processor_);
+    return parts;
+  }
+  absl::Status Add(const std::string& id) { return set_.Add(Parts(id)); }
+  // A load that gets no further than its weights.
+  absl::Status Reserve(const std::string& id, int64_t bytes) {
+    const absl::Status begun = set_.BeginLoad(id);
+    if (!begun.ok()) return begun;
+    const absl::Status reserved = set_.ReserveWeights(bytes);
+    EXPECT_FALSE(set_.EndLoad(absl::CancelledError()).ok());
+    return reserved;
   }
   const ServedModel* MustUse(const std::string& id) {
     const absl::StatusOr<const ServedModel*> model = set_.Use(id);
@@ -50,9 +60,10 @@ class ModelSetTest : public ::testing::Test {
   }
 
   std::atomic<int> changes_{0};
-  ModelSet set_{[this] { ++changes_; }};
-  GatedEngine* engine_ = nullptr;      // of the model that was added last
-  std::unique_ptr<ComputeTurn> turn_;  // of the next one
+  // Weights of two models and a half.
+  ModelSet set_{[this] { ++changes_; }, {}, {.weight_bytes_max = 250}};
+  GatedEngine* engine_ = nullptr;  // of the model that was added last
+  std::unique_ptr<ProcessorLock> processor_;  // of the next one
 };
 
 TEST_F(ModelSetTest, ModelsAreFoundById) {
@@ -66,8 +77,6 @@ TEST_F(ModelSetTest, ModelsAreFoundById) {
   ASSERT_TRUE(Add("b").ok());
   EXPECT_GT(set_.generation(), generation);
   EXPECT_EQ(Add("b").code(), absl::StatusCode::kAlreadyExists);
-  EXPECT_TRUE(set_.Has("b"));
-  EXPECT_FALSE(set_.Has("c"));
   EXPECT_THAT(Ids(), ElementsAre("a", "b"));
   EXPECT_EQ(set_.States()[1].info.fingerprint, "print of b");
   const ServedModel* b = MustUse("b");
@@ -82,11 +91,10 @@ TEST_F(ModelSetTest, ModelsAreFoundById) {
   EXPECT_EQ(Reason(unnamed), kReasonUnknownModel);
 }
 
-TEST_F(ModelSetTest, TellsOfEachModelWhetherItTakesTurns) {
+TEST_F(ModelSetTest, ReportsOfEachModelWhetherItSharesCores) {
   const std::string path =
-      absl::StrCat(::testing::TempDir(), "set-turn-", getpid());
-  turn_ =
-      std::move(ComputeTurn::Open(path, ComputeTurn::Role::kTarget)).value();
+      absl::StrCat(::testing::TempDir(), "set-lock-", getpid());
+  processor_ = *ProcessorLock::Open(path, ProcessorLock::Role::kTarget);
   ASSERT_TRUE(Add("a").ok());
   ASSERT_TRUE(Add("b").ok());
   EXPECT_TRUE(set_.States()[0].info.takes_turns);
@@ -99,7 +107,7 @@ TEST_F(ModelSetTest, AModelInUseStays) {
   const absl::Status in_use = set_.Remove("a", absl::ZeroDuration());
   EXPECT_EQ(in_use.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(Reason(in_use), kReasonWrongState);
-  EXPECT_EQ(set_.RemoveIdle(), std::nullopt);
+  EXPECT_EQ(Reserve("b", 200).code(), absl::StatusCode::kResourceExhausted);
   // It is served on.
   set_.Release(MustUse("a"));
   set_.Release(model);
@@ -121,22 +129,73 @@ TEST_F(ModelSetTest, RemoveWaitsForUsersAndLetsNobodyNewIn) {
   EXPECT_EQ(Reason(set_.Use("a").status()), kReasonDraining);
   EXPECT_EQ(set_.Remove("a", absl::InfiniteDuration()).code(),
             absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(set_.RemoveIdle(), std::nullopt);
+  EXPECT_EQ(Reserve("b", 200).code(), absl::StatusCode::kResourceExhausted);
   set_.Release(model);
   remover.join();
   EXPECT_TRUE(removed.ok());
-  EXPECT_FALSE(set_.Has("a"));
+  EXPECT_TRUE(Ids().empty());
 }
 
 TEST_F(ModelSetTest, TheLeastRecentlyUsedGoesFirst) {
-  for (const char* id : {"a", "b", "c"}) ASSERT_TRUE(Add(id).ok());
+  for (const char* id : {"a", "b"}) ASSERT_TRUE(Add(id).ok());
   set_.Release(MustUse("a"));
-  const ServedModel* b = MustUse("b");
-  EXPECT_EQ(set_.RemoveIdle(), "c");
-  EXPECT_EQ(set_.RemoveIdle(), "a");
-  EXPECT_EQ(set_.RemoveIdle(), std::nullopt);
-  set_.Release(b);
-  EXPECT_EQ(set_.RemoveIdle(), "b");
+  EXPECT_EQ(set_.weight_bytes(), 200);
+  ASSERT_TRUE(set_.BeginLoad("c").ok());
+  ASSERT_TRUE(set_.ReserveWeights(50).ok());
+  EXPECT_THAT(Ids(), ElementsAre("a", "b")) << "there was room";
+  EXPECT_EQ(set_.weight_bytes(), 250);
+  ASSERT_TRUE(set_.ReserveWeights(100).ok());
+  EXPECT_THAT(Ids(), ElementsAre("a"));
+  EXPECT_EQ(set_.weight_bytes(), 200);
+  ASSERT_TRUE(set_.EndLoad(Parts("c")).ok());
+  EXPECT_THAT(Ids(), ElementsAre("a", "c"));
+  EXPECT_EQ(set_.weight_bytes(), 200);
+  const ServedModel* a = MustUse("a");
+  const ServedModel* c = MustUse("c");
+  const absl::Status full = Reserve("b", 100);
+  EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(Reason(full), kReasonExhausted);
+  EXPECT_EQ(set_.weight_bytes(), 200) << "nothing is kept of a failed load";
+  set_.Release(a);
+  set_.Release(c);
+  EXPECT_EQ(Reserve("b", 251).code(), absl::StatusCode::kResourceExhausted);
+}
+
+TEST_F(ModelSetTest, OneLoadAtATimeAndOfNoModelThatIsThere) {
+  for (const std::string& id : {std::string(), std::string(257, 'x')}) {
+    EXPECT_EQ(set_.BeginLoad(id).code(), absl::StatusCode::kInvalidArgument);
+  }
+  ASSERT_TRUE(Add("a").ok());
+  EXPECT_EQ(set_.BeginLoad("a").code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_FALSE(set_.is_loading());
+  ASSERT_TRUE(set_.BeginLoad("b").ok());
+  EXPECT_TRUE(set_.is_loading());
+  EXPECT_EQ(Reason(set_.BeginLoad("c")), kReasonWrongState);
+  EXPECT_EQ(set_.Use("b").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(set_.EndLoad(absl::DataLossError("torn")),
+            absl::DataLossError("torn"));
+  EXPECT_FALSE(set_.is_loading());
+  ASSERT_TRUE(set_.BeginLoad("b").ok());
+  ASSERT_TRUE(set_.EndLoad(Parts("b")).ok());
+  EXPECT_THAT(Ids(), ElementsAre("a", "b"));
+}
+
+TEST_F(ModelSetTest, TheDescriptionHasEveryField) {
+  WorkerModelInfo info;
+  info.model_id = "id";
+  info.fingerprint = "print";
+  info.vocabulary_fingerprint = "vocabulary";
+  info.numerics = "int8";
+  info.context_max = 100;
+  info.vocab_size = 10;
+  v1::WorkerModel model;
+  FillProto(info, &model);
+  EXPECT_EQ(model.model_id(), "id");
+  EXPECT_EQ(model.fingerprint(), "print");
+  EXPECT_EQ(model.vocabulary_fingerprint(), "vocabulary");
+  EXPECT_EQ(model.numerics(), "int8");
+  EXPECT_EQ(model.context_max(), 100);
+  EXPECT_EQ(model.vocab_size(), 10);
 }
 
 // A stream of a model that is gone the moment after its last user.
@@ -166,7 +225,7 @@ TEST_F(ModelSetTest, TheLastReleaseMayComeFromTheLoop) {
   }
 }
 
-TEST_F(ModelSetTest, LoopsComputeInTurns) {
+TEST_F(ModelSetTest, LoopsComputeOneAfterTheOther) {
   ASSERT_TRUE(Add("a").ok());
   GatedEngine* const a_engine = engine_;
   ASSERT_TRUE(Add("b").ok());

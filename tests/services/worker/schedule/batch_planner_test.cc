@@ -5,6 +5,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 namespace tandem {
 namespace {
@@ -12,11 +13,32 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
+struct WorkingStream {
+  uint64_t id = 0;
+  absl::string_view tenant;
+  bool is_decode = false;
+  int rows = 0;
+};
+
+// Rows of each stream, in the order of `streams`.
 std::vector<int> Plan(BatchPlanner* planner,
-                      absl::Span<const WorkingStream> streams,
+                      const std::vector<WorkingStream>& streams,
                       const StepLimits& limits) {
+  std::vector<RowClaim> decodes;
+  std::vector<RowClaim> prompts;
+  for (const WorkingStream& stream : streams) {
+    (stream.is_decode ? decodes : prompts)
+        .push_back(
+            {.id = stream.id, .tenant = stream.tenant, .rows = stream.rows});
+  }
+  planner->Plan(absl::MakeSpan(decodes), absl::MakeSpan(prompts), limits);
   std::vector<int> rows;
-  planner->Plan(streams, limits, &rows);
+  size_t decode = 0;
+  size_t prompt = 0;
+  for (const WorkingStream& stream : streams) {
+    rows.push_back(stream.is_decode ? decodes[decode++].granted
+                                    : prompts[prompt++].granted);
+  }
   return rows;
 }
 

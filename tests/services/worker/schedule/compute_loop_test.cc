@@ -53,7 +53,7 @@ TEST_F(ComputeLoopTest, AnswersAsTheDecoderAlone) {
   const ComputeLoad load = loop_->load();
   EXPECT_EQ(load.streams_open, 0);
   EXPECT_EQ(load.requests_pending, 0);
-  EXPECT_FALSE(load.step_costs_us.empty());
+  EXPECT_FALSE(load.step_costs.empty());
   EXPECT_EQ(load.sequences_per_step, 1);
 }
 
@@ -309,14 +309,13 @@ TEST_F(ComputeLoopTest, EndClosesWhatIsOpen) {
   clients[1].WaitClosed();
 }
 
-TEST_F(ComputeLoopTest, TellsOfLoadChangesAndStalls) {
+TEST_F(ComputeLoopTest, ReportsLoadChangesAndStalls) {
   std::atomic<int> changes{0};
   ComputeLoopOptions options;
   options.on_load_changed = [&changes] { ++changes; };
   const std::string path =
-      absl::StrCat(::testing::TempDir(), "loop-turn-", getpid());
-  options.turn =
-      std::move(ComputeTurn::Open(path, ComputeTurn::Role::kTarget)).value();
+      absl::StrCat(::testing::TempDir(), "loop-lock-", getpid());
+  options.processor = *ProcessorLock::Open(path, ProcessorLock::Role::kTarget);
   Start({}, std::move(options));
   EXPECT_FALSE(loop_->IsStalled(absl::ZeroDuration()));
   Client client;
@@ -324,7 +323,7 @@ TEST_F(ComputeLoopTest, TellsOfLoadChangesAndStalls) {
   const StreamId id = MustOpen(&client, OpenOptions({1, 3, 4}));
   engine_->WaitForStep();
   EXPECT_GE(changes, 1);
-  // Of the first Step nothing is known.
+  // Nothing is known of the first pass.
   EXPECT_FALSE(loop_->IsStalled(absl::ZeroDuration()));
   engine_->OpenGate();
   ASSERT_TRUE(loop_->Submit(id, Propose(2, {4}, 1)).ok());
@@ -376,7 +375,7 @@ TEST_F(ComputeLoopTest, RandomTrafficSettles) {
   }
 }
 
-TEST_F(ComputeLoopTest, TellsWhatWasKeptOfTheTokens) {
+TEST_F(ComputeLoopTest, ReportsWhatWasKeptOfTheTokens) {
   Start({.kept_page_tokens = 2});
   for (const Position kept : {0, 4}) {
     Client client;

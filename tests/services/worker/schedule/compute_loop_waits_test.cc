@@ -25,13 +25,15 @@ constexpr absl::Duration kMoment = absl::Milliseconds(20);
 
 class ComputeLoopWaitsTest : public ComputeLoopFixture {
  protected:
-  // As long as it takes: a share of a Step of the fake engine is nothing.
-  static constexpr CohortWait kAlways = {.most = kLong, .step_share = 1e9};
-  static constexpr CohortWait kNever = {.most = absl::ZeroDuration(),
-                                        .step_share = 0};
+  // A share of a pass of the fake engine is nothing, so the gate is held as
+  // long as it takes, for streams or for drafts alone.
+  static constexpr PassGateOptions kForStreams = {.gather_max = kLong,
+                                                  .gather_share = 1e9};
+  static constexpr PassGateOptions kForDrafts = {
+      .gather_max = absl::ZeroDuration(), .draft_passes = 1e9};
 
   ~ComputeLoopWaitsTest() override {
-    if (!turn_path_.empty()) std::remove(turn_path_.c_str());
+    if (!lock_path_.empty()) std::remove(lock_path_.c_str());
   }
 
   // Opens a stream for each of `clients`; all get their first answer from the
@@ -65,92 +67,55 @@ class ComputeLoopWaitsTest : public ComputeLoopFixture {
     for (Client& client : *clients) client.WaitClosed();
   }
 
-  // The loop takes turns with the drafter that is given, and waits for its
-  // drafts as long as it takes.
-  std::unique_ptr<ComputeTurn> StartInTurns(ComputeLoopOptions options) {
-    turn_path_ = absl::StrCat(::testing::TempDir(), "loop-waits-", getpid());
-    options.turn =
-        std::move(ComputeTurn::Open(turn_path_, ComputeTurn::Role::kTarget))
-            .value();
-    options.draft_patience = 1e12;
+  // The loop shares its cores with the drafter that is returned.
+  std::unique_ptr<ProcessorLock> StartBesideADrafter() {
+    lock_path_ = absl::StrCat(::testing::TempDir(), "loop-waits-", getpid());
+    ComputeLoopOptions options;
+    options.gate = kForDrafts;
+    options.processor =
+        *ProcessorLock::Open(lock_path_, ProcessorLock::Role::kTarget);
     Start({}, std::move(options));
-    return std::move(ComputeTurn::Open(turn_path_, ComputeTurn::Role::kDrafter))
-        .value();
+    return *ProcessorLock::Open(lock_path_, ProcessorLock::Role::kDrafter);
   }
 
-  // Since `from` there was one pass, of so many streams.
+  // Since `from` there was one pass, of `streams`.
   void ExpectOnePass(size_t from, size_t streams) {
     const std::vector<std::vector<SeenItem>> batches = engine_->batches();
     ASSERT_EQ(batches.size(), from + 1);
     EXPECT_THAT(batches[from], SizeIs(streams));
   }
 
-  std::string turn_path_;
+  std::string lock_path_;
 };
 
-TEST_F(ComputeLoopWaitsTest, ForTheCohortThatWasJustAnswered) {
+TEST_F(ComputeLoopWaitsTest, ForTheStreamsThatWereJustAnswered) {
   ComputeLoopOptions options;
-  options.cohort_wait = kAlways;
-  options.wave_wait = kNever;
+  options.gate = kForStreams;
   Start({}, std::move(options));
   std::vector<Client> clients(3);
   const std::vector<StreamId> ids = OpenTogether(&clients);
-  // Each round is one Step of all, however far apart the requests come; one
-  // that closes is not waited for.
-  for (int round = 0; round < 3; ++round) {
+  // Each round is one pass of all, however far apart the requests come; a
+  // stream that closes is not waited for.
+  for (size_t round = 0; round < 3; ++round) {
     const size_t from = engine_->batches().size();
-    const size_t last = round < 2 ? 3 : 2;
-    for (size_t i = 0; i < last; ++i) {
-      ASSERT_TRUE(loop_->Submit(ids[i], Verify(0, {4}, {6})).ok());
-      std::this_thread::yield();
-    }
-    if (last == 2) CloseAndWait(ids[2], &clients[2]);
-    for (size_t i = 0; i < last; ++i) {
-      ASSERT_TRUE(clients[i].WaitResult().ok());
-    }
-    ExpectOnePass(from, last);
-  }
-  End(&clients);
-}
-
-TEST_F(ComputeLoopWaitsTest, ForTheRestOfAWave) {
-  ComputeLoopOptions options;
-  options.cohort_wait = kNever;
-  options.wave_wait = kAlways;
-  Start({}, std::move(options));
-  std::vector<Client> clients(4);
-  const std::vector<StreamId> ids = OpenTogether(&clients);
-  // One that came by itself is of no wave until it comes with others.
-  Client alone;
-  const StreamId alone_id = MustOpen(&alone, OpenOptions({4}));
-  ASSERT_TRUE(alone.WaitOpened().ok());
-  // Woken by any of them, in any order; one that closes is not waited for.
-  for (size_t round = 0; round < 4; ++round) {
-    const size_t from = engine_->batches().size();
-    const size_t count = round < 3 ? 4 : 3;
-    absl::SleepFor(kMoment);
+    const size_t count = round < 2 ? 3 : 2;
     for (size_t i = 0; i < count; ++i) {
       const size_t stream = (round + i) % count;
-      ASSERT_TRUE(loop_->Submit(ids[stream], Propose(0, {4}, 1)).ok());
+      ASSERT_TRUE(loop_->Submit(ids[stream], Verify(0, {4}, {6})).ok());
       absl::SleepFor(kMoment / 4);
     }
-    if (count == 3) CloseAndWait(ids[3], &clients[3]);
+    if (count == 2) CloseAndWait(ids[2], &clients[2]);
     for (size_t i = 0; i < count; ++i) {
       ASSERT_TRUE(clients[i].WaitResult().ok());
     }
     ExpectOnePass(from, count);
   }
-  const size_t from = engine_->batches().size();
-  ASSERT_TRUE(loop_->Submit(alone_id, Propose(0, {4}, 1)).ok());
-  ASSERT_TRUE(alone.WaitResult().ok());
-  ExpectOnePass(from, 1);
   End(&clients);
 }
 
-TEST_F(ComputeLoopWaitsTest, ForNobodyOfAWaveWhoWaitsForRoom) {
+TEST_F(ComputeLoopWaitsTest, ForNoStreamThatWaitsForKv) {
   ComputeLoopOptions options;
-  options.cohort_wait = kNever;
-  options.wave_wait = kAlways;
+  options.gate = kForStreams;
   Start({.sequences_max = 3}, std::move(options));
   std::vector<Client> clients(2);
   const std::vector<StreamId> ids = OpenTogether(&clients);
@@ -162,7 +127,7 @@ TEST_F(ComputeLoopWaitsTest, ForNobodyOfAWaveWhoWaitsForRoom) {
   for (int round = 0; round < 2; ++round) {
     ASSERT_TRUE(loop_->Submit(ids[0], Propose(0, {4}, 1)).ok());
     if (round == 0) {
-      // Of the wave too, and not answered before it has room.
+      // It comes with the others, and is not answered before it has KV.
       ASSERT_TRUE(loop_->Submit(queued_id, Propose(0, {4}, 1)).ok());
     }
     ASSERT_TRUE(loop_->Submit(ids[1], Propose(0, {4}, 1)).ok());
@@ -173,31 +138,8 @@ TEST_F(ComputeLoopWaitsTest, ForNobodyOfAWaveWhoWaitsForRoom) {
   End(&clients);
 }
 
-// Who does not come is waited for once, and then only from where it comes with
-// the others again.
-TEST_F(ComputeLoopWaitsTest, ForNobodyOfAWaveWhoCameTooLate) {
-  ComputeLoopOptions options;
-  options.cohort_wait = kNever;
-  options.wave_wait = {.most = absl::Milliseconds(1), .step_share = 1e9};
-  Start({}, std::move(options));
-  std::vector<Client> clients(2);
-  const std::vector<StreamId> ids = OpenTogether(&clients);
-  for (int round = 0; round < 3; ++round) {
-    for (size_t i = 0; i < 2; ++i) {
-      absl::SleepFor(kMoment);
-      const size_t from = engine_->batches().size();
-      ASSERT_TRUE(loop_->Submit(ids[i], Propose(0, {4}, 1)).ok());
-      ASSERT_TRUE(clients[i].WaitResult().ok());
-      ExpectOnePass(from, 1);
-    }
-  }
-  End(&clients);
-}
-
-TEST_F(ComputeLoopWaitsTest, WhoComesBeforeItsTurnIsInThePass) {
-  ComputeLoopOptions options;
-  options.wave_wait = kNever;
-  const auto drafter = StartInTurns(std::move(options));
+TEST_F(ComputeLoopWaitsTest, WhatComesWhileAnotherComputesIsInThePass) {
+  const auto drafter = StartBesideADrafter();
   std::vector<Client> clients(2);
   std::vector<StreamId> ids;
   for (Client& client : clients) {
@@ -206,10 +148,10 @@ TEST_F(ComputeLoopWaitsTest, WhoComesBeforeItsTurnIsInThePass) {
     ASSERT_TRUE(client.WaitResult().ok());
   }
   const size_t from = engine_->batches().size();
-  ASSERT_TRUE(
-      drafter->Acquire(absl::ZeroDuration(), [] { return false; }).ok());
+  drafter->Acquire();
   ASSERT_TRUE(loop_->Submit(ids[0], Verify(2, {4}, {7})).ok());
-  // It is at the gate, most likely, or takes both at once: one pass either way.
+  // It waits for the processor, most likely, or takes both at once: one pass
+  // either way.
   absl::SleepFor(kMoment);
   ASSERT_TRUE(loop_->Submit(ids[1], Verify(2, {4}, {8})).ok());
   drafter->Release();
@@ -219,9 +161,7 @@ TEST_F(ComputeLoopWaitsTest, WhoComesBeforeItsTurnIsInThePass) {
 }
 
 TEST_F(ComputeLoopWaitsTest, ForAllThatDraft) {
-  ComputeLoopOptions options;
-  options.wave_wait = kNever;
-  const auto drafter = StartInTurns(std::move(options));
+  const auto drafter = StartBesideADrafter();
   std::vector<Client> clients(4);
   const std::vector<StreamId> ids = OpenTogether(&clients);
   drafter->SetDrafting(true);
@@ -232,26 +172,25 @@ TEST_F(ComputeLoopWaitsTest, ForAllThatDraft) {
   }
   for (Client& client : clients) ASSERT_TRUE(client.WaitResult().ok());
   ExpectOnePass(from, 4);
+  // What was under way is over: the first does not wait for the others.
+  ASSERT_TRUE(loop_->Submit(ids[0], Verify(0, {4}, {6})).ok());
+  absl::SleepFor(kMoment);
+  EXPECT_FALSE(clients[0].HasResult());
+  drafter->SetDrafting(false);
+  EXPECT_TRUE(clients[0].WaitResult().ok());
   End(&clients);
 }
 
-TEST_F(ComputeLoopWaitsTest, ForNoDraftWhereMostDoNotDraft) {
+// The streams of a loop that ends come no more.
+TEST_F(ComputeLoopWaitsTest, NotForTheEnd) {
   ComputeLoopOptions options;
-  options.cohort_wait = kNever;
-  options.wave_wait = kAlways;  // the three come together
-  const auto drafter = StartInTurns(std::move(options));
-  std::vector<Client> clients(3);
+  options.gate = kForStreams;
+  Start({}, std::move(options));
+  std::vector<Client> clients(2);
   const std::vector<StreamId> ids = OpenTogether(&clients);
-  Client drafting;
-  MustOpen(&drafting, OpenOptions({4}));
-  ASSERT_TRUE(drafting.WaitOpened().ok());
-  drafter->SetDrafting(true);
-  const size_t from = engine_->batches().size();
-  for (const StreamId id : ids) {
-    ASSERT_TRUE(loop_->Submit(id, Verify(0, {4}, {})).ok());
-  }
-  for (Client& client : clients) ASSERT_TRUE(client.WaitResult().ok());
-  ExpectOnePass(from, 3);
+  ASSERT_TRUE(loop_->Submit(ids[0], Verify(0, {4}, {6})).ok());
+  absl::SleepFor(kMoment);
+  EXPECT_FALSE(clients[0].HasResult());
   End(&clients);
 }
 

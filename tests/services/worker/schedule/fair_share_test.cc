@@ -7,6 +7,7 @@
 #include <map>
 #include <numeric>
 #include <string>
+#include <vector>
 
 namespace tandem {
 namespace {
@@ -26,18 +27,28 @@ class Random {
   uint64_t state_;
 };
 
+// What each of `claims` gets.
+std::vector<int> Divide(FairShare* share, std::vector<RowClaim> claims,
+                        const RowSupply& supply) {
+  const int granted = share->Divide(absl::MakeSpan(claims), supply);
+  std::vector<int> grants;
+  for (const RowClaim& claim : claims) grants.push_back(claim.granted);
+  EXPECT_EQ(std::accumulate(grants.begin(), grants.end(), 0), granted);
+  return grants;
+}
+
 TEST(FairShareTest, AllGetWhatTheyWantWhereThereIsEnough) {
   FairShare share;
-  std::vector<int> grants;
-  share.Divide({{.id = 1, .tenant = "a", .rows = 3},
-                {.id = 2, .tenant = "b", .rows = 0},
-                {.id = 3, .tenant = "a", .rows = 5}},
-               {.rows = 8, .portion = 4}, &grants);
+  std::vector<int> grants = Divide(&share,
+                                   {{.id = 1, .tenant = "a", .rows = 3},
+                                    {.id = 2, .tenant = "b", .rows = 0},
+                                    {.id = 3, .tenant = "a", .rows = 5}},
+                                   {.rows = 8, .portion = 4});
   EXPECT_THAT(grants, ElementsAre(3, 0, 5));
-  share.Divide({}, {.rows = 8, .portion = 1}, &grants);
+  grants = Divide(&share, {}, {.rows = 8, .portion = 1});
   EXPECT_THAT(grants, IsEmpty());
-  share.Divide({{.id = 1, .tenant = "a", .rows = 3}}, {.rows = 0, .portion = 1},
-               &grants);
+  grants = Divide(&share, {{.id = 1, .tenant = "a", .rows = 3}},
+                  {.rows = 0, .portion = 1});
   EXPECT_THAT(grants, ElementsAre(0));
 }
 
@@ -48,13 +59,12 @@ TEST(FairShareTest, TenantsShareEquallyHoweverManySessionsTheyHave) {
     claims.push_back({.id = id, .tenant = "many", .rows = 100});
   }
   claims.push_back({.id = 100, .tenant = "one", .rows = 100});
-  std::vector<int> grants;
-  share.Divide(claims, {.rows = 64, .portion = 16}, &grants);
+  std::vector<int> grants = Divide(&share, claims, {.rows = 64, .portion = 16});
   EXPECT_EQ(grants.back(), 32);
   EXPECT_EQ(std::accumulate(grants.begin(), grants.end(), 0), 64);
   // What the one does not want goes to the others.
   claims.back().rows = 5;
-  share.Divide(claims, {.rows = 64, .portion = 16}, &grants);
+  grants = Divide(&share, claims, {.rows = 64, .portion = 16});
   EXPECT_EQ(grants.back(), 5);
   EXPECT_EQ(std::accumulate(grants.begin(), grants.end(), 0), 64);
 }
@@ -68,7 +78,7 @@ TEST(FairShareTest, SessionsOfATenantTakeTurns) {
   std::vector<int> served(5);
   std::vector<int> grants;
   for (int pass = 0; pass < 5; ++pass) {
-    share.Divide(claims, {.rows = 2, .portion = 1}, &grants);
+    grants = Divide(&share, claims, {.rows = 2, .portion = 1});
     for (size_t i = 0; i < 5; ++i) served[i] += grants[i];
   }
   EXPECT_THAT(served, ElementsAre(2, 2, 2, 2, 2));
@@ -78,9 +88,10 @@ TEST(FairShareTest, WhoWantedLittleGetsNoCreditForIt) {
   FairShare share;
   std::vector<int> grants;
   const auto divide = [&](int rows_of_light) {
-    share.Divide({{.id = 1, .tenant = "heavy", .rows = 100},
-                  {.id = 2, .tenant = "light", .rows = rows_of_light}},
-                 {.rows = 10, .portion = 1}, &grants);
+    grants = Divide(&share,
+                    {{.id = 1, .tenant = "heavy", .rows = 100},
+                     {.id = 2, .tenant = "light", .rows = rows_of_light}},
+                    {.rows = 10, .portion = 1});
   };
   for (int pass = 0; pass < 100; ++pass) {
     divide(1);
@@ -96,12 +107,13 @@ TEST(FairShareTest, WhoComesNewDoesNotCatchUpWithThePast) {
   FairShare share;
   std::vector<int> grants;
   for (int pass = 0; pass < 100; ++pass) {
-    share.Divide({{.id = 1, .tenant = "old", .rows = 100}},
-                 {.rows = 10, .portion = 1}, &grants);
+    grants = Divide(&share, {{.id = 1, .tenant = "old", .rows = 100}},
+                    {.rows = 10, .portion = 1});
   }
-  share.Divide({{.id = 1, .tenant = "old", .rows = 100},
-                {.id = 2, .tenant = "new", .rows = 100}},
-               {.rows = 10, .portion = 1}, &grants);
+  grants = Divide(&share,
+                  {{.id = 1, .tenant = "old", .rows = 100},
+                   {.id = 2, .tenant = "new", .rows = 100}},
+                  {.rows = 10, .portion = 1});
   EXPECT_THAT(grants, ElementsAre(5, 5));
 }
 
@@ -113,14 +125,14 @@ TEST(FairShareTest, GoingAwayDoesNotClearTheAccount) {
   const RowClaim a = {.id = 1, .tenant = "a", .rows = 100};
   const RowClaim b = {.id = 2, .tenant = "b", .rows = 100};
   const RowClaim c = {.id = 3, .tenant = "c", .rows = 100};
-  share.Divide({a, b, c}, supply, &grants);
+  grants = Divide(&share, {a, b, c}, supply);
   EXPECT_THAT(grants, ElementsAre(16, 0, 0));
-  share.Divide({b, c}, supply, &grants);
+  grants = Divide(&share, {b, c}, supply);
   EXPECT_THAT(grants, ElementsAre(16, 0));
   // Back again, a has had its part, and c has not.
-  share.Divide({a, b, c}, supply, &grants);
+  grants = Divide(&share, {a, b, c}, supply);
   EXPECT_THAT(grants, ElementsAre(0, 0, 16));
-  share.Divide({a, b, c}, supply, &grants);
+  grants = Divide(&share, {a, b, c}, supply);
   EXPECT_THAT(grants, ElementsAre(16, 0, 0));
 }
 
@@ -152,8 +164,7 @@ TEST(FairShareTest, NobodyFallsBehindByMoreThanAPortion) {
                             .rows = is_busy ? random.Below(80) : 0});
         }
       }
-      std::vector<int> grants;
-      share.Divide(claims, supply, &grants);
+      std::vector<int> grants = Divide(&share, claims, supply);
 
       int wanted = 0, granted = 0;
       std::map<std::string, int> rows;

@@ -21,7 +21,6 @@ class AdminServiceTest : public ::testing::Test {
   AdminServiceTest() {
     ModelLoaderOptions options;
     options.engine.threads = 1;
-    options.weight_bytes_max = int64_t{1} << 40;
     loader_ = std::make_unique<ModelLoader>(options, &set_);
     service_ = std::make_unique<AdminService>(
         &set_, loader_.get(), TANDEM_SOURCE_DIR "/deploy/models");
@@ -75,7 +74,7 @@ class AdminServiceTest : public ::testing::Test {
     return FromGrpcStatus(stub_->UnloadModel(&context, request, &response));
   }
 
-  ModelSet set_{[] {}};
+  ModelSet set_{[] {}, {}, {.weight_bytes_max = int64_t{1} << 40}};
   std::unique_ptr<ModelLoader> loader_;
   std::unique_ptr<AdminService> service_;
   std::unique_ptr<grpc::Server> server_;

@@ -44,7 +44,7 @@ TEST_F(WorkerFlagsTest, Defaults) {
   EXPECT_EQ(options_.models[0].path, "m.gguf");
   EXPECT_EQ(options_.models[0].id, "");
   EXPECT_EQ(ModelIdOf(options_.models[0]), "m");
-  EXPECT_EQ(options_.loader.weight_bytes_max, 0);
+  EXPECT_EQ(options_.bounds.weight_bytes_max, 0);
   EXPECT_EQ(options_.admin_listen, "");
   EXPECT_EQ(options_.server.listen, "127.0.0.1:7071");
   EXPECT_FALSE(options_.loader.model.numerics.has_value());
@@ -100,8 +100,8 @@ TEST_F(WorkerFlagsTest, Everything) {
   EXPECT_EQ(options_.loader.compute_turn, "t");
   EXPECT_EQ(options_.loader.queue_max, 0);
   EXPECT_FALSE(options_.loader.engine.prefix_cache);
-  EXPECT_EQ(options_.loader.memory.process_bytes_max, 1000000);
-  EXPECT_FALSE(options_.loader.memory.more_to_come);
+  EXPECT_EQ(options_.bounds.memory.process_bytes_max, 1000000);
+  EXPECT_FALSE(options_.bounds.memory.more_to_come);
   EXPECT_EQ(options_.server.listen, "localhost:0");
 }
 
@@ -114,7 +114,7 @@ TEST_F(WorkerFlagsTest, SeveralModels) {
                    "--admin-listen=unix:s", "--admin-address-file=f"}),
             std::nullopt)
       << error_;
-  EXPECT_TRUE(options_.loader.memory.more_to_come);
+  EXPECT_TRUE(options_.bounds.memory.more_to_come);
   ASSERT_EQ(options_.models.size(), 3u);
   EXPECT_EQ(options_.models[0].id, "one");
   EXPECT_EQ(options_.models[0].path, "/m/1.gguf");
@@ -123,7 +123,7 @@ TEST_F(WorkerFlagsTest, SeveralModels) {
   EXPECT_EQ(options_.models[1].sha256, (std::vector<std::string>{a, b}));
   EXPECT_EQ(options_.models[2].path, "/m=x/three.gguf");
   EXPECT_EQ(ModelIdOf(options_.models[2]), "three");
-  EXPECT_EQ(options_.loader.weight_bytes_max, 1000);
+  EXPECT_EQ(options_.bounds.weight_bytes_max, 1000);
   EXPECT_EQ(options_.model_folder, "/m");
   EXPECT_EQ(options_.admin_listen, "unix:s");
   EXPECT_EQ(options_.admin_address_file, "f");

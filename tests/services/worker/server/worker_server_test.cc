@@ -293,7 +293,7 @@ TEST_F(WorkerServerTest, ServesSeveralModels) {
 TEST_F(WorkerServerTest, ModelsThatDoNotFitTogetherAreNotServed) {
   options_.models = {{.id = "one", .path = kTargetModel},
                      {.id = "twin", .path = kTargetModel}};
-  options_.loader.weight_bytes_max =
+  options_.bounds.weight_bytes_max =
       static_cast<int64_t>(std::filesystem::file_size(kTargetModel)) * 3 / 2;
   Listen();
   EXPECT_THAT(std::string(server_->Load().message()),

@@ -1,4 +1,4 @@
-#include "services/worker/schedule/compute_turn.h"
+#include "services/worker/schedule/processor_lock.h"
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -9,21 +9,17 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 
 namespace tandem {
 namespace {
 
-bool Never() { return false; }
-bool Always() { return true; }
-
-class ComputeTurnTest : public ::testing::Test {
+class ProcessorLockTest : public ::testing::Test {
  protected:
-  ComputeTurnTest()
-      : path_(absl::StrCat(::testing::TempDir(), "turn-", getpid())) {
+  ProcessorLockTest()
+      : path_(absl::StrCat(::testing::TempDir(), "processor-lock-", getpid())) {
     EXPECT_EQ(pipe(pipe_), 0);
   }
-  ~ComputeTurnTest() override {
+  ~ProcessorLockTest() override {
     close(pipe_[0]);
     close(pipe_[1]);
     std::remove(path_.c_str());
@@ -40,11 +36,11 @@ class ComputeTurnTest : public ::testing::Test {
     return pid;
   }
 
-  std::unique_ptr<ComputeTurn> Turn(
-      ComputeTurn::Role role = ComputeTurn::Role::kTarget) const {
-    auto turn = ComputeTurn::Open(path_, role);
-    if (!turn.ok()) _exit(1);
-    return std::move(turn).value();
+  std::unique_ptr<ProcessorLock> Lock(
+      ProcessorLock::Role role = ProcessorLock::Role::kTarget) const {
+    auto lock = ProcessorLock::Open(path_, role);
+    if (!lock.ok()) _exit(1);
+    return std::move(lock).value();
   }
 
   void Say(char letter) const {
@@ -60,23 +56,23 @@ class ComputeTurnTest : public ::testing::Test {
   int pipe_[2] = {-1, -1};
 };
 
-TEST_F(ComputeTurnTest, AloneItNeverWaits) {
-  const auto turn = Turn();
+TEST_F(ProcessorLockTest, AloneItNeverWaits) {
+  const auto lock = Lock();
   for (int i = 0; i < 1000; ++i) {
-    ASSERT_TRUE(turn->Acquire(absl::ZeroDuration(), Never).ok());
-    turn->Release();
+    lock->Acquire();
+    lock->Release();
   }
 }
 
-TEST_F(ComputeTurnTest, TwoBusyProcessesAlternate) {
+TEST_F(ProcessorLockTest, TwoBusyProcessesAlternate) {
   constexpr int kTurns = 500;
   const auto busy = [this](char letter) {
-    const auto turn = Turn();
+    const auto lock = Lock();
     for (int i = 0; i < kTurns; ++i) {
-      if (!turn->Acquire(absl::ZeroDuration(), Never).ok()) _exit(1);
+      lock->Acquire();
       Say(letter);
-      usleep(100);  // the other one comes to the gate meanwhile
-      turn->Release();
+      usleep(100);  // the other one comes to the turnstile meanwhile
+      lock->Release();
     }
   };
   const pid_t first = Fork([&] { busy('a'); });
@@ -90,7 +86,7 @@ TEST_F(ComputeTurnTest, TwoBusyProcessesAlternate) {
   EXPECT_EQ(status, 0);
   // Alone at its start and end a process has turns in a row; while both are
   // busy they alternate, but for a process that the scheduler kept from the
-  // gate for a whole turn of the other.
+  // turnstile for a whole turn of the other.
   const size_t both_from = std::max(heard.find('a'), heard.find('b'));
   const size_t both_to = std::min(heard.rfind('a'), heard.rfind('b'));
   int repeats = 0;
@@ -100,15 +96,15 @@ TEST_F(ComputeTurnTest, TwoBusyProcessesAlternate) {
   EXPECT_LT(repeats, static_cast<int>(both_to - both_from) / 4) << heard;
 }
 
-TEST_F(ComputeTurnTest, WaiterGoesBeforeTheOneWhoLeaves) {
-  // Strict, because the waiter is known to stand at the room: it holds the
-  // gate, so the leaver's next Acquire can not overtake it.
-  const auto turn = Turn();
-  ASSERT_TRUE(turn->Acquire(absl::ZeroDuration(), Never).ok());
+TEST_F(ProcessorLockTest, WaiterGoesBeforeTheOneWhoLeaves) {
+  // Strict, because the waiter is known to wait for the processor: it holds the
+  // turnstile, so the leaver's next Acquire can not overtake it.
+  const auto lock = Lock();
+  lock->Acquire();
   const pid_t waiter = Fork([this] {
-    const auto own = Turn();
+    const auto own = Lock();
     Say('w');
-    if (!own->Acquire(absl::ZeroDuration(), Never).ok()) _exit(1);
+    own->Acquire();
     Say('i');
     own->Release();
   });
@@ -132,10 +128,10 @@ TEST_F(ComputeTurnTest, WaiterGoesBeforeTheOneWhoLeaves) {
     asleep = letter == 'S';
     if (!asleep) usleep(1000);
   }
-  turn->Release();
-  ASSERT_TRUE(turn->Acquire(absl::ZeroDuration(), Never).ok());
+  lock->Release();
+  lock->Acquire();
   Say('m');
-  turn->Release();
+  lock->Release();
   EXPECT_EQ(Hear(), 'i');
   EXPECT_EQ(Hear(), 'm');
   int status = 0;
@@ -143,18 +139,18 @@ TEST_F(ComputeTurnTest, WaiterGoesBeforeTheOneWhoLeaves) {
   EXPECT_EQ(status, 0);
 }
 
-TEST_F(ComputeTurnTest, DeathOfTheHolderFreesIt) {
+TEST_F(ProcessorLockTest, DeathOfTheHolderFreesIt) {
   const pid_t holder = Fork([this] {
-    const auto turn = Turn();
-    if (!turn->Acquire(absl::ZeroDuration(), Never).ok()) _exit(1);
+    const auto lock = Lock();
+    lock->Acquire();
     Say('h');
     while (true) pause();
   });
   EXPECT_EQ(Hear(), 'h');
   const pid_t waiter = Fork([this] {
-    const auto turn = Turn();
+    const auto lock = Lock();
     Say('w');
-    if (!turn->Acquire(absl::ZeroDuration(), Never).ok()) _exit(1);
+    lock->Acquire();
     while (true) pause();
   });
   EXPECT_EQ(Hear(), 'w');
@@ -163,58 +159,49 @@ TEST_F(ComputeTurnTest, DeathOfTheHolderFreesIt) {
   int status = 0;
   EXPECT_EQ(waitpid(holder, &status, 0), holder);
   EXPECT_EQ(waitpid(waiter, &status, 0), waiter);
-  const auto turn = Turn();
-  ASSERT_TRUE(turn->Acquire(absl::ZeroDuration(), Never).ok());
-  turn->Release();
+  const auto lock = Lock();
+  lock->Acquire();
+  lock->Release();
 }
 
-TEST_F(ComputeTurnTest, DraftsUnderWayGoFirst) {
-  const auto target = Turn();
-  const auto drafter = Turn(ComputeTurn::Role::kDrafter);
-  const auto other = Turn(ComputeTurn::Role::kDrafter);
+TEST_F(ProcessorLockTest, TargetsSeeWhetherDraftsAreUnderWay) {
+  const auto target = Lock();
+  const auto drafter = Lock(ProcessorLock::Role::kDrafter);
+  const auto other = Lock(ProcessorLock::Role::kDrafter);
+  target->SetDrafting(true);  // says nothing
+  EXPECT_FALSE(target->AreDraftsUnderWay());
   drafter->SetDrafting(true);
   other->SetDrafting(true);
-  EXPECT_TRUE(drafter->drafting());
-  // Not longer than it has patience, nor than it wants to.
-  const absl::Time began = absl::Now();
-  ASSERT_TRUE(target->Acquire(absl::Milliseconds(20), Always).ok());
-  EXPECT_GE(absl::Now() - began, absl::Milliseconds(20));
+  EXPECT_TRUE(target->AreDraftsUnderWay());
+  EXPECT_FALSE(drafter->AreDraftsUnderWay()) << "drafters do not wait for it";
+  // It keeps nobody from computing.
+  target->Acquire();
   target->Release();
-  ASSERT_TRUE(target->Acquire(absl::InfiniteDuration(), Never).ok());
-  target->Release();
-  // Drafters do not wait for each other's drafts.
-  ASSERT_TRUE(drafter->Acquire(absl::InfiniteDuration(), Always).ok());
+  drafter->Acquire();
   drafter->Release();
-  int looks = 0;
-  const auto end_after_some = [&] {
-    if (++looks == 3) drafter->SetDrafting(false);
-    if (looks == 6) other->SetDrafting(false);
-    return true;
-  };
-  ASSERT_TRUE(target->Acquire(absl::InfiniteDuration(), end_after_some).ok());
-  EXPECT_EQ(looks, 6);
-  target->Release();
+  drafter->SetDrafting(false);
+  EXPECT_TRUE(target->AreDraftsUnderWay());
+  other->SetDrafting(false);
+  EXPECT_FALSE(target->AreDraftsUnderWay());
 }
 
-TEST_F(ComputeTurnTest, DeathOfADrafterEndsItsDrafts) {
+TEST_F(ProcessorLockTest, DeathOfADrafterEndsItsDrafts) {
   const pid_t drafter = Fork([this] {
-    Turn(ComputeTurn::Role::kDrafter).release()->SetDrafting(true);
+    Lock(ProcessorLock::Role::kDrafter).release()->SetDrafting(true);
     Say('d');
     pause();
   });
   EXPECT_EQ(Hear(), 'd');
-  const auto target = Turn();
-  const auto kill_it = [drafter] {
-    kill(drafter, SIGKILL);
-    return true;
-  };
-  ASSERT_TRUE(target->Acquire(absl::InfiniteDuration(), kill_it).ok());
+  const auto target = Lock();
+  EXPECT_TRUE(target->AreDraftsUnderWay());
+  kill(drafter, SIGKILL);
   waitpid(drafter, nullptr, 0);
+  EXPECT_FALSE(target->AreDraftsUnderWay());
 }
 
-TEST_F(ComputeTurnTest, BadPathIsNamed) {
+TEST_F(ProcessorLockTest, BadPathIsNamed) {
   const absl::Status status =
-      ComputeTurn::Open("/no/such/dir/file", ComputeTurn::Role::kTarget)
+      ProcessorLock::Open("/no/such/dir/file", ProcessorLock::Role::kTarget)
           .status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_NE(std::string(status.message()).find("/no/such/dir/file"),

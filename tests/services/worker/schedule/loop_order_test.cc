@@ -1,4 +1,4 @@
-#include "services/worker/schedule/step_turn.h"
+#include "services/worker/schedule/loop_order.h"
 
 #include <gtest/gtest.h>
 
@@ -8,19 +8,19 @@
 namespace tandem {
 namespace {
 
-TEST(StepTurnTest, OneAtATime) {
-  StepTurn turn;
-  int inside = 0;  // guarded by the turn
+TEST(LoopOrderTest, OneAtATime) {
+  LoopOrder order;
+  int inside = 0;  // guarded by `order`
   int64_t steps = 0;
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
       for (int step = 0; step < 2000; ++step) {
-        turn.Acquire();
+        order.Acquire();
         EXPECT_EQ(++inside, 1);
         ++steps;
         --inside;
-        turn.Release();
+        order.Release();
       }
     });
   }
@@ -28,24 +28,24 @@ TEST(StepTurnTest, OneAtATime) {
   EXPECT_EQ(steps, 4 * 2000);
 }
 
-// Who asks first is first: one that comes back waits for those who came before.
-TEST(StepTurnTest, TwoThatAlwaysWantItAlternate) {
-  StepTurn turn;
-  std::vector<int> order;  // guarded by the turn
-  turn.Acquire();
+// The loop that asks first runs first, so two busy ones both get through.
+TEST(LoopOrderTest, TwoThatAlwaysWantItAlternate) {
+  LoopOrder order;
+  std::vector<int> ran;  // guarded by `order`
+  order.Acquire();
   std::vector<std::thread> threads;
   for (int who = 0; who < 2; ++who) {
     threads.emplace_back([&, who] {
       for (int step = 0; step < 500; ++step) {
-        turn.Acquire();
-        order.push_back(who);
-        turn.Release();
+        order.Acquire();
+        ran.push_back(who);
+        order.Release();
       }
     });
   }
-  turn.Release();
+  order.Release();
   for (std::thread& thread : threads) thread.join();
-  ASSERT_EQ(order.size(), 1000u);
+  ASSERT_EQ(ran.size(), 1000u);
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
-#include "services/worker/schedule/step_turn.h"
+#include "services/worker/schedule/loop_order.h"
 
 namespace tandem {
 
-void StepTurn::Acquire() {
+void LoopOrder::Acquire() {
   absl::MutexLock lock(&mutex_);
   const uint64_t ticket = next_ticket_++;
   const auto is_served = [this, ticket]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
@@ -11,7 +11,7 @@ void StepTurn::Acquire() {
   mutex_.Await(absl::Condition(&is_served));
 }
 
-void StepTurn::Release() {
+void LoopOrder::Release() {
   absl::MutexLock lock(&mutex_);
   ++served_ticket_;
 }
