@@ -130,12 +130,6 @@ void EngineCache::Return(std::unique_ptr<Kept> kept) {
   idle_.push_back(std::move(kept));
 }
 
-void EngineCache::ReleaseIdle() {
-  std::vector<std::unique_ptr<Kept>> released;  // freed without the lock
-  const absl::MutexLock lock(&mutex_);
-  released.swap(idle_);
-}
-
 void EngineCache::OnRemoved(absl::string_view id) {
   std::vector<std::unique_ptr<Kept>> released;  // freed without the lock
   const absl::MutexLock lock(&mutex_);

@@ -5,8 +5,7 @@
 // Owned by the store, as its companion. Thread safe. An engine has one user at
 // a time: who takes one while all of its kind are in use gets another. One of
 // a kind is kept, kIdleEnginesMax in all; the one least recently given back
-// goes first. Idle engines go before a load fails for want of room, so none
-// keeps a model against the store's bound.
+// goes first.
 
 #ifndef TANDEM_ENGINE_SESSION_ENGINE_CACHE_H_
 #define TANDEM_ENGINE_SESSION_ENGINE_CACHE_H_
@@ -72,7 +71,6 @@ class EngineCache : public ModelStoreCompanion {
   // as ModelStore::Get and Engine::Load.
   absl::StatusOr<Lease> Take(ModelStore& store, const EngineRequest& request);
 
-  void ReleaseIdle() override;
   void OnRemoved(absl::string_view id) override;
 
  private:

@@ -176,40 +176,11 @@ TEST_F(EngineCacheTest, ManyThreadsTakeAndGiveBack) {
       for (int round = 0; round < 20; ++round) {
         const EngineCache::Lease lease = MustTake(Request(1 + 40 * i));
         if (lease.engine() != nullptr) ++taken;
-        if (round == 10) EngineCache::Of(store_).ReleaseIdle();
       }
     });
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(taken, 80);
-}
-
-// Two files of one model and a bound for one of them.
-TEST_F(EngineCacheTest, AnIdleEngineKeepsNoModelAgainstTheBound) {
-  const std::string path =
-      absl::StrCat(::testing::TempDir(), "engine_cache_", getpid(), ".gguf");
-  std::ofstream(path, std::ios::binary) << image_;
-  ASSERT_TRUE(store_.Get("tiny").ok());
-  ModelStore bounded({.weight_bytes_max = store_.weight_bytes() * 3 / 2});
-  ASSERT_TRUE(bounded.AddFile("a", path).ok());
-  ASSERT_TRUE(bounded.AddFile("b", path).ok());
-  ASSERT_TRUE(bounded.AddBytes("c", image_).ok());
-  EngineRequest request = Request(1);
-  request.model_id = "a";
-  EngineCache::Lease lease = *EngineCache::Of(bounded).Take(bounded, request);
-  EXPECT_EQ(bounded.Get("b").status().code(),
-            absl::StatusCode::kResourceExhausted)
-      << "the engine is in use";
-  lease = {};
-  // By the cache or by the store alone.
-  request.model_id = "b";
-  EXPECT_TRUE(EngineCache::Of(bounded).Take(bounded, request).ok());
-  EXPECT_TRUE(bounded.Get("a").ok());
-  // Bytes are read once, so the first try has to find the room.
-  request.model_id = "a";
-  EXPECT_TRUE(EngineCache::Of(bounded).Take(bounded, request).ok());
-  EXPECT_TRUE(bounded.Get("c").ok());
-  std::remove(path.c_str());
 }
 
 }  // namespace
