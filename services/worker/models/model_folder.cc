@@ -30,8 +30,8 @@ absl::StatusOr<std::string> FindInModelFolder(const std::string& folder,
       relative.is_absolute()) {
     return InvalidField("path", "must be relative to the model folder");
   }
-  // Before anything is looked up, so that the answer tells nothing of what
-  // lies outside.
+  // Before anything is looked up, so that the answer does not show what lies
+  // outside.
   for (const fs::path& part : relative) {
     if (part == "..") {
       return InvalidField("path", "must not lead out of the model folder");

@@ -135,7 +135,7 @@ class ModelSet {
   uint64_t generation() const;
   // ComputeLoop::IsStalled of any.
   bool IsStalled(absl::Duration limit) const;
-  // Of the models that are served, and of the one that is loading.
+  // Weights of the models that are served and of the one that is loading.
   int64_t weight_bytes() const;
   int64_t weight_bytes_max() const { return bounds_.weight_bytes_max; }
 

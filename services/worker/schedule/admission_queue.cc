@@ -70,12 +70,20 @@ absl::Time AdmissionQueue::NextExpiry() const {
 }
 
 void AdmissionQueue::BeginRates(absl::Time now) {
-  pages_ = sequences_ = {.began = now, .updated = now};
+  began_ = updated_ = now;
+  pages_freed_ = sequences_freed_ = 0;
 }
 
 void AdmissionQueue::OnFreed(const Vacancy& freed, absl::Time now) {
-  pages_.Add(freed.pages, now);
-  sequences_.Add(freed.sequences, now);
+  const double decay = Decay(now);
+  pages_freed_ = pages_freed_ * decay + static_cast<double>(freed.pages);
+  sequences_freed_ =
+      sequences_freed_ * decay + static_cast<double>(freed.sequences);
+  updated_ = now;
+}
+
+double AdmissionQueue::Decay(absl::Time now) const {
+  return std::exp(-absl::FDivDuration(now - updated_, kRateWindow));
 }
 
 absl::Duration AdmissionQueue::RetryAfter(int64_t pages, const Vacancy& free,
@@ -84,32 +92,19 @@ absl::Duration AdmissionQueue::RetryAfter(int64_t pages, const Vacancy& free,
   for (const WaitingOpen& open : waiting_) pages_short += open.pages;
   const int64_t sequences_short =
       static_cast<int64_t>(size()) + 1 - free.sequences;
-  return std::max(pages_.DelayFor(pages_short, now),
-                  sequences_.DelayFor(sequences_short, now));
-}
-
-double AdmissionQueue::Rate::DecayedTo(absl::Time now) const {
-  const double age = absl::FDivDuration(now - updated, kRateWindow);
-  return freed * std::exp(-std::max(age, 0.0));
-}
-
-void AdmissionQueue::Rate::Add(int64_t amount, absl::Time now) {
-  freed = DecayedTo(now) + static_cast<double>(amount);
-  updated = std::max(updated, now);
-}
-
-absl::Duration AdmissionQueue::Rate::DelayFor(int64_t amount,
-                                              absl::Time now) const {
-  if (amount <= 0) return kRetryAfterMin;
-  const double freed_lately = DecayedTo(now);
-  if (freed_lately <= 0) return kRetryAfterUnknown;
   // At a steady rate the window holds rate x kRateWindow, less the part that
   // lies before the beginning.
-  const double age = absl::FDivDuration(now - began, kRateWindow);
-  const double windows = std::max(1 - std::exp(-age), 1e-6);
-  const absl::Duration delay =
-      kRateWindow * (windows * static_cast<double>(amount) / freed_lately);
-  return std::clamp(delay, kRetryAfterMin, kRetryAfterMax);
+  const double windows = std::max(
+      1 - std::exp(-absl::FDivDuration(now - began_, kRateWindow)), 1e-6);
+  const auto delay = [&](int64_t missing, double freed) {
+    if (missing <= 0) return kRetryAfterMin;
+    if (freed <= 0) return kRetryAfterUnknown;
+    return std::clamp(kRateWindow * (windows * static_cast<double>(missing) /
+                                     (freed * Decay(now))),
+                      kRetryAfterMin, kRetryAfterMax);
+  };
+  return std::max(delay(pages_short, pages_freed_),
+                  delay(sequences_short, sequences_freed_));
 }
 
 }  // namespace tandem

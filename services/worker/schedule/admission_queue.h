@@ -73,22 +73,15 @@ class AdmissionQueue {
                             absl::Time now) const;
 
  private:
-  // How much became free in the last kRateWindow, newer events weighing more.
-  struct Rate {
-    absl::Time began = absl::InfinitePast();
-    absl::Time updated = absl::InfinitePast();
-    double freed = 0;  // weighted, at `updated`
-
-    double DecayedTo(absl::Time now) const;
-    void Add(int64_t amount, absl::Time now);
-    // Until `amount` more may be free.
-    absl::Duration DelayFor(int64_t amount, absl::Time now) const;
-  };
+  // What is left at `now` of the weight of events before updated_.
+  double Decay(absl::Time now) const;
 
   std::deque<WaitingOpen> waiting_;  // first come first
   std::deque<std::string> turns_;    // each tenant that waits, the next first
-  Rate pages_;
-  Rate sequences_;
+  absl::Time began_ = absl::InfinitePast();
+  absl::Time updated_ = absl::InfinitePast();
+  double pages_freed_ = 0;  // weighted, at updated_
+  double sequences_freed_ = 0;
 };
 
 }  // namespace tandem

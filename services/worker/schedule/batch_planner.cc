@@ -11,14 +11,14 @@ int RowsKept(int rows_max) { return std::min(kPromptRowsMin, rows_max / 4); }
 }  // namespace
 
 int PromptRowsBeside(int decode_rows, const StepLimits& limits) {
-  const int room = limits.rows_max - decode_rows;
+  const int rows_left = limits.rows_max - decode_rows;
   if (limits.costs == nullptr || limits.costs->empty()) {
-    return std::min(room, kPromptRowsUnmeasured);
+    return std::min(rows_left, kPromptRowsUnmeasured);
   }
   // The costs never fall with the rows, so the greatest that is cheap enough
   // is found by halving.
-  int enough = std::min(room, kPromptRowsMin);
-  int too_many = room + 1;
+  int enough = std::min(rows_left, kPromptRowsMin);
+  int too_many = rows_left + 1;
   while (too_many - enough > 1) {
     const int middle = enough + (too_many - enough) / 2;
     if (limits.costs->At(decode_rows + middle) <= kMixedStepUsMax) {

@@ -71,8 +71,8 @@ struct ComputeResult {
   int64_t compute_us = 0;
 };
 
-// Takes what the loop has for one stream. All on the compute thread, which no
-// function may keep waiting: they only enqueue.
+// Takes what the loop has for one stream. All functions are called on the
+// compute thread, which none may keep waiting: they only enqueue.
 class ComputeClient {
  public:
   virtual ~ComputeClient() = default;
@@ -80,7 +80,7 @@ class ComputeClient {
   // with EXHAUSTED, and a retry delay, also where nothing became free in time
   // or the queue is full.
   virtual void OnOpened(const absl::StatusOr<OpenedStream>& opened) = 0;
-  // Answers one request, in their order. An error (which may come without a
+  // Answers the oldest request. An error (which may come without a
   // request, from prefill) is the end: nothing but OnClosed follows.
   virtual void OnResult(absl::StatusOr<ComputeResult> result) = 0;
   // Answers Close: the KV is free, and the loop does not know the client any
@@ -130,7 +130,7 @@ struct ComputeLoad {
 class ComputeLoop {
  public:
   ComputeLoop(std::unique_ptr<Engine> engine, ComputeLoopOptions options);
-  // Ends the thread after the Step under way. Every open stream gets OnClosed.
+  // Ends the thread after the pass under way. Every open stream gets OnClosed.
   ~ComputeLoop();
 
   ComputeLoop(const ComputeLoop&) = delete;
