@@ -257,7 +257,7 @@ absl::Status InferenceSession::StartTurn(absl::Span<const TokenId> prompt,
   handed_out_ = 0;
   end_.reset();
   finish_reason_.reset();
-  speculator_ = std::make_unique<Speculator>(&controller_, spec.options);
+  speculator_ = std::make_unique<Speculator>(policy_, spec.options);
   turn_ = std::make_unique<Turn>(&target_->tokenizer(), std::move(spec));
   target_decoder_ = std::move(target_decoder);
   figures_ = {.prompt_found = target_decoder_->tokens_found(),
@@ -298,18 +298,17 @@ absl::Status InferenceSession::RunPending() {
   const absl::StatusOr<DecodedTokens> result =
       Verify({.engine = target_,
               .decoder = target_decoder_.get(),
-              .costs = &target_costs_,
+              .costs = &costs_.target,
               .interrupted = &interrupted_,
               .deadline = deadline_},
              verify, &us);
   figures_.times.verify_us += std::llround(us);
   if (!result.ok()) return Fail(result.status());
-  controller_.cost().SetTarget(target_costs_, {});
-  if (figures_.target_ran_prompt) {
-    speculator_->OnVerified(static_cast<int>(verify.draft.size()), us,
-                            /*served_us=*/us);
+  policy_->OnTargetReport(std::make_shared<const CostCurve>(costs_.target), {});
+  if (!std::exchange(figures_.target_ran_prompt, true)) {
+    speculator_->SkipTimes();
   }
-  figures_.target_ran_prompt = true;
+  speculator_->OnRequest(us, /*served_us=*/us);
   Take(turn_->OnVerified(*result));
   TANDEM_CHECK(end_ != FinishReason::kError);  // the decoder's answer is right
   return absl::OkStatus();
@@ -320,7 +319,7 @@ void InferenceSession::RunPropose(const ProposeAction& propose) {
   const absl::StatusOr<DecodedTokens> result =
       Propose({.engine = draft_,
                .decoder = draft_decoder_.get(),
-               .costs = &draft_costs_,
+               .costs = &costs_.draft,
                .interrupted = &interrupted_,
                .deadline = deadline_},
               propose, &us);
@@ -330,15 +329,14 @@ void InferenceSession::RunPropose(const ProposeAction& propose) {
     Take(turn_->OnDrafterLost());
     return;
   }
-  controller_.cost().SetDraft(draft_costs_, /*sequences=*/1);
+  policy_->OnDraftReport(std::make_shared<const CostCurve>(costs_.draft));
   std::vector<TokenId> draft;
   for (const SampledToken& token : *result) draft.push_back(token.id);
-  if (figures_.draft_ran_prompt) {
-    speculator_->OnProposed(static_cast<int>(draft.size()),
-                            static_cast<int>(propose.tokens.size()), us,
-                            /*served_us=*/us);
+  if (!std::exchange(figures_.draft_ran_prompt, true) ||
+      propose.tokens.size() > 2) {
+    speculator_->SkipTimes();
   }
-  figures_.draft_ran_prompt = true;
+  speculator_->OnRequest(us, /*served_us=*/us);
   Take(turn_->OnProposed(draft));
 }
 

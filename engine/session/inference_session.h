@@ -36,7 +36,7 @@
 #include "engine/session/sequence_decoder.h"
 #include "engine/session/turn.h"
 #include "engine/speculation/cost_curve.h"
-#include "engine/speculation/draft_controller.h"
+#include "engine/speculation/draft_policy.h"
 #include "engine/speculation/speculator.h"
 
 namespace tandem {
@@ -156,6 +156,11 @@ class InferenceSession {
     std::vector<TokenId> prompt = {};
     GenOptions options = {};
   };
+  // Of the engines' passes.
+  struct Costs {
+    CostCurve target;
+    CostCurve draft;
+  };
   struct Figures {
     int64_t prompt_found = 0;  // tokens whose KV the target had
     ComputeTimes times = {};
@@ -197,9 +202,8 @@ class InferenceSession {
   std::unique_ptr<SequenceDecoder> draft_decoder_;   // while it works
   // What drafting brings and costs here, over all turns, and the plans of the
   // turn's rounds. Times do not change the text.
-  DraftController controller_;
-  CostCurve target_costs_;
-  CostCurve draft_costs_;
+  const std::shared_ptr<DraftPolicy> policy_ = std::make_shared<DraftPolicy>();
+  Costs costs_;                             // over all turns
   std::unique_ptr<Speculator> speculator_;  // while generating
   Figures figures_;                         // of the turn
   std::atomic<bool> interrupted_{false};

@@ -28,22 +28,17 @@ void Acceptance::Add(int drafted, int accepted) {
 
 void Acceptance::Age() {
   const auto age = [](Tally* tally) {
-    tally->Limit(std::max(kTrialsKept, tally->trials * (1 - kAgeing)));
+    tally->Limit(std::max(kPriorTrials, tally->trials * (1 - 1 / kTrialsMax)));
   };
   age(&pooled_);
   for (Tally& tally : positions_) age(&tally);
-}
-
-void Acceptance::Soften() {
-  pooled_.Limit(kTrialsKept);
-  for (Tally& tally : positions_) tally.Limit(kTrialsKept);
 }
 
 double Acceptance::Chance(int position) const {
   const double pooled =
       (pooled_.hits + kPriorTrials * prior_) / (pooled_.trials + kPriorTrials);
   const Tally& own = positions_[position];
-  return (own.hits + kPooledTrials * pooled) / (own.trials + kPooledTrials);
+  return (own.hits + kPriorTrials * pooled) / (own.trials + kPriorTrials);
 }
 
 double Acceptance::Expected(int length) const {
@@ -54,6 +49,12 @@ double Acceptance::Expected(int length) const {
     expected += all_right;
   }
   return expected;
+}
+
+double Acceptance::AllRight(int length) const {
+  double all_right = 1;
+  for (int i = 0; i < length; ++i) all_right *= Chance(i);
+  return all_right;
 }
 
 }  // namespace tandem

@@ -1,5 +1,6 @@
 // How likely drafts of one source are right, by their position in the draft,
-// from what was seen lately. Owned by a DraftController; one thread.
+// from what was seen lately. Owned by a DraftPolicy or a Speculator,
+// which guards it.
 
 #ifndef TANDEM_ENGINE_SPECULATION_ACCEPTANCE_H_
 #define TANDEM_ENGINE_SPECULATION_ACCEPTANCE_H_
@@ -20,26 +21,22 @@ class Acceptance {
   void Add(int drafted, int accepted);
 
   // A round has passed: what was seen weighs a little less, so that new
-  // evidence soon outweighs it, but never less than kTrialsKept trials: without
-  // new evidence an estimate stays.
+  // evidence soon outweighs it, but never less than kPriorTrials trials:
+  // without new evidence an estimate stays.
   void Age();
-  // As after a long time.
-  void Soften();
 
   // That the token at `position` (from 0) is right where those before it are.
   // A position that was seen little goes by all of them together.
   double Chance(int position) const;
   // Tokens accepted of a draft of `length`, in the mean.
   double Expected(int length) const;
+  // That all of a draft of `length` are right.
+  double AllRight(int length) const;
 
-  // Weights, in trials: of the prior; of the chance over all positions, as a
-  // prior of each; what ageing leaves; the most that count at all.
-  static constexpr double kPriorTrials = 2;
-  static constexpr double kPooledTrials = 8;
-  static constexpr double kTrialsKept = 8;
-  static constexpr double kTrialsMax = 128;
-  // Share of the trials that a round takes.
-  static constexpr double kAgeing = 1.0 / 256;
+  // Weights, in trials: of a prior, and the least that ageing leaves; the most
+  // that count at all, of which a round takes one.
+  static constexpr double kPriorTrials = 8;
+  static constexpr double kTrialsMax = 256;
 
  private:
   struct Tally {

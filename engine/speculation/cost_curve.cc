@@ -1,16 +1,13 @@
 #include "engine/speculation/cost_curve.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace tandem {
 namespace {
 
-// What stands for the part of a pass that does not depend on its rows, below
-// the least row count seen.
+// The share of a pass's cost that does not depend on its rows, where one row
+// count alone is known: between reading (all) and computing (none).
 constexpr double kFixedShare = 0.5;
-// Of the mean cost of a row, above the only row count seen.
-constexpr double kLoneSlope = 0.25;
 
 bool HasFewerRows(const StepCost& cost, double rows) {
   return cost.rows < rows;
@@ -20,7 +17,6 @@ bool HasFewerRows(const StepCost& cost, double rows) {
 
 CostCurve::CostCurve(absl::Span<const StepCost> costs)
     : seen_(costs.begin(), costs.end()) {
-  for (const StepCost& cost : seen_) trends_.push_back({.us = cost.us});
   Draw();
 }
 
@@ -28,43 +24,35 @@ void CostCurve::Add(int rows, double us) {
   const int counted = rows <= kExactRowsMax ? rows
                                             : (rows + kExactRowsMax - 1) /
                                                   kExactRowsMax * kExactRowsMax;
-  // So many rows cost by the row: computing, not reading, is what limits.
+  // Passes of this many rows cost by the row: computing limits, not reading.
   us *= static_cast<double>(counted) / rows;
   const auto it =
       std::lower_bound(seen_.begin(), seen_.end(), counted, HasFewerRows);
   if (it != seen_.end() && it->rows == counted) {
     it->us += kNewestWeight * (us - it->us);
-    FollowTrend(it - seen_.begin(), us);
   } else {
-    trends_.insert(trends_.begin() + (it - seen_.begin()), Trend{.us = us});
     seen_.insert(it, {.rows = counted, .us = us});
   }
   Draw();
 }
 
-void CostCurve::FollowTrend(size_t index, double us) {
-  Trend& trend = trends_[index];
-  const double before_us = trend.us;
-  const bool is_known = trend.passes == kTrendPasses;
-  trend.passes = std::min(trend.passes + 1, kTrendPasses);
-  trend.us += (us - before_us) / trend.passes;
-  if (!is_known || before_us <= 0) return;
-  const double change = trend.us / before_us - 1;
-  for (size_t i = 0; i < seen_.size(); ++i) {
-    if (i == index) continue;
-    const double doublings = std::abs(
-        std::log2(static_cast<double>(seen_[i].rows) / seen_[index].rows));
-    const double factor =
-        1 + std::max(1 - doublings / kReachDoublings, 0.0) * change;
-    seen_[i].us *= factor;
-    trends_[i].us *= factor;
-  }
-}
-
 void CostCurve::Draw() {
+  // Isotonic regression: neighbours that contradict each other are averaged.
   curve_ = seen_;
-  for (size_t i = curve_.size(); i-- > 1;) {
-    curve_[i - 1].us = std::min(curve_[i - 1].us, curve_[i].us);
+  std::vector<size_t> starts;
+  for (size_t end = 1; end <= curve_.size(); ++end) {
+    size_t start = end - 1;
+    while (!starts.empty() && curve_[start - 1].us > curve_[start].us) {
+      const size_t previous = starts.back();
+      starts.pop_back();
+      const double mean_us =
+          (curve_[previous].us * static_cast<double>(start - previous) +
+           curve_[start].us * static_cast<double>(end - start)) /
+          static_cast<double>(end - previous);
+      start = previous;
+      for (size_t i = start; i < end; ++i) curve_[i].us = mean_us;
+    }
+    starts.push_back(start);
   }
 }
 
@@ -73,10 +61,10 @@ double CostCurve::At(double rows) const {
   const StepCost& first = curve_.front();
   const StepCost& last = curve_.back();
   if (rows <= first.rows) {
-    return first.us * (kFixedShare + (1 - kFixedShare) * rows / first.rows);
+    return first.us * rows / first.rows;
   }
   if (rows >= last.rows) {
-    double slope = kLoneSlope * last.us / last.rows;
+    double slope = (1 - kFixedShare) * last.us / last.rows;
     if (curve_.size() > 1) {
       // A wide base, so that the noise of two neighbours is no slope.
       auto base = std::lower_bound(curve_.begin(), curve_.end(),

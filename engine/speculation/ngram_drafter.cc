@@ -7,8 +7,7 @@
 namespace tandem {
 namespace {
 
-constexpr size_t kSlotsMin = 256;
-// At least; three runs end at each token.
+// Slots that a token has at least: three runs end at it.
 constexpr size_t kSlotsPerToken = 8;
 
 }  // namespace
@@ -22,7 +21,7 @@ void NgramDrafter::Append(TokenId token) {
     tokens_.erase(tokens_.begin(), tokens_.begin() + kWindow);
     Rebuild(slots_.size());
   } else if (tokens_.size() * kSlotsPerToken > slots_.size()) {
-    Rebuild(std::max(kSlotsMin, slots_.size() * 2));
+    Rebuild(std::max(2 * slots_.size(), 2 * kSlotsPerToken));
   }
 }
 
@@ -54,13 +53,12 @@ NgramDrafter::Match NgramDrafter::Find() const {
     if (static_cast<size_t>(run) >= size) continue;
     const size_t next = slots_[SlotOf(size, run)];
     size_t length = 0;
-    while (length < std::min<size_t>(next, kMatchMax) &&
+    while (length < std::min<size_t>(next, static_cast<size_t>(run)) &&
            tokens_[next - length - 1] == tokens_[size - length - 1]) {
       ++length;
     }
-    if (length >= static_cast<size_t>(run)) {
-      return {.length = static_cast<int>(length),
-              .next = static_cast<uint32_t>(next)};
+    if (length == static_cast<size_t>(run)) {
+      return {.length = run, .next = static_cast<uint32_t>(next)};
     }
   }
   return {};

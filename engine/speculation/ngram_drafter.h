@@ -25,11 +25,9 @@ class NgramDrafter {
   // is forgotten. With 4 bytes a token and 32 to 64 of the table that is at
   // most 576 KiB.
   static constexpr int kWindow = 8192;
-  // Matches are not measured beyond this many tokens.
-  static constexpr int kMatchMax = 16;
 
   struct Match {
-    int length = 0;     // tokens that agree, kShortestRun or more; 0: none
+    int length = 0;     // of the run, kShortestRun .. kLongestRun; 0: none
     uint32_t next = 0;  // place of the token that followed
   };
 

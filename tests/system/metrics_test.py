@@ -11,7 +11,7 @@ README = processes.SOURCE_DIR / "services/README.md"
 def listed_names():
     """Process -> names of its table in the README, alternatives spelled out."""
     text = README.read_text().split("## Metrics", 1)[1].split("\n## ", 1)[0]
-    coordinator, worker = text.split("Of a worker:")
+    coordinator, worker = text.split("\nA worker has:\n")
     return {"coordinator": names_of(coordinator), "worker": names_of(worker)}
 
 

@@ -238,16 +238,9 @@ absl::Status ClientStream::OpenTurn(const TurnInput& input,
   setup.spec = std::move(spec);
   setup.template_date = std::move(prompt.template_date);
   setup.timeout = input.timeout;
-  setup.controller = services_->draft_priors.Get(target->fingerprint);
-  setup.draft_priors = &services_->draft_priors;
   setup.trace = setup_.trace;
   setup.observer = services_->observer;
-  if (last != nullptr) {
-    const double credit_us = setup.controller.opening_credit_us();
-    setup.controller = last->drafter().TakeController();
-    setup.controller.AddOpeningCredit(credit_us);
-    setup.last_drafter = last->drafter().last_worker();
-  }
+  if (last != nullptr) setup.last_drafter = last->drafter().last_worker();
   opening_ =
       std::make_unique<TurnRunner>(services_->loop, services_->router,
                                    services_->turn_limits, std::move(setup));
@@ -350,8 +343,6 @@ void ClientStream::Pump() {
     case TurnState::kEnded: {
       const v1::ConverseResponse ended = EndedEvent(*runner_, sent_.text_bytes);
       LogTurnEnd(*runner_);
-      services_->draft_priors.Put(runner_->model().fingerprint,
-                                  runner_->drafter().TakeController());
       // The client may start its next turn as soon as it has this.
       LeaveTurn();
       state_ = State::kIdle;

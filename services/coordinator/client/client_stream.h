@@ -21,7 +21,6 @@
 #include "services/coordinator/client/session_store.h"
 #include "services/coordinator/client/turn_events.h"
 #include "services/coordinator/routing/router.h"
-#include "services/coordinator/turn/draft_priors.h"
 #include "services/coordinator/turn/event_loop.h"
 #include "services/coordinator/turn/turn_runner.h"
 #include "tandem/v1/generation.pb.h"
@@ -39,7 +38,6 @@ struct ClientServices {
   BackgroundThread* background = nullptr;
   int64_t turns_max = 0;
   TurnLimits turn_limits;
-  DraftPriors draft_priors;
   TurnObserver* observer = nullptr;  // may be null
   std::atomic<int64_t> turns{0};     // that run; any thread may read
   std::atomic<bool> draining{false};

@@ -10,9 +10,6 @@
 namespace tandem {
 namespace {
 
-// Rounds between looks at whether a deferred drafter can be afforded.
-constexpr int kOpeningEveryRounds = 16;
-
 // The least size of a vocabulary that has all of the ids.
 int VocabSizeFor(absl::Span<const TokenId> tokens) {
   const auto largest = std::max_element(tokens.begin(), tokens.end());
@@ -23,21 +20,27 @@ std::shared_ptr<const WorkerCosts> CostsOf(const WorkerChoice& worker) {
   return worker.link == nullptr ? nullptr : worker.link->costs();
 }
 
+// The costs' curve, as long as the costs are there.
+std::shared_ptr<const CostCurve> PassesOf(
+    const std::shared_ptr<const WorkerCosts>& costs) {
+  return costs == nullptr
+             ? nullptr
+             : std::shared_ptr<const CostCurve>(costs, &costs->passes);
+}
+
 }  // namespace
 
 DraftLane::DraftLane(TurnContext* context, LaneOwner* owner)
-    : context_(context),
-      owner_(owner),
-      lane_(context),
-      controller_(context->setup.controller) {
+    : context_(context), owner_(owner), lane_(context) {
   lane_.SetLastWorker(context->setup.last_drafter.name);
 }
 
 bool DraftLane::Start() {
+  // Before a target is found, a policy that knows nothing.
+  speculator_ = std::make_unique<Speculator>(std::make_shared<DraftPolicy>(),
+                                             context_->turn.options());
   TakeCosts();
   const bool is_open = Open();
-  speculator_ =
-      std::make_unique<Speculator>(&controller_, context_->turn.options());
   TakeCosts();
   return is_open;
 }
@@ -45,7 +48,6 @@ bool DraftLane::Start() {
 void DraftLane::Close() {
   lane_.Close();
   speculator_.reset();
-  target_costs_.reset();
   context_->loop->CancelTimer(&timer_);
 }
 
@@ -59,74 +61,44 @@ bool DraftLane::Open() {
        .context_min = static_cast<Position>(tokens.size()),
        .need = context_->Need(context_->setup.last_drafter)});
   is_deferred_ = false;
-  if (!drafter.has_value()) return false;
-  found_ = true;
-  // A fixed length is wanted whether it pays or not, and what is not known is
-  // found out.
-  const std::shared_ptr<const WorkerCosts> costs = drafter->link->costs();
-  if (costs != nullptr) {
-    const double prompt_us = costs->passes.PromptUs(
-        static_cast<double>(tokens.size()) - drafter->cached);
-    if (!opening_us_.has_value()) opening_us_ = prompt_us;
-    if (!options.draft_length.has_value()) {
-      controller_.cost().SetDraft(costs->passes, costs->sequences);
-      if (!controller_.TakeOpening(prompt_us)) {
-        is_deferred_ = true;
-        return false;
-      }
-    }
+  if (!drafter.has_value()) {
+    speculator_->SetDrafter(std::nullopt);
+    return false;
   }
-  costs_.reset();
+  found_ = true;
+  speculator_->SetDrafter(drafter->cached);
+  speculator_->policy()->OnDraftReport(PassesOf(CostsOf(*drafter)));
+  if (!speculator_->WantsDrafter()) {
+    is_deferred_ = true;
+    return false;
+  }
   lane_.Open(*drafter,
              {.options = OptionsForDrafter(options, drafter->vocab_size)},
              this);
   return true;
 }
 
-void DraftLane::OpenDeferred() {
-  if (--rounds_to_opening_ > 0) return;
-  rounds_to_opening_ = kOpeningEveryRounds;
-  if (is_deferred_ && Open()) context_->turn.OnDrafterAttached();
-}
-
-DraftController DraftLane::TakeController() {
-  const int64_t generated = context_->turn.usage().generated_tokens;
-  if (opening_us_.has_value() && generated > 0) {
-    controller_.OnTurn(*std::exchange(opening_us_, std::nullopt), generated);
-  }
-  DraftController taken = controller_;
-  controller_.AddOpeningCredit(-controller_.opening_credit_us());
-  return taken;
-}
-
 void DraftLane::TakeCosts() {
   const WorkerChoice& target = context_->target;
-  DraftPriors* const priors = context_->setup.draft_priors;
-  if (priors != nullptr && target.link != nullptr &&
-      target.name != target_name_) {
-    target_name_ = target.name;
-    controller_.Join(priors->AccordOf(target.name));
+  if (target.link == nullptr) return;
+  if (speculator_->policy() != target.link->draft_policy()) {
+    speculator_->SetPolicy(target.link->draft_policy());
   }
-  const auto is_new = [](std::shared_ptr<const WorkerCosts> newest,
-                         std::shared_ptr<const WorkerCosts>* known) {
-    if (newest == nullptr || newest == *known) return false;
-    *known = std::move(newest);
-    return true;
-  };
-  if (is_new(CostsOf(target), &target_costs_)) {
-    controller_.cost().SetTarget(target_costs_->passes,
-                                 {.sequences = target_costs_->sequences,
-                                  .streams = target_costs_->streams,
-                                  .takes_turns = target_costs_->takes_turns});
-  }
-  if (is_new(CostsOf(lane_.worker()), &costs_)) {
-    controller_.cost().SetDraft(costs_->passes, costs_->sequences);
+  const std::shared_ptr<const WorkerCosts> verifying = CostsOf(target);
+  const std::shared_ptr<const WorkerCosts> drafting = CostsOf(lane_.worker());
+  DraftPolicy& policy = *speculator_->policy();
+  policy.OnDraftReport(PassesOf(drafting));
+  if (verifying != nullptr) {
+    policy.OnTargetReport(PassesOf(verifying),
+                          {.sequences = verifying->sequences,
+                           .streams = verifying->streams,
+                           .takes_turns = verifying->takes_turns});
   }
   context_->turn.SetDraftAhead(
-      context_->limits.draft_ahead && target_costs_ != nullptr &&
-      !target_costs_->takes_turns && lane_.is_open() && costs_ != nullptr &&
-      !costs_->takes_turns &&
-      costs_->sequences < context_->limits.draft_ahead_sequences_max);
+      context_->limits.draft_ahead && verifying != nullptr &&
+      !verifying->takes_turns && lane_.is_open() && drafting != nullptr &&
+      !drafting->takes_turns &&
+      drafting->sequences < context_->limits.draft_ahead_sequences_max);
 }
 
 void DraftLane::Propose(ProposeAction propose) {
@@ -153,17 +125,17 @@ void DraftLane::Propose(ProposeAction propose) {
 
 MonotonicDuration DraftLane::Patience() const {
   const TurnLimits& limits = context_->limits;
-  if (!lane_.ran_prompt() || !controller_.cost().draft_known()) {
+  // One ahead that is unanswered comes first.
+  double expected_us = 0;
+  for (const LaneRequest& request : lane_.unanswered()) {
+    expected_us += speculator_->policy()->ProposalUs(request.draft_length);
+  }
+  if (!lane_.ran_prompt() || expected_us <= 0) {
     // Where the first request follows `open`, the prompt is run first.
     const Position prefill =
         lane_.is_confirmed() ? 0 : lane_.unanswered().back().answer_position;
     return limits.draft_round_deadline +
            prefill * limits.draft_prefill_per_token;
-  }
-  // One ahead that is unanswered comes first.
-  double expected_us = 0;
-  for (const LaneRequest& request : lane_.unanswered()) {
-    expected_us += controller_.cost().ProposalUs(request.draft_length);
   }
   const auto expected = std::chrono::duration_cast<MonotonicDuration>(
       std::chrono::duration<double, std::micro>(expected_us));
@@ -191,8 +163,9 @@ void DraftLane::OnLate() {
   // Running the prompt, maybe in turns with the target, says little of
   // drafting.
   if (lane_.ran_prompt()) {
-    speculator_->OnDraftLate(request.draft_length, request.rows,
-                             static_cast<double>(Micros(waited)));
+    speculator_->OnDraftLate();
+  } else {
+    speculator_->SkipTimes();
   }
   const MonotonicDuration deadline =
       lane_.ran_prompt() ? context_->limits.draft_round_deadline
@@ -222,21 +195,13 @@ void DraftLane::OnAnswer(WorkerAnswer answer) {
   }
   context_->loop->CancelTimer(&timer_);
   if (request.is_dropped) {
-    speculator_->SetModelBusy(false);
-    if (!trip->ran_prompt) {
-      controller_.cost().OnProposed(request.draft_length, request.rows,
-                                    static_cast<double>(trip->us),
-                                    /*served_us=*/0);
-    }
-    return;
+    return speculator_->SetModelBusy(false);
   }
   context_->times.draft_us += trip->compute_us;
   trip->AddTo(&context_->times);
-  if (!trip->ran_prompt) {
-    speculator_->OnProposed(static_cast<int>(draft.size()), request.rows,
-                            static_cast<double>(trip->us),
-                            static_cast<double>(trip->served_us));
-  }
+  if (trip->ran_prompt || request.rows > 2) speculator_->SkipTimes();
+  speculator_->OnRequest(static_cast<double>(trip->us),
+                         static_cast<double>(trip->served_us));
   owner_->Perform(context_->turn.OnProposed(draft));
   owner_->Notify();
 }
@@ -248,19 +213,19 @@ void DraftLane::OnClosed(const absl::Status& /*status*/) {
 
 void DraftLane::OnVerified(const LaneRoundTrip& trip) {
   TakeCosts();
-  if (!trip.ran_prompt) {
-    speculator_->OnVerified(trip.request.draft_length,
-                            static_cast<double>(trip.us),
-                            static_cast<double>(trip.served_us));
+  if (trip.ran_prompt) speculator_->SkipTimes();
+  speculator_->OnRequest(static_cast<double>(trip.us),
+                         static_cast<double>(trip.served_us));
+  if (is_deferred_ && speculator_->WantsDrafter() && Open()) {
+    context_->turn.OnDrafterAttached();
   }
-  OpenDeferred();
   lane_.DropUnanswered();
 }
 
 void DraftLane::Lose() {
   context_->loop->CancelTimer(&timer_);
   lane_.Lose();
-  costs_.reset();
+  speculator_->SetDrafter(std::nullopt);
   speculator_->SetModelBusy(false);
   owner_->Perform(context_->turn.OnDrafterLost());
 }

@@ -8,7 +8,6 @@
 #include <memory>
 #include <optional>
 
-#include "engine/speculation/draft_controller.h"
 #include "engine/speculation/speculator.h"
 #include "services/coordinator/turn/event_loop.h"
 #include "services/coordinator/turn/turn_context.h"
@@ -32,33 +31,28 @@ class DraftLane : private WorkerStreamEvents {
 
   // Asks for a draft. A request ahead is left out where one is unanswered.
   void Propose(ProposeAction propose);
-  // The target has verified a round. Opens a drafter that was deferred, when
-  // there is credit for it.
+  // The target has verified a round. Opens a drafter that was deferred, once
+  // the target's policy wants one.
   void OnVerified(const LaneRoundTrip& trip);
 
-  // True where a draft worker is there to be asked, or is left out because its
-  // prompt would not pay.
+  // True where a draft worker is there to be asked, or is not opened because
+  // drafts do not pay now.
   bool has_drafter() const {
     return found_ && (!last_worker().name.empty() || is_deferred_);
   }
   LastWorker last_worker() const { return lane_.last_worker(); }
-  // With what was learned in this turn. Taken, it leaves its credit with the
-  // taker.
-  const DraftController& controller() const { return controller_; }
-  DraftController TakeController();
 
  private:
   void OnOpened(const OpenedSequence& opened) override;
   void OnAnswer(WorkerAnswer answer) override;
   void OnClosed(const absl::Status& status) override;
 
-  // Opens a drafter if there is one and, at the turn's beginning, if that may
-  // pay; one that may not is deferred until there is credit for it.
+  // Opens a drafter if there is one; defers that while the target's policy
+  // wants none.
   bool Open();
-  void OpenDeferred();
   void OnLate();
   void Lose();
-  // Gives the controller what the workers have reported since.
+  // Gives the target's policy the newest reports.
   void TakeCosts();
   // How long the round waits for the newest request.
   MonotonicDuration Patience() const;
@@ -68,18 +62,10 @@ class DraftLane : private WorkerStreamEvents {
   TurnContext* const context_;
   LaneOwner* const owner_;
   WorkerLane lane_;
-  DraftController controller_;
   std::unique_ptr<Speculator> speculator_;
-  // That the controller has.
-  std::shared_ptr<const WorkerCosts> target_costs_;
-  std::shared_ptr<const WorkerCosts> costs_;
-  std::string target_name_;
   EventLoop::TimerId timer_;
   bool found_ = false;  // in this turn, a drafter that fits
   bool is_deferred_ = false;
-  // What a drafter's prompt takes, or would have, when the turn began.
-  std::optional<double> opening_us_;
-  int rounds_to_opening_ = 1;
 };
 
 }  // namespace tandem

@@ -14,10 +14,8 @@
 
 #include "absl/status/status.h"
 #include "engine/session/turn.h"
-#include "engine/speculation/draft_controller.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "services/common/trace_context.h"
-#include "services/coordinator/turn/draft_priors.h"
 #include "services/coordinator/turn/event_loop.h"
 #include "services/coordinator/turn/worker_link.h"
 
@@ -67,11 +65,6 @@ struct TurnSetup {
   std::string template_date = {};
   // From Start; then the turn ends with kDeadline.
   std::optional<MonotonicDuration> timeout;
-  // What was learned of drafting before.
-  DraftController controller = {};
-  // Holds what the sessions on a target agree on. Outlives the runner; null:
-  // each session is for itself.
-  DraftPriors* draft_priors = nullptr;
   // The worker that drafted for the session last.
   LastWorker last_drafter = {};
   // Of the client's request; passed on to workers.

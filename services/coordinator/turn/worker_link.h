@@ -20,6 +20,7 @@
 #include "engine/sampling/logits_processor.h"
 #include "engine/session/turn.h"
 #include "engine/speculation/cost_curve.h"
+#include "engine/speculation/draft_policy.h"
 #include "services/common/trace_context.h"
 #include "services/coordinator/turn/event_loop.h"
 #include "services/coordinator/turn/load_tracker.h"
@@ -93,6 +94,10 @@ struct WorkerCosts {
 class WorkerLink {
  public:
   virtual ~WorkerLink() = default;
+  // Decides draft lengths for all turns whose target this is. Any thread.
+  const std::shared_ptr<DraftPolicy>& draft_policy() const {
+    return draft_policy_;
+  }
   // The newest report of costs; null: none yet. Any thread.
   virtual std::shared_ptr<const WorkerCosts> costs() const = 0;
   // The load as far as this process knows it now. Any thread.
@@ -102,6 +107,10 @@ class WorkerLink {
   virtual std::unique_ptr<WorkerStream> Open(
       OpenRequest request, EventLoop* loop, WorkerStreamEvents* events,
       std::optional<MonotonicTime> deadline) = 0;
+
+ private:
+  const std::shared_ptr<DraftPolicy> draft_policy_ =
+      std::make_shared<DraftPolicy>();
 };
 
 // A worker that was picked for a turn.

@@ -62,6 +62,17 @@ std::vector<SampledToken> SimulatedWorker::Verify(const VerifyAction& action) {
   return chosen;
 }
 
+namespace {
+
+std::shared_ptr<const CostCurve> RandomCurve(std::mt19937_64* random) {
+  const double us = static_cast<double>(1 + (*random)() % 1000);
+  const double row_us = static_cast<double>((*random)() % 100);
+  return std::make_shared<const CostCurve>(std::vector<StepCost>{
+      {.rows = 1, .us = us}, {.rows = 32, .us = us + 31 * row_us}});
+}
+
+}  // namespace
+
 TurnDriver::TurnDriver(const Options& options)
     : spec_(options.spec),
       faults_(options.faults),
@@ -111,7 +122,7 @@ void TurnDriver::Begin(bool has_drafter) {
   reason_.reset();
   ahead_.reset();
   turn_->SetDraftAhead(goes_ahead_);
-  if (speculates_) speculator_.emplace(&controller_, spec_.options);
+  if (speculates_) speculator_.emplace(policy_, spec_.options);
   Take(turn_->Start(has_drafter, speculates_ ? &*speculator_ : nullptr));
 }
 
@@ -204,13 +215,14 @@ void TurnDriver::AnswerPropose(const ProposeAction& action) {
               static_cast<size_t>(spec_.draft_context_max));
   }
   // The drafter did its work all the same.
-  if (Chance(faults_.draft_late)) return Take(turn_->OnDraftLate());
+  if (Chance(faults_.draft_late)) {
+    if (speculates_) speculator_->OnDraftLate();
+    return Take(turn_->OnDraftLate());
+  }
   if (Chance(faults_.bad_draft)) Spoil(&draft);
   if (speculates_) {
-    speculator_->OnProposed(action.draft_length,
-                            static_cast<int>(action.tokens.size()),
-                            static_cast<double>(random_() % 1000),
-                            static_cast<double>(random_() % 1000));
+    speculator_->OnRequest(static_cast<double>(random_() % 1000),
+                           static_cast<double>(random_() % 1000));
   }
   Take(turn_->OnProposed(draft));
 }
@@ -243,9 +255,10 @@ void TurnDriver::AnswerVerify(const VerifyAction& action) {
   if (HasFatal()) return;
   CheckSession(target_.tokens(), static_cast<int>(chosen.size()) - 1);
   if (speculates_) {
-    speculator_->OnVerified(static_cast<int>(action.draft.size()),
-                            static_cast<double>(random_() % 1000),
-                            static_cast<double>(random_() % 1000));
+    speculator_->OnRequest(static_cast<double>(random_() % 1000),
+                           static_cast<double>(random_() % 1000));
+    policy_->OnDraftReport(RandomCurve(&random_));
+    policy_->OnTargetReport(RandomCurve(&random_), {});
   }
   Take(turn_->OnVerified(chosen));
   // It belongs to no request any more: no effect.

@@ -58,7 +58,7 @@ class TurnDriver {
     FakeModel draft;
     Faults faults = {};
     uint64_t seed = 0;
-    // Rounds are planned by a Speculator that is told random times.
+    // Rounds are planned by a Speculator whose policy gets random reports.
     bool speculates = false;
     // The drafter is asked for proposals ahead.
     bool goes_ahead = false;
@@ -100,7 +100,7 @@ class TurnDriver {
   SimulatedWorker drafter_;
   const bool speculates_;
   const bool goes_ahead_;
-  DraftController controller_;
+  const std::shared_ptr<DraftPolicy> policy_ = std::make_shared<DraftPolicy>();
   std::optional<Speculator> speculator_;
   std::optional<Turn> turn_;
   std::optional<TurnAction> pending_;

@@ -200,8 +200,8 @@ TEST(TurnTest, LookupDraftsAreVerifiedAtOnce) {
   options.draft_length = 3;
   TurnSpec spec = MakeSpec(options);
   spec.prompt = {kFakeBos, 5, 6, 7, 8, 5, 6};
-  DraftController controller;
-  Speculator speculator(&controller, options);
+  const auto policy = std::make_shared<DraftPolicy>();
+  Speculator speculator(policy, options);
   Turn turn(&TestTokenizer(), spec);
   std::vector<TurnAction> actions = turn.Start(false, &speculator);
   ASSERT_EQ(actions.size(), 1u);
@@ -221,10 +221,10 @@ TEST(TurnTest, LookupNeverDraftsPastTheEndOrAStopToken) {
   options.max_tokens = 3;
   options.stop_token_ids = {8};
   TurnSpec spec = MakeSpec(options);
-  DraftController controller;
+  const auto policy = std::make_shared<DraftPolicy>();
   for (const TokenId stop_at : {8, 9}) {
     spec.prompt = {kFakeBos, 5, 6, stop_at, 7, 7, 5, 6};
-    Speculator speculator(&controller, options);
+    Speculator speculator(policy, options);
     Turn turn(&TestTokenizer(), spec);
     const std::vector<TurnAction> actions = turn.Start(false, &speculator);
     EXPECT_THAT(std::get<VerifyAction>(actions[0]).draft.size(),

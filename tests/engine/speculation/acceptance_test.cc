@@ -34,8 +34,8 @@ TEST(AcceptanceTest, LearnsTheChanceOfEachPosition) {
     acceptance.Add(4, Draw(0.9, 0.4, 4, &random));
     acceptance.Age();
   }
-  // 128 trials, of which ageing leaves about half at the later positions: a
-  // standard deviation of 0.03 and 0.06, and the pool pulls by a tenth.
+  // 256 trials, of which ageing leaves less at the later positions: a standard
+  // deviation of 0.02 and 0.04, and the pool pulls by a tenth at most.
   EXPECT_NEAR(acceptance.Chance(0), 0.9, 0.12);
   EXPECT_NEAR(acceptance.Chance(1), 0.4, 0.2);
   EXPECT_GT(acceptance.Chance(0), acceptance.Chance(1) + 0.2);
@@ -50,6 +50,8 @@ TEST(AcceptanceTest, WhatWasNotSeenGoesByTheRest) {
   }
   EXPECT_GT(high.Chance(10), 0.9);
   EXPECT_LT(low.Chance(10), 0.1);
+  EXPECT_DOUBLE_EQ(high.AllRight(0), 1);
+  EXPECT_DOUBLE_EQ(high.AllRight(2), high.Chance(0) * high.Chance(1));
 }
 
 TEST(AcceptanceTest, WhatFollowsAnErrorIsNoTrial) {
@@ -66,20 +68,14 @@ TEST(AcceptanceTest, AgeKeepsTheEstimateAndLetsNewEvidenceIn) {
   const double before = acceptance.Chance(0);
   Acceptance aged = acceptance;
   for (int i = 0; i < 5000; ++i) aged.Age();
-  EXPECT_NEAR(aged.Chance(0), before, 0.1);
-  EXPECT_LT(aged.Chance(0), 0.15);
+  // Eight trials of it are left, beside the pool of eight and eight of a prior.
+  EXPECT_NEAR(aged.Chance(0), before, 0.13);
   for (int i = 0; i < 8; ++i) {
     acceptance.Add(1, 1);
     aged.Add(1, 1);
   }
   EXPECT_LT(acceptance.Chance(0), 0.2);
-  EXPECT_GT(aged.Chance(0), 0.45);
-  // The same at once.
-  Acceptance softened(0.5);
-  for (int i = 0; i < 200; ++i) softened.Add(1, 0);
-  softened.Soften();
-  for (int i = 0; i < 8; ++i) softened.Add(1, 1);
-  EXPECT_NEAR(softened.Chance(0), aged.Chance(0), 0.05);
+  EXPECT_GT(aged.Chance(0), 0.35);
 }
 
 TEST(AcceptanceTest, ExpectedRisesWithTheLengthAndStaysBelowIt) {

@@ -29,10 +29,10 @@ TEST(CostCurveTest, ReadsTheWeightsUntilComputingLimits) {
 }
 
 TEST(CostCurveTest, GoesOnBeyondWhatWasMeasured) {
-  // Half of the cost is fixed, below the least.
-  EXPECT_DOUBLE_EQ(Make({{.rows = 8, .us = 160}}).At(4), 120);
-  // A quarter of the mean cost a row, above the only one.
-  EXPECT_DOUBLE_EQ(Make({{.rows = 2, .us = 200}}).At(4), 250);
+  // By the row, below the least.
+  EXPECT_DOUBLE_EQ(Make({{.rows = 8, .us = 160}}).At(4), 80);
+  // Half of the cost by the row, above the only one.
+  EXPECT_DOUBLE_EQ(Make({{.rows = 2, .us = 200}}).At(4), 300);
   // The slope of the upper half: from 8 to 16, not from 15 to 16.
   const CostCurve curve = Make({{.rows = 1, .us = 100},
                                 {.rows = 8, .us = 100},
@@ -41,10 +41,20 @@ TEST(CostCurveTest, GoesOnBeyondWhatWasMeasured) {
   EXPECT_DOUBLE_EQ(curve.At(18), 200);
 }
 
-TEST(CostCurveTest, ADearPassAmongCheapOnesIsAnAccident) {
-  const CostCurve curve = Make(
-      {{.rows = 1, .us = 100}, {.rows = 2, .us = 900}, {.rows = 3, .us = 120}});
-  EXPECT_DOUBLE_EQ(curve.At(2), 120);
+TEST(CostCurveTest, MeasurementsThatContradictAreAveraged) {
+  const CostCurve curve = Make({{.rows = 1, .us = 100},
+                                {.rows = 2, .us = 300},
+                                {.rows = 3, .us = 200},
+                                {.rows = 4, .us = 130},
+                                {.rows = 5, .us = 400}});
+  EXPECT_DOUBLE_EQ(curve.At(1), 100);
+  EXPECT_DOUBLE_EQ(curve.At(2), 210);
+  EXPECT_DOUBLE_EQ(curve.At(4), 210);
+  EXPECT_DOUBLE_EQ(curve.At(5), 400);
+}
+
+TEST(CostCurveTest, APromptTakesItsShareOfAFullPass) {
+  EXPECT_DOUBLE_EQ(Make({{.rows = 64, .us = 640}}).PromptUs(32), 320);
 }
 
 TEST(CostCurveTest, AveragesPassesAndBoundsTheirNumber) {
@@ -71,22 +81,6 @@ TEST(CostCurveTest, TheUpperEstimateIsTheSlowestOrTheDearestRow) {
   EXPECT_DOUBLE_EQ(curve.UpperEstimateUs(3), 360);
   curve.Add(8, 10000);
   EXPECT_DOUBLE_EQ(curve.UpperEstimateUs(1), 50 + 0.2 * (10000 - 50));
-}
-
-TEST(CostCurveTest, WhatIsNotRunNowFollowsWhatIs) {
-  CostCurve curve(std::vector<StepCost>{
-      {.rows = 2, .us = 100}, {.rows = 4, .us = 120}, {.rows = 64, .us = 900}});
-  for (int i = 0; i < 60; ++i) curve.Add(2, 100);
-  for (int i = 0; i < 500; ++i) curve.Add(2, 50);
-  EXPECT_NEAR(curve.At(2), 50, 1e-6);
-  EXPECT_GT(curve.At(4), 60);
-  EXPECT_LT(curve.At(4), 80);
-  EXPECT_DOUBLE_EQ(curve.At(64), 900);
-  // Accidents of one row count leave no trace on another.
-  const double before = curve.At(4);
-  for (int i = 0; i < 5; ++i) curve.Add(2, 100);
-  for (int i = 0; i < 100; ++i) curve.Add(2, 50);
-  EXPECT_NEAR(curve.At(4), before, 0.05 * before);
 }
 
 TEST(CostCurveTest, IsMonotoneWhateverWasMeasured) {

@@ -14,8 +14,7 @@ const std::vector<TokenId> kRepeating = {1, 2, 3, 4, 5, 1, 2};
 
 DraftPlan Plan(const GenOptions& options, const std::vector<TokenId>& prompt,
                int model_max) {
-  DraftController controller;
-  Speculator speculator(&controller, options);
+  Speculator speculator(std::make_shared<DraftPolicy>(), options);
   return speculator.PlanRound({.prompt = prompt,
                                .generated = {},
                                .length_max = 16,
@@ -68,7 +67,7 @@ TEST(SpeculatorTest, ZeroIsOff) {
 }
 
 TEST(SpeculatorTest, TheCapHoldsForBothSources) {
-  EXPECT_EQ(Plan({.draft_length_max = 2}, kRepeating, 16).length, 2);
+  EXPECT_EQ(Plan({.draft_length_max = 2}, {1, 2, 3}, 16).length, 2);
   const DraftPlan plan =
       Plan({.draft_length_max = 2, .draft_sources = DraftSources::kLookup},
            kRepeating, 0);
@@ -76,8 +75,7 @@ TEST(SpeculatorTest, TheCapHoldsForBothSources) {
 }
 
 TEST(SpeculatorTest, ABusyDrafterIsNotAsked) {
-  DraftController controller;
-  Speculator speculator(&controller, {.draft_length = 4});
+  Speculator speculator(std::make_shared<DraftPolicy>(), {.draft_length = 4});
   const RoundRoom room = {
       .prompt = kRepeating, .generated = {}, .length_max = 16, .model_max = 16};
   speculator.SetModelBusy(true);
@@ -87,9 +85,9 @@ TEST(SpeculatorTest, ABusyDrafterIsNotAsked) {
 }
 
 TEST(SpeculatorTest, LooksThroughGeneratedTokensToo) {
-  DraftController controller;
   Speculator speculator(
-      &controller, {.draft_length = 2, .draft_sources = DraftSources::kLookup});
+      std::make_shared<DraftPolicy>(),
+      {.draft_length = 2, .draft_sources = DraftSources::kLookup});
   const std::vector<TokenId> prompt = {1, 2, 3, 4};
   std::vector<TokenId> generated;
   const auto plan = [&] {
@@ -114,44 +112,123 @@ TEST(SpeculatorTest, OfALongPromptTheEndCounts) {
   EXPECT_THAT(Plan({.draft_length = 2}, prompt, 0).draft, ElementsAre(3, 4));
 }
 
-TEST(SpeculatorTest, RoundsTeachTheController) {
-  DraftController controller;
-  Speculator speculator(&controller, {});
+std::shared_ptr<const CostCurve> Curve(double us) {
+  return std::make_shared<const CostCurve>(std::vector<StepCost>{
+      {.rows = 1, .us = us}, {.rows = 64, .us = 1.1 * us}});
+}
+
+std::shared_ptr<DraftPolicy> KnownPolicy() {
+  auto policy = std::make_shared<DraftPolicy>();
+  policy->OnDraftReport(Curve(100));
+  policy->OnTargetReport(Curve(1000), {});
+  return policy;
+}
+
+TEST(SpeculatorTest, TakesLookupWhereItIsRightAndTheModelIsNot) {
+  const std::shared_ptr<DraftPolicy> policy = KnownPolicy();
+  Speculator speculator(policy, {});
   const RoundRoom room = {
       .prompt = kRepeating, .generated = {}, .length_max = 16, .model_max = 16};
-  for (int i = 0; i < 30; ++i) {
+  const double before = policy->ExpectedTokens(4);
+  for (int i = 0; i < 60; ++i) {
     const DraftPlan plan = speculator.PlanRound(room);
-    int drafted = static_cast<int>(plan.draft.size());
-    if (plan.source == DraftSource::kModel) {
-      drafted = plan.length;
-      speculator.OnProposed(drafted, 1, 100 * drafted, 0);
-    }
-    speculator.OnVerified(drafted, 1000, 0);
-    // The model is always wrong, the text repeats.
-    speculator.OnRound(drafted,
-                       plan.source == DraftSource::kModel ? 0 : drafted);
+    const bool is_model = plan.source == DraftSource::kModel;
+    const int drafted =
+        is_model ? plan.length : static_cast<int>(plan.draft.size());
+    speculator.OnRequest(1000 + 100 * drafted, 1000);
+    speculator.OnRound(drafted, is_model ? 0 : drafted);
+    policy->OnTargetReport(Curve(1000), {});
   }
-  EXPECT_GT(controller.total_us(), 30 * 1000 - 1);
+  EXPECT_LT(policy->ExpectedTokens(4), before);
   EXPECT_EQ(speculator.PlanRound(room).source, DraftSource::kLookup);
 }
 
-TEST(SpeculatorTest, ADraftThatNeverCameIsPaidForAndProvesNothing) {
-  DraftController controller;
-  Speculator speculator(&controller, {.draft_length = 4});
-  const double before = controller.Rate(DraftSource::kModel, 4, 0);
-  speculator.OnProposed(4, 1, 400, 0);
-  speculator.OnVerified(4, 1000, 0);
-  const double rate = controller.Rate(DraftSource::kModel, 4, 0);
-  speculator.PlanRound({.prompt = kRepeating,
-                        .generated = {},
-                        .length_max = 16,
-                        .model_max = 16});
-  speculator.OnDraftLate(4, 1, 4000);
-  speculator.OnVerified(0, 1000, 0);
-  speculator.OnRound(0, 0);
-  EXPECT_GE(controller.total_us(), 5000);
-  EXPECT_LT(controller.Rate(DraftSource::kModel, 4, 0), rate);
-  EXPECT_NE(before, rate);
+// A target reports before a drafter that has computed nothing yet.
+TEST(SpeculatorTest, TakesLookupWhileOnlyTheTargetIsKnown) {
+  const auto policy = std::make_shared<DraftPolicy>();
+  policy->OnTargetReport(Curve(1000), {});
+  Speculator speculator(policy, {});
+  const DraftPlan plan = speculator.PlanRound({.prompt = kRepeating,
+                                               .generated = {},
+                                               .length_max = 16,
+                                               .model_max = 16});
+  EXPECT_EQ(plan.source, DraftSource::kLookup);
+}
+
+TEST(SpeculatorTest, ASessionThatLosesItsDrafterLetsAnotherFindOut) {
+  const auto policy = std::make_shared<DraftPolicy>();
+  Speculator first(policy, {});
+  Speculator second(policy, {});
+  EXPECT_TRUE(first.WantsDrafter());
+  EXPECT_FALSE(second.WantsDrafter());
+  first.SetDrafter(std::nullopt);
+  EXPECT_TRUE(second.WantsDrafter());
+}
+
+TEST(SpeculatorTest, ALateDraftCountsAsWrong) {
+  const std::shared_ptr<DraftPolicy> policy = KnownPolicy();
+  Speculator speculator(policy, {.draft_sources = DraftSources::kModel});
+  const double before = policy->ExpectedTokens(4);
+  for (int i = 0; i < 20; ++i) {
+    speculator.PlanRound({.prompt = kRepeating,
+                          .generated = {},
+                          .length_max = 16,
+                          .model_max = 16});
+    speculator.OnDraftLate();
+    speculator.OnRound(0, 0);
+  }
+  EXPECT_LT(policy->ExpectedTokens(4), before);
+}
+
+TEST(SpeculatorTest, AsksForADrafterWhereThePolicyDraftsOrTheLengthIsFixed) {
+  const std::shared_ptr<DraftPolicy> policy = KnownPolicy();
+  EXPECT_TRUE(Speculator(policy, {}).WantsDrafter());
+  const auto dear = std::make_shared<DraftPolicy>();
+  dear->OnDraftReport(Curve(100000));
+  dear->OnTargetReport(Curve(1000), {});
+  EXPECT_FALSE(Speculator(dear, {}).WantsDrafter());
+  EXPECT_TRUE(Speculator(dear, {.draft_length = 2}).WantsDrafter());
+}
+
+// What a drafter lacked when a turn began counts for the turns to come.
+TEST(SpeculatorTest, ReportsItsTurnToThePolicy) {
+  const std::vector<TokenId> prompt(50000, 7);
+  const std::vector<TokenId> generated(16, 7);
+  const auto length_after = [&](int64_t cached) {
+    const std::shared_ptr<DraftPolicy> policy = KnownPolicy();
+    {
+      Speculator speculator(policy, {.draft_sources = DraftSources::kModel});
+      speculator.SetDrafter(cached);
+      for (const auto& tokens : {std::vector<TokenId>(), generated}) {
+        speculator.PlanRound({.prompt = prompt,
+                              .generated = tokens,
+                              .length_max = 16,
+                              .model_max = 16});
+      }
+    }
+    DraftPolicy::Seat seat;
+    for (int i = 0; i < 20; ++i) {
+      policy->PlanRound(&seat, 0);
+      policy->OnTargetReport(Curve(1000), {});
+    }
+    return policy->length();
+  };
+  EXPECT_EQ(length_after(0), 0);
+  EXPECT_GT(length_after(50000), 0);
+}
+
+TEST(SpeculatorTest, FollowsThePolicyOfANewTarget) {
+  Speculator speculator(KnownPolicy(), {});
+  const auto dear = std::make_shared<DraftPolicy>();
+  dear->OnDraftReport(Curve(100000));
+  dear->OnTargetReport(Curve(1000), {});
+  const std::vector<TokenId> prompt = {1, 2, 3};
+  const RoundRoom room = {
+      .prompt = prompt, .generated = {}, .length_max = 16, .model_max = 16};
+  EXPECT_GT(speculator.PlanRound(room).length, 0);
+  speculator.SetPolicy(dear);
+  EXPECT_EQ(speculator.policy(), dear);
+  EXPECT_EQ(speculator.PlanRound(room).length, 0);
 }
 
 }  // namespace

@@ -51,8 +51,6 @@ class TurnRunnerFixture : public ::testing::Test, public TurnListener {
                                                .tokenizer = FakeTokenizer(),
                                                .spec = spec_,
                                                .timeout = timeout_,
-                                               .controller = learned_,
-                                               .draft_priors = &draft_priors_,
                                                .last_drafter = last_drafter_,
                                                .trace = trace_,
                                                .observer = observer_});
@@ -134,8 +132,6 @@ class TurnRunnerFixture : public ::testing::Test, public TurnListener {
   TurnLimits limits_;
   TurnSpec spec_;
   std::optional<MonotonicDuration> timeout_;
-  DraftController learned_;
-  DraftPriors draft_priors_;
   LastWorker last_drafter_;
   std::optional<TraceContext> trace_;
   TurnObserver* observer_ = nullptr;

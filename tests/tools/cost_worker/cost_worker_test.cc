@@ -26,7 +26,7 @@ TEST(CostWorkerTest, TheVocabularyIsServed) {
   EXPECT_EQ(parts->info.vocabulary_fingerprint,
             tokenizer->vocabulary_fingerprint());
   EXPECT_EQ(parts->info.vocab_size, tokenizer->vocab_size());
-  EXPECT_EQ(parts->streams_max, 3);
+  EXPECT_EQ(parts->loop.streams_max, 3);
   EXPECT_FALSE(parts->info.fingerprint.empty());
   EXPECT_FALSE(parts->tokenizer_image.empty());
 }

@@ -20,6 +20,8 @@ std::shared_ptr<const WorkerCosts> Costs(double first_us, double row_us) {
 // The drafter was fast and is not any more: rounds go on without it, its
 // answers are dropped when they come, and it is not asked twice at a time.
 TEST_F(DraftLaneTest, ASlowDraftIsNotWaitedFor) {
+  target()->reported = Costs(1000, 1);
+  drafter_->reported = Costs(100, 1);
   Start();
   RunUntil([this] { return tokens_.size() >= 10; });
   drafter_->propose_delay = milliseconds(500);
@@ -36,6 +38,8 @@ TEST_F(DraftLaneTest, ASlowDraftIsNotWaitedFor) {
 }
 
 TEST_F(DraftLaneTest, ALateDrafterIsAskedAgainWhenItHasAnswered) {
+  target()->reported = Costs(1000, 1);
+  drafter_->reported = Costs(100, 1);
   spec_.options.max_tokens = 400;
   spec_.options.ignore_eos = true;
   Start();
@@ -52,6 +56,8 @@ TEST_F(DraftLaneTest, ALateDrafterIsAskedAgainWhenItHasAnswered) {
 }
 
 TEST_F(DraftLaneTest, ADrafterThatFallsSilentIsLostInTheEnd) {
+  target()->reported = Costs(1000, 1);
+  drafter_->reported = Costs(100, 1);
   spec_.options.max_tokens = 3000;
   spec_.options.ignore_eos = true;
   Start();
@@ -185,7 +191,6 @@ TEST_F(DraftLaneTest, ADrafterThatDoesNotPayIsNotOpened) {
   spec_.options.draft_sources = DraftSources::kModel;
   spec_.options.max_tokens = 400;
   spec_.options.ignore_eos = true;
-  // Opening it on credit would take longer than the turn.
   spec_.prompt.assign(3000, 270);
   target()->reported = Costs(1000, 1000);
   drafter_->reported = Costs(900, 900);
@@ -285,81 +290,21 @@ TEST_F(DraftLaneTest, AutomaticLengthsGoByReportedCosts) {
   EXPECT_GT(runner_->turn().speculation().drafted, 100);
 }
 
-// Running the prompt in a drafter that does not pay is a probe too.
-TEST_F(DraftLaneTest, ADrafterThatDoesNotPayIsOpenedOnCredit) {
-  spec_.options.draft_length.reset();
-  spec_.options.draft_sources = DraftSources::kModel;
-  spec_.options.max_tokens = 400;
-  spec_.options.ignore_eos = true;
-  target()->reported = Costs(1000, 1);
-  drafter_->reported = Costs(1000000, 0);
-  Start();
-  RunToEnd();
-  EXPECT_EQ(drafter_->opened, 0);
-  DraftController learned = runner_->drafter().TakeController();
-  EXPECT_EQ(runner_->drafter().controller().opening_credit_us(), 0);
-  ASSERT_EQ(learned.steady_length(), 0);
-  learned.AddOpeningCredit(-learned.opening_credit_us());
-
-  // Three tokens of a prompt cost 3/64 of a pass here.
-  for (const double credit_us : {0.0, 60000.0}) {
-    learned.AddOpeningCredit(credit_us);
-    learned_ = learned;
-    tokens_.clear();
-    drafter_->opened = 0;
-    Start();
-    RunToEnd();
-    ExpectPlain();
-    EXPECT_EQ(drafter_->opened, credit_us > 0 ? 1 : 0);
-  }
-
-  // One that has become cheap is opened at once and used.
-  learned.AddOpeningCredit(-learned.opening_credit_us());
-  learned_ = learned;
-  tokens_.clear();
-  drafter_->opened = 0;
-  drafter_->reported = Costs(10, 0);
-  spec_.options.max_tokens = 4000;
-  Start();
-  EXPECT_EQ(drafter_->opened, 1);
-  RunToEnd();
-  ExpectPlain();
-  EXPECT_EQ(drafter_->opened, 1);
-  EXPECT_GT(runner_->turn().speculation().accepted, 100);
-}
-
-// Whether one was opened or not: what it costs decides about the next.
-TEST_F(DraftLaneTest, TellsTheOthersWhatADraftersPromptTakes) {
-  spec_.options.draft_length.reset();
-  spec_.options.max_tokens = 50;
-  spec_.options.ignore_eos = true;
-  drafter_->reported = Costs(64000, 0);
-  Start();
-  RunToEnd();
-  const std::shared_ptr<DraftAccord> accord = draft_priors_.AccordOf("t1");
-  EXPECT_EQ(accord->OpeningUsPerToken(), 0);
-  runner_->drafter().TakeController();
-  const double prompt_us = 1000.0 * static_cast<double>(spec_.prompt.size());
-  EXPECT_NEAR(accord->OpeningUsPerToken(), prompt_us / 50, 1e-6);
-  // Once a turn.
-  runner_->drafter().TakeController();
-  EXPECT_NEAR(accord->OpeningUsPerToken(), prompt_us / 50, 1e-6);
-}
-
+// The policy is the target's: what one turn learned the next one knows.
 TEST_F(DraftLaneTest, WhatWasLearnedGoesToTheNextTurn) {
   spec_.options.draft_length.reset();
+  spec_.options.draft_sources = DraftSources::kModel;
+  target()->reported = Costs(1000, 1);
+  drafter_->reported = Costs(1, 0);
+  const DraftPolicy& policy = *target()->draft_policy();
+  const double before = policy.ExpectedTokens(8);
   Start();
   RunToEnd();
-  const DraftController learned = runner_->drafter().controller();
-  EXPECT_GT(learned.total_us(), 0);
-  runner_ = std::make_unique<TurnRunner>(&loop_, &directory_, limits_,
-                                         TurnSetup{.session_id = "session",
-                                                   .number = 4,
-                                                   .tokenizer = FakeTokenizer(),
-                                                   .spec = spec_,
-                                                   .timeout = {},
-                                                   .controller = learned});
-  EXPECT_EQ(runner_->drafter().controller().total_us(), learned.total_us());
+  const double after = policy.ExpectedTokens(8);
+  EXPECT_NE(before, after);
+  Start();
+  EXPECT_EQ(policy.ExpectedTokens(8), after);
+  RunToEnd();
 }
 
 }  // namespace

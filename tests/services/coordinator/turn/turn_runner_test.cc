@@ -86,7 +86,7 @@ TEST_F(TurnRunnerTest, RandomFaultsNeverChangeTheText) {
         ExpectReleased();
         suspended = true;
       }
-      if (!Step()) break;
+      if (!Step() && !suspended) break;
     }
     ExpectPrefixOfPlain();
     ExpectPlain();
