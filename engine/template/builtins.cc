@@ -9,7 +9,6 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
-#include "engine/base/status.h"
 #include "engine/template/characters.h"
 #include "engine/template/containers.h"
 #include "engine/template/value_text.h"
@@ -37,11 +36,11 @@ constexpr absl::string_view kChangingMapMethods[] = {"clear", "pop", "popitem",
 
 // Filters of numbers, and those that turn values into one another.
 
-absl::Status NumberError(const Value& value) {
-  return TemplateError("needs a number, is given ", KindName(value));
+RenderBudget::Nothing FailForNumber(const Call& call) {
+  return call.budget.Fail("needs a number, is given ", KindName(call.value));
 }
 
-ValueOr Default(const Call& call) {
+Value Default(const Call& call) {
   const bool replaces_false = call.IsTrueAt(1);
   if (!call.value.is_undefined() && (!replaces_false || IsTrue(call.value))) {
     return call.value;
@@ -49,15 +48,16 @@ ValueOr Default(const Call& call) {
   return call.Has(0) ? *call.bound[0] : Value::Text("");
 }
 
-ValueOr Abs(const Call& call) {
+Value Abs(const Call& call) {
   const Value& value = call.value;
-  if (!value.is_number()) return NumberError(value);
+  if (!value.is_number()) return FailForNumber(call);
   if (value.is_float()) return Value::Float(std::fabs(value.number()));
-  return value.whole() < 0 ? Negate(value) : Value::Integer(value.whole());
+  return value.whole() < 0 ? Negate(value, call.budget)
+                           : Value::Integer(value.whole());
 }
 
 // The attribute of an object; maps have items instead.
-ValueOr Attr(const Call& call) {
+Value Attr(const Call& call) {
   if (call.value.is_object() || call.value.is_undefined()) {
     return LookUp(call.value, *call.bound[0], call.budget);
   }
@@ -129,19 +129,19 @@ std::optional<int64_t> ReadWhole(absl::string_view digits, int64_t base) {
 }
 
 // `number` without what is behind its point.
-ValueOr WholeOf(double number) {
+Value WholeOf(double number, RenderBudget& budget) {
   if (std::fabs(number) < 0x1p63) {
     return Value::Integer(static_cast<int64_t>(number));
   }
-  return TemplateError("a whole number beyond 64 bits");
+  return budget.Fail("a whole number beyond 64 bits");
 }
 
-ValueOr Int(const Call& call) {
+Value Int(const Call& call) {
   const Value& value = call.value;
-  if (value.is_undefined()) return UndefinedError(value);
+  if (value.is_undefined()) return FailUndefined(value, call.budget);
   const int64_t base = call.WholeAt(1, 10);
   if (base != 0 && (base < 2 || base > 36)) {
-    return TemplateError("'base' must be 0 or between 2 and 36");
+    return call.budget.Fail("'base' must be 0 or between 2 and 36");
   }
   if (value.is_whole()) return Value::Integer(value.whole());
   if (value.is_text()) {
@@ -152,12 +152,13 @@ ValueOr Int(const Call& call) {
     if (whole.has_value()) return Value::Integer(*whole);
   }
   const std::optional<double> number = FloatOf(value);
-  if (number.has_value() && std::isfinite(*number)) return WholeOf(*number);
+  if (number.has_value() && std::isfinite(*number))
+    return WholeOf(*number, call.budget);
   return call.Has(0) ? *call.bound[0] : Value::Integer(0);
 }
 
-ValueOr Float(const Call& call) {
-  if (call.value.is_undefined()) return UndefinedError(call.value);
+Value Float(const Call& call) {
+  if (call.value.is_undefined()) return FailUndefined(call.value, call.budget);
   if (call.value.is_text()) call.budget.StepBytes(call.value.text().size());
   const std::optional<double> number = FloatOf(call.value);
   if (number.has_value()) return Value::Float(*number);
@@ -178,10 +179,10 @@ double RoundFloat(double number, int64_t digits) {
   return absl::SimpleAtod(text, &rounded) ? rounded : number;
 }
 
-ValueOr Round(const Call& call) {
+Value Round(const Call& call) {
   const Value& value = call.value;
-  if (value.is_undefined()) return UndefinedError(value);
-  if (!value.is_number()) return NumberError(value);
+  if (value.is_undefined()) return FailUndefined(value, call.budget);
+  if (!value.is_number()) return FailForNumber(call);
   const int64_t digits =
       std::clamp(call.WholeAt(0, 0), -kRoundDigitsMax, kRoundDigitsMax);
   const bool has_method = call.Has(1) && call.bound[1]->is_text();
@@ -194,7 +195,7 @@ ValueOr Round(const Call& call) {
     return Value::Float(std::floor(value.number() * unit) / unit);
   }
   if (method != "common") {
-    return TemplateError("'method' must be 'common', 'ceil' or 'floor'");
+    return call.budget.Fail("'method' must be 'common', 'ceil' or 'floor'");
   }
   // A digit takes some 10 ns.
   call.budget.StepCharacters(static_cast<size_t>(std::abs(digits)));
@@ -202,36 +203,34 @@ ValueOr Round(const Call& call) {
     return Value::Integer(value.whole());
   }
   const double rounded = RoundFloat(value.number(), digits);
-  return value.is_float() ? Value::Float(rounded) : WholeOf(rounded);
+  return value.is_float() ? Value::Float(rounded)
+                          : WholeOf(rounded, call.budget);
 }
 
-ValueOr String(const Call& call) {
+Value String(const Call& call) {
   if (call.value.is_text()) return call.value;
-  TANDEM_ASSIGN_OR_RETURN(MarkedText text, TextOf(call.value, call.budget));
-  return call.budget.NewText(std::move(text));
+  return call.budget.NewText(TextOf(call.value, call.budget));
 }
 
-ValueOr ToJson(const Call& call) {
+Value ToJson(const Call& call) {
   JsonOptions options;
   options.ensure_ascii = call.IsTrueAt(0);
   options.sort_keys = call.IsTrueAt(3);
   if (call.Has(1)) {
     options.has_indent = true;
     options.item_separator = MarkedText(",", TextMark::kTemplate);
-    TANDEM_ASSIGN_OR_RETURN(options.indent, IndentAt(call, 1, 0));
+    options.indent = IndentAt(call, 1, 0);
   }
   if (call.Has(2)) {
     const Value& separators = *call.bound[2];
     if (!IsIndexable(separators) || separators.items().size() != 2 ||
         !separators.items()[0].is_text() || !separators.items()[1].is_text()) {
-      return TemplateError("separators must be two texts");
+      return call.budget.Fail("separators must be two texts");
     }
     options.item_separator = separators.items()[0].text();
     options.key_separator = separators.items()[1].text();
   }
-  TANDEM_ASSIGN_OR_RETURN(MarkedText text,
-                          JsonOf(call.value, options, call.budget));
-  return call.budget.NewText(std::move(text));
+  return call.budget.NewText(JsonOf(call.value, options, call.budget));
 }
 
 // `safe` changes nothing: nothing is escaped here, so nothing needs to be kept
@@ -255,12 +254,12 @@ constexpr Builtin kValueFilters[] = {
 // Tests.
 
 template <bool (*is_so)(const Value& value)>
-ValueOr Is(const Call& call) {
+Value Is(const Call& call) {
   return Value::Bool(is_so(call.value));
 }
 
 template <Kind kind>
-ValueOr IsOf(const Call& call) {
+Value IsOf(const Call& call) {
   return Value::Bool(call.value.kind() == kind);
 }
 
@@ -292,37 +291,31 @@ bool IsTestName(const Value& value) {
 }
 
 template <Comparison comparison>
-ValueOr Compares(const Call& call) {
-  TANDEM_ASSIGN_OR_RETURN(
-      const bool holds,
-      Compare(comparison, call.value, *call.bound[0], call.budget));
+Value Compares(const Call& call) {
+  const bool holds =
+      Compare(comparison, call.value, *call.bound[0], call.budget);
   return Value::Bool(holds);
 }
 
-ValueOr IsSameAs(const Call& call) {
+Value IsSameAs(const Call& call) {
   if (call.value.is_text()) call.budget.StepBytes(call.value.text().size());
   return Value::Bool(IsSame(call.value, *call.bound[0]));
 }
 
 // value % divisor == rest
-ValueOr HasRest(const Call& call, const Value& divisor, int64_t rest) {
-  if (call.value.is_text()) return NumberError(call.value);
-  TANDEM_ASSIGN_OR_RETURN(
-      const Value remainder,
-      Calculate(BinaryOperator::kModulo, call.value, divisor, call.budget));
-  TANDEM_ASSIGN_OR_RETURN(const bool is_equal,
-                          Equals(remainder, Value::Integer(rest), call.budget));
-  return Value::Bool(is_equal);
+Value HasRest(const Call& call, const Value& divisor, int64_t rest) {
+  if (call.value.is_text()) return FailForNumber(call);
+  const Value remainder =
+      Calculate(BinaryOperator::kModulo, call.value, divisor, call.budget);
+  return Value::Bool(Equals(remainder, Value::Integer(rest), call.budget));
 }
 
 template <int64_t rest>
-ValueOr HalvesWithRest(const Call& call) {
+Value HalvesWithRest(const Call& call) {
   return HasRest(call, Value::Integer(2), rest);
 }
 
-ValueOr IsDivisible(const Call& call) {
-  return HasRest(call, *call.bound[0], 0);
-}
+Value IsDivisible(const Call& call) { return HasRest(call, *call.bound[0], 0); }
 
 constexpr Builtin kTests[] = {
     {"boolean", {}, 0, &IsOf<Kind::kBool>},
@@ -383,22 +376,20 @@ bool IsIn(absl::Span<const absl::string_view> names, absl::string_view name) {
 
 }  // namespace
 
-ValueOr CallBuiltin(const Builtin& builtin, const Value& value,
-                    const CallArguments& arguments, RenderBudget& budget) {
+Value CallBuiltin(const Builtin& builtin, const Value& value,
+                  const CallArguments& arguments, RenderBudget& budget) {
   if (builtin.is_of_text && !value.is_text()) {
-    TANDEM_ASSIGN_OR_RETURN(MarkedText text, TextOf(value, budget));
-    TANDEM_ASSIGN_OR_RETURN(const Value as_text,
-                            budget.NewText(std::move(text)));
-    return CallBuiltin(builtin, as_text, arguments, budget);
+    const Value text = budget.NewText(TextOf(value, budget));
+    if (!budget.ok()) return {};
+    return CallBuiltin(builtin, text, arguments, budget);
   }
   BuiltinCall call = {
       .value = value, .arguments = arguments, .budget = budget, .bound = {}};
   if (builtin.parameters[0] != kAnyArguments) {
-    TANDEM_ASSIGN_OR_RETURN(
-        call.bound,
-        BindArguments(arguments, builtin.parameters, builtin.required));
+    call.bound =
+        BindArguments(arguments, builtin.parameters, builtin.required, budget);
   }
-  return builtin.function(call);
+  return budget.ok() ? builtin.function(call) : Value();
 }
 
 const Builtin* FindFilter(absl::string_view name) {
@@ -437,25 +428,22 @@ bool IsChangingMethod(const Value& value, absl::string_view name) {
   return value.is_list(ListKind::kList) && IsIn(kChangingListMethods, name);
 }
 
-absl::StatusOr<MarkedText> IndentAt(const BuiltinCall& call, size_t i,
-                                    int64_t absent) {
+MarkedText IndentAt(const BuiltinCall& call, size_t i, int64_t absent) {
   if (call.Has(i) && call.bound[i]->is_text()) return call.TextAt(i);
-  int64_t width = absent;
-  if (call.Has(i)) {
-    TANDEM_ASSIGN_OR_RETURN(width, NeedWhole(*call.bound[i]));
-  }
+  const int64_t width =
+      call.Has(i) ? NeedWhole(*call.bound[i], call.budget) : absent;
   const auto count = static_cast<size_t>(std::max<int64_t>(width, 0));
-  TANDEM_RETURN_IF_ERROR(call.budget.CheckRoom(count));
+  if (!call.budget.CheckRoom(count)) return {};
   return MarkedText(std::string(count, ' '), TextMark::kTemplate);
 }
 
-ValueOr JoinTexts(const MarkedText& separator, const std::vector<Value>& items,
-                  RenderBudget& budget) {
+Value JoinTexts(const MarkedText& separator, const std::vector<Value>& items,
+                RenderBudget& budget) {
   MarkedText joined;
   for (size_t i = 0; i < items.size(); ++i) {
-    TANDEM_RETURN_IF_ERROR(NeedText(items[i]));
-    if (i > 0) TANDEM_RETURN_IF_ERROR(budget.Append(separator, &joined));
-    TANDEM_RETURN_IF_ERROR(budget.Append(items[i].text(), &joined));
+    if (!NeedText(items[i], budget)) return {};
+    if (i > 0) budget.Append(separator, &joined);
+    budget.Append(items[i].text(), &joined);
   }
   return budget.NewText(std::move(joined));
 }

@@ -13,7 +13,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "engine/template/characters.h"
@@ -40,20 +39,17 @@ struct BuiltinCall {
   const MarkedText& TextAt(size_t i) const { return bound[i]->text(); }
 };
 
-// In place of parameters: the function looks at the arguments itself.
-inline constexpr char kAnyArguments[] = "*";
-
 struct Builtin {
   absl::string_view name;
   std::array<absl::string_view, 4> parameters;  // as BindArguments has them
   size_t required = 0;
-  ValueOr (*function)(const BuiltinCall& call);
+  TemplateValue (*function)(const BuiltinCall& call);
   // A value that is no text is turned into its text first.
   bool is_of_text = false;
 };
 
-ValueOr CallBuiltin(const Builtin& builtin, const TemplateValue& value,
-                    const CallArguments& arguments, RenderBudget& budget);
+TemplateValue CallBuiltin(const Builtin& builtin, const TemplateValue& value,
+                          const CallArguments& arguments, RenderBudget& budget);
 
 // Null where there is none of that name.
 const Builtin* FindFilter(absl::string_view name);
@@ -73,15 +69,14 @@ bool IsChangingMethod(const TemplateValue& value, absl::string_view name);
 
 // Argument `i` as an indent: a text, or as many spaces as it says, `absent`
 // ones where it is not given.
-absl::StatusOr<MarkedText> IndentAt(const BuiltinCall& call, size_t i,
-                                    int64_t absent);
+MarkedText IndentAt(const BuiltinCall& call, size_t i, int64_t absent);
 // The texts of `items`, `separator` between them.
-ValueOr JoinTexts(const MarkedText& separator,
-                  const std::vector<TemplateValue>& items,
-                  RenderBudget& budget);
+TemplateValue JoinTexts(const MarkedText& separator,
+                        const std::vector<TemplateValue>& items,
+                        RenderBudget& budget);
 // Whether there are letters of a case and `is_case` holds for all of them.
 template <bool (*is_case)(uint32_t code_point)>
-ValueOr AreInCase(const BuiltinCall& call) {
+TemplateValue AreInCase(const BuiltinCall& call) {
   const std::string& bytes = call.value.text().bytes();
   call.budget.StepCharacters(bytes.size());
   return TemplateValue::Bool(IsAllInCase(bytes, is_case));
@@ -91,8 +86,8 @@ ValueOr AreInCase(const BuiltinCall& call) {
 absl::Span<const Builtin> TextMethods();
 absl::Span<const Builtin> TextFilters();
 // The last place of `part` in `text`; npos if none.
-absl::StatusOr<size_t> FindLast(absl::string_view text, absl::string_view part,
-                                RenderBudget& budget);
+size_t FindLast(absl::string_view text, absl::string_view part,
+                RenderBudget& budget);
 
 // list_builtins.cc
 absl::Span<const Builtin> ListMethods();

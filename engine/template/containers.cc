@@ -43,8 +43,8 @@ SliceRange RangeOf(const SliceBounds& bounds, int64_t size) {
   return range;
 }
 
-ValueOr SliceText(const MarkedText& text, const SliceBounds& bounds,
-                  RenderBudget& budget) {
+Value SliceText(const MarkedText& text, const SliceBounds& bounds,
+                RenderBudget& budget) {
   budget.StepBytes(text.size());
   const SliceRange range = RangeOf(bounds, CountCharacters(text.bytes()));
   if (range.step == 1) {
@@ -53,14 +53,14 @@ ValueOr SliceText(const MarkedText& text, const SliceBounds& bounds,
         std::max(begin, CharacterOffset(text.bytes(), range.stop));
     return budget.NewSlice(text, begin, end);
   }
-  TANDEM_RETURN_IF_ERROR(budget.CheckRoom(text.size(), sizeof(size_t)));
+  if (!budget.CheckRoom(text.size(), sizeof(size_t))) return {};
   std::vector<size_t> offsets;
   for (size_t i = 0; i < text.size(); i += CharacterBytes(text.bytes(), i)) {
     offsets.push_back(i);
   }
   offsets.push_back(text.size());
   budget.Step(range.count);
-  TANDEM_RETURN_IF_ERROR(budget.Check());
+  if (!budget.Check()) return {};
   MarkedText slice;
   int64_t at = range.start;
   for (size_t i = 0; i < range.count; ++i, at += range.step) {
@@ -71,8 +71,8 @@ ValueOr SliceText(const MarkedText& text, const SliceBounds& bounds,
 }
 
 // The places `places` of `range`, which are a range too.
-ValueOr SliceRangeValue(const RangeBounds& range, const SliceRange& places,
-                        RenderBudget& budget) {
+Value SliceRangeValue(const RangeBounds& range, const SliceRange& places,
+                      RenderBudget& budget) {
   const auto at = [&range](int64_t place, int64_t* number) {
     int64_t distance = 0;
     return !__builtin_mul_overflow(place, range.step, &distance) &&
@@ -81,7 +81,7 @@ ValueOr SliceRangeValue(const RangeBounds& range, const SliceRange& places,
   RangeBounds slice;
   if (!at(places.start, &slice.start) || !at(places.stop, &slice.stop) ||
       __builtin_mul_overflow(range.step, places.step, &slice.step)) {
-    return TemplateError("a range with numbers beyond 64 bits");
+    return budget.Fail("a range with numbers beyond 64 bits");
   }
   return budget.NewRange(slice, places.count);
 }
@@ -97,35 +97,33 @@ std::optional<Value> PartOf(const Value& value, absl::string_view name) {
   return std::nullopt;
 }
 
-absl::StatusOr<std::vector<Value>> ItemsOf(const Value& value,
-                                           RenderBudget& budget) {
+std::vector<Value> ItemsOf(const Value& value, RenderBudget& budget) {
   std::vector<Value> items;
   if (value.is_list()) {
     const absl::Span<const Value> list = value.items();
     budget.Step(list.size());
-    TANDEM_RETURN_IF_ERROR(budget.CheckItems(list.size()));
+    if (!budget.CheckItems(list.size())) return {};
     items.assign(list.begin(), list.end());
     if (value.is_list(ListKind::kGenerator)) {
       value.list().taken += items.size();
     }
   } else if (value.is_map()) {
     budget.Step(value.entries().size());
-    TANDEM_RETURN_IF_ERROR(budget.CheckItems(value.entries().size()));
+    if (!budget.CheckItems(value.entries().size())) return {};
     for (const auto& [key, item] : value.entries()) items.push_back(key);
   } else if (value.is_text()) {
     const MarkedText& text = value.text();
-    for (size_t i = 0, end = 0; i < text.size(); i = end) {
+    for (size_t i = 0, end = 0; i < text.size() && budget.ok(); i = end) {
       end = i + CharacterBytes(text.bytes(), i);
-      TANDEM_ASSIGN_OR_RETURN(Value character, budget.NewSlice(text, i, end));
-      items.push_back(std::move(character));
+      items.push_back(budget.NewSlice(text, i, end));
     }
   } else if (!value.is_undefined()) {
-    return TemplateError(KindName(value), " can not be iterated over");
+    return budget.Fail(KindName(value), " can not be iterated over");
   }
   return items;
 }
 
-ValueOr LengthOf(const Value& value, RenderBudget& budget) {
+Value LengthOf(const Value& value, RenderBudget& budget) {
   if (value.is_text()) {
     budget.StepBytes(value.text().size());
     return Value::Integer(CountCharacters(value.text().bytes()));
@@ -136,38 +134,33 @@ ValueOr LengthOf(const Value& value, RenderBudget& budget) {
   } else if (value.is_list() && !value.is_list(ListKind::kGenerator)) {
     count = value.items().size();
   } else if (!value.is_undefined()) {
-    return TemplateError(KindName(value), " has no length");
+    return budget.Fail(KindName(value), " has no length");
   }
   return Value::Integer(static_cast<int64_t>(count));
 }
 
-absl::Status NeedKey(const Value& key) {
-  if (IsKey(key)) return absl::OkStatus();
-  return TemplateError(KindName(key), " can not be a key");
+bool NeedKey(const Value& key, RenderBudget& budget) {
+  if (IsKey(key)) return true;
+  return budget.Fail(KindName(key), " can not be a key");
 }
 
-absl::StatusOr<const Value*> FindKey(const Value& map, const Value& key,
-                                     RenderBudget& budget) {
+const Value* FindKey(const Value& map, const Value& key, RenderBudget& budget) {
   budget.Step();
   if (key.is_text()) {
     budget.StepBytes(key.text().size());
     return map.Find(key.text().bytes());
   }
   for (const auto& [entry_key, value] : map.entries()) {
-    if (entry_key.is_text()) continue;
-    TANDEM_ASSIGN_OR_RETURN(const bool is_equal,
-                            Equals(entry_key, key, budget));
-    if (is_equal) return &value;
+    if (!entry_key.is_text() && Equals(entry_key, key, budget)) return &value;
   }
   return nullptr;
 }
 
-absl::StatusOr<std::optional<Value>> ItemAt(const Value& value,
-                                            const Value& key,
-                                            RenderBudget& budget) {
+std::optional<Value> ItemAt(const Value& value, const Value& key,
+                            RenderBudget& budget) {
   if (value.is_map()) {
     if (!IsKey(key)) return std::nullopt;
-    TANDEM_ASSIGN_OR_RETURN(const Value* found, FindKey(value, key, budget));
+    const Value* found = FindKey(value, key, budget);
     if (found == nullptr) return std::nullopt;
     return *found;
   }
@@ -186,20 +179,15 @@ absl::StatusOr<std::optional<Value>> ItemAt(const Value& value,
   if (index < 0) index += CountCharacters(text.bytes());
   const size_t begin = CharacterOffset(text.bytes(), index);
   if (index < 0 || begin >= text.size()) return std::nullopt;
-  TANDEM_ASSIGN_OR_RETURN(
-      Value character,
-      budget.NewSlice(text, begin,
-                      begin + CharacterBytes(text.bytes(), begin)));
-  return character;
+  return budget.NewSlice(text, begin,
+                         begin + CharacterBytes(text.bytes(), begin));
 }
 
-ValueOr LookUp(const Value& value, const Value& key, RenderBudget& budget) {
-  if (value.is_undefined()) return UndefinedError(value);
+Value LookUp(const Value& value, const Value& key, RenderBudget& budget) {
+  if (value.is_undefined()) return FailUndefined(value, budget);
   std::optional<Value> found;
   if (key.is_text()) found = PartOf(value, key.text().bytes());
-  if (!found.has_value()) {
-    TANDEM_ASSIGN_OR_RETURN(found, ItemAt(value, key, budget));
-  }
+  if (!found.has_value()) found = ItemAt(value, key, budget);
   if (found.has_value()) return *std::move(found);
   std::string name = absl::StrCat("item that is ", KindName(key));
   if (key.is_text()) {
@@ -210,27 +198,27 @@ ValueOr LookUp(const Value& value, const Value& key, RenderBudget& budget) {
   return Value::Undefined(absl::StrCat(KindName(value), " has no ", name));
 }
 
-ValueOr SliceOf(const Value& value, const SliceBounds& bounds,
-                RenderBudget& budget) {
-  if (value.is_undefined()) return UndefinedError(value);
+Value SliceOf(const Value& value, const SliceBounds& bounds,
+              RenderBudget& budget) {
+  if (value.is_undefined()) return FailUndefined(value, budget);
   for (const Value* bound : {&bounds.start, &bounds.stop, &bounds.step}) {
     if (!bound->is_none() && !bound->is_whole()) {
-      return TemplateError("a slice needs whole numbers");
+      return budget.Fail("a slice needs whole numbers");
     }
   }
   if (bounds.step.is_whole() && bounds.step.whole() == 0) {
-    return TemplateError("the step of a slice is 0");
+    return budget.Fail("the step of a slice is 0");
   }
   if (value.is_text()) return SliceText(value.text(), bounds, budget);
   if (!IsIndexable(value)) {
-    return TemplateError(KindName(value), " has no slices");
+    return budget.Fail(KindName(value), " has no slices");
   }
   const SliceRange range =
       RangeOf(bounds, static_cast<int64_t>(value.items().size()));
   if (value.is_list(ListKind::kRange)) {
     return SliceRangeValue(value.list().range, range, budget);
   }
-  TANDEM_RETURN_IF_ERROR(budget.CheckItems(range.count));
+  if (!budget.CheckItems(range.count)) return {};
   std::vector<Value> items;
   int64_t at = range.start;
   for (size_t i = 0; i < range.count; ++i, at += range.step) {
@@ -239,9 +227,9 @@ ValueOr SliceOf(const Value& value, const SliceBounds& bounds,
   return budget.NewList(std::move(items), value.list().kind);
 }
 
-absl::StatusOr<Value*> MapBuilder::Find(const Value& key) {
+Value* MapBuilder::Find(const Value& key) {
   budget_.Step();
-  TANDEM_RETURN_IF_ERROR(budget_.Check());
+  if (!budget_.Check()) return nullptr;
   if (key.is_text()) {
     budget_.StepBytes(key.text().size());
     const auto found = text_keys_.find(key.text().bytes());
@@ -249,19 +237,17 @@ absl::StatusOr<Value*> MapBuilder::Find(const Value& key) {
                                      : &entries_[found->second].second;
   }
   for (const size_t place : other_keys_) {
-    TANDEM_ASSIGN_OR_RETURN(const bool is_equal,
-                            Equals(entries_[place].first, key, budget_));
-    if (is_equal) return &entries_[place].second;
+    Value::Entry& entry = entries_[place];
+    if (Equals(entry.first, key, budget_)) return &entry.second;
   }
   return nullptr;
 }
 
-absl::Status MapBuilder::Set(const Value& key, Value value) {
-  TANDEM_RETURN_IF_ERROR(NeedKey(key));
-  TANDEM_ASSIGN_OR_RETURN(Value * found, Find(key));
-  if (found != nullptr) {
+void MapBuilder::Set(const Value& key, Value value) {
+  if (!NeedKey(key, budget_)) return;
+  if (Value* found = Find(key)) {
     *found = std::move(value);
-    return absl::OkStatus();
+    return;
   }
   const size_t place = entries_.size();
   entries_.emplace_back(key, std::move(value));
@@ -270,7 +256,6 @@ absl::Status MapBuilder::Set(const Value& key, Value value) {
   } else {
     other_keys_.push_back(place);
   }
-  return absl::OkStatus();
 }
 
 }  // namespace tandem

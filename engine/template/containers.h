@@ -11,8 +11,6 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "engine/template/render_budget.h"
 #include "engine/template/template_value.h"
 
@@ -20,24 +18,23 @@ namespace tandem {
 
 // What iterating over a value gives: items, keys, characters; nothing for an
 // undefined one.
-absl::StatusOr<std::vector<TemplateValue>> ItemsOf(const TemplateValue& value,
-                                                   RenderBudget& budget);
+std::vector<TemplateValue> ItemsOf(const TemplateValue& value,
+                                   RenderBudget& budget);
 
 // len(value); an error where it has none.
-ValueOr LengthOf(const TemplateValue& value, RenderBudget& budget);
+TemplateValue LengthOf(const TemplateValue& value, RenderBudget& budget);
 
-// An error for what a map can not have as a key.
-absl::Status NeedKey(const TemplateValue& key);
+// Whether a map can have it as a key; else an error.
+bool NeedKey(const TemplateValue& key, RenderBudget& budget);
 
 // The value of any key in a map; null where there is none.
-absl::StatusOr<const TemplateValue*> FindKey(const TemplateValue& map,
-                                             const TemplateValue& key,
-                                             RenderBudget& budget);
+const TemplateValue* FindKey(const TemplateValue& map, const TemplateValue& key,
+                             RenderBudget& budget);
 
 // value[key], without attributes; empty where there is none.
-absl::StatusOr<std::optional<TemplateValue>> ItemAt(const TemplateValue& value,
-                                                    const TemplateValue& key,
-                                                    RenderBudget& budget);
+std::optional<TemplateValue> ItemAt(const TemplateValue& value,
+                                    const TemplateValue& key,
+                                    RenderBudget& budget);
 
 // What a namespace or another object, or a group of groupby, has by `name`;
 // empty where there is none.
@@ -46,8 +43,8 @@ std::optional<TemplateValue> PartOf(const TemplateValue& value,
 
 // value[key], or what namespaces and other objects have by that name; undefined
 // where there is none, an error where `value` is undefined.
-ValueOr LookUp(const TemplateValue& value, const TemplateValue& key,
-               RenderBudget& budget);
+TemplateValue LookUp(const TemplateValue& value, const TemplateValue& key,
+                     RenderBudget& budget);
 
 struct SliceBounds {
   TemplateValue start;  // each a whole number or none
@@ -55,8 +52,8 @@ struct SliceBounds {
   TemplateValue step;
 };
 // value[start:stop:step]
-ValueOr SliceOf(const TemplateValue& value, const SliceBounds& bounds,
-                RenderBudget& budget);
+TemplateValue SliceOf(const TemplateValue& value, const SliceBounds& bounds,
+                      RenderBudget& budget);
 
 // The entries of a map while it is made: of equal keys the first place and the
 // last value stay.
@@ -65,10 +62,10 @@ class MapBuilder {
   explicit MapBuilder(RenderBudget* budget) : budget_(*budget) {}
 
   // An error for a key that a map can not have.
-  absl::Status Set(const TemplateValue& key, TemplateValue value);
+  void Set(const TemplateValue& key, TemplateValue value);
   // The value of `key`; null where there is none. Valid until the next Set.
-  absl::StatusOr<TemplateValue*> Find(const TemplateValue& key);
-  ValueOr Build() { return budget_.NewMap(std::move(entries_)); }
+  TemplateValue* Find(const TemplateValue& key);
+  TemplateValue Build() { return budget_.NewMap(std::move(entries_)); }
 
  private:
   RenderBudget& budget_;

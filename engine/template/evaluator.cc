@@ -1,7 +1,6 @@
 #include "engine/template/evaluator.h"
 
 #include "absl/strings/str_cat.h"
-#include "engine/base/status.h"
 #include "engine/template/builtins.h"
 #include "engine/template/characters.h"
 #include "engine/template/containers.h"
@@ -51,19 +50,16 @@ void Evaluator::NoteError(size_t offset) {
   if (!error_offset_.has_value()) error_offset_ = offset;
 }
 
-ValueOr Evaluator::Evaluate(const Expression& expression) {
+Value Evaluator::Evaluate(const Expression& expression) {
+  if (!budget_.ok()) return {};
   const RenderBudget::Level level(&budget_);
-  absl::Status status = budget_.CheckDepth();
-  if (status.ok()) {
-    ValueOr value = EvaluateKind(expression);
-    if (value.ok()) return value;
-    status = std::move(value).status();
-  }
-  NoteError(expression.offset);
-  return status;
+  Value value;
+  if (budget_.CheckDepth()) value = EvaluateKind(expression);
+  if (!budget_.ok()) NoteError(expression.offset);
+  return value;
 }
 
-ValueOr Evaluator::EvaluateKind(const Expression& expression) {
+Value Evaluator::EvaluateKind(const Expression& expression) {
   switch (expression.kind) {
     case Kind::kConstant:
       return expression.constant;
@@ -72,26 +68,20 @@ ValueOr Evaluator::EvaluateKind(const Expression& expression) {
     case Kind::kCaptured:
       return captured_;
     case Kind::kList:
-    case Kind::kTuple: {
-      TANDEM_ASSIGN_OR_RETURN(auto items, Operands(expression, 0));
-      return budget_.NewList(std::move(items), expression.kind == Kind::kTuple
-                                                   ? ListKind::kTuple
-                                                   : ListKind::kList);
-    }
+    case Kind::kTuple:
+      return budget_.NewList(
+          Operands(expression, 0),
+          expression.kind == Kind::kTuple ? ListKind::kTuple : ListKind::kList);
     case Kind::kMap:
       return Map(expression);
-    case Kind::kAttribute: {
-      TANDEM_ASSIGN_OR_RETURN(const Value value, Operand(expression, 0));
-      return AttributeOf(value, expression.name);
-    }
+    case Kind::kAttribute:
+      return AttributeOf(Operand(expression, 0), expression.name);
     case Kind::kItem:
       return Item(expression);
     case Kind::kSlice:
-      return TemplateError("a slice stands among other subscripts");
-    case Kind::kCall: {
-      TANDEM_ASSIGN_OR_RETURN(const auto arguments, Arguments(expression));
-      return Call(expression, arguments);
-    }
+      return budget_.Fail("a slice stands among other subscripts");
+    case Kind::kCall:
+      return Call(expression, Arguments(expression));
     case Kind::kFilter:
       return Apply(*expression.filter, expression, "|");
     case Kind::kTest:
@@ -100,8 +90,8 @@ ValueOr Evaluator::EvaluateKind(const Expression& expression) {
     case Kind::kPlus:
       return Sign(expression);
     case Kind::kBinary: {
-      TANDEM_ASSIGN_OR_RETURN(const Value left, Operand(expression, 0));
-      TANDEM_ASSIGN_OR_RETURN(const Value right, Operand(expression, 1));
+      const Value left = Operand(expression, 0);
+      const Value right = Operand(expression, 1);
       return Calculate(expression.binary, left, right, budget_);
     }
     case Kind::kConcat:
@@ -112,16 +102,14 @@ ValueOr Evaluator::EvaluateKind(const Expression& expression) {
     case Kind::kOr:
     case Kind::kNot:
       return Logic(expression);
-    case Kind::kCondition: {
-      TANDEM_ASSIGN_OR_RETURN(const Value condition, Operand(expression, 1));
-      if (IsTrue(condition)) return Operand(expression, 0);
+    case Kind::kCondition:
+      if (IsTrue(Operand(expression, 1))) return Operand(expression, 0);
       if (expression.operands[2] != nullptr) return Operand(expression, 2);
-    }
   }
   return Value::Undefined("the condition is false and has no else");
 }
 
-ValueOr Evaluator::NameValue(absl::string_view name) {
+Value Evaluator::NameValue(absl::string_view name) {
   size_t compared = 0;
   for (const VariableScope* scope = scope_.get(); scope != nullptr;
        scope = scope->parent.get()) {
@@ -135,8 +123,7 @@ ValueOr Evaluator::NameValue(absl::string_view name) {
   if (const auto known = globals_.find(name); known != globals_.end()) {
     return known->second;
   }
-  TANDEM_ASSIGN_OR_RETURN(const std::optional<Value> global,
-                          MakeGlobal(name, input_.now, budget_));
+  const std::optional<Value> global = MakeGlobal(name, input_.now, budget_);
   if (!global.has_value()) {
     return Value::Undefined(absl::StrCat(Quoted(name), " is undefined"));
   }
@@ -144,28 +131,26 @@ ValueOr Evaluator::NameValue(absl::string_view name) {
   return *global;
 }
 
-absl::StatusOr<std::vector<Value>> Evaluator::Operands(
-    const Expression& expression, size_t begin) {
+std::vector<Value> Evaluator::Operands(const Expression& expression,
+                                       size_t begin) {
   std::vector<Value> values;
   for (size_t i = begin; i < expression.operands.size(); ++i) {
-    TANDEM_ASSIGN_OR_RETURN(Value value, Operand(expression, i));
-    values.push_back(std::move(value));
+    values.push_back(Operand(expression, i));
   }
   return values;
 }
 
-ValueOr Evaluator::Map(const Expression& expression) {
+Value Evaluator::Map(const Expression& expression) {
   MapBuilder map(&budget_);
   for (size_t i = 0; i + 1 < expression.operands.size(); i += 2) {
-    TANDEM_ASSIGN_OR_RETURN(const Value key, Operand(expression, i));
-    TANDEM_ASSIGN_OR_RETURN(Value value, Operand(expression, i + 1));
-    TANDEM_RETURN_IF_ERROR(map.Set(key, std::move(value)));
+    const Value key = Operand(expression, i);
+    map.Set(key, Operand(expression, i + 1));
   }
   return map.Build();
 }
 
-absl::StatusOr<std::optional<Value>> Evaluator::Method(const Value& value,
-                                                       absl::string_view name) {
+std::optional<Value> Evaluator::Method(const Value& value,
+                                       absl::string_view name) {
   if (IsChangingMethod(value, name)) {
     return Value::Undefined(absl::StrCat("values can not be changed, so ",
                                          KindName(value), " has no method ",
@@ -177,20 +162,16 @@ absl::StatusOr<std::optional<Value>> Evaluator::Method(const Value& value,
                      &budget = budget_](const CallArguments& arguments) {
     return CallBuiltin(*builtin, value, arguments, budget);
   };
-  TANDEM_ASSIGN_OR_RETURN(
-      Value method,
-      budget_.NewObject(std::make_unique<TemplateObject>(
-                            absl::StrCat("<built-in method ", name, ">"), call),
-                        sizeof(TemplateObject) + sizeof(call)));
-  return method;
+  return budget_.NewObject(
+      std::make_unique<TemplateObject>(
+          absl::StrCat("<built-in method ", name, ">"), call),
+      sizeof(TemplateObject) + sizeof(call));
 }
 
-ValueOr Evaluator::AttributeOf(const Value& value, absl::string_view name) {
-  if (value.is_undefined()) return UndefinedError(value);
+Value Evaluator::AttributeOf(const Value& value, absl::string_view name) {
+  if (value.is_undefined()) return FailUndefined(value, budget_);
   std::optional<Value> found = PartOf(value, name);
-  if (!found.has_value() && !value.is_object()) {
-    TANDEM_ASSIGN_OR_RETURN(found, Method(value, name));
-  }
+  if (!found.has_value() && !value.is_object()) found = Method(value, name);
   if (found.has_value()) return *std::move(found);
   if (value.is_map()) {
     // The name is short, as all of the source are.
@@ -200,128 +181,119 @@ ValueOr Evaluator::AttributeOf(const Value& value, absl::string_view name) {
       absl::StrCat(KindName(value), " has no ", Quoted(name)));
 }
 
-ValueOr Evaluator::Item(const Expression& expression) {
-  TANDEM_ASSIGN_OR_RETURN(const Value value, Operand(expression, 0));
+Value Evaluator::Item(const Expression& expression) {
+  const Value value = Operand(expression, 0);
   if (expression.operands[1]->kind == Kind::kSlice) {
     return Slice(value, *expression.operands[1]);
   }
-  TANDEM_ASSIGN_OR_RETURN(const Value key, Operand(expression, 1));
-  TANDEM_ASSIGN_OR_RETURN(Value item, LookUp(value, key, budget_));
+  const Value key = Operand(expression, 1);
+  Value item = LookUp(value, key, budget_);
   if (!item.is_undefined() || !key.is_text()) return item;
-  TANDEM_ASSIGN_OR_RETURN(std::optional<Value> method,
-                          Method(value, key.text().bytes()));
+  std::optional<Value> method = Method(value, key.text().bytes());
   return method.has_value() ? *std::move(method) : item;
 }
 
-ValueOr Evaluator::Slice(const Value& value, const Expression& slice) {
+Value Evaluator::Slice(const Value& value, const Expression& slice) {
   SliceBounds bounds;
   Value* const places[] = {&bounds.start, &bounds.stop, &bounds.step};
   for (size_t i = 0; i < slice.operands.size(); ++i) {
-    *places[i] = Value::None();
-    if (slice.operands[i] == nullptr) continue;
-    TANDEM_ASSIGN_OR_RETURN(*places[i], Operand(slice, i));
+    *places[i] =
+        slice.operands[i] == nullptr ? Value::None() : Operand(slice, i);
   }
   return SliceOf(value, bounds, budget_);
 }
 
-absl::StatusOr<CallArguments> Evaluator::Arguments(const Expression& call) {
+CallArguments Evaluator::Arguments(const Expression& call) {
   CallArguments arguments;
-  TANDEM_ASSIGN_OR_RETURN(arguments.positional, Operands(call, 1));
+  arguments.positional = Operands(call, 1);
   for (const auto& [name, expression] : call.named) {
-    TANDEM_ASSIGN_OR_RETURN(Value value, Evaluate(*expression));
-    arguments.named.emplace_back(name, std::move(value));
+    arguments.named.emplace_back(name, Evaluate(*expression));
   }
   if (call.more_positional != nullptr) {
-    TANDEM_ASSIGN_OR_RETURN(const Value more, Evaluate(*call.more_positional));
-    TANDEM_ASSIGN_OR_RETURN(const std::vector<Value> items,
-                            ItemsOf(more, budget_));
+    const auto items = ItemsOf(Evaluate(*call.more_positional), budget_);
     arguments.positional.insert(arguments.positional.end(), items.begin(),
                                 items.end());
   }
   if (call.more_named == nullptr) return arguments;
-  TANDEM_ASSIGN_OR_RETURN(const Value more, Evaluate(*call.more_named));
-  if (!more.is_map()) return TemplateError("** needs a map");
+  const Value more = Evaluate(*call.more_named);
+  if (!more.is_map()) return budget_.Fail("** needs a map");
   budget_.Step(more.entries().size());
-  TANDEM_RETURN_IF_ERROR(budget_.Check());
+  if (!budget_.Check()) return {};
   for (const auto& [key, value] : more.entries()) {
     if (!key.is_text() || key.text().size() > kVariableNameBytesMax) {
-      return TemplateError("** needs keys that are texts of at most ",
-                           kVariableNameBytesMax, " bytes");
+      return budget_.Fail("** needs keys that are texts of at most ",
+                          kVariableNameBytesMax, " bytes");
     }
     arguments.named.emplace_back(key.text().bytes(), value);
   }
   return arguments;
 }
 
-ValueOr Evaluator::Call(const Expression& call,
-                        const CallArguments& arguments) {
+Value Evaluator::Call(const Expression& call, const CallArguments& arguments) {
   const Expression& callee = *call.operands[0];
   Value function;
   if (callee.kind == Kind::kAttribute) {
-    TANDEM_ASSIGN_OR_RETURN(const Value value, Operand(callee, 0));
+    const Value value = Operand(callee, 0);
     if (const Builtin* const method = FindMethod(value, callee.name)) {
-      ValueOr result = CallBuiltin(*method, value, arguments, budget_);
-      if (result.ok()) return result;
-      return Annotate(result.status(), absl::StrCat(callee.name, "()"));
+      Value result = CallBuiltin(*method, value, arguments, budget_);
+      budget_.AnnotateError(callee.name, "()");
+      return result;
     }
-    TANDEM_ASSIGN_OR_RETURN(function, AttributeOf(value, callee.name));
+    function = AttributeOf(value, callee.name);
   } else {
-    TANDEM_ASSIGN_OR_RETURN(function, Evaluate(callee));
+    function = Evaluate(callee);
   }
-  if (function.is_undefined()) return UndefinedError(function);
+  if (function.is_undefined()) return FailUndefined(function, budget_);
   if (!function.is_object() || !ObjectOf(function)->is_callable()) {
-    return TemplateError(KindName(function), " can not be called");
+    return budget_.Fail(KindName(function), " can not be called");
   }
   return ObjectOf(function)->Call(arguments);
 }
 
-ValueOr Evaluator::Apply(const Builtin& builtin, const Expression& expression,
-                         absl::string_view label) {
-  TANDEM_ASSIGN_OR_RETURN(const Value value, Operand(expression, 0));
-  TANDEM_ASSIGN_OR_RETURN(const CallArguments arguments, Arguments(expression));
-  ValueOr result = CallBuiltin(builtin, value, arguments, budget_);
-  if (result.ok()) return result;
-  return Annotate(result.status(), absl::StrCat(label, expression.name));
+Value Evaluator::Apply(const Builtin& builtin, const Expression& expression,
+                       absl::string_view label) {
+  const Value value = Operand(expression, 0);
+  const CallArguments arguments = Arguments(expression);
+  if (!budget_.ok()) return {};
+  Value result = CallBuiltin(builtin, value, arguments, budget_);
+  budget_.AnnotateError(label, expression.name);
+  return result;
 }
 
-ValueOr Evaluator::Sign(const Expression& expression) {
-  TANDEM_ASSIGN_OR_RETURN(const Value value, Operand(expression, 0));
-  if (expression.kind == Kind::kNegate) return Negate(value);
+Value Evaluator::Sign(const Expression& expression) {
+  const Value value = Operand(expression, 0);
+  if (expression.kind == Kind::kNegate) return Negate(value, budget_);
   if (value.is_float()) return value;
   if (value.is_whole()) return Value::Integer(value.whole());
-  if (value.is_undefined()) return UndefinedError(value);
-  return TemplateError(KindName(value), " can not have a sign");
+  if (value.is_undefined()) return FailUndefined(value, budget_);
+  return budget_.Fail(KindName(value), " can not have a sign");
 }
 
-ValueOr Evaluator::Concat(const Expression& expression) {
+Value Evaluator::Concat(const Expression& expression) {
   MarkedText joined;
   for (size_t i = 0; i < expression.operands.size(); ++i) {
-    TANDEM_ASSIGN_OR_RETURN(const Value value, Operand(expression, i));
-    TANDEM_ASSIGN_OR_RETURN(const MarkedText text, TextOf(value, budget_));
-    TANDEM_RETURN_IF_ERROR(budget_.Append(text, &joined));
+    budget_.Append(TextOf(Operand(expression, i), budget_), &joined);
   }
   return budget_.NewText(std::move(joined));
 }
 
-ValueOr Evaluator::Comparisons(const Expression& expression) {
-  TANDEM_ASSIGN_OR_RETURN(Value left, Operand(expression, 0));
+Value Evaluator::Comparisons(const Expression& expression) {
+  Value left = Operand(expression, 0);
   for (size_t i = 0; i < expression.comparisons.size(); ++i) {
-    TANDEM_ASSIGN_OR_RETURN(Value right, Operand(expression, i + 1));
-    TANDEM_ASSIGN_OR_RETURN(const bool holds, Compare(expression.comparisons[i],
-                                                      left, right, budget_));
-    if (!holds) return Value::Bool(false);
+    Value right = Operand(expression, i + 1);
+    if (!Compare(expression.comparisons[i], left, right, budget_)) {
+      return Value::Bool(false);
+    }
     left = std::move(right);
   }
   return Value::Bool(true);
 }
 
-ValueOr Evaluator::Logic(const Expression& expression) {
+Value Evaluator::Logic(const Expression& expression) {
   Value value;
   for (size_t i = 0; i < expression.operands.size(); ++i) {
-    TANDEM_ASSIGN_OR_RETURN(value, Operand(expression, i));
-    if (expression.kind == Kind::kNot) {
-      return Value::Bool(!IsTrue(value));
-    }
+    value = Operand(expression, i);
+    if (expression.kind == Kind::kNot) return Value::Bool(!IsTrue(value));
     if (IsTrue(value) == (expression.kind == Kind::kOr)) return value;
   }
   return value;

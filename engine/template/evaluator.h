@@ -12,8 +12,6 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/template/render_budget.h"
 #include "engine/template/syntax_tree.h"
@@ -50,11 +48,11 @@ class Evaluator {
     return std::exchange(scope_, std::move(scope));
   }
 
-  ValueOr Evaluate(const Expression& expression);
+  TemplateValue Evaluate(const Expression& expression);
   // The arguments of a call, filter or test.
-  absl::StatusOr<CallArguments> Arguments(const Expression& call);
-  ValueOr Call(const Expression& call, const CallArguments& arguments);
-  ValueOr NameValue(absl::string_view name);
+  CallArguments Arguments(const Expression& call);
+  TemplateValue Call(const Expression& call, const CallArguments& arguments);
+  TemplateValue NameValue(absl::string_view name);
 
   // What Expression::Kind::kCaptured stands for.
   void set_captured(TemplateValue captured) { captured_ = std::move(captured); }
@@ -64,27 +62,27 @@ class Evaluator {
   const std::optional<size_t>& error_offset() const { return error_offset_; }
 
  private:
-  ValueOr EvaluateKind(const Expression& expression);
+  TemplateValue EvaluateKind(const Expression& expression);
   // The value of operand `i`.
-  ValueOr Operand(const Expression& expression, size_t i) {
+  TemplateValue Operand(const Expression& expression, size_t i) {
     return Evaluate(*expression.operands[i]);
   }
-  absl::StatusOr<std::vector<TemplateValue>> Operands(
-      const Expression& expression, size_t begin);
-  ValueOr Map(const Expression& expression);
-  ValueOr AttributeOf(const TemplateValue& value, absl::string_view name);
+  std::vector<TemplateValue> Operands(const Expression& expression,
+                                      size_t begin);
+  TemplateValue Map(const Expression& expression);
+  TemplateValue AttributeOf(const TemplateValue& value, absl::string_view name);
   // value.name where that is a method; empty where it is none.
-  absl::StatusOr<std::optional<TemplateValue>> Method(
-      const TemplateValue& value, absl::string_view name);
-  ValueOr Item(const Expression& expression);
-  ValueOr Slice(const TemplateValue& value, const Expression& slice);
+  std::optional<TemplateValue> Method(const TemplateValue& value,
+                                      absl::string_view name);
+  TemplateValue Item(const Expression& expression);
+  TemplateValue Slice(const TemplateValue& value, const Expression& slice);
   // A filter or test of operand 0; errors begin with `label`.
-  ValueOr Apply(const Builtin& builtin, const Expression& expression,
-                absl::string_view label);
-  ValueOr Concat(const Expression& expression);
-  ValueOr Comparisons(const Expression& expression);
-  ValueOr Logic(const Expression& expression);
-  ValueOr Sign(const Expression& expression);
+  TemplateValue Apply(const Builtin& builtin, const Expression& expression,
+                      absl::string_view label);
+  TemplateValue Concat(const Expression& expression);
+  TemplateValue Comparisons(const Expression& expression);
+  TemplateValue Logic(const Expression& expression);
+  TemplateValue Sign(const Expression& expression);
 
   const TemplateInput& input_;
   RenderBudget& budget_;

@@ -13,7 +13,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
-#include "engine/base/status.h"
 #include "engine/template/characters.h"
 #include "engine/template/operators.h"
 #include "engine/template/value_text.h"
@@ -52,25 +51,24 @@ bool IsOneOf(char kind, absl::string_view kinds) {
 }
 
 // Takes a count from the beginning of `text`; 0 where none stands there.
-absl::StatusOr<int64_t> TakeCount(absl::string_view* text) {
+int64_t TakeCount(absl::string_view* text, RenderBudget& budget) {
   const size_t digits =
       std::min(text->find_first_not_of("0123456789"), text->size());
   int64_t count = 0;
   if (digits > kCountDigitsMax) {
-    return TemplateError("a width or place in a format is too large");
+    return budget.Fail("a width or place in a format is too large");
   }
   if (digits > 0 && !absl::SimpleAtoi(text->substr(0, digits), &count)) {
-    return TemplateError("a width or place in a format is no number");
+    return budget.Fail("a width or place in a format is no number");
   }
   text->remove_prefix(digits);
   return count;
 }
 
-absl::Status TakePrecision(absl::string_view* text, FormatSpec* spec) {
-  if (!absl::ConsumePrefix(text, ".")) return absl::OkStatus();
-  TANDEM_ASSIGN_OR_RETURN(const int64_t precision, TakeCount(text));
-  spec->precision = static_cast<int>(precision);
-  return absl::OkStatus();
+// The precision that `text` begins with; -1 where none stands there.
+int TakePrecision(absl::string_view* text, RenderBudget& budget) {
+  if (!absl::ConsumePrefix(text, ".")) return -1;
+  return static_cast<int>(TakeCount(text, budget));
 }
 
 // The first character of `text` where `set` has it, which is taken; else 0.
@@ -126,8 +124,8 @@ std::string FloatDigits(double number, const FormatSpec& spec) {
 }
 
 // `text` in the width of `spec`.
-absl::StatusOr<MarkedText> Pad(const MarkedText& text, const FormatSpec& spec,
-                               size_t lead, RenderBudget& budget) {
+MarkedText Pad(const MarkedText& text, const FormatSpec& spec, size_t lead,
+               RenderBudget& budget) {
   const int64_t missing =
       std::max<int64_t>(0, spec.width - CountCharacters(text.bytes()));
   int64_t before = missing;
@@ -141,10 +139,10 @@ absl::StatusOr<MarkedText> Pad(const MarkedText& text, const FormatSpec& spec,
                  budget);
 }
 
-absl::StatusOr<MarkedText> FormatNumber(const Value& value, FormatSpec spec,
-                                        RenderBudget& budget) {
+MarkedText FormatNumber(const Value& value, FormatSpec spec,
+                        RenderBudget& budget) {
   if (spec.precision > kPrecisionMax) {
-    return TemplateError("a precision in a format is too large");
+    return budget.Fail("a precision in a format is too large");
   }
   // A digit takes some 10 ns.
   budget.StepCharacters(static_cast<size_t>(std::max(0, spec.precision)));
@@ -168,12 +166,10 @@ absl::StatusOr<MarkedText> FormatNumber(const Value& value, FormatSpec spec,
 }
 
 // str(value) or, by type `r`, repr(value).
-absl::StatusOr<MarkedText> FormatPlainText(const Value& value,
-                                           const FormatSpec& spec,
-                                           RenderBudget& budget) {
-  TANDEM_ASSIGN_OR_RETURN(MarkedText text, spec.type == 'r'
-                                               ? ReprOf(value, budget)
-                                               : TextOf(value, budget));
+MarkedText FormatPlainText(const Value& value, const FormatSpec& spec,
+                           RenderBudget& budget) {
+  MarkedText text =
+      spec.type == 'r' ? ReprOf(value, budget) : TextOf(value, budget);
   if (spec.precision >= 0) {
     text = text.Slice(0, CharacterOffset(text.bytes(), spec.precision));
   }
@@ -190,29 +186,29 @@ class PercentValues {
                     : absl::MakeConstSpan(&value, 1)) {}
 
   // Takes a name in brackets from `format` where it begins with one.
-  ValueOr Next(absl::string_view* format) {
+  Value Next(absl::string_view* format, RenderBudget& budget) {
     if (!absl::ConsumePrefix(format, "(")) {
       if (used_ < values_.size()) return values_[used_++];
-      return TemplateError("a format with % has more fields than values");
+      return budget.Fail("a format with % has more fields than values");
     }
     const size_t end = format->find(')');
     if (end == absl::string_view::npos || !value_.is_map()) {
-      return TemplateError("a format with %(name) needs a map");
+      return budget.Fail("a format with %(name) needs a map");
     }
     const Value* found = value_.Find(format->substr(0, end));
     if (found == nullptr) {
-      return TemplateError("a format with %(name) names what the map has not");
+      return budget.Fail("a format with %(name) names what the map has not");
     }
     format->remove_prefix(end + 1);
     used_ = 1;
     return *found;
   }
-  absl::Status CheckAllAreUsed() const {
+  void CheckAllAreUsed(RenderBudget& budget) const {
     const bool may_be_left = value_.is_map() ||
                              value_.is_list(ListKind::kList) ||
                              value_.is_list(ListKind::kRange);
-    if (used_ >= values_.size() || may_be_left) return absl::OkStatus();
-    return TemplateError("a format with % has fewer fields than values");
+    if (used_ >= values_.size() || may_be_left) return;
+    budget.Fail("a format with % has fewer fields than values");
   }
 
  private:
@@ -221,7 +217,7 @@ class PercentValues {
   size_t used_ = 0;
 };
 
-absl::StatusOr<FormatSpec> TakePercentSpec(absl::string_view* text) {
+FormatSpec TakePercentSpec(absl::string_view* text, RenderBudget& budget) {
   FormatSpec spec;
   spec.align = '>';
   while (const char flag = TakeOneOf("-0+ #", text)) {
@@ -236,18 +232,18 @@ absl::StatusOr<FormatSpec> TakePercentSpec(absl::string_view* text) {
       spec.is_alternate = true;
     }
   }
-  TANDEM_ASSIGN_OR_RETURN(spec.width, TakeCount(text));
-  TANDEM_RETURN_IF_ERROR(TakePrecision(text, &spec));
+  spec.width = TakeCount(text, budget);
+  spec.precision = TakePrecision(text, budget);
   if (text->empty()) {
-    return TemplateError("a format with % ends within a field");
+    return budget.Fail("a format with % ends within a field");
   }
   spec.type = (*text)[0];
   text->remove_prefix(1);
   return spec;
 }
 
-absl::StatusOr<MarkedText> FormatField(const Value& value, FormatSpec spec,
-                                       RenderBudget& budget) {
+MarkedText FormatField(const Value& value, FormatSpec spec,
+                       RenderBudget& budget) {
   if (spec.type == 's' || spec.type == 'r') {
     spec.fill = MarkedText(" ", TextMark::kTemplate);
     if (spec.align == '=') spec.align = '>';
@@ -255,7 +251,7 @@ absl::StatusOr<MarkedText> FormatField(const Value& value, FormatSpec spec,
   }
   const bool is_decimal = IsOneOf(spec.type, "diu");
   if (!is_decimal && !IsOneOf(spec.type, "xXoeEfFgG")) {
-    return TemplateError("a format with % has a field of an unknown kind");
+    return budget.Fail("a format with % has a field of an unknown kind");
   }
   const absl::string_view type =
       is_decimal ? "d" : absl::string_view(&spec.type, 1);
@@ -264,7 +260,7 @@ absl::StatusOr<MarkedText> FormatField(const Value& value, FormatSpec spec,
       value.is_float() && !(std::fabs(value.number()) < 0x1p63);
   if (!value.is_number() || (takes_whole && value.is_float()) ||
       (is_decimal && is_large)) {
-    return TemplateError(KindName(value), " can not be written by %", type);
+    return budget.Fail(KindName(value), " can not be written by %", type);
   }
   if (!is_decimal && !takes_whole) {
     return FormatNumber(Value::Float(value.number()), spec, budget);
@@ -278,28 +274,28 @@ absl::StatusOr<MarkedText> FormatField(const Value& value, FormatSpec spec,
 
 // The argument that a field of format() names: by place, by name or, where
 // `name` is empty, the one after `*next`.
-ValueOr ArgumentOf(absl::string_view name, const CallArguments& arguments,
-                   size_t* next, RenderBudget& budget) {
+Value ArgumentOf(absl::string_view name, const CallArguments& arguments,
+                 size_t* next, RenderBudget& budget) {
   if (name.find_first_of(".[{") != absl::string_view::npos) {
-    return TemplateError("format() takes no attributes, items or inner fields");
+    return budget.Fail("format() takes no attributes, items or inner fields");
   }
   absl::string_view rest = name;
-  TANDEM_ASSIGN_OR_RETURN(const int64_t index, TakeCount(&rest));
+  const int64_t index = TakeCount(&rest, budget);
   if (rest.empty()) {
     const size_t place = name.empty() ? (*next)++ : static_cast<size_t>(index);
     if (place < arguments.positional.size()) return arguments.positional[place];
-    return TemplateError("format() has more fields than arguments");
+    return budget.Fail("format() has more fields than arguments");
   }
   budget.StepVariables(arguments.named.size());
   for (const auto& [argument, value] : arguments.named) {
     if (argument == name) return value;
   }
-  return TemplateError("format() names an argument that is not there");
+  return budget.Fail("format() names an argument that is not there");
 }
 
 // The format `text`, which lies within `format`.
-absl::StatusOr<FormatSpec> ParseSpec(absl::string_view text,
-                                     const MarkedText& format) {
+FormatSpec ParseSpec(absl::string_view text, const MarkedText& format,
+                     RenderBudget& budget) {
   constexpr absl::string_view kAligns = "<>^=";
   FormatSpec spec;
   const size_t fill_bytes = text.empty() ? 0 : CharacterBytes(text, 0);
@@ -317,41 +313,40 @@ absl::StatusOr<FormatSpec> ParseSpec(absl::string_view text,
   if (is_zero_filled && !has_fill) {
     spec.fill = MarkedText("0", TextMark::kTemplate);
   }
-  TANDEM_ASSIGN_OR_RETURN(spec.width, TakeCount(&text));
+  spec.width = TakeCount(&text, budget);
   spec.grouping = TakeOneOf(",_", &text);
-  TANDEM_RETURN_IF_ERROR(TakePrecision(&text, &spec));
+  spec.precision = TakePrecision(&text, budget);
   spec.type = TakeOneOf("sdxXobeEfFgG%", &text);
-  if (!text.empty()) return TemplateError("format() has an unknown format");
+  if (!text.empty()) return budget.Fail("format() has an unknown format");
   // Of numbers only: texts are filled as they are aligned.
   if (is_zero_filled && spec.align == 0) spec.align = kZeroFilled;
   return spec;
 }
 
 // Whether format() can write a number so.
-absl::Status CheckNumberSpec(const Value& value, const FormatSpec& spec) {
+bool CheckNumberSpec(const Value& value, const FormatSpec& spec,
+                     RenderBudget& budget) {
   const bool needs_whole = IsOneOf(spec.type, kWholeTypes);
   const bool is_whole = value.is_whole() && (needs_whole || spec.type == 0);
   if (spec.type == 's' || (needs_whole && value.is_float()) ||
       (is_whole && spec.precision >= 0)) {
-    return TemplateError("format() has a format that the number can not have");
+    return budget.Fail("format() has a format that the number can not have");
   }
   if (spec.type == 0 && spec.precision >= 0) {
-    return TemplateError(
+    return budget.Fail(
         "format() has a precision without a kind, such as f or g");
   }
   if (spec.grouping != 0 && spec.align == '=') {
-    return TemplateError(
+    return budget.Fail(
         "format() has both groups of digits and a fill behind the sign");
   }
-  return absl::OkStatus();
+  return true;
 }
 
 // One field of format(), without its braces.
-absl::StatusOr<MarkedText> FormatBraceField(absl::string_view field,
-                                            const MarkedText& format,
-                                            const CallArguments& arguments,
-                                            size_t* next,
-                                            RenderBudget& budget) {
+MarkedText FormatBraceField(absl::string_view field, const MarkedText& format,
+                            const CallArguments& arguments, size_t* next,
+                            RenderBudget& budget) {
   const size_t colon = std::min(field.find(':'), field.size());
   const absl::string_view spec_text =
       field.substr(std::min(colon + 1, field.size()));
@@ -359,20 +354,19 @@ absl::StatusOr<MarkedText> FormatBraceField(absl::string_view field,
   const bool is_repr = absl::ConsumeSuffix(&name, "!r");
   const bool is_own =
       !is_repr && !absl::ConsumeSuffix(&name, "!s") && !spec_text.empty();
-  TANDEM_ASSIGN_OR_RETURN(const Value value,
-                          ArgumentOf(name, arguments, next, budget));
-  TANDEM_ASSIGN_OR_RETURN(FormatSpec spec, ParseSpec(spec_text, format));
+  const Value value = ArgumentOf(name, arguments, next, budget);
+  FormatSpec spec = ParseSpec(spec_text, format, budget);
   if (is_own && value.is_number()) {
     if (spec.align == kZeroFilled) spec.align = '=';
-    TANDEM_RETURN_IF_ERROR(CheckNumberSpec(value, spec));
+    if (!CheckNumberSpec(value, spec, budget)) return {};
     return FormatNumber(value, spec, budget);
   }
   if (is_own && !value.is_text()) {
-    return TemplateError("format() has a format that ", KindName(value),
-                         " can not have");
+    return budget.Fail("format() has a format that ", KindName(value),
+                       " can not have");
   }
   if ((spec.type != 0 && spec.type != 's') || spec.align == '=') {
-    return TemplateError("format() has a format for numbers and a text");
+    return budget.Fail("format() has a format for numbers and a text");
   }
   if (spec.align == 0 || spec.align == kZeroFilled) spec.align = '<';
   spec.type = is_repr ? 'r' : 's';
@@ -381,8 +375,8 @@ absl::StatusOr<MarkedText> FormatBraceField(absl::string_view field,
 
 }  // namespace
 
-ValueOr FormatPercent(const MarkedText& format, const Value& value,
-                      RenderBudget& budget) {
+Value FormatPercent(const MarkedText& format, const Value& value,
+                    RenderBudget& budget) {
   const absl::string_view bytes = format.bytes();
   budget.StepBytes(bytes.size());
   PercentValues values(value);
@@ -400,24 +394,18 @@ ValueOr FormatPercent(const MarkedText& format, const Value& value,
     }
     const bool is_named = absl::StartsWith(rest, "(");
     Value next;
-    if (is_named) {
-      TANDEM_ASSIGN_OR_RETURN(next, values.Next(&rest));
-    }
-    TANDEM_ASSIGN_OR_RETURN(const FormatSpec spec, TakePercentSpec(&rest));
-    if (!is_named) {
-      TANDEM_ASSIGN_OR_RETURN(next, values.Next(&rest));
-    }
-    TANDEM_ASSIGN_OR_RETURN(const MarkedText field,
-                            FormatField(next, spec, budget));
-    TANDEM_RETURN_IF_ERROR(budget.Append(field, &text));
+    if (is_named) next = values.Next(&rest, budget);
+    const FormatSpec spec = TakePercentSpec(&rest, budget);
+    if (!is_named) next = values.Next(&rest, budget);
+    if (!budget.Append(FormatField(next, spec, budget), &text)) return {};
     at = bytes.size() - rest.size();
   }
-  TANDEM_RETURN_IF_ERROR(values.CheckAllAreUsed());
+  values.CheckAllAreUsed(budget);
   return budget.NewText(std::move(text));
 }
 
-ValueOr FormatBraces(const MarkedText& format, const CallArguments& arguments,
-                     RenderBudget& budget) {
+Value FormatBraces(const MarkedText& format, const CallArguments& arguments,
+                   RenderBudget& budget) {
   const absl::string_view bytes = format.bytes();
   budget.StepBytes(bytes.size());
   MarkedText text;
@@ -434,24 +422,21 @@ ValueOr FormatBraces(const MarkedText& format, const CallArguments& arguments,
     }
     const size_t end = bytes.find('}', brace + 1);
     if (bytes[brace] == '}' || end == absl::string_view::npos) {
-      return TemplateError("a format has a single brace");
+      return budget.Fail("a format has a single brace");
     }
-    TANDEM_ASSIGN_OR_RETURN(
-        const MarkedText field,
+    const MarkedText field =
         FormatBraceField(bytes.substr(brace + 1, end - brace - 1), format,
-                         arguments, &next, budget));
-    TANDEM_RETURN_IF_ERROR(budget.Append(field, &text));
+                         arguments, &next, budget);
+    if (!budget.Append(field, &text)) return {};
     at = end + 1;
   }
   return budget.NewText(std::move(text));
 }
 
-absl::StatusOr<MarkedText> PadText(const MarkedText& text,
-                                   const Padding& padding,
-                                   const RenderBudget& budget) {
-  TANDEM_RETURN_IF_ERROR(
-      budget.CheckRoom(static_cast<size_t>(padding.before + padding.after),
-                       padding.fill.memory_bytes()));
+MarkedText PadText(const MarkedText& text, const Padding& padding,
+                   RenderBudget& budget) {
+  const auto fills = static_cast<size_t>(padding.before + padding.after);
+  if (!budget.CheckRoom(fills, padding.fill.memory_bytes())) return {};
   MarkedText padded;
   padded.Append(text, 0, padding.lead);
   for (int64_t i = 0; i < padding.before; ++i) padded.Append(padding.fill);
@@ -460,13 +445,13 @@ absl::StatusOr<MarkedText> PadText(const MarkedText& text,
   return padded;
 }
 
-absl::StatusOr<std::string> FormatTime(absl::string_view format,
-                                       const std::tm& time) {
+std::string FormatTime(absl::string_view format, const std::tm& time,
+                       RenderBudget& budget) {
   constexpr absl::string_view kFlags = "-_0^#";
   constexpr absl::string_view kKinds = "aAbBcCdDeFgGhHIjklmMnpPrRStTuUVwWxXyY";
   if (format.size() > kTimeFormatBytesMax) {
-    return TemplateError("a format of a time has more than ",
-                         kTimeFormatBytesMax, " bytes");
+    return budget.Fail("a format of a time has more than ", kTimeFormatBytesMax,
+                       " bytes");
   }
   std::string text;
   size_t at = 0;
@@ -492,8 +477,8 @@ absl::StatusOr<std::string> FormatTime(absl::string_view format,
       text.append(buffer.data(), std::strftime(buffer.data(), buffer.size(),
                                                field.c_str(), &time));
     } else {
-      return TemplateError("a format of a time has the field '",
-                           CutText(field, 8), "', which is not known");
+      return budget.Fail("a format of a time has the field '",
+                         CutText(field, 8), "', which is not known");
     }
   }
   return text;

@@ -8,7 +8,6 @@
 #include <ctime>
 #include <string>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/template/marked_text.h"
 #include "engine/template/render_budget.h"
@@ -18,13 +17,14 @@
 namespace tandem {
 
 // format % value, where `value` is one value, a tuple of them, or a map.
-ValueOr FormatPercent(const MarkedText& format, const TemplateValue& value,
-                      RenderBudget& budget);
+TemplateValue FormatPercent(const MarkedText& format,
+                            const TemplateValue& value, RenderBudget& budget);
 
 // format.format(arguments): fields {}, {0} and {name} with !r, !s and a format
 // of text or numbers; no attributes or items of a field.
-ValueOr FormatBraces(const MarkedText& format, const CallArguments& arguments,
-                     RenderBudget& budget);
+TemplateValue FormatBraces(const MarkedText& format,
+                           const CallArguments& arguments,
+                           RenderBudget& budget);
 
 // How a text is filled up.
 struct Padding {
@@ -33,13 +33,12 @@ struct Padding {
   int64_t after = 0;
   size_t lead = 0;  // bytes of the text that stay in front of all (a sign)
 };
-absl::StatusOr<MarkedText> PadText(const MarkedText& text,
-                                   const Padding& padding,
-                                   const RenderBudget& budget);
+MarkedText PadText(const MarkedText& text, const Padding& padding,
+                   RenderBudget& budget);
 
 // `time` by `format`, in the words of the C locale; without a time zone.
-absl::StatusOr<std::string> FormatTime(absl::string_view format,
-                                       const std::tm& time);
+std::string FormatTime(absl::string_view format, const std::tm& time,
+                       RenderBudget& budget);
 
 }  // namespace tandem
 

@@ -20,14 +20,10 @@ using ListKind = Value::ListKind;
 // Steps of a multiplication by squaring: an exponent has 63 bits.
 constexpr int kPowerStepsMax = 64;
 
+constexpr char kZeroError[] = "division by zero";
+
 // The signs, in the order of BinaryOperator.
 constexpr absl::string_view kSigns[] = {"+", "-", "*", "/", "//", "%", "**"};
-
-absl::Status OverflowError() {
-  return TemplateError("a whole number beyond 64 bits");
-}
-
-absl::Status ZeroError() { return TemplateError("division by zero"); }
 
 // The quotient rounded down, and the rest, which has the sign of `right`.
 std::pair<double, double> Divide(double left, double right) {
@@ -60,7 +56,8 @@ bool PowerOf(int64_t base, int64_t exponent, int64_t* power) {
 }
 
 // For all but a division to a fraction and powers with a negative exponent.
-ValueOr CalculateWhole(BinaryOperator operation, int64_t left, int64_t right) {
+Value CalculateWhole(BinaryOperator operation, int64_t left, int64_t right,
+                     RenderBudget& budget) {
   int64_t result = 0;
   bool is_beyond = false;
   switch (operation) {
@@ -78,7 +75,7 @@ ValueOr CalculateWhole(BinaryOperator operation, int64_t left, int64_t right) {
       break;
     default: {
       const bool is_rest = operation == BinaryOperator::kModulo;
-      if (right == 0) return ZeroError();
+      if (right == 0) return budget.Fail(kZeroError);
       if (right == -1) {  // the lowest number has no negative
         is_beyond = __builtin_sub_overflow(0, left, &result);
         if (is_rest) result = 0;
@@ -90,17 +87,17 @@ ValueOr CalculateWhole(BinaryOperator operation, int64_t left, int64_t right) {
                        : left / right - (is_below ? 1 : 0);
     }
   }
-  if (is_beyond) return OverflowError();
+  if (is_beyond) return budget.Fail("a whole number beyond 64 bits");
   return Value::Integer(result);
 }
 
-ValueOr CalculateNumber(BinaryOperator operation, const Value& left,
-                        const Value& right) {
+Value CalculateNumber(BinaryOperator operation, const Value& left,
+                      const Value& right, RenderBudget& budget) {
   const bool is_power = operation == BinaryOperator::kPower;
   if (left.is_whole() && right.is_whole() &&
       operation != BinaryOperator::kDivide &&
       !(is_power && right.whole() < 0)) {
-    return CalculateWhole(operation, left.whole(), right.whole());
+    return CalculateWhole(operation, left.whole(), right.whole(), budget);
   }
   const double x = left.number();
   const double y = right.number();
@@ -108,7 +105,7 @@ ValueOr CalculateNumber(BinaryOperator operation, const Value& left,
                            operation == BinaryOperator::kFloorDivide ||
                            operation == BinaryOperator::kModulo;
   if ((is_division && y == 0) || (is_power && x == 0 && y < 0)) {
-    return ZeroError();
+    return budget.Fail(kZeroError);
   }
   switch (operation) {
     case BinaryOperator::kAdd:
@@ -128,18 +125,18 @@ ValueOr CalculateNumber(BinaryOperator operation, const Value& left,
   }
   const double power = std::pow(x, y);
   if (std::isfinite(x) && std::isfinite(y) && !std::isfinite(power)) {
-    return TemplateError("a power that is not a number, or too large for one");
+    return budget.Fail("a power that is not a number, or too large for one");
   }
   return Value::Float(power);
 }
 
-ValueOr Repeat(const Value& value, int64_t count, RenderBudget& budget) {
+Value Repeat(const Value& value, int64_t count, RenderBudget& budget) {
   // With the marks of a text.
   const size_t bytes = value.is_text() ? value.text().memory_bytes()
                                        : value.items().size() * sizeof(Value);
   const size_t times =
       bytes == 0 ? 0 : static_cast<size_t>(std::max<int64_t>(count, 0));
-  TANDEM_RETURN_IF_ERROR(budget.CheckRoom(times, bytes));
+  if (!budget.CheckRoom(times, bytes)) return {};
   if (value.is_text()) {
     MarkedText text;
     text.Reserve(times * value.text().size());
@@ -163,18 +160,14 @@ bool AreSequences(const Value& left, const Value& right) {
 }
 
 // left + right, both texts or both lists.
-ValueOr Join(const Value& left, const Value& right, RenderBudget& budget) {
+Value Join(const Value& left, const Value& right, RenderBudget& budget) {
   if (left.is_text()) {
-    TANDEM_RETURN_IF_ERROR(budget.CheckRoom(left.text().memory_bytes() +
-                                            right.text().memory_bytes()));
     MarkedText text;
-    text.Reserve(left.text().size() + right.text().size());
-    text.Append(left.text());
-    text.Append(right.text());
+    budget.Append(left.text(), &text);
+    budget.Append(right.text(), &text);
     return budget.NewText(std::move(text));
   }
-  TANDEM_RETURN_IF_ERROR(
-      budget.CheckItems(left.items().size() + right.items().size()));
+  if (!budget.CheckItems(left.items().size() + right.items().size())) return {};
   std::vector<Value> items(left.items().begin(), left.items().end());
   items.insert(items.end(), right.items().begin(), right.items().end());
   return budget.NewList(std::move(items), left.list().kind);
@@ -186,29 +179,23 @@ long double ExactOf(const Value& value) {
                           : static_cast<long double>(value.whole());
 }
 
-absl::StatusOr<bool> EqualMaps(const Value& left, const Value& right,
-                               RenderBudget& budget) {
+bool EqualMaps(const Value& left, const Value& right, RenderBudget& budget) {
   if (left.entries().size() != right.entries().size()) return false;
   for (const auto& [key, value] : left.entries()) {
-    TANDEM_ASSIGN_OR_RETURN(const Value* other, FindKey(right, key, budget));
-    if (other == nullptr) return false;
-    TANDEM_ASSIGN_OR_RETURN(const bool is_equal, Equals(value, *other, budget));
-    if (!is_equal) return false;
+    const Value* other = FindKey(right, key, budget);
+    if (other == nullptr || !Equals(value, *other, budget)) return false;
   }
   return true;
 }
 
-absl::StatusOr<bool> EqualLists(const Value& left, const Value& right,
-                                RenderBudget& budget) {
+bool EqualLists(const Value& left, const Value& right, RenderBudget& budget) {
   if (!IsIndexable(left)) return IsSame(left, right);
   if (left.list().kind != right.list().kind ||
       left.items().size() != right.items().size()) {
     return false;
   }
   for (size_t i = 0; i < left.items().size(); ++i) {
-    TANDEM_ASSIGN_OR_RETURN(const bool is_equal,
-                            Equals(left.items()[i], right.items()[i], budget));
-    if (!is_equal) return false;
+    if (!Equals(left.items()[i], right.items()[i], budget)) return false;
   }
   return true;
 }
@@ -231,19 +218,19 @@ absl::string_view KindName(const Value& value) {
   return kNames[value.data().index()];
 }
 
-absl::Status UndefinedError(const Value& value) {
+RenderBudget::Nothing FailUndefined(const Value& value, RenderBudget& budget) {
   const auto& reason = std::get<Value::UndefinedValue>(value.data()).reason;
-  return TemplateError(reason == nullptr ? "the value is undefined" : *reason);
+  return budget.Fail(reason == nullptr ? "the value is undefined" : *reason);
 }
 
-absl::Status NeedText(const Value& value) {
-  if (value.is_text()) return absl::OkStatus();
-  return TemplateError("needs a text, is given ", KindName(value));
+bool NeedText(const Value& value, RenderBudget& budget) {
+  if (value.is_text()) return true;
+  return budget.Fail("needs a text, is given ", KindName(value));
 }
 
-absl::StatusOr<int64_t> NeedWhole(const Value& value) {
+int64_t NeedWhole(const Value& value, RenderBudget& budget) {
   if (value.is_whole()) return value.whole();
-  return TemplateError("needs a whole number, is given ", KindName(value));
+  return budget.Fail("needs a whole number, is given ", KindName(value));
 }
 
 bool IsTrue(const Value& value) {
@@ -268,10 +255,10 @@ bool IsTrue(const Value& value) {
   return false;
 }
 
-ValueOr Calculate(BinaryOperator operation, const Value& left,
-                  const Value& right, RenderBudget& budget) {
+Value Calculate(BinaryOperator operation, const Value& left, const Value& right,
+                RenderBudget& budget) {
   if (left.is_number() && right.is_number()) {
-    return CalculateNumber(operation, left, right);
+    return CalculateNumber(operation, left, right, budget);
   }
   if (operation == BinaryOperator::kAdd &&
       ((left.is_text() && right.is_text()) || AreSequences(left, right))) {
@@ -288,26 +275,25 @@ ValueOr Calculate(BinaryOperator operation, const Value& left,
   if (operation == BinaryOperator::kModulo && left.is_text()) {
     return FormatPercent(left.text(), right, budget);
   }
-  if (left.is_undefined()) return UndefinedError(left);
-  if (right.is_undefined()) return UndefinedError(right);
-  return TemplateError(KindName(left), " ",
-                       kSigns[static_cast<size_t>(operation)], " ",
-                       KindName(right), " is not possible");
+  if (left.is_undefined()) return FailUndefined(left, budget);
+  if (right.is_undefined()) return FailUndefined(right, budget);
+  return budget.Fail(KindName(left), " ",
+                     kSigns[static_cast<size_t>(operation)], " ",
+                     KindName(right), " is not possible");
 }
 
-ValueOr Negate(const Value& value) {
+Value Negate(const Value& value, RenderBudget& budget) {
   if (value.is_whole()) {
-    return CalculateWhole(BinaryOperator::kSubtract, 0, value.whole());
+    return CalculateWhole(BinaryOperator::kSubtract, 0, value.whole(), budget);
   }
   if (value.is_float()) return Value::Float(-value.number());
-  if (value.is_undefined()) return UndefinedError(value);
-  return TemplateError(KindName(value), " has no negative");
+  if (value.is_undefined()) return FailUndefined(value, budget);
+  return budget.Fail(KindName(value), " has no negative");
 }
 
-absl::StatusOr<bool> Equals(const Value& left, const Value& right,
-                            RenderBudget& budget) {
+bool Equals(const Value& left, const Value& right, RenderBudget& budget) {
   budget.Step();
-  TANDEM_RETURN_IF_ERROR(budget.Check());
+  if (!budget.Check()) return false;
   if (left.is_number() && right.is_number()) {
     return ExactOf(left) == ExactOf(right);
   }
@@ -322,10 +308,9 @@ absl::StatusOr<bool> Equals(const Value& left, const Value& right,
   return IsSame(left, right);
 }
 
-absl::StatusOr<bool> Less(const Value& left, const Value& right,
-                          RenderBudget& budget) {
+bool Less(const Value& left, const Value& right, RenderBudget& budget) {
   budget.Step();
-  TANDEM_RETURN_IF_ERROR(budget.Check());
+  if (!budget.Check()) return false;
   if (left.is_number() && right.is_number()) {
     return ExactOf(left) < ExactOf(right);
   }
@@ -336,48 +321,39 @@ absl::StatusOr<bool> Less(const Value& left, const Value& right,
   if (AreSequences(left, right)) {
     const size_t count = std::min(left.items().size(), right.items().size());
     for (size_t i = 0; i < count; ++i) {
-      TANDEM_ASSIGN_OR_RETURN(
-          const bool is_equal,
-          Equals(left.items()[i], right.items()[i], budget));
-      if (!is_equal) return Less(left.items()[i], right.items()[i], budget);
+      const Value& item = left.items()[i];
+      const Value& other = right.items()[i];
+      if (!Equals(item, other, budget)) return Less(item, other, budget);
     }
     return left.items().size() < right.items().size();
   }
-  if (left.is_undefined()) return UndefinedError(left);
-  if (right.is_undefined()) return UndefinedError(right);
-  return TemplateError(KindName(left), " and ", KindName(right),
-                       " have no order");
+  if (left.is_undefined()) return FailUndefined(left, budget);
+  if (right.is_undefined()) return FailUndefined(right, budget);
+  return budget.Fail(KindName(left), " and ", KindName(right),
+                     " have no order");
 }
 
-absl::StatusOr<bool> Contains(const Value& container, const Value& item,
-                              RenderBudget& budget) {
+bool Contains(const Value& container, const Value& item, RenderBudget& budget) {
   if (container.is_text()) {
     if (!item.is_text()) {
-      if (item.is_undefined()) return UndefinedError(item);
-      return TemplateError(KindName(item), " can not be looked for in a text");
+      if (item.is_undefined()) return FailUndefined(item, budget);
+      return budget.Fail(KindName(item), " can not be looked for in a text");
     }
     budget.StepBytes(container.text().size());
     return FindBytes(container.text().bytes(), item.text().bytes(), 0) !=
            absl::string_view::npos;
   }
   if (container.is_map()) {
-    TANDEM_RETURN_IF_ERROR(NeedKey(item));
-    TANDEM_ASSIGN_OR_RETURN(const Value* found,
-                            FindKey(container, item, budget));
-    return found != nullptr;
+    return NeedKey(item, budget) && FindKey(container, item, budget) != nullptr;
   }
-  TANDEM_ASSIGN_OR_RETURN(const std::vector<Value> items,
-                          ItemsOf(container, budget));
-  for (const Value& candidate : items) {
-    TANDEM_ASSIGN_OR_RETURN(const bool is_equal,
-                            Equals(candidate, item, budget));
-    if (is_equal) return true;
-  }
-  return false;
+  const std::vector<Value> items = ItemsOf(container, budget);
+  return std::any_of(items.begin(), items.end(), [&](const Value& candidate) {
+    return Equals(candidate, item, budget);
+  });
 }
 
-absl::StatusOr<bool> Compare(Comparison comparison, const Value& left,
-                             const Value& right, RenderBudget& budget) {
+bool Compare(Comparison comparison, const Value& left, const Value& right,
+             RenderBudget& budget) {
   switch (comparison) {
     case Comparison::kEqual:
       return Equals(left, right, budget);
@@ -389,18 +365,12 @@ absl::StatusOr<bool> Compare(Comparison comparison, const Value& left,
       return Contains(right, left, budget);
     case Comparison::kGreaterOrEqual:
       return Compare(Comparison::kLessOrEqual, right, left, budget);
-    case Comparison::kLessOrEqual: {
-      TANDEM_ASSIGN_OR_RETURN(const bool is_less, Less(left, right, budget));
-      return is_less ? true : Equals(left, right, budget);
-    }
+    case Comparison::kLessOrEqual:
+      return Less(left, right, budget) || Equals(left, right, budget);
     case Comparison::kNotEqual:
-    case Comparison::kNotIn: {
-      const bool is_in = comparison == Comparison::kNotIn;
-      TANDEM_ASSIGN_OR_RETURN(
-          const bool holds,
-          is_in ? Contains(right, left, budget) : Equals(left, right, budget));
-      return !holds;
-    }
+      return !Equals(left, right, budget);
+    case Comparison::kNotIn:
+      return !Contains(right, left, budget);
   }
   return false;
 }

@@ -4,8 +4,6 @@
 #ifndef TANDEM_ENGINE_TEMPLATE_OPERATORS_H_
 #define TANDEM_ENGINE_TEMPLATE_OPERATORS_H_
 
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/template/render_budget.h"
 #include "engine/template/template_value.h"
@@ -36,30 +34,31 @@ enum class Comparison {
 // What a value is called in messages: "a text", "a list" ...
 absl::string_view KindName(const TemplateValue& value);
 
-// An error for what is no text.
-absl::Status NeedText(const TemplateValue& value);
+// Whether it is a text; else an error.
+bool NeedText(const TemplateValue& value, RenderBudget& budget);
 
-// The value of a whole number; an error for others.
-absl::StatusOr<int64_t> NeedWhole(const TemplateValue& value);
+// The value of a whole number; an error and 0 for others.
+int64_t NeedWhole(const TemplateValue& value, RenderBudget& budget);
 
 // The error of using an undefined value.
-absl::Status UndefinedError(const TemplateValue& value);
+RenderBudget::Nothing FailUndefined(const TemplateValue& value,
+                                    RenderBudget& budget);
 
 bool IsTrue(const TemplateValue& value);
 
-ValueOr Calculate(BinaryOperator operation, const TemplateValue& left,
-                  const TemplateValue& right, RenderBudget& budget);
-ValueOr Negate(const TemplateValue& value);
+TemplateValue Calculate(BinaryOperator operation, const TemplateValue& left,
+                        const TemplateValue& right, RenderBudget& budget);
+TemplateValue Negate(const TemplateValue& value, RenderBudget& budget);
 
-absl::StatusOr<bool> Equals(const TemplateValue& left,
-                            const TemplateValue& right, RenderBudget& budget);
+bool Equals(const TemplateValue& left, const TemplateValue& right,
+            RenderBudget& budget);
 // left < right; an error for values without an order.
-absl::StatusOr<bool> Less(const TemplateValue& left, const TemplateValue& right,
-                          RenderBudget& budget);
-absl::StatusOr<bool> Contains(const TemplateValue& container,
-                              const TemplateValue& item, RenderBudget& budget);
-absl::StatusOr<bool> Compare(Comparison comparison, const TemplateValue& left,
-                             const TemplateValue& right, RenderBudget& budget);
+bool Less(const TemplateValue& left, const TemplateValue& right,
+          RenderBudget& budget);
+bool Contains(const TemplateValue& container, const TemplateValue& item,
+              RenderBudget& budget);
+bool Compare(Comparison comparison, const TemplateValue& left,
+             const TemplateValue& right, RenderBudget& budget);
 
 }  // namespace tandem
 

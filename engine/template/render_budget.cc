@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/error_reason.h"
-#include "engine/base/status.h"
 #include "engine/template/characters.h"
 #include "engine/template/template_object.h"
 
@@ -40,9 +39,9 @@ size_t EditDistance(absl::string_view left, absl::string_view right) {
   return row[right.size()];
 }
 
-absl::Status DepthError() {
-  return TemplateError("values are nested more than ", kValueDepthMax,
-                       " levels deep");
+RenderBudget::Nothing FailForDepth(RenderBudget& budget) {
+  return budget.Fail("values are nested more than ", kValueDepthMax,
+                     " levels deep");
 }
 
 }  // namespace
@@ -78,83 +77,85 @@ RenderBudget::RenderBudget(const TemplateLimits& limits) : limits_(limits) {}
 
 RenderBudget::~RenderBudget() = default;
 
-absl::Status RenderBudget::Check() const {
-  if (steps_ <= limits_.steps_max) return absl::OkStatus();
-  return TemplateError("the template takes more than ", limits_.steps_max,
-                       " steps");
+RenderBudget::Nothing RenderBudget::Fail(const absl::Status& error) {
+  error_.Update(error);
+  return {};
 }
 
-absl::Status RenderBudget::CheckDepth() {
+bool RenderBudget::Check() {
+  if (steps_ <= limits_.steps_max) return ok();
+  return Fail("the template takes more than ", limits_.steps_max, " steps");
+}
+
+bool RenderBudget::CheckDepth() {
   Step();
   if (depth_ <= limits_.depth_max) return Check();
-  return TemplateError("the template nests more than ", limits_.depth_max,
-                       " statements, expressions, macros and printed values");
+  return Fail("the template nests more than ", limits_.depth_max,
+              " statements, expressions, macros and printed values");
 }
 
-absl::Status RenderBudget::CheckRoom(size_t count, size_t bytes_each) const {
+bool RenderBudget::CheckRoom(size_t count, size_t bytes_each) {
   // Products of sizes may be beyond 64 bits.
   if (static_cast<double>(count) * static_cast<double>(bytes_each) +
           static_cast<double>(memory_bytes_) <=
       static_cast<double>(limits_.memory_bytes_max)) {
     return Check();
   }
-  return TemplateError("the template's values take more than ",
-                       limits_.memory_bytes_max, " bytes");
+  return Fail("the template's values take more than ", limits_.memory_bytes_max,
+              " bytes");
 }
 
-absl::Status RenderBudget::CheckItems(size_t count) const {
+bool RenderBudget::CheckItems(size_t count) {
   return CheckRoom(count, sizeof(Value));
 }
 
-absl::Status RenderBudget::CheckOutput(size_t bytes, size_t ranges) const {
+bool RenderBudget::CheckOutput(size_t bytes, size_t ranges) {
   if (ranges > kOutputRangesMax) {
-    return TemplateError("the template puts out more than ", kOutputRangesMax,
-                         " pieces of contents");
+    return Fail("the template puts out more than ", kOutputRangesMax,
+                " pieces of contents");
   }
   if (bytes <= static_cast<size_t>(limits_.output_bytes_max)) return Check();
-  return TemplateError("the template makes a text of more than ",
-                       limits_.output_bytes_max, " bytes");
+  return Fail("the template makes a text of more than ",
+              limits_.output_bytes_max, " bytes");
 }
 
-absl::Status RenderBudget::Append(const MarkedText& more,
-                                  MarkedText* text) const {
-  TANDEM_RETURN_IF_ERROR(CheckRoom(text->memory_bytes() + more.memory_bytes()));
+bool RenderBudget::Append(const MarkedText& more, MarkedText* text) {
+  if (!CheckRoom(text->memory_bytes() + more.memory_bytes())) return false;
   text->Append(more);
-  return absl::OkStatus();
+  return true;
 }
 
-ValueOr RenderBudget::NewText(MarkedText text) {
+Value RenderBudget::NewText(MarkedText text) {
   const size_t bytes = kNodeBytes + text.memory_bytes();
   StepBytes(text.size());
-  TANDEM_RETURN_IF_ERROR(CheckRoom(bytes));
+  if (!CheckRoom(bytes)) return {};
   return NewValue(Value::TextNode{.text = std::move(text),
                                   .charge = {&memory_bytes_, bytes}});
 }
 
-ValueOr RenderBudget::NewText(absl::string_view text) {
+Value RenderBudget::NewText(absl::string_view text) {
   return NewText(MarkedText(text, TextMark::kTemplate));
 }
 
-ValueOr RenderBudget::NewSlice(const MarkedText& text, size_t begin,
-                               size_t end) {
-  TANDEM_RETURN_IF_ERROR(CheckRoom(end - begin));
+Value RenderBudget::NewSlice(const MarkedText& text, size_t begin, size_t end) {
+  if (!CheckRoom(end - begin)) return {};
   return NewText(text.Slice(begin, end));
 }
 
-ValueOr RenderBudget::NewList(std::vector<Value> items, Value::ListKind kind) {
+Value RenderBudget::NewList(std::vector<Value> items, Value::ListKind kind) {
   return NewList({.kind = kind, .items = std::move(items)});
 }
 
-ValueOr RenderBudget::NewPair(const Value& first, const Value& second) {
+Value RenderBudget::NewPair(const Value& first, const Value& second) {
   return NewList({first, second}, Value::ListKind::kTuple);
 }
 
-ValueOr RenderBudget::NewList(Value::ListNode list) {
+Value RenderBudget::NewList(Value::ListNode list) {
   const size_t bytes = kNodeBytes + list.items.size() * sizeof(Value);
   Step(1 + list.items.size());
-  TANDEM_RETURN_IF_ERROR(CheckRoom(bytes));
+  if (!CheckRoom(bytes)) return {};
   for (const Value& item : list.items) {
-    if (DepthOf(item) >= kValueDepthMax) return DepthError();
+    if (DepthOf(item) >= kValueDepthMax) return FailForDepth(*this);
   }
   return NewValue(Value::ListNode{.kind = list.kind,
                                   .items = std::move(list.items),
@@ -163,8 +164,8 @@ ValueOr RenderBudget::NewList(Value::ListNode list) {
                                   .is_group = list.is_group});
 }
 
-ValueOr RenderBudget::NewRange(const RangeBounds& bounds, size_t count) {
-  TANDEM_RETURN_IF_ERROR(CheckItems(count));
+Value RenderBudget::NewRange(const RangeBounds& bounds, size_t count) {
+  if (!CheckItems(count)) return {};
   std::vector<Value> items;
   items.reserve(count);
   int64_t number = bounds.start;
@@ -178,14 +179,14 @@ ValueOr RenderBudget::NewRange(const RangeBounds& bounds, size_t count) {
                   .range = bounds});
 }
 
-ValueOr RenderBudget::NewMap(std::vector<Value::Entry> entries) {
+Value RenderBudget::NewMap(std::vector<Value::Entry> entries) {
   // Twice for the index of the keys.
   const size_t bytes = kNodeBytes + 2 * entries.size() * sizeof(Value::Entry);
   Step(1 + entries.size());
-  TANDEM_RETURN_IF_ERROR(CheckRoom(bytes));
+  if (!CheckRoom(bytes)) return {};
   for (const auto& [key, item] : entries) {
     if (DepthOf(key) >= kValueDepthMax || DepthOf(item) >= kValueDepthMax) {
-      return DepthError();
+      return FailForDepth(*this);
     }
     // Keys go into an index.
     if (key.is_text()) StepBytes(key.text().size());
@@ -194,18 +195,18 @@ ValueOr RenderBudget::NewMap(std::vector<Value::Entry> entries) {
                                  .charge = {&memory_bytes_, bytes}});
 }
 
-ValueOr RenderBudget::NewObject(std::unique_ptr<TemplateObject> object,
-                                size_t bytes) {
-  TANDEM_RETURN_IF_ERROR(TakeForever(bytes + sizeof(object)));
+Value RenderBudget::NewObject(std::unique_ptr<TemplateObject> object,
+                              size_t bytes) {
+  if (!TakeForever(bytes + sizeof(object))) return {};
   objects_.push_back(std::move(object));
   return Value(objects_.back().get());
 }
 
-absl::Status RenderBudget::TakeForever(size_t bytes) {
+bool RenderBudget::TakeForever(size_t bytes) {
   Step();
-  TANDEM_RETURN_IF_ERROR(CheckRoom(bytes));
+  if (!CheckRoom(bytes)) return false;
   memory_bytes_ += bytes;
-  return absl::OkStatus();
+  return true;
 }
 
 }  // namespace tandem

@@ -3,6 +3,11 @@
 // or map that is made takes memory here. Taking steps does not fail: what is
 // made next does, so at most one operation goes on after the last step. Belongs
 // to one render and its thread.
+//
+// The budget keeps the first error of the render, too. After it, functions give
+// empty or undefined values, checks fail, nothing is made and no expression or
+// statement is begun, so all comes to its end; loops that copy or that need
+// such a value to go on look at ok().
 
 #ifndef TANDEM_ENGINE_TEMPLATE_RENDER_BUDGET_H_
 #define TANDEM_ENGINE_TEMPLATE_RENDER_BUDGET_H_
@@ -13,9 +18,9 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "engine/base/status.h"
 #include "engine/template/marked_text.h"
 #include "engine/template/template_program.h"
 #include "engine/template/template_value.h"
@@ -57,6 +62,28 @@ class RenderBudget {
   RenderBudget& operator=(const RenderBudget&) = delete;
   ~RenderBudget();
 
+  // What Fail gives: nothing, as a value of any type.
+  struct Nothing {
+    template <typename T>
+    operator T() const {  // NOLINT(google-explicit-constructor)
+      return T();
+    }
+  };
+  // Keeps the error if it is the first.
+  Nothing Fail(const absl::Status& error);
+  // The same with a TemplateError of these parts.
+  template <typename... Parts>
+  Nothing Fail(absl::string_view first, const Parts&... parts) {
+    return Fail(TemplateError(first, parts...));
+  }
+  bool ok() const { return error_.ok(); }
+  const absl::Status& error() const { return error_; }
+  // The parts and ": " before the message of the error, if there is one.
+  template <typename... Parts>
+  void AnnotateError(const Parts&... context) {
+    if (!ok()) error_ = Annotate(error_, absl::StrCat(context...));
+  }
+
   void Step(size_t steps = 1) { steps_ += static_cast<int64_t>(steps); }
   // The steps of work on `bytes` bytes of text.
   void StepBytes(size_t bytes) { Step(1 + bytes / kBytesPerStep); }
@@ -67,36 +94,37 @@ class RenderBudget {
   // The steps of a look through `count` variables.
   void StepVariables(size_t count) { Step(count / kVariablesPerStep); }
 
-  // Fails where more steps are taken than there are.
-  absl::Status Check() const;
+  // False after an error. An error where more steps are taken than there are.
+  bool Check();
   // The same, and where `count` times `bytes_each` more would be too much,
   // before they are made.
-  absl::Status CheckRoom(size_t count, size_t bytes_each = 1) const;
+  bool CheckRoom(size_t count, size_t bytes_each = 1);
   // The same for `count` items of lists.
-  absl::Status CheckItems(size_t count) const;
+  bool CheckItems(size_t count);
   // The same for texts that are put out, of `ranges` contents.
-  absl::Status CheckOutput(size_t bytes, size_t ranges) const;
+  bool CheckOutput(size_t bytes, size_t ranges);
   // Appends where there is room for both; else fails.
-  absl::Status Append(const MarkedText& more, MarkedText* text) const;
+  bool Append(const MarkedText& more, MarkedText* text);
 
-  ValueOr NewText(MarkedText text);
-  ValueOr NewText(absl::string_view text);
+  TemplateValue NewText(MarkedText text);
+  TemplateValue NewText(absl::string_view text);
   // The bytes [begin, end) of `text`.
-  ValueOr NewSlice(const MarkedText& text, size_t begin, size_t end);
-  ValueOr NewList(
+  TemplateValue NewSlice(const MarkedText& text, size_t begin, size_t end);
+  TemplateValue NewList(
       std::vector<TemplateValue> items,
       TemplateValue::ListKind kind = TemplateValue::ListKind::kList);
-  ValueOr NewPair(const TemplateValue& first, const TemplateValue& second);
+  TemplateValue NewPair(const TemplateValue& first,
+                        const TemplateValue& second);
   // Takes the memory of `list`, which has no charge.
-  ValueOr NewList(TemplateValue::ListNode list);
+  TemplateValue NewList(TemplateValue::ListNode list);
   // The `count` numbers of a range.
-  ValueOr NewRange(const RangeBounds& bounds, size_t count);
+  TemplateValue NewRange(const RangeBounds& bounds, size_t count);
   // `entries` as in TemplateValue::MapNode.
-  ValueOr NewMap(std::vector<TemplateValue::Entry> entries);
+  TemplateValue NewMap(std::vector<TemplateValue::Entry> entries);
   // A value that points to `object`, which lives as long as the render.
-  ValueOr NewObject(std::unique_ptr<TemplateObject> object, size_t bytes);
+  TemplateValue NewObject(std::unique_ptr<TemplateObject> object, size_t bytes);
   // Takes the memory of what lives as long as the render.
-  absl::Status TakeForever(size_t bytes);
+  bool TakeForever(size_t bytes);
 
   // One level deeper for as long as this lives: statements, expressions, macros
   // and what is printed recurse.
@@ -111,13 +139,14 @@ class RenderBudget {
     int& depth_;
   };
   // A step, and an error where there are too many levels.
-  absl::Status CheckDepth();
+  bool CheckDepth();
 
  private:
   const TemplateLimits limits_;
   int depth_ = 0;
   int64_t steps_ = 0;
   size_t memory_bytes_ = 0;
+  absl::Status error_;
   // Their values give memory back, so these end first.
   std::vector<std::unique_ptr<TemplateObject>> objects_;
 };

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "engine/base/status.h"
 #include "engine/template/containers.h"
 #include "engine/template/operators.h"
 #include "engine/template/value_text.h"
@@ -25,7 +24,7 @@ class LoopObject : public TemplateObject {
   LoopObject(Value items, RenderBudget* budget)
       : TemplateObject(""), items_(std::move(items)), budget_(*budget) {}
 
-  absl::StatusOr<MarkedText> Print(RenderBudget& budget) const override {
+  MarkedText Print(RenderBudget& budget) const override {
     budget.Step();
     return MarkedText(absl::StrCat("<LoopContext ", index_ + 1, "/",
                                    items_.items().size(), ">"),
@@ -38,16 +37,15 @@ class LoopObject : public TemplateObject {
   void Finish() { items_ = Value::List({}); }
 
  private:
-  ValueOr Cycle(const CallArguments& arguments) {
+  Value Cycle(const CallArguments& arguments) {
     if (arguments.positional.empty()) {
-      return TemplateError("loop.cycle() needs items");
+      return budget_.Fail("loop.cycle() needs items");
     }
     return arguments.positional[index_ % arguments.positional.size()];
   }
-  ValueOr Changed(const CallArguments& arguments) {
-    TANDEM_ASSIGN_OR_RETURN(
-        Value now, budget_.NewList(arguments.positional, ListKind::kTuple));
-    TANDEM_ASSIGN_OR_RETURN(const bool is_equal, Equals(last_, now, budget_));
+  Value Changed(const CallArguments& arguments) {
+    Value now = budget_.NewList(arguments.positional, ListKind::kTuple);
+    const bool is_equal = Equals(last_, now, budget_);
     if (!is_equal) last_ = std::move(now);
     return Value::Bool(!is_equal);
   }
@@ -111,60 +109,54 @@ bool IsParameter(const Statement& macro, absl::string_view name) {
 
 }  // namespace
 
-absl::StatusOr<MarkedText> Renderer::Render(
-    const std::vector<Statement>& body) {
-  TANDEM_RETURN_IF_ERROR(RunBody(body));
+MarkedText Renderer::Render(const std::vector<Statement>& body) {
+  RunBody(body);
   return std::move(output_);
 }
 
-absl::Status Renderer::Write(const MarkedText& text) {
-  TANDEM_RETURN_IF_ERROR(budget_.CheckOutput(open_bytes_ + text.size(),
-                                             open_ranges_ + text.ranges()));
+void Renderer::Write(const MarkedText& text) {
+  if (!budget_.CheckOutput(open_bytes_ + text.size(),
+                           open_ranges_ + text.ranges())) {
+    return;
+  }
   budget_.StepBytes(text.size());
   const size_t ranges = output_.ranges();
   output_.Append(text);
   open_bytes_ += text.size();
   open_ranges_ += output_.ranges() - ranges;
-  return absl::OkStatus();
 }
 
-absl::Status Renderer::WriteValue(const Value& value) {
+void Renderer::WriteValue(const Value& value) {
   if (value.is_text()) return Write(value.text());
-  TANDEM_ASSIGN_OR_RETURN(const MarkedText text, TextOf(value, budget_));
-  return Write(text);
+  Write(TextOf(value, budget_));
 }
 
-absl::Status Renderer::WriteValues(const Statement& statement) {
+void Renderer::WriteValues(const Statement& statement) {
   for (const ExpressionPtr& expression : statement.expressions) {
-    TANDEM_ASSIGN_OR_RETURN(const Value value,
-                            evaluator_.Evaluate(*expression));
-    TANDEM_RETURN_IF_ERROR(WriteValue(value));
+    WriteValue(evaluator_.Evaluate(*expression));
   }
-  return absl::OkStatus();
 }
 
-absl::Status Renderer::RunBody(const std::vector<Statement>& body) {
+void Renderer::RunBody(const std::vector<Statement>& body) {
   for (const Statement& statement : body) {
-    TANDEM_RETURN_IF_ERROR(Run(statement));
-    if (flow_ != Flow::kNext) break;
+    Run(statement);
+    if (flow_ != Flow::kNext || !budget_.ok()) break;
   }
-  return absl::OkStatus();
 }
 
-absl::Status Renderer::RunInner(const std::vector<Statement>& body) {
+void Renderer::RunInner(const std::vector<Statement>& body) {
   const Entry entry(&evaluator_, evaluator_.InnerScope());
-  return RunBody(body);
+  RunBody(body);
 }
 
-absl::Status Renderer::Run(const Statement& statement) {
+void Renderer::Run(const Statement& statement) {
+  if (!budget_.ok()) return;
   const RenderBudget::Level level(&budget_);
-  absl::Status status = budget_.CheckDepth();
-  if (status.ok()) status = RunKind(statement);
-  if (!status.ok()) evaluator_.NoteError(statement.offset);
-  return status;
+  if (budget_.CheckDepth()) RunKind(statement);
+  if (!budget_.ok()) evaluator_.NoteError(statement.offset);
 }
 
-absl::Status Renderer::RunKind(const Statement& statement) {
+void Renderer::RunKind(const Statement& statement) {
   switch (statement.kind) {
     case Kind::kText:
       return Write(statement.text.text());
@@ -174,24 +166,18 @@ absl::Status Renderer::RunKind(const Statement& statement) {
       return RunIf(statement);
     case Kind::kFor:
       return RunFor(statement);
-    case Kind::kSet: {
-      TANDEM_ASSIGN_OR_RETURN(const Value value,
-                              evaluator_.Evaluate(*statement.expressions[0]));
-      return Assign(statement.targets[0], value);
-    }
+    case Kind::kSet:
+      return Assign(statement.targets[0],
+                    evaluator_.Evaluate(*statement.expressions[0]));
     case Kind::kSetBlock:
       return RunSetBlock(statement);
-    case Kind::kMacro: {
-      TANDEM_ASSIGN_OR_RETURN(const Value macro, NewMacro(statement));
-      return AssignName(statement.name, macro);
-    }
+    case Kind::kMacro:
+      return AssignName(statement.name, NewMacro(statement));
     case Kind::kCall:
       return RunCall(statement);
-    case Kind::kFilterBlock: {
-      TANDEM_ASSIGN_OR_RETURN(Value text, Capture(statement.body));
-      evaluator_.set_captured(std::move(text));
+    case Kind::kFilterBlock:
+      evaluator_.set_captured(Capture(statement.body));
       return WriteValues(statement);
-    }
     case Kind::kWith:
       return RunWith(statement);
     case Kind::kScope:
@@ -202,128 +188,121 @@ absl::Status Renderer::RunKind(const Statement& statement) {
     case Kind::kContinue:
       flow_ = Flow::kContinue;
   }
-  return absl::OkStatus();
 }
 
-ValueOr Renderer::Capture(const std::vector<Statement>& body) {
+Value Renderer::Capture(const std::vector<Statement>& body) {
   MarkedText outer = std::exchange(output_, MarkedText());
-  const absl::Status status = RunInner(body);
+  RunInner(body);
   MarkedText captured = std::exchange(output_, std::move(outer));
   open_bytes_ -= captured.size();
   open_ranges_ -= captured.ranges();
-  TANDEM_RETURN_IF_ERROR(status);
   return budget_.NewText(std::move(captured));
 }
 
-absl::Status Renderer::RunIf(const Statement& statement) {
+void Renderer::RunIf(const Statement& statement) {
   for (const Statement::Branch& branch : statement.branches) {
-    TANDEM_ASSIGN_OR_RETURN(const Value condition,
-                            evaluator_.Evaluate(*branch.condition));
-    if (IsTrue(condition)) return RunBody(branch.body);
+    if (IsTrue(evaluator_.Evaluate(*branch.condition))) {
+      return RunBody(branch.body);
+    }
   }
-  return RunBody(statement.otherwise);
+  RunBody(statement.otherwise);
 }
 
-ValueOr Renderer::LoopItems(const Statement& statement) {
-  TANDEM_ASSIGN_OR_RETURN(Value all,
-                          evaluator_.Evaluate(*statement.expressions[0]));
+Value Renderer::LoopItems(const Statement& statement) {
+  Value all = evaluator_.Evaluate(*statement.expressions[0]);
   if (statement.condition == nullptr && IsIndexable(all)) return all;
-  TANDEM_ASSIGN_OR_RETURN(std::vector<Value> items, ItemsOf(all, budget_));
+  std::vector<Value> items = ItemsOf(all, budget_);
   if (statement.condition == nullptr) return budget_.NewList(std::move(items));
   std::vector<Value> chosen;
   for (Value& item : items) {
+    if (!budget_.ok()) return {};
     const Entry entry(&evaluator_, evaluator_.InnerScope());
-    TANDEM_RETURN_IF_ERROR(Assign(statement.targets[0], item));
-    TANDEM_ASSIGN_OR_RETURN(const Value condition,
-                            evaluator_.Evaluate(*statement.condition));
-    if (IsTrue(condition)) chosen.push_back(std::move(item));
+    Assign(statement.targets[0], item);
+    if (IsTrue(evaluator_.Evaluate(*statement.condition))) {
+      chosen.push_back(std::move(item));
+    }
   }
   return budget_.NewList(std::move(chosen));
 }
 
-absl::Status Renderer::RunFor(const Statement& statement) {
-  TANDEM_ASSIGN_OR_RETURN(const Value items, LoopItems(statement));
+void Renderer::RunFor(const Statement& statement) {
+  const Value items = LoopItems(statement);
+  if (!budget_.ok()) return;
   if (items.items().empty()) return RunInner(statement.otherwise);
   auto object = std::make_unique<LoopObject>(items, &budget_);
   LoopObject& loop = *object;
-  TANDEM_ASSIGN_OR_RETURN(
-      const Value loop_value,
-      budget_.NewObject(std::move(object), sizeof(LoopObject)));
-  for (size_t i = 0; i < items.items().size(); ++i) {
+  const Value loop_value =
+      budget_.NewObject(std::move(object), sizeof(LoopObject));
+  // After an error the loop may not be there.
+  for (size_t i = 0; i < items.items().size() && budget_.ok(); ++i) {
     loop.set_index(i);
     const Entry entry(&evaluator_, evaluator_.InnerScope());
-    TANDEM_RETURN_IF_ERROR(Assign(statement.targets[0], items.items()[i]));
+    Assign(statement.targets[0], items.items()[i]);
     evaluator_.scope()->Set("loop", loop_value);
-    TANDEM_RETURN_IF_ERROR(RunBody(statement.body));
+    RunBody(statement.body);
     if (std::exchange(flow_, Flow::kNext) == Flow::kBreak) break;
   }
-  loop.Finish();
-  return absl::OkStatus();
+  if (budget_.ok()) loop.Finish();
 }
 
-absl::Status Renderer::RunWith(const Statement& statement) {
+void Renderer::RunWith(const Statement& statement) {
   const ScopePtr inner = evaluator_.InnerScope();
   for (size_t i = 0; i < statement.targets.size(); ++i) {
-    TANDEM_ASSIGN_OR_RETURN(Value value,
-                            evaluator_.Evaluate(*statement.expressions[i]));
     budget_.StepVariables(i);
-    inner->Set(statement.targets[i].name, std::move(value));
+    inner->Set(statement.targets[i].name,
+               evaluator_.Evaluate(*statement.expressions[i]));
   }
   const Entry entry(&evaluator_, inner);
-  return RunBody(statement.body);
+  RunBody(statement.body);
 }
 
-absl::Status Renderer::AssignName(absl::string_view name, const Value& value) {
+void Renderer::AssignName(absl::string_view name, const Value& value) {
   VariableScope& scope = *evaluator_.scope();
   budget_.Step();
   budget_.StepVariables(scope.variables.size());
   scope.Set(name, value);
-  return budget_.Check();
+  budget_.Check();
 }
 
-absl::Status Renderer::Assign(const AssignTarget& target, const Value& value) {
+void Renderer::Assign(const AssignTarget& target, const Value& value) {
   if (!target.attribute.empty()) {
-    TANDEM_ASSIGN_OR_RETURN(const Value space,
-                            evaluator_.NameValue(target.name));
+    const Value space = evaluator_.NameValue(target.name);
     if (space.is_object()) {
-      return ObjectOf(space)->SetAttribute(target.attribute, value);
+      return ObjectOf(space)->SetAttribute(target.attribute, value, budget_);
     }
-    return TemplateError("attributes of namespaces only can be assigned; '",
-                         target.name, "' is ", KindName(space));
+    budget_.Fail("attributes of namespaces only can be assigned; '",
+                 target.name, "' is ", KindName(space));
+    return;
   }
   if (target.items.empty()) return AssignName(target.name, value);
-  TANDEM_ASSIGN_OR_RETURN(const std::vector<Value> items,
-                          ItemsOf(value, budget_));
+  const std::vector<Value> items = ItemsOf(value, budget_);
   if (items.size() != target.items.size()) {
-    return TemplateError(absl::StrCat(items.size(), " values for ",
-                                      target.items.size(), " names"));
+    budget_.Fail(absl::StrCat(items.size(), " values for ", target.items.size(),
+                              " names"));
   }
-  for (size_t i = 0; i < items.size(); ++i) {
-    TANDEM_RETURN_IF_ERROR(Assign(target.items[i], items[i]));
+  for (size_t i = 0; i < items.size() && budget_.ok(); ++i) {
+    Assign(target.items[i], items[i]);
   }
-  return absl::OkStatus();
 }
 
-absl::Status Renderer::RunSetBlock(const Statement& statement) {
-  TANDEM_ASSIGN_OR_RETURN(Value value, Capture(statement.body));
+void Renderer::RunSetBlock(const Statement& statement) {
+  Value value = Capture(statement.body);
   if (!statement.expressions.empty()) {
     evaluator_.set_captured(std::move(value));
-    TANDEM_ASSIGN_OR_RETURN(value,
-                            evaluator_.Evaluate(*statement.expressions[0]));
+    value = evaluator_.Evaluate(*statement.expressions[0]);
   }
-  return Assign(statement.targets[0], value);
+  Assign(statement.targets[0], value);
 }
 
-absl::Status Renderer::RunCall(const Statement& statement) {
+void Renderer::RunCall(const Statement& statement) {
   const Expression& call = *statement.expressions[0];
-  TANDEM_ASSIGN_OR_RETURN(const Value caller, NewMacro(statement));
-  TANDEM_ASSIGN_OR_RETURN(CallArguments arguments, evaluator_.Arguments(call));
+  const Value caller = NewMacro(statement);
+  CallArguments arguments = evaluator_.Arguments(call);
   arguments.named.emplace_back("caller", caller);
-  TANDEM_ASSIGN_OR_RETURN(const Value value, evaluator_.Call(call, arguments));
-  return WriteValue(value);
+  WriteValue(evaluator_.Call(call, arguments));
 }
 
-ValueOr Renderer::NewMacro(const Statement& macro) {
+Value Renderer::NewMacro(const Statement& macro) {
   const auto call = [this, &macro, scope = evaluator_.scope()](
                         const CallArguments& arguments) {
     return CallMacro(macro, scope, arguments);
@@ -335,14 +314,14 @@ ValueOr Renderer::NewMacro(const Statement& macro) {
 }
 
 // Sets the parameters in the current scope.
-absl::Status Renderer::BindParameters(const Statement& macro,
-                                      const CallArguments& arguments) {
+void Renderer::BindParameters(const Statement& macro,
+                              const CallArguments& arguments) {
   VariableScope& scope = *evaluator_.scope();
   const size_t count = macro.parameters.size();
   // Each argument and each parameter is looked for among the parameters.
   budget_.StepVariables(
       (count + arguments.positional.size() + arguments.named.size()) * count);
-  TANDEM_RETURN_IF_ERROR(budget_.Check());
+  if (!budget_.Check()) return;
   std::vector<Value> more;
   for (size_t i = 0; i < arguments.positional.size(); ++i) {
     if (i < count) {
@@ -352,51 +331,47 @@ absl::Status Renderer::BindParameters(const Statement& macro,
     }
   }
   if (!more.empty() && !macro.takes_varargs) {
-    return TemplateError("the macro '", macro.name, "' takes at most ", count,
-                         " arguments");
+    budget_.Fail("the macro '", macro.name, "' takes at most ", count,
+                 " arguments");
   }
-  TANDEM_RETURN_IF_ERROR(BindNamed(macro, arguments));
+  BindNamed(macro, arguments);
   if (macro.takes_varargs && !IsParameter(macro, "varargs")) {
-    TANDEM_ASSIGN_OR_RETURN(Value list,
-                            budget_.NewList(std::move(more), ListKind::kTuple));
-    scope.Set("varargs", std::move(list));
+    scope.Set("varargs", budget_.NewList(std::move(more), ListKind::kTuple));
   }
-  return BindDefaults(macro);
+  BindDefaults(macro);
 }
 
-absl::Status Renderer::BindNamed(const Statement& macro,
-                                 const CallArguments& arguments) {
+void Renderer::BindNamed(const Statement& macro,
+                         const CallArguments& arguments) {
   VariableScope& scope = *evaluator_.scope();
   Value caller = Value::Undefined("there is no caller");
   MapBuilder more(&budget_);
   for (const auto& [name, value] : arguments.named) {
     if (IsParameter(macro, name)) {
       if (scope.Find(name) != nullptr) {
-        return TemplateError("the argument '", name, "' is given twice");
+        budget_.Fail("the argument '", name, "' is given twice");
       }
       scope.Set(name, value);
     } else if (name == "caller" && macro.takes_caller) {
       caller = value;
     } else if (!macro.takes_kwargs) {
-      return TemplateError("the macro '", macro.name, "' takes no argument '",
-                           name, "'");
+      budget_.Fail("the macro '", macro.name, "' takes no argument '", name,
+                   "'");
     } else {
-      TANDEM_RETURN_IF_ERROR(more.Set(Value::Content(name), value));
+      more.Set(Value::Content(name), value);
     }
   }
   if (macro.takes_caller && !IsParameter(macro, "caller")) {
     scope.Set("caller", caller);
   }
   if (macro.takes_kwargs && !IsParameter(macro, "kwargs")) {
-    TANDEM_ASSIGN_OR_RETURN(Value map, more.Build());
-    scope.Set("kwargs", std::move(map));
+    scope.Set("kwargs", more.Build());
   }
-  return absl::OkStatus();
 }
 
 // Sets the parameters that no argument has set. A default may speak of any
 // parameter; one that is not yet set is undefined.
-absl::Status Renderer::BindDefaults(const Statement& macro) {
+void Renderer::BindDefaults(const Statement& macro) {
   VariableScope& scope = *evaluator_.scope();
   std::vector<const MacroParameter*> absent;
   for (const MacroParameter& parameter : macro.parameters) {
@@ -408,20 +383,17 @@ absl::Status Renderer::BindDefaults(const Statement& macro) {
   }
   for (const MacroParameter* parameter : absent) {
     if (parameter->default_value == nullptr) continue;
-    TANDEM_ASSIGN_OR_RETURN(Value value,
-                            evaluator_.Evaluate(*parameter->default_value));
-    scope.Set(parameter->name, std::move(value));
+    scope.Set(parameter->name, evaluator_.Evaluate(*parameter->default_value));
   }
-  return absl::OkStatus();
 }
 
-ValueOr Renderer::CallMacro(const Statement& macro, const ScopePtr& scope,
-                            const CallArguments& arguments) {
+Value Renderer::CallMacro(const Statement& macro, const ScopePtr& scope,
+                          const CallArguments& arguments) {
   const RenderBudget::Level level(&budget_);
-  TANDEM_RETURN_IF_ERROR(budget_.CheckDepth());
+  if (!budget_.CheckDepth()) return {};
   const Entry outer(&evaluator_, scope);
   const Entry inner(&evaluator_, evaluator_.InnerScope());
-  TANDEM_RETURN_IF_ERROR(BindParameters(macro, arguments));
+  BindParameters(macro, arguments);
   return Capture(macro.body);
 }
 

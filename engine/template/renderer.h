@@ -7,8 +7,6 @@
 #include <cstddef>
 #include <vector>
 
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/template/evaluator.h"
 #include "engine/template/marked_text.h"
@@ -22,45 +20,43 @@ class Renderer {
   explicit Renderer(Evaluator* evaluator)
       : evaluator_(*evaluator), budget_(evaluator->budget()) {}
 
-  // What the statements put out.
-  absl::StatusOr<MarkedText> Render(const std::vector<Statement>& body);
+  // What the statements put out, unless there is an error (RenderBudget::ok).
+  MarkedText Render(const std::vector<Statement>& body);
 
  private:
   // What comes after a statement.
   enum class Flow { kNext, kBreak, kContinue };
 
   // Ends early where a statement sets `flow_`.
-  absl::Status RunBody(const std::vector<Statement>& body);
+  void RunBody(const std::vector<Statement>& body);
   // The body in a scope within the current one.
-  absl::Status RunInner(const std::vector<Statement>& body);
-  absl::Status Run(const Statement& statement);
-  absl::Status RunKind(const Statement& statement);
-  absl::Status RunIf(const Statement& statement);
-  absl::Status RunFor(const Statement& statement);
-  absl::Status RunWith(const Statement& statement);
-  absl::Status RunSetBlock(const Statement& statement);
-  absl::Status RunCall(const Statement& statement);
+  void RunInner(const std::vector<Statement>& body);
+  void Run(const Statement& statement);
+  void RunKind(const Statement& statement);
+  void RunIf(const Statement& statement);
+  void RunFor(const Statement& statement);
+  void RunWith(const Statement& statement);
+  void RunSetBlock(const Statement& statement);
+  void RunCall(const Statement& statement);
   // What a loop goes over, with its condition.
-  ValueOr LoopItems(const Statement& statement);
+  TemplateValue LoopItems(const Statement& statement);
   // The function that a macro or the body of a call is.
-  ValueOr NewMacro(const Statement& macro);
+  TemplateValue NewMacro(const Statement& macro);
   // What the body of `macro` puts out in a scope within `scope`.
-  ValueOr CallMacro(const Statement& macro, const ScopePtr& scope,
-                    const CallArguments& arguments);
-  absl::Status BindParameters(const Statement& macro,
-                              const CallArguments& arguments);
-  absl::Status BindNamed(const Statement& macro,
-                         const CallArguments& arguments);
-  absl::Status BindDefaults(const Statement& macro);
+  TemplateValue CallMacro(const Statement& macro, const ScopePtr& scope,
+                          const CallArguments& arguments);
+  void BindParameters(const Statement& macro, const CallArguments& arguments);
+  void BindNamed(const Statement& macro, const CallArguments& arguments);
+  void BindDefaults(const Statement& macro);
 
   // What the body puts out in a scope within the current one, as a value.
-  ValueOr Capture(const std::vector<Statement>& body);
-  absl::Status Assign(const AssignTarget& target, const TemplateValue& value);
-  absl::Status AssignName(absl::string_view name, const TemplateValue& value);
-  absl::Status Write(const MarkedText& text);
+  TemplateValue Capture(const std::vector<Statement>& body);
+  void Assign(const AssignTarget& target, const TemplateValue& value);
+  void AssignName(absl::string_view name, const TemplateValue& value);
+  void Write(const MarkedText& text);
   // The values of the statement's expressions.
-  absl::Status WriteValues(const Statement& statement);
-  absl::Status WriteValue(const TemplateValue& value);
+  void WriteValues(const Statement& statement);
+  void WriteValue(const TemplateValue& value);
 
   Evaluator& evaluator_;
   RenderBudget& budget_;

@@ -1,12 +1,12 @@
 #include "engine/template/template_object.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/error_reason.h"
-#include "engine/base/status.h"
 #include "engine/template/characters.h"
 #include "engine/template/containers.h"
 #include "engine/template/format_text.h"
@@ -28,6 +28,7 @@ struct GlobalCall {
   const CallArguments& arguments;
   const std::tm& now;
   RenderBudget& budget;
+  std::vector<const Value*> bound;  // by parameter
 };
 
 // Variables that a template may change from within loops and macros.
@@ -36,14 +37,14 @@ class NamespaceObject : public TemplateObject {
   explicit NamespaceObject(RenderBudget* budget)
       : TemplateObject(""), budget_(*budget) {}
 
-  absl::StatusOr<MarkedText> Print(RenderBudget& budget) const override;
+  MarkedText Print(RenderBudget& budget) const override;
   std::optional<Value> Attribute(absl::string_view name) override {
     const Value* found = Find(name);
     if (found == nullptr) return std::nullopt;
     return *found;
   }
-  absl::Status SetAttribute(absl::string_view name,
-                            const Value& value) override;
+  void SetAttribute(absl::string_view name, const Value& value,
+                    RenderBudget& budget) override;
 
  private:
   Value* Find(absl::string_view name);
@@ -54,9 +55,9 @@ class NamespaceObject : public TemplateObject {
   mutable bool is_printing_ = false;
 };
 
-absl::StatusOr<MarkedText> NamespaceObject::Print(RenderBudget& budget) const {
+MarkedText NamespaceObject::Print(RenderBudget& budget) const {
   if (is_printing_) {
-    return TemplateError("a namespace that holds itself can not be printed");
+    return budget.Fail("a namespace that holds itself can not be printed");
   }
   is_printing_ = true;
   MarkedText text("<Namespace {", TextMark::kTemplate);
@@ -66,8 +67,7 @@ absl::StatusOr<MarkedText> NamespaceObject::Print(RenderBudget& budget) const {
     // A name may come from a map of the caller's.
     text.Append(name, TextMark::kContent);
     text.Append("': ", TextMark::kTemplate);
-    TANDEM_ASSIGN_OR_RETURN(const MarkedText item, ReprOf(value, budget));
-    TANDEM_RETURN_IF_ERROR(budget.Append(item, &text));
+    if (!budget.Append(ReprOf(value, budget), &text)) break;
   }
   is_printing_ = false;
   text.Append("}>", TextMark::kTemplate);
@@ -82,23 +82,22 @@ Value* NamespaceObject::Find(absl::string_view name) {
   return nullptr;
 }
 
-absl::Status NamespaceObject::SetAttribute(absl::string_view name,
-                                           const Value& value) {
+void NamespaceObject::SetAttribute(absl::string_view name, const Value& value,
+                                   RenderBudget& budget) {
   if (Value* variable = Find(name)) {
     *variable = value;
-    return absl::OkStatus();
+  } else if (budget.TakeForever(sizeof(variables_[0]) + name.size())) {
+    variables_.emplace_back(std::string(name), value);
   }
-  TANDEM_RETURN_IF_ERROR(
-      budget_.TakeForever(sizeof(variables_[0]) + name.size()));
-  variables_.emplace_back(std::string(name), value);
-  return absl::OkStatus();
 }
 
 // Gives its items in turn.
 class CyclerObject : public TemplateObject {
  public:
-  explicit CyclerObject(std::vector<Value> items)
-      : TemplateObject("<cycler>"), items_(std::move(items)) {}
+  CyclerObject(std::vector<Value> items, RenderBudget* budget)
+      : TemplateObject("<cycler>"),
+        items_(std::move(items)),
+        budget_(*budget) {}
 
   std::optional<Value> Attribute(absl::string_view name) override {
     if (name == "next") return Value(&next_);
@@ -108,14 +107,15 @@ class CyclerObject : public TemplateObject {
   }
 
  private:
-  ValueOr Move(const CallArguments& arguments, bool is_reset) {
-    TANDEM_RETURN_IF_ERROR(BindArguments(arguments, {}, 0).status());
+  Value Move(const CallArguments& arguments, bool is_reset) {
+    BindArguments(arguments, {}, 0, budget_);
     const size_t next = is_reset ? 0 : (place_ + 1) % items_.size();
     const size_t place = std::exchange(place_, next);
     return is_reset ? Value::None() : items_[place];
   }
 
   const std::vector<Value> items_;
+  RenderBudget& budget_;
   size_t place_ = 0;
   TemplateObject next_{"<cycler>", [this](const CallArguments& arguments) {
                          return Move(arguments, false);
@@ -125,41 +125,39 @@ class CyclerObject : public TemplateObject {
                         }};
 };
 
-ValueOr Range(const GlobalCall& call) {
-  TANDEM_ASSIGN_OR_RETURN(
-      const auto bounds,
-      BindArguments(call.arguments, {"/#start", "/#stop", "/#step"}, 1));
+Value Range(const GlobalCall& call) {
+  const auto& bounds = call.bound;
   const int64_t start = bounds[1] == nullptr ? 0 : bounds[0]->whole();
   const int64_t stop = (bounds[1] == nullptr ? bounds[0] : bounds[1])->whole();
   const int64_t step = bounds[2] == nullptr ? 1 : bounds[2]->whole();
-  if (step == 0) return TemplateError("the step is 0");
+  if (step == 0) return call.budget.Fail("the step is 0");
   const auto distance = static_cast<long double>(stop) - start;
   const long double count = std::max(0.0L, distance / step);
   if (count > kRangeItemsMax) {
-    return TemplateError("makes more than ", kRangeItemsMax, " numbers");
+    return call.budget.Fail("makes more than ", kRangeItemsMax, " numbers");
   }
   return call.budget.NewRange({.start = start, .stop = stop, .step = step},
                               static_cast<size_t>(std::ceil(count)));
 }
 
 // Entries of a map, or pairs, and named arguments.
-absl::StatusOr<std::vector<Value::Entry>> EntriesOf(const GlobalCall& call) {
+std::vector<Value::Entry> EntriesOf(const GlobalCall& call) {
   std::vector<Value::Entry> entries;
   const CallArguments& arguments = call.arguments;
   if (arguments.positional.size() > 1) {
-    return TemplateError("takes one map and named values");
+    return call.budget.Fail("takes one map and named values");
   }
   if (!arguments.positional.empty() && arguments.positional[0].is_map()) {
     const auto given = arguments.positional[0].entries();
     call.budget.Step(given.size());
-    TANDEM_RETURN_IF_ERROR(call.budget.Check());
+    if (!call.budget.Check()) return {};
     entries.assign(given.begin(), given.end());
   } else if (!arguments.positional.empty()) {
-    TANDEM_ASSIGN_OR_RETURN(const std::vector<Value> pairs,
-                            ItemsOf(arguments.positional[0], call.budget));
+    const std::vector<Value> pairs =
+        ItemsOf(arguments.positional[0], call.budget);
     for (const Value& pair : pairs) {
       if (!IsIndexable(pair) || pair.items().size() != 2) {
-        return TemplateError("takes a map, or pairs of a key and a value");
+        return call.budget.Fail("takes a map, or pairs of a key and a value");
       }
       entries.emplace_back(pair.items()[0], pair.items()[1]);
     }
@@ -171,46 +169,45 @@ absl::StatusOr<std::vector<Value::Entry>> EntriesOf(const GlobalCall& call) {
   return entries;
 }
 
-ValueOr Dict(const GlobalCall& call) {
-  TANDEM_ASSIGN_OR_RETURN(const auto entries, EntriesOf(call));
+Value Dict(const GlobalCall& call) {
+  const auto entries = EntriesOf(call);
   MapBuilder map(&call.budget);
   for (const auto& [key, value] : entries) {
-    TANDEM_RETURN_IF_ERROR(map.Set(key, value));
+    map.Set(key, value);
   }
   return map.Build();
 }
 
-ValueOr Namespace(const GlobalCall& call) {
-  TANDEM_ASSIGN_OR_RETURN(const auto entries, EntriesOf(call));
+Value Namespace(const GlobalCall& call) {
+  const auto entries = EntriesOf(call);
   auto space = std::make_unique<NamespaceObject>(&call.budget);
   for (const auto& [key, value] : entries) {
     if (!key.is_text() || key.text().size() > kVariableNameBytesMax) {
-      return TemplateError("takes names that are texts of at most ",
-                           kVariableNameBytesMax, " bytes");
+      return call.budget.Fail("takes names that are texts of at most ",
+                              kVariableNameBytesMax, " bytes");
     }
-    TANDEM_RETURN_IF_ERROR(space->SetAttribute(key.text().bytes(), value));
+    space->SetAttribute(key.text().bytes(), value, call.budget);
   }
   return call.budget.NewObject(std::move(space), sizeof(NamespaceObject));
 }
 
-ValueOr Cycler(const GlobalCall& call) {
+Value Cycler(const GlobalCall& call) {
   const std::vector<Value>& items = call.arguments.positional;
   if (items.empty() || !call.arguments.named.empty()) {
-    return TemplateError("takes the items to cycle through");
+    return call.budget.Fail("takes the items to cycle through");
   }
   return call.budget.NewObject(
-      std::make_unique<CyclerObject>(items),
+      std::make_unique<CyclerObject>(items, &call.budget),
       sizeof(CyclerObject) + items.size() * sizeof(Value));
 }
 
 // Nothing at its first call, its separator after that.
-ValueOr Joiner(const GlobalCall& call) {
-  TANDEM_ASSIGN_OR_RETURN(const auto bound,
-                          BindArguments(call.arguments, {"sep"}, 0));
-  const Value separator = bound[0] == nullptr ? Value::Text(", ") : *bound[0];
-  const auto join = [separator, is_used = false](
-                        const CallArguments& arguments) mutable -> ValueOr {
-    TANDEM_RETURN_IF_ERROR(BindArguments(arguments, {}, 0).status());
+Value Joiner(const GlobalCall& call) {
+  const Value separator =
+      call.bound[0] == nullptr ? Value::Text(", ") : *call.bound[0];
+  const auto join = [separator, is_used = false, &budget = call.budget](
+                        const CallArguments& arguments) mutable {
+    BindArguments(arguments, {}, 0, budget);
     return std::exchange(is_used, true) ? separator : Value::Text("");
   };
   return call.budget.NewObject(
@@ -218,28 +215,40 @@ ValueOr Joiner(const GlobalCall& call) {
       sizeof(TemplateObject) + sizeof(join));
 }
 
-ValueOr RaiseException(const GlobalCall& call) {
-  TANDEM_ASSIGN_OR_RETURN(const auto bound,
-                          BindArguments(call.arguments, {"message"}, 1));
-  TANDEM_ASSIGN_OR_RETURN(const MarkedText text,
-                          TextOf(*bound[0], call.budget));
-  return InvalidArgument(kReasonInvalidOptions,
-                         absl::StrCat("the chat template refuses this: ",
-                                      CutText(text.bytes(), kRaisedBytesMax)));
+Value RaiseException(const GlobalCall& call) {
+  const MarkedText text = TextOf(*call.bound[0], call.budget);
+  return call.budget.Fail(
+      InvalidArgument(kReasonInvalidOptions,
+                      absl::StrCat("the chat template refuses this: ",
+                                   CutText(text.bytes(), kRaisedBytesMax))));
 }
 
-ValueOr TimeNow(const GlobalCall& call) {
-  TANDEM_ASSIGN_OR_RETURN(const auto bound,
-                          BindArguments(call.arguments, {"$format"}, 1));
-  const MarkedText& format = bound[0]->text();
+Value TimeNow(const GlobalCall& call) {
+  const MarkedText& format = call.bound[0]->text();
   // A field of two bytes is as much work as a step.
   call.budget.Step(format.size());
-  TANDEM_ASSIGN_OR_RETURN(const std::string text,
-                          FormatTime(format.bytes(), call.now));
+  const std::string text = FormatTime(format.bytes(), call.now, call.budget);
   // What is written by a format that has contents is content.
   return call.budget.NewText(MarkedText(
       text, format.ranges() > 0 ? TextMark::kContent : TextMark::kTemplate));
 }
+
+struct Global {
+  absl::string_view name;
+  std::array<absl::string_view, 3> parameters;  // as BindArguments has them
+  size_t required = 0;
+  Value (*function)(const GlobalCall& call);
+};
+
+constexpr Global kGlobals[] = {
+    {"range", {"/#start", "/#stop", "/#step"}, 1, &Range},
+    {"dict", {kAnyArguments}, 0, &Dict},
+    {"namespace", {kAnyArguments}, 0, &Namespace},
+    {"cycler", {kAnyArguments}, 0, &Cycler},
+    {"joiner", {"sep"}, 0, &Joiner},
+    {"raise_exception", {"message"}, 1, &RaiseException},
+    {"strftime_now", {"$format"}, 1, &TimeNow},
+};
 
 // A parameter without its signs.
 absl::string_view NameOf(absl::string_view parameter) {
@@ -254,17 +263,17 @@ bool HasSign(absl::string_view parameter, char sign) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<const Value*>> BindArguments(
+std::vector<const Value*> BindArguments(
     const CallArguments& arguments,
-    absl::Span<const absl::string_view> parameters, size_t required) {
+    absl::Span<const absl::string_view> parameters, size_t required,
+    RenderBudget& budget) {
   while (!parameters.empty() && parameters.back().empty()) {
     parameters.remove_suffix(1);
   }
   std::vector<const Value*> bound(parameters.size(), nullptr);
   if (arguments.positional.size() > parameters.size()) {
-    return TemplateError("at most ", parameters.size(),
-                         " arguments are taken, ", arguments.positional.size(),
-                         " given");
+    return budget.Fail("at most ", parameters.size(), " arguments are taken, ",
+                       arguments.positional.size(), " given");
   }
   for (size_t i = 0; i < arguments.positional.size(); ++i) {
     bound[i] = &arguments.positional[i];
@@ -276,10 +285,10 @@ absl::StatusOr<std::vector<const Value*>> BindArguments(
       ++place;
     }
     if (place == parameters.size()) {
-      return TemplateError("the argument ", Quoted(name), " is not taken");
+      return budget.Fail("the argument ", Quoted(name), " is not taken");
     }
     if (bound[place] != nullptr) {
-      return TemplateError("the argument ", Quoted(name), " is given twice");
+      return budget.Fail("the argument ", Quoted(name), " is given twice");
     }
     bound[place] = &value;
   }
@@ -287,20 +296,20 @@ absl::StatusOr<std::vector<const Value*>> BindArguments(
     const absl::string_view parameter = parameters[i];
     if (bound[i] == nullptr) {
       if (i >= required) continue;
-      return TemplateError("the argument '", NameOf(parameter), "' is missing");
+      return budget.Fail("the argument '", NameOf(parameter), "' is missing");
     }
     if (bound[i]->is_none() && HasSign(parameter, '?')) {
       bound[i] = nullptr;
     } else if (HasSign(parameter, '#')) {
-      TANDEM_RETURN_IF_ERROR(NeedWhole(*bound[i]).status());
+      NeedWhole(*bound[i], budget);
     } else if (HasSign(parameter, '$')) {
-      TANDEM_RETURN_IF_ERROR(NeedText(*bound[i]));
+      NeedText(*bound[i], budget);
     }
   }
   return bound;
 }
 
-absl::StatusOr<MarkedText> TemplateObject::Print(RenderBudget& budget) const {
+MarkedText TemplateObject::Print(RenderBudget& budget) const {
   budget.Step();
   return MarkedText(text_, TextMark::kTemplate);
 }
@@ -309,36 +318,31 @@ std::optional<Value> TemplateObject::Attribute(absl::string_view /*name*/) {
   return std::nullopt;
 }
 
-absl::Status TemplateObject::SetAttribute(absl::string_view /*name*/,
-                                          const Value& /*value*/) {
-  return TemplateError("attributes of namespaces only can be assigned");
+void TemplateObject::SetAttribute(absl::string_view /*name*/,
+                                  const Value& /*value*/,
+                                  RenderBudget& budget) {
+  budget.Fail("attributes of namespaces only can be assigned");
 }
 
-absl::StatusOr<std::optional<Value>> MakeGlobal(absl::string_view name,
-                                                const std::tm& now,
-                                                RenderBudget& budget) {
-  constexpr std::pair<absl::string_view, ValueOr (*)(const GlobalCall&)>
-      kGlobals[] = {
-          {"range", &Range},          {"dict", &Dict},
-          {"namespace", &Namespace},  {"cycler", &Cycler},
-          {"joiner", &Joiner},        {"raise_exception", &RaiseException},
-          {"strftime_now", &TimeNow},
-      };
-  for (const auto& [global, function] : kGlobals) {
-    if (global != name) continue;
-    const std::string label = absl::StrCat(global, "()");
-    const auto call = [label, function = function, &now,
-                       &budget](const CallArguments& arguments) -> ValueOr {
-      ValueOr result =
-          function({.arguments = arguments, .now = now, .budget = budget});
-      return result.ok() ? result : Annotate(result.status(), label);
+std::optional<Value> MakeGlobal(absl::string_view name, const std::tm& now,
+                                RenderBudget& budget) {
+  for (const Global& global : kGlobals) {
+    if (global.name != name) continue;
+    const auto call = [&global, &now, &budget](const CallArguments& arguments) {
+      GlobalCall given = {
+          .arguments = arguments, .now = now, .budget = budget, .bound = {}};
+      if (global.parameters[0] != kAnyArguments) {
+        given.bound = BindArguments(arguments, global.parameters,
+                                    global.required, budget);
+      }
+      Value result = budget.ok() ? global.function(given) : Value();
+      budget.AnnotateError(global.name, "()");
+      return result;
     };
-    TANDEM_ASSIGN_OR_RETURN(
-        const Value value,
-        budget.NewObject(std::make_unique<TemplateObject>(
-                             absl::StrCat("<function ", global, ">"), call),
-                         sizeof(TemplateObject) + sizeof(call)));
-    return value;
+    return budget.NewObject(
+        std::make_unique<TemplateObject>(
+            absl::StrCat("<function ", global.name, ">"), call),
+        sizeof(TemplateObject) + sizeof(call));
   }
   return std::nullopt;
 }

@@ -13,8 +13,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "engine/template/render_budget.h"
@@ -27,18 +25,22 @@ struct CallArguments {
   std::vector<std::pair<std::string, TemplateValue>> named;
 };
 
+// In place of parameters: the function looks at the arguments itself.
+inline constexpr char kAnyArguments[] = "*";
+
 // Arguments by parameter, as Python binds them; the first `required` ones must
 // be there. Signs stand before a parameter's name: '/', it can not be named in
 // a call; '?', none is as if it were not given; '#', it must be a whole number;
 // '$', a text. Parameters end at the first empty one. Absent arguments are
-// null; the result points into `arguments`.
-absl::StatusOr<std::vector<const TemplateValue*>> BindArguments(
+// null; the result points into `arguments`, and is empty after an error.
+std::vector<const TemplateValue*> BindArguments(
     const CallArguments& arguments,
-    absl::Span<const absl::string_view> parameters, size_t required);
+    absl::Span<const absl::string_view> parameters, size_t required,
+    RenderBudget& budget);
 
 class TemplateObject {
  public:
-  using Function = std::function<ValueOr(const CallArguments& arguments)>;
+  using Function = std::function<TemplateValue(const CallArguments& arguments)>;
 
   // Prints as `text`; can be called where there is a `function`.
   explicit TemplateObject(std::string text, Function function = nullptr)
@@ -48,15 +50,15 @@ class TemplateObject {
   virtual ~TemplateObject() = default;
 
   bool is_callable() const { return function_ != nullptr; }
-  ValueOr Call(const CallArguments& arguments) const {
+  TemplateValue Call(const CallArguments& arguments) const {
     return function_(arguments);
   }
 
-  virtual absl::StatusOr<MarkedText> Print(RenderBudget& budget) const;
+  virtual MarkedText Print(RenderBudget& budget) const;
   // Empty where there is none of that name.
   virtual std::optional<TemplateValue> Attribute(absl::string_view name);
-  virtual absl::Status SetAttribute(absl::string_view name,
-                                    const TemplateValue& value);
+  virtual void SetAttribute(absl::string_view name, const TemplateValue& value,
+                            RenderBudget& budget);
 
  private:
   const std::string text_;
@@ -66,9 +68,9 @@ class TemplateObject {
 // The global function or class `name` (range, namespace, dict, cycler, joiner,
 // raise_exception, strftime_now); empty where there is none. `now` outlives the
 // render.
-absl::StatusOr<std::optional<TemplateValue>> MakeGlobal(absl::string_view name,
-                                                        const std::tm& now,
-                                                        RenderBudget& budget);
+std::optional<TemplateValue> MakeGlobal(absl::string_view name,
+                                        const std::tm& now,
+                                        RenderBudget& budget);
 
 }  // namespace tandem
 

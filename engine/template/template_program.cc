@@ -33,10 +33,10 @@ absl::StatusOr<std::vector<TextPart>> TemplateProgram::Render(
   RenderBudget budget(limits);
   Evaluator evaluator(input, &budget);
   Renderer renderer(&evaluator);
-  absl::StatusOr<MarkedText> text = renderer.Render(syntax_->body);
-  if (text.ok()) return (*std::move(text)).Parts();
+  MarkedText text = renderer.Render(syntax_->body);
+  if (budget.ok()) return std::move(text).Parts();
   return Annotate(
-      text.status(),
+      budget.error(),
       TemplatePlace(syntax_->source, evaluator.error_offset().value_or(0)));
 }
 

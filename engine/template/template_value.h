@@ -15,7 +15,6 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "engine/template/marked_text.h"
@@ -143,8 +142,6 @@ class TemplateValue {
  private:
   Data data_;
 };
-
-using ValueOr = absl::StatusOr<TemplateValue>;
 
 // What values share. `charge` is what a render takes for it (render_budget.h).
 struct TemplateValue::TextNode {

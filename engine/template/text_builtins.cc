@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "engine/base/status.h"
 #include "engine/template/builtins.h"
 #include "engine/template/characters.h"
 #include "engine/template/containers.h"
@@ -54,24 +53,24 @@ std::string FilterTitle(absl::string_view character, uint32_t previous) {
 
 // Each character through `change`, which sees the one before it.
 template <std::string (*change)(absl::string_view, uint32_t previous)>
-ValueOr ChangeCase(const Call& call) {
+Value ChangeCase(const Call& call) {
   MarkedText text;
   uint32_t previous = 0;
-  TANDEM_RETURN_IF_ERROR(AppendChanged(
+  AppendChanged(
       call.value.text(),
       [&previous](absl::string_view character, std::string* changed) {
         *changed = change(character, previous);
         previous = CodePointOf(character);
         return true;
       },
-      call.budget, &text));
+      call.budget, &text);
   return call.budget.NewText(std::move(text));
 }
 
 // Ends.
 
 template <TextEnds ends>
-ValueOr Strip(const Call& call) {
+Value Strip(const Call& call) {
   const MarkedText& text = call.value.text();
   call.budget.StepBytes(text.size());
   std::pair<size_t, size_t> range;
@@ -81,7 +80,7 @@ ValueOr Strip(const Call& call) {
     // Each character is looked for in the set.
     const std::string& set = call.TextAt(0).bytes();
     call.budget.Step(set.size() / kBytesPerStep * text.size());
-    TANDEM_RETURN_IF_ERROR(call.budget.Check());
+    if (!call.budget.Check()) return {};
     range = StripSet(text.bytes(), set, ends);
   }
   // What is taken away is looked at character by character.
@@ -90,7 +89,7 @@ ValueOr Strip(const Call& call) {
 }
 
 template <bool is_prefix>
-ValueOr RemoveEnd(const Call& call) {
+Value RemoveEnd(const Call& call) {
   const MarkedText& text = call.value.text();
   const MarkedText& end = call.TextAt(0);
   call.budget.StepBytes(end.size());
@@ -107,64 +106,56 @@ ValueOr RemoveEnd(const Call& call) {
 using Ranges = std::vector<std::pair<size_t, size_t>>;
 
 // Appends [begin, end) where there is room for it.
-absl::Status AddRange(size_t begin, size_t end, const RenderBudget& budget,
-                      Ranges* ranges) {
-  TANDEM_RETURN_IF_ERROR(
-      budget.CheckRoom(ranges->size() + 1, sizeof((*ranges)[0])));
-  ranges->emplace_back(begin, end);
-  return absl::OkStatus();
+void AddRange(size_t begin, size_t end, RenderBudget& budget, Ranges* ranges) {
+  if (budget.CheckRoom(ranges->size() + 1, sizeof((*ranges)[0]))) {
+    ranges->emplace_back(begin, end);
+  }
 }
 
-ValueOr Slices(const Call& call, const Ranges& ranges,
-               ListKind kind = ListKind::kList) {
+Value Slices(const Call& call, const Ranges& ranges,
+             ListKind kind = ListKind::kList) {
   std::vector<Value> parts;
   for (const auto& [begin, end] : ranges) {
-    TANDEM_ASSIGN_OR_RETURN(
-        Value part, call.budget.NewSlice(call.value.text(), begin, end));
-    parts.push_back(std::move(part));
+    parts.push_back(call.budget.NewSlice(call.value.text(), begin, end));
   }
   return call.budget.NewList(std::move(parts), kind);
 }
 
 // What stands between the first `splits_max` separators.
-absl::StatusOr<Ranges> SplitAt(absl::string_view text,
-                               absl::string_view separator, size_t splits_max,
-                               const RenderBudget& budget) {
+Ranges SplitAt(absl::string_view text, absl::string_view separator,
+               size_t splits_max, RenderBudget& budget) {
   Ranges parts;
   size_t at = 0;
-  while (parts.size() < splits_max) {
+  while (parts.size() < splits_max && budget.ok()) {
     const size_t found = FindBytes(text, separator, at);
     if (found == kNowhere) break;
-    TANDEM_RETURN_IF_ERROR(AddRange(at, found, budget, &parts));
+    AddRange(at, found, budget, &parts);
     at = found + separator.size();
   }
-  TANDEM_RETURN_IF_ERROR(AddRange(at, text.size(), budget, &parts));
+  AddRange(at, text.size(), budget, &parts);
   return parts;
 }
 
 // ... between the last ones.
-absl::StatusOr<Ranges> SplitAtLast(absl::string_view text,
-                                   absl::string_view separator,
-                                   size_t splits_max, RenderBudget& budget) {
+Ranges SplitAtLast(absl::string_view text, absl::string_view separator,
+                   size_t splits_max, RenderBudget& budget) {
   Ranges parts;
   size_t end = text.size();
-  while (parts.size() < splits_max) {
-    TANDEM_ASSIGN_OR_RETURN(const size_t found,
-                            FindLast(text.substr(0, end), separator, budget));
+  while (parts.size() < splits_max && budget.ok()) {
+    const size_t found = FindLast(text.substr(0, end), separator, budget);
     if (found == kNowhere) break;
-    TANDEM_RETURN_IF_ERROR(
-        AddRange(found + separator.size(), end, budget, &parts));
+    AddRange(found + separator.size(), end, budget, &parts);
     end = found;
   }
-  TANDEM_RETURN_IF_ERROR(AddRange(0, end, budget, &parts));
+  AddRange(0, end, budget, &parts);
   std::reverse(parts.begin(), parts.end());
   return parts;
 }
 
 // The parts between white space. Beyond `splits_max` the rest is one part, with
 // the white space in it and at that end of the text.
-absl::StatusOr<Ranges> SplitAtSpace(absl::string_view text, size_t splits_max,
-                                    bool is_last, const RenderBudget& budget) {
+Ranges SplitAtSpace(absl::string_view text, size_t splits_max, bool is_last,
+                    RenderBudget& budget) {
   Ranges words;
   size_t at = 0;
   while (true) {
@@ -174,7 +165,7 @@ absl::StatusOr<Ranges> SplitAtSpace(absl::string_view text, size_t splits_max,
     while (at < text.size() && !IsSpace(CodePointOf(text.substr(at)))) {
       at += CharacterBytes(text, at);
     }
-    TANDEM_RETURN_IF_ERROR(AddRange(begin, at, budget, &words));
+    AddRange(begin, at, budget, &words);
   }
   if (words.size() <= splits_max) return words;
   if (is_last) {
@@ -188,31 +179,29 @@ absl::StatusOr<Ranges> SplitAtSpace(absl::string_view text, size_t splits_max,
 }
 
 template <bool is_last>
-ValueOr Split(const Call& call) {
+Value Split(const Call& call) {
   const absl::string_view text = call.value.text().bytes();
   const int64_t given = call.WholeAt(1, -1);
   // A text has fewer places than that.
   const size_t splits_max =
       given < 0 ? text.size() + 1
                 : std::min(static_cast<size_t>(given), text.size() + 1);
-  absl::StatusOr<Ranges> parts;
+  Ranges parts;
   if (!call.Has(0)) {
     call.budget.StepCharacters(text.size());
     parts = SplitAtSpace(text, splits_max, is_last, call.budget);
   } else {
     const std::string& separator = call.TextAt(0).bytes();
-    if (separator.empty()) return TemplateError("the separator is empty");
+    if (separator.empty()) return call.budget.Fail("the separator is empty");
     call.budget.StepBytes(text.size());
     parts = is_last && given >= 0
                 ? SplitAtLast(text, separator, splits_max, call.budget)
                 : SplitAt(text, separator, splits_max, call.budget);
   }
-  TANDEM_RETURN_IF_ERROR(parts.status());
-  return Slices(call, *parts);
+  return Slices(call, parts);
 }
 
-absl::StatusOr<Ranges> LinesOf(absl::string_view text, bool keeps_ends,
-                               RenderBudget& budget) {
+Ranges LinesOf(absl::string_view text, bool keeps_ends, RenderBudget& budget) {
   budget.StepCharacters(text.size());
   Ranges lines;
   size_t begin = 0;
@@ -220,35 +209,28 @@ absl::StatusOr<Ranges> LinesOf(absl::string_view text, bool keeps_ends,
     size_t next = at + CharacterBytes(text, at);
     if (IsLineEnd(CodePointOf(text.substr(at)))) {
       if (text.substr(at, 2) == "\r\n") next = at + 2;
-      TANDEM_RETURN_IF_ERROR(
-          AddRange(begin, keeps_ends ? next : at, budget, &lines));
+      AddRange(begin, keeps_ends ? next : at, budget, &lines);
       begin = next;
     }
     at = next;
   }
-  if (begin < text.size()) {
-    TANDEM_RETURN_IF_ERROR(AddRange(begin, text.size(), budget, &lines));
-  }
+  if (begin < text.size()) AddRange(begin, text.size(), budget, &lines);
   return lines;
 }
 
-ValueOr SplitLines(const Call& call) {
-  TANDEM_ASSIGN_OR_RETURN(
-      const Ranges lines,
-      LinesOf(call.value.text().bytes(), call.IsTrueAt(0), call.budget));
-  return Slices(call, lines);
+Value SplitLines(const Call& call) {
+  return Slices(
+      call, LinesOf(call.value.text().bytes(), call.IsTrueAt(0), call.budget));
 }
 
 template <bool is_last>
-ValueOr Partition(const Call& call) {
+Value Partition(const Call& call) {
   const std::string& text = call.value.text().bytes();
   const std::string& sought = call.TextAt(0).bytes();
-  if (sought.empty()) return TemplateError("the separator is empty");
+  if (sought.empty()) return call.budget.Fail("the separator is empty");
   call.budget.StepBytes(text.size());
-  size_t found = FindBytes(text, sought, 0);
-  if (is_last) {
-    TANDEM_ASSIGN_OR_RETURN(found, FindLast(text, sought, call.budget));
-  }
+  const size_t found = is_last ? FindLast(text, sought, call.budget)
+                               : FindBytes(text, sought, 0);
   const size_t none = is_last ? 0 : text.size();
   const size_t begin = found == kNowhere ? none : found;
   const size_t end = found == kNowhere ? none : found + sought.size();
@@ -257,8 +239,8 @@ ValueOr Partition(const Call& call) {
 }
 
 // `from` becomes `to` at most `count_max` times, unless that is negative.
-ValueOr ReplaceIn(const Call& call, const MarkedText& from,
-                  const MarkedText& to) {
+Value ReplaceIn(const Call& call, const MarkedText& from,
+                const MarkedText& to) {
   const MarkedText& text = call.value.text();
   const std::string& bytes = text.bytes();
   const int64_t count_max = call.WholeAt(2, -1);
@@ -271,55 +253,49 @@ ValueOr ReplaceIn(const Call& call, const MarkedText& from,
        found != kNowhere && (count_max < 0 || count < count_max); ++count) {
     // An empty text stands before each character and at the end.
     replaced.Append(text, at, found);
-    TANDEM_RETURN_IF_ERROR(budget.Append(to, &replaced));
+    if (!budget.Append(to, &replaced)) return {};
     at = found + from.size();
     budget.StepBytes(to.size());
     if (from.empty() && found == bytes.size()) break;
     found = from.empty() ? found + CharacterBytes(bytes, found)
                          : FindBytes(bytes, from.bytes(), at);
   }
-  TANDEM_RETURN_IF_ERROR(
-      budget.CheckRoom(replaced.memory_bytes() + text.size() - at));
+  if (!budget.CheckRoom(replaced.memory_bytes() + text.size() - at)) return {};
   replaced.Append(text, at, text.size());
   return budget.NewText(std::move(replaced));
 }
 
-ValueOr Replace(const Call& call) {
+Value Replace(const Call& call) {
   return ReplaceIn(call, call.TextAt(0), call.TextAt(1));
 }
 
-ValueOr FilterReplace(const Call& call) {
-  TANDEM_ASSIGN_OR_RETURN(const MarkedText from,
-                          TextOf(*call.bound[0], call.budget));
-  TANDEM_ASSIGN_OR_RETURN(const MarkedText to,
-                          TextOf(*call.bound[1], call.budget));
-  return ReplaceIn(call, from, to);
+Value FilterReplace(const Call& call) {
+  const MarkedText from = TextOf(*call.bound[0], call.budget);
+  return ReplaceIn(call, from, TextOf(*call.bound[1], call.budget));
 }
 
-ValueOr Join(const Call& call) {
-  TANDEM_ASSIGN_OR_RETURN(const std::vector<Value> items,
-                          ItemsOf(*call.bound[0], call.budget));
-  return JoinTexts(call.value.text(), items, call.budget);
+Value Join(const Call& call) {
+  return JoinTexts(call.value.text(), ItemsOf(*call.bound[0], call.budget),
+                   call.budget);
 }
 
-ValueOr Format(const Call& call) {
+Value Format(const Call& call) {
   return FormatBraces(call.value.text(), call.arguments, call.budget);
 }
 
-ValueOr FilterFormat(const Call& call) {
+Value FilterFormat(const Call& call) {
   const CallArguments& arguments = call.arguments;
   if (!arguments.named.empty() && !arguments.positional.empty()) {
-    return TemplateError("takes named arguments or others, not both");
+    return call.budget.Fail("takes named arguments or others, not both");
   }
   std::vector<Value::Entry> entries;
   for (const auto& [name, argument] : arguments.named) {
     entries.emplace_back(Value::Text(name), argument);
   }
-  TANDEM_ASSIGN_OR_RETURN(
-      const Value values,
+  const Value values =
       entries.empty()
           ? call.budget.NewList(arguments.positional, ListKind::kTuple)
-          : call.budget.NewMap(std::move(entries)));
+          : call.budget.NewMap(std::move(entries));
   return FormatPercent(call.value.text(), values, call.budget);
 }
 
@@ -328,14 +304,14 @@ ValueOr FilterFormat(const Call& call) {
 enum class Side { kLeft, kCenter, kRight, kZeros };
 
 template <Side side>
-ValueOr Justify(const Call& call) {
+Value Justify(const Call& call) {
   const MarkedText& text = call.value.text();
   const int64_t width = call.WholeAt(0, 80);
   const bool has_fill = call.bound.size() > 1 && call.Has(1);
   const MarkedText fill =
       has_fill ? call.TextAt(1) : Plain(side == Side::kZeros ? "0" : " ");
   if (CountCharacters(fill.bytes()) != 1) {
-    return TemplateError("the fill must be one character");
+    return call.budget.Fail("the fill must be one character");
   }
   const int64_t missing =
       std::max<int64_t>(0, width - CountCharacters(text.bytes()));
@@ -344,52 +320,46 @@ ValueOr Justify(const Call& call) {
   if (side == Side::kCenter) left = missing / 2 + (missing & width & 1);
   const bool has_sign =
       side == Side::kZeros && text.bytes().find_first_of("+-") == 0;
-  TANDEM_ASSIGN_OR_RETURN(MarkedText padded,
-                          PadText(text,
-                                  {.fill = fill,
-                                   .before = left,
-                                   .after = missing - left,
-                                   .lead = has_sign ? size_t{1} : 0},
-                                  call.budget));
-  return call.budget.NewText(std::move(padded));
+  return call.budget.NewText(PadText(text,
+                                     {.fill = fill,
+                                      .before = left,
+                                      .after = missing - left,
+                                      .lead = has_sign ? size_t{1} : 0},
+                                     call.budget));
 }
 
 // Lines that are indented, but for the first one and empty ones.
-ValueOr Indent(const Call& call) {
+Value Indent(const Call& call) {
   RenderBudget& budget = call.budget;
-  TANDEM_ASSIGN_OR_RETURN(const MarkedText indent, IndentAt(call, 0, 4));
+  const MarkedText indent = IndentAt(call, 0, 4);
   MarkedText text;
-  TANDEM_RETURN_IF_ERROR(budget.Append(call.value.text(), &text));
+  budget.Append(call.value.text(), &text);
   // With this a line end at the end of the text begins a last line.
   text.Append("\n", TextMark::kTemplate);
-  TANDEM_ASSIGN_OR_RETURN(const Ranges lines,
-                          LinesOf(text.bytes(), false, budget));
+  const Ranges lines = LinesOf(text.bytes(), false, budget);
   MarkedText indented;
   for (size_t i = 0; i < lines.size(); ++i) {
     const auto [begin, end] = lines[i];
     budget.StepBytes(end - begin);
     if (i > 0) indented.Append("\n", TextMark::kTemplate);
     if (i == 0 ? call.IsTrueAt(1) : call.IsTrueAt(2) || begin < end) {
-      TANDEM_RETURN_IF_ERROR(budget.Append(indent, &indented));
+      budget.Append(indent, &indented);
     }
-    TANDEM_RETURN_IF_ERROR(
-        budget.CheckRoom(indented.memory_bytes() + end - begin));
+    if (!budget.CheckRoom(indented.memory_bytes() + end - begin)) return {};
     indented.Append(text, begin, end);
   }
   return budget.NewText(std::move(indented));
 }
 
-ValueOr Truncate(const Call& call) {
+Value Truncate(const Call& call) {
   const MarkedText& text = call.value.text();
   const int64_t length = call.WholeAt(0, 255);
   const int64_t leeway = call.WholeAt(3, kTruncateLeeway);
   MarkedText end = Plain("...");
-  if (call.Has(2)) {
-    TANDEM_ASSIGN_OR_RETURN(end, TextOf(*call.bound[2], call.budget));
-  }
+  if (call.Has(2)) end = TextOf(*call.bound[2], call.budget);
   const int64_t end_length = CountCharacters(end.bytes());
   if (length < end_length || leeway < 0) {
-    return TemplateError("the length is less than that of the end");
+    return call.budget.Fail("the length is less than that of the end");
   }
   call.budget.StepBytes(text.size());
   if (CountCharacters(text.bytes()) - leeway <= length) return call.value;
@@ -400,11 +370,11 @@ ValueOr Truncate(const Call& call) {
     if (space != kNowhere) cut = space;
   }
   MarkedText truncated = text.Slice(0, cut);
-  TANDEM_RETURN_IF_ERROR(call.budget.Append(end, &truncated));
+  call.budget.Append(end, &truncated);
   return call.budget.NewText(std::move(truncated));
 }
 
-ValueOr WordCount(const Call& call) {
+Value WordCount(const Call& call) {
   const absl::string_view bytes = call.value.text().bytes();
   call.budget.StepCharacters(bytes.size());
   int64_t words = 0;
@@ -427,7 +397,7 @@ bool IsLetterOrDigit(uint32_t code_point) {
 bool IsAscii(uint32_t code_point) { return code_point < 0x80; }
 
 template <bool (*is_kind)(uint32_t code_point)>
-ValueOr AllAre(const Call& call) {
+Value AllAre(const Call& call) {
   const absl::string_view bytes = call.value.text().bytes();
   call.budget.StepCharacters(bytes.size());
   bool are_all = !bytes.empty() || is_kind == &IsAscii;
@@ -467,17 +437,17 @@ Window WindowOf(const Call& call) {
 }
 
 template <bool is_prefix>
-ValueOr HasEnd(const Call& call) {
+Value HasEnd(const Call& call) {
   const Window window = WindowOf(call);
   const absl::Span<const Value> ends =
       call.bound[0]->is_list(ListKind::kTuple)
           ? call.bound[0]->items()
           : absl::MakeConstSpan(call.bound[0], 1);
   for (const Value& end : ends) {
-    TANDEM_RETURN_IF_ERROR(NeedText(end));
+    if (!NeedText(end, call.budget)) return {};
     const std::string& bytes = end.text().bytes();
     call.budget.StepBytes(bytes.size());
-    TANDEM_RETURN_IF_ERROR(call.budget.Check());
+    if (!call.budget.Check()) return {};
     if (!window.is_reversed &&
         (is_prefix ? absl::StartsWith(window.text, bytes)
                    : absl::EndsWith(window.text, bytes))) {
@@ -488,24 +458,20 @@ ValueOr HasEnd(const Call& call) {
 }
 
 template <bool is_last, bool must_be_there>
-ValueOr Find(const Call& call) {
+Value Find(const Call& call) {
   const std::string& part = call.TextAt(0).bytes();
   const Window window = WindowOf(call);
-  size_t found = 0;
-  if (is_last) {
-    TANDEM_ASSIGN_OR_RETURN(found, FindLast(window.text, part, call.budget));
-  } else {
-    found = FindBytes(window.text, part, 0);
-  }
+  const size_t found = is_last ? FindLast(window.text, part, call.budget)
+                               : FindBytes(window.text, part, 0);
   if (found != kNowhere && !window.is_reversed) {
     return Value::Integer(window.start +
                           CountCharacters(window.text.substr(0, found)));
   }
-  if (must_be_there) return TemplateError("the text is not found");
+  if (must_be_there) return call.budget.Fail("the text is not found");
   return Value::Integer(-1);
 }
 
-ValueOr Count(const Call& call) {
+Value Count(const Call& call) {
   const std::string& part = call.TextAt(0).bytes();
   const Window window = WindowOf(call);
   if (window.is_reversed) return Value::Integer(0);
@@ -585,13 +551,12 @@ constexpr Builtin kTextFilters[] = {
 absl::Span<const Builtin> TextMethods() { return kTextMethods; }
 absl::Span<const Builtin> TextFilters() { return kTextFilters; }
 
-absl::StatusOr<size_t> FindLast(absl::string_view text, absl::string_view part,
-                                RenderBudget& budget) {
+size_t FindLast(absl::string_view text, absl::string_view part,
+                RenderBudget& budget) {
   // Each place of the text may be compared with the whole part.
   budget.Step((1 + text.size() / kBytesPerStep) *
               (1 + part.size() / kBytesPerStep));
-  TANDEM_RETURN_IF_ERROR(budget.Check());
-  return text.rfind(part);
+  return budget.Check() ? text.rfind(part) : kNowhere;
 }
 
 }  // namespace tandem

@@ -12,7 +12,6 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "engine/base/status.h"
 #include "engine/template/characters.h"
 #include "engine/template/operators.h"
 #include "engine/template/template_object.h"
@@ -45,27 +44,26 @@ class ValueWriter {
       : json_(json), budget_(*budget) {}
 
   // `level`: lists and maps around the value.
-  absl::Status Write(const Value& value, int level);
+  void Write(const Value& value, int level);
   MarkedText Take() { return std::move(text_); }
 
  private:
-  absl::Status WriteText(const MarkedText& text);
-  absl::Status WriteItems(absl::string_view open, absl::Span<const Value> items,
-                          absl::string_view close, int level);
-  absl::Status WriteList(const Value& list, int level);
-  absl::StatusOr<std::vector<const Value::Entry*>> EntriesOf(const Value& map);
-  absl::Status WriteKey(const Value& key, int level);
-  absl::Status WriteMap(const Value& map, int level);
+  void WriteText(const MarkedText& text);
+  void WriteItems(absl::string_view open, absl::Span<const Value> items,
+                  absl::string_view close, int level);
+  void WriteList(const Value& list, int level);
+  std::vector<const Value::Entry*> EntriesOf(const Value& map);
+  void WriteKey(const Value& key, int level);
+  void WriteMap(const Value& map, int level);
   void WriteLineEnd(int level);
   void WriteSeparator() {
     text_.Append(json_ != nullptr ? json_->item_separator : separator_);
   }
   // One for repr, one for JSON.
-  absl::Status Put(absl::string_view repr, absl::string_view json) {
+  void Put(absl::string_view repr, absl::string_view json) {
     text_.Append(json_ != nullptr ? json : repr, TextMark::kTemplate);
-    return absl::OkStatus();
   }
-  absl::Status Put(absl::string_view text) { return Put(text, text); }
+  void Put(absl::string_view text) { Put(text, text); }
 
   const JsonOptions* const json_;
   RenderBudget& budget_;
@@ -73,7 +71,7 @@ class ValueWriter {
   MarkedText text_;
 };
 
-absl::Status ValueWriter::WriteText(const MarkedText& text) {
+void ValueWriter::WriteText(const MarkedText& text) {
   const bool is_json = json_ != nullptr;
   const bool has_single = text.bytes().find('\'') != std::string::npos;
   const bool has_double = text.bytes().find('"') != std::string::npos;
@@ -98,9 +96,8 @@ absl::Status ValueWriter::WriteText(const MarkedText& text) {
     return true;
   };
   text_.Append({&quote, 1}, TextMark::kTemplate);
-  TANDEM_RETURN_IF_ERROR(AppendChanged(text, change, budget_, &text_));
+  AppendChanged(text, change, budget_, &text_);
   text_.Append({&quote, 1}, TextMark::kTemplate);
-  return absl::OkStatus();
 }
 
 void ValueWriter::WriteLineEnd(int level) {
@@ -109,24 +106,24 @@ void ValueWriter::WriteLineEnd(int level) {
   for (int i = 0; i < level; ++i) text_.Append(json_->indent);
 }
 
-absl::Status ValueWriter::WriteItems(absl::string_view open,
-                                     absl::Span<const Value> items,
-                                     absl::string_view close, int level) {
+void ValueWriter::WriteItems(absl::string_view open,
+                             absl::Span<const Value> items,
+                             absl::string_view close, int level) {
   text_.Append(open, TextMark::kTemplate);
-  for (size_t i = 0; i < items.size(); ++i) {
+  for (size_t i = 0; i < items.size() && budget_.ok(); ++i) {
     if (i > 0) WriteSeparator();
     WriteLineEnd(level + 1);
-    TANDEM_RETURN_IF_ERROR(Write(items[i], level + 1));
+    Write(items[i], level + 1);
   }
   if (!items.empty()) WriteLineEnd(level);
-  return Put(close);
+  Put(close);
 }
 
-absl::Status ValueWriter::WriteList(const Value& list, int level) {
+void ValueWriter::WriteList(const Value& list, int level) {
   const absl::Span<const Value> items = list.items();
   const ListKind kind = list.list().kind;
   if (json_ != nullptr && kind != ListKind::kList && kind != ListKind::kTuple) {
-    return TemplateError(
+    budget_.Fail(
         "a generator, range or view of a map can not be written as JSON; "
         "|list makes a list of it");
   }
@@ -152,14 +149,12 @@ absl::Status ValueWriter::WriteList(const Value& list, int level) {
     case ListKind::kItems:
       return WriteItems("dict_items([", items, "])", level);
     case ListKind::kGenerator:
-      break;
+      return Put("<generator object>");
   }
-  return Put("<generator object>");
 }
 
 // The entries of `map`, in order where the options ask for it.
-absl::StatusOr<std::vector<const Value::Entry*>> ValueWriter::EntriesOf(
-    const Value& map) {
+std::vector<const Value::Entry*> ValueWriter::EntriesOf(const Value& map) {
   std::vector<const Value::Entry*> entries;
   for (const Value::Entry& entry : map.entries()) {
     entries.push_back(&entry);
@@ -167,13 +162,13 @@ absl::StatusOr<std::vector<const Value::Entry*>> ValueWriter::EntriesOf(
   if (json_ == nullptr || !json_->sort_keys) return entries;
   for (const Value::Entry* entry : entries) {
     if (!entry->first.is_text()) {
-      return TemplateError("sort_keys needs keys that are texts");
+      return budget_.Fail("sort_keys needs keys that are texts");
     }
     // A key is compared about as often as the number of keys has bits.
     budget_.Step(static_cast<size_t>(std::bit_width(entries.size())) *
                  (1 + entry->first.text().size() / kBytesPerStep));
   }
-  TANDEM_RETURN_IF_ERROR(budget_.Check());
+  if (!budget_.Check()) return {};
   std::sort(entries.begin(), entries.end(),
             [](const auto* left, const auto* right) {
               return left->first.text().bytes() < right->first.text().bytes();
@@ -181,43 +176,42 @@ absl::StatusOr<std::vector<const Value::Entry*>> ValueWriter::EntriesOf(
   return entries;
 }
 
-absl::Status ValueWriter::WriteKey(const Value& key, int level) {
+void ValueWriter::WriteKey(const Value& key, int level) {
   const bool is_quoted = json_ != nullptr && !key.is_text();
   if (is_quoted && !key.is_number() && !key.is_none()) {
-    return TemplateError(KindName(key), " can not be a key in JSON");
+    budget_.Fail(KindName(key), " can not be a key in JSON");
   }
   const absl::string_view quote = is_quoted ? "\"" : "";
   text_.Append(quote, TextMark::kTemplate);
-  TANDEM_RETURN_IF_ERROR(Write(key, level));
-  return Put(quote);
+  Write(key, level);
+  Put(quote);
 }
 
-absl::Status ValueWriter::WriteMap(const Value& map, int level) {
-  TANDEM_ASSIGN_OR_RETURN(const auto entries, EntriesOf(map));
+void ValueWriter::WriteMap(const Value& map, int level) {
+  const auto entries = EntriesOf(map);
   text_.Append("{", TextMark::kTemplate);
-  for (size_t i = 0; i < entries.size(); ++i) {
+  for (size_t i = 0; i < entries.size() && budget_.ok(); ++i) {
     if (i > 0) WriteSeparator();
     WriteLineEnd(level + 1);
-    TANDEM_RETURN_IF_ERROR(WriteKey(entries[i]->first, level + 1));
+    WriteKey(entries[i]->first, level + 1);
     if (json_ != nullptr) {
       text_.Append(json_->key_separator);
     } else {
       text_.Append(": ", TextMark::kTemplate);
     }
-    TANDEM_RETURN_IF_ERROR(Write(entries[i]->second, level + 1));
+    Write(entries[i]->second, level + 1);
   }
   if (!entries.empty()) WriteLineEnd(level);
-  return Put("}");
+  Put("}");
 }
 
-absl::Status ValueWriter::Write(const Value& value, int level) {
+void ValueWriter::Write(const Value& value, int level) {
   // Namespaces in namespaces have no depth of their own.
   const RenderBudget::Level deeper(&budget_);
   budget_.Step(static_cast<size_t>(level));
-  TANDEM_RETURN_IF_ERROR(budget_.CheckDepth());
-  TANDEM_RETURN_IF_ERROR(budget_.CheckRoom(text_.memory_bytes()));
+  if (!budget_.CheckDepth() || !budget_.CheckRoom(text_.memory_bytes())) return;
   if (json_ != nullptr && (value.is_undefined() || value.is_object())) {
-    return TemplateError(KindName(value), " can not be written as JSON");
+    budget_.Fail(KindName(value), " can not be written as JSON");
   }
   switch (value.kind()) {
     case Kind::kUndefined:
@@ -241,13 +235,9 @@ absl::Status ValueWriter::Write(const Value& value, int level) {
       return WriteList(value, level);
     case Kind::kMap:
       return WriteMap(value, level);
-    case Kind::kObject: {
-      TANDEM_ASSIGN_OR_RETURN(const MarkedText name,
-                              ObjectOf(value)->Print(budget_));
-      text_.Append(name);
-    }
+    case Kind::kObject:
+      text_.Append(ObjectOf(value)->Print(budget_));
   }
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -291,33 +281,31 @@ std::string FloatText(double number) {
   return absl::StrCat(sign, digits.substr(0, point), ".", digits.substr(point));
 }
 
-absl::StatusOr<MarkedText> TextOf(const Value& value, RenderBudget& budget) {
+MarkedText TextOf(const Value& value, RenderBudget& budget) {
   MarkedText text;
   if (value.is_undefined()) return text;
   if (!value.is_text()) return ReprOf(value, budget);
   budget.StepBytes(value.text().size());
-  TANDEM_RETURN_IF_ERROR(budget.Append(value.text(), &text));
+  budget.Append(value.text(), &text);
   return text;
 }
 
-absl::StatusOr<MarkedText> ReprOf(const Value& value, RenderBudget& budget) {
+MarkedText ReprOf(const Value& value, RenderBudget& budget) {
   ValueWriter writer(nullptr, &budget);
-  TANDEM_RETURN_IF_ERROR(writer.Write(value, 0));
+  writer.Write(value, 0);
   return writer.Take();
 }
 
-absl::StatusOr<MarkedText> JsonOf(const Value& value,
-                                  const JsonOptions& options,
-                                  RenderBudget& budget) {
+MarkedText JsonOf(const Value& value, const JsonOptions& options,
+                  RenderBudget& budget) {
   // A line end and a level's white space stand before each value.
-  TANDEM_RETURN_IF_ERROR(
-      budget.CheckRoom(options.indent.size(), kValueDepthMax + 1));
+  if (!budget.CheckRoom(options.indent.size(), kValueDepthMax + 1)) return {};
   ValueWriter writer(&options, &budget);
-  TANDEM_RETURN_IF_ERROR(writer.Write(value, 0));
+  writer.Write(value, 0);
   return writer.Take();
 }
 
-absl::Status AppendChanged(
+void AppendChanged(
     const MarkedText& from,
     absl::FunctionRef<bool(absl::string_view character, std::string* changed)>
         change,
@@ -329,7 +317,7 @@ absl::Status AppendChanged(
   size_t next_check = 0;
   for (size_t i = 0, end = 0; i < bytes.size(); i = end) {
     if (i >= next_check) {
-      TANDEM_RETURN_IF_ERROR(budget.CheckRoom(text->memory_bytes() + i - kept));
+      if (!budget.CheckRoom(text->memory_bytes() + i - kept)) return;
       next_check = i + kBytesBetweenChecks;
     }
     end = i + CharacterBytes(bytes, i);
@@ -340,7 +328,6 @@ absl::Status AppendChanged(
     kept = end;
   }
   text->Append(from, kept, bytes.size());
-  return absl::OkStatus();
 }
 
 }  // namespace tandem

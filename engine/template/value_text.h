@@ -7,8 +7,6 @@
 #include <string>
 
 #include "absl/functional/function_ref.h"
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/template/marked_text.h"
 #include "engine/template/render_budget.h"
@@ -20,11 +18,9 @@ namespace tandem {
 std::string FloatText(double number);
 
 // str(value)
-absl::StatusOr<MarkedText> TextOf(const TemplateValue& value,
-                                  RenderBudget& budget);
+MarkedText TextOf(const TemplateValue& value, RenderBudget& budget);
 // repr(value)
-absl::StatusOr<MarkedText> ReprOf(const TemplateValue& value,
-                                  RenderBudget& budget);
+MarkedText ReprOf(const TemplateValue& value, RenderBudget& budget);
 
 struct JsonOptions {
   bool ensure_ascii = false;
@@ -36,14 +32,13 @@ struct JsonOptions {
   MarkedText key_separator = MarkedText(": ", TextMark::kTemplate);
 };
 // json.dumps(value)
-absl::StatusOr<MarkedText> JsonOf(const TemplateValue& value,
-                                  const JsonOptions& options,
-                                  RenderBudget& budget);
+MarkedText JsonOf(const TemplateValue& value, const JsonOptions& options,
+                  RenderBudget& budget);
 
 // Appends `from` to `text`, each character as `change` has it, with its mark.
 // `change` sets its empty text to what stands in a character's place, or
 // returns false: the character stays.
-absl::Status AppendChanged(
+void AppendChanged(
     const MarkedText& from,
     absl::FunctionRef<bool(absl::string_view character, std::string* changed)>
         change,

@@ -18,11 +18,13 @@ TEST(ContainersTest, SlicesByCharacters) {
 TEST(ContainersTest, MapsHaveKeysOfManyKinds) {
   RenderBudget budget({});
   MapBuilder builder(&budget);
-  ASSERT_TRUE(builder.Set(TemplateValue::Integer(1), TemplateValue()).ok());
-  ASSERT_TRUE(builder.Set(TemplateValue::Float(1), TemplateValue()).ok());
-  ASSERT_TRUE(builder.Set(TemplateValue::Text("1"), TemplateValue()).ok());
-  EXPECT_FALSE(builder.Set(TemplateValue::List({}), TemplateValue()).ok());
-  EXPECT_EQ(builder.Build().value().entries().size(), 2);
+  builder.Set(TemplateValue::Integer(1), TemplateValue());
+  builder.Set(TemplateValue::Float(1), TemplateValue());
+  builder.Set(TemplateValue::Text("1"), TemplateValue());
+  ASSERT_TRUE(budget.ok());
+  EXPECT_EQ(builder.Build().entries().size(), 2);
+  builder.Set(TemplateValue::List({}), TemplateValue());
+  EXPECT_FALSE(budget.ok());
 }
 
 }  // namespace

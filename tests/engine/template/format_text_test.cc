@@ -14,9 +14,14 @@ TEST(FormatTextTest, FormatsTimes) {
   time.tm_year = 126;
   time.tm_mon = 10;
   time.tm_mday = 8;
-  EXPECT_EQ(FormatTime("%d %b %Y, 100%%%Z", time).value(), "08 Nov 2026, 100%");
-  EXPECT_FALSE(FormatTime("%Q", time).ok());
-  EXPECT_FALSE(FormatTime("%", time).ok());
+  RenderBudget budget({});
+  EXPECT_EQ(FormatTime("%d %b %Y, 100%%%Z", time, budget), "08 Nov 2026, 100%");
+  EXPECT_TRUE(budget.ok());
+  for (const absl::string_view unknown : {"%Q", "%"}) {
+    RenderBudget failing({});
+    FormatTime(unknown, time, failing);
+    EXPECT_FALSE(failing.ok());
+  }
 }
 
 TEST(FormatTextTest, WhatAFormatOfTheCallersBringsInIsContent) {

@@ -10,16 +10,19 @@ namespace {
 TEST(TemplateObjectTest, BindsArguments) {
   const TemplateValue one = TemplateValue::Integer(1);
   const CallArguments arguments = {.positional = {one}, .named = {{"b", one}}};
-  const auto bound = BindArguments(arguments, {"a", "b", "c"}, 2);
-  ASSERT_TRUE(bound.ok());
-  EXPECT_NE((*bound)[1], nullptr);
-  EXPECT_EQ((*bound)[2], nullptr);
-  EXPECT_EQ(BindArguments(arguments, {"a"}, 1).status().message(),
-            "the argument 'b' is not taken");
-  EXPECT_EQ(BindArguments(arguments, {"b"}, 1).status().message(),
-            "the argument 'b' is given twice");
-  EXPECT_EQ(BindArguments({}, {"/a"}, 1).status().message(),
-            "the argument 'a' is missing");
+  RenderBudget budget({});
+  const auto bound = BindArguments(arguments, {"a", "b", "c"}, 2, budget);
+  ASSERT_EQ(bound.size(), 3);
+  EXPECT_NE(bound[1], nullptr);
+  EXPECT_EQ(bound[2], nullptr);
+  const auto error = [](const CallArguments& given, absl::string_view name) {
+    RenderBudget failing({});
+    BindArguments(given, {name}, 1, failing);
+    return std::string(failing.error().message());
+  };
+  EXPECT_EQ(error(arguments, "a"), "the argument 'b' is not taken");
+  EXPECT_EQ(error(arguments, "b"), "the argument 'b' is given twice");
+  EXPECT_EQ(error({}, "/a"), "the argument 'a' is missing");
 }
 
 TEST(TemplateObjectTest, NamespacesCyclersAndJoinersKeepTheirState) {
