@@ -185,12 +185,12 @@ class PercentValues {
                     ? value.items()
                     : absl::MakeConstSpan(&value, 1)) {}
 
-  // Takes a name in brackets from `format` where it begins with one.
-  Value Next(absl::string_view* format, RenderBudget& budget) {
-    if (!absl::ConsumePrefix(format, "(")) {
-      if (used_ < values_.size()) return values_[used_++];
-      return budget.Fail("a format with % has more fields than values");
-    }
+  Value Next(RenderBudget& budget) {
+    if (used_ < values_.size()) return values_[used_++];
+    return budget.Fail("a format with % has more fields than values");
+  }
+  // Takes the rest of a name in brackets from `format`.
+  Value Named(absl::string_view* format, RenderBudget& budget) {
     const size_t end = format->find(')');
     if (end == absl::string_view::npos || !value_.is_map()) {
       return budget.Fail("a format with %(name) needs a map");
@@ -392,11 +392,11 @@ Value FormatPercent(const MarkedText& format, const Value& value,
       at = sign + 2;
       continue;
     }
-    const bool is_named = absl::StartsWith(rest, "(");
+    const bool is_named = absl::ConsumePrefix(&rest, "(");
     Value next;
-    if (is_named) next = values.Next(&rest, budget);
+    if (is_named) next = values.Named(&rest, budget);
     const FormatSpec spec = TakePercentSpec(&rest, budget);
-    if (!is_named) next = values.Next(&rest, budget);
+    if (!is_named) next = values.Next(budget);
     if (!budget.Append(FormatField(next, spec, budget), &text)) return {};
     at = bytes.size() - rest.size();
   }

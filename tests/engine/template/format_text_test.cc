@@ -37,6 +37,7 @@ TEST(FormatTextTest, WhatAFormatOfTheCallersBringsInIsContent) {
 TEST(FormatTextTest, FormatsValues) {
   EXPECT_EQ(Rendered("{{ '%05d|%-4s|%.2f|%%' % (42, 'a', 2.5) }}"),
             "00042|a   |2.50|%");
+  EXPECT_EQ(Rendered("{{ '%d(%d)' % (1, 2) }}"), "1(2)");
   EXPECT_EQ(Rendered("{{ '{0:>4}|{a!r}|{{}}'.format(5, a='b') }}"),
             "   5|'b'|{}");
   EXPECT_EQ(Rendered("{{ '%s %s' % 1 }}"),
