@@ -1,6 +1,9 @@
 #include "engine/tokenizer/bpe_tokenizer.h"
 
 #include <algorithm>
+#include <array>
+#include <optional>
+#include <string>
 #include <utility>
 #include <variant>
 
@@ -76,7 +79,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> BpeTokenizer::FromGguf(
       tokenizer->adds_space_prefix_,
       file.GetBoolOr("tokenizer.ggml.add_space_prefix", /*absent=*/false));
   TANDEM_RETURN_IF_ERROR(tokenizer->IndexTokens(file));
-  TANDEM_RETURN_IF_ERROR(tokenizer->CheckBytes(file));
+  TANDEM_RETURN_IF_ERROR(tokenizer->CheckBytes(file, &OccursInUtf8));
   TANDEM_RETURN_IF_ERROR(tokenizer->ReadMerges(file));
   tokenizer->FinishTokens();
   return tokenizer;
@@ -116,32 +119,12 @@ absl::Status BpeTokenizer::IndexTokens(const GgufFile& file) {
   // Only now do all texts stand where they stay.
   mergeable_.reserve(mergeable.size());
   for (const TokenId id : mergeable) {
-    const auto [found, is_new] = mergeable_.emplace(texts_[id], id);
-    if (!is_new) return DuplicateToken(file, vocabulary_, found->second, id);
-    mergeable_bytes_max_ = std::max(mergeable_bytes_max_, texts_[id].size());
+    TANDEM_RETURN_IF_ERROR(AddMergeable(file, texts_[id], id));
     if (texts_[id].size() == 1) {
       byte_ids_[static_cast<uint8_t>(texts_[id][0])] = id;
     }
   }
-  for (TokenId id = 0; id < vocabulary_.size(); ++id) {
-    if (is_special_[id] != 0 || texts_[id].empty()) continue;
-    if (vocabulary_.kinds[id] != TokenKind::kUserDefined) continue;
-    user_defined_.Add(texts_[id], id);
-  }
-  if (const auto twice = user_defined_.Build()) {
-    return DuplicateToken(file, vocabulary_, twice->first, twice->second);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status BpeTokenizer::CheckBytes(const GgufFile& file) const {
-  if (special().unknown.has_value()) return absl::OkStatus();
-  for (size_t byte = 0; byte < byte_ids_.size(); ++byte) {
-    if (byte_ids_[byte] == kNone && OccursInUtf8(byte)) {
-      return MissingByte(file, byte);
-    }
-  }
-  return absl::OkStatus();
+  return IndexUserDefined(file);
 }
 
 absl::Status BpeTokenizer::ReadMerges(const GgufFile& file) {
@@ -202,22 +185,6 @@ absl::StatusOr<TokenId> BpeTokenizer::FindMergePiece(const GgufFile& file,
                                QuoteForError(piece), ", which is no token"));
 }
 
-TokenKind BpeTokenizer::kind(TokenId id) const {
-  TANDEM_CHECK(id >= 0 && id < vocabulary_.size());
-  return vocabulary_.kinds[id];
-}
-
-absl::string_view BpeTokenizer::piece(TokenId id) const {
-  TANDEM_CHECK(id >= 0 && id < vocabulary_.size());
-  return vocabulary_.pieces[id];
-}
-
-absl::string_view BpeTokenizer::TokenText(TokenId id, bool skip_special) const {
-  TANDEM_CHECK(id >= 0 && id < vocabulary_.size());
-  if (skip_special && is_special_[id] != 0) return "";
-  return texts_[id];
-}
-
 void BpeTokenizer::EncodePlain(absl::string_view text, SpacePrefix prefix,
                                std::vector<TokenId>* ids) const {
   BpeMerger merger(&merges_);
@@ -247,12 +214,6 @@ void BpeTokenizer::EncodeWords(absl::string_view text, BpeMerger* merger,
       word.remove_prefix(kBpeWordBytesMax);
     }
     EncodeWord(word, merger, ids);
-  });
-}
-
-bool BpeTokenizer::HasAllBytes(absl::string_view text) const {
-  return std::all_of(text.begin(), text.end(), [this](char byte) {
-    return byte_ids_[static_cast<uint8_t>(byte)] != kNone;
   });
 }
 

@@ -4,51 +4,31 @@
 
 #include <algorithm>
 #include <array>
-#include <iterator>
 
 namespace tandem {
 namespace {
 
 constexpr utf8proc_int32_t kReplacement = 0xFFFD;
 
-// By utf8proc_category_t: CN, LU, LL, LT, LM, LO, the marks, the numbers, the
-// punctuation, the symbols, the separators, the rest.
-constexpr CharacterClasses kOfCategory[] = {0,
-                                            kUpper,
-                                            kLower,
-                                            kTitle,
-                                            kModifier,
-                                            kOtherLetter,
-                                            kMark,
-                                            kMark,
-                                            kMark,
-                                            kNumber,
-                                            kNumber,
-                                            kNumber,
-                                            kPunctuation,
-                                            kPunctuation,
-                                            kPunctuation,
-                                            kPunctuation,
-                                            kPunctuation,
-                                            kPunctuation,
-                                            kPunctuation,
-                                            0,
-                                            0,
-                                            0,
-                                            0,
-                                            kWhiteSpace,
-                                            kWhiteSpace,
-                                            kWhiteSpace,
-                                            0,
-                                            0,
-                                            0,
-                                            0};
-static_assert(UTF8PROC_CATEGORY_PO == 18 && UTF8PROC_CATEGORY_ZP == 25 &&
-              UTF8PROC_CATEGORY_CO + 1 == std::size(kOfCategory));
+// Categories of one kind stand one after another (utf8proc_category_t).
+CharacterClasses ClassesOfCategory(utf8proc_category_t category) {
+  constexpr CharacterClasses kLetters[] = {kUpper, kLower, kTitle, kModifier,
+                                           kOtherLetter};
+  if (category < UTF8PROC_CATEGORY_LU) return 0;
+  if (category <= UTF8PROC_CATEGORY_LO) {
+    return kLetters[category - UTF8PROC_CATEGORY_LU];
+  }
+  if (category <= UTF8PROC_CATEGORY_ME) return kMark;
+  if (category <= UTF8PROC_CATEGORY_NO) return kNumber;
+  if (category <= UTF8PROC_CATEGORY_PO) return kPunctuation;
+  const bool is_separator =
+      category >= UTF8PROC_CATEGORY_ZS && category <= UTF8PROC_CATEGORY_ZP;
+  return is_separator ? kWhiteSpace : 0;
+}
 
 CharacterClasses LookUpClasses(uint32_t code_point) {
-  CharacterClasses classes =
-      kOfCategory[utf8proc_category(static_cast<utf8proc_int32_t>(code_point))];
+  CharacterClasses classes = ClassesOfCategory(
+      utf8proc_category(static_cast<utf8proc_int32_t>(code_point)));
   // The control characters that have the property White_Space.
   if ((code_point >= '\t' && code_point <= '\r') || code_point == 0x85) {
     classes |= kWhiteSpace;

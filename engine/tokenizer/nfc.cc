@@ -11,6 +11,7 @@
 #include "absl/types/span.h"
 #include "engine/base/check.h"
 #include "engine/base/utf8.h"
+#include "engine/template/characters.h"
 #include "engine/tokenizer/character_class.h"
 
 namespace tandem {
@@ -93,10 +94,7 @@ std::string Compose(std::vector<CodePoint>* parts) {
   TANDEM_CHECK(size >= 0);
   std::string text;
   for (utf8proc_ssize_t i = 0; i < size; ++i) {
-    std::array<utf8proc_uint8_t, 4> bytes;
-    const utf8proc_ssize_t count =
-        utf8proc_encode_char((*parts)[i], bytes.data());
-    text.append(bytes.begin(), bytes.begin() + count);
+    text.append(Utf8Of(static_cast<uint32_t>((*parts)[i])));
   }
   return text;
 }

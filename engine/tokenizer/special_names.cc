@@ -1,8 +1,6 @@
 #include "engine/tokenizer/special_names.h"
 
-#include <algorithm>
-#include <iterator>
-
+#include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
 
 namespace tandem {
@@ -17,8 +15,7 @@ bool IsChatMarker(absl::string_view piece) {
            absl::StartsWith(piece, begin) && absl::EndsWith(piece, end);
   };
   return is_between("<|", "|>") || is_between("<｜", "｜>") ||
-         std::find(std::begin(kMarkers), std::end(kMarkers), piece) !=
-             std::end(kMarkers);
+         absl::c_linear_search(kMarkers, piece);
 }
 
 bool IsEndOfReplyName(absl::string_view piece) {
@@ -34,8 +31,7 @@ bool IsEndOfReplyName(absl::string_view piece) {
       // Of a file or a gap in one, where models of code write.
       "<|fim_pad|>", "<fim_pad>", "<fim-pad>", "<|fim_repo|>", "<fim-repo>",
       "<|repo_name|>", "<reponame>", "<REPO>", "<|file_sep|>"};
-  return std::find(std::begin(kNames), std::end(kNames), piece) !=
-         std::end(kNames);
+  return absl::c_linear_search(kNames, piece);
 }
 
 bool EndsLessThanReply(absl::string_view piece, HasSpecialName has) {
@@ -50,10 +46,9 @@ bool EndsLessThanReply(absl::string_view piece, HasSpecialName has) {
       {"<|end|>", "<|calls|>", "<|flush|>"},    // Solar Open
       {"</s>", "<turn|>", "<|tool_response>"},  // Gemma 4: HTML
   };
-  return std::any_of(
-      std::begin(kRules), std::end(kRules), [&](const Rule& rule) {
-        return rule.piece == piece && has(rule.first) && has(rule.second);
-      });
+  return absl::c_any_of(kRules, [&](const Rule& rule) {
+    return rule.piece == piece && has(rule.first) && has(rule.second);
+  });
 }
 
 }  // namespace tandem

@@ -9,7 +9,6 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "engine/base/check.h"
 #include "engine/base/utf8.h"
 #include "engine/gguf/gguf_error.h"
 
@@ -93,7 +92,8 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> SpmTokenizer::FromGguf(
       file.GetBoolOr("tokenizer.ggml.add_space_prefix", /*absent=*/true));
   tokenizer->ApplyDefaultIds();
   TANDEM_RETURN_IF_ERROR(tokenizer->IndexTokens(file));
-  TANDEM_RETURN_IF_ERROR(tokenizer->CheckEveryByteHasToken(file));
+  TANDEM_RETURN_IF_ERROR(
+      tokenizer->CheckBytes(file, [](size_t) { return true; }));
   tokenizer->FinishTokens();
   return tokenizer;
 }
@@ -150,11 +150,13 @@ absl::Status SpmTokenizer::IndexTokens(const GgufFile& file) {
   }
   // Only now do all texts stand where they stay.
   for (TokenId id = 0; id < vocabulary_.size(); ++id) {
-    if (!is_special_[id]) TANDEM_RETURN_IF_ERROR(IndexText(file, id));
+    const std::string& piece = vocabulary_.pieces[id];
+    if (is_special_[id] == 0 && kind(id) == TokenKind::kNormal &&
+        !piece.empty()) {
+      TANDEM_RETURN_IF_ERROR(AddMergeable(file, piece, id));
+    }
   }
-  if (const auto twice = user_defined_.Build()) {
-    return DuplicateToken(file, vocabulary_, twice->first, twice->second);
-  }
+  TANDEM_RETURN_IF_ERROR(IndexUserDefined(file));
   has_all_bytes_ =
       std::find(byte_ids_.begin(), byte_ids_.end(), kNone) == byte_ids_.end();
   return absl::OkStatus();
@@ -174,44 +176,6 @@ absl::Status SpmTokenizer::IndexByte(const GgufFile& file, TokenId id) {
   byte_ids_[*byte] = id;
   texts_.emplace_back(1, static_cast<char>(*byte));
   return absl::OkStatus();
-}
-
-absl::Status SpmTokenizer::IndexText(const GgufFile& file, TokenId id) {
-  const std::string& piece = vocabulary_.pieces[id];
-  const TokenKind kind = vocabulary_.kinds[id];
-  if (piece.empty()) return absl::OkStatus();
-  if (kind == TokenKind::kUserDefined) {
-    user_defined_.Add(texts_[id], id);
-  }
-  if (kind != TokenKind::kNormal) return absl::OkStatus();
-  const auto [found, is_new] = mergeable_.emplace(piece, id);
-  if (!is_new) return DuplicateToken(file, vocabulary_, found->second, id);
-  mergeable_bytes_max_ = std::max(mergeable_bytes_max_, piece.size());
-  return absl::OkStatus();
-}
-
-absl::Status SpmTokenizer::CheckEveryByteHasToken(const GgufFile& file) const {
-  const auto missing = std::find(byte_ids_.begin(), byte_ids_.end(), kNone);
-  if (missing == byte_ids_.end() || vocabulary_.special.unknown.has_value()) {
-    return absl::OkStatus();
-  }
-  return MissingByte(file, static_cast<size_t>(missing - byte_ids_.begin()));
-}
-
-TokenKind SpmTokenizer::kind(TokenId id) const {
-  TANDEM_CHECK(id >= 0 && id < vocabulary_.size());
-  return vocabulary_.kinds[id];
-}
-
-absl::string_view SpmTokenizer::piece(TokenId id) const {
-  TANDEM_CHECK(id >= 0 && id < vocabulary_.size());
-  return vocabulary_.pieces[id];
-}
-
-absl::string_view SpmTokenizer::TokenText(TokenId id, bool skip_special) const {
-  TANDEM_CHECK(id >= 0 && id < vocabulary_.size());
-  if (skip_special && is_special_[id]) return "";
-  return texts_[id];
 }
 
 void SpmTokenizer::EncodePlain(absl::string_view text, SpacePrefix prefix,
@@ -303,10 +267,7 @@ void SpmTokenizer::AppendSymbol(absl::string_view symbol,
 
 void SpmTokenizer::AppendBytes(absl::string_view bytes,
                                std::vector<TokenId>* ids) const {
-  const bool known = std::all_of(bytes.begin(), bytes.end(), [this](char c) {
-    return byte_ids_[static_cast<uint8_t>(c)] != kNone;
-  });
-  if (!known) {
+  if (!HasAllBytes(bytes)) {
     ids->push_back(*special().unknown);  // FromGguf has seen that it is there
     return;
   }

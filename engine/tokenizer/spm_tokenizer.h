@@ -12,20 +12,14 @@
 #ifndef TANDEM_ENGINE_TOKENIZER_SPM_TOKENIZER_H_
 #define TANDEM_ENGINE_TOKENIZER_SPM_TOKENIZER_H_
 
-#include <array>
-#include <cstdint>
 #include <memory>
-#include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/status.h"
 #include "engine/base/types.h"
 #include "engine/gguf/gguf_file.h"
-#include "engine/tokenizer/token_matcher.h"
 #include "engine/tokenizer/tokenizer.h"
-#include "engine/tokenizer/vocabulary.h"
 
 namespace tandem {
 
@@ -34,30 +28,18 @@ class SpmTokenizer final : public Tokenizer {
   static absl::StatusOr<std::unique_ptr<Tokenizer>> FromGguf(
       const GgufFile& file);
 
-  absl::string_view TokenText(TokenId id, bool skip_special) const override;
-  bool adds_bos() const override { return adds_bos_; }
-  int vocab_size() const override { return vocabulary_.size(); }
-  TokenKind kind(TokenId id) const override;
-  absl::string_view piece(TokenId id) const override;
-  const SpecialTokens& special() const override { return vocabulary_.special; }
-
  protected:
   void EncodePlain(absl::string_view text, SpacePrefix prefix,
                    std::vector<TokenId>* ids) const override;
-  bool adds_space_prefix() const override { return adds_space_prefix_; }
 
  private:
-  static constexpr TokenId kNone = -1;
-
-  SpmTokenizer() { byte_ids_.fill(kNone); }
+  SpmTokenizer() = default;
 
   // Steps of FromGguf.
   absl::Status ReadScores(const GgufFile& file);
   void ApplyDefaultIds();
   absl::Status IndexTokens(const GgufFile& file);
   absl::Status IndexByte(const GgufFile& file, TokenId id);
-  absl::Status IndexText(const GgufFile& file, TokenId id);
-  absl::Status CheckEveryByteHasToken(const GgufFile& file) const;
 
   // Appends the ids of `run`: text with its spaces escaped.
   void MergeRun(absl::string_view run, std::vector<TokenId>* ids) const;
@@ -65,18 +47,8 @@ class SpmTokenizer final : public Tokenizer {
   void AppendSymbol(absl::string_view symbol, std::vector<TokenId>* ids) const;
   void AppendBytes(absl::string_view bytes, std::vector<TokenId>* ids) const;
 
-  Vocabulary vocabulary_;
-  std::vector<float> scores_;       // [vocab_size]
-  std::vector<std::string> texts_;  // [vocab_size], what a token adds to a text
-  std::vector<uint8_t> is_special_;  // [vocab_size]
-  // Normal tokens by piece; the keys point into vocabulary_.
-  absl::flat_hash_map<absl::string_view, TokenId> mergeable_;
-  size_t mergeable_bytes_max_ = 0;
-  TokenMatcher user_defined_;
-  std::array<TokenId, 256> byte_ids_;
+  std::vector<float> scores_;  // [vocab_size]
   bool has_all_bytes_ = false;
-  bool adds_bos_ = true;
-  bool adds_space_prefix_ = true;
 };
 
 }  // namespace tandem

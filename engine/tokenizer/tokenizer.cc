@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "engine/base/check.h"
 #include "engine/base/error_reason.h"
 #include "engine/base/hash.h"
 #include "engine/gguf/gguf_error.h"
@@ -226,7 +227,7 @@ std::vector<TokenId> Tokenizer::EncodeChat(absl::Span<const TextPart> parts,
 std::string Tokenizer::Decode(absl::Span<const TokenId> ids,
                               bool skip_special) const {
   std::string text;
-  bool at_start = adds_space_prefix();
+  bool at_start = adds_space_prefix_;
   for (const TokenId id : ids) {
     absl::string_view piece = TokenText(id, skip_special);
     if (at_start && !TokenText(id, /*skip_special=*/true).empty()) {
@@ -236,6 +237,61 @@ std::string Tokenizer::Decode(absl::Span<const TokenId> ids,
     absl::StrAppend(&text, piece);
   }
   return text;
+}
+
+absl::string_view Tokenizer::TokenText(TokenId id, bool skip_special) const {
+  TANDEM_CHECK(id >= 0 && id < vocabulary_.size());
+  if (skip_special && is_special_[id] != 0) return "";
+  return texts_[id];
+}
+
+TokenKind Tokenizer::kind(TokenId id) const {
+  TANDEM_CHECK(id >= 0 && id < vocabulary_.size());
+  return vocabulary_.kinds[id];
+}
+
+absl::string_view Tokenizer::piece(TokenId id) const {
+  TANDEM_CHECK(id >= 0 && id < vocabulary_.size());
+  return vocabulary_.pieces[id];
+}
+
+absl::Status Tokenizer::AddMergeable(const GgufFile& file,
+                                     absl::string_view text, TokenId id) {
+  const auto [found, is_new] = mergeable_.emplace(text, id);
+  if (!is_new) return DuplicateToken(file, vocabulary_, found->second, id);
+  mergeable_bytes_max_ = std::max(mergeable_bytes_max_, text.size());
+  return absl::OkStatus();
+}
+
+absl::Status Tokenizer::IndexUserDefined(const GgufFile& file) {
+  for (TokenId id = 0; id < vocab_size(); ++id) {
+    if (kind(id) == TokenKind::kUserDefined && is_special_[id] == 0 &&
+        !texts_[id].empty()) {
+      user_defined_.Add(texts_[id], id);
+    }
+  }
+  const auto twice = user_defined_.Build();
+  if (!twice.has_value()) return absl::OkStatus();
+  return DuplicateToken(file, vocabulary_, twice->first, twice->second);
+}
+
+absl::Status Tokenizer::CheckBytes(const GgufFile& file,
+                                   bool (*is_needed)(size_t byte)) const {
+  if (special().unknown.has_value()) return absl::OkStatus();
+  for (size_t byte = 0; byte < byte_ids_.size(); ++byte) {
+    if (byte_ids_[byte] != kNone || !is_needed(byte)) continue;
+    return file.MalformedEntry(
+        kTokensKey, absl::StrCat("there is no token for the byte ",
+                                 absl::Hex(byte, absl::kZeroPad2),
+                                 " (hexadecimal) and no unknown token"));
+  }
+  return absl::OkStatus();
+}
+
+bool Tokenizer::HasAllBytes(absl::string_view text) const {
+  return std::all_of(text.begin(), text.end(), [this](char byte) {
+    return byte_ids_[static_cast<uint8_t>(byte)] != kNone;
+  });
 }
 
 bool Tokenizer::IsEndOfGeneration(TokenId id) const {

@@ -3,11 +3,15 @@
 #ifndef TANDEM_ENGINE_TOKENIZER_TOKENIZER_H_
 #define TANDEM_ENGINE_TOKENIZER_TOKENIZER_H_
 
+#include <array>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "engine/base/status.h"
@@ -68,17 +72,17 @@ class Tokenizer {
 
   // The bytes that one token adds to a running text: a byte token's byte,
   // "" for control tokens if `skip_special`.
-  virtual absl::string_view TokenText(TokenId id, bool skip_special) const = 0;
+  absl::string_view TokenText(TokenId id, bool skip_special) const;
 
   // True where text encoders of this vocabulary put BOS before a text
   // (tokenizer.ggml.add_bos_token).
-  virtual bool adds_bos() const = 0;
+  bool adds_bos() const { return adds_bos_; }
 
-  virtual int vocab_size() const = 0;
-  virtual TokenKind kind(TokenId id) const = 0;
+  int vocab_size() const { return vocabulary_.size(); }
+  TokenKind kind(TokenId id) const;
   // The piece as the file spells it.
-  virtual absl::string_view piece(TokenId id) const = 0;
-  virtual const SpecialTokens& special() const = 0;
+  absl::string_view piece(TokenId id) const;
+  const SpecialTokens& special() const { return vocabulary_.special; }
 
   // True for tokens that end a generation unless ignored: those that the file
   // names as EOS, EOT, EOM or in eos_token_ids, and special tokens with the
@@ -89,6 +93,8 @@ class Tokenizer {
   const std::string& vocabulary_fingerprint() const { return fingerprint_; }
 
  protected:
+  Tokenizer() { byte_ids_.fill(kNone); }
+
   // Whether a space goes before a plain text.
   enum class SpacePrefix { kNone, kAsVocabularySays };
 
@@ -96,10 +102,38 @@ class Tokenizer {
   // ones are not.
   virtual void EncodePlain(absl::string_view text, SpacePrefix prefix,
                            std::vector<TokenId>* ids) const = 0;
-  // True where Encode puts a space before the text that Decode takes away.
-  virtual bool adds_space_prefix() const = 0;
   // Last step of making a tokenizer: what depends on all tokens.
   void FinishTokens();
+
+  static constexpr TokenId kNone = -1;
+
+  // A token that others are merged to, by `text`, which stays where it is.
+  absl::Status AddMergeable(const GgufFile& file, absl::string_view text,
+                            TokenId id);
+  // Fills user_defined_ by texts_.
+  absl::Status IndexUserDefined(const GgufFile& file);
+
+  // MALFORMED_FILE where neither a byte that `is_needed` nor the unknown has a
+  // token.
+  absl::Status CheckBytes(const GgufFile& file,
+                          bool (*is_needed)(size_t byte)) const;
+
+  // Whether each byte of `text` is a token.
+  bool HasAllBytes(absl::string_view text) const;
+
+  // The members below are set by the kinds of tokenizer before FinishTokens.
+  Vocabulary vocabulary_;
+  std::vector<std::string> texts_;  // [vocab_size], what a token adds to a text
+  std::vector<uint8_t> is_special_;  // [vocab_size]
+  bool adds_bos_ = false;
+  // Encode puts a space before the text that Decode takes away.
+  bool adds_space_prefix_ = false;
+  // The next four are for merging: normal tokens by text or piece, the most
+  // bytes of one, tokens that are found before it, and tokens of one byte.
+  absl::flat_hash_map<absl::string_view, TokenId> mergeable_;
+  size_t mergeable_bytes_max_ = 0;
+  TokenMatcher user_defined_;
+  std::array<TokenId, 256> byte_ids_;
 
  private:
   void ComputeFingerprint();

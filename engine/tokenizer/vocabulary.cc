@@ -37,14 +37,18 @@ absl::Status ReadPieces(const GgufFile& file, Vocabulary* vocabulary) {
   return absl::OkStatus();
 }
 
-// The elements of an integer array, or nothing. Values past int64 become -1:
-// no caller takes either.
-std::optional<std::vector<int64_t>> Integers(const GgufArray& array) {
-  if (const auto* values = std::get_if<std::vector<int64_t>>(&array.values)) {
+// The elements of an integer array. Values past int64 become -1: no caller
+// takes either.
+absl::StatusOr<std::vector<int64_t>> GetIntegers(const GgufFile& file,
+                                                 absl::string_view key) {
+  TANDEM_ASSIGN_OR_RETURN(const GgufArray* array, file.GetArray(key));
+  if (const auto* values = std::get_if<std::vector<int64_t>>(&array->values)) {
     return *values;
   }
-  const auto* values = std::get_if<std::vector<uint64_t>>(&array.values);
-  if (values == nullptr) return std::nullopt;
+  const auto* values = std::get_if<std::vector<uint64_t>>(&array->values);
+  if (values == nullptr) {
+    return file.MalformedEntry(key, "must be an array of integers");
+  }
   std::vector<int64_t> integers;
   integers.reserve(values->size());
   for (const uint64_t value : *values) {
@@ -56,18 +60,15 @@ std::optional<std::vector<int64_t>> Integers(const GgufArray& array) {
 absl::Status ReadKinds(const GgufFile& file, Vocabulary* vocabulary) {
   vocabulary->kinds.assign(vocabulary->pieces.size(), TokenKind::kNormal);
   if (file.FindEntry(kTokenTypeKey) == nullptr) return absl::OkStatus();
-  TANDEM_ASSIGN_OR_RETURN(const GgufArray* array, file.GetArray(kTokenTypeKey));
-  const std::optional<std::vector<int64_t>> numbers = Integers(*array);
-  if (!numbers.has_value()) {
-    return file.MalformedEntry(kTokenTypeKey, "must be an array of integers");
-  }
-  if (numbers->size() != vocabulary->pieces.size()) {
+  TANDEM_ASSIGN_OR_RETURN(const std::vector<int64_t> numbers,
+                          GetIntegers(file, kTokenTypeKey));
+  if (numbers.size() != vocabulary->pieces.size()) {
     return file.MalformedEntry(
-        kTokenTypeKey, absl::StrCat("has ", numbers->size(), " elements for ",
+        kTokenTypeKey, absl::StrCat("has ", numbers.size(), " elements for ",
                                     vocabulary->pieces.size(), " tokens"));
   }
-  for (size_t i = 0; i < numbers->size(); ++i) {
-    const int64_t number = (*numbers)[i];
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    const int64_t number = numbers[i];
     if (number < kKindMin || number > kKindMax) {
       return file.MalformedEntry(
           kTokenTypeKey,
@@ -97,17 +98,14 @@ absl::Status ReadEndIds(const GgufFile& file, int vocab_size,
                         std::vector<TokenId>* ends) {
   constexpr char kKey[] = "tokenizer.ggml.eos_token_ids";
   if (file.FindEntry(kKey) == nullptr) return absl::OkStatus();
-  TANDEM_ASSIGN_OR_RETURN(const GgufArray* array, file.GetArray(kKey));
-  const std::optional<std::vector<int64_t>> ids = Integers(*array);
-  if (!ids.has_value()) {
-    return file.MalformedEntry(kKey, "must be an array of integers");
-  }
-  if (ids->size() > kEndIdsMax) {
+  TANDEM_ASSIGN_OR_RETURN(const std::vector<int64_t> ids,
+                          GetIntegers(file, kKey));
+  if (ids.size() > kEndIdsMax) {
     return file.MalformedEntry(
-        kKey, absl::StrCat("has ", ids->size(), " elements; at most ",
+        kKey, absl::StrCat("has ", ids.size(), " elements; at most ",
                            kEndIdsMax, " are allowed"));
   }
-  for (const int64_t id : *ids) {
+  for (const int64_t id : ids) {
     if (id < 0 || id >= vocab_size) {
       return file.MalformedEntry(
           kKey, absl::StrCat("has the id ", id, ", but there are ", vocab_size,
@@ -143,13 +141,6 @@ absl::Status DuplicateToken(const GgufFile& file, const Vocabulary& vocabulary,
   return file.MalformedEntry(
       kTokensKey, absl::StrCat("tokens ", first, " and ", second, " are both ",
                                QuoteForError(vocabulary.pieces[second])));
-}
-
-absl::Status MissingByte(const GgufFile& file, size_t byte) {
-  return file.MalformedEntry(
-      kTokensKey, absl::StrCat("there is no token for the byte ",
-                               absl::Hex(byte, absl::kZeroPad2),
-                               " (hexadecimal) and no unknown token"));
 }
 
 absl::StatusOr<const GgufArray*> GetRequiredArray(const GgufFile& file,

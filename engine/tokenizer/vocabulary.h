@@ -69,9 +69,6 @@ absl::StatusOr<Vocabulary> ReadVocabulary(const GgufFile& file);
 absl::Status DuplicateToken(const GgufFile& file, const Vocabulary& vocabulary,
                             TokenId first, TokenId second);
 
-// MALFORMED_FILE: neither the byte nor the unknown has a token.
-absl::Status MissingByte(const GgufFile& file, size_t byte);
-
 // The value under a key that must be there: an absent one is MALFORMED_FILE.
 absl::StatusOr<const GgufArray*> GetRequiredArray(const GgufFile& file,
                                                   absl::string_view key);

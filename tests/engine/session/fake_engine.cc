@@ -26,15 +26,25 @@ double Unit(uint64_t hash) {
 
 }  // namespace
 
-FakeTokenizer::FakeTokenizer(absl::string_view changed)
-    : pieces_({"<unk>", "<s>",  "</s>", "a",    "b",    "c",    "ab", "bc",
-               "abc",   "aa",   " ",    "\n",   "the",  "th",   "he", "e",
-               "\xc3",  "\xa9", "\xe2", "\x82", "\xac", "\xff", ".",  "end"}) {
-  TANDEM_CHECK(pieces_.size() == static_cast<size_t>(kFakeVocabSize));
-  if (!changed.empty()) pieces_[12] = std::string(changed);
-  special_.unknown = 0;
-  special_.bos = kFakeBos;
-  special_.eos = kFakeEos;
+FakeTokenizer::FakeTokenizer(absl::string_view changed) {
+  texts_ = {"<unk>", "<s>",  "</s>", "a",    "b",    "c",    "ab", "bc",
+            "abc",   "aa",   " ",    "\n",   "the",  "th",   "he", "e",
+            "\xc3",  "\xa9", "\xe2", "\x82", "\xac", "\xff", ".",  "end"};
+  TANDEM_CHECK(texts_.size() == static_cast<size_t>(kFakeVocabSize));
+  if (!changed.empty()) texts_[12] = std::string(changed);
+  vocabulary_.pieces = texts_;
+  for (TokenId id = 0; id < kFakeVocabSize; ++id) {
+    TokenKind kind = TokenKind::kNormal;
+    if (id <= kFakeEos) kind = TokenKind::kControl;
+    if (id == 0) kind = TokenKind::kUnknown;
+    if (id >= 16 && id <= 21) kind = TokenKind::kByte;
+    vocabulary_.kinds.push_back(kind);
+    is_special_.push_back(kind == TokenKind::kControl ? 1 : 0);
+  }
+  vocabulary_.special.unknown = 0;
+  vocabulary_.special.bos = kFakeBos;
+  vocabulary_.special.eos = kFakeEos;
+  adds_bos_ = true;
   FinishTokens();
 }
 
@@ -43,22 +53,10 @@ void FakeTokenizer::EncodePlain(absl::string_view text, SpacePrefix /*prefix*/,
   for (const char letter : text) {
     TokenId id = 0;
     for (TokenId i = 3; i < kFakeVocabSize; ++i) {
-      if (pieces_[i] == absl::string_view(&letter, 1)) id = i;
+      if (texts_[i] == absl::string_view(&letter, 1)) id = i;
     }
     ids->push_back(id);
   }
-}
-
-absl::string_view FakeTokenizer::TokenText(TokenId id,
-                                           bool skip_special) const {
-  if (skip_special && kind(id) == TokenKind::kControl) return "";
-  return pieces_[id];
-}
-
-TokenKind FakeTokenizer::kind(TokenId id) const {
-  if (id == 0) return TokenKind::kUnknown;
-  if (id <= kFakeEos) return TokenKind::kControl;
-  return id >= 16 && id <= 21 ? TokenKind::kByte : TokenKind::kNormal;
 }
 
 std::vector<float> FakeLogits(const FakeModel& model,

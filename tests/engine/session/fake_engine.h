@@ -31,22 +31,10 @@ class FakeTokenizer : public Tokenizer {
   // `changed`: a vocabulary that differs in one piece.
   explicit FakeTokenizer(absl::string_view changed = "");
 
-  absl::string_view TokenText(TokenId id, bool skip_special) const override;
-  bool adds_bos() const override { return true; }
-  int vocab_size() const override { return kFakeVocabSize; }
-  TokenKind kind(TokenId id) const override;
-  absl::string_view piece(TokenId id) const override { return pieces_[id]; }
-  const SpecialTokens& special() const override { return special_; }
-
  protected:
   // One token per letter; other bytes are the unknown token.
   void EncodePlain(absl::string_view text, SpacePrefix prefix,
                    std::vector<TokenId>* ids) const override;
-  bool adds_space_prefix() const override { return false; }
-
- private:
-  std::vector<std::string> pieces_;
-  SpecialTokens special_;
 };
 
 struct FakeModel {
