@@ -5,6 +5,7 @@
 #include <limits>
 #include <optional>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
@@ -283,11 +284,9 @@ bool IsCallable(const Value& value) {
          (value.is_object() && ObjectOf(value)->is_callable());
 }
 bool IsEscaped(const Value& /*value*/) { return false; }
-bool IsFilterName(const Value& value) {
-  return value.is_text() && FindFilter(value.text().bytes()) != nullptr;
-}
-bool IsTestName(const Value& value) {
-  return value.is_text() && FindTest(value.text().bytes()) != nullptr;
+template <BuiltinKind kind>
+bool IsNameOf(const Value& value) {
+  return value.is_text() && FindBuiltin(kind, value.text().bytes()) != nullptr;
 }
 
 template <Comparison comparison>
@@ -328,7 +327,7 @@ constexpr Builtin kTests[] = {
     {"escaped", {}, 0, &Is<IsEscaped>},
     {"even", {}, 0, &HalvesWithRest<0>},
     {"false", {}, 0, &Is<IsBool<false>>},
-    {"filter", {}, 0, &Is<IsFilterName>},
+    {"filter", {}, 0, &Is<IsNameOf<BuiltinKind::kFilter>>},
     {"float", {}, 0, &IsOf<Kind::kFloat>},
     {"ge", {"/other"}, 1, &Compares<Comparison::kGreaterOrEqual>},
     {">=", {"/other"}, 1, &Compares<Comparison::kGreaterOrEqual>},
@@ -353,13 +352,14 @@ constexpr Builtin kTests[] = {
     {"sameas", {"other"}, 1, &IsSameAs},
     {"sequence", {}, 0, &Is<IsSequence>},
     {"string", {}, 0, &IsOf<Kind::kText>},
-    {"test", {}, 0, &Is<IsTestName>},
+    {"test", {}, 0, &Is<IsNameOf<BuiltinKind::kTest>>},
     {"true", {}, 0, &Is<IsBool<true>>},
     {"undefined", {}, 0, &IsOf<Kind::kUndefined>},
     {"upper", {}, 0, &AreInCase<IsUpper>, true},
 };
 
-std::array<absl::Span<const Builtin>, 3> FilterTables() {
+std::array<absl::Span<const Builtin>, 3> TablesOf(BuiltinKind kind) {
+  if (kind == BuiltinKind::kTest) return {absl::MakeConstSpan(kTests)};
   return {absl::MakeConstSpan(kValueFilters), TextFilters(), ListFilters()};
 }
 
@@ -368,10 +368,6 @@ const Builtin* FindIn(absl::Span<const Builtin> table, absl::string_view name) {
     if (builtin.name == name) return &builtin;
   }
   return nullptr;
-}
-
-bool IsIn(absl::Span<const absl::string_view> names, absl::string_view name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
 }  // namespace
@@ -392,14 +388,25 @@ Value CallBuiltin(const Builtin& builtin, const Value& value,
   return budget.ok() ? builtin.function(call) : Value();
 }
 
-const Builtin* FindFilter(absl::string_view name) {
-  for (const absl::Span<const Builtin> table : FilterTables()) {
+const Builtin* FindBuiltin(BuiltinKind kind, absl::string_view name) {
+  for (const absl::Span<const Builtin> table : TablesOf(kind)) {
     if (const Builtin* found = FindIn(table, name)) return found;
   }
   return nullptr;
 }
 
-const Builtin* FindTest(absl::string_view name) { return FindIn(kTests, name); }
+std::vector<absl::string_view> BuiltinNames(BuiltinKind kind) {
+  std::vector<absl::string_view> names;
+  for (const absl::Span<const Builtin> table : TablesOf(kind)) {
+    for (const Builtin& builtin : table) names.push_back(builtin.name);
+  }
+  return names;
+}
+
+std::string NoBuiltinMessage(BuiltinKind kind, absl::string_view name) {
+  return UnknownNameMessage(kind == BuiltinKind::kTest ? "test" : "filter",
+                            name, BuiltinNames(kind));
+}
 
 const Builtin* FindMethod(const Value& value, absl::string_view name) {
   if (value.is_text()) return FindIn(TextMethods(), name);
@@ -407,25 +414,14 @@ const Builtin* FindMethod(const Value& value, absl::string_view name) {
   return IsIndexable(value) ? FindIn(ListMethods(), name) : nullptr;
 }
 
-std::vector<absl::string_view> FilterNames() {
-  std::vector<absl::string_view> names;
-  for (const absl::Span<const Builtin> table : FilterTables()) {
-    for (const Builtin& filter : table) names.push_back(filter.name);
-  }
-  return names;
+bool IsRefusedFilter(absl::string_view name) {
+  return absl::c_linear_search(kRefused, name);
 }
-
-std::vector<absl::string_view> TestNames() {
-  std::vector<absl::string_view> names;
-  for (const Builtin& test : kTests) names.push_back(test.name);
-  return names;
-}
-
-bool IsRefusedFilter(absl::string_view name) { return IsIn(kRefused, name); }
 
 bool IsChangingMethod(const Value& value, absl::string_view name) {
-  if (value.is_map()) return IsIn(kChangingMapMethods, name);
-  return value.is_list(ListKind::kList) && IsIn(kChangingListMethods, name);
+  if (value.is_map()) return absl::c_linear_search(kChangingMapMethods, name);
+  return value.is_list(ListKind::kList) &&
+         absl::c_linear_search(kChangingListMethods, name);
 }
 
 MarkedText IndentAt(const BuiltinCall& call, size_t i, int64_t absent) {

@@ -51,15 +51,14 @@ struct Builtin {
 TemplateValue CallBuiltin(const Builtin& builtin, const TemplateValue& value,
                           const CallArguments& arguments, RenderBudget& budget);
 
+enum class BuiltinKind { kFilter, kTest };
 // Null where there is none of that name.
-const Builtin* FindFilter(absl::string_view name);
-const Builtin* FindTest(absl::string_view name);
+const Builtin* FindBuiltin(BuiltinKind kind, absl::string_view name);
+std::vector<absl::string_view> BuiltinNames(BuiltinKind kind);
+// The error that there is none of that name.
+std::string NoBuiltinMessage(BuiltinKind kind, absl::string_view name);
 // value.name
 const Builtin* FindMethod(const TemplateValue& value, absl::string_view name);
-
-// All names; for messages.
-std::vector<absl::string_view> FilterNames();
-std::vector<absl::string_view> TestNames();
 
 // Filters of Jinja that have no use in chat templates: those that make HTML,
 // draw at random or lay out for people.

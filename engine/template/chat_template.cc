@@ -139,11 +139,14 @@ TemplateValue ToValue(const TemplateOption& option) {
 }
 
 TemplateValue ToValue(absl::Span<const ChatMessage> messages) {
+  // In the order of ChatRole.
+  constexpr absl::string_view kRoles[] = {"system", "user", "assistant"};
   std::vector<TemplateValue> list;
   list.reserve(messages.size());
   for (const ChatMessage& message : messages) {
     list.push_back(TemplateValue::Map(
-        {{"role", TemplateValue::Text(ChatRoleName(message.role))},
+        {{"role",
+          TemplateValue::Text(kRoles[static_cast<size_t>(message.role)])},
          {"content", TemplateValue::Content(message.content)}}));
   }
   return TemplateValue::List(std::move(list));
@@ -206,18 +209,6 @@ absl::Status NameMessages(const absl::Status& status) {
 }
 
 }  // namespace
-
-absl::string_view ChatRoleName(ChatRole role) {
-  switch (role) {
-    case ChatRole::kSystem:
-      return "system";
-    case ChatRole::kUser:
-      return "user";
-    case ChatRole::kAssistant:
-      return "assistant";
-  }
-  return "invalid";
-}
 
 absl::Status CheckChatMessages(absl::Span<const ChatMessage> messages) {
   if (messages.empty()) return InvalidField("messages", "must not be empty");

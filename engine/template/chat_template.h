@@ -28,9 +28,6 @@ namespace tandem {
 
 enum class ChatRole { kSystem, kUser, kAssistant };
 
-// "system", "user", "assistant".
-absl::string_view ChatRoleName(ChatRole role);
-
 struct ChatMessage {
   ChatRole role = ChatRole::kUser;
   std::string content;  // UTF-8; plain text whatever it looks like

@@ -83,9 +83,8 @@ Value Evaluator::EvaluateKind(const Expression& expression) {
     case Kind::kCall:
       return Call(expression, Arguments(expression));
     case Kind::kFilter:
-      return Apply(*expression.filter, expression, "|");
     case Kind::kTest:
-      return Apply(*expression.test, expression, "is ");
+      return Apply(expression);
     case Kind::kNegate:
     case Kind::kPlus:
       return Sign(expression);
@@ -250,13 +249,13 @@ Value Evaluator::Call(const Expression& call, const CallArguments& arguments) {
   return ObjectOf(function)->Call(arguments);
 }
 
-Value Evaluator::Apply(const Builtin& builtin, const Expression& expression,
-                       absl::string_view label) {
+Value Evaluator::Apply(const Expression& expression) {
   const Value value = Operand(expression, 0);
   const CallArguments arguments = Arguments(expression);
   if (!budget_.ok()) return {};
-  Value result = CallBuiltin(builtin, value, arguments, budget_);
-  budget_.AnnotateError(label, expression.name);
+  Value result = CallBuiltin(*expression.builtin, value, arguments, budget_);
+  budget_.AnnotateError(expression.kind == Kind::kTest ? "is " : "|",
+                        expression.name);
   return result;
 }
 

@@ -76,9 +76,8 @@ class Evaluator {
                                       absl::string_view name);
   TemplateValue Item(const Expression& expression);
   TemplateValue Slice(const TemplateValue& value, const Expression& slice);
-  // A filter or test of operand 0; errors begin with `label`.
-  TemplateValue Apply(const Builtin& builtin, const Expression& expression,
-                      absl::string_view label);
+  // A filter or test of operand 0.
+  TemplateValue Apply(const Expression& expression);
   TemplateValue Concat(const Expression& expression);
   TemplateValue Comparisons(const Expression& expression);
   TemplateValue Logic(const Expression& expression);

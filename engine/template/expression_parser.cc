@@ -390,15 +390,14 @@ std::string ExpressionParser::ParseDottedName(absl::string_view what) {
 ExpressionPtr ExpressionParser::ParseFilter(ExpressionPtr value) {
   ExpressionPtr filter = New(Kind::kFilter);
   filter->name = ParseDottedName("the name of a filter");
-  filter->filter = FindFilter(filter->name);
-  if (filter->filter == nullptr) {
-    tokens_.FailAt(
-        filter->offset,
-        IsRefusedFilter(filter->name)
-            ? absl::StrCat("the filter '", filter->name,
-                           "' is not supported: chats have no use "
-                           "for it")
-            : UnknownNameMessage("filter", filter->name, FilterNames()));
+  filter->builtin = FindBuiltin(BuiltinKind::kFilter, filter->name);
+  if (filter->builtin == nullptr) {
+    tokens_.FailAt(filter->offset,
+                   IsRefusedFilter(filter->name)
+                       ? absl::StrCat("the filter '", filter->name,
+                                      "' is not supported: chats have no use "
+                                      "for it")
+                       : NoBuiltinMessage(BuiltinKind::kFilter, filter->name));
   }
   filter->operands.push_back(std::move(value));
   if (tokens_.IsOperator("(")) ParseArguments(filter.get());
@@ -416,10 +415,10 @@ ExpressionPtr ExpressionParser::ParseTest(ExpressionPtr value) {
   const bool is_negated = tokens_.SkipName("not");
   ExpressionPtr test = New(Kind::kTest);
   test->name = ParseDottedName("the name of a test");
-  test->test = FindTest(test->name);
-  if (test->test == nullptr) {
+  test->builtin = FindBuiltin(BuiltinKind::kTest, test->name);
+  if (test->builtin == nullptr) {
     tokens_.FailAt(test->offset,
-                   UnknownNameMessage("test", test->name, TestNames()));
+                   NoBuiltinMessage(BuiltinKind::kTest, test->name));
   }
   test->operands.push_back(std::move(value));
   const bool is_argument =

@@ -42,8 +42,10 @@ class Lexer {
   absl::StatusOr<std::vector<TemplateToken>> Run();
 
  private:
-  absl::Status Error(size_t offset, absl::string_view message) const {
-    return TemplateErrorAt(source_, offset, message);
+  // Keeps the error if it is the first. What is read after it is for nothing.
+  void Fail(size_t offset, absl::string_view message) {
+    if (status_.ok()) status_ = TemplateErrorAt(source_, offset, message);
+    at_ = source_.size();
   }
   bool StartsWith(size_t offset, absl::string_view text) const {
     return source_.substr(std::min(offset, source_.size()), text.size()) ==
@@ -59,23 +61,24 @@ class Lexer {
   // Past the end of a tag that `close` ends: its sign, and the white space that
   // it takes. 0 where no end stands at `offset`.
   size_t TagEnd(size_t offset, absl::string_view close) const;
-  absl::Status LexComment(size_t begin);
+  void LexComment(size_t begin);
   // Whether a raw block begins at `begin`; `*body` is where its text does.
   bool IsRawBegin(size_t begin, size_t* body) const;
-  absl::Status LexRaw(size_t begin);
-  absl::Status LexTag(Kind begin_kind);
-  absl::Status LexToken(std::string* brackets);
-  absl::Status LexNumber();
-  absl::Status LexString();
-  absl::Status DecodeEscape(size_t end, std::string* text);
-  absl::Status DecodeCodePoint(size_t digits, size_t end, std::string* text);
-  absl::Status LexOperator(std::string* brackets);
+  void LexRaw(size_t begin);
+  void LexTag(Kind begin_kind);
+  void LexToken(std::string* brackets);
+  void LexNumber();
+  void LexString();
+  void DecodeEscape(size_t end, std::string* text);
+  void DecodeCodePoint(size_t digits, size_t end, std::string* text);
+  void LexOperator(std::string* brackets);
   bool IsDigitAt(size_t offset) const {
     return offset < source_.size() && absl::ascii_isdigit(source_[offset]);
   }
   size_t DigitsEnd(size_t offset) const;
 
   const absl::string_view source_;
+  absl::Status status_;
   size_t at_ = 0;
   // Whether what stands at `at_` begins a line, as far as lstrip_blocks cares.
   bool is_line_start_ = true;
@@ -120,15 +123,14 @@ size_t Lexer::TagEnd(size_t offset, absl::string_view close) const {
   return source_[offset] == '+' && !is_output ? end : 0;
 }
 
-absl::Status Lexer::LexComment(size_t begin) {
+void Lexer::LexComment(size_t begin) {
   const size_t close = source_.find("#}", at_);
   if (close == absl::string_view::npos) {
-    return Error(begin, "the comment has no end: #} is missing");
+    return Fail(begin, "the comment has no end: #} is missing");
   }
   const bool has_sign =
       close > at_ && (source_[close - 1] == '-' || source_[close - 1] == '+');
   at_ = TagEnd(has_sign ? close - 1 : close, "#}");
-  return absl::OkStatus();
 }
 
 bool Lexer::IsRawBegin(size_t begin, size_t* body) const {
@@ -145,7 +147,7 @@ bool Lexer::IsRawBegin(size_t begin, size_t* body) const {
   return StartsWith(at, "%}");
 }
 
-absl::Status Lexer::LexRaw(size_t begin) {
+void Lexer::LexRaw(size_t begin) {
   size_t open = at_;
   while ((open = source_.find("{%", open)) != absl::string_view::npos) {
     size_t at = open + 2;
@@ -157,12 +159,12 @@ absl::Status Lexer::LexRaw(size_t begin) {
       if (end != 0) {
         PushText(open, sign, Kind::kBlockBegin);
         at_ = end;
-        return absl::OkStatus();
+        return;
       }
     }
     open += 2;
   }
-  return Error(begin, "the raw block has no end: {% endraw %} is missing");
+  Fail(begin, "the raw block has no end: {% endraw %} is missing");
 }
 
 absl::StatusOr<std::vector<TemplateToken>> Lexer::Run() {
@@ -181,20 +183,21 @@ absl::StatusOr<std::vector<TemplateToken>> Lexer::Run() {
     at_ = is_raw ? raw_body : begin + (sign == '-' || sign == '+' ? 3 : 2);
     is_line_start_ = is_raw && source_[at_ - 1] == '\n';
     if (kind == '#') {
-      TANDEM_RETURN_IF_ERROR(LexComment(begin));
+      LexComment(begin);
     } else if (is_raw) {
-      TANDEM_RETURN_IF_ERROR(LexRaw(begin));
+      LexRaw(begin);
     } else {
       Push(tag, begin, "");
-      TANDEM_RETURN_IF_ERROR(LexTag(tag));
+      LexTag(tag);
     }
     is_line_start_ = source_[at_ - 1] == '\n';
   }
   Push(Kind::kEnd, source_.size(), "");
+  if (!status_.ok()) return status_;
   return std::move(tokens_);
 }
 
-absl::Status Lexer::LexTag(Kind begin_kind) {
+void Lexer::LexTag(Kind begin_kind) {
   const bool is_output = begin_kind == Kind::kOutputBegin;
   const absl::string_view close = is_output ? "}}" : "%}";
   const size_t begin = tokens_.back().offset;
@@ -204,20 +207,19 @@ absl::Status Lexer::LexTag(Kind begin_kind) {
       if (const size_t end = TagEnd(at_, close); end != 0) {
         Push(is_output ? Kind::kOutputEnd : Kind::kBlockEnd, at_, "");
         at_ = end;
-        return absl::OkStatus();
+        return;
       }
     }
     if (IsSpaceAt(source_, at_)) {
       at_ = SkipSpace(source_, at_);
       continue;
     }
-    TANDEM_RETURN_IF_ERROR(LexToken(&brackets));
+    LexToken(&brackets);
   }
-  return Error(begin,
-               absl::StrCat("the tag has no end: ", close, " is missing"));
+  Fail(begin, absl::StrCat("the tag has no end: ", close, " is missing"));
 }
 
-absl::Status Lexer::LexToken(std::string* brackets) {
+void Lexer::LexToken(std::string* brackets) {
   const char first = source_[at_];
   if (absl::ascii_isdigit(first)) return LexNumber();
   if (first == '"' || first == '\'') return LexString();
@@ -227,18 +229,17 @@ absl::Status Lexer::LexToken(std::string* brackets) {
   const absl::string_view name = source_.substr(at_, end - at_);
   // Names are compared in many places.
   if (name.size() > kVariableNameBytesMax) {
-    return Error(at_, absl::StrCat("a name has more than ",
-                                   kVariableNameBytesMax, " bytes"));
+    return Fail(at_, absl::StrCat("a name has more than ",
+                                  kVariableNameBytesMax, " bytes"));
   }
   for (size_t i = 0; i < name.size(); i += CharacterBytes(name, i)) {
     const uint32_t code_point = CodePointOf(name.substr(i));
     if (code_point >= 0x80 && !IsLetter(code_point) && !IsDecimal(code_point)) {
-      return Error(at_ + i, "a character that can not stand in a tag");
+      return Fail(at_ + i, "a character that can not stand in a tag");
     }
   }
   Push(Kind::kName, at_, name);
   at_ = end;
-  return absl::OkStatus();
 }
 
 // Past the digits at `offset`, with single underscores between them.
@@ -250,7 +251,7 @@ size_t Lexer::DigitsEnd(size_t offset) const {
   return offset;
 }
 
-absl::Status Lexer::LexNumber() {
+void Lexer::LexNumber() {
   const size_t begin = at_;
   size_t end = DigitsEnd(begin);
   bool is_float = false;
@@ -275,24 +276,23 @@ absl::Status Lexer::LexNumber() {
   if (is_float) {
     token.kind = Kind::kFloat;
     if (!absl::SimpleAtod(digits, &token.number)) {
-      return Error(begin, "this is not a number");
+      return Fail(begin, "this is not a number");
     }
   } else if (digits == "0" && end < source_.size() &&
              absl::StrContains("xXoObB", source_.substr(end, 1))) {
-    return Error(begin, "only decimal numbers are supported");
+    return Fail(begin, "only decimal numbers are supported");
   } else if (digits.size() > 1 && digits[0] == '0' &&
              digits.find_first_not_of('0') != std::string::npos) {
-    return Error(begin, "a number can not begin with 0");
+    return Fail(begin, "a number can not begin with 0");
   } else if (!absl::SimpleAtoi(digits, &token.integer)) {
-    return Error(begin, "the number is above 2^63 - 1");
+    return Fail(begin, "the number is above 2^63 - 1");
   }
   token.text = std::string(source_.substr(begin, end - begin));
   tokens_.push_back(std::move(token));
   at_ = end;
-  return absl::OkStatus();
 }
 
-absl::Status Lexer::LexString() {
+void Lexer::LexString() {
   const size_t begin = at_;
   const char quote = source_[begin];
   size_t end = begin + 1;
@@ -300,7 +300,7 @@ absl::Status Lexer::LexString() {
     end += source_[end] == '\\' ? 2 : 1;
   }
   if (end >= source_.size()) {
-    return Error(begin, "the string has no closing quote");
+    return Fail(begin, "the string has no closing quote");
   }
   std::string text;
   at_ = begin + 1;
@@ -308,16 +308,15 @@ absl::Status Lexer::LexString() {
     if (source_[at_] != '\\') {
       text.push_back(source_[at_++]);
     } else {
-      TANDEM_RETURN_IF_ERROR(DecodeEscape(end, &text));
+      DecodeEscape(end, &text);
     }
   }
   Push(Kind::kString, begin, text);
   at_ = end + 1;
-  return absl::OkStatus();
 }
 
 // One escape, as in Python's strings; one that is none stays as it is.
-absl::Status Lexer::DecodeEscape(size_t end, std::string* text) {
+void Lexer::DecodeEscape(size_t end, std::string* text) {
   const char kind = source_[at_ + 1];
   constexpr absl::string_view kFrom = "nrtabfv\\'\"\n";
   constexpr absl::string_view kTo("\n\r\t\a\b\f\v\\'\"", 10);
@@ -325,16 +324,16 @@ absl::Status Lexer::DecodeEscape(size_t end, std::string* text) {
   if (simple != absl::string_view::npos) {
     if (simple < kTo.size()) text->push_back(kTo[simple]);
     at_ += 2;
-    return absl::OkStatus();
+    return;
   }
   if (kind == 'x' || kind == 'u' || kind == 'U') {
     return DecodeCodePoint(kind == 'x' ? 2 : kind == 'u' ? 4 : 8, end, text);
   }
-  if (kind == 'N') return Error(at_, "\\N escapes are not supported");
+  if (kind == 'N') return Fail(at_, "\\N escapes are not supported");
   if (kind < '0' || kind > '7') {
     text->push_back('\\');
     ++at_;
-    return absl::OkStatus();
+    return;
   }
   uint32_t code_point = 0;
   ++at_;
@@ -342,33 +341,30 @@ absl::Status Lexer::DecodeEscape(size_t end, std::string* text) {
     code_point = code_point * 8 + static_cast<uint32_t>(source_[at_++] - '0');
   }
   text->append(Utf8Of(code_point));
-  return absl::OkStatus();
 }
 
-absl::Status Lexer::DecodeCodePoint(size_t digits, size_t end,
-                                    std::string* text) {
+void Lexer::DecodeCodePoint(size_t digits, size_t end, std::string* text) {
   const absl::string_view hex = source_.substr(at_ + 2, digits);
   uint32_t code_point = 0;
   if (at_ + 2 + digits > end || !absl::SimpleHexAtoi(hex, &code_point) ||
       !std::all_of(hex.begin(), hex.end(),
                    [](char c) { return absl::ascii_isxdigit(c); })) {
-    return Error(
+    return Fail(
         at_, absl::StrCat("this escape needs ", digits, " hexadecimal digits"));
   }
   if (code_point > 0x10FFFF || (code_point >= 0xD800 && code_point <= 0xDFFF)) {
-    return Error(at_, "this escape is not a Unicode character");
+    return Fail(at_, "this escape is not a Unicode character");
   }
   text->append(Utf8Of(code_point));
   at_ += 2 + digits;
-  return absl::OkStatus();
 }
 
-absl::Status Lexer::LexOperator(std::string* brackets) {
+void Lexer::LexOperator(std::string* brackets) {
   const auto* const found =
       std::find_if(kOperators.begin(), kOperators.end(),
                    [this](const char* text) { return StartsWith(at_, text); });
   if (found == kOperators.end()) {
-    return Error(at_, "a character that can not stand in a tag");
+    return Fail(at_, "a character that can not stand in a tag");
   }
   const absl::string_view text = *found;
   constexpr absl::string_view kOpening = "([{";
@@ -377,13 +373,12 @@ absl::Status Lexer::LexOperator(std::string* brackets) {
   if (const size_t kind = kClosing.find(text);
       kind != absl::string_view::npos) {
     if (brackets->empty() || brackets->back() != kOpening[kind]) {
-      return Error(at_, absl::StrCat("unexpected '", text, "'"));
+      return Fail(at_, absl::StrCat("unexpected '", text, "'"));
     }
     brackets->pop_back();
   }
   Push(Kind::kOperator, at_, text);
   at_ += text.size();
-  return absl::OkStatus();
 }
 
 }  // namespace

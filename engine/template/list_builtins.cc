@@ -63,9 +63,10 @@ Values PartsOf(const Value& map, ListKind kind, RenderBudget& budget) {
   if (!budget.CheckItems(map.entries().size())) return {};
   Values parts;
   for (const auto& [key, item] : map.entries()) {
-    parts.push_back(kind == ListKind::kItems  ? budget.NewPair(key, item)
-                    : kind == ListKind::kKeys ? key
-                                              : item);
+    parts.push_back(kind == ListKind::kKeys ? key : item);
+    if (kind == ListKind::kItems) {
+      parts.back() = budget.NewList({key, item}, ListKind::kTuple);
+    }
   }
   return parts;
 }
@@ -121,7 +122,7 @@ struct KeyOptions {
 // What items are ordered by: texts in lower case, unless their case counts.
 Values KeysOf(const Values& items, const KeyOptions& options,
               RenderBudget& budget) {
-  const Builtin& lower = *FindFilter("lower");
+  const Builtin& lower = *FindBuiltin(BuiltinKind::kFilter, "lower");
   const Values path = PathOf(options.attribute, budget);
   Values keys;
   for (const Value& item : items) {
@@ -399,14 +400,12 @@ CallArguments Rest(const CallArguments& arguments, size_t begin) {
 }
 
 // The filter or test that argument `place` names; null after an error.
-const Builtin* NamedAt(const Call& call, size_t place, absl::string_view what,
-                       const Builtin* (*find)(absl::string_view name),
-                       std::vector<absl::string_view> (*names)()) {
+const Builtin* NamedAt(const Call& call, size_t place, BuiltinKind kind) {
   const Value& name = call.arguments.positional[place];
   if (!name.is_text()) return call.budget.Fail("needs a name");
   const std::string& text = name.text().bytes();
-  if (const Builtin* found = find(text)) return found;
-  return call.budget.Fail(UnknownNameMessage(what, text, names()));
+  if (const Builtin* found = FindBuiltin(kind, text)) return found;
+  return call.budget.Fail(NoBuiltinMessage(kind, text));
 }
 
 Value Map(const Call& call) {
@@ -423,8 +422,7 @@ Value Map(const Call& call) {
     }
     return NewGenerator(std::move(items), call);
   }
-  const Builtin* const filter =
-      NamedAt(call, 0, "filter", &FindFilter, &FilterNames);
+  const Builtin* const filter = NamedAt(call, 0, BuiltinKind::kFilter);
   if (filter == nullptr) return {};
   // It would recurse as deep as there are arguments.
   if (filter->function == &Map) {
@@ -451,7 +449,7 @@ Value Select(const Call& call) {
   const Builtin* test = nullptr;
   CallArguments rest;
   if (arguments.positional.size() > test_at) {
-    test = NamedAt(call, test_at, "test", &FindTest, &TestNames);
+    test = NamedAt(call, test_at, BuiltinKind::kTest);
     if (test == nullptr) return {};
     rest = Rest(arguments, test_at + 1);
   }

@@ -146,10 +146,6 @@ Value RenderBudget::NewList(std::vector<Value> items, Value::ListKind kind) {
   return NewList({.kind = kind, .items = std::move(items)});
 }
 
-Value RenderBudget::NewPair(const Value& first, const Value& second) {
-  return NewList({first, second}, Value::ListKind::kTuple);
-}
-
 Value RenderBudget::NewList(Value::ListNode list) {
   const size_t bytes = kNodeBytes + list.items.size() * sizeof(Value);
   Step(1 + list.items.size());

@@ -113,8 +113,6 @@ class RenderBudget {
   TemplateValue NewList(
       std::vector<TemplateValue> items,
       TemplateValue::ListKind kind = TemplateValue::ListKind::kList);
-  TemplateValue NewPair(const TemplateValue& first,
-                        const TemplateValue& second);
   // Takes the memory of `list`, which has no charge.
   TemplateValue NewList(TemplateValue::ListNode list);
   // The `count` numbers of a range.

@@ -1,11 +1,11 @@
 #include "engine/template/renderer.h"
 
-#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "engine/template/containers.h"
 #include "engine/template/operators.h"
@@ -102,9 +102,9 @@ class Entry {
 };
 
 bool IsParameter(const Statement& macro, absl::string_view name) {
-  return std::any_of(
-      macro.parameters.begin(), macro.parameters.end(),
-      [name](const MacroParameter& other) { return other.name == name; });
+  return absl::c_any_of(macro.parameters, [name](const MacroParameter& other) {
+    return other.name == name;
+  });
 }
 
 }  // namespace

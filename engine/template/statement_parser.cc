@@ -1,11 +1,11 @@
 #include "engine/template/statement_parser.h"
 
-#include <algorithm>
 #include <initializer_list>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/status.h"
@@ -48,6 +48,8 @@ class StatementParser {
   Statement ParseTag();
   // `%}`, the body and the word that ends it.
   void ParseBlock(absl::string_view end, std::vector<Statement>* body);
+  // What may stand before the word that ends an if or a for, and that word.
+  void ParseElse(absl::string_view end, Statement* statement);
   void ParseIf(Statement* statement);
   void ParseFor(Statement* statement);
   void ParseSet(Statement* statement);
@@ -87,9 +89,8 @@ std::vector<Statement> StatementParser::ParseBody(EndWords ends) {
       body.push_back(ParseOutput());
     } else {
       tokens_.Expect(TokenKind::kBlockBegin, "a block");
-      is_end = std::any_of(
-          ends.begin(), ends.end(),
-          [this](absl::string_view end) { return tokens_.IsName(end); });
+      is_end = absl::c_any_of(
+          ends, [this](absl::string_view end) { return tokens_.IsName(end); });
       if (!is_end) body.push_back(ParseTag());
     }
   }
@@ -178,8 +179,7 @@ Statement StatementParser::ParseTag() {
     ExpectBlockEnd();
     return statement;
   }
-  const bool is_refused = std::find(std::begin(kRefused), std::end(kRefused),
-                                    name) != std::end(kRefused);
+  const bool is_refused = absl::c_linear_search(kRefused, name);
   tokens_.Fail(absl::StrCat("{% ", name, " %} is not ",
                             is_refused ? "supported" : "expected here"));
   return {};
@@ -192,6 +192,14 @@ void StatementParser::ParseBlock(absl::string_view end,
   tokens_.ExpectName(end);
 }
 
+void StatementParser::ParseElse(absl::string_view end, Statement* statement) {
+  if (tokens_.SkipName("else")) {
+    ParseBlock(end, &statement->otherwise);
+  } else {
+    tokens_.ExpectName(end);
+  }
+}
+
 void StatementParser::ParseIf(Statement* statement) {
   do {
     Statement::Branch branch;
@@ -200,11 +208,7 @@ void StatementParser::ParseIf(Statement* statement) {
     branch.body = ParseBody({"elif", "else", "endif"});
     statement->branches.push_back(std::move(branch));
   } while (tokens_.SkipName("elif"));
-  if (tokens_.SkipName("else")) {
-    ParseBlock("endif", &statement->otherwise);
-  } else {
-    tokens_.ExpectName("endif");
-  }
+  ParseElse("endif", statement);
 }
 
 void StatementParser::ParseFor(Statement* statement) {
@@ -220,11 +224,7 @@ void StatementParser::ParseFor(Statement* statement) {
   ++loops_;
   statement->body = ParseBody({"endfor", "else"});
   --loops_;
-  if (tokens_.SkipName("else")) {
-    ParseBlock("endfor", &statement->otherwise);
-  } else {
-    tokens_.ExpectName("endfor");
-  }
+  ParseElse("endfor", statement);
 }
 
 void StatementParser::ParseSet(Statement* statement) {

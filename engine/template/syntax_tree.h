@@ -37,8 +37,8 @@ struct Expression {
     kItem,       // operands[0] [ operands[1] ]
     kSlice,      // operands: start, stop, step, each may be null
     kCall,       // operands[0] ( operands[1...], named )
-    kFilter,     // operands[0] | filter ( operands[1...], named )
-    kTest,       // operands[0] is test ( operands[1...], named )
+    kFilter,     // operands[0] | builtin ( operands[1...], named )
+    kTest,       // operands[0] is builtin ( operands[1...], named )
     kNegate,
     kPlus,
     kBinary,   // operands[0] binary operands[1]
@@ -61,8 +61,7 @@ struct Expression {
   ExpressionPtr more_named;       // **expression of a call
   BinaryOperator binary = BinaryOperator::kAdd;
   std::vector<Comparison> comparisons;
-  const Builtin* filter = nullptr;
-  const Builtin* test = nullptr;
+  const Builtin* builtin = nullptr;  // of a filter or test
 };
 
 // What a value is assigned to.

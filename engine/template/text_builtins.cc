@@ -121,34 +121,24 @@ Value Slices(const Call& call, const Ranges& ranges,
   return call.budget.NewList(std::move(parts), kind);
 }
 
-// What stands between the first `splits_max` separators.
+// What stands between the first `splits_max` separators, or the last ones.
+template <bool is_last>
 Ranges SplitAt(absl::string_view text, absl::string_view separator,
                size_t splits_max, RenderBudget& budget) {
   Ranges parts;
-  size_t at = 0;
-  while (parts.size() < splits_max && budget.ok()) {
-    const size_t found = FindBytes(text, separator, at);
-    if (found == kNowhere) break;
-    AddRange(at, found, budget, &parts);
-    at = found + separator.size();
-  }
-  AddRange(at, text.size(), budget, &parts);
-  return parts;
-}
-
-// ... between the last ones.
-Ranges SplitAtLast(absl::string_view text, absl::string_view separator,
-                   size_t splits_max, RenderBudget& budget) {
-  Ranges parts;
+  size_t begin = 0;
   size_t end = text.size();
   while (parts.size() < splits_max && budget.ok()) {
-    const size_t found = FindLast(text.substr(0, end), separator, budget);
+    const size_t found = is_last
+                             ? FindLast(text.substr(0, end), separator, budget)
+                             : FindBytes(text, separator, begin);
     if (found == kNowhere) break;
-    AddRange(found + separator.size(), end, budget, &parts);
-    end = found;
+    const size_t after = found + separator.size();
+    AddRange(is_last ? after : begin, is_last ? end : found, budget, &parts);
+    (is_last ? end : begin) = is_last ? found : after;
   }
-  AddRange(0, end, budget, &parts);
-  std::reverse(parts.begin(), parts.end());
+  AddRange(begin, end, budget, &parts);
+  if (is_last) std::reverse(parts.begin(), parts.end());
   return parts;
 }
 
@@ -195,8 +185,8 @@ Value Split(const Call& call) {
     if (separator.empty()) return call.budget.Fail("the separator is empty");
     call.budget.StepBytes(text.size());
     parts = is_last && given >= 0
-                ? SplitAtLast(text, separator, splits_max, call.budget)
-                : SplitAt(text, separator, splits_max, call.budget);
+                ? SplitAt<true>(text, separator, splits_max, call.budget)
+                : SplitAt<false>(text, separator, splits_max, call.budget);
   }
   return Slices(call, parts);
 }

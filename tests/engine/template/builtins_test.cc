@@ -16,9 +16,9 @@ TEST(BuiltinsTest, TurnsValuesIntoNumbers) {
 }
 
 TEST(BuiltinsTest, EveryFilterIsFound) {
-  EXPECT_GT(FilterNames().size(), 40);
-  for (const absl::string_view name : FilterNames()) {
-    EXPECT_NE(FindFilter(name), nullptr) << name;
+  EXPECT_GT(BuiltinNames(BuiltinKind::kFilter).size(), 40);
+  for (const absl::string_view name : BuiltinNames(BuiltinKind::kFilter)) {
+    EXPECT_NE(FindBuiltin(BuiltinKind::kFilter, name), nullptr) << name;
     EXPECT_FALSE(IsRefusedFilter(name)) << name;
   }
   EXPECT_TRUE(IsRefusedFilter("escape"));
@@ -32,10 +32,10 @@ TEST(BuiltinsTest, TestsKinds) {
 }
 
 TEST(BuiltinsTest, EveryTestIsFound) {
-  for (const absl::string_view name : TestNames()) {
-    EXPECT_NE(FindTest(name), nullptr) << name;
+  for (const absl::string_view name : BuiltinNames(BuiltinKind::kTest)) {
+    EXPECT_NE(FindBuiltin(BuiltinKind::kTest, name), nullptr) << name;
   }
-  EXPECT_EQ(FindTest("nosuch"), nullptr);
+  EXPECT_EQ(FindBuiltin(BuiltinKind::kTest, "nosuch"), nullptr);
 }
 
 }  // namespace
