@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
+#include "engine/base/check.h"
 #include "engine/template/characters.h"
 #include "engine/template/operators.h"
 #include "engine/template/value_text.h"
@@ -117,9 +118,10 @@ std::string FloatDigits(double number, const FormatSpec& spec) {
   const std::string format = absl::StrCat(
       "%.*", is_percent ? "f%%" : absl::string_view(&spec.type, 1));
   std::string digits;
-  absl::FormatUntyped(&digits, absl::UntypedFormatSpec(format),
-                      {absl::FormatArg(spec.precision < 0 ? 6 : spec.precision),
-                       absl::FormatArg(is_percent ? number * 100 : number)});
+  TANDEM_CHECK(absl::FormatUntyped(
+      &digits, absl::UntypedFormatSpec(format),
+      {absl::FormatArg(spec.precision < 0 ? 6 : spec.precision),
+       absl::FormatArg(is_percent ? number * 100 : number)}));
   return digits;
 }
 

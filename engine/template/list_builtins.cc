@@ -105,6 +105,7 @@ Values PathOf(const Value* attribute, RenderBudget& budget) {
 // item[path[0]][path[1]]...; a missing one is `absent` if that is given.
 Value AttributeOf(const Value& item, const Values& path, const Value* absent,
                   RenderBudget& budget) {
+  if (!budget.ok()) return {};
   Value value = item;
   for (const Value& key : path) {
     value = LookUp(value, key, budget);

@@ -162,7 +162,10 @@ bool AreSequences(const Value& left, const Value& right) {
 // left + right, both texts or both lists.
 Value Join(const Value& left, const Value& right, RenderBudget& budget) {
   if (left.is_text()) {
+    const size_t bytes = left.text().size() + right.text().size();
+    if (!budget.CheckRoom(bytes)) return {};
     MarkedText text;
+    text.Reserve(bytes);
     budget.Append(left.text(), &text);
     budget.Append(right.text(), &text);
     return budget.NewText(std::move(text));

@@ -71,10 +71,11 @@ class RenderBudget {
   };
   // Keeps the error if it is the first.
   Nothing Fail(const absl::Status& error);
-  // The same with a TemplateError of these parts.
+  // The same with a TemplateError of these parts, made for the first one only:
+  // loops that end soon may fail once for each item.
   template <typename... Parts>
   Nothing Fail(absl::string_view first, const Parts&... parts) {
-    return Fail(TemplateError(first, parts...));
+    return ok() ? Fail(TemplateError(first, parts...)) : Nothing();
   }
   bool ok() const { return error_.ok(); }
   const absl::Status& error() const { return error_; }

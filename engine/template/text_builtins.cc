@@ -116,6 +116,7 @@ Value Slices(const Call& call, const Ranges& ranges,
              ListKind kind = ListKind::kList) {
   std::vector<Value> parts;
   for (const auto& [begin, end] : ranges) {
+    if (!call.budget.ok()) return {};
     parts.push_back(call.budget.NewSlice(call.value.text(), begin, end));
   }
   return call.budget.NewList(std::move(parts), kind);
@@ -148,7 +149,7 @@ Ranges SplitAtSpace(absl::string_view text, size_t splits_max, bool is_last,
                     RenderBudget& budget) {
   Ranges words;
   size_t at = 0;
-  while (true) {
+  while (budget.ok()) {
     at += StripSpace(text.substr(at), TextEnds::kLeft).first;
     if (at == text.size()) break;
     const size_t begin = at;
@@ -195,7 +196,7 @@ Ranges LinesOf(absl::string_view text, bool keeps_ends, RenderBudget& budget) {
   budget.StepCharacters(text.size());
   Ranges lines;
   size_t begin = 0;
-  for (size_t at = 0; at < text.size();) {
+  for (size_t at = 0; at < text.size() && budget.ok();) {
     size_t next = at + CharacterBytes(text, at);
     if (IsLineEnd(CodePointOf(text.substr(at)))) {
       if (text.substr(at, 2) == "\r\n") next = at + 2;
