@@ -24,11 +24,18 @@ bool IsId(absl::string_view text, size_t digits) {
          text.find_first_not_of('0') != absl::string_view::npos;
 }
 
+// gRPC aborts a process that sends other bytes as metadata.
+bool IsPrintable(absl::string_view text) {
+  return std::all_of(text.begin(), text.end(), absl::ascii_isprint);
+}
+
 }  // namespace
 
 std::optional<TraceContext> ParseTraceContext(absl::string_view traceparent,
                                               absl::string_view tracestate) {
-  if (traceparent.size() > kTraceparentBytesMax) return std::nullopt;
+  if (traceparent.size() > kTraceparentBytesMax || !IsPrintable(traceparent)) {
+    return std::nullopt;
+  }
   const std::vector<absl::string_view> fields =
       absl::StrSplit(traceparent, '-');
   // Later versions may add fields.
@@ -44,8 +51,7 @@ std::optional<TraceContext> ParseTraceContext(absl::string_view traceparent,
       // The lowest bit of the flags.
       .sampled = absl::string_view("13579bdf").find(fields[3][1]) !=
                  absl::string_view::npos};
-  if (tracestate.size() <= kTracestateBytesMax &&
-      std::all_of(tracestate.begin(), tracestate.end(), absl::ascii_isprint)) {
+  if (tracestate.size() <= kTracestateBytesMax && IsPrintable(tracestate)) {
     context.state = std::string(tracestate);
   }
   return context;

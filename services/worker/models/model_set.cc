@@ -90,7 +90,8 @@ absl::Status ModelSet::ReserveWeights(int64_t bytes) {
     int64_t others = 0;
     {
       absl::MutexLock lock(&mutex_);
-      others = WeightBytes() - std::exchange(loading_bytes_, 0);
+      loading_bytes_ = 0;
+      others = WeightBytes();
       if (bounds_.weight_bytes_max == 0 ||
           others + bytes <= bounds_.weight_bytes_max) {
         loading_bytes_ = bytes;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "services/common/status_conversion.h"
@@ -106,6 +107,11 @@ grpc::Status WorkerService::GetTokenizer(
     grpc::ServerContext*, const v1::GetTokenizerRequest* request,
     grpc::ServerWriter<v1::GetTokenizerResponse>* writer) {
   if (!loaded_.load()) return ToGrpcStatus(Loading());
+  const absl::Cleanup leave = [this] { --tokenizer_calls_; };
+  if (++tokenizer_calls_ > kTokenizerCallsMax) {
+    return ToGrpcStatus(
+        Exhausted("the worker sends too many vocabularies; try again later"));
+  }
   const absl::StatusOr<const ServedModel*> model =
       models_.Use(request->model_id());
   if (!model.ok()) return ToGrpcStatus(model.status());

@@ -26,6 +26,8 @@ namespace tandem {
 
 // Bytes of one GetTokenizerResponse at most.
 inline constexpr size_t kTokenizerChunkBytes = 1 << 20;
+// GetTokenizer calls at once: each has a thread until its peer has read all.
+inline constexpr int kTokenizerCallsMax = 16;
 // Threads of the calls that block, Watch and GetTokenizer; more calls get
 // RESOURCE_EXHAUSTED.
 inline constexpr int kBlockingCallsMax = kWatchersMax + 64;
@@ -82,6 +84,7 @@ class WorkerService final : public v1::WorkerService::WithCallbackMethod_Decode<
   void OnStreamGone();
 
   std::atomic<bool> draining_{false};
+  std::atomic<int> tokenizer_calls_{0};
   std::atomic<bool> loaded_{false};
   std::atomic<v1::WorkerRole> role_{v1::WORKER_ROLE_UNSPECIFIED};
   WatchHub hub_;

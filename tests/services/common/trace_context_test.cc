@@ -50,6 +50,14 @@ TEST(TraceContextTest, RefusesWhatIsMalformed) {
   }
 }
 
+// A later version's fields are passed on too, and gRPC aborts on such bytes.
+TEST(TraceContextTest, RefusesBytesThatAreNotPrintable) {
+  const std::string later = "01" + std::string(kTraceparent).substr(2) + "-";
+  EXPECT_TRUE(ParseTraceContext(later + "what", "").has_value());
+  EXPECT_FALSE(ParseTraceContext(later + "\x01", "").has_value());
+  EXPECT_FALSE(ParseTraceContext(later + "\xc3\xa9", "").has_value());
+}
+
 TEST(TraceContextTest, TakesLaterVersions) {
   const std::string later =
       absl::StrCat("01", std::string(kTraceparent).substr(2));
