@@ -36,6 +36,16 @@ class Sha256 {
   std::unique_ptr<Context> context_;
 };
 
+// The next output of splitmix64 (Steele, Lea and Flood, "Fast splittable
+// pseudorandom number generators", OOPSLA 2014) in the state `x`: spreads every
+// bit of `x` over all. No secret, no protection against chosen input.
+inline uint64_t SplitMix64(uint64_t x) {
+  x += 0x9e3779b97f4a7c15;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+  return x ^ (x >> 31);
+}
+
 // SHA-256 of the bytes alone, as sha256sum prints it.
 std::string Sha256OfBytes(absl::Span<const uint8_t> bytes);
 

@@ -17,14 +17,8 @@ int64_t BucketCount(const PrefixCacheOptions& options) {
   return static_cast<int64_t>(std::bit_ceil(wanted));
 }
 
-// A round of splitmix64 (Steele, Lea, Flood 2014) over the hash so far and one
-// value more.
-uint64_t Mix(uint64_t hash, uint64_t value) {
-  uint64_t z = (hash ^ value) + 0x9e3779b97f4a7c15;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-  return z ^ (z >> 31);
-}
+// The hash so far and one value more.
+uint64_t Mix(uint64_t hash, uint64_t value) { return SplitMix64(hash ^ value); }
 
 }  // namespace
 

@@ -13,14 +13,6 @@
 namespace tandem::bench {
 namespace {
 
-// Steele, Lea and Flood, "Fast splittable pseudorandom number generators".
-uint64_t Mix(uint64_t x) {  // splitmix64
-  x += 0x9e3779b97f4a7c15;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  return x ^ (x >> 31);
-}
-
 // In [0, 1).
 double Unit(uint64_t hash) { return static_cast<double>(hash >> 11) * 0x1p-53; }
 
@@ -132,10 +124,10 @@ KvUsage CostEngine::kv_usage() const {
 }
 
 TokenId CostEngine::NextToken(Position position, TokenId token) const {
-  const uint64_t hash =
-      Mix(Mix(static_cast<uint64_t>(position)) ^ static_cast<uint64_t>(token));
+  const uint64_t hash = SplitMix64(SplitMix64(static_cast<uint64_t>(position)) ^
+                                   static_cast<uint64_t>(token));
   size_t choice = hash % choices_.size();
-  const bool agrees = Unit(Mix(~hash)) < options_.agreement;
+  const bool agrees = Unit(SplitMix64(~hash)) < options_.agreement;
   if (!agrees) choice = (choice + 1) % choices_.size();
   return choices_[choice];
 }

@@ -41,5 +41,11 @@ TEST(HashTest, BytesAndStringsOfOneContentAgree) {
   EXPECT_EQ(a.HexDigest(), b.HexDigest());
 }
 
+// The first outputs of the reference implementation from state 0.
+TEST(SplitMix64Test, IsThePublishedGenerator) {
+  EXPECT_EQ(SplitMix64(0), 0xe220a8397b1dcdaf);
+  EXPECT_EQ(SplitMix64(0x9e3779b97f4a7c15), 0x6e789e6aa1b965f4);
+}
+
 }  // namespace
 }  // namespace tandem
