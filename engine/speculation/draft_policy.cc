@@ -257,12 +257,17 @@ void DraftPolicy::OnRound(Seat* seat, const Round& round) {
   ++wave_.rounds;
 }
 
-void DraftPolicy::OnTurn(Seat* seat, int64_t lacking, int64_t generated) {
+void DraftPolicy::Leave(Seat* seat) {
   const absl::MutexLock lock(&mutex_);
   if (seat->wave >= 0 && !seat->ran_prompt) --prompts_;
   if (seat->is_first) has_first_ = false;
   *seat = {};
+}
+
+void DraftPolicy::OnTurn(Seat* seat, int64_t lacking, int64_t generated) {
+  Leave(seat);
   if (generated <= 0) return;
+  const absl::MutexLock lock(&mutex_);
   const double older = 1 - 1.0 / kLately;
   seen_.turns_lacking =
       older * seen_.turns_lacking + static_cast<double>(lacking);

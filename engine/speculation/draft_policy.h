@@ -83,8 +83,10 @@ class DraftPolicy {
   // drafter would have to run before it drafts.
   int PlanRound(Seat* seat, int64_t lacking) ABSL_LOCKS_EXCLUDED(mutex_);
   void OnRound(Seat* seat, const Round& round) ABSL_LOCKS_EXCLUDED(mutex_);
-  // The session's turn is over: it generated `generated` tokens, and at its
-  // beginning a drafter lacked `lacking` tokens.
+  // The session drafts no more at this target, or not in this turn.
+  void Leave(Seat* seat) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The session leaves because its turn is over: the turn generated
+  // `generated` tokens, and at its beginning a drafter lacked `lacking` tokens.
   void OnTurn(Seat* seat, int64_t lacking, int64_t generated)
       ABSL_LOCKS_EXCLUDED(mutex_);
 

@@ -34,13 +34,13 @@ Speculator::~Speculator() {
 }
 
 void Speculator::SetPolicy(std::shared_ptr<DraftPolicy> policy) {
-  policy_->OnTurn(&seat_, /*lacking=*/0, /*generated=*/0);
+  policy_->Leave(&seat_);
   policy_ = std::move(policy);
 }
 
 void Speculator::SetDrafter(std::optional<int64_t> cached) {
   // Another session may find out what drafts cost; this one can not.
-  if (!cached.has_value()) policy_->OnTurn(&seat_, 0, 0);
+  if (!cached.has_value()) policy_->Leave(&seat_);
   has_drafter_ = cached.has_value();
   drafter_has_ = cached.value_or(0);
 }
