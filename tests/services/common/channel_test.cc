@@ -1,9 +1,7 @@
 #include "services/common/channel.h"
 
-#include <arpa/inet.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -16,6 +14,7 @@
 #include "engine/base/descriptor.h"
 #include "tandem/v1/worker.grpc.pb.h"
 #include "tests/services/common/reflection_probe.h"
+#include "tests/services/common/silent_server.h"
 
 namespace tandem {
 namespace {
@@ -118,18 +117,9 @@ TEST_F(ChannelTest, ReflectionIsOffUnlessAskedFor) {
 // A server that answers the first bytes late: the time for connecting is more
 // than the back-off of 100 ms.
 TEST_F(ChannelTest, ConnectingMayTakeTime) {
-  const Descriptor listener(socket(AF_INET, SOCK_STREAM, 0));
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  auto* const generic = reinterpret_cast<sockaddr*>(&address);
-  ASSERT_EQ(bind(listener.number(), generic, size), 0);
-  ASSERT_EQ(listen(listener.number(), 1), 0);
-  ASSERT_EQ(getsockname(listener.number(), generic, &size), 0);
+  const SilentServer listener;
   const auto late =
-      MakeChannel(absl::StrCat("127.0.0.1:", ntohs(address.sin_port)),
-                  grpc::InsecureChannelCredentials());
+      MakeChannel(listener.address(), grpc::InsecureChannelCredentials());
   late->GetState(/*try_to_connect=*/true);
   const Descriptor accepted(accept(listener.number(), nullptr, nullptr));
   std::this_thread::sleep_for(std::chrono::milliseconds(1200));

@@ -1,9 +1,7 @@
 #include "services/common/listening.h"
 
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -15,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/descriptor.h"
 #include "tandem/v1/worker.grpc.pb.h"
+#include "tests/services/common/silent_server.h"
 
 namespace tandem {
 namespace {
@@ -53,19 +52,10 @@ class ListeningTest : public ::testing::Test {
 };
 
 TEST_F(ListeningTest, APortInUseIsRefused) {
-  const Descriptor server(socket(AF_INET, SOCK_STREAM, 0));
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  auto* const generic = reinterpret_cast<sockaddr*>(&address);
-  ASSERT_EQ(bind(server.number(), generic, size), 0);
-  ASSERT_EQ(listen(server.number(), 1), 0);
-  ASSERT_EQ(getsockname(server.number(), generic, &size), 0);
-  const int port = ntohs(address.sin_port);
+  const SilentServer server;
   // Also by a name of which another address is free, and as any address.
   for (const char* host : {"127.0.0.1", "localhost", "0.0.0.0"}) {
-    const std::string taken = absl::StrCat(host, ":", port);
+    const std::string taken = absl::StrCat(host, ":", server.port());
     EXPECT_EQ(Message(taken), absl::StrCat("--listen ", taken, kInUse));
     EXPECT_EQ(CannotListen("--listen", taken).message(),
               absl::StrCat("--listen ", taken, kInUse));

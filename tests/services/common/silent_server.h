@@ -27,14 +27,17 @@ class SilentServer {
     TANDEM_CHECK(bind(socket_.number(), generic, size) == 0);
     TANDEM_CHECK(listen(socket_.number(), kQueue) == 0);
     TANDEM_CHECK(getsockname(socket_.number(), generic, &size) == 0);
-    address_ = absl::StrCat("127.0.0.1:", ntohs(address.sin_port));
+    port_ = ntohs(address.sin_port);
   }
 
-  const std::string& address() const { return address_; }
+  int port() const { return port_; }
+  std::string address() const { return absl::StrCat("127.0.0.1:", port_); }
+  // The listening socket, for a test that answers in its own way.
+  int number() const { return socket_.number(); }
 
  private:
   const Descriptor socket_;
-  std::string address_;
+  int port_ = 0;
 };
 
 }  // namespace tandem
