@@ -9,6 +9,7 @@
 #include "engine/base/error_reason.h"
 #include "engine/base/hash.h"
 #include "engine/kernels/attention.h"
+#include "engine/model/kv_layout.h"
 #include "engine/model/model_state.h"
 #include "engine/model/weights.h"
 
@@ -164,7 +165,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Load(
   if (kv_tokens == 0) {
     TANDEM_ASSIGN_OR_RETURN(kv_tokens, PlanKvTokens(model->config(), resolved));
   }
-  resolved.kv_pages = (kv_tokens + kKvPageTokens - 1) / kKvPageTokens;
+  resolved.kv_pages = KvLayout::PagesFor(kv_tokens);
   TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<ModelState> state,
                           ModelState::Create(model->config(), resolved));
   return std::make_unique<CpuEngine>(std::move(model), std::move(state));

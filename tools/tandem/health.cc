@@ -15,6 +15,7 @@
 #include "services/common/flag_messages.h"
 #include "services/common/flag_values.h"
 #include "services/common/status_conversion.h"
+#include "services/common/worker_protocol.h"
 #include "tools/tandem/base/connection.h"
 #include "tools/tandem/base/output.h"
 #include "tools/tandem/command_line.h"
@@ -35,7 +36,7 @@ constexpr absl::Duration kPollInterval = absl::Milliseconds(100);
 struct HealthFlags {
   std::optional<std::string> given_address = {};
   std::string address = {};  // that is asked
-  std::string service = "tandem.ready";
+  std::string service = kHealthReady;
   int64_t wait_ms = 0;
   bool json = false;
 };
@@ -83,9 +84,10 @@ absl::Status Explain(const LastAnswer& last, const HealthFlags& flags,
                      const ConnectionFlags& connection) {
   const absl::Status& status = last.serving.status();
   if (absl::IsNotFound(status)) {
-    return absl::NotFoundError(absl::StrCat(
-        "the server at ", flags.address, " has no health service \"",
-        flags.service, "\": ask for tandem.ready, tandem.started or \"\""));
+    return absl::NotFoundError(
+        absl::StrCat("the server at ", flags.address,
+                     " has no health service \"", flags.service, "\": ask for ",
+                     kHealthReady, ", ", kHealthStarted, " or \"\""));
   }
   if (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status)) {
     return ExplainUnreachable(
@@ -135,8 +137,8 @@ void AddHealthCommand(CLI::App* app, CommandLine* line) {
                       "A coordinator or worker; default: --coordinator");
   command
       ->add_option("--service", flags->service,
-                   "tandem.ready: takes work; tandem.started: has loaded; "
-                   "\"\": is alive")
+                   absl::StrCat(kHealthReady, ": takes work; ", kHealthStarted,
+                                ": has loaded; \"\": is alive"))
       ->capture_default_str();
   AddValue(command, "--wait-ms", &flags->wait_ms, WholeNumber(0, kWaitMsMax),
            "Waits this long for SERVING");
