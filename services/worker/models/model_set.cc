@@ -86,23 +86,25 @@ absl::Status ModelSet::BeginLoad(const std::string& id) {
 }
 
 absl::Status ModelSet::ReserveWeights(int64_t bytes) {
+  const int64_t most = bounds_.weight_bytes_max;
   while (true) {
-    int64_t others = 0;
+    int64_t staying = 0;  // bytes of the models that can not go
     {
       absl::MutexLock lock(&mutex_);
       loading_bytes_ = 0;
-      others = WeightBytes();
-      if (bounds_.weight_bytes_max == 0 ||
-          others + bytes <= bounds_.weight_bytes_max) {
+      if (most == 0 || WeightBytes() + bytes <= most) {
         loading_bytes_ = bytes;
         return absl::OkStatus();
       }
+      for (const std::unique_ptr<Entry>& entry : entries_) {
+        if (!entry->IsIdle()) staying += entry->model.info.weight_bytes;
+      }
     }
-    if (EvictIdle()) continue;
-    return Exhausted(
-        absl::StrCat("the model needs ", bytes, " bytes; ", others,
-                     " of at most ", bounds_.weight_bytes_max,
-                     " are taken by models that can not go; try later"));
+    // Idle models go only where that suffices.
+    if (staying + bytes <= most && EvictIdle()) continue;
+    return Exhausted(absl::StrCat(
+        "the model needs ", bytes, " bytes; ", staying, " of at most ", most,
+        " are taken by models that can not go; try later"));
   }
 }
 
@@ -188,13 +190,22 @@ absl::Status ModelSet::Remove(absl::string_view id, absl::Duration drain) {
     if (found == entries_.end()) return NoModel(id);
     entry = found->get();
     if (entry->leaving) return InUse(id, "is being unloaded already");
-    entry->leaving = true;
+    SetLeaving(entry, true);
+  }
+  on_changed_();
+  int users = 0;
+  {
+    absl::MutexLock lock(&mutex_);
     const auto is_free = [entry] { return entry->users == 0; };
     if (!mutex_.AwaitWithTimeout(absl::Condition(&is_free), drain)) {
-      entry->leaving = false;
-      return InUse(id, absl::StrCat("is used by ", entry->users,
-                                    " streams; it is served on"));
+      SetLeaving(entry, false);
+      users = entry->users;
     }
+  }
+  if (users > 0) {
+    on_changed_();
+    return InUse(
+        id, absl::StrCat("is used by ", users, " streams; it is served on"));
   }
   Destroy(entry);
   spdlog::info("model {} was unloaded", std::string(id));
@@ -206,18 +217,23 @@ bool ModelSet::EvictIdle() {
   {
     absl::MutexLock lock(&mutex_);
     for (const std::unique_ptr<Entry>& entry : entries_) {
-      if (entry->users > 0 || entry->leaving) continue;
+      if (!entry->IsIdle()) continue;
       if (idle == nullptr || entry->last_use < idle->last_use) {
         idle = entry.get();
       }
     }
     if (idle == nullptr) return false;
-    idle->leaving = true;
+    SetLeaving(idle, true);
   }
   spdlog::info("model {} is unloaded: its memory is needed",
                idle->model.info.model_id);
   Destroy(idle);
   return true;
+}
+
+void ModelSet::SetLeaving(Entry* entry, bool leaving) {
+  entry->leaving = leaving;
+  ++generation_;
 }
 
 void ModelSet::Destroy(Entry* entry) {

@@ -107,8 +107,8 @@ class ModelSet {
   // model is leaving); ALREADY_EXISTS.
   absl::Status BeginLoad(const std::string& id);
   // The weights of the model that is loading count for `bytes` from now on.
-  // Errors: RESOURCE_EXHAUSTED with EXHAUSTED (the models in use leave too
-  // little of the bound).
+  // Idle models are removed for it. Errors: RESOURCE_EXHAUSTED with EXHAUSTED
+  // (the models in use leave too little of the bound; no model was removed).
   absl::Status ReserveWeights(int64_t bytes);
   absl::Status EndLoad(absl::StatusOr<WorkerModelParts> parts);
   bool is_loading() const;
@@ -131,7 +131,8 @@ class ModelSet {
 
   // In the order of adding.
   std::vector<ServedModelState> States() const;
-  // Raised with each model that comes or goes.
+  // Raised with each model that comes, goes, begins to leave or stays after
+  // all: whoever describes the set leaves out models that are leaving.
   uint64_t generation() const;
   // ComputeLoop::IsStalled of any.
   bool IsStalled(absl::Duration limit) const;
@@ -145,6 +146,8 @@ class ModelSet {
     int users = 0;
     bool leaving = false;
     uint64_t last_use = 0;
+
+    bool IsIdle() const { return users == 0 && !leaving; }
   };
   using Entries = std::vector<std::unique_ptr<Entry>>;
 
@@ -154,6 +157,8 @@ class ModelSet {
   // Removes the least recently used model that nobody uses; false: there is
   // none.
   bool EvictIdle();
+  void SetLeaving(Entry* entry, bool leaving)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Destroys a model that is leaving and has no users.
   void Destroy(Entry* entry);
 

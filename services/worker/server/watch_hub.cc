@@ -1,5 +1,6 @@
 #include "services/worker/server/watch_hub.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -52,7 +53,8 @@ bool IsNews(const v1::WatchResponse& last, const v1::WatchResponse& now) {
 WatchHub::WatchHub(std::function<v1::WatchResponse()> report)
     : report_(std::move(report)) {}
 
-absl::Status WatchHub::Serve(Writer* writer) {
+absl::Status WatchHub::Serve(Writer* writer,
+                             absl::FunctionRef<bool()> is_cancelled) {
   {
     absl::MutexLock lock(&mutex_);
     if (ended_) return Ended();
@@ -66,6 +68,10 @@ absl::Status WatchHub::Serve(Writer* writer) {
   uint64_t seen = 0;
   bool is_open = true;  // as far as the peer is concerned
   do {
+    if (is_cancelled()) {
+      is_open = false;
+      break;
+    }
     const v1::WatchResponse now = report_();
     if (absl::Now() < sent + kWatchIntervalMax && !IsNews(last, now)) continue;
     is_open = writer->Write(now);
@@ -83,7 +89,9 @@ bool WatchHub::Wait(absl::Time sent, uint64_t* seen) {
   };
   absl::MutexLock lock(&mutex_);
   mutex_.AwaitWithTimeout(absl::Condition(&ended_), kWatchIntervalMin);
-  mutex_.AwaitWithDeadline(absl::Condition(&awake), sent + kWatchIntervalMax);
+  mutex_.AwaitWithDeadline(
+      absl::Condition(&awake),
+      std::min(sent + kWatchIntervalMax, absl::Now() + kWatchCancelCheck));
   *seen = changes_;
   return !ended_;
 }

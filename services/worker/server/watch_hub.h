@@ -13,6 +13,7 @@
 #include <functional>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "engine/base/status.h"
@@ -23,6 +24,10 @@ namespace tandem {
 inline constexpr absl::Duration kWatchIntervalMin = absl::Milliseconds(100);
 inline constexpr absl::Duration kWatchIntervalMax = absl::Seconds(5);
 inline constexpr int kWatchersMax = 256;
+// A stream whose peer is gone is noticed within this time, so that peers which
+// come back often do not fill the places: 256 watchers wake up as often, which
+// costs less than 0.1% of a core.
+inline constexpr absl::Duration kWatchCancelCheck = absl::Seconds(1);
 // A step cost, or the sequences of a step, that moved by less than this part is
 // not news.
 inline constexpr double kStepCostNews = 0.2;
@@ -42,9 +47,10 @@ class WatchHub {
   WatchHub& operator=(const WatchHub&) = delete;
 
   // Serves one stream until it is over; the first report goes out at once. A
-  // reader that is slow gets fewer reports. RESOURCE_EXHAUSTED over
-  // kWatchersMax, UNAVAILABLE from EndAll on.
-  absl::Status Serve(Writer* writer);
+  // reader that is slow gets fewer reports. `is_cancelled` is called on this
+  // thread with no lock held: true once the peer is gone. RESOURCE_EXHAUSTED
+  // over kWatchersMax, UNAVAILABLE from EndAll on.
+  absl::Status Serve(Writer* writer, absl::FunctionRef<bool()> is_cancelled);
 
   // The load may have changed.
   void MarkChanged();
@@ -54,7 +60,8 @@ class WatchHub {
 
  private:
   // Sleeps until the stream that has the changes up to `seen` and got a report
-  // at `sent` needs another look. False: the streams end.
+  // at `sent` needs another look, at most kWatchCancelCheck. False: the streams
+  // end.
   bool Wait(absl::Time sent, uint64_t* seen);
 
   const std::function<v1::WatchResponse()> report_;

@@ -130,9 +130,11 @@ grpc::Status WorkerService::GetTokenizer(
 }
 
 grpc::Status WorkerService::Watch(
-    grpc::ServerContext*, const v1::WatchRequest*,
+    grpc::ServerContext* context, const v1::WatchRequest*,
     grpc::ServerWriter<v1::WatchResponse>* writer) {
-  return ToGrpcStatus(loaded_.load() ? hub_.Serve(writer) : Loading());
+  if (!loaded_.load()) return ToGrpcStatus(Loading());
+  return ToGrpcStatus(
+      hub_.Serve(writer, [context] { return context->IsCancelled(); }));
 }
 
 grpc::ServerBidiReactor<v1::DecodeRequest, v1::DecodeResponse>*

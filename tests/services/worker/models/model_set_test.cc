@@ -119,6 +119,31 @@ TEST_F(ModelSetTest, AModelInUseStays) {
   EXPECT_FALSE(set_.Use("a").ok());
 }
 
+TEST_F(ModelSetTest, AModelThatStaysAfterAllIsNews) {
+  ASSERT_TRUE(Add("a").ok());
+  const ServedModel* model = MustUse("a");
+  const uint64_t generation = set_.generation();
+  const int changes = changes_;
+  EXPECT_FALSE(set_.Remove("a", absl::ZeroDuration()).ok());
+  // It was missing from descriptions, and is there again.
+  EXPECT_EQ(set_.generation(), generation + 2);
+  EXPECT_EQ(changes_, changes + 2);
+  EXPECT_FALSE(set_.States()[0].leaving);
+  set_.Release(model);
+}
+
+TEST_F(ModelSetTest, NothingGoesForAModelThatCanNotFit) {
+  ASSERT_TRUE(Add("idle").ok());
+  ASSERT_TRUE(Add("used").ok());
+  const ServedModel* model = MustUse("used");
+  EXPECT_EQ(Reserve("b", 251).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(Reserve("b", 151).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(Ids(), ElementsAre("idle", "used"));
+  EXPECT_TRUE(Reserve("b", 150).ok());
+  EXPECT_THAT(Ids(), ElementsAre("used"));
+  set_.Release(model);
+}
+
 TEST_F(ModelSetTest, RemoveWaitsForUsersAndLetsNobodyNewIn) {
   ASSERT_TRUE(Add("a").ok());
   const ServedModel* model = MustUse("a");

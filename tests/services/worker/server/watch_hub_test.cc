@@ -152,5 +152,21 @@ TEST_F(WatchStreamTest, WatchersAreBounded) {
   EXPECT_EQ(late.Finish().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
 }
 
+TEST_F(WatchStreamTest, APlaceIsFreeSoonAfterItsPeerHasGone) {
+  Start(v1::WORKER_ROLE_DRAFT);
+  std::vector<std::unique_ptr<WatchCall>> watches;
+  for (int i = 0; i < kWatchersMax; ++i) {
+    watches.push_back(std::make_unique<WatchCall>(stub_.get()));
+  }
+  for (const auto& watch : watches) ASSERT_TRUE(watch->Read().has_value());
+  watches.pop_back();
+  const absl::Time gone = absl::Now();
+  while (!WatchCall(stub_.get()).Read().has_value()) {
+    // Before the next report, at which a lost peer is found in any case.
+    ASSERT_LT(absl::Now(), gone + kWatchIntervalMax);
+    absl::SleepFor(absl::Milliseconds(50));
+  }
+}
+
 }  // namespace
 }  // namespace tandem

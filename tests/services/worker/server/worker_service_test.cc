@@ -170,5 +170,36 @@ TEST_F(WorkerTokenizerTest, CancelInTheMiddle) {
   EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
 }
 
+TEST_F(WorkerTokenizerTest, PeersThatDoNotReadAreBounded) {
+  // More than flow control takes in advance.
+  tokenizer_image_ = std::string(kTokenizerChunkBytes * 64, 'x');
+  Start(v1::WORKER_ROLE_TARGET);
+  struct Call {
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientReader<v1::GetTokenizerResponse>> reader;
+  };
+  std::vector<std::unique_ptr<Call>> calls;
+  v1::GetTokenizerResponse response;
+  for (int i = 0; i < kTokenizerCallsMax; ++i) {
+    calls.push_back(std::make_unique<Call>());
+    SetTestDeadline(&calls.back()->context);
+    calls.back()->reader =
+        stub_->GetTokenizer(&calls.back()->context, v1::GetTokenizerRequest());
+    ASSERT_TRUE(calls.back()->reader->Read(&response));
+  }
+  EXPECT_EQ(Get("").error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  for (const std::unique_ptr<Call>& call : calls) call->context.TryCancel();
+  for (const std::unique_ptr<Call>& call : calls) {
+    while (call->reader->Read(&response)) {
+    }
+    EXPECT_EQ(call->reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  }
+  const absl::Time ended = absl::Now();
+  while (Get("").error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED) {
+    ASSERT_LT(absl::Now(), ended + absl::Seconds(30));
+  }
+  EXPECT_EQ(received_.size(), tokenizer_image_.size());
+}
+
 }  // namespace
 }  // namespace tandem
