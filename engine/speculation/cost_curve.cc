@@ -26,10 +26,12 @@ void CostCurve::Add(int rows, double us) {
                                                   kExactRowsMax * kExactRowsMax;
   // Passes of this many rows cost by the row: computing limits, not reading.
   us *= static_cast<double>(counted) / rows;
+  for (StepCost& cost : seen_) cost.passes *= 1 - 1 / kLatelyPasses;
   const auto it =
       std::lower_bound(seen_.begin(), seen_.end(), counted, HasFewerRows);
   if (it != seen_.end() && it->rows == counted) {
-    it->us += kNewestWeight * (us - it->us);
+    it->passes += 1;
+    it->us += std::max(kNewestWeight, 1 / it->passes) * (us - it->us);
   } else {
     seen_.insert(it, {.rows = counted, .us = us});
   }
@@ -38,21 +40,28 @@ void CostCurve::Add(int rows, double us) {
 
 void CostCurve::Draw() {
   // Isotonic regression: neighbours that contradict each other are averaged.
-  curve_ = seen_;
-  std::vector<size_t> starts;
-  for (size_t end = 1; end <= curve_.size(); ++end) {
-    size_t start = end - 1;
-    while (!starts.empty() && curve_[start - 1].us > curve_[start].us) {
-      const size_t previous = starts.back();
-      starts.pop_back();
-      const double mean_us =
-          (curve_[previous].us * static_cast<double>(start - previous) +
-           curve_[start].us * static_cast<double>(end - start)) /
-          static_cast<double>(end - previous);
-      start = previous;
-      for (size_t i = start; i < end; ++i) curve_[i].us = mean_us;
+  struct Pool {
+    size_t begin = 0;  // of seen_
+    double us = 0;
+    double passes = 0;
+  };
+  std::vector<Pool> pools;
+  for (size_t i = 0; i < seen_.size(); ++i) {
+    Pool pool = {.begin = i, .us = seen_[i].us, .passes = seen_[i].passes};
+    while (!pools.empty() && pools.back().us > pool.us) {
+      const Pool& last = pools.back();
+      const double passes = last.passes + pool.passes;
+      pool = {.begin = last.begin,
+              .us = (last.us * last.passes + pool.us * pool.passes) / passes,
+              .passes = passes};
+      pools.pop_back();
     }
-    starts.push_back(start);
+    pools.push_back(pool);
+  }
+  curve_ = seen_;
+  for (size_t i = 0; i < pools.size(); ++i) {
+    const size_t end = i + 1 < pools.size() ? pools[i + 1].begin : seen_.size();
+    for (size_t j = pools[i].begin; j < end; ++j) curve_[j].us = pools[i].us;
   }
 }
 

@@ -14,12 +14,18 @@ namespace tandem {
 struct StepCost {
   int rows = 0;
   double us = 0;
+  // Passes that `us` is the average of; old ones count less.
+  double passes = 1;
 };
 
 class CostCurve {
  public:
-  // Weight of the newest pass in the average of its row count.
+  // Weight of the newest pass in the average of its row count; more where the
+  // average stands for fewer passes than this weighs.
   static constexpr double kNewestWeight = 0.2;
+  // Passes that count as lately: a row count that was not seen for so many has
+  // little weight beside one that was.
+  static constexpr double kLatelyPasses = 256;
   // Row counts up to this stand for themselves; larger ones count as the next
   // multiple of it, at so much more time.
   static constexpr int kExactRowsMax = 32;
@@ -35,11 +41,12 @@ class CostCurve {
   void Add(int rows, double us);
 
   bool empty() const { return seen_.empty(); }
-  // By row count, ascending; what the constructor takes.
-  const std::vector<StepCost>& costs() const { return seen_; }
+  // By row count, ascending and monotone; what the constructor takes.
+  const std::vector<StepCost>& costs() const { return curve_; }
 
   // Microseconds of a pass of `rows`, 0 where nothing was seen. Never falls
-  // with the row count: measurements that contradict each other are averaged.
+  // with the row count: measurements that contradict each other are averaged,
+  // by the passes that they stand for.
   // Between measurements a pass costs what reading the weights does, until
   // computing limits: the lesser one's cost, then by the row up to the greater
   // one's, but never above the line that joins them. Too low an estimate is

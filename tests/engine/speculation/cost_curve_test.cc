@@ -53,13 +53,36 @@ TEST(CostCurveTest, MeasurementsThatContradictAreAveraged) {
   EXPECT_DOUBLE_EQ(curve.At(5), 400);
 }
 
+TEST(CostCurveTest, MeasurementsWeighByTheirPasses) {
+  const CostCurve given = Make({{.rows = 1, .us = 300, .passes = 1},
+                                {.rows = 2, .us = 200, .passes = 3}});
+  EXPECT_DOUBLE_EQ(given.At(1), 225);
+  // A cold first pass of one row says little of the usual ones of four.
+  CostCurve curve;
+  curve.Add(1, 400);
+  for (int i = 0; i < 200; ++i) curve.Add(4, 200);
+  EXPECT_NEAR(curve.At(4), 200, 1);
+  // What a worker reports is the same curve.
+  EXPECT_DOUBLE_EQ(CostCurve(curve.costs()).At(4), curve.At(4));
+}
+
+TEST(CostCurveTest, TheFirstPassesOfARowCountAreAveragedAlike) {
+  CostCurve curve;
+  for (const double us : {400.0, 200.0, 300.0}) curve.Add(4, us);
+  EXPECT_NEAR(curve.At(4), 300, 1);
+  // One that was not seen for long is learnt anew.
+  for (int i = 0; i < 2000; ++i) curve.Add(8, 500);
+  curve.Add(4, 200);
+  EXPECT_NEAR(curve.At(4), 200, 1);
+}
+
 TEST(CostCurveTest, APromptTakesItsShareOfAFullPass) {
   EXPECT_DOUBLE_EQ(Make({{.rows = 64, .us = 640}}).PromptUs(32), 320);
 }
 
 TEST(CostCurveTest, AveragesPassesAndBoundsTheirNumber) {
   CostCurve curve;
-  curve.Add(4, 100);
+  for (int i = 0; i < 20; ++i) curve.Add(4, 100);
   curve.Add(4, 200);
   EXPECT_DOUBLE_EQ(curve.At(4), 120);
   curve.Add(33, 330);
@@ -76,7 +99,7 @@ TEST(CostCurveTest, TheUpperEstimateIsTheSlowestOrTheDearestRow) {
   CostCurve curve;
   EXPECT_EQ(curve.UpperEstimateUs(100), 0);
   curve.Add(1, 120);
-  curve.Add(8, 50);
+  for (int i = 0; i < 20; ++i) curve.Add(8, 50);
   EXPECT_DOUBLE_EQ(curve.UpperEstimateUs(1), 120);
   EXPECT_DOUBLE_EQ(curve.UpperEstimateUs(3), 360);
   curve.Add(8, 10000);
