@@ -11,9 +11,10 @@ find_package(spdlog REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(nlohmann_json REQUIRED)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
-# The registry and its text form; HTTP comes from cpp-httplib.
+# The registry and its text form. cpp-httplib is for clients.
 pkg_check_modules(PROMETHEUS REQUIRED IMPORTED_TARGET prometheus-cpp-core)
 pkg_check_modules(HTTPLIB REQUIRED IMPORTED_TARGET cpp-httplib)
+pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
 
 # oneDNN's config package asks for OpenCL, which nothing here needs.
 find_path(DNNL_INCLUDE_DIR NAMES dnnl.hpp REQUIRED)
