@@ -27,6 +27,8 @@ class Descriptor {
 
   int number() const { return number_; }
   bool is_open() const { return number_ >= 0; }
+  // For an owner that takes a number; it is not closed here any more.
+  int Release() { return std::exchange(number_, -1); }
 
  private:
   int number_;

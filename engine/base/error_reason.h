@@ -45,6 +45,12 @@ inline constexpr char kReasonUnsupportedChatTemplate[] =
     "UNSUPPORTED_CHAT_TEMPLATE";
 // The server is shutting down; try another.
 inline constexpr char kReasonDraining[] = "DRAINING";
+// The caller's certificate has no name that the server takes calls from.
+inline constexpr char kReasonCallerNotAllowed[] = "CALLER_NOT_ALLOWED";
+// No API key, or one that is unknown, revoked or expired.
+inline constexpr char kReasonInvalidKey[] = "INVALID_KEY";
+// The API key does not allow this call.
+inline constexpr char kReasonMissingScope[] = "MISSING_SCOPE";
 
 }  // namespace tandem
 

@@ -47,7 +47,7 @@ Sha256::~Sha256() = default;
 
 void Sha256::AddBytes(absl::Span<const uint8_t> bytes) {
   AddNumber(bytes.size());
-  context_->Update(bytes.data(), bytes.size());
+  AddUnframed(bytes);
 }
 
 void Sha256::AddString(absl::string_view text) {
@@ -60,6 +60,10 @@ void Sha256::AddNumber(uint64_t number) {
   for (size_t i = 0; i < bytes.size(); ++i) {
     bytes[i] = static_cast<uint8_t>(number >> (8 * i));
   }
+  context_->Update(bytes.data(), bytes.size());
+}
+
+void Sha256::AddUnframed(absl::Span<const uint8_t> bytes) {
   context_->Update(bytes.data(), bytes.size());
 }
 

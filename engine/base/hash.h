@@ -14,8 +14,8 @@
 
 namespace tandem {
 
-// Each Add* is framed by its length, so no two sequences of calls with
-// different content give the same digest input.
+// Each Add* but AddUnframed is framed by its length, so no two sequences of
+// calls with different content give the same digest input.
 class Sha256 {
  public:
   Sha256();
@@ -27,6 +27,9 @@ class Sha256 {
   void AddBytes(absl::Span<const uint8_t> bytes);
   void AddString(absl::string_view text);
   void AddNumber(uint64_t number);
+  // The bytes alone: alone and piece by piece, for Sha256OfBytes of what does
+  // not lie in memory.
+  void AddUnframed(absl::Span<const uint8_t> bytes);
 
   // The digest in 64 lower-case hexadecimal digits. Called once.
   std::string HexDigest();

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "absl/strings/str_cat.h"
+
 namespace tandem {
 namespace {
 
@@ -26,6 +28,16 @@ Lead LeadOf(uint8_t byte) {
   return {0, 0, 0};
 }
 
+// Of a whole character.
+bool BreaksLine(absl::string_view character) {
+  const auto first = static_cast<uint8_t>(character[0]);
+  if (character.size() == 1) return first < 0x20 || first == 0x7F;
+  const auto second = static_cast<uint8_t>(character[1]);
+  if (character.size() == 2) return first == 0xC2 && second < 0xA0;  // C1
+  // U+2028 and U+2029.
+  return character == "\xE2\x80\xA8" || character == "\xE2\x80\xA9";
+}
+
 }  // namespace
 
 Utf8Prefix FirstUtf8(absl::string_view text) {
@@ -39,6 +51,24 @@ Utf8Prefix FirstUtf8(absl::string_view text) {
     if (byte < least || byte > most) return {Utf8Prefix::Kind::kInvalid, i};
   }
   return {Utf8Prefix::Kind::kCharacter, lead.bytes};
+}
+
+std::string EscapeToLine(absl::string_view text) {
+  std::string line;
+  while (!text.empty()) {
+    const Utf8Prefix first = FirstUtf8(text);
+    const absl::string_view bytes = text.substr(0, first.bytes);
+    text.remove_prefix(first.bytes);
+    if (first.kind == Utf8Prefix::Kind::kCharacter && !BreaksLine(bytes)) {
+      absl::StrAppend(&line, bytes);
+      continue;
+    }
+    for (const char byte : bytes) {
+      absl::StrAppend(&line, "\\x",
+                      absl::Hex(static_cast<uint8_t>(byte), absl::kZeroPad2));
+    }
+  }
+  return line;
 }
 
 }  // namespace tandem

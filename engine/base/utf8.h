@@ -4,6 +4,7 @@
 #define TANDEM_ENGINE_BASE_UTF8_H_
 
 #include <cstddef>
+#include <string>
 
 #include "absl/strings/string_view.h"
 
@@ -26,6 +27,11 @@ struct Utf8Prefix {
 // points above U+10FFFF are invalid (Unicode 15, table 3-7; maximal subparts:
 // section 3.9, "U+FFFD Substitution").
 Utf8Prefix FirstUtf8(absl::string_view text);
+
+// `text` for a line of a log or a terminal: each byte that is not of a UTF-8
+// character, or of a control character (C0, DEL, C1) or a line or paragraph
+// separator, stands as \x and two hexadecimal digits.
+std::string EscapeToLine(absl::string_view text);
 
 }  // namespace tandem
 

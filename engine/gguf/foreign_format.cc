@@ -1,7 +1,6 @@
 #include "engine/gguf/foreign_format.h"
 
 #include <algorithm>
-#include <cstddef>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -11,8 +10,6 @@ namespace {
 
 using absl::string_view;
 
-// Bytes that are looked at; each format shows itself within these.
-constexpr size_t kHeadBytes = 1024;
 // Of a safetensors file: a length of 8 bytes, then that much JSON.
 constexpr size_t kSafetensorsLengthBytes = 8;
 constexpr uint64_t kSafetensorsHeaderBytesMax = 100 << 20;
@@ -121,7 +118,7 @@ bool IsAsciiText(string_view head) {
 
 string_view DescribeForeignFile(absl::Span<const uint8_t> bytes) {
   const string_view head(reinterpret_cast<const char*>(bytes.data()),
-                         std::min(bytes.size(), kHeadBytes));
+                         std::min(bytes.size(), kForeignHeadBytes));
   if (IsPlainZip(head)) return kArchive;
   for (const Magic& magic : kMagics) {
     if (absl::StartsWith(head, magic.bytes)) return magic.description;

@@ -4,12 +4,16 @@
 #ifndef TANDEM_ENGINE_GGUF_FOREIGN_FORMAT_H_
 #define TANDEM_ENGINE_GGUF_FOREIGN_FORMAT_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 
 namespace tandem {
+
+// Bytes that are looked at; each format shows itself within these.
+inline constexpr size_t kForeignHeadBytes = 1024;
 
 // What a file that does not begin with "GGUF" is, and what helps: "is ...: ..."
 // without the file's name. Empty where its bytes are of no format known here.

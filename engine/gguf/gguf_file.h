@@ -1,6 +1,7 @@
-// A GGUF file (version 2 or 3, little endian), mapped read-only or held in
-// memory, or the several files of a split model. Owned by one holder; immutable
-// after Open, so any thread may read.
+// A GGUF file (version 2 or 3, little endian), open or held in memory, or the
+// several files of a split model. Owned by one holder; immutable after Open, so
+// any thread may read. Tensor data are read when they are asked for
+// (gguf_bytes.h), so a file that changes meanwhile is an error.
 //
 // Every count, length and offset is checked with overflow-safe arithmetic
 // before use; what is allocated is bounded by the file's size and by fixed
@@ -15,6 +16,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -22,6 +24,7 @@
 #include "absl/types/span.h"
 #include "engine/base/status.h"
 #include "engine/base/tensor_type.h"
+#include "engine/gguf/gguf_bytes.h"
 
 namespace tandem {
 
@@ -44,8 +47,8 @@ enum class GgufValueType : uint32_t {
 
 absl::string_view GgufValueTypeName(GgufValueType type);
 
-// An array entry. Strings point into the file; numbers of any type are
-// widened.
+// An array entry. Strings point into what the GgufFile holds; numbers of any
+// type are widened.
 struct GgufArray {
   GgufValueType element_type = GgufValueType::kUint8;
   std::variant<std::vector<uint64_t>, std::vector<int64_t>, std::vector<double>,
@@ -80,7 +83,7 @@ struct GgufTensor {
 
 class GgufFile {
  public:
-  // Maps the regular file at `path` and, where it is the first of several
+  // Opens the regular file at `path` and, where it is the first of several
   // files of one model, the others. Errors: NOT_FOUND, PERMISSION_DENIED,
   // INVALID_ARGUMENT (a directory, FIFO or device; or malformed).
   static absl::StatusOr<std::unique_ptr<GgufFile>> Open(
@@ -89,24 +92,26 @@ class GgufFile {
   // messages.
   static absl::StatusOr<std::unique_ptr<GgufFile>> FromBytes(
       std::string bytes, const std::string& name);
-  ~GgufFile();
 
   GgufFile(const GgufFile&) = delete;
   GgufFile& operator=(const GgufFile&) = delete;
 
-  // Of the first file, as are version, alignment, bytes and entries.
-  const std::string& name() const { return name_; }
+  // Of the first file, as are version, alignment and entries.
+  const std::string& name() const { return bytes_->name(); }
   uint32_t version() const { return version_; }
   uint64_t alignment() const { return alignment_; }
-  absl::Span<const uint8_t> bytes() const { return bytes_; }
 
-  // The files of a split model, else 1; each one's path and bytes.
+  // The files of a split model, else 1; each one's path and size in bytes.
   size_t shards() const { return 1 + shards_.size(); }
   const std::string& shard_name(size_t shard) const {
-    return Shard(shard).name_;
+    return Shard(shard).name();
   }
-  absl::Span<const uint8_t> shard_bytes(size_t shard) const {
-    return Shard(shard).bytes_;
+  uint64_t shard_size(size_t shard) const {
+    return Shard(shard).bytes_->size();
+  }
+  // SHA-256 of the file, as sha256sum prints it. Errors: as ReadTensor.
+  absl::StatusOr<std::string> ShardSha256(size_t shard) const {
+    return Shard(shard).bytes_->Sha256Digest();
   }
 
   // In file order.
@@ -117,13 +122,19 @@ class GgufFile {
   const GgufEntry* FindEntry(absl::string_view key) const;
   const GgufTensor* FindTensor(absl::string_view name) const;
 
-  // The tensor's bytes, inside the file: [tensor.bytes]. They begin at a
-  // multiple of 8 in memory.
-  absl::Span<const uint8_t> TensorData(const GgufTensor& tensor) const;
+  // Reads out.size() of the tensor's bytes from number `begin` on. Errors:
+  // INVALID_ARGUMENT with MALFORMED_FILE where the file has become too short;
+  // the system's reason.
+  absl::Status ReadTensor(const GgufTensor& tensor, uint64_t begin,
+                          absl::Span<uint8_t> out) const;
+  // All of them, for small tensors: [tensor.bytes].
+  absl::StatusOr<std::vector<uint8_t>> ReadTensor(
+      const GgufTensor& tensor) const;
 
-  // The tensor's data is not needed any more: a mapped file's pages leave the
-  // process's memory. What is read later is mapped again.
-  void ReleaseTensorData(const GgufTensor& tensor) const;
+  // OK while every file has the size and the time of its last change that it
+  // had when it was opened. Whoever has read a file asks before it uses what it
+  // has read. Errors: as ReadTensor.
+  absl::Status CheckUnchanged() const;
 
   // Typed reads. NOT_FOUND where the key is absent; INVALID_ARGUMENT
   // (MALFORMED_FILE, key and offset) where it has another type or does not
@@ -149,7 +160,8 @@ class GgufFile {
   friend class GgufParser;
   friend class GgufSplit;
 
-  GgufFile() = default;
+  explicit GgufFile(std::unique_ptr<GgufBytes> bytes)
+      : bytes_(std::move(bytes)) {}
 
   // The file at `path` alone.
   static absl::StatusOr<std::unique_ptr<GgufFile>> OpenOne(
@@ -162,10 +174,7 @@ class GgufFile {
   absl::Status WrongType(const GgufEntry& entry,
                          absl::string_view expected) const;
 
-  std::string name_;
-  std::string owned_;        // FromBytes
-  void* mapping_ = nullptr;  // Open
-  absl::Span<const uint8_t> bytes_;
+  const std::unique_ptr<GgufBytes> bytes_;
   uint32_t version_ = 0;
   uint64_t alignment_ = 32;
   std::vector<GgufEntry> entries_;

@@ -2,6 +2,7 @@
 
 #include <utf8proc.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <type_traits>
@@ -17,7 +18,6 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little,
               "GGUF files are read in place");
-
 constexpr char kMagic[] = "GGUF";
 constexpr uint32_t kVersionOldest = 2;
 constexpr uint32_t kVersionNewest = 3;
@@ -67,7 +67,7 @@ bool IsGgufAlignment(uint64_t alignment) {
 }
 
 absl::Status GgufParser::Error(uint64_t offset, absl::string_view what) const {
-  return GgufError(file_->name_, offset, subject_, what);
+  return GgufError(file_->name(), offset, subject_, what);
 }
 
 absl::Status GgufParser::Parse(GgufFile* file) {
@@ -86,6 +86,16 @@ absl::Status GgufParser::Parse(GgufFile* file) {
   return parser.PlaceTensors();
 }
 
+absl::Status GgufParser::HoldMore(uint64_t bytes) {
+  if (bytes > kGgufHeadBytesMax || cursor_ > kGgufHeadBytesMax - bytes) {
+    return Error(cursor_,
+                 absl::StrCat("metadata and tensor directory take "
+                              "more than the ",
+                              kGgufHeadBytesMax, " bytes that are supported"));
+  }
+  return file_->bytes_->Hold(cursor_ + bytes);
+}
+
 template <typename T>
 absl::StatusOr<T> GgufParser::Read(absl::string_view what) {
   if (remaining() < sizeof(T)) {
@@ -93,8 +103,9 @@ absl::StatusOr<T> GgufParser::Read(absl::string_view what) {
                  absl::StrCat("the file ends inside ", what, ": ", sizeof(T),
                               " bytes needed, ", remaining(), " left"));
   }
+  TANDEM_RETURN_IF_ERROR(Hold(sizeof(T)));
   T value;
-  std::memcpy(&value, file_->bytes_.data() + cursor_, sizeof(T));
+  std::memcpy(&value, file_->bytes_->data() + cursor_, sizeof(T));
   cursor_ += sizeof(T);
   return value;
 }
@@ -116,8 +127,9 @@ absl::StatusOr<absl::string_view> GgufParser::ReadString(
     return Error(begin, absl::StrCat(what, " has length ", length, ", but ",
                                      remaining(), " bytes are left"));
   }
+  TANDEM_RETURN_IF_ERROR(Hold(length));
   const absl::string_view text(
-      reinterpret_cast<const char*>(file_->bytes_.data()) + cursor_, length);
+      reinterpret_cast<const char*>(file_->bytes_->data()) + cursor_, length);
   cursor_ += length;
   return text;
 }
@@ -143,9 +155,11 @@ absl::StatusOr<absl::string_view> GgufParser::ReadName(absl::string_view what,
 }
 
 absl::Status GgufParser::CheckMagic() {
-  const absl::string_view magic(
-      reinterpret_cast<const char*>(file_->bytes_.data()),
-      file_->bytes_.size() < 4 ? file_->bytes_.size() : 4);
+  const uint64_t looked_at = std::min<uint64_t>(remaining(), kForeignHeadBytes);
+  TANDEM_RETURN_IF_ERROR(Hold(looked_at));
+  const absl::Span<const uint8_t> head(file_->bytes_->data(), looked_at);
+  const absl::string_view magic(reinterpret_cast<const char*>(head.data()),
+                                std::min<size_t>(head.size(), 4));
   if (magic.empty()) return Error(0, "the file is empty");
   if (magic.size() < 4) {
     return Error(0, "the file ends inside the magic 'GGUF'");
@@ -154,7 +168,7 @@ absl::Status GgufParser::CheckMagic() {
     return Error(0, "the file is big-endian; only little-endian is supported");
   }
   if (magic != kMagic) {
-    const absl::string_view foreign = DescribeForeignFile(file_->bytes_);
+    const absl::string_view foreign = DescribeForeignFile(head);
     if (!foreign.empty()) {
       return Error(0, absl::StrCat("not a GGUF file: it ", foreign));
     }
@@ -447,12 +461,12 @@ absl::Status GgufParser::PlaceTensor(uint64_t data_begin, uint64_t offset_at,
   const std::optional<uint64_t> begin = CheckedAdd(data_begin, tensor->offset);
   const std::optional<uint64_t> end =
       begin.has_value() ? CheckedAdd(*begin, tensor->bytes) : std::nullopt;
-  if (!end.has_value() || *end > file_->bytes_.size()) {
-    return Error(
-        offset_at,
-        absl::StrCat("its data (", tensor->bytes, " bytes at offset ",
-                     tensor->offset, " of the data at ", data_begin,
-                     ") end past the file's ", file_->bytes_.size(), " bytes"));
+  if (!end.has_value() || *end > file_->bytes_->size()) {
+    return Error(offset_at,
+                 absl::StrCat("its data (", tensor->bytes, " bytes at offset ",
+                              tensor->offset, " of the data at ", data_begin,
+                              ") end past the file's ", file_->bytes_->size(),
+                              " bytes"));
   }
   tensor->offset = *begin;
   return absl::OkStatus();

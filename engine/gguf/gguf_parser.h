@@ -71,7 +71,7 @@ auto WithNumberType(GgufValueType type, const Body& body) {
 
 class GgufParser {
  public:
-  // Fills `file`, whose name_ and bytes_ are set.
+  // Fills `file`, whose bytes_ are set.
   static absl::Status Parse(GgufFile* file);
 
  private:
@@ -96,7 +96,13 @@ class GgufParser {
   absl::Status PlaceTensor(uint64_t data_begin, uint64_t offset_at,
                            GgufTensor* tensor);
 
-  uint64_t remaining() const { return file_->bytes_.size() - cursor_; }
+  uint64_t remaining() const { return file_->bytes_->size() - cursor_; }
+  // Has the next `bytes` in memory, which are at most the remaining ones.
+  absl::Status Hold(uint64_t bytes) {
+    return bytes <= file_->bytes_->held() - cursor_ ? absl::OkStatus()
+                                                    : HoldMore(bytes);
+  }
+  absl::Status HoldMore(uint64_t bytes);
   // A number at the cursor, which moves past it; `what` names it in errors.
   template <typename T>
   absl::StatusOr<T> Read(absl::string_view what);

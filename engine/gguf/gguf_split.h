@@ -16,7 +16,7 @@
 
 namespace tandem {
 
-// Files of one model at most: each one is an open mapping.
+// Files of one model at most: each one is open until the model is read.
 inline constexpr uint64_t kGgufShardsMax = 1024;
 
 // What the name of one of several files says.

@@ -96,9 +96,10 @@ absl::StatusOr<std::vector<float>> ReadFactors(const GgufFile& file,
                           absl::StrCat(where, ": is no F32 vector of ", pairs,
                                        ", half of rope.dimension_count"));
   }
+  TANDEM_ASSIGN_OR_RETURN(const std::vector<uint8_t> data,
+                          file.ReadTensor(*tensor));
   std::vector<float> factors(pairs);
-  Dequantize(tensor->type, file.TensorData(*tensor).data(), pairs,
-             factors.data());
+  Dequantize(tensor->type, data.data(), pairs, factors.data());
   for (float factor : factors) {
     if (factor >= kFactorMin && factor <= kFactorMax) continue;
     return MalformedModel(

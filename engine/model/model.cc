@@ -57,7 +57,7 @@ absl::Status CheckDigests(const GgufFile& file,
                      " files, SHA-256 digests given: ", wanted.size()));
   }
   for (size_t i = 0; i < wanted.size(); ++i) {
-    const std::string digest = Sha256OfBytes(file.shard_bytes(i));
+    TANDEM_ASSIGN_OR_RETURN(const std::string digest, file.ShardSha256(i));
     if (absl::EqualsIgnoreCase(digest, wanted[i])) continue;
     return DigestMismatch(absl::StrCat(file.shard_name(i), ": has SHA-256 ",
                                        digest, ", must have ", wanted[i]));
@@ -83,26 +83,34 @@ Model::~Model() = default;
 absl::StatusOr<std::shared_ptr<const Model>> Model::Load(
     std::unique_ptr<GgufFile> file, const ModelOptions& options) {
   TANDEM_CHECK(file != nullptr);
+  absl::StatusOr<std::shared_ptr<const Model>> model = Read(*file, options);
+  // What was read of a file that changed meanwhile may be wrong in any way.
+  TANDEM_RETURN_IF_ERROR(file->CheckUnchanged());
+  return model;
+}
+
+absl::StatusOr<std::shared_ptr<const Model>> Model::Read(
+    const GgufFile& file, const ModelOptions& options) {
   TANDEM_RETURN_IF_ERROR(CheckThreads(options.threads));
-  TANDEM_RETURN_IF_ERROR(CheckDigests(*file, options.sha256));
+  TANDEM_RETURN_IF_ERROR(CheckDigests(file, options.sha256));
   std::shared_ptr<Model> model(new Model());
-  TANDEM_ASSIGN_OR_RETURN(model->config_, ModelConfig::FromGguf(*file));
-  TANDEM_ASSIGN_OR_RETURN(model->tokenizer_, Tokenizer::FromGguf(*file));
+  TANDEM_ASSIGN_OR_RETURN(model->config_, ModelConfig::FromGguf(file));
+  TANDEM_ASSIGN_OR_RETURN(model->tokenizer_, Tokenizer::FromGguf(file));
   if (model->tokenizer_->vocab_size() != model->config_.vocab_size) {
-    return file->MalformedEntry(
+    return file.MalformedEntry(
         "tokenizer.ggml.tokens",
         absl::StrCat("has ", model->tokenizer_->vocab_size(),
                      " tokens, token_embd.weight has ",
                      model->config_.vocab_size, " rows"));
   }
-  model->numerics_ = NumericsFor(*file, options);
+  model->numerics_ = NumericsFor(file, options);
   ThreadTeam team(options.threads == 0 ? AvailableCpus() : options.threads);
   TANDEM_ASSIGN_OR_RETURN(model->weights_,
-                          ModelWeights::Load(*file, model->config_,
+                          ModelWeights::Load(file, model->config_,
                                              {.mode = model->numerics_,
                                               .team = &team,
                                               .progress = options.progress}));
-  model->tokenizer_image_ = TokenizerImage(*file);
+  model->tokenizer_image_ = TokenizerImage(file);
   model->fingerprint_ = model->ComputeFingerprint();
   return std::shared_ptr<const Model>(std::move(model));
 }

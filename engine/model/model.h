@@ -42,8 +42,8 @@ class ModelWeights;  // engine/model/weights.h
 class Model {
  public:
   // Errors: INVALID_ARGUMENT with MALFORMED_FILE or UNSUPPORTED_MODEL (names
-  // the key or tensor), FAILED_PRECONDITION with UNSUPPORTED_NUMERICS or
-  // DIGEST_MISMATCH.
+  // the key or tensor; or the file has changed meanwhile), FAILED_PRECONDITION
+  // with UNSUPPORTED_NUMERICS or DIGEST_MISMATCH.
   static absl::StatusOr<std::shared_ptr<const Model>> Load(
       std::unique_ptr<GgufFile> file, const ModelOptions& options);
   ~Model();
@@ -79,6 +79,8 @@ class Model {
  private:
   Model();
 
+  static absl::StatusOr<std::shared_ptr<const Model>> Read(
+      const GgufFile& file, const ModelOptions& options);
   std::string ComputeFingerprint() const;
 
   ModelConfig config_;

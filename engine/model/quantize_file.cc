@@ -110,6 +110,7 @@ class FileQuantizer {
   const QuantizeOptions& options_;
   const int64_t layers_;
   const bool tied_;
+  std::vector<uint8_t> input_chunk_;
   std::vector<uint8_t> chunk_;
   uint64_t elements_done_ = 0;
   uint64_t elements_total_ = 0;
@@ -152,6 +153,7 @@ absl::Status FileQuantizer::Write(const std::string& path) {
     TANDEM_RETURN_IF_ERROR(
         WriteTensor(input_.tensors()[i], types[i], output.get()));
   }
+  TANDEM_RETURN_IF_ERROR(input_.CheckUnchanged());
   return output->Finish();
 }
 
@@ -159,10 +161,12 @@ absl::Status FileQuantizer::WriteTensor(const GgufTensor& tensor,
                                         TensorType type, GgufOutput* output) {
   const int64_t elements = static_cast<int64_t>(tensor.elements());
   const int64_t block = GetTensorTypeInfo(type).block_elements;
-  const uint8_t* data = input_.TensorData(tensor).data();
   std::atomic<bool> out_of_range = false;
   for (int64_t begin = 0; begin < elements; begin += kChunkElements) {
     const int64_t count = std::min(kChunkElements, elements - begin);
+    input_chunk_.resize(WeightBytes(tensor.type, count));
+    TANDEM_RETURN_IF_ERROR(input_.ReadTensor(
+        tensor, WeightBytes(tensor.type, begin), absl::MakeSpan(input_chunk_)));
     chunk_.resize(WeightBytes(type, count));
     // Units of whole blocks, so that members share no byte.
     constexpr int64_t kBlocksAtOnce = 16;
@@ -171,7 +175,7 @@ absl::Status FileQuantizer::WriteTensor(const GgufTensor& tensor,
           std::vector<float> x((to - from) * block);
           const int64_t first = from * block;
           Dequantize(tensor.type,
-                     data + WeightBytes(tensor.type, begin + first),
+                     input_chunk_.data() + WeightBytes(tensor.type, first),
                      static_cast<int64_t>(x.size()), x.data());
           for (float& value : x) {
             if (std::abs(value) <= kMagnitudeMax) continue;

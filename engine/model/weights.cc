@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <future>
 #include <initializer_list>
 #include <unordered_set>
 #include <utility>
@@ -11,8 +12,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "absl/synchronization/mutex.h"
 #include "engine/base/cpu_features.h"
 #include "engine/base/hash.h"
+#include "engine/base/huge_page_buffer.h"
 #include "engine/base/tensor_type.h"
 #include "engine/gguf/gguf_error.h"
 #include "engine/kernels/weight_format.h"
@@ -23,6 +26,12 @@ namespace {
 
 constexpr char kEmbeddings[] = "token_embd.weight";
 constexpr char kHead[] = "output.weight";
+// Of the buffer that one tensor after the other is read into; larger ones are
+// given back, so that a load takes no more memory than the tensor in work.
+constexpr size_t kKeptBytesMax = size_t{8} << 20;
+// A tensor of as many bytes is hashed by a thread of its own, beside packing:
+// half a millisecond of work, ten times what the thread takes to begin.
+constexpr size_t kHashBesideBytes = size_t{1} << 20;
 
 // Whether any of `count` words of type Word, `stride` bytes apart, has all the
 // bits of `exponent` set: infinity or NaN.
@@ -170,10 +179,12 @@ class WeightsLoader {
   absl::StatusOr<Linear> MakeLinear(const LinearSource& source);
   // Hashes the tensors that the config holds.
   absl::Status TakeRopeFactors();
-  // The tensor `name`, with `dims`, checked and hashed.
+  // The tensor `name`, with `dims`, read into data_ and checked. Its hash may
+  // be computed beside what follows, until FinishTensor.
   absl::StatusOr<const GgufTensor*> Take(absl::string_view name,
                                          const std::vector<uint64_t>& dims);
-  absl::Status CheckFinite(const GgufTensor& tensor) const;
+  // Fills data_; no number of it is NaN or infinity.
+  absl::Status ReadFinite(const GgufTensor& tensor);
   absl::Status CheckAllTaken() const;
   // The tensor has been taken over.
   void FinishTensor(const GgufTensor& tensor);
@@ -183,6 +194,12 @@ class WeightsLoader {
   const WeightsOptions& options_;
   Sha256 hash_;
   std::unordered_set<const GgufTensor*> taken_;
+  // Of the tensor that was taken last, until it is finished. All that is done
+  // with a tensor is done with these bytes, whatever becomes of the file.
+  absl::Span<const uint8_t> data_;
+  HugePageBuffer buffer_;  // holds them
+  std::future<void>
+      hashing_;  // reads data_, and waits for its end when it goes
   uint64_t bytes_total_ = 0;
   uint64_t bytes_done_ = 0;
   std::unique_ptr<ModelWeights> weights_{new ModelWeights()};
@@ -214,12 +231,11 @@ absl::Status WeightsLoader::LoadHead() {
 
   TANDEM_ASSIGN_OR_RETURN(const GgufTensor* table,
                           Take(kEmbeddings, {width, vocab}));
-  const absl::Span<const uint8_t> data = file_.TensorData(*table);
-  weights_->embeddings_ = AlignedBuffer<uint8_t>(data.size());
-  std::memcpy(weights_->embeddings_.data(), data.data(), data.size());
+  weights_->embeddings_ = AlignedBuffer<uint8_t>(data_.size());
+  std::memcpy(weights_->embeddings_.data(), data_.data(), data_.size());
   weights_->embeddings_type_ = table->type;
-  weights_->embedding_row_bytes_ = static_cast<int64_t>(data.size() / vocab);
-  weights_->bytes_ += static_cast<int64_t>(data.size());
+  weights_->embedding_row_bytes_ = static_cast<int64_t>(data_.size() / vocab);
+  weights_->bytes_ += static_cast<int64_t>(data_.size());
   FinishTensor(*table);
   return absl::OkStatus();
 }
@@ -307,8 +323,7 @@ absl::StatusOr<AlignedBuffer<float>> WeightsLoader::LoadVector(
                             "; must be F32, F16 or BF16"));
   }
   AlignedBuffer<float> vector(count);
-  Dequantize(tensor->type, file_.TensorData(*tensor).data(), count,
-             vector.data());
+  Dequantize(tensor->type, data_.data(), count, vector.data());
   weights_->bytes_ += count * static_cast<int64_t>(sizeof(float));
   FinishTensor(*tensor);
   return vector;
@@ -332,15 +347,14 @@ absl::Status WeightsLoader::LoadInputs(const std::string& prefix,
       const GgufTensor* tensor,
       Take(absl::StrCat(prefix, fused, ".weight"), {width, outputs}));
   // Rows are whole blocks, so the parts are slices of the bytes.
-  const absl::Span<const uint8_t> data = file_.TensorData(*tensor);
-  const size_t row_bytes = data.size() / outputs;
+  const size_t row_bytes = data_.size() / outputs;
   size_t begin = 0;
   for (const Part& part : parts) {
     const size_t bytes = row_bytes * part.outputs;
     TANDEM_ASSIGN_OR_RETURN(*part.target,
                             MakeLinear({.name = tensor->name,
                                         .type = tensor->type,
-                                        .data = data.subspan(begin, bytes),
+                                        .data = data_.subspan(begin, bytes),
                                         .outputs = part.outputs,
                                         .inputs = config_.width}));
     begin += bytes;
@@ -355,12 +369,11 @@ absl::StatusOr<Linear> WeightsLoader::LoadLinear(absl::string_view name,
   TANDEM_ASSIGN_OR_RETURN(const GgufTensor* tensor,
                           Take(name, {static_cast<uint64_t>(inputs),
                                       static_cast<uint64_t>(outputs)}));
-  TANDEM_ASSIGN_OR_RETURN(Linear linear,
-                          MakeLinear({.name = tensor->name,
-                                      .type = tensor->type,
-                                      .data = file_.TensorData(*tensor),
-                                      .outputs = outputs,
-                                      .inputs = inputs}));
+  TANDEM_ASSIGN_OR_RETURN(Linear linear, MakeLinear({.name = tensor->name,
+                                                     .type = tensor->type,
+                                                     .data = data_,
+                                                     .outputs = outputs,
+                                                     .inputs = inputs}));
   FinishTensor(*tensor);
   return linear;
 }
@@ -394,27 +407,55 @@ absl::StatusOr<const GgufTensor*> WeightsLoader::Take(
                             GetTensorTypeInfo(tensor->type).name,
                             ", which this build does not compute with"));
   }
-  TANDEM_RETURN_IF_ERROR(CheckFinite(*tensor));
+  TANDEM_RETURN_IF_ERROR(ReadFinite(*tensor));
   taken_.insert(tensor);
   hash_.AddString(tensor->name);
   hash_.AddNumber(static_cast<uint64_t>(tensor->type));
   hash_.AddNumber(tensor->dims.size());
   for (uint64_t dim : tensor->dims) hash_.AddNumber(dim);
-  hash_.AddBytes(file_.TensorData(*tensor));
+  const auto add_data = [this] { hash_.AddBytes(data_); };
+  if (data_.size() < kHashBesideBytes) {
+    add_data();
+  } else {
+    hashing_ = std::async(std::launch::async, add_data);
+  }
   return tensor;
 }
 
-absl::Status WeightsLoader::CheckFinite(const GgufTensor& tensor) const {
-  constexpr int64_t kGrain = 1 << 16;  // blocks
+absl::Status WeightsLoader::ReadFinite(const GgufTensor& tensor) {
+  // Blocks that are read at a time: at most 14 MB, 256 KB of the least type.
+  constexpr int64_t kGrain = 1 << 16;
+  // Bytes that are read before they are looked at, in the second-level cache.
+  constexpr int64_t kPieceBytes = 256 << 10;
   const int64_t stride = GetTensorTypeInfo(tensor.type).block_bytes;
-  const absl::Span<const uint8_t> data = file_.TensorData(tensor);
-  const int64_t blocks = static_cast<int64_t>(data.size()) / stride;
+  const int64_t blocks = static_cast<int64_t>(tensor.bytes) / stride;
+  const int64_t piece = kPieceBytes / stride;
+  // Kept for the next tensor where that fits: new memory would be cleared
+  // first, which takes longer than reading it.
+  if (buffer_.size() < tensor.bytes) {
+    buffer_ = HugePageBuffer();
+    buffer_ = HugePageBuffer(tensor.bytes);
+  }
+  data_ = {buffer_.data(), tensor.bytes};
   std::atomic<bool> found = false;
+  absl::Mutex mutex;
+  absl::Status status;
   options_.team->ParallelFor(blocks, kGrain, [&](int64_t begin, int64_t end) {
-    if (AnyNotFinite(tensor.type, data.data() + begin * stride, end - begin)) {
-      found = true;
+    for (int64_t at = begin; at < end; at += piece) {
+      const int64_t count = std::min(piece, end - at);
+      uint8_t* const bytes = buffer_.data() + at * stride;
+      const absl::Status read =
+          file_.ReadTensor(tensor, static_cast<uint64_t>(at * stride),
+                           absl::MakeSpan(bytes, count * stride));
+      if (!read.ok()) {
+        const absl::MutexLock lock(&mutex);
+        status.Update(read);
+        return;
+      }
+      if (AnyNotFinite(tensor.type, bytes, count)) found = true;
     }
   });
+  TANDEM_RETURN_IF_ERROR(status);
   if (!found) return absl::OkStatus();
   return MalformedModel(file_,
                         absl::StrCat(Where(tensor), ": holds NaN or infinity"));
@@ -435,7 +476,8 @@ absl::Status WeightsLoader::CheckAllTaken() const {
 }
 
 void WeightsLoader::FinishTensor(const GgufTensor& tensor) {
-  file_.ReleaseTensorData(tensor);
+  if (hashing_.valid()) hashing_.get();
+  if (buffer_.size() > kKeptBytesMax) buffer_ = HugePageBuffer();
   bytes_done_ += tensor.bytes;
   if (!options_.progress || bytes_total_ == 0) return;
   options_.progress(static_cast<double>(bytes_done_) /

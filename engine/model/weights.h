@@ -71,7 +71,8 @@ struct WeightsOptions {
 class ModelWeights {
  public:
   // Errors: INVALID_ARGUMENT with MALFORMED_FILE (a tensor missing or of
-  // another shape, NaN or infinity in it) or UNSUPPORTED_MODEL (a tensor type,
+  // another shape, NaN or infinity in it; a file that has become too short) or
+  // UNSUPPORTED_MODEL (a tensor type,
   // or a tensor that is no part of the architecture), each naming the tensor;
   // FAILED_PRECONDITION with UNSUPPORTED_NUMERICS.
   static absl::StatusOr<std::unique_ptr<ModelWeights>> Load(

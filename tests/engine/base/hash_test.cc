@@ -22,6 +22,15 @@ TEST(HashTest, OfBytesAloneIsAsToolsPrintIt) {
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
 
+TEST(HashTest, UnframedPiecesAreTheWhole) {
+  const uint8_t bytes[] = {'a', 'b', 'c'};
+  Sha256 hash;
+  hash.AddUnframed(absl::MakeConstSpan(bytes).first(1));
+  hash.AddUnframed({});
+  hash.AddUnframed(absl::MakeConstSpan(bytes).subspan(1));
+  EXPECT_EQ(hash.HexDigest(), Sha256OfBytes(bytes));
+}
+
 TEST(HashTest, FramingSeparatesTheParts) {
   Sha256 a;
   a.AddString("ab");

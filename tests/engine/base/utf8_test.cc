@@ -110,5 +110,17 @@ TEST(Utf8Test, FindsMaximalSubparts) {
   EXPECT_EQ(text, "a\uFFFD\uFFFD\uFFFDb\uFFFDc\uFFFD\uFFFDd");
 }
 
+TEST(Utf8Test, ALineStaysOne) {
+  EXPECT_EQ(EscapeToLine(""), "");
+  EXPECT_EQ(EscapeToLine("plain \\ \"text\" \u00A0\u20AC\U0001F600"),
+            "plain \\ \"text\" \u00A0\u20AC\U0001F600");
+  EXPECT_EQ(EscapeToLine("a\nb\r\tc\x1b[2J\x7f"),
+            "a\\x0ab\\x0d\\x09c\\x1b[2J\\x7f");
+  EXPECT_EQ(EscapeToLine(absl::string_view("\0x", 2)), "\\x00x");
+  EXPECT_EQ(EscapeToLine("\u0085\u009B\u2028\u2029"),
+            "\\xc2\\x85\\xc2\\x9b\\xe2\\x80\\xa8\\xe2\\x80\\xa9");
+  EXPECT_EQ(EscapeToLine("a\xff\xe2\x80"), "a\\xff\\xe2\\x80");
+}
+
 }  // namespace
 }  // namespace tandem

@@ -4,7 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -12,6 +15,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/error_reason.h"
+#include "engine/base/hash.h"
 #include "engine/gguf/gguf_writer.h"
 #include "tests/engine/gguf/raw_gguf.h"
 
@@ -66,13 +70,12 @@ TEST(GgufFileTest, ReadsWhatTheWriterWrote) {
   ASSERT_NE(second, nullptr);
   EXPECT_EQ(second->bytes, 34u);
   EXPECT_EQ(second->offset % 32, 0u);
-  EXPECT_EQ(gguf.TensorData(*second).size(), 34u);
-  EXPECT_EQ(gguf.TensorData(*second)[33], 9);
+  EXPECT_EQ(*gguf.ReadTensor(*second), std::vector<uint8_t>(34, 9));
   EXPECT_EQ(gguf.FindTensor("third"), nullptr);
   EXPECT_EQ(gguf.FindEntry("a.third"), nullptr);
 }
 
-TEST(GgufFileTest, MapsTheDemoModel) {
+TEST(GgufFileTest, OpensTheDemoModel) {
   const auto file = GgufFile::Open(kTargetModel);
   ASSERT_TRUE(file.ok()) << file.status();
   EXPECT_EQ((*file)->tensors().size(), 56u);
@@ -80,27 +83,36 @@ TEST(GgufFileTest, MapsTheDemoModel) {
   EXPECT_EQ(*(*file)->GetUint("llama.block_count"), 6u);
 }
 
-// Kilobytes of mapped files that the process holds in memory.
-int64_t MappedFileKb() {
+// Kilobytes of memory that the process holds.
+int64_t ResidentKb() {
   std::ifstream status("/proc/self/status");
   std::string line;
   while (std::getline(status, line)) {
-    if (absl::StartsWith(line, "RssFile:")) return std::stoll(line.substr(8));
+    if (absl::StartsWith(line, "VmRSS:")) return std::stoll(line.substr(6));
   }
   return -1;
 }
 
-TEST(GgufFileTest, ReleasedTensorsLeaveMemoryAndCanBeReadAgain) {
+TEST(GgufFileTest, TensorsAreReadInPiecesAndAreNotHeld) {
+  const int64_t before = ResidentKb();
   const auto file = *GgufFile::Open(kTargetModel);
-  const GgufTensor* tensor = file->FindTensor("token_embd.weight");
-  ASSERT_NE(tensor, nullptr);
-  const absl::Span<const uint8_t> data = file->TensorData(*tensor);
-  const std::vector<uint8_t> copy(data.begin(), data.end());
-  const int64_t before = MappedFileKb();
-  file->ReleaseTensorData(*tensor);
-  EXPECT_LT(MappedFileKb(),
-            before - static_cast<int64_t>(data.size() / 1024 * 3 / 4));
-  EXPECT_TRUE(data == absl::MakeConstSpan(copy));
+  std::ifstream stream(kTargetModel, std::ios::binary);
+  std::vector<uint8_t> piece(4096);
+  std::string wanted(piece.size(), '\0');
+  for (const GgufTensor& tensor : file->tensors()) {
+    for (uint64_t begin = 0; begin < tensor.bytes; begin += piece.size()) {
+      const size_t size =
+          std::min<uint64_t>(piece.size(), tensor.bytes - begin);
+      const auto out = absl::MakeSpan(piece).first(size);
+      ASSERT_TRUE(file->ReadTensor(tensor, begin, out).ok());
+      stream.seekg(static_cast<std::streamoff>(tensor.offset + begin));
+      stream.read(wanted.data(), static_cast<std::streamsize>(size));
+      ASSERT_TRUE(std::equal(out.begin(), out.end(),
+                             reinterpret_cast<uint8_t*>(wanted.data())));
+    }
+  }
+  // The head of the file, of 6 MB, takes far less.
+  EXPECT_LT(ResidentKb(), before + 2048);
 }
 
 TEST(GgufFileTest, ReadsEveryValueType) {
@@ -228,9 +240,61 @@ TEST(GgufFileTest, OpensWhatIsOnDisk) {
   const auto gguf = GgufFile::Open(file.path());
   ASSERT_TRUE(gguf.ok()) << gguf.status();
   EXPECT_EQ((*gguf)->name(), file.path());
-  EXPECT_EQ((*gguf)->bytes().size(), GoodFile().size());
+  EXPECT_EQ((*gguf)->shard_size(0), GoodFile().size());
   const GgufTensor& tensor = (*gguf)->tensors()[1];
-  EXPECT_EQ((*gguf)->TensorData(tensor)[0], 9);
+  EXPECT_EQ((*(*gguf)->ReadTensor(tensor))[0], 9);
+  EXPECT_TRUE((*gguf)->CheckUnchanged().ok());
+  const std::string good = GoodFile();
+  EXPECT_EQ(*(*gguf)->ShardSha256(0),
+            Sha256OfBytes(
+                {reinterpret_cast<const uint8_t*>(good.data()), good.size()}));
+}
+
+void ExpectChanged(const absl::Status& status) {
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(),
+                                ".gguf: has changed while it was read"))
+      << status;
+  ASSERT_TRUE(GetErrorDetail(status).has_value());
+  EXPECT_EQ(GetErrorDetail(status)->reason, kReasonMalformedFile);
+}
+
+// Reading a mapped file would end in SIGBUS here.
+TEST(GgufFileTest, AFileThatBecomesShorterIsAnError) {
+  for (const off_t size : {off_t{0}, static_cast<off_t>(GoodFile().size()) / 2,
+                           static_cast<off_t>(GoodFile().size()) - 40}) {
+    const TemporaryPath file("short.gguf");
+    WriteFile(file.path(), GoodFile());
+    const auto gguf = *GgufFile::Open(file.path());
+    ASSERT_EQ(truncate(file.path().c_str(), size), 0);
+    ExpectChanged(gguf->ReadTensor(gguf->tensors()[1]).status());
+    ExpectChanged(gguf->ShardSha256(0).status());
+    ExpectChanged(gguf->CheckUnchanged());
+    EXPECT_EQ(*gguf->GetString("general.architecture"), "llama");
+  }
+}
+
+TEST(GgufFileTest, AFileThatIsRewrittenIsAnError) {
+  const TemporaryPath file("rewritten.gguf");
+  WriteFile(file.path(), GoodFile());
+  const auto gguf = *GgufFile::Open(file.path());
+  const auto time = std::filesystem::last_write_time(file.path());
+  WriteFile(file.path(), std::string(GoodFile().size(), 'x'));
+  // A file system's clock may be coarser than this test is quick.
+  std::filesystem::last_write_time(file.path(), time + std::chrono::seconds(1));
+  ExpectChanged(gguf->CheckUnchanged());
+  EXPECT_EQ(*gguf->GetString("general.architecture"), "llama");
+}
+
+TEST(GgufFileTest, AFileThatIsReplacedIsReadToItsEnd) {
+  const TemporaryPath file("replaced.gguf");
+  const TemporaryPath other("new.gguf");
+  WriteFile(file.path(), GoodFile());
+  const auto gguf = *GgufFile::Open(file.path());
+  WriteFile(other.path(), "new");
+  ASSERT_EQ(rename(other.path().c_str(), file.path().c_str()), 0);
+  EXPECT_EQ(*gguf->ReadTensor(gguf->tensors()[1]), std::vector<uint8_t>(34, 9));
+  EXPECT_TRUE(gguf->CheckUnchanged().ok());
 }
 
 TEST(GgufFileTest, RefusesPathsThatAreNotModelFiles) {
@@ -274,7 +338,7 @@ TEST(GgufFileTest, RefusesAFileThatMayNotBeRead) {
             absl::StatusCode::kPermissionDenied);
 }
 
-// A file much larger than memory, with nothing in it: mapped, not read.
+// A file much larger than memory, with nothing in it: its start is read.
 TEST(GgufFileTest, RefusesASparseFileAtOnce) {
   const TemporaryPath file("sparse.gguf");
   WriteFile(file.path(), "");
@@ -283,6 +347,25 @@ TEST(GgufFileTest, RefusesASparseFileAtOnce) {
   }
   const absl::Status status = GgufFile::Open(file.path()).status();
   EXPECT_FALSE(status.ok());
+}
+
+// A string as long as such a file is not read either.
+TEST(GgufFileTest, RefusesAHeadThatIsTooLarge) {
+  const TemporaryPath file("long.gguf");
+  RawGguf raw(/*tensors=*/0, /*entries=*/1);
+  raw.Key("general.name", GgufValueType::kString)
+      .Number<uint64_t>(uint64_t{300} << 20);
+  WriteFile(file.path(), raw.bytes());
+  if (truncate(file.path().c_str(), off_t{1} << 30) != 0) {
+    GTEST_SKIP() << "no file of 1 GiB here";
+  }
+  const int64_t before = ResidentKb();
+  const absl::Status status = GgufFile::Open(file.path()).status();
+  EXPECT_TRUE(absl::StrContains(
+      status.message(),
+      "metadata and tensor directory take more than the 268435456 bytes"))
+      << status;
+  EXPECT_LT(ResidentKb(), before + 2048);
 }
 
 }  // namespace

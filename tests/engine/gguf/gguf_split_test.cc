@@ -87,14 +87,14 @@ TEST_F(GgufSplitTest, TheFilesAreOneModel) {
   EXPECT_EQ((*file)->name(), Path(1));
   EXPECT_EQ((*file)->shards(), 3u);
   EXPECT_EQ((*file)->shard_name(2), Path(3));
-  EXPECT_EQ((*file)->shard_bytes(1).size(), Image(files_[1]).size());
+  EXPECT_EQ((*file)->shard_size(1), Image(files_[1]).size());
   EXPECT_EQ(*(*file)->GetUint("llama.first"), 7u);
   EXPECT_EQ((*file)->FindEntry("general.x"), nullptr);
   ASSERT_EQ((*file)->tensors().size(), 4u);
   for (const std::string name : {"a", "b", "c", "d"}) {
     const GgufTensor* tensor = (*file)->FindTensor(name);
     ASSERT_NE(tensor, nullptr) << name;
-    const absl::Span<const uint8_t> data = (*file)->TensorData(*tensor);
+    const std::vector<uint8_t> data = *(*file)->ReadTensor(*tensor);
     EXPECT_EQ(data.size(), 32u);
     EXPECT_EQ(data[0], name[0]);
   }

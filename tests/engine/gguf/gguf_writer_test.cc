@@ -35,7 +35,7 @@ TEST(GgufWriterTest, PlacesTensorsAtTheAlignment) {
     ASSERT_TRUE(file.ok()) << file.status();
     for (const GgufTensor& tensor : (*file)->tensors()) {
       EXPECT_EQ(tensor.offset % alignment, 0u);
-      EXPECT_EQ((*file)->TensorData(tensor), absl::MakeConstSpan(data));
+      EXPECT_EQ(*(*file)->ReadTensor(tensor), data);
     }
     EXPECT_EQ((*file)->tensors()[1].dims, (std::vector<uint64_t>{3, 2, 1, 2}));
   }

@@ -59,7 +59,7 @@ class MixedFileTest : public ::testing::TestWithParam<FloatMatrixCase> {
       mixed.CopyEntry(entry);
     }
     for (const GgufTensor& tensor : (*quantised)->tensors()) {
-      const absl::Span<const uint8_t> data = (*quantised)->TensorData(tensor);
+      const std::vector<uint8_t> data = *(*quantised)->ReadTensor(tensor);
       pure.AddTensor(tensor.name, tensor.type, tensor.dims, data);
       if (tensor.name == GetParam().name) {
         mixed.AddTensor(tensor.name, GetParam().type, tensor.dims,

@@ -2,6 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <thread>
 
 #include "absl/strings/ascii.h"
 #include "engine/base/cpu_features.h"
@@ -159,6 +166,113 @@ TEST(ModelTest, TruncatedFilesAreRefused) {
     if (!file.ok()) continue;
     EXPECT_FALSE(Model::Load(*std::move(file), {.threads = 1}).ok()) << size;
   }
+}
+
+// The demo's draft in a file of the test's own, for each load anew.
+class ModelFileThatChangesTest : public ::testing::Test {
+ protected:
+  ~ModelFileThatChangesTest() override { std::filesystem::remove(path_); }
+
+  // The load, and `change` when about `moment` of the weights are read.
+  absl::Status LoadWithChange(double moment,
+                              const std::function<void()>& change) {
+    Restore();
+    bool is_changed = false;
+    return Model::Load(*GgufFile::Open(path_),
+                       {.threads = 2,
+                        .progress =
+                            [&](double progress) {
+                              if (is_changed || progress < moment) return;
+                              is_changed = true;
+                              change();
+                            }})
+        .status();
+  }
+  void Restore() {
+    std::filesystem::copy_file(
+        TANDEM_SOURCE_DIR "/deploy/models/tales-draft-q8_0.gguf", path_,
+        std::filesystem::copy_options::overwrite_existing);
+    // Long ago: a file system's clock may be coarser than this test is quick.
+    std::filesystem::last_write_time(
+        path_,
+        std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
+  }
+  // Other bytes from `begin` on, in the same file.
+  void Overwrite(std::streamoff begin) {
+    std::fstream file(path_, std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp(begin);
+    file << std::string(4096, 'x');
+  }
+  void ExpectChanged(const absl::Status& status) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr("has changed while it was read"));
+  }
+
+  const std::string path_ = ::testing::TempDir() + "/model_that_changes_" +
+                            std::to_string(getpid()) + ".gguf";
+};
+
+// Reading a mapped file would end in SIGBUS here.
+TEST_F(ModelFileThatChangesTest, AFileThatIsCutIsAnErrorOfTheLoad) {
+  for (const double moment : {0.01, 0.3, 0.6, 0.9, 1.0}) {
+    for (const int64_t size : {int64_t{0}, int64_t{1} << 20}) {
+      ExpectChanged(LoadWithChange(
+          moment, [&] { std::filesystem::resize_file(path_, size); }));
+    }
+  }
+}
+
+TEST_F(ModelFileThatChangesTest, AFileThatIsRewrittenIsAnErrorOfTheLoad) {
+  for (const double moment : {0.01, 0.5, 1.0}) {
+    for (const std::streamoff begin : {0, 1 << 20}) {
+      ExpectChanged(LoadWithChange(moment, [&] { Overwrite(begin); }));
+    }
+  }
+}
+
+TEST_F(ModelFileThatChangesTest, AFileThatIsReplacedIsLoaded) {
+  const absl::Status status = LoadWithChange(0.3, [&] {
+    std::ofstream(path_ + ".new") << "new";
+    std::filesystem::rename(path_ + ".new", path_);
+  });
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+// Weights and vocabulary are copies.
+TEST_F(ModelFileThatChangesTest, AModelDoesNotNeedItsFile) {
+  Restore();
+  const auto model = *Model::Load(*GgufFile::Open(path_), {.threads = 1});
+  const auto logits = [&model] {
+    const std::unique_ptr<ModelState> state = MakeState(*model);
+    const SequenceId id = *state->kv().Open({.tokens_max = 10});
+    return *model->Forward({1, 20, 30}, 0, id, state.get());
+  };
+  const std::vector<float> before = logits();
+  std::filesystem::resize_file(path_, 0);
+  EXPECT_EQ(logits(), before);
+  EXPECT_FALSE(model->tokenizer().piece(300).empty());
+}
+
+// At any moment, by another thread: an error or a model, and no signal.
+TEST_F(ModelFileThatChangesTest, SurvivesChangesAtAnyMoment) {
+  int failed = 0;
+  for (int round = 0; round < 24; ++round) {
+    Restore();
+    std::thread changer([&] {
+      std::this_thread::sleep_for(std::chrono::microseconds(300) * round);
+      std::filesystem::resize_file(path_, (round % 4) << 19);
+    });
+    absl::Status status;
+    absl::StatusOr<std::unique_ptr<GgufFile>> file = GgufFile::Open(path_);
+    if (file.ok()) status = Model::Load(*std::move(file), {}).status();
+    if (!file.ok()) status = file.status();
+    changer.join();
+    if (status.ok()) continue;
+    ++failed;
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+  }
+  EXPECT_GT(failed, 0);
 }
 
 TEST(ModelTest, ADigestPinsTheFile) {

@@ -95,14 +95,14 @@ TEST_F(QuantizeFileTest, MakesFilesThatLoad) {
       EXPECT_EQ(to->dims, from.dims);
       if (from.dims.size() == 1) {
         EXPECT_EQ(to->type, TensorType::kF32);
-        EXPECT_EQ((*file)->TensorData(*to), absl::MakeConstSpan(from.data));
+        EXPECT_EQ(*(*file)->ReadTensor(*to), from.data);
         continue;
       }
       std::vector<float> x(to->elements());
       std::vector<float> y(to->elements());
       const auto count = static_cast<int64_t>(x.size());
       Dequantize(TensorType::kF32, from.data.data(), count, x.data());
-      Dequantize(to->type, (*file)->TensorData(*to).data(), count, y.data());
+      Dequantize(to->type, (*file)->ReadTensor(*to)->data(), count, y.data());
       double error = 0;
       double norm = 0;
       for (int64_t i = 0; i < count; ++i) {
@@ -252,7 +252,7 @@ std::string FloatImage(const std::string& path) {
   for (const GgufEntry& entry : (*file)->entries()) writer.CopyEntry(entry);
   for (const GgufTensor& tensor : (*file)->tensors()) {
     std::vector<float> values(tensor.elements());
-    Dequantize(tensor.type, (*file)->TensorData(tensor).data(),
+    Dequantize(tensor.type, (*file)->ReadTensor(tensor)->data(),
                static_cast<int64_t>(values.size()), values.data());
     writer.AddTensor(
         tensor.name, TensorType::kF32, tensor.dims,
