@@ -5,7 +5,9 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/support/channel_arguments.h>
+#include <grpcpp/support/client_interceptor.h>
 
+#include <utility>
 #include <vector>
 
 namespace tandem {
@@ -33,6 +35,46 @@ class ReflectionOption : public grpc::ServerBuilderOption {
   const Reflection reflection_;
 };
 
+using ClientInterceptors = std::vector<
+    std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>>;
+
+// Adds a key to a call. gRPC's call credentials would do so over TLS alone, and
+// not over a unix socket.
+class BearerInterceptor final : public grpc::experimental::Interceptor {
+ public:
+  // `header` outlives the call.
+  explicit BearerInterceptor(const std::string& header) : header_(header) {}
+
+  void Intercept(grpc::experimental::InterceptorBatchMethods* batch) override {
+    if (batch->QueryInterceptionHookPoint(
+            grpc::experimental::InterceptionHookPoints::
+                PRE_SEND_INITIAL_METADATA)) {
+      batch->GetSendInitialMetadata()->emplace(kAuthorizationKey, header_);
+    }
+    batch->Proceed();
+  }
+
+ private:
+  const std::string& header_;
+};
+
+// Owned by the channel, which its calls keep alive.
+class BearerFactory final
+    : public grpc::experimental::ClientInterceptorFactoryInterface {
+ public:
+  explicit BearerFactory(const std::string& key)
+      : header_(kBearerPrefix + key) {}
+
+  // gRPC takes the interceptor.
+  grpc::experimental::Interceptor* CreateClientInterceptor(
+      grpc::experimental::ClientRpcInfo* /*call*/) override {
+    return new BearerInterceptor(header_);
+  }
+
+ private:
+  const std::string header_;
+};
+
 }  // namespace
 
 std::shared_ptr<grpc::Channel> MakeChannel(
@@ -44,7 +86,7 @@ std::shared_ptr<grpc::Channel> MakeChannel(
 std::shared_ptr<grpc::Channel> MakeChannel(
     const NamedAddress& server,
     const std::shared_ptr<grpc::ChannelCredentials>& credentials,
-    HttpProxy proxy) {
+    const ChannelOptions& options) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
@@ -57,14 +99,22 @@ std::shared_ptr<grpc::Channel> MakeChannel(
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectBackoffMaxMs);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY,
-                   proxy == HttpProxy::kFromEnvironment ? 1 : 0);
+                   options.proxy == HttpProxy::kFromEnvironment ? 1 : 0);
   arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
+  arguments.SetInt(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET,
+                   1 << GRPC_COMPRESS_NONE);
+  arguments.SetInt(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
   arguments.SetMaxReceiveMessageSize(kResponseBytesMax);
   arguments.SetMaxSendMessageSize(kRequestBytesMax);
   if (!server.server_name.empty()) {
     arguments.SetSslTargetNameOverride(server.server_name);
   }
-  return grpc::CreateCustomChannel(server.address, credentials, arguments);
+  ClientInterceptors interceptors;
+  if (!options.bearer_key.empty()) {
+    interceptors.push_back(std::make_unique<BearerFactory>(options.bearer_key));
+  }
+  return grpc::experimental::CreateCustomChannelWithInterceptors(
+      server.address, credentials, arguments, std::move(interceptors));
 }
 
 void ConfigureServer(grpc::ServerBuilder* builder, Reflection reflection) {
@@ -78,7 +128,15 @@ void ConfigureServer(grpc::ServerBuilder* builder, Reflection reflection) {
       kPingIntervalMinMs);
   builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
   builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsMax);
-  builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
+                              kConnectTimeoutMs);
+  // A few bytes may inflate to gigabytes, and gRPC looks at the size
+  // afterwards.
+  for (const grpc_compression_algorithm algorithm :
+       {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP}) {
+    builder->SetCompressionAlgorithmSupportStatus(algorithm, false);
+  }
+  builder->AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
   builder->SetOption(std::make_unique<ReflectionOption>(reflection));
   builder->SetMaxReceiveMessageSize(kRequestBytesMax);
   builder->SetMaxSendMessageSize(kResponseBytesMax);

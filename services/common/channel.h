@@ -32,9 +32,12 @@ inline constexpr int kStreamsMax = 4096;
 // the second.
 inline constexpr int kReconnectBackoffMinMs = 100;
 inline constexpr int kReconnectBackoffMaxMs = 2 * 1000;
-// What one try may take: TCP, TLS and HTTP/2 are four round trips, 1.2 s on a
-// link of 300 ms, and a lost first packet costs a second more; a busy node
-// needs time for the signatures.
+// The metadata that carries an API key, "Bearer KEY".
+inline constexpr char kAuthorizationKey[] = "authorization";
+inline constexpr char kBearerPrefix[] = "Bearer ";
+// What one try may take, for both ends: TCP, TLS and HTTP/2 are four round
+// trips, 1.2 s on a link of 300 ms, and a lost first packet costs a second
+// more; a busy node needs time for the signatures.
 inline constexpr int kConnectTimeoutMs = 5 * 1000;
 
 // Whether a channel goes through the proxy of the environment (https_proxy,
@@ -42,6 +45,13 @@ inline constexpr int kConnectTimeoutMs = 5 * 1000;
 enum class HttpProxy { kNever, kFromEnvironment };
 // Whether a server answers reflection.
 enum class Reflection { kOff, kOn };
+
+struct ChannelOptions {
+  HttpProxy proxy = HttpProxy::kNever;
+  // Sent with each call as "authorization: Bearer KEY"; empty: none. Only where
+  // nobody can read along: the caller sees to it.
+  std::string bearer_key = {};
+};
 
 struct NamedAddress {
   std::string address;
@@ -60,11 +70,12 @@ std::shared_ptr<grpc::Channel> MakeChannel(
 std::shared_ptr<grpc::Channel> MakeChannel(
     const NamedAddress& server,
     const std::shared_ptr<grpc::ChannelCredentials>& credentials,
-    HttpProxy proxy = HttpProxy::kNever);
+    const ChannelOptions& options = {});
 
-// The server's side, and the health service. A port that is taken is an error
-// (no SO_REUSEPORT). Before the builder's BuildAndStart, on one thread at a
-// time in the process.
+// The server's side, and the health service. A connection has kConnectTimeoutMs
+// for TLS and its first HTTP/2 frame. Compressed messages are refused with
+// UNIMPLEMENTED, before they are inflated. Before the builder's BuildAndStart,
+// on one thread at a time in the process.
 void ConfigureServer(grpc::ServerBuilder* builder,
                      Reflection reflection = Reflection::kOff);
 

@@ -11,8 +11,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "absl/time/clock.h"
 #include "engine/base/descriptor.h"
+#include "engine/base/monotonic_clock.h"
 #include "services/common/address.h"
 #include "services/common/tls_probe.h"
 
@@ -49,7 +49,7 @@ std::string ProblemOf(int error) {
 int WaitUntilConnected(int socket, absl::Time deadline) {
   while (true) {
     const int64_t left_ms = absl::ToInt64Milliseconds(
-        absl::Ceil(deadline - absl::Now(), absl::Milliseconds(1)));
+        absl::Ceil(deadline - MonotonicNow(), absl::Milliseconds(1)));
     pollfd waiting = {.fd = socket, .events = POLLOUT, .revents = 0};
     const int ready =
         left_ms <= 0 ? 0 : poll(&waiting, 1, static_cast<int>(left_ms));
@@ -178,7 +178,7 @@ std::string ExplainTls(const TlsFindings& found,
 }  // namespace
 
 ConnectionFindings ProbeConnection(const ConnectionProbeOptions& probe) {
-  const absl::Time deadline = absl::Now() + probe.timeout;
+  const absl::Time deadline = MonotonicNow() + probe.timeout;
   absl::string_view address = probe.server.address;
   absl::ConsumePrefix(&address, kDnsPrefix);
   Connected connected;

@@ -1,17 +1,12 @@
-// Who may listen and connect: TLS credentials from PEM files, and the rule
-// that a port which strangers can reach has TLS. Read once, at start; any
-// thread.
+// The TLS files that flags name, and the rule that a port which strangers can
+// reach has TLS. What credentials are made of them: CertificateStore. Pure
+// functions; any thread.
 //
-// Errors are INVALID_ARGUMENT with one line that names the file and the
-// remedy.
+// Errors are INVALID_ARGUMENT with one line that names the flag and the remedy.
 
 #ifndef TANDEM_SERVICES_COMMON_CREDENTIALS_H_
 #define TANDEM_SERVICES_COMMON_CREDENTIALS_H_
 
-#include <grpcpp/security/credentials.h>
-#include <grpcpp/security/server_credentials.h>
-
-#include <memory>
 #include <string>
 
 #include "absl/strings/string_view.h"
@@ -34,13 +29,9 @@ struct ChannelTlsFiles {
   std::string key;   // its private key
 };
 
-// TLS 1.2 or later, or plaintext where `files` is empty. The files are checked
-// here (readable, PEM, key fits certificate), so that a server does not start
-// with what would refuse every handshake.
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(
-    const ServerTlsFiles& files);
-absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>>
-MakeChannelCredentials(const ChannelTlsFiles& files);
+// OK where the files are given that go together; they are not read.
+absl::Status CheckTlsFlags(const ServerTlsFiles& files);
+absl::Status CheckTlsFlags(const ChannelTlsFiles& files);
 
 // OK where `address` is "unix:PATH", or "host:port" (IPv6 in brackets, port 0
 // .. 65535, 0 = any free one) with a loopback host, or with any host under TLS

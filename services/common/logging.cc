@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "engine/base/check.h"
+#include "engine/base/utf8.h"
 
 namespace tandem {
 namespace {
@@ -44,9 +45,27 @@ std::unique_ptr<spdlog::formatter> MakeJsonFormatter() {
   return formatter;
 }
 
+// %*: the message as one line, whatever a name in it holds.
+class TextMessageFlag : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&,
+              spdlog::memory_buf_t& destination) override {
+    const std::string line =
+        EscapeToLine({message.payload.data(), message.payload.size()});
+    destination.append(line.data(), line.data() + line.size());
+  }
+
+  std::unique_ptr<custom_flag_formatter> clone() const override {
+    return std::make_unique<TextMessageFlag>();
+  }
+};
+
 std::unique_ptr<spdlog::formatter> MakeTextFormatter() {
-  return std::make_unique<spdlog::pattern_formatter>(
-      "%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
+  auto formatter = std::make_unique<spdlog::pattern_formatter>(
+      spdlog::pattern_time_type::utc);
+  formatter->add_flag<TextMessageFlag>('*');
+  formatter->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %*");
+  return formatter;
 }
 
 // gRPC prints whole trees of errors, with file names and times.
@@ -88,7 +107,8 @@ void InitLogging(absl::string_view format, absl::string_view level) {
   google::protobuf::SetLogHandler(LogFromProtobuf);
 }
 
-void DropLibraryLogs() {
+void DropLogs() {
+  spdlog::set_level(spdlog::level::off);
   gpr_set_log_function([](gpr_log_func_args*) {});
   google::protobuf::SetLogHandler(nullptr);
 }

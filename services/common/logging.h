@@ -10,7 +10,8 @@
 
 namespace tandem {
 
-// `format`: "text", or "json" (one object a line: time, level, message).
+// `format`: "text", or "json" (one object a line: time, level, message). A
+// message is one line, whatever stands in it (EscapeToLine, or as JSON has it).
 // `level`: "debug", "info", "warning" or "error". gRPC's own messages go
 // there too, in one line of at most kLibraryMessageBytesMax (its errors as
 // warnings, the rest as debug), and protobuf's (as debug). Once, at the start
@@ -18,8 +19,9 @@ namespace tandem {
 void InitLogging(absl::string_view format, absl::string_view level);
 
 // For programs without a log, whose errors are statuses: the messages of gRPC
-// and protobuf go nowhere. Once, at the start of main.
-void DropLibraryLogs();
+// and protobuf, and of code that servers share, go nowhere. Once, at the start
+// of main.
+void DropLogs();
 
 inline constexpr size_t kLibraryMessageBytesMax = 300;
 

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "engine/base/utf8.h"
 #include "services/common/flag_messages.h"
 #include "services/common/flag_values.h"
 #include "services/common/version.h"
@@ -96,7 +97,8 @@ void SetEnvironmentNames(CLI::App* app) {
 // An error in one line: the parser's text may have several.
 int PrintOneLine(absl::string_view program, std::string message) {
   absl::StripAsciiWhitespace(&message);
-  std::cerr << program << ": " << absl::StrReplaceAll(message, {{"\n", " "}})
+  std::cerr << program << ": "
+            << EscapeToLine(absl::StrReplaceAll(message, {{"\n", " "}}))
             << std::endl;
   return kExitUsage;
 }
@@ -126,6 +128,9 @@ void AddServerFlags(CLI::App* app, ServerFlags* flags) {
                   "File to write the bound address of --metrics-listen to");
   app->add_flag("--reflection", flags->reflection,
                 "Serve gRPC reflection, for grpcurl and the like");
+  app->add_option("--keys", flags->keys,
+                  "File of API keys (see tandem keys), read again when it "
+                  "changes: callers must show one, and others are refused");
   app->add_option("--log-format", flags->log_format, "text or json")
       ->check(OneOf({"text", "json"}))
       ->capture_default_str();
@@ -137,6 +142,15 @@ void AddServerFlags(CLI::App* app, ServerFlags* flags) {
                   "Milliseconds that running work gets to finish at SIGTERM")
       ->check(WholeNumber(0, kDrainTimeoutMsMax))
       ->capture_default_str();
+  app->add_option("--sandbox", flags->sandbox,
+                  "on: the process gives up what a server does not need "
+                  "(capabilities, files but those of its flags, system calls); "
+                  "report: the same, but no system call ends the process; or "
+                  "off")
+      ->check(OneOf({"on", "report", "off"}))
+      ->capture_default_str();
+  app->add_flag("--core-dumps", flags->core_dumps,
+                "Allow core dumps, which hold prompts and keys, and debuggers");
   app->set_config("--config", "", "File of flags, key = value (INI or TOML)");
 }
 
@@ -169,7 +183,7 @@ absl::Status CheckServerFlags(const ServerFlags& flags) {
   TANDEM_RETURN_IF_ERROR(
       CheckListenAddress(flags.listen, flags.tls, flags.insecure_listen));
   TANDEM_RETURN_IF_ERROR(CheckMetricsFlags(flags.metrics));
-  return MakeServerCredentials(flags.tls).status();
+  return CheckTlsFlags(flags.tls);
 }
 
 }  // namespace tandem

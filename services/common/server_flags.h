@@ -15,7 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "engine/base/status.h"
 #include "services/common/credentials.h"
-#include "services/common/metrics_server.h"
+#include "services/common/metrics_flags.h"
 
 namespace tandem {
 
@@ -30,9 +30,12 @@ struct ServerFlags {
   ServerTlsFiles tls;
   bool insecure_listen = false;
   bool reflection = false;
+  std::string keys;  // the key file; empty: none
   std::string log_format = "text";
   std::string log_level = "info";
   int drain_timeout_ms = 30000;
+  std::string sandbox = "on";
+  bool core_dumps = false;
   MetricsFlags metrics;
   std::string metrics_address_file;
 };
@@ -49,8 +52,8 @@ std::optional<int> ParseFlags(CLI::App* app, int argc, const char* const* argv);
 // The same one line for an error found later: "PROGRAM: MESSAGE"; kExitUsage.
 int PrintUsageError(absl::string_view program, const absl::Status& status);
 
-// The checks on ServerFlags that need no parser: listen addresses, TLS files.
-// Errors: INVALID_ARGUMENT.
+// The checks on ServerFlags that need no parser: listen addresses, and TLS
+// files that go together. Errors: INVALID_ARGUMENT.
 absl::Status CheckServerFlags(const ServerFlags& flags);
 
 }  // namespace tandem

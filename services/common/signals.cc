@@ -32,6 +32,7 @@ SignalWatcher::SignalWatcher(SignalOptions options)
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  if (options_.takes_reload) sigaddset(&signals, SIGHUP);
   TANDEM_CHECK(pthread_sigmask(SIG_BLOCK, &signals, &mask_before_) == 0);
   signal_fd_ = signalfd(-1, &signals, SFD_CLOEXEC);
   event_fd_ = eventfd(0, EFD_CLOEXEC);
@@ -45,6 +46,32 @@ SignalWatcher::~SignalWatcher() {
   close(signal_fd_);
   close(event_fd_);
   pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
+}
+
+bool SignalWatcher::came() const {
+  absl::MutexLock lock(&mutex_);
+  return came_;
+}
+
+void SignalWatcher::Wait() {
+  absl::MutexLock lock(&mutex_);
+  mutex_.Await(absl::Condition(&came_));
+}
+
+bool SignalWatcher::WaitFor(absl::Duration timeout) {
+  absl::MutexLock lock(&mutex_);
+  return mutex_.AwaitWithTimeout(absl::Condition(&came_), timeout);
+}
+
+SignalEvent SignalWatcher::Next() {
+  const auto any = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return came_ || reload_;
+  };
+  absl::MutexLock lock(&mutex_);
+  mutex_.Await(absl::Condition(&any));
+  if (came_) return SignalEvent::kStop;
+  reload_ = false;
+  return SignalEvent::kReload;
 }
 
 void SignalWatcher::Request() { Send(event_fd_, kWake); }
@@ -66,10 +93,18 @@ void SignalWatcher::Run() {
     if (fds[0].revents != 0) {
       signalfd_siginfo info;
       if (read(signal_fd_, &info, sizeof(info)) < 0) continue;
-      if (came()) _exit(options_.second_exit_code);
+      if (info.ssi_signo == SIGHUP) {
+        absl::MutexLock lock(&mutex_);
+        reload_ = true;
+        if (commands == 0) continue;
+      } else if (came()) {
+        _exit(options_.second_exit_code);
+      }
     }
-    if (came()) continue;
-    came_.Notify();
+    {
+      absl::MutexLock lock(&mutex_);
+      if (std::exchange(came_, true)) continue;
+    }
     if (options_.on_first) options_.on_first();
   }
 }

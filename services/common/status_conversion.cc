@@ -58,9 +58,22 @@ bool IsForClients(const absl::Status& status, bool has_detail) {
   }
 }
 
-void AddViolations(const std::vector<FieldViolation>& violations,
-                   google::rpc::Status* result) {
-  if (violations.empty()) return;
+// The violations of a request that asks for too much are quotas of its tenant.
+void AddQuotas(const std::vector<FieldViolation>& violations,
+               google::rpc::Status* result) {
+  google::rpc::QuotaFailure failure;
+  for (const FieldViolation& violation : violations) {
+    if (failure.violations_size() == kStatusViolationsMax) break;
+    auto* added = failure.add_violations();
+    added->set_subject(CleanText(violation.field, kViolationFieldBytesMax));
+    added->set_description(
+        CleanText(violation.description, kViolationDescriptionBytesMax));
+  }
+  result->add_details()->PackFrom(failure);
+}
+
+void AddFields(const std::vector<FieldViolation>& violations,
+               google::rpc::Status* result) {
   google::rpc::BadRequest bad_request;
   for (const FieldViolation& violation : violations) {
     if (bad_request.field_violations_size() == kStatusViolationsMax) break;
@@ -93,7 +106,10 @@ grpc::Status ToGrpcStatus(const absl::Status& status,
     (*info.mutable_metadata())[kTraceIdKey] = std::string(trace_id);
   }
   result.add_details()->PackFrom(info);
-  if (detail.has_value()) AddViolations(detail->violations, &result);
+  if (detail.has_value() && !detail->violations.empty()) {
+    const auto add = absl::IsResourceExhausted(status) ? AddQuotas : AddFields;
+    add(detail->violations, &result);
+  }
   if (status.code() == absl::StatusCode::kUnavailable ||
       status.code() == absl::StatusCode::kResourceExhausted) {
     const int64_t delay_ms = std::clamp<int64_t>(
@@ -124,12 +140,18 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
   for (const google::protobuf::Any& any : details.details()) {
     google::rpc::ErrorInfo info;
     google::rpc::BadRequest bad_request;
+    google::rpc::QuotaFailure quotas;
     google::rpc::RetryInfo retry;
     if (any.UnpackTo(&info) && info.domain() == kErrorDomain) {
       detail.reason = info.reason();
     } else if (any.UnpackTo(&bad_request)) {
       for (const auto& violation : bad_request.field_violations()) {
         detail.violations.push_back({.field = violation.field(),
+                                     .description = violation.description()});
+      }
+    } else if (any.UnpackTo(&quotas)) {
+      for (const auto& violation : quotas.violations()) {
+        detail.violations.push_back({.field = violation.subject(),
                                      .description = violation.description()});
       }
     } else if (any.UnpackTo(&retry)) {

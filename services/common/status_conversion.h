@@ -30,11 +30,12 @@ inline constexpr size_t kViolationFieldBytesMax = 96;
 inline constexpr size_t kViolationDescriptionBytesMax = 200;
 
 // For a client: ErrorInfo always (its reason is the ErrorDetail's, else the
-// code's name), BadRequest where the detail has violations, RetryInfo for
-// UNAVAILABLE and RESOURCE_EXHAUSTED. The message of an INTERNAL, UNKNOWN or
-// DATA_LOSS status without ErrorDetail was not written for clients and is
-// replaced by a general one; what is too long is cut. `trace_id`, where there
-// is one, goes to the ErrorInfo's metadata under kTraceIdKey.
+// code's name), BadRequest where the detail has violations (QuotaFailure for
+// RESOURCE_EXHAUSTED), RetryInfo for UNAVAILABLE and RESOURCE_EXHAUSTED. The
+// message of an INTERNAL, UNKNOWN or DATA_LOSS status without ErrorDetail was
+// not written for clients and is replaced by a general one; what is too long is
+// cut. `trace_id`, where there is one, goes to the ErrorInfo's metadata under
+// kTraceIdKey.
 grpc::Status ToGrpcStatus(const absl::Status& status,
                           absl::string_view trace_id = "");
 

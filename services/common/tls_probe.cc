@@ -14,7 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
+#include "engine/base/monotonic_clock.h"
 
 namespace tandem {
 namespace {
@@ -180,7 +180,7 @@ int Probe::OnVerified(int is_good, X509_STORE_CTX* store) {
 bool Probe::WaitFor(int16_t events) {
   while (true) {
     const int64_t left_ms = absl::ToInt64Milliseconds(
-        absl::Ceil(options_.deadline - absl::Now(), absl::Milliseconds(1)));
+        absl::Ceil(options_.deadline - MonotonicNow(), absl::Milliseconds(1)));
     pollfd waiting = {.fd = socket_, .events = events, .revents = 0};
     const int ready =
         left_ms <= 0 ? 0 : poll(&waiting, 1, static_cast<int>(left_ms));

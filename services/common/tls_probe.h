@@ -35,11 +35,11 @@ struct TlsFindings {
 };
 
 struct TlsProbeOptions {
-  // Checked before (MakeChannelCredentials). Without a ca the server's
+  // Checked before (CertificateStore). Without a ca the server's
   // certificate is not checked.
   ChannelTlsFiles files;
   std::string server_name;  // a name or an IP address
-  absl::Time deadline;
+  absl::Time deadline;      // of MonotonicNow
 };
 
 // Over the connected, non-blocking `socket`, which stays the caller's.

@@ -10,7 +10,9 @@
 #include <string>
 #include <thread>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "engine/base/descriptor.h"
 #include "tandem/v1/worker.grpc.pb.h"
 #include "tests/services/common/reflection_probe.h"
@@ -21,14 +23,34 @@ namespace {
 
 // Answers with as many bytes as the model id says.
 class SizeService : public v1::WorkerService::Service {
+ public:
+  // Of the last call.
+  std::string authorization() const {
+    const absl::MutexLock lock(&mutex_);
+    return authorization_;
+  }
+
+ private:
   grpc::Status GetTokenizer(
-      grpc::ServerContext*, const v1::GetTokenizerRequest* request,
+      grpc::ServerContext* context, const v1::GetTokenizerRequest* request,
       grpc::ServerWriter<v1::GetTokenizerResponse>* writer) override {
+    const auto& metadata = context->client_metadata();
+    const auto found = metadata.find(kAuthorizationKey);
+    {
+      const absl::MutexLock lock(&mutex_);
+      authorization_ =
+          found == metadata.end()
+              ? ""
+              : std::string(found->second.data(), found->second.size());
+    }
     v1::GetTokenizerResponse response;
     response.set_chunk(std::string(request->model_id().size(), 'x'));
     writer->Write(response);
     return grpc::Status::OK;
   }
+
+  mutable absl::Mutex mutex_;
+  std::string authorization_ ABSL_GUARDED_BY(mutex_);
 };
 
 class ChannelTest : public ::testing::Test {
@@ -141,7 +163,7 @@ TEST_F(ChannelTest, ProxiesOfTheEnvironmentAreForThoseWhoAsk) {
   const auto call = [this](HttpProxy proxy) {
     channel_ =
         MakeChannel(NamedAddress{.address = absl::StrCat("127.0.0.1:", port_)},
-                    grpc::InsecureChannelCredentials(), proxy);
+                    grpc::InsecureChannelCredentials(), {.proxy = proxy});
     return channel_->WaitForConnected(std::chrono::system_clock::now() +
                                       std::chrono::seconds(2));
   };
@@ -152,15 +174,14 @@ TEST_F(ChannelTest, ProxiesOfTheEnvironmentAreForThoseWhoAsk) {
   }
 }
 
-TEST_F(ChannelTest, TakenPortIsAnError) {
-  SizeService second;
-  grpc::ServerBuilder builder;
-  ConfigureServer(&builder);
-  int port = -1;
-  builder.AddListeningPort(absl::StrCat("127.0.0.1:", port_),
-                           grpc::InsecureServerCredentials(), &port);
-  builder.RegisterService(&second);
-  EXPECT_EQ(builder.BuildAndStart(), nullptr);
+TEST_F(ChannelTest, AKeyGoesWithEachCall) {
+  channel_ =
+      MakeChannel(NamedAddress{.address = absl::StrCat("127.0.0.1:", port_)},
+                  grpc::InsecureChannelCredentials(), {.bearer_key = "k"});
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_TRUE(Call(10).ok());
+    EXPECT_EQ(service_.authorization(), "Bearer k");
+  }
 }
 
 }  // namespace

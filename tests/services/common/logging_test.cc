@@ -45,6 +45,17 @@ TEST(LoggingTest, TextLinesAndLevel) {
   EXPECT_THAT(text, HasSubstr("error shown\n"));
 }
 
+TEST(LoggingTest, ATextLineCanNotBeForged) {
+  InitLogging("text", "info");
+  ::testing::internal::CaptureStderr();
+  spdlog::info("model {} was loaded",
+               "a\n2026-01-01T00:00:00.000Z error b\x1b");
+  const std::string text = ::testing::internal::GetCapturedStderr();
+  EXPECT_THAT(text, HasSubstr("info model a\\x0a2026-01-01T00:00:00.000Z error "
+                              "b\\x1b was loaded\n"));
+  EXPECT_EQ(text.find('\n'), text.size() - 1);
+}
+
 TEST(LoggingTest, GrpcMessagesAreTaken) {
   InitLogging("json", "warning");
   ::testing::internal::CaptureStderr();
@@ -70,13 +81,16 @@ TEST(LoggingTest, GrpcMessagesAreShortAndOneLine) {
 }
 
 TEST(LoggingTest, DroppedMessagesGoNowhere) {
-  DropLibraryLogs();
+  DropLogs();
+  ::testing::internal::CaptureStdout();
   ::testing::internal::CaptureStderr();
+  spdlog::error("of code that servers share");
   gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
   gpr_log(GPR_ERROR, "peer broke");
   v1::OpenSequence open;
   EXPECT_FALSE(open.ParseFromString("\x0a\x01\xff"));
   EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+  EXPECT_EQ(::testing::internal::GetCapturedStdout(), "");
 }
 
 TEST(LoggingTest, ProtobufMessagesAreTaken) {

@@ -69,13 +69,34 @@ TEST_F(ServerFlagsTest, DefaultsAndCommandLine) {
   EXPECT_EQ(Parse({}), std::nullopt);
   EXPECT_EQ(flags_.listen, "127.0.0.1:1");
   EXPECT_EQ(flags_.log_format, "text");
+  EXPECT_EQ(flags_.sandbox, "on");
+  EXPECT_FALSE(flags_.core_dumps);
   EXPECT_FALSE(flags_.insecure_listen);
-  EXPECT_EQ(
-      Parse({"--listen", "[::1]:2", "--address-file", "f", "--tls-cert", "c",
-             "--tls-key", "k", "--tls-client-ca", "a", "--insecure-listen",
-             "--reflection", "--log-format=json", "--log-level", "debug",
-             "--drain-timeout-ms", "0", "--limit", "7"}),
-      std::nullopt);
+  EXPECT_EQ(Parse({"--listen",
+                   "[::1]:2",
+                   "--address-file",
+                   "f",
+                   "--tls-cert",
+                   "c",
+                   "--tls-key",
+                   "k",
+                   "--tls-client-ca",
+                   "a",
+                   "--insecure-listen",
+                   "--reflection",
+                   "--keys",
+                   "keys.json",
+                   "--log-format=json",
+                   "--log-level",
+                   "debug",
+                   "--drain-timeout-ms",
+                   "0",
+                   "--sandbox",
+                   "report",
+                   "--core-dumps",
+                   "--limit",
+                   "7"}),
+            std::nullopt);
   EXPECT_EQ(flags_.listen, "[::1]:2");
   EXPECT_EQ(flags_.address_file, "f");
   EXPECT_EQ(flags_.tls.cert, "c");
@@ -83,9 +104,12 @@ TEST_F(ServerFlagsTest, DefaultsAndCommandLine) {
   EXPECT_EQ(flags_.tls.client_ca, "a");
   EXPECT_TRUE(flags_.insecure_listen);
   EXPECT_TRUE(flags_.reflection);
+  EXPECT_EQ(flags_.keys, "keys.json");
   EXPECT_EQ(flags_.log_format, "json");
   EXPECT_EQ(flags_.log_level, "debug");
   EXPECT_EQ(flags_.drain_timeout_ms, 0);
+  EXPECT_EQ(flags_.sandbox, "report");
+  EXPECT_TRUE(flags_.core_dumps);
   EXPECT_EQ(limit_, 7);
 }
 
@@ -106,6 +130,7 @@ TEST_F(ServerFlagsTest, WrongCommandLine) {
   ExpectUsageError(Parse({"--log-format", "xml"}), "--log-format");
   ExpectUsageError(Parse({"--log-level", "loud"}), "--log-level");
   ExpectUsageError(Parse({"--drain-timeout-ms", "-1"}), "--drain-timeout-ms");
+  ExpectUsageError(Parse({"--sandbox", "yes"}), "--sandbox");
 }
 
 TEST_F(ServerFlagsTest, Environment) {

@@ -6,6 +6,8 @@
 
 #include <cstdlib>
 
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "services/common/server_flags.h"
 
 namespace tandem {
@@ -69,6 +71,49 @@ TEST_F(SignalsTest, TheFirstSignalCallsBackAndTheSecondHasItsExitCode) {
         while (true) pause();
       },
       ::testing::ExitedWithCode(130), "");
+}
+
+TEST_F(SignalsTest, HangupsAreReloadsUntilTheEnd) {
+  EXPECT_EXIT(
+      {
+        SignalWatcher watcher({.takes_reload = true});
+        for (int i = 0; i < 2; ++i) {
+          kill(getpid(), SIGHUP);
+          if (watcher.Next() != SignalEvent::kReload) _exit(1);
+        }
+        if (watcher.came()) _exit(2);
+        kill(getpid(), SIGTERM);
+        if (watcher.Next() != SignalEvent::kStop) _exit(3);
+        // A reload is no second signal that stops.
+        kill(getpid(), SIGHUP);
+        if (watcher.Next() != SignalEvent::kStop) _exit(4);
+        absl::SleepFor(absl::Milliseconds(50));
+        _exit(42);
+      },
+      ::testing::ExitedWithCode(42), "");
+}
+
+TEST_F(SignalsTest, AHangupThatNobodyTakesEndsTheProcess) {
+  EXPECT_EXIT(
+      {
+        const SignalWatcher watcher;
+        kill(getpid(), SIGHUP);
+        while (true) pause();
+      },
+      ::testing::KilledBySignal(SIGHUP), "");
+}
+
+TEST_F(SignalsTest, ARequestBesideAHangupStops) {
+  EXPECT_EXIT(
+      {
+        SignalWatcher watcher({.takes_reload = true});
+        watcher.Request();
+        kill(getpid(), SIGHUP);
+        watcher.Wait();
+        if (watcher.Next() != SignalEvent::kStop) _exit(1);
+        _exit(42);
+      },
+      ::testing::ExitedWithCode(42), "");
 }
 
 TEST_F(SignalsTest, AfterItsEndSignalsKillAgain) {

@@ -58,6 +58,24 @@ TEST(StatusConversionTest, DetailSurvivesTheRoundTrip) {
   EXPECT_EQ(detail->violations[1].description, "is 2");
 }
 
+TEST(StatusConversionTest, AQuotaThatIsUsedUpIsNoWrongField) {
+  const absl::Status status =
+      MakeError(absl::StatusCode::kResourceExhausted,
+                {.reason = kReasonExhausted,
+                 .violations = {{.field = "tenant:a",
+                                 .description = "at most 2 turns at once"}},
+                 .retry_delay_ms = 700},
+                "over quota");
+  const grpc::Status wire = ToGrpcStatus(status);
+  EXPECT_FALSE(Find<google::rpc::BadRequest>(Details(wire)).has_value());
+  const auto quota = Find<google::rpc::QuotaFailure>(Details(wire));
+  ASSERT_TRUE(quota.has_value());
+  ASSERT_EQ(quota->violations_size(), 1);
+  EXPECT_EQ(quota->violations(0).subject(), "tenant:a");
+  EXPECT_EQ(quota->violations(0).description(), "at most 2 turns at once");
+  EXPECT_EQ(FromGrpcStatus(wire), status);
+}
+
 TEST(StatusConversionTest, EveryCodeSurvives) {
   for (int code = 1; code <= 16; ++code) {
     const absl::Status status(static_cast<absl::StatusCode>(code), "text");

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "absl/strings/str_cat.h"
 
@@ -14,6 +15,12 @@ namespace {
 void RunCommand(const std::string& command) {
   ASSERT_EQ(std::system(absl::StrCat(command, " >/dev/null 2>&1").c_str()), 0)
       << command;
+}
+
+std::string Content(const std::string& path) {
+  std::ostringstream content;
+  content << std::ifstream(path, std::ios::binary).rdbuf();
+  return content.str();
 }
 
 constexpr char kKeyOptions[] =
@@ -38,16 +45,21 @@ void TestCertificates::MakeCa(const std::string& name) {
 }
 
 void TestCertificates::MakeSigned(const std::string& name,
-                                  const std::string& ca, int days) {
+                                  const std::string& ca,
+                                  const TestCertificateOptions& options) {
   const std::string extensions = Write(
       absl::StrCat(name, ".ext"),
-      "basicConstraints=CA:FALSE\nsubjectAltName=DNS:localhost,IP:127.0.0.1\n");
-  RunCommand(absl::StrCat("openssl req ", kKeyOptions, "-keyout ",
-                          KeyPath(name), " -out ", Path(name), ".csr",
-                          " -subj '/CN=", name, "'"));
+      absl::StrCat("basicConstraints=CA:", options.is_ca ? "TRUE" : "FALSE",
+                   options.names.empty() ? "" : "\nsubjectAltName=",
+                   options.names, "\n"));
+  RunCommand(absl::StrCat(
+      "openssl req ", kKeyOptions, "-keyout ", KeyPath(name), " -out ",
+      Path(name), ".csr -subj '",
+      options.subject.empty() ? absl::StrCat("/CN=", name) : options.subject,
+      "'"));
   RunCommand(absl::StrCat("openssl x509 -req -in ", Path(name), ".csr -CA ",
                           CertPath(ca), " -CAkey ", KeyPath(ca),
-                          " -CAcreateserial -days ", days, " -extfile ",
+                          " -CAcreateserial -days ", options.days, " -extfile ",
                           extensions, " -out ", CertPath(name)));
 }
 
@@ -68,6 +80,40 @@ std::string TestCertificates::Write(absl::string_view file,
   const std::string path = Path(file);
   std::ofstream(path, std::ios::binary) << content;
   return path;
+}
+
+std::string TestCertificates::Read(absl::string_view file) const {
+  return Content(Path(file));
+}
+
+void TestCertificates::Replace(absl::string_view to,
+                               absl::string_view from) const {
+  for (const char* end : {".key", ".pem"}) {
+    std::filesystem::rename(
+        Write(absl::StrCat(to, end, ".new"), Read(absl::StrCat(from, end))),
+        Path(absl::StrCat(to, end)));
+  }
+}
+
+std::shared_ptr<grpc::ServerCredentials> UncheckedServerCredentials(
+    const ServerTlsFiles& files) {
+  if (files.cert.empty()) return grpc::InsecureServerCredentials();
+  grpc::SslServerCredentialsOptions options(
+      files.client_ca.empty()
+          ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
+          : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  options.pem_key_cert_pairs.push_back(
+      {.private_key = Content(files.key), .cert_chain = Content(files.cert)});
+  options.pem_root_certs = Content(files.client_ca);
+  return grpc::SslServerCredentials(options);
+}
+
+std::shared_ptr<grpc::ChannelCredentials> UncheckedChannelCredentials(
+    const ChannelTlsFiles& files) {
+  if (files.ca.empty()) return grpc::InsecureChannelCredentials();
+  return grpc::SslCredentials({.pem_root_certs = Content(files.ca),
+                               .pem_private_key = Content(files.key),
+                               .pem_cert_chain = Content(files.cert)});
 }
 
 }  // namespace tandem

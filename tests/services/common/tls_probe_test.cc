@@ -5,8 +5,8 @@
 
 #include <string>
 
-#include "absl/time/clock.h"
 #include "engine/base/descriptor.h"
+#include "engine/base/monotonic_clock.h"
 
 namespace tandem {
 namespace {
@@ -26,7 +26,7 @@ class TlsProbeTest : public ::testing::Test {
     return ProbeTls(own_.number(),
                     {.files = {},
                      .server_name = "localhost",
-                     .deadline = absl::Now() + absl::Milliseconds(300)})
+                     .deadline = MonotonicNow() + absl::Milliseconds(300)})
         .outcome;
   }
   void Answer(const std::string& bytes) {
@@ -53,7 +53,7 @@ TEST_F(TlsProbeTest, AnAlertIsARefusal) {
   const TlsFindings found = ProbeTls(
       own_.number(), {.files = {},
                       .server_name = "localhost",
-                      .deadline = absl::Now() + absl::Milliseconds(300)});
+                      .deadline = MonotonicNow() + absl::Milliseconds(300)});
   EXPECT_EQ(found.outcome, TlsOutcome::kRefused);
   EXPECT_NE(found.detail.find("handshake failure"), std::string::npos)
       << found.detail;
@@ -61,9 +61,9 @@ TEST_F(TlsProbeTest, AnAlertIsARefusal) {
 }
 
 TEST_F(TlsProbeTest, SilenceEndsAtTheDeadline) {
-  const absl::Time begin = absl::Now();
+  const absl::Time begin = MonotonicNow();
   EXPECT_EQ(Probe(), TlsOutcome::kNoAnswer);
-  EXPECT_GE(absl::Now() - begin, absl::Milliseconds(300));
+  EXPECT_GE(MonotonicNow() - begin, absl::Milliseconds(300));
 }
 
 // The other end neither reads nor says anything that ends the handshake.
@@ -76,7 +76,7 @@ TEST_F(TlsProbeTest, FilesThatCanNotBeUsedFindNothing) {
   EXPECT_EQ(ProbeTls(own_.number(),
                      {.files = {.ca = "/nonexistent", .cert = "", .key = ""},
                       .server_name = "localhost",
-                      .deadline = absl::Now() + absl::Seconds(1)})
+                      .deadline = MonotonicNow() + absl::Seconds(1)})
                 .outcome,
             TlsOutcome::kUnfinished);
 }
