@@ -76,13 +76,13 @@ TEST_F(BenchTest, TheDraftIsTheTargetsFirstLayers) {
   for (const GgufTensor& tensor : draft->tensors()) {
     const GgufTensor* same = target->FindTensor(tensor.name);
     ASSERT_NE(same, nullptr) << tensor.name;
-    EXPECT_EQ(draft->TensorData(tensor), target->TensorData(*same))
+    EXPECT_EQ(*draft->ReadTensor(tensor), *target->ReadTensor(*same))
         << tensor.name;
   }
   const auto deviation = [&](const char* name) {
     const GgufTensor* tensor = target->FindTensor(name);
     std::vector<float> values(tensor->elements());
-    Dequantize(tensor->type, target->TensorData(*tensor).data(),
+    Dequantize(tensor->type, target->ReadTensor(*tensor)->data(),
                static_cast<int64_t>(values.size()), values.data());
     double squares = 0;
     for (const float value : values) squares += double{value} * value;

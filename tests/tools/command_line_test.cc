@@ -31,7 +31,11 @@ const std::vector<std::vector<std::string>>& Commands() {
                                                 {"admin"},
                                                 {"admin", "models"},
                                                 {"admin", "load"},
-                                                {"admin", "unload"}};
+                                                {"admin", "unload"},
+                                                {"keys"},
+                                                {"keys", "new"},
+                                                {"keys", "list"},
+                                                {"keys", "revoke"}};
   return *commands;
 }
 
@@ -260,6 +264,43 @@ const WrongUsage kWrong[] = {
     {{"admin", "unload", "m", "--drain-timeout-ms", "1.5"},
      "--drain-timeout-ms: \"1.5\" is not a whole number from 0 to 3600000 (see "
      "tandem admin unload --help)"},
+    {{"keys"},
+     "tandem keys needs a command: new, list, revoke (see tandem keys "
+     "--help)"},
+    {{"keys", "new"}, "tenant is required (see tandem keys new --help)"},
+    {{"keys", "new", "alice"},
+     "--keys is required: the file that servers have by --keys"},
+    {{"keys", "new", "Alice", "--keys", "/nonexistent/keys"},
+     "tenant: \"Alice\" is not 1 to 64 of a-z, 0-9, \".\", \"_\" and \"-\""},
+    {{"keys", "new", "alice", "--scope", "generat"},
+     "--scope: \"generat\" is not one of generate, score, admin, metrics; did "
+     "you mean generate? (see tandem keys new --help)"},
+    {{"keys", "new", "alice", "--expires", "3", "--keys", "/nonexistent/keys"},
+     "--expires: \"3\" is not a number of days (at most 36500) or hours from "
+     "now, as 90d or 12h"},
+    {{"keys", "new", "alice", "--expires", "0d", "--keys", "/nonexistent/keys"},
+     "--expires: \"0d\" is not a number of days (at most 36500) or hours from "
+     "now, as 90d or 12h"},
+    {{"keys", "new", "alice", "--label", "a\nb", "--keys", "/nonexistent/keys"},
+     "--label: takes at most 128 bytes of UTF-8 without control characters"},
+    {{"keys", "new", "alice", "--keys", "/nonexistent/keys"},
+     "--keys /nonexistent/keys: cannot be opened: No such file or directory"},
+    {{"keys", "list", "--keys", "/nonexistent/keys"},
+     "--keys /nonexistent/keys: cannot be read: No such file or directory"},
+    {{"keys", "revoke", "--keys", "f"},
+     "key-id is required (see tandem keys revoke --help)"},
+    {{"models", "--key-file", "/nonexistent/key"},
+     "--key-file /nonexistent/key: cannot read it: No such file or directory"},
+    {{"models", "--key-file", "-", "--coordinator", "example.org:7070"},
+     "--key-file: the key would go to --coordinator example.org:7070 in plain "
+     "text; give --tls-ca: a key goes by TLS, to a loopback address or to a "
+     "unix socket only"},
+    {{"models", "--key-file", "-", "--http-proxy"},
+     "--key-file: the key would go to --coordinator 127.0.0.1:7070 in plain "
+     "text; give --tls-ca: a key goes by TLS, to a loopback address or to a "
+     "unix socket only"},
+    {{"models", "--key-file", "-"},
+     "--key-file -: holds no API key: one is tandem_ and 43 characters"},
     {{"bench", "serve", "--sessions", "0"},
      "--sessions: \"0\" is not a whole number from 1 to 65536 (see tandem "
      "bench serve --help)"},

@@ -43,6 +43,20 @@ v1::DetokenizeRequest FakeService::last_detokenize() const {
   return last_detokenize_;
 }
 
+std::string FakeService::last_authorization() const {
+  absl::MutexLock lock(&mutex_);
+  return last_authorization_;
+}
+
+void FakeService::NoteAuthorization(const grpc::ServerContext& context) {
+  const auto found = context.client_metadata().find(kAuthorizationKey);
+  absl::MutexLock lock(&mutex_);
+  last_authorization_.clear();
+  if (found != context.client_metadata().end()) {
+    last_authorization_.assign(found->second.data(), found->second.size());
+  }
+}
+
 void FakeService::SendTokens(const v1::TurnRequest& turn, Stream* stream) {
   for (size_t i = 0; i < texts.size(); ++i) {
     v1::ConverseResponse response;
@@ -61,8 +75,9 @@ void FakeService::SendTokens(const v1::TurnRequest& turn, Stream* stream) {
   }
 }
 
-grpc::Status FakeService::Converse(grpc::ServerContext* /*context*/,
+grpc::Status FakeService::Converse(grpc::ServerContext* context,
                                    Stream* stream) {
+  NoteAuthorization(*context);
   if (!error.ok()) return ToGrpcStatus(error);
   v1::ConverseRequest request;
   if (!stream->Read(&request)) return grpc::Status::OK;
@@ -108,9 +123,10 @@ grpc::Status FakeService::Converse(grpc::ServerContext* /*context*/,
   return grpc::Status::OK;
 }
 
-grpc::Status FakeService::Tokenize(grpc::ServerContext* /*context*/,
+grpc::Status FakeService::Tokenize(grpc::ServerContext* context,
                                    const v1::TokenizeRequest* request,
                                    v1::TokenizeResponse* response) {
+  NoteAuthorization(*context);
   if (!error.ok()) return ToGrpcStatus(error);
   absl::MutexLock lock(&mutex_);
   last_tokenize_ = *request;
@@ -119,9 +135,10 @@ grpc::Status FakeService::Tokenize(grpc::ServerContext* /*context*/,
   return grpc::Status::OK;
 }
 
-grpc::Status FakeService::Detokenize(grpc::ServerContext* /*context*/,
+grpc::Status FakeService::Detokenize(grpc::ServerContext* context,
                                      const v1::DetokenizeRequest* request,
                                      v1::DetokenizeResponse* response) {
+  NoteAuthorization(*context);
   if (!error.ok()) return ToGrpcStatus(error);
   absl::MutexLock lock(&mutex_);
   last_detokenize_ = *request;
@@ -131,9 +148,10 @@ grpc::Status FakeService::Detokenize(grpc::ServerContext* /*context*/,
   return grpc::Status::OK;
 }
 
-grpc::Status FakeService::ListModels(grpc::ServerContext* /*context*/,
+grpc::Status FakeService::ListModels(grpc::ServerContext* context,
                                      const v1::ListModelsRequest* /*request*/,
                                      v1::ListModelsResponse* response) {
+  NoteAuthorization(*context);
   if (!error.ok()) return ToGrpcStatus(error);
   v1::ModelInfo* model = response->add_models();
   model->set_model_id("tales");

@@ -36,6 +36,8 @@ class FakeService final : public v1::GenerationService::Service {
   v1::TurnRequest last_turn() const;
   v1::TokenizeRequest last_tokenize() const;
   v1::DetokenizeRequest last_detokenize() const;
+  // The authorization header of the last call; empty: none.
+  std::string last_authorization() const;
 
  private:
   using Stream =
@@ -51,6 +53,7 @@ class FakeService final : public v1::GenerationService::Service {
   grpc::Status ListModels(grpc::ServerContext* context,
                           const v1::ListModelsRequest* request,
                           v1::ListModelsResponse* response) override;
+  void NoteAuthorization(const grpc::ServerContext& context);
   void SendTokens(const v1::TurnRequest& turn, Stream* stream);
 
   std::string address_;
@@ -59,6 +62,7 @@ class FakeService final : public v1::GenerationService::Service {
   v1::TurnRequest last_turn_ ABSL_GUARDED_BY(mutex_);
   v1::TokenizeRequest last_tokenize_ ABSL_GUARDED_BY(mutex_);
   v1::DetokenizeRequest last_detokenize_ ABSL_GUARDED_BY(mutex_);
+  std::string last_authorization_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace tandem::cli

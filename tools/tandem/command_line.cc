@@ -29,6 +29,10 @@ void AddConnectionFlags(CLI::App* app, ConnectionFlags* flags) {
   app->add_option("--tls-key", flags->tls.key,
                   "PEM file with the key of --tls-cert")
       ->envname("TANDEM_TLS_KEY");
+  app->add_option("--key-file", flags->key_file,
+                  "File with the API key, which only its owner may read; \"-\" "
+                  "reads a line of standard input")
+      ->envname("TANDEM_KEY_FILE");
   app->add_flag("--http-proxy", flags->http_proxy,
                 "Connect through the proxy that https_proxy or http_proxy "
                 "names, but for the hosts of no_proxy; without this flag "
@@ -119,6 +123,7 @@ void AddCommands(CLI::App* app, CommandLine* line) {
   AddHealthCommand(app, line);
   AddBenchCommand(app, line);
   AddAdminCommand(app, line);
+  AddKeysCommand(app, line);
   SetExamples(app, {"tandem run model.gguf 'Once upon a time'",
                     "tandem generate 'Once upon a time'",
                     "tandem generate --chat 'Why is the sky blue?' --stats",

@@ -28,6 +28,7 @@ void AddQuantizeCommand(CLI::App* app, CommandLine* line);
 void AddHealthCommand(CLI::App* app, CommandLine* line);
 void AddBenchCommand(CLI::App* app, CommandLine* line);
 void AddAdminCommand(CLI::App* app, CommandLine* line);
+void AddKeysCommand(CLI::App* app, CommandLine* line);
 
 // Parses `arguments` (without the program's name) into `line`, whose `run` is
 // set then. Else the exit code: help, the version or an error was printed.

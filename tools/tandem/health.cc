@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "engine/base/monotonic_clock.h"
 #include "engine/base/status.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "grpcpp/client_context.h"
@@ -46,7 +47,7 @@ using Serving = HealthCheckResponse::ServingStatus;
 
 struct LastAnswer {
   absl::StatusOr<Serving> serving;
-  absl::Time asked;
+  absl::Time asked;  // of MonotonicNow
 };
 
 // The state of `service`. Errors: UNAVAILABLE where nobody answers, NOT_FOUND
@@ -68,15 +69,15 @@ absl::StatusOr<Serving> CheckHealth(
 // The answer, or the error of the last question once the time is over.
 LastAnswer WaitForHealth(const std::shared_ptr<grpc::Channel>& channel,
                          const HealthFlags& flags) {
-  const absl::Time end = absl::Now() + absl::Milliseconds(flags.wait_ms);
+  const absl::Time end = MonotonicNow() + absl::Milliseconds(flags.wait_ms);
   while (true) {
     LastAnswer last = {.serving = HealthCheckResponse::UNKNOWN,
-                       .asked = absl::Now()};
+                       .asked = MonotonicNow()};
     last.serving = CheckHealth(channel, flags.service);
     const bool good =
         last.serving.ok() && *last.serving == HealthCheckResponse::SERVING;
-    if (good || absl::Now() >= end) return last;
-    absl::SleepFor(std::min(kPollInterval, end - absl::Now()));
+    if (good || MonotonicNow() >= end) return last;
+    absl::SleepFor(std::min(kPollInterval, end - MonotonicNow()));
   }
 }
 
@@ -94,7 +95,7 @@ absl::Status Explain(const LastAnswer& last, const HealthFlags& flags,
         {.who = flags.address,
          .address = flags.address,
          .hint = "is the server started, and is this its address?",
-         .probe_timeout = last.asked + kAnswerTimeout - absl::Now()},
+         .probe_timeout = last.asked + kAnswerTimeout - MonotonicNow()},
         connection, status);
   }
   return Annotate(status, flags.address);
@@ -105,9 +106,12 @@ absl::Status RunHealth(const HealthFlags& given,
   HealthFlags flags = given;
   const bool is_given = flags.given_address.has_value();
   flags.address = is_given ? *flags.given_address : connection.coordinator;
-  TANDEM_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
-                          Connect(is_given ? "address" : "--coordinator",
-                                  flags.address, connection));
+  // The names of probes need no key, and go to servers that get none.
+  ConnectionFlags asking = connection;
+  if (IsProbeName(flags.service)) asking.key_file.clear();
+  TANDEM_ASSIGN_OR_RETURN(
+      const std::shared_ptr<grpc::Channel> channel,
+      Connect(is_given ? "address" : "--coordinator", flags.address, asking));
   const LastAnswer last = WaitForHealth(channel, flags);
   if (!last.serving.ok()) return Explain(last, flags, connection);
   const Serving serving = *last.serving;

@@ -133,7 +133,7 @@ Json JsonFile(const GgufFile& file) {
   const NumericsMode mode = DefaultNumericsMode(file);
   uint64_t file_bytes = 0;
   for (size_t i = 0; i < file.shards(); ++i) {
-    file_bytes += file.shard_bytes(i).size();
+    file_bytes += file.shard_size(i);
   }
   uint64_t parameters = 0;
   uint64_t tensor_bytes = 0;

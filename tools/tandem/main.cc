@@ -8,7 +8,7 @@
 
 int main(int argc, char** argv) {
   tandem::BeginProcess();
-  tandem::DropLibraryLogs();
+  tandem::DropLogs();
   tandem::EndProcess(tandem::cli::RunCommandLine(
       argc, argv,
       {.in = &std::cin,

@@ -6,6 +6,7 @@
 #include "gmock/gmock.h"
 #include "grpcpp/server_builder.h"
 #include "gtest/gtest.h"
+#include "services/access/api_key.h"
 #include "services/common/channel.h"
 #include "tandem/v1/worker.grpc.pb.h"
 #include "tests/services/common/test_certificates.h"
@@ -61,9 +62,9 @@ TEST(ConnectionTest, SaysWhatTheHandshakeSaid) {
   int port = 0;
   builder.AddListeningPort(
       "127.0.0.1:0",
-      *MakeServerCredentials({.cert = files.CertPath("server"),
-                              .key = files.KeyPath("server"),
-                              .client_ca = files.CertPath("ca")}),
+      UncheckedServerCredentials({.cert = files.CertPath("server"),
+                                  .key = files.KeyPath("server"),
+                                  .client_ca = files.CertPath("ca")}),
       &port);
   v1::WorkerService::Service service;
   builder.RegisterService(&service);
@@ -145,6 +146,21 @@ TEST(ConnectionTest, NoAnswerInTimeIsExplained) {
               HasSubstr("cannot reach the coordinator at " + service.address() +
                         ": it has not answered in 30 seconds; its "
                         "log may say why (Deadline Exceeded)"));
+}
+
+TEST(ConnectionTest, TheKeyGoesWithTheCalls) {
+  FakeService service;
+  const std::string key = DrawApiKey();
+  for (auto arguments : Commands(service.address())) {
+    // The last has no admin service; probes' health needs no key.
+    if (arguments[0] == "admin" || arguments[0] == "health") continue;
+    if (arguments[0] == "bench") arguments.push_back("--requests=2");
+    (void)RunTandem(arguments);
+    EXPECT_EQ(service.last_authorization(), "") << arguments[0];
+    arguments.push_back("--key-file=-");
+    (void)RunTandem(arguments, key + "\n");
+    EXPECT_EQ(service.last_authorization(), "Bearer " + key) << arguments[0];
+  }
 }
 
 }  // namespace

@@ -86,10 +86,24 @@ TEST(ServiceTermsTest, PromptsThatAreTooShortOrTooLong) {
               HasSubstr("without --session"));
 }
 
+TEST(ServiceTermsTest, ACallerThatIsNotAllowed) {
+  EXPECT_EQ(Told(Error(kReasonCallerNotAllowed, {})),
+            "the service's own words; start it with one, or give another "
+            "certificate by --tls-cert and --tls-key");
+}
+
 TEST(ServiceTermsTest, OthersStayAsTheyAre) {
   EXPECT_EQ(Told(Error(kReasonExhausted, {})), "the service's own words");
   EXPECT_EQ(InFlagTerms(absl::InternalError("x"), {}),
             absl::InternalError("x"));
+}
+
+TEST(ServiceTermsTest, KeysAreNamedByTheirFlag) {
+  for (const char* reason : {kReasonInvalidKey, kReasonMissingScope}) {
+    EXPECT_EQ(Told(Error(reason, {})),
+              "the service says: the service's own words; --key-file names the "
+              "file with your key");
+  }
 }
 
 }  // namespace

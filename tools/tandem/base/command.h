@@ -37,7 +37,10 @@ struct Io {
 struct ConnectionFlags {
   std::string coordinator = "127.0.0.1:7070";
   ChannelTlsFiles tls = {};
-  bool http_proxy = false;  // go through the proxy of the environment
+  bool http_proxy = false;        // go through the proxy of the environment
+  std::string key_file = {};      // of the API key; "-": `input`
+  std::string key = {};           // once it is read (key_input.h)
+  std::istream* input = nullptr;  // the command's
 };
 
 // A parsed command line: the chosen subcommand sets `run`.
@@ -60,6 +63,7 @@ void RunWhenChosen(CLI::App* command, const std::shared_ptr<Flags>& flags,
                    CommandLine* line) {
   command->callback([flags, line, run] {
     line->run = [flags, line, run](const Io& io) {
+      line->connection.input = io.in;
       return run(*flags, line->connection, io);
     };
   });

@@ -11,6 +11,8 @@
 #include "services/common/address.h"
 #include "services/common/channel.h"
 #include "services/common/credentials.h"
+#include "services/identity/certificate_store.h"
+#include "tools/tandem/base/key_input.h"
 
 namespace tandem::cli {
 namespace {
@@ -52,11 +54,18 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(
   if (!form.ok()) {
     return UsageError(absl::StrCat(flag, " ", std::string(form.message())));
   }
-  const auto credentials = MakeChannelCredentials(connection.tls);
+  // Lives as long as the process, as channels may.
+  static auto* const certificates = new CertificateStore();
+  const auto credentials = certificates->ForChannel(connection.tls);
   if (!credentials.ok()) return UsageError(credentials.status().message());
-  return MakeChannel(
-      NamedAddress{.address = address}, *credentials,
-      connection.http_proxy ? HttpProxy::kFromEnvironment : HttpProxy::kNever);
+  ChannelOptions options = {.proxy = connection.http_proxy
+                                         ? HttpProxy::kFromEnvironment
+                                         : HttpProxy::kNever};
+  if (!connection.key_file.empty()) {
+    TANDEM_RETURN_IF_ERROR(CheckKeyMayGoTo(flag, address, connection));
+    TANDEM_ASSIGN_OR_RETURN(options.bearer_key, ReadKey(connection));
+  }
+  return MakeChannel(NamedAddress{.address = address}, *credentials, options);
 }
 
 absl::Status ExplainUnreachable(const Unreachable& server,

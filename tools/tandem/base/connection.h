@@ -18,8 +18,9 @@
 namespace tandem::cli {
 
 // Makes the channel; its first call connects. `flag` is the flag that gave
-// `address`. A usage error where the address has no form of one, or the TLS
-// files can not be read.
+// `address`. The API key of --key-file goes with each call. A usage error where
+// the address has no form of one, TLS or key files can not be read, or the key
+// would go in plain text.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(
     absl::string_view flag, const std::string& address,
     const ConnectionFlags& connection);

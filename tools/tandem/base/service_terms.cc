@@ -101,6 +101,9 @@ absl::Status InFlagTerms(const absl::Status& error, const RequestTerms& terms) {
   std::string message(error.message());
   if (reason == kReasonUnknownSession && !terms.session_id.empty()) {
     message = UnknownSession(terms);
+  } else if (reason == kReasonInvalidKey || reason == kReasonMissingScope) {
+    message = absl::StrCat("the service says: ", message,
+                           "; --key-file names the file with your key");
   } else if (reason == kReasonUnsupportedChatTemplate) {
     message = NoTemplate(*detail);
   } else if (reason == kReasonEmptyPrompt) {
@@ -111,6 +114,10 @@ absl::Status InFlagTerms(const absl::Status& error, const RequestTerms& terms) {
     return NotServed(terms);
   } else if (reason == kReasonContextExceeded) {
     message = ContextExceeded(message, terms);
+  } else if (reason == kReasonCallerNotAllowed) {
+    absl::StrAppend(&message,
+                    "; start it with one, or give another certificate by "
+                    "--tls-cert and --tls-key");
   }
   return MakeError(error.code(), *detail, message);
 }
