@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "engine/base/check.h"
+#include "services/coordinator/client/default_limits.h"
 
 namespace tandem {
 namespace {
@@ -37,16 +38,22 @@ struct Simulation::Coordinator {
                                : found->second.get();
                   }}),
         router([this] { return pool.Workers(); }, seed),
+        quotas(simulation->network_.loop(), 1 << 20, &limits, seed),
         sessions(simulation->network_.loop(),
-                 {.sessions_max = 1 << 20, .idle = std::chrono::hours(24)}) {
+                 {.sessions_max = 1 << 20, .idle = std::chrono::hours(24)},
+                 &limits, &memory) {
     services.loop = simulation->network_.loop();
     services.sessions = &sessions;
     services.router = &router;
-    services.turns_max = 1 << 20;
+    services.memory = &memory;
+    services.quotas = &quotas;
   }
 
   SimulatedPool pool;
   Router router;
+  const DefaultLimits limits{TenantLimits()};
+  MemoryBudget memory{int64_t{1} << 40};
+  TurnQuotas quotas;
   SessionStore sessions;
   ClientServices services;
 };
@@ -203,7 +210,7 @@ std::string Simulation::Leftovers() const {
     }
   }
   for (const std::unique_ptr<Coordinator>& it : coordinators_) {
-    if (it->services.turns != 0) return "turns are left";
+    if (it->quotas.turns() != 0) return "turns are left";
     if (it->pool.own_streams() != 0) return "streams are left";
   }
   return "";

@@ -36,7 +36,11 @@ std::string ReasonOf(const absl::Status& status) {
 
 ClientStream::ClientStream(ClientServices* services, ClientTransport* transport,
                            ClientStreamSetup setup)
-    : services_(services), transport_(transport), setup_(std::move(setup)) {}
+    : services_(services),
+      transport_(transport),
+      setup_(std::move(setup)),
+      reader_(services->loop, services->client_stall,
+              [this](MonotonicDuration since) { OnStalled(since); }) {}
 
 ClientStream::~ClientStream() = default;
 
@@ -53,8 +57,8 @@ void ClientStream::PostMessage(v1::ConverseRequest message) {
   });
 }
 
-void ClientStream::PostMalformed() {
-  PostToSelf([this] { Finish(MalformedMessage()); });
+void ClientStream::PostRefused(absl::Status status) {
+  PostToSelf([this, status = std::move(status)] { Finish(status); });
 }
 
 void ClientStream::PostHalfClose() {
@@ -66,7 +70,7 @@ void ClientStream::PostHalfClose() {
 
 void ClientStream::PostWriteDone() {
   PostToSelf([this] {
-    write_in_flight_ = false;
+    reader_.OnWriteDone();
     if (finish_status_.has_value()) {
       transport_->Finish(*std::exchange(finish_status_, std::nullopt));
     } else if (state_ == State::kTurn) {
@@ -79,6 +83,7 @@ void ClientStream::PostWriteDone() {
 }
 
 void ClientStream::PostCancelled() {
+  is_gone_.store(true);
   PostToSelf([this] { OnClientGone(); });
 }
 
@@ -163,12 +168,20 @@ absl::Status ClientStream::Prepare(v1::TurnRequest turn) {
   TANDEM_ASSIGN_OR_RETURN(input.options,
                           ParseOptions(turn.options(), input.model.vocab_size));
   TANDEM_RETURN_IF_ERROR(CheckPrompt(input.prompt, *input.model.tokenizer));
+  TANDEM_RETURN_IF_ERROR(CheckPromptRoom(
+      input.prompt,
+      {.tokens_before = session == nullptr
+                            ? int64_t{0}
+                            : static_cast<int64_t>(session->History().size()),
+       .context_max = input.model.context_largest,
+       .token_bytes_max = input.model.token_bytes_max}));
   state_ = State::kPreparing;
   session_ = session;
   cancel_requested_ = false;
   std::optional<TokenId> last;
   if (session_ != nullptr) {
-    session_->Hold(this);
+    services_->sessions->Hold(session_, this);
+    session_->SetConversation();
     last = session_->LastToken();
   }
   transport_->Read();
@@ -176,16 +189,29 @@ absl::Status ClientStream::Prepare(v1::TurnRequest turn) {
     OnPrepared(input, EncodePrompt(input.prompt, *input.model.tokenizer, last));
     return absl::OkStatus();
   }
+  return PrepareAside(std::move(input), last);
+}
+
+absl::Status ClientStream::PrepareAside(TurnInput input,
+                                        std::optional<TokenId> last) {
+  const int64_t bytes = PromptBytes(input.prompt);
+  services_->sessions->MakeRoom(setup_.tenant, bytes);
   return services_->background->Run(
-      [self = shared_from_this(), last, input = std::move(input)]() mutable {
-        absl::StatusOr<EncodedPrompt> prompt =
-            EncodePrompt(input.prompt, *input.model.tokenizer, last);
-        ClientStream* const stream = self.get();
-        stream->PostToSelf([stream, input = std::move(input),
-                            prompt = std::move(prompt)]() mutable {
-          stream->OnPrepared(input, std::move(prompt));
-        });
-      });
+      {.tenant = setup_.tenant,
+       .bytes = bytes,
+       .run =
+           [self = shared_from_this(), last,
+            input = std::move(input)]() mutable {
+             absl::StatusOr<EncodedPrompt> prompt =
+                 EncodePrompt(input.prompt, *input.model.tokenizer, last);
+             ClientStream* const stream = self.get();
+             stream->PostToSelf([stream, input = std::move(input),
+                                 prompt = std::move(prompt)]() mutable {
+               stream->OnPrepared(input, std::move(prompt));
+             });
+           },
+       .is_over = [self = shared_from_this()] { return self->is_gone_.load(); },
+       .drop = [] {}});
 }
 
 void ClientStream::OnPrepared(const TurnInput& input,
@@ -222,17 +248,22 @@ absl::Status ClientStream::OpenTurn(const TurnInput& input,
   }
   spec.context_max = target->context_max;
   TANDEM_RETURN_IF_ERROR(CheckTurnRoom(spec));
-  TANDEM_RETURN_IF_ERROR(Admit());
+  const int64_t tokens = static_cast<int64_t>(spec.prompt.size());
+  TANDEM_ASSIGN_OR_RETURN(admission_,
+                          services_->quotas->Admit({.tenant = setup_.tenant,
+                                                    .prompt_tokens = tokens,
+                                                    .charged_tokens = tokens}));
   if (session_ == nullptr) {
-    TANDEM_ASSIGN_OR_RETURN(session_,
-                            services_->sessions->Create(setup_.tenant));
-    session_->Hold(this);
+    TANDEM_ASSIGN_OR_RETURN(
+        session_, services_->sessions->Create(setup_.tenant, setup_.use));
+    services_->sessions->Hold(session_, this);
   }
   // The new turn ends one that waited to be resumed, where it stands.
   if (last != nullptr) last->Cancel(FinishReason::kCancelled);
   TurnSetup setup;
   setup.session_id = session_->id();
   setup.tenant = session_->tenant();
+  setup.tenant_kv_share = services_->quotas->LimitsOf(setup.tenant).kv_share;
   setup.number = session_->turns() + 1;
   setup.tokenizer = input.model.tokenizer;
   setup.spec = std::move(spec);
@@ -258,6 +289,7 @@ void ClientStream::FollowTurn(TurnRunner* runner, const TurnProgress& sent) {
   state_ = State::kTurn;
   runner_ = runner;
   started_sent_ = false;
+  set_aside_ = false;
   sent_ = sent;
   runner->SetListener(this);
   runner->SetTokensRead(sent.tokens);
@@ -278,27 +310,21 @@ void ClientStream::OnResume(const v1::ResumeRequest& resume) {
   if (!status.ok()) return Finish(PrefixFields(status, "resume."));
   // A stream that still believes to have the turn has lost its client.
   if (session->holder() != nullptr) session->holder()->OnTakenOver();
-  const bool is_suspended = runner->state() == TurnState::kSuspended;
-  if (is_suspended) {
-    status = Admit();
-    if (!status.ok()) return Finish(status);
-  }
   session_ = session;
-  session_->Hold(this);
+  services_->sessions->Hold(session_, this);
   transport_->Read();
   FollowTurn(runner,
              {.tokens = resume.tokens_received(),
               .text_bytes = static_cast<size_t>(resume.text_bytes_received())});
-  if (is_suspended) return runner->Resume();
+  if (runner->state() == TurnState::kSuspended) return RunOn();
   OnTurnChanged();
 }
 
 void ClientStream::OnClientGone() {
   if (state_ == State::kFinished) return;
   if (state_ == State::kTurn) {
-    const bool call_over =
-        setup_.call_deadline.has_value() &&
-        std::chrono::system_clock::now() >= *setup_.call_deadline;
+    const bool call_over = setup_.call_deadline.has_value() &&
+                           services_->loop->Now() >= *setup_.call_deadline;
     TurnRunner* const runner = runner_;
     runner->SetListener(nullptr);  // nobody to write to
     if (!runner->taken()) {
@@ -319,25 +345,33 @@ void ClientStream::OnTakenOver() {
 
 void ClientStream::OnTurnChanged() {
   TANDEM_CHECK(state_ == State::kTurn);
-  if (!runner_->active()) LeaveAdmission();
+  if (admission_.has_value()) {
+    admission_->OnTokens(runner_->usage().generated_tokens);
+    if (!runner_->active()) admission_.reset();
+  }
   if (opening_ != nullptr) {
     if (!runner_->taken()) {
       if (!runner_->active()) Finish(absl::Status(runner_->status()));
       return;
     }
     session_->Take(std::move(opening_));
+    services_->sessions->Measure(session_);
   }
   Pump();
 }
 
 void ClientStream::Pump() {
-  if (write_in_flight_ || state_ != State::kTurn || !runner_->taken()) return;
+  if (reader_.is_writing() || state_ != State::kTurn || !runner_->taken()) {
+    return;
+  }
   if (!started_sent_) {
     started_sent_ = true;
     return Write(StartedEvent(*runner_));
   }
   if (sent_.tokens < runner_->usage().generated_tokens) {
-    return Write(NextTokens());
+    TurnProgress next = runner_->NextGroup(sent_.tokens, kEventTokensMax);
+    next.text_bytes = std::max(sent_.text_bytes, next.text_bytes);
+    return Write(TokensEvent(*runner_, std::exchange(sent_, next), next));
   }
   switch (runner_->state()) {
     case TurnState::kEnded: {
@@ -349,6 +383,8 @@ void ClientStream::Pump() {
       return Write(ended);
     }
     case TurnState::kSuspended:
+      if (set_aside_) return RunOn();
+      [[fallthrough]];
     case TurnState::kFailed:
       spdlog::warn("turn {} of session {}... stopped: {} ({})",
                    runner_->setup().number, session_->id().substr(0, 8),
@@ -362,44 +398,47 @@ void ClientStream::Pump() {
 }
 
 void ClientStream::Write(const v1::ConverseResponse& event) {
-  write_in_flight_ = true;
+  reader_.OnWrite();
   transport_->Write(event);
 }
 
-v1::ConverseResponse ClientStream::NextTokens() {
-  TurnProgress next = runner_->NextGroup(sent_.tokens, kEventTokensMax);
-  next.text_bytes = std::max(sent_.text_bytes, next.text_bytes);
-  return TokensEvent(*runner_, std::exchange(sent_, next), next);
-}
-
-absl::Status ClientStream::Admit() {
-  if (services_->turns.load() >= services_->turns_max) {
-    return Exhausted(absl::StrCat("the server runs ", services_->turns_max,
-                                  " turns at most; try later"));
+void ClientStream::OnStalled(MonotonicDuration since) {
+  if (state_ != State::kTurn || !runner_->active() || !runner_->taken()) return;
+  if (!runner_->target().has_queue() &&
+      since < kStallsMax * services_->client_stall) {
+    return;
   }
-  ++services_->turns;
-  admitted_ = true;
-  return absl::OkStatus();
+  set_aside_ = true;
+  runner_->Suspend(absl::OkStatus());
 }
 
-void ClientStream::LeaveAdmission() {
-  if (std::exchange(admitted_, false)) --services_->turns;
+void ClientStream::RunOn() {
+  if (services_->draining.load()) return Finish(ShuttingDown());
+  const Turn& turn = runner_->turn();
+  absl::StatusOr<TurnAdmission> admission = services_->quotas->Admit(
+      {.tenant = setup_.tenant,
+       .prompt_tokens = static_cast<int64_t>(turn.session_tokens().size()),
+       .generated_before = turn.usage().generated_tokens});
+  if (!admission.ok()) return Finish(admission.status());
+  admission_ = *std::move(admission);
+  set_aside_ = false;
+  runner_->Resume();
 }
 
 void ClientStream::LeaveTurn() {
   Session* const session = std::exchange(session_, nullptr);
   TurnRunner* const runner = std::exchange(runner_, nullptr);
   if (runner != nullptr) runner->SetListener(nullptr);
-  LeaveAdmission();
+  admission_.reset();
   opening_.reset();
   if (session == nullptr) return;
-  session->LetGo(services_->loop->Now());
+  services_->sessions->LetGo(session);
   // A new session whose first turn failed: its id was never told.
   if (session->turns() == 0) services_->sessions->Remove(session);
 }
 
 void ClientStream::FinishIfDone() {
-  if (state_ != State::kIdle || write_in_flight_) return;
+  if (state_ != State::kIdle || reader_.is_writing()) return;
   if (half_closed_) return Finish(absl::OkStatus());
   if (stopping_) Finish(ShuttingDown());
 }
@@ -412,15 +451,17 @@ void ClientStream::Finish(const absl::Status& status) {
     runner_->Suspend(absl::OkStatus());
   }
   LeaveTurn();
+  reader_.Stop();
   state_ = State::kFinished;
   if (!status.ok() && !absl::IsCancelled(status) &&
       services_->observer != nullptr) {
     services_->observer->OnStreamFailed(ReasonOf(status));
   }
-  if (write_in_flight_) {
-    finish_status_ = status;
+  const absl::Status told = services_->quotas->WithReturnTime(status);
+  if (reader_.is_writing()) {
+    finish_status_ = told;
   } else {
-    transport_->Finish(status);
+    transport_->Finish(told);
   }
 }
 

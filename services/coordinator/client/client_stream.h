@@ -15,11 +15,14 @@
 
 #include "engine/base/status.h"
 #include "services/common/trace_context.h"
-#include "services/coordinator/client/background_thread.h"
+#include "services/coordinator/client/background_queue.h"
+#include "services/coordinator/client/memory_budget.h"
 #include "services/coordinator/client/prompt.h"
+#include "services/coordinator/client/reader_watch.h"
 #include "services/coordinator/client/session.h"
 #include "services/coordinator/client/session_store.h"
 #include "services/coordinator/client/turn_events.h"
+#include "services/coordinator/client/turn_quotas.h"
 #include "services/coordinator/routing/router.h"
 #include "services/coordinator/turn/event_loop.h"
 #include "services/coordinator/turn/turn_runner.h"
@@ -29,17 +32,26 @@ namespace tandem {
 
 // Tokens in one event, so that a replay of a long turn is not one message.
 inline constexpr int64_t kEventTokensMax = 256;
+// A turn whose client has not read for this long gives its KV back where others
+// wait for it. A write that is not done says that the client has left 64 KiB
+// unread, HTTP/2's default window, which is some 1,000 events. Well below the
+// 30 s that others wait in a worker's queue, and above a link's
+// retransmissions.
+inline constexpr MonotonicDuration kClientStall = std::chrono::seconds(2);
+// After this many times as long it does so also where nobody waits.
+inline constexpr int kStallsMax = 15;
 
 // What client streams share; owned by the server, outlives them.
 struct ClientServices {
   EventLoop* loop = nullptr;
   SessionStore* sessions = nullptr;
   Router* router = nullptr;
-  BackgroundThread* background = nullptr;
-  int64_t turns_max = 0;
+  BackgroundQueue* background = nullptr;
+  MemoryBudget* memory = nullptr;
+  TurnQuotas* quotas = nullptr;
   TurnLimits turn_limits;
+  MonotonicDuration client_stall = kClientStall;
   TurnObserver* observer = nullptr;  // may be null
-  std::atomic<int64_t> turns{0};     // that run; any thread may read
   std::atomic<bool> draining{false};
 };
 
@@ -57,10 +69,12 @@ struct ClientStreamSetup {
   std::string tenant;
   // Path of the turn in the request: "start" or "turn".
   std::string turn_field;
+  // Of sessions that the stream makes.
+  SessionUse use = SessionUse::kConversation;
   // The trace that the client's request is part of.
   std::optional<TraceContext> trace = {};
   // When the client itself gives up.
-  std::optional<std::chrono::system_clock::time_point> call_deadline;
+  std::optional<MonotonicTime> call_deadline;
 };
 
 class ClientStream : public std::enable_shared_from_this<ClientStream>,
@@ -74,7 +88,8 @@ class ClientStream : public std::enable_shared_from_this<ClientStream>,
 
   // From any thread: what the transport reports.
   void PostMessage(v1::ConverseRequest message);
-  void PostMalformed();
+  // A message was refused before it came here: the stream ends so.
+  void PostRefused(absl::Status status);
   void PostHalfClose();
   void PostWriteDone();
   // The client is gone.
@@ -110,6 +125,8 @@ class ClientStream : public std::enable_shared_from_this<ClientStream>,
   absl::StatusOr<Session*> FindSession(const v1::TurnRequest& turn);
   // Checks the turn and makes token ids of its prompt; OnPrepared follows.
   absl::Status Prepare(v1::TurnRequest turn);
+  // Makes the ids on a helper thread.
+  absl::Status PrepareAside(TurnInput input, std::optional<TokenId> last);
   void OnPrepared(const TurnInput& input, absl::StatusOr<EncodedPrompt> prompt);
   absl::Status OpenTurn(const TurnInput& input, EncodedPrompt prompt);
   // The turn of `runner` goes to the client from `tokens` and `text_bytes` on.
@@ -121,12 +138,12 @@ class ClientStream : public std::enable_shared_from_this<ClientStream>,
   // Writes the next event, if the last one is written.
   void Pump();
   void Write(const v1::ConverseResponse& event);
-  v1::ConverseResponse NextTokens();
+  // The client has not read for `since`: the turn may be set aside.
+  void OnStalled(MonotonicDuration since);
+  // Lets the suspended turn run on.
+  void RunOn();
   // The turn is not this stream's any more.
   void LeaveTurn();
-  // Counts the turn among those that run: RESOURCE_EXHAUSTED at turns_max.
-  absl::Status Admit();
-  void LeaveAdmission();
   // After a turn, or when the client half-closed.
   void FinishIfDone();
   void Finish(const absl::Status& status);
@@ -139,9 +156,10 @@ class ClientStream : public std::enable_shared_from_this<ClientStream>,
   bool first_message_ = true;
   bool half_closed_ = false;
   bool stopping_ = false;  // the server's drain has reached this stream
-  bool write_in_flight_ = false;
+  ReaderWatch reader_;
   std::optional<absl::Status> finish_status_;  // waits for the last write
-  bool admitted_ = false;
+  std::optional<TurnAdmission> admission_;     // while a turn runs
+  std::atomic<bool> is_gone_{false};           // the client; any thread
 
   // In kPreparing (null for a new session) and kTurn.
   Session* session_ = nullptr;
@@ -150,6 +168,7 @@ class ClientStream : public std::enable_shared_from_this<ClientStream>,
   TurnRunner* runner_ = nullptr;
   std::unique_ptr<TurnRunner> opening_;
   bool started_sent_ = false;
+  bool set_aside_ = false;  // until the client has read what there is
   TurnProgress sent_;
 };
 

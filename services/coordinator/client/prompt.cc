@@ -14,6 +14,12 @@ namespace {
 // The engine's "messages[1]" is the request's "messages.messages[1]".
 constexpr char kMessagesPath[] = "messages.";
 
+// Unicode's NFC, which some vocabularies apply first, makes a text this many
+// times shorter at most: by 3.5, U+1FBE U+0308 U+0341 (7 bytes) to U+0390 (2).
+constexpr size_t kNormalisedPart = 4;
+// A character that a vocabulary has no bytes for is one token.
+constexpr size_t kCharacterBytesMax = 4;
+
 absl::StatusOr<std::vector<ChatMessage>> ParseMessages(
     v1::ChatMessages* messages) {
   std::vector<ChatMessage> parsed;
@@ -121,6 +127,44 @@ absl::Status CheckPrompt(const PromptSource& source,
   const auto* chat = std::get_if<ChatRequest>(&source);
   return chat == nullptr ? absl::OkStatus()
                          : tokenizer.chat_template().Check(chat->options);
+}
+
+int64_t TokensAtLeast(size_t bytes, size_t token_bytes_max) {
+  if (token_bytes_max == 0) return 0;
+  return static_cast<int64_t>(bytes / kNormalisedPart /
+                              std::max(token_bytes_max, kCharacterBytesMax));
+}
+
+absl::Status CheckPromptRoom(const PromptSource& source,
+                             const PromptRoom& room) {
+  int64_t tokens = 0;
+  if (const auto* ids = std::get_if<std::vector<TokenId>>(&source)) {
+    tokens = static_cast<int64_t>(ids->size());
+  } else if (const auto* text = std::get_if<PromptText>(&source)) {
+    tokens = TokensAtLeast(text->text.size(), room.token_bytes_max);
+  }
+  // As CheckTurnRoom, which has the exact count: one token must be generated.
+  if (room.tokens_before + tokens < room.context_max) return absl::OkStatus();
+  return InvalidArgument(
+      kReasonContextExceeded,
+      absl::StrCat("the prompt has at least ", tokens, " tokens after ",
+                   room.tokens_before,
+                   " of the session; the model's context has ",
+                   room.context_max));
+}
+
+int64_t PromptBytes(const PromptSource& source) {
+  size_t bytes = 0;
+  if (const auto* ids = std::get_if<std::vector<TokenId>>(&source)) {
+    bytes = ids->size() * sizeof(TokenId);
+  } else if (const auto* text = std::get_if<PromptText>(&source)) {
+    bytes = text->text.size();
+  } else {
+    for (const ChatMessage& message : std::get<ChatRequest>(source).messages) {
+      bytes += message.content.size();
+    }
+  }
+  return static_cast<int64_t>(bytes);
 }
 
 bool IsShort(const PromptSource& source) {

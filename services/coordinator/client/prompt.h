@@ -4,6 +4,8 @@
 #ifndef TANDEM_SERVICES_COORDINATOR_CLIENT_PROMPT_H_
 #define TANDEM_SERVICES_COORDINATOR_CLIENT_PROMPT_H_
 
+#include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <variant>
@@ -35,6 +37,23 @@ absl::StatusOr<PromptSource> ParsePrompt(v1::TurnRequest* turn);
 // no template, INVALID_OPTIONS for a template that it does not have.
 absl::Status CheckPrompt(const PromptSource& source,
                          const Tokenizer& tokenizer);
+
+// What a prompt has to fit in.
+struct PromptRoom {
+  int64_t tokens_before = 0;   // of the session
+  Position context_max = 0;    // of the model
+  size_t token_bytes_max = 0;  // of a token's text; 0: not known
+};
+// CONTEXT_EXCEEDED for a prompt that can not fit, found without tokenising it:
+// no token stands for more than token_bytes_max bytes of text. Messages pass,
+// since a template may leave parts of them out.
+absl::Status CheckPromptRoom(const PromptSource& source,
+                             const PromptRoom& room);
+// The tokens that `bytes` of text take at least.
+int64_t TokensAtLeast(size_t bytes, size_t token_bytes_max);
+
+// Bytes of the prompt's ids, text or messages.
+int64_t PromptBytes(const PromptSource& source);
 
 // False for what may take longer than an event loop can spare: messages, since
 // a template may run long (TemplateLimits), and texts over kInlineTextBytes.

@@ -17,7 +17,11 @@ bool IsCharacterStart(const std::string& text, size_t index) {
 absl::Status PrefixFields(const absl::Status& status,
                           absl::string_view prefix) {
   std::optional<ErrorDetail> detail = GetErrorDetail(status);
-  if (!detail.has_value() || detail->violations.empty()) return status;
+  // A quota's violation names no field.
+  if (!detail.has_value() || detail->violations.empty() ||
+      absl::IsResourceExhausted(status)) {
+    return status;
+  }
   for (FieldViolation& violation : detail->violations) {
     violation.field = absl::StrCat(prefix, violation.field);
   }

@@ -25,7 +25,8 @@ namespace tandem {
 
 inline constexpr int64_t kTimeoutMsMax = 86400000;
 
-// `status` with `prefix` before each of its fields.
+// `status` with `prefix` before each of its fields; a quota's violations name
+// none.
 absl::Status PrefixFields(const absl::Status& status, absl::string_view prefix);
 
 // How long a turn may take; nothing where `timeout_ms` is 0. INVALID_OPTIONS

@@ -1,6 +1,30 @@
 #include "services/coordinator/client/session.h"
 
 namespace tandem {
+namespace {
+
+// The session, its id as key and value, and the nodes of the store's maps.
+constexpr int64_t kSessionBytes = 512;
+
+// About what a turn that does not run takes.
+int64_t BytesOf(const TurnRunner& runner) {
+  const Turn& turn = runner.turn();
+  size_t bytes =
+      sizeof(TurnRunner) + turn.text().capacity() +
+      turn.session_tokens().capacity() * sizeof(TokenId) +
+      static_cast<size_t>(turn.speculation().rounds) * sizeof(TurnProgress) +
+      turn.logprobs().capacity() * sizeof(SampledToken);
+  for (const SampledToken& token : turn.logprobs()) {
+    bytes += token.alternatives.capacity() * sizeof(TokenLogprob);
+  }
+  const GenOptions& options = turn.options();
+  bytes += options.logit_bias.capacity() * sizeof(LogitBias) +
+           options.stop_token_ids.capacity() * sizeof(TokenId);
+  for (const std::string& text : options.stop_strings) bytes += text.capacity();
+  return static_cast<int64_t>(bytes);
+}
+
+}  // namespace
 
 void Session::Take(std::unique_ptr<TurnRunner> turn) {
   turn_ = std::move(turn);
@@ -20,6 +44,10 @@ std::optional<TokenId> Session::LastToken() const {
 
 TurnModel Session::model() const {
   return turn_ == nullptr ? TurnModel() : turn_->model();
+}
+
+int64_t Session::bytes() const {
+  return kSessionBytes + (turn_ == nullptr ? 0 : BytesOf(*turn_));
 }
 
 void Session::LetGo(MonotonicTime now) {

@@ -31,16 +31,26 @@ class SessionHolder {
   virtual void OnTakenOver() = 0;
 };
 
+// What a session is for, as far as the server can see: a one-shot's client may
+// resume its turn, or may never come again.
+enum class SessionUse { kOneShot, kConversation };
+
 class Session {
  public:
-  Session(std::string id, std::string tenant, MonotonicTime now)
-      : id_(std::move(id)), tenant_(std::move(tenant)), idle_since_(now) {}
+  Session(std::string id, std::string tenant, SessionUse use, MonotonicTime now)
+      : id_(std::move(id)),
+        tenant_(std::move(tenant)),
+        use_(use),
+        idle_since_(now) {}
 
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
   const std::string& id() const { return id_; }
   const std::string& tenant() const { return tenant_; }
+  SessionUse use() const { return use_; }
+  // A second turn was asked for.
+  void SetConversation() { use_ = SessionUse::kConversation; }
 
   // Makes `turn` the last taken one; the client is about to know of it.
   void Take(std::unique_ptr<TurnRunner> turn);
@@ -54,7 +64,10 @@ class Session {
   std::optional<TokenId> LastToken() const;
   TurnModel model() const;
 
-  // A turn is under way for `holder` from Hold to LetGo.
+  // About what it takes of memory.
+  int64_t bytes() const;
+
+  // A turn is under way for `holder` from Hold to LetGo, which the store calls.
   SessionHolder* holder() const { return holder_; }
   void Hold(SessionHolder* holder) { holder_ = holder; }
   void LetGo(MonotonicTime now);
@@ -63,6 +76,7 @@ class Session {
  private:
   const std::string id_;
   const std::string tenant_;
+  SessionUse use_;
   int64_t turns_ = 0;
   std::unique_ptr<TurnRunner> turn_;
   SessionHolder* holder_ = nullptr;

@@ -41,7 +41,7 @@ struct PrefixHolder {
 
 class PrefixMap {
  public:
-  // Blocks that are kept, about 100 bytes each; one more drops the block that
+  // Blocks that are kept, about kBlockBytes each; one more drops the block that
   // was not used for longest.
   static constexpr size_t kBlocksMax = 1 << 18;
   // Workers that are kept for one block; one more drops the oldest.
@@ -59,6 +59,8 @@ class PrefixMap {
   std::vector<PrefixHolder> Find(const PrefixKey& key);
 
   size_t blocks() const { return blocks_.size(); }
+  // A block with its list and hash nodes.
+  static constexpr int64_t kBlockBytes = 100;
 
  private:
   struct Block {

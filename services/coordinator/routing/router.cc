@@ -101,6 +101,8 @@ void Router::OnComputed(const ComputedSequence& sequence) {
                  .fingerprint = sequence.fingerprint,
                  .tokens = sequence.tokens},
                 sequence.worker);
+  prefix_bytes_.store(static_cast<int64_t>(prefixes_.blocks()) *
+                      PrefixMap::kBlockBytes);
 }
 
 std::optional<WorkerChoice> Router::Pick(const Search& search) {

@@ -1,6 +1,7 @@
 // Picks workers for turns: by model and fingerprint, then by the time that the
 // turn would take there (placement.h). Owned by the server; the event loop's,
-// but for Models, FindModel and HasTarget, which any thread may call.
+// but for Models, FindModel, HasTarget and prefix_bytes, which any thread may
+// call.
 //
 // In a large pool the router looks only at the workers that may have the
 // sequence's KV and at a few drawn at random. So a pick costs the same for any
@@ -10,6 +11,7 @@
 #ifndef TANDEM_SERVICES_COORDINATOR_ROUTING_ROUTER_H_
 #define TANDEM_SERVICES_COORDINATOR_ROUTING_ROUTER_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -48,6 +50,8 @@ class Router : public WorkerDirectory {
   }
   // True where a turn can be started.
   bool HasTarget() const { return !workers_()->models().empty(); }
+  // What the map of prefixes takes of memory.
+  int64_t prefix_bytes() const { return prefix_bytes_.load(); }
 
  private:
   struct Search;
@@ -57,6 +61,7 @@ class Router : public WorkerDirectory {
 
   const Snapshot workers_;
   PrefixMap prefixes_;
+  std::atomic<int64_t> prefix_bytes_{0};
   std::minstd_rand random_;
 };
 

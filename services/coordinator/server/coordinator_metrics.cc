@@ -45,7 +45,10 @@ CoordinatorMetrics::Levels::Levels(prometheus::Registry& registry)
       streams(MakeGauge(registry, "tandem_client_streams",
                         "Streams of clients that are open.")),
       workers(MakeGauges(registry, "tandem_workers",
-                         "Workers by role, and whether they can be used.")) {}
+                         "Workers by role, and whether they can be used.")),
+      memory(MakeGauges(registry, "tandem_memory_bytes",
+                        "Memory kept for clients, by kind; limit is the "
+                        "bound of all.")) {}
 
 CoordinatorMetrics::Usage::Usage(prometheus::Registry& registry)
     : prompt_tokens(MakeCounter(registry, "tandem_prompt_tokens_total",
@@ -151,6 +154,7 @@ void CoordinatorMetrics::Rounds::Count(const TurnTimes& times) {
 
 CoordinatorMetrics::CoordinatorMetrics()
     : registry_(std::make_shared<prometheus::Registry>()),
+      refused_(MakeRefusedConnections(registry_.get())),
       levels_(*registry_),
       usage_(*registry_),
       latencies_(*registry_),
@@ -165,6 +169,14 @@ void CoordinatorMetrics::SetLevels(const CoordinatorLevels& levels) {
   levels_.running.Set(static_cast<double>(levels.turns));
   levels_.sessions.Set(static_cast<double>(levels.sessions));
   levels_.streams.Set(static_cast<double>(levels.streams));
+  const auto set_memory = [this](const char* kind, int64_t bytes) {
+    levels_.memory.Add({{"kind", kind}}).Set(static_cast<double>(bytes));
+  };
+  for (size_t i = 0; i < kMemoryKinds; ++i) {
+    const auto kind = static_cast<MemoryKind>(i);
+    set_memory(MemoryKindName(kind), levels.memory->bytes(kind));
+  }
+  set_memory("limit", levels.memory->bytes_max());
   for (const auto& [role, name] : {std::pair(WorkerRole::kTarget, "target"),
                                    std::pair(WorkerRole::kDraft, "draft")}) {
     std::map<std::string, int> counts = {

@@ -14,6 +14,8 @@
 #include <string>
 
 #include "absl/types/span.h"
+#include "services/common/listen/connection_acceptor.h"
+#include "services/coordinator/client/memory_budget.h"
 #include "services/coordinator/turn/turn_observer.h"
 #include "services/coordinator/workers/worker_table.h"
 
@@ -25,6 +27,7 @@ struct CoordinatorLevels {
   int64_t sessions = 0;                  // kept
   int64_t streams = 0;                   // of clients
   absl::Span<const WorkerInfo> workers;  // by model
+  const MemoryBudget* memory = nullptr;  // never null
 };
 
 class CoordinatorMetrics : public TurnObserver {
@@ -34,6 +37,8 @@ class CoordinatorMetrics : public TurnObserver {
   const std::shared_ptr<prometheus::Registry>& registry() const {
     return registry_;
   }
+  // For the acceptors of the process's ports.
+  ConnectionCounters* refused_connections() const { return refused_; }
   void SetLevels(const CoordinatorLevels& levels);
 
   void OnFirstTokens(int64_t tokens, MonotonicDuration since_start) override;
@@ -51,6 +56,7 @@ class CoordinatorMetrics : public TurnObserver {
     prometheus::Gauge& sessions;
     prometheus::Gauge& streams;
     prometheus::Family<prometheus::Gauge>& workers;
+    prometheus::Family<prometheus::Gauge>& memory;
   };
   // Turns and their tokens.
   struct Usage {
@@ -95,6 +101,7 @@ class CoordinatorMetrics : public TurnObserver {
   };
 
   const std::shared_ptr<prometheus::Registry> registry_;
+  ConnectionCounters* const refused_;
   Levels levels_;
   Usage usage_;
   Latencies latencies_;

@@ -1,7 +1,5 @@
 #include "services/coordinator/server/coordinator_server.h"
 
-#include <grpcpp/health_check_service_interface.h>
-#include <grpcpp/server_builder.h>
 #include <spdlog/spdlog.h>
 
 #include <random>
@@ -9,8 +7,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "services/common/channel.h"
-#include "services/common/listening.h"
+#include "services/access/call_interceptor.h"
+#include "services/access/key_transport.h"
 #include "services/common/worker_protocol.h"
 
 namespace tandem {
@@ -40,66 +38,102 @@ absl::Status CheckAddresses(const CoordinatorOptions& options) {
 absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
     const CoordinatorOptions& options) {
   TANDEM_RETURN_IF_ERROR(CheckAddresses(options));
+  auto certificates = std::make_unique<CertificateStore>();
   TANDEM_ASSIGN_OR_RETURN(
       std::shared_ptr<grpc::ChannelCredentials> worker_credentials,
-      MakeChannelCredentials(options.worker_tls));
+      certificates->ForChannel(options.worker_tls));
   // The constructor is private.
-  std::unique_ptr<CoordinatorServer> server(
-      new CoordinatorServer(options, std::move(worker_credentials)));
+  std::unique_ptr<CoordinatorServer> server(new CoordinatorServer(
+      options, std::move(certificates), std::move(worker_credentials)));
+  TANDEM_RETURN_IF_ERROR(server->UseKeys(options));
   TANDEM_RETURN_IF_ERROR(server->ServeMetrics(options.metrics));
   TANDEM_RETURN_IF_ERROR(server->Listen(options));
   server->pool_.Start();
   return server;
 }
 
+CoordinatorServer::Bounds::Bounds(const CoordinatorOptions& options,
+                                  const CallerGate* gate, EventLoop* loop)
+    : memory(options.memory_bytes_max > 0 ? options.memory_bytes_max
+                                          : DefaultMemoryBudget()),
+      own_limits(gate),
+      limits(options.tenant_limits, &own_limits),
+      quotas(loop, options.turns_max, &limits, std::random_device()()) {}
+
 CoordinatorServer::CoordinatorServer(
     const CoordinatorOptions& options,
+    std::unique_ptr<CertificateStore> certificates,
     std::shared_ptr<grpc::ChannelCredentials> worker_credentials)
-    : pool_(options.workers, std::move(worker_credentials), &tokenizers_),
+    : certificates_(std::move(certificates)),
+      certificate_metrics_(*metrics_.registry()),
+      gate_(*metrics_.registry()),
+      pool_(options.workers, std::move(worker_credentials), &tokenizers_),
       router_([this] { return pool_.Workers(); }, std::random_device()()),
-      sessions_(loop_.loop(), options.sessions),
-      background_(std::make_unique<BackgroundThread>(kBackgroundTasksMax)),
-      service_(&services_, &registry_) {
+      bounds_(options, &gate_, loop_.loop()),
+      sessions_(loop_.loop(), options.sessions, &bounds_.limits,
+                &bounds_.memory),
+      background_(std::make_unique<BackgroundQueue>(kBackgroundTasksMax,
+                                                    &bounds_.memory)),
+      service_(&services_, &registry_, &gate_),
+      trimmer_([this] { CountShared(); }) {
   services_.loop = loop_.loop();
   services_.sessions = &sessions_;
   services_.router = &router_;
   services_.background = background_.get();
-  services_.turns_max = options.turns_max;
+  services_.memory = &bounds_.memory;
+  services_.quotas = &bounds_.quotas;
   services_.turn_limits = options.turn_limits;
+  services_.client_stall = options.client_stall;
   services_.observer = &metrics_;
   pool_.SetChangeListener([this] { UpdateReady(); });
 }
 
 CoordinatorServer::~CoordinatorServer() { Stop(std::chrono::milliseconds(0)); }
 
+absl::Status CoordinatorServer::UseKeys(const CoordinatorOptions& options) {
+  if (options.keys.empty()) return absl::OkStatus();
+  TANDEM_RETURN_IF_ERROR(
+      CheckKeyTransport("--listen", options.listen, options.tls));
+  return gate_.UseKeyFile({.path = options.keys});
+}
+
 absl::Status CoordinatorServer::Listen(const CoordinatorOptions& options) {
+  TANDEM_ASSIGN_OR_RETURN(std::shared_ptr<grpc::ServerCredentials> credentials,
+                          certificates_->ForServer(options.tls));
   TANDEM_ASSIGN_OR_RETURN(
-      ListeningServer listening,
-      StartServer({.flag = "--listen",
-                   .address = options.listen,
-                   .tls = options.tls,
-                   .reflection =
-                       options.reflection ? Reflection::kOn : Reflection::kOff},
-                  [this](grpc::ServerBuilder* builder) {
-                    builder->RegisterService(&service_);
-                  }));
-  server_ = std::move(listening.server);
-  address_ = std::move(listening.address);
-  server_->GetHealthCheckService()->SetServingStatus(kHealthStarted, true);
+      server_, StartServer({.flag = "--listen",
+                            .address = options.listen,
+                            .credentials = std::move(credentials),
+                            .reflection = options.reflection ? Reflection::kOn
+                                                             : Reflection::kOff,
+                            .refused = metrics_.refused_connections()},
+                           [this](grpc::ServerBuilder* builder) {
+                             builder->RegisterService(&service_);
+                             GuardCalls(&gate_, builder);
+                           }));
+  server_->health()->SetServingStatus(kHealthStarted, true);
   UpdateReady();
   return absl::OkStatus();
 }
 
 absl::Status CoordinatorServer::ServeMetrics(const MetricsFlags& flags) {
   if (flags.listen.empty()) return absl::OkStatus();
+  const auto refresh = [this] {
+    gate_.UpdateMetrics();
+    const std::shared_ptr<const WorkerTable> table = pool_.Workers();
+    metrics_.SetLevels({.turns = turns(),
+                        .sessions = sessions(),
+                        .streams = static_cast<int64_t>(registry_.size()),
+                        .workers = table->workers(),
+                        .memory = &bounds_.memory});
+    certificate_metrics_.SetStates(certificates_->States());
+  };
   TANDEM_ASSIGN_OR_RETURN(
-      metrics_server_, MetricsServer::Start(flags, metrics_.registry(), [this] {
-        const std::shared_ptr<const WorkerTable> table = pool_.Workers();
-        metrics_.SetLevels({.turns = turns(),
-                            .sessions = sessions(),
-                            .streams = static_cast<int64_t>(registry_.size()),
-                            .workers = table->workers()});
-      }));
+      metrics_server_,
+      MetricsServer::Start(flags,
+                           {.registry = metrics_.registry(),
+                            .refresh = refresh,
+                            .may_read = gate_.MetricsCheck(flags.listen)}));
   spdlog::info("metrics at http://{}/metrics", metrics_server_->address());
   return absl::OkStatus();
 }
@@ -108,10 +142,20 @@ std::string CoordinatorServer::metrics_address() const {
   return metrics_server_ == nullptr ? "" : metrics_server_->address();
 }
 
+void CoordinatorServer::Reload() {
+  certificates_->Reload();
+  gate_.Reload().IgnoreError();  // logged there
+}
+
+void CoordinatorServer::CountShared() {
+  bounds_.memory.SetShared(MemoryKind::kPrefixes, router_.prefix_bytes());
+  bounds_.memory.SetShared(MemoryKind::kTokenizers, tokenizers_.bytes());
+}
+
 void CoordinatorServer::UpdateReady() {
   const absl::MutexLock lock(&ready_mutex_);
   const bool is_ready = !services_.draining.load() && router_.HasTarget();
-  server_->GetHealthCheckService()->SetServingStatus(kHealthReady, is_ready);
+  server_->health()->SetServingStatus(kHealthReady, is_ready);
 }
 
 void CoordinatorServer::Stop(std::chrono::milliseconds drain_timeout) {

@@ -1,7 +1,10 @@
 #include "services/coordinator/server/generation_service.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/functional/any_invocable.h"
+#include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/error_reason.h"
 #include "engine/base/utf8.h"
@@ -11,7 +14,6 @@
 #include "services/common/trace_context.h"
 #include "services/common/version.h"
 #include "services/coordinator/client/request_checks.h"
-#include "services/coordinator/server/tenant.h"
 
 namespace tandem {
 namespace {
@@ -50,18 +52,38 @@ std::string ReplaceMalformed(absl::string_view text) {
   return replaced;
 }
 
+std::string PathOf(absl::string_view method) {
+  return absl::StrCat("/", v1::GenerationService::service_full_name(), "/",
+                      method);
+}
+
 ClientStreamSetup SetupOf(const grpc::CallbackServerContext& context,
-                          const char* turn_field) {
+                          Caller caller, const char* turn_field) {
   ClientStreamSetup setup;
-  setup.tenant = TenantOf(context.auth_context().get());
+  setup.tenant = std::move(caller.tenant);
   setup.turn_field = turn_field;
   setup.trace = TraceContextOf(context.client_metadata());
   const auto deadline = context.deadline();
   if (deadline != std::chrono::system_clock::time_point::max()) {
-    setup.call_deadline = deadline;
+    // The wall clock's time, which gRPC made of the time that is left.
+    setup.call_deadline = std::chrono::steady_clock::now() +
+                          (deadline - std::chrono::system_clock::now());
   }
   return setup;
 }
+
+// Of a stream whose caller is not admitted.
+template <typename Reactor>
+class DeniedReactor final : public Reactor {
+ public:
+  explicit DeniedReactor(const absl::Status& status) {
+    this->Finish(ToGrpcStatus(status));
+  }
+  void OnDone() override { delete this; }
+};
+
+using BidiReactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
+using WriteReactor = grpc::ServerWriteReactor<grpc::ByteBuffer>;
 
 // What the reactors of Converse and Generate share. They live until OnDone,
 // which comes after the stream's Finish; the stream may live longer, in
@@ -103,13 +125,14 @@ class ClientReactor : public Reactor, public ClientTransport {
   grpc::ByteBuffer write_buffer_;
 };
 
-class ConverseReactor
-    : public ClientReactor<
-          grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>> {
+class ConverseReactor : public ClientReactor<BidiReactor> {
  public:
+  // `admit`: whether the caller may begin another turn.
   ConverseReactor(ClientServices* services, ClientStreamRegistry* registry,
-                  ClientStreamSetup setup)
-      : ClientReactor(services, registry, std::move(setup)) {
+                  ClientStreamSetup setup,
+                  absl::AnyInvocable<absl::Status()> admit)
+      : ClientReactor(services, registry, std::move(setup)),
+        admit_(std::move(admit)) {
     Register();
     // A stream that the drain did not find there.
     if (services->draining.load()) stream()->PostDrain();
@@ -124,11 +147,18 @@ class ConverseReactor
   void OnReadDone(bool ok) override {
     if (!ok) return stream()->PostHalfClose();
     v1::ConverseRequest message;
-    if (!Parse(read_buffer_, &message)) return stream()->PostMalformed();
+    if (!Parse(read_buffer_, &message)) {
+      return stream()->PostRefused(MalformedMessage());
+    }
+    if (message.has_start() || message.has_resume()) {
+      const absl::Status status = admit_();
+      if (!status.ok()) return stream()->PostRefused(status);
+    }
     stream()->PostMessage(std::move(message));
   }
 
  private:
+  absl::AnyInvocable<absl::Status()> admit_;
   grpc::ByteBuffer read_buffer_;
 };
 
@@ -151,8 +181,7 @@ v1::GenerateResponse ToGenerateResponse(const v1::ConverseResponse& event) {
 }
 
 // A stream of one turn whose client has half-closed.
-class GenerateReactor
-    : public ClientReactor<grpc::ServerWriteReactor<grpc::ByteBuffer>> {
+class GenerateReactor : public ClientReactor<WriteReactor> {
  public:
   GenerateReactor(ClientServices* services, ClientStreamRegistry* registry,
                   ClientStreamSetup setup, const grpc::ByteBuffer& request)
@@ -160,7 +189,7 @@ class GenerateReactor
     Register();
     v1::GenerateRequest generate;
     if (!Parse(request, &generate)) {
-      stream()->PostMalformed();
+      stream()->PostRefused(MalformedMessage());
       return;
     }
     v1::ConverseRequest message;
@@ -182,17 +211,38 @@ grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
   return reactor;
 }
 
-// Runs `work` here if it is short, else on the background thread.
+// What a call of one answer costs, and who pays.
+struct TextWork {
+  std::string tenant;
+  int64_t bytes = 0;
+  bool is_short = false;
+  absl::AnyInvocable<absl::Status()> run = {};
+};
+
+// Runs `work` here if it is short, else on a helper thread.
 grpc::ServerUnaryReactor* AnswerWith(grpc::CallbackServerContext* context,
-                                     BackgroundThread* background,
-                                     bool is_short,
-                                     absl::AnyInvocable<absl::Status()> work) {
-  if (is_short) return Answer(context, work());
+                                     ClientServices* services, TextWork work) {
+  if (work.is_short) return Answer(context, work.run());
+  // For the next call: this thread may not touch sessions.
+  if (!services->memory->HasRoom(work.tenant, work.bytes)) {
+    services->loop->Post([services, tenant = work.tenant, bytes = work.bytes] {
+      services->sessions->MakeRoom(tenant, bytes);
+    });
+  }
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  const absl::Status status =
-      background->Run([reactor, work = std::move(work)]() mutable {
-        reactor->Finish(ToGrpcStatus(work()));
-      });
+  const absl::Status status = services->background->Run(
+      {.tenant = std::move(work.tenant),
+       .bytes = work.bytes,
+       .run =
+           [reactor, run = std::move(work.run)]() mutable {
+             reactor->Finish(ToGrpcStatus(run()));
+           },
+       .is_over = [context] { return context->IsCancelled(); },
+       .drop =
+           [reactor] {
+             reactor->Finish(
+                 ToGrpcStatus(absl::CancelledError("the client is gone")));
+           }});
   if (!status.ok()) reactor->Finish(ToGrpcStatus(status));
   return reactor;
 }
@@ -242,68 +292,90 @@ size_t ClientStreamRegistry::size() const {
   return streams_.size();
 }
 
+absl::StatusOr<Caller> GenerationService::Admit(
+    const grpc::CallbackServerContext& context,
+    absl::string_view method) const {
+  return gate_->Admit(context, PathOf(method));
+}
+
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>*
 GenerationService::Converse(grpc::CallbackServerContext* context) {
-  return new ConverseReactor(services_, registry_, SetupOf(*context, "start"));
+  // The context lives as long as the reactor.
+  const auto admit = [this, context] { return Admit(*context, "Converse"); };
+  absl::StatusOr<Caller> caller = admit();
+  if (!caller.ok()) return new DeniedReactor<BidiReactor>(caller.status());
+  return new ConverseReactor(services_, registry_,
+                             SetupOf(*context, *std::move(caller), "start"),
+                             [admit] { return admit().status(); });
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* GenerationService::Generate(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return new GenerateReactor(services_, registry_, SetupOf(*context, "turn"),
-                             *request);
+  absl::StatusOr<Caller> caller = Admit(*context, "Generate");
+  if (!caller.ok()) return new DeniedReactor<WriteReactor>(caller.status());
+  ClientStreamSetup setup = SetupOf(*context, *std::move(caller), "turn");
+  setup.use = SessionUse::kOneShot;
+  return new GenerateReactor(services_, registry_, std::move(setup), *request);
 }
 
 grpc::ServerUnaryReactor* GenerationService::Tokenize(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
+  const absl::StatusOr<Caller> caller = Admit(*context, "Tokenize");
+  if (!caller.ok()) return Answer(context, caller.status());
   v1::TokenizeRequest parsed;
   if (!Parse(*request, &parsed)) return Answer(context, MalformedMessage());
   absl::StatusOr<ModelSummary> model =
       services_->router->FindModel(parsed.model_id());
   if (!model.ok()) return Answer(context, model.status());
-  const bool is_short = parsed.text().size() <= kInlineTextBytes;
-  return AnswerWith(
-      context, services_->background, is_short,
-      [response, parsed = std::move(parsed),
-       tokenizer = std::move(model->tokenizer)] {
-        const bool add_bos = (!parsed.has_add_bos() || parsed.add_bos()) &&
-                             tokenizer->adds_bos();
-        const std::vector<TokenId> ids = tokenizer->Encode(
-            parsed.text(),
-            {.add_bos = add_bos, .parse_special = parsed.parse_special()});
-        v1::TokenizeResponse message;
-        message.mutable_token_ids()->Add(ids.begin(), ids.end());
-        *response = Serialize(message);
-        return absl::OkStatus();
-      });
+  TextWork work{.tenant = caller->tenant,
+                .bytes = static_cast<int64_t>(parsed.text().size()),
+                .is_short = parsed.text().size() <= kInlineTextBytes};
+  work.run = [response, parsed = std::move(parsed),
+              tokenizer = std::move(model->tokenizer)] {
+    const bool add_bos =
+        (!parsed.has_add_bos() || parsed.add_bos()) && tokenizer->adds_bos();
+    const std::vector<TokenId> ids = tokenizer->Encode(
+        parsed.text(),
+        {.add_bos = add_bos, .parse_special = parsed.parse_special()});
+    v1::TokenizeResponse message;
+    message.mutable_token_ids()->Add(ids.begin(), ids.end());
+    *response = Serialize(message);
+    return absl::OkStatus();
+  };
+  return AnswerWith(context, services_, std::move(work));
 }
 
 grpc::ServerUnaryReactor* GenerationService::Detokenize(
     grpc::CallbackServerContext* context, const v1::DetokenizeRequest* request,
     v1::DetokenizeResponse* response) {
+  const absl::StatusOr<Caller> caller = Admit(*context, "Detokenize");
+  if (!caller.ok()) return Answer(context, caller.status());
   absl::StatusOr<ModelSummary> model =
       services_->router->FindModel(request->model_id());
   if (!model.ok()) return Answer(context, model.status());
-  return AnswerWith(
-      context, services_->background,
-      request->token_ids_size() <= kInlineTokens,
-      [request, response, model = *std::move(model)] {
-        const std::vector<TokenId> ids(request->token_ids().begin(),
-                                       request->token_ids().end());
-        TANDEM_RETURN_IF_ERROR(
-            CheckTokenIds(ids, model.vocab_size, "token_ids"));
-        const bool skip_special =
-            !request->has_skip_special() || request->skip_special();
-        response->set_text(
-            ReplaceMalformed(model.tokenizer->Decode(ids, skip_special)));
-        return absl::OkStatus();
-      });
+  TextWork work{.tenant = caller->tenant,
+                .bytes = request->token_ids_size() * int64_t{sizeof(TokenId)},
+                .is_short = request->token_ids_size() <= kInlineTokens};
+  work.run = [request, response, model = *std::move(model)] {
+    const std::vector<TokenId> ids(request->token_ids().begin(),
+                                   request->token_ids().end());
+    TANDEM_RETURN_IF_ERROR(CheckTokenIds(ids, model.vocab_size, "token_ids"));
+    const bool skip_special =
+        !request->has_skip_special() || request->skip_special();
+    response->set_text(
+        ReplaceMalformed(model.tokenizer->Decode(ids, skip_special)));
+    return absl::OkStatus();
+  };
+  return AnswerWith(context, services_, std::move(work));
 }
 
 grpc::ServerUnaryReactor* GenerationService::ListModels(
     grpc::CallbackServerContext* context,
     const v1::ListModelsRequest* /*request*/,
     v1::ListModelsResponse* response) {
+  const absl::StatusOr<Caller> caller = Admit(*context, "ListModels");
+  if (!caller.ok()) return Answer(context, caller.status());
   for (const ModelSummary& model : services_->router->Models()) {
     v1::ModelInfo& info = *response->add_models();
     info.set_model_id(model.model_id);
@@ -329,14 +401,20 @@ grpc::ServerUnaryReactor* GenerationService::GetServerInfo(
     grpc::CallbackServerContext* context,
     const v1::GetServerInfoRequest* /*request*/,
     v1::GetServerInfoResponse* response) {
+  const absl::StatusOr<Caller> caller = Admit(*context, "GetServerInfo");
+  if (!caller.ok()) return Answer(context, caller.status());
   response->set_version(kTandemVersion);
   v1::ServerLimits& limits = *response->mutable_limits();
   const SessionLimits& sessions = services_->sessions->limits();
   limits.set_message_bytes(kRequestBytesMax);
   limits.set_sessions(sessions.sessions_max);
-  limits.set_turns(services_->turns_max);
-  limits.set_session_idle_seconds(
-      std::chrono::duration_cast<std::chrono::seconds>(sessions.idle).count());
+  limits.set_turns(services_->quotas->turns_max());
+  const auto seconds = [](MonotonicDuration duration) {
+    return std::chrono::duration_cast<std::chrono::seconds>(duration).count();
+  };
+  limits.set_session_idle_seconds(seconds(sessions.idle));
+  limits.set_generate_idle_seconds(
+      seconds(std::min(sessions.idle, sessions.one_shot_idle)));
   *response->mutable_default_options() = ToProto(GenOptions());
   return Answer(context, absl::OkStatus());
 }

@@ -2,6 +2,9 @@
 // hands over to a ClientStream, the router or a tokenizer. Owned by the
 // server; gRPC's threads call.
 //
+// Each method first asks the gate who calls; a Converse stream asks again for
+// each turn, since a key may have been revoked meanwhile.
+//
 // Messages with text come as raw bytes, because gRPC has no answer of its own
 // to one that does not parse: it would look like a half-close to Converse.
 
@@ -16,7 +19,10 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "engine/base/status.h"
+#include "services/access/caller.h"
 #include "services/coordinator/client/client_stream.h"
 #include "tandem/v1/generation.grpc.pb.h"
 
@@ -55,8 +61,9 @@ using GenerationServiceBase =
 class GenerationService final : public GenerationServiceBase {
  public:
   // All outlive the service.
-  GenerationService(ClientServices* services, ClientStreamRegistry* registry)
-      : services_(services), registry_(registry) {}
+  GenerationService(ClientServices* services, ClientStreamRegistry* registry,
+                    const CallerGate* gate)
+      : services_(services), registry_(registry), gate_(gate) {}
 
   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Converse(
       grpc::CallbackServerContext* context) override;
@@ -80,8 +87,13 @@ class GenerationService final : public GenerationServiceBase {
       v1::GetServerInfoResponse* response) override;
 
  private:
+  // Who calls the method of this name.
+  absl::StatusOr<Caller> Admit(const grpc::CallbackServerContext& context,
+                               absl::string_view method) const;
+
   ClientServices* const services_;
   ClientStreamRegistry* const registry_;
+  const CallerGate* const gate_;
 };
 
 }  // namespace tandem

@@ -6,12 +6,14 @@
 #include <CLI/CLI.hpp>
 #include <limits>
 #include <memory>
+#include <string>
 
 #include "services/common/flag_messages.h"
 #include "services/common/flag_values.h"
-#include "services/common/listening.h"
+#include "services/common/listen/listening.h"
 #include "services/common/logging.h"
 #include "services/common/process_exit.h"
+#include "services/common/sandbox/sandbox.h"
 #include "services/common/server_flags.h"
 #include "services/common/signals.h"
 #include "services/coordinator/server/coordinator_server.h"
@@ -25,9 +27,51 @@ struct Flags {
   ServerFlags server;
   CoordinatorOptions coordinator;
   int64_t session_idle_seconds = 3600;
+  int64_t generate_idle_seconds = 300;
   int64_t queue_timeout_ms = 30000;
+  int64_t client_stall_ms = 2000;
   int64_t resolve_interval_ms = 5000;
 };
+
+// What one tenant may take; 0: no limit of its own.
+void AddTenantFlags(CLI::App* app, TenantLimits* limits) {
+  const auto add = [app](const char* name, int64_t* value, const char* what) {
+    app->add_option(
+           name, *value,
+           std::string(what) + ", at this coordinator; 0: no limit of its own")
+        ->check(WholeNumber(int64_t{0}, int64_t{1} << 50))
+        ->capture_default_str();
+  };
+  add("--tenant-turns-max", &limits->turns_max,
+      "Turns of one tenant running at once");
+  add("--tenant-sessions-max", &limits->sessions_max,
+      "Sessions of one tenant kept at once; one more ends the one that was "
+      "idle for longest");
+  add("--tenant-queued-tokens-max", &limits->queued_tokens_max,
+      "Tokens of one tenant's prompts that wait for their first token");
+  add("--tenant-tokens-per-minute", &limits->tokens_per_minute,
+      "Tokens of one tenant a minute, of prompts and generated");
+}
+
+void AddMemoryFlags(CLI::App* app, Flags* flags) {
+  app->add_option("--memory-max-bytes", flags->coordinator.memory_bytes_max,
+                  "Memory kept for clients: sessions, texts that wait, and "
+                  "what all share; at the bound idle sessions end. 0: a "
+                  "quarter of the container's or the machine's")
+      ->check(WholeNumber(int64_t{0}, int64_t{1} << 50))
+      ->capture_default_str();
+  app->add_option("--client-stall-ms", flags->client_stall_ms,
+                  "A turn whose client has not read for this long gives its "
+                  "KV back where others wait for it, and goes on when the "
+                  "client reads")
+      ->check(WholeNumber(int64_t{100}, int64_t{3600000}))
+      ->capture_default_str();
+  app->add_option("--generate-idle-seconds", flags->generate_idle_seconds,
+                  "The same of a session that a Generate made, until its "
+                  "second turn; no longer than --session-idle-seconds")
+      ->check(WholeNumber(int64_t{1}, int64_t{365} * 86400))
+      ->capture_default_str();
+}
 
 void AddFlags(CLI::App* app, Flags* flags) {
   CoordinatorOptions& options = flags->coordinator;
@@ -71,6 +115,8 @@ void AddFlags(CLI::App* app, Flags* flags) {
   app->add_option("--worker-cert", options.worker_tls.cert,
                   "Certificate shown to workers (PEM)");
   app->add_option("--worker-key", options.worker_tls.key, "Its key (PEM)");
+  AddMemoryFlags(app, flags);
+  AddTenantFlags(app, &options.tenant_limits);
   AddServerFlags(app, &flags->server);
   SetExamples(
       app, {"tandem-coordinator --target 127.0.0.1:7071",
@@ -79,8 +125,19 @@ void AddFlags(CLI::App* app, Flags* flags) {
             "unix:/tmp/tandem.sock"});
 }
 
+// What the coordinator opens beyond the flags that all servers have.
+FileAccess FilesOf(const CoordinatorOptions& options) {
+  FileAccess access;
+  access.ReadBeside(options.worker_tls.ca);
+  access.ReadBeside(options.worker_tls.cert);
+  access.ReadBeside(options.worker_tls.key);
+  // Workers are looked up again and again, and the file is replaced when the
+  // machine's network changes.
+  access.ReadBeside("/etc/resolv.conf");
+  return access;
+}
+
 int Main(int argc, char** argv) {
-  SignalWatcher shutdown;
   CLI::App app(
       "Holds clients' sessions and drives their turns over draft and "
       "target workers.",
@@ -92,10 +149,15 @@ int Main(int argc, char** argv) {
   }
   CoordinatorOptions& options = flags.coordinator;
   InitLogging(flags.server.log_format, flags.server.log_level);
+  Sandbox sandbox(flags.server, FilesOf(options));
+  // From here on, not before: a config file that does not come (a FIFO) ends by
+  // a signal; and it is a thread, which the sandbox comes before.
+  SignalWatcher signal({.takes_reload = true});
   absl::Status status = CheckServerFlags(flags.server);
   if (!status.ok()) return PrintUsageError(kProgram, status);
   options.listen = flags.server.listen;
   options.tls = flags.server.tls;
+  options.keys = flags.server.keys;
   options.workers.tls_files = options.worker_tls;
   options.reflection = flags.server.reflection;
   options.metrics = flags.server.metrics;
@@ -104,6 +166,9 @@ int Main(int argc, char** argv) {
   options.workers.resolve_interval =
       std::chrono::milliseconds(flags.resolve_interval_ms);
   options.sessions.idle = std::chrono::seconds(flags.session_idle_seconds);
+  options.sessions.one_shot_idle =
+      std::chrono::seconds(flags.generate_idle_seconds);
+  options.client_stall = std::chrono::milliseconds(flags.client_stall_ms);
 
   absl::StatusOr<std::unique_ptr<CoordinatorServer>> server =
       CoordinatorServer::Start(options);
@@ -117,8 +182,9 @@ int Main(int argc, char** argv) {
                               (*server)->metrics_address());
   }
   if (!status.ok()) return PrintUsageError(kProgram, status);
+  sandbox.Seal({.connects = true});
   spdlog::info("listening on {}", (*server)->address());
-  shutdown.Wait();
+  while (signal.Next() == SignalEvent::kReload) (*server)->Reload();
   (*server)->Stop(std::chrono::milliseconds(flags.server.drain_timeout_ms));
   spdlog::info("stopped");
   return kExitOk;

@@ -1,16 +1,11 @@
 #include "services/coordinator/turn/event_loop.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/time/time.h"
 
 namespace tandem {
 namespace {
-
-// Abseil waits by the wall clock, which may be set back: a timer is late by no
-// more than this then.
-constexpr std::chrono::seconds kWaitMax(1);
 
 class SystemClock : public Clock {
  public:
@@ -29,6 +24,8 @@ const Clock* Clock::System() {
 void EventLoop::Post(Closure closure) {
   const absl::MutexLock lock(&mutex_);
   queue_.push_back(std::move(closure));
+  // With the lock held: what the closure does may end the loop.
+  changed_.Notify();
 }
 
 EventLoop::TimerId EventLoop::SetTimer(MonotonicTime when, Closure closure) {
@@ -87,14 +84,13 @@ void EventLoop::Run() {
     return stopping_ || !queue_.empty();
   };
   while (true) {
-    MonotonicDuration wait = kWaitMax;
+    absl::Time end = absl::InfiniteFuture();
     if (const std::optional<MonotonicTime> timer = NextTimer()) {
-      wait = std::min(wait, *timer - Now());
+      end = MonotonicNow() + absl::FromChrono(*timer - Now());
     }
     {
       const absl::MutexLock lock(&mutex_);
-      mutex_.AwaitWithTimeout(absl::Condition(&is_ready),
-                              absl::FromChrono(wait));
+      changed_.Await(&mutex_, end, is_ready);
       if (stopping_ && queue_.empty()) return;
     }
     RunReady();
@@ -104,6 +100,7 @@ void EventLoop::Run() {
 void EventLoop::Stop() {
   const absl::MutexLock lock(&mutex_);
   stopping_ = true;
+  changed_.Notify();
 }
 
 void EventLoopThread::Stop() {

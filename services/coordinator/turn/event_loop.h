@@ -19,6 +19,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/synchronization/mutex.h"
+#include "engine/base/monotonic_clock.h"
 
 namespace tandem {
 
@@ -82,6 +83,7 @@ class EventLoop {
 
   const Clock* const clock_;
 
+  TimedWait changed_;
   absl::Mutex mutex_;
   std::vector<Closure> queue_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

@@ -44,6 +44,10 @@ class TargetLane : private WorkerStreamEvents {
     return cached_prompt_tokens_.value_or(0);
   }
   LastWorker last_worker() const { return lane_.last_worker(); }
+  // True where other streams wait for KV at the target.
+  bool has_queue() const {
+    return is_open() && lane_.worker().link->load().streams_queued > 0;
+  }
   // What the last target that was lost said; for the log only.
   const absl::Status& lost_status() const { return lost_status_; }
 

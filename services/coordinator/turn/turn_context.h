@@ -58,7 +58,8 @@ struct TurnLimits {
 struct TurnSetup {
   std::string session_id;
   std::string tenant = {};
-  int64_t number = 0;  // of the turn in its session, from 1
+  double tenant_kv_share = 0;  // as OpenRequest has it
+  int64_t number = 0;          // of the turn in its session, from 1
   std::shared_ptr<const Tokenizer> tokenizer;
   TurnSpec spec;  // has passed CheckTurn
   // The day that the prompt's chat template was given; "" without one.

@@ -29,6 +29,7 @@ void WorkerLane::Open(const WorkerChoice& worker, Opening opening,
            std::min(worker.context_max, context_->Need({}).tokens_max),
        .options = std::move(opening.options),
        .tenant = setup.tenant,
+       .tenant_kv_share = setup.tenant_kv_share,
        .queue_timeout = opening.queue_timeout,
        .trace = setup.trace},
       context_->loop, events, deadline);

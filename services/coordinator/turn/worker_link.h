@@ -38,6 +38,9 @@ struct OpenRequest {
   Position tokens_max = 0;
   GenOptions options;
   std::string tenant = {};
+  // The part of a worker's KV that the tenant may have while others wait; 0: as
+  // the worker has it.
+  double tenant_kv_share = 0;
   // How long the worker may let the sequence wait for KV.
   MonotonicDuration queue_timeout = {};
   std::optional<TraceContext> trace = {};

@@ -12,24 +12,10 @@
 #include "services/common/options_conversion.h"
 #include "services/common/status_conversion.h"
 #include "services/common/worker_protocol.h"
+#include "services/coordinator/workers/worker_report.h"
 
 namespace tandem {
 namespace {
-
-WorkerAnswer FromProto(const v1::DecodedTokens& proto) {
-  WorkerAnswer answer{.position = proto.position(),
-                      .tokens = {},
-                      .compute_us = proto.compute_us(),
-                      .served_us = proto.served_us()};
-  for (int i = 0; i < proto.token_ids_size(); ++i) {
-    const TokenId id = proto.token_ids(i);
-    answer.tokens.push_back(
-        i < proto.logprobs_size()
-            ? SampledTokenFromProto(id, proto.logprobs(i))
-            : SampledToken{.id = id, .logprob = 0, .alternatives = {}});
-  }
-  return answer;
-}
 
 v1::DecodeRequest ToProto(const OpenRequest& open) {
   v1::DecodeRequest request;
@@ -44,6 +30,7 @@ v1::DecodeRequest ToProto(const OpenRequest& open) {
   *sequence.mutable_options() = ToProto(open.options);
   // What a worker takes.
   sequence.set_tenant(open.tenant.substr(0, kTenantBytesMax));
+  sequence.set_tenant_kv_share(open.tenant_kv_share);
   sequence.set_queue_timeout_ms(static_cast<int32_t>(std::clamp<int64_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(open.queue_timeout)
           .count(),
@@ -132,22 +119,8 @@ class DecodeCall
   // the loop's queue.
   void OnRead(bool ok) {
     if (!ok) return End();
-    if (events_ != nullptr) Deliver();
+    if (events_ != nullptr) DeliverResponse(response_, events_);
     if (!ended_) StartRead(&response_);
-  }
-
-  void Deliver() {
-    switch (response_.response_case()) {
-      case v1::DecodeResponse::kOpened:
-        return events_->OnOpened(
-            {.fingerprint = response_.opened().fingerprint(),
-             .cached_tokens = response_.opened().cached_tokens(),
-             .queued_us = response_.opened().queued_us()});
-      case v1::DecodeResponse::kDecoded:
-        return events_->OnAnswer(FromProto(response_.decoded()));
-      case v1::DecodeResponse::RESPONSE_NOT_SET:
-        return;  // from a newer worker; nothing asked for it
-    }
   }
 
   // No more reads and writes; gRPC may finish.

@@ -10,6 +10,9 @@
 namespace tandem {
 namespace {
 
+// A tokenizer in memory, beside the file that it came from.
+constexpr int64_t kParsedPart = 6;
+
 absl::StatusOr<std::string> Download(const TokenizerSource& source,
                                      grpc::ClientContext* context) {
   v1::GetTokenizerRequest request;
@@ -43,6 +46,7 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> TokenizerCache::Fetch(
     const TokenizerSource& source, grpc::ClientContext* context) {
   if (std::shared_ptr<const Tokenizer> found = Find(source)) return found;
   TANDEM_ASSIGN_OR_RETURN(std::string bytes, Download(source, context));
+  const int64_t parsed_bytes = static_cast<int64_t>(bytes.size()) * kParsedPart;
   TANDEM_ASSIGN_OR_RETURN(
       const std::unique_ptr<GgufFile> file,
       GgufFile::FromBytes(std::move(bytes),
@@ -61,9 +65,12 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> TokenizerCache::Fetch(
   }
   absl::MutexLock lock(&mutex_);
   std::erase_if(tokenizers_, [](const auto& entry) {
-    return entry.second.use_count() == 1;
+    return entry.second.tokenizer.use_count() == 1;
   });
-  return tokenizers_.emplace(KeyOf(source), std::move(tokenizer)).first->second;
+  return tokenizers_
+      .emplace(KeyOf(source),
+               Entry{.tokenizer = std::move(tokenizer), .bytes = parsed_bytes})
+      .first->second.tokenizer;
 }
 
 absl::StatusOr<std::shared_ptr<const Tokenizer>>
@@ -73,9 +80,10 @@ TokenizerCache::FetchVocabulary(const TokenizerSource& source,
     absl::MutexLock lock(&mutex_);
     // Keys begin with the vocabulary.
     const auto found = tokenizers_.lower_bound(source.vocabulary_fingerprint);
-    if (found != tokenizers_.end() && found->second->vocabulary_fingerprint() ==
-                                          source.vocabulary_fingerprint) {
-      return found->second;
+    if (found != tokenizers_.end() &&
+        found->second.tokenizer->vocabulary_fingerprint() ==
+            source.vocabulary_fingerprint) {
+      return found->second.tokenizer;
     }
   }
   return Fetch(source, context);
@@ -100,7 +108,14 @@ std::shared_ptr<const Tokenizer> TokenizerCache::Find(
     const TokenizerSource& source) const {
   absl::MutexLock lock(&mutex_);
   const auto found = tokenizers_.find(KeyOf(source));
-  return found == tokenizers_.end() ? nullptr : found->second;
+  return found == tokenizers_.end() ? nullptr : found->second.tokenizer;
+}
+
+int64_t TokenizerCache::bytes() const {
+  const absl::MutexLock lock(&mutex_);
+  int64_t bytes = 0;
+  for (const auto& [key, entry] : tokenizers_) bytes += entry.bytes;
+  return bytes;
 }
 
 }  // namespace tandem

@@ -5,6 +5,7 @@
 #ifndef TANDEM_SERVICES_COORDINATOR_WORKERS_TOKENIZER_CACHE_H_
 #define TANDEM_SERVICES_COORDINATOR_WORKERS_TOKENIZER_CACHE_H_
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -53,16 +54,23 @@ class TokenizerCache {
   // Null where none was fetched.
   std::shared_ptr<const Tokenizer> Find(const TokenizerSource& source) const;
 
+  // About what the tokenizers take of memory.
+  int64_t bytes() const;
+
   // CheckSameVocabulary, looked at once for each pair of fingerprints (some
   // milliseconds where vocabularies are large).
   absl::Status CheckPair(const Tokenizer& draft, const Tokenizer& target);
 
  private:
+  struct Entry {
+    std::shared_ptr<const Tokenizer> tokenizer;
+    int64_t bytes = 0;
+  };
+
   mutable absl::Mutex mutex_;
   // By both fingerprints. A tokenizer that nothing uses any more is dropped
   // when another is added.
-  std::map<std::string, std::shared_ptr<const Tokenizer>> tokenizers_
-      ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Entry> tokenizers_ ABSL_GUARDED_BY(mutex_);
   // By the fingerprints of draft and target.
   std::map<std::pair<std::string, std::string>, absl::Status> pairs_
       ABSL_GUARDED_BY(mutex_);

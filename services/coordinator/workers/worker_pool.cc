@@ -14,6 +14,7 @@
 #include "services/common/channel.h"
 #include "services/common/connection_probe.h"
 #include "services/common/status_conversion.h"
+#include "services/common/worker_protocol.h"
 #include "services/coordinator/workers/grpc_worker_link.h"
 
 namespace tandem {
@@ -162,6 +163,7 @@ void WorkerPool::Stop() {
       }
     }
   }
+  ended_.Notify();
   // First, so that no slot is added any more.
   if (resolving_.joinable()) resolving_.join();
   for (const Group& group : groups_) {
@@ -279,6 +281,7 @@ void WorkerPool::EndLeaving(Group* group) {
     for (const std::shared_ptr<Slot>& slot : group->slots) {
       if (!slot->leaving || slot->own_streams() > 0) continue;
       slot->ending = true;
+      ended_.Notify();
       for (grpc::ClientContext* call : slot->calls) call->TryCancel();
     }
     std::erase_if(group->slots, [&ended](const std::shared_ptr<Slot>& slot) {
@@ -298,8 +301,8 @@ bool WorkerPool::Wait(MonotonicDuration duration, const Slot* slot) {
     return stopping_ || (slot != nullptr && slot->ending);
   };
   absl::MutexLock lock(&mutex_);
-  return !mutex_.AwaitWithTimeout(absl::Condition(&is_over),
-                                  absl::FromChrono(duration));
+  return !ended_.Await(&mutex_, MonotonicNow() + absl::FromChrono(duration),
+                       is_over);
 }
 
 void WorkerPool::Manage(Slot* slot) {
@@ -390,6 +393,9 @@ absl::StatusOr<std::vector<WorkerInfo>> WorkerPool::Describe(Slot* slot) {
 
 absl::StatusOr<WorkerInfo> WorkerPool::DescribeModel(
     Slot* slot, const v1::WorkerModel& model) {
+  if (!model.model_id().empty()) {
+    TANDEM_RETURN_IF_ERROR(CheckModelId(model.model_id()));
+  }
   WorkerInfo info{.address = slot->address.address,
                   .role = slot->role,
                   .usable = true,

@@ -27,6 +27,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "engine/base/monotonic_clock.h"
 #include "engine/base/status.h"
 #include "services/common/credentials.h"
 #include "services/coordinator/turn/event_loop.h"
@@ -161,6 +162,7 @@ class WorkerPool {
   Resolver* const resolver_;
   absl::AnyInvocable<void()> on_change_;
 
+  TimedWait ended_;  // the pool, or a slot
   mutable absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   // Pairs of vocabulary fingerprints that were logged.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "services/common/options_conversion.h"
+
 namespace tandem {
 namespace {
 
@@ -48,6 +50,21 @@ WorkerLoad ReadLoad(const v1::ModelLoad& model) {
           .kv_page_tokens = Count(model.kv_page_tokens())};
 }
 
+WorkerAnswer FromProto(const v1::DecodedTokens& proto) {
+  WorkerAnswer answer{.position = proto.position(),
+                      .tokens = {},
+                      .compute_us = proto.compute_us(),
+                      .served_us = proto.served_us()};
+  for (int i = 0; i < proto.token_ids_size(); ++i) {
+    const TokenId id = proto.token_ids(i);
+    answer.tokens.push_back(
+        i < proto.logprobs_size()
+            ? SampledTokenFromProto(id, proto.logprobs(i))
+            : SampledToken{.id = id, .logprob = 0, .alternatives = {}});
+  }
+  return answer;
+}
+
 }  // namespace
 
 std::vector<ModelReport> ReadReport(const v1::WatchResponse& report) {
@@ -70,6 +87,21 @@ std::vector<ModelReport> ReadReport(const v1::WatchResponse& report) {
     }
   }
   return models;
+}
+
+void DeliverResponse(const v1::DecodeResponse& response,
+                     WorkerStreamEvents* events) {
+  switch (response.response_case()) {
+    case v1::DecodeResponse::kOpened:
+      return events->OnOpened(
+          {.fingerprint = response.opened().fingerprint(),
+           .cached_tokens = response.opened().cached_tokens(),
+           .queued_us = response.opened().queued_us()});
+    case v1::DecodeResponse::kDecoded:
+      return events->OnAnswer(FromProto(response.decoded()));
+    case v1::DecodeResponse::RESPONSE_NOT_SET:
+      return;
+  }
 }
 
 }  // namespace tandem

@@ -1,5 +1,5 @@
-// What a worker's Watch report says of each of its models, as the router and
-// the turns use it. A pure function; any thread.
+// What a worker says, as the router and the turns use it: its Watch reports of
+// each of its models, and its answers on a Decode stream. Any thread.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_WORKERS_WORKER_REPORT_H_
 #define TANDEM_SERVICES_COORDINATOR_WORKERS_WORKER_REPORT_H_
@@ -28,6 +28,11 @@ struct ModelReport {
 // are cut; step costs whose rows do not ascend or whose time is below zero are
 // left out.
 std::vector<ModelReport> ReadReport(const v1::WatchResponse& report);
+
+// Calls what `response` is for `events`, as it came over the wire; nothing for
+// one of a newer worker, which nobody asked for. `events` may be gone after it.
+void DeliverResponse(const v1::DecodeResponse& response,
+                     WorkerStreamEvents* events);
 
 }  // namespace tandem
 

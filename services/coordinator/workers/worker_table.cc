@@ -1,5 +1,6 @@
 #include "services/coordinator/workers/worker_table.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -17,16 +18,33 @@ const WorkerTable::Workers& Find(
   return found == workers.end() ? none : found->second;
 }
 
+size_t LongestTokenBytes(const Tokenizer& tokenizer) {
+  size_t longest = 0;
+  for (TokenId id = 0; id < tokenizer.vocab_size(); ++id) {
+    longest = std::max(longest,
+                       tokenizer.TokenText(id, /*skip_special=*/false).size());
+  }
+  return longest;
+}
+
 // As the first worker that has the model describes it.
 ModelSummary Summarize(const WorkerTable::Workers& targets) {
   const WorkerInfo& worker = *targets.front();
+  Position context_largest = 0;
+  for (const WorkerInfo* target : targets) {
+    context_largest = std::max(context_largest, target->context_max);
+  }
   return {.model_id = worker.model_id,
           .fingerprint = worker.fingerprint,
           .vocabulary_fingerprint = worker.vocabulary_fingerprint,
           .numerics = worker.numerics,
           .context_max = worker.context_max,
+          .context_largest = context_largest,
           .vocab_size = worker.vocab_size,
           .tokenizer = worker.tokenizer,
+          .token_bytes_max = worker.tokenizer == nullptr
+                                 ? 0
+                                 : LongestTokenBytes(*worker.tokenizer),
           .target_workers = static_cast<int>(targets.size()),
           .draft_workers = 0};
 }

@@ -6,6 +6,7 @@
 #ifndef TANDEM_SERVICES_COORDINATOR_WORKERS_WORKER_TABLE_H_
 #define TANDEM_SERVICES_COORDINATOR_WORKERS_WORKER_TABLE_H_
 
+#include <cstddef>
 #include <map>
 #include <memory>
 #include <set>
@@ -48,8 +49,12 @@ struct ModelSummary {
   std::string vocabulary_fingerprint;
   std::string numerics;
   Position context_max = 0;
+  // The largest of its workers.
+  Position context_largest = 0;
   int vocab_size = 0;
   std::shared_ptr<const Tokenizer> tokenizer;
+  // The most bytes of text that one token stands for; 0: not known.
+  size_t token_bytes_max = 0;
   int target_workers = 0;
   int draft_workers = 0;
 };

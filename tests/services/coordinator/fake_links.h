@@ -52,6 +52,7 @@ class FakeLink : public WorkerLink {
   WorkerLoad load() const override {
     WorkerLoad load;
     load.streams = streams;
+    load.streams_queued = queued;
     return load;
   }
 
@@ -63,6 +64,7 @@ class FakeLink : public WorkerLink {
   int64_t queued_us = 0;      // likewise
   // Told to the next streams.
   OpenRequest last_open;
+  int queued = 0;   // told as streams of others that wait for KV
   int streams = 0;  // open now
   int opened = 0;   // ever
   int verifies = 0;

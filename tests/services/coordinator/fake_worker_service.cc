@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "services/common/channel.h"
-#include "services/common/listening.h"
+#include "services/common/listen/listening_sockets.h"
 #include "tests/services/coordinator/fake_model.h"
 
 namespace tandem {

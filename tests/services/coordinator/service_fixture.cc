@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "services/access/caller.h"
 #include "services/common/channel.h"
-#include "services/coordinator/server/tenant.h"
 
 namespace tandem {
 

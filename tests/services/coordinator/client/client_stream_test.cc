@@ -423,9 +423,36 @@ TEST_F(ClientStreamTest, LimitsAreToldWithAReason) {
   client->Cancel();
   client->Read(&outcome);
   EXPECT_TRUE(Generate(Request("w2", 10)).status.ok());
-  status = Generate(Request("w3", 10)).status;  // a third session
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  // A third session goes in place of the one-shot.
+  EXPECT_TRUE(Generate(Request("w3", 10)).status.ok());
   EXPECT_EQ(server_->sessions(), 2);
+  Outcome next;
+  client->Start(outcome.started.session_id(), "w4", 10);
+  client->Read(&next);
+  EXPECT_TRUE(next.has_ended);
+}
+
+TEST_F(ClientStreamTest, AQuotaIsToldAsOne) {
+  target_ = std::make_unique<FakeWorker>();
+  CoordinatorOptions options = Options();
+  options.tenant_limits.turns_max = 1;
+  StartCoordinator(options);
+  WaitFor([this] { return server_->ready(); });
+  const std::unique_ptr<Client> client = Connect();
+  Outcome outcome;
+  StartLong(client.get(), "", "w1");
+  client->Read(&outcome, 10);
+  const grpc::Status status = Generate(Request("w2", 10)).status;
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(ReasonOf(status), kReasonExhausted);
+  EXPECT_EQ(FieldOf(status), "tenant:default");
+  const std::optional<ErrorDetail> detail =
+      GetErrorDetail(FromGrpcStatus(status));
+  EXPECT_EQ(detail->violations[0].description, "at most 1 turns at once");
+  EXPECT_GE(detail->retry_delay_ms.value_or(0), 100);
+  client->Cancel();
+  client->Read(&outcome);
+  EXPECT_TRUE(Generate(Request("w2", 10)).status.ok());
 }
 
 }  // namespace

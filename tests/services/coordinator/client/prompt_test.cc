@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/base/error_reason.h"
+#include "engine/tokenizer/nfc.h"
 #include "tests/engine/tokenizer/bpe_vocabulary.h"
 #include "tests/engine/tokenizer/test_vocabulary.h"
 
@@ -110,6 +111,54 @@ TEST(PromptTest, ShortTextsAndIdsMayBeMadeOnTheLoop) {
   EXPECT_TRUE(IsShort(Parse(turn)));
   turn.mutable_text()->push_back('a');
   EXPECT_FALSE(IsShort(Parse(turn)));
+}
+
+TEST(PromptTest, WhatCanNotFitIsFoundWithoutTokenising) {
+  const PromptRoom room{
+      .tokens_before = 0, .context_max = 100, .token_bytes_max = 10};
+  v1::TurnRequest turn;
+  turn.set_text(std::string(99 * 4 * 10, 'a'));
+  EXPECT_TRUE(CheckPromptRoom(Parse(turn), room).ok());
+  turn.set_text(std::string(100 * 4 * 10, 'a'));
+  const absl::Status status = CheckPromptRoom(Parse(turn), room);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(GetErrorDetail(status)->reason, kReasonContextExceeded);
+  EXPECT_TRUE(CheckPromptRoom(Parse(turn), {.context_max = 100}).ok());
+  turn.set_text("a");
+  EXPECT_TRUE(
+      CheckPromptRoom(Parse(turn), {.tokens_before = 99, .context_max = 100})
+          .ok());
+  EXPECT_FALSE(
+      CheckPromptRoom(Parse(turn), {.tokens_before = 100, .context_max = 100})
+          .ok());
+  for (int i = 0; i < 99; ++i) turn.mutable_tokens()->add_ids(1);
+  EXPECT_TRUE(CheckPromptRoom(Parse(turn), room).ok());
+  turn.mutable_tokens()->add_ids(1);
+  EXPECT_FALSE(CheckPromptRoom(Parse(turn), room).ok());
+}
+
+// The bound holds where Unicode's NFC makes a text shorter: its worst case, and
+// a vocabulary whose longest token stands for all of it.
+TEST(PromptTest, TheBoundOfTokensHoldsForTextsThatAreNormalised) {
+  std::string text;
+  constexpr int kCharacters = 1000;
+  // Iota, diaeresis and acute in 7 bytes become one character of 2.
+  for (int i = 0; i < kCharacters; ++i) text += "\u1FBE\u0308\u0341";
+  std::string normalised;
+  EXPECT_EQ(ToNfc(text, &normalised).size(), 2u * kCharacters);
+  EXPECT_LE(TokensAtLeast(text.size(), 4), 2 * kCharacters / 4);
+  EXPECT_GE(TokensAtLeast(text.size(), 4), 2 * kCharacters / 5);
+}
+
+TEST(PromptTest, CountsItsBytes) {
+  v1::TurnRequest turn =
+      MessagesTurn({{v1::CHAT_ROLE_USER, "abc"}, {v1::CHAT_ROLE_USER, "de"}});
+  EXPECT_EQ(PromptBytes(Parse(turn)), 5);
+  turn.set_text("abcd");
+  EXPECT_EQ(PromptBytes(Parse(turn)), 4);
+  turn.mutable_tokens()->add_ids(1);
+  turn.mutable_tokens()->add_ids(2);
+  EXPECT_EQ(PromptBytes(Parse(turn)), 8);
 }
 
 TEST(PromptTest, NamesTheTemplateOptionThatIsWrong) {

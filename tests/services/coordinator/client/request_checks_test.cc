@@ -83,6 +83,13 @@ TEST(PrefixFieldsTest, KeepsEverythingElse) {
   EXPECT_EQ(PrefixFields(absl::OkStatus(), "x"), absl::OkStatus());
   EXPECT_EQ(PrefixFields(absl::InternalError("e"), "x"),
             absl::InternalError("e"));
+  // Whose quota it is, not a field.
+  const absl::Status quota = MakeError(
+      absl::StatusCode::kResourceExhausted,
+      {.reason = kReasonExhausted,
+       .violations = {{.field = "tenant:a", .description = "at most 1"}}},
+      "over quota");
+  EXPECT_EQ(PrefixFields(quota, "turn."), quota);
 }
 
 TEST(MalformedMessageTest, IsAnInvalidText) {

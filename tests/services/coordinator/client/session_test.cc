@@ -9,7 +9,9 @@ namespace {
 
 class SessionTest : public ::testing::Test, public SessionHolder {
  protected:
-  SessionTest() : loop_(&clock_), session_("id", "tenant", clock_.Now()) {
+  SessionTest()
+      : loop_(&clock_),
+        session_("id", "tenant", SessionUse::kOneShot, clock_.Now()) {
     directory_.targets["t"] = {.link = std::make_shared<FakeLink>(1, "fp")};
   }
   bool opens_turn() const override { return false; }
@@ -68,6 +70,22 @@ TEST_F(SessionTest, TheLastTakenTurnIsTheHistory) {
     EXPECT_EQ(session_.model().id, "fake");
     EXPECT_EQ(session_.model().vocabulary_fingerprint, "vocabulary");
   }
+}
+
+TEST_F(SessionTest, KnowsAboutWhatItTakes) {
+  const int64_t empty = session_.bytes();
+  EXPECT_GT(empty, 0);
+  std::unique_ptr<TurnRunner> turn = MakeTurn(std::vector<TokenId>(900, 270));
+  Run(turn.get());
+  session_.Take(std::move(turn));
+  EXPECT_GE(session_.bytes(), empty + 900 * int64_t{sizeof(TokenId)});
+  EXPECT_LT(session_.bytes(), empty + 20000);
+}
+
+TEST_F(SessionTest, BecomesAConversation) {
+  EXPECT_EQ(session_.use(), SessionUse::kOneShot);
+  session_.SetConversation();
+  EXPECT_EQ(session_.use(), SessionUse::kConversation);
 }
 
 TEST_F(SessionTest, IsIdleFromLetGoOn) {

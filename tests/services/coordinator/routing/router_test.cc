@@ -152,6 +152,13 @@ TEST_F(RouterTest, SaysWhatNeedNotBeComputed) {
   EXPECT_EQ(router_.PickDrafter(query)->cached, 511);
 }
 
+TEST_F(RouterTest, SaysWhatItsMapTakes) {
+  workers_ = {FakeTarget("a", 0)};
+  EXPECT_EQ(router_.prefix_bytes(), 0);
+  Computed("a", 2 * kPrefixBlockTokens);
+  EXPECT_EQ(router_.prefix_bytes(), 2 * PrefixMap::kBlockBytes);
+}
+
 TEST_F(RouterTest, TakesAFullWorkerOnlyWhereNoneHasRoom) {
   workers_ = {FakeTarget("a", 0), FakeTarget("b", 50)};
   for (size_t i = 0; i < 2; ++i) {

@@ -101,16 +101,28 @@ TEST_F(CoordinatorMetricsTest, ShowsLevels) {
   draining.draining = true;
   WorkerInfo drafter = usable;
   drafter.role = WorkerRole::kDraft;
+  MemoryBudget memory(1000);
+  memory.Add(MemoryKind::kSessions, "a", 70);
+  memory.SetShared(MemoryKind::kTokenizers, 30);
   metrics_.SetLevels({.turns = 3,
                       .sessions = 5,
                       .streams = 4,
-                      .workers = {usable, usable, draining, drafter}});
+                      .workers = {usable, usable, draining, drafter},
+                      .memory = &memory});
+  ExpectLine("tandem_memory_bytes{kind=\"sessions\"} 70");
+  ExpectLine("tandem_memory_bytes{kind=\"texts\"} 0");
+  ExpectLine("tandem_memory_bytes{kind=\"tokenizers\"} 30");
+  ExpectLine("tandem_memory_bytes{kind=\"limit\"} 1000");
   ExpectLine("tandem_num_requests_running 3");
   ExpectLine("tandem_sessions 5");
   ExpectLine("tandem_client_streams 4");
   ExpectLine("tandem_workers{role=\"target\",state=\"usable\"} 2");
   ExpectLine("tandem_workers{role=\"draft\",state=\"usable\"} 1");
-  metrics_.SetLevels({.turns = 0, .sessions = 0, .streams = 0, .workers = {}});
+  metrics_.SetLevels({.turns = 0,
+                      .sessions = 0,
+                      .streams = 0,
+                      .workers = {},
+                      .memory = &memory});
   ExpectLine("tandem_workers{role=\"target\",state=\"usable\"} 0");
 }
 

@@ -135,6 +135,7 @@ TEST_F(GenerationServiceTest, TellsItsModelsAndLimits) {
   EXPECT_GT(info.limits().sessions(), 0);
   EXPECT_GT(info.limits().turns(), 0);
   EXPECT_EQ(info.limits().session_idle_seconds(), 3600);
+  EXPECT_EQ(info.limits().generate_idle_seconds(), 300);
   EXPECT_EQ(info.default_options().max_tokens(), 512);
 }
 

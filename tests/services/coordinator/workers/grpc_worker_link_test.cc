@@ -37,6 +37,7 @@ class GrpcWorkerLinkTest : public ::testing::Test, public WorkerStreamEvents {
                            .tokens_max = 100,
                            .options = options,
                            .tenant = "tenant",
+                           .tenant_kv_share = 0.25,
                            .queue_timeout = queue_timeout_},
                           &loop_, this, deadline);
   }
@@ -99,6 +100,7 @@ TEST_F(GrpcWorkerLinkTest, TellsWhoseTurnItIsAndHowLongItMayWait) {
   Open();
   RunUntil([this] { return opened_.has_value(); });
   EXPECT_EQ(worker_->service().last_open().tenant(), "tenant");
+  EXPECT_EQ(worker_->service().last_open().tenant_kv_share(), 0.25);
   EXPECT_EQ(worker_->service().last_open().queue_timeout_ms(), 1500);
   stream_.reset();
   opened_.reset();

@@ -32,6 +32,7 @@ class TokenizerCacheTest : public ::testing::Test {
 
 TEST_F(TokenizerCacheTest, JoinsThePiecesAndParsesThemOnce) {
   EXPECT_EQ(cache_.Find(Source()), nullptr);
+  EXPECT_EQ(cache_.bytes(), 0);
   grpc::ClientContext context;
   const auto tokenizer = cache_.Fetch(Source(), &context);
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
@@ -41,6 +42,7 @@ TEST_F(TokenizerCacheTest, JoinsThePiecesAndParsesThemOnce) {
   ASSERT_TRUE(again.ok());
   EXPECT_EQ(*again, *tokenizer);
   EXPECT_EQ(cache_.Find(Source()), *tokenizer);
+  EXPECT_GE(cache_.bytes(), static_cast<int64_t>(FakeTokenizerImage().size()));
 }
 
 TEST_F(TokenizerCacheTest, AVocabularyIsFetchedOnce) {

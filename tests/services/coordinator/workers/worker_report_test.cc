@@ -102,5 +102,52 @@ TEST(ReadReportTest, NothingWhereThereIsNoModel) {
   EXPECT_TRUE(ReadReport(v1::WatchResponse()).empty());
 }
 
+struct SeenEvents : WorkerStreamEvents {
+  void OnOpened(const OpenedSequence& sequence) override {
+    opened.push_back(sequence);
+  }
+  void OnAnswer(WorkerAnswer answer) override { answers.push_back(answer); }
+  void OnClosed(const absl::Status&) override { FAIL(); }
+
+  std::vector<OpenedSequence> opened;
+  std::vector<WorkerAnswer> answers;
+};
+
+TEST(DeliverResponseTest, CallsWhatItIsFor) {
+  SeenEvents events;
+  v1::DecodeResponse response;
+  DeliverResponse(response, &events);
+  EXPECT_TRUE(events.opened.empty() && events.answers.empty());
+
+  response.mutable_opened()->set_fingerprint("fp");
+  response.mutable_opened()->set_cached_tokens(-1);
+  response.mutable_opened()->set_queued_us(7);
+  DeliverResponse(response, &events);
+  ASSERT_EQ(events.opened.size(), 1u);
+  EXPECT_EQ(events.opened[0].fingerprint, "fp");
+  EXPECT_EQ(events.opened[0].cached_tokens, -1);
+  EXPECT_EQ(events.opened[0].queued_us, 7);
+
+  // More ids than log-probabilities.
+  v1::DecodedTokens& decoded = *response.mutable_decoded();
+  decoded.set_position(5);
+  decoded.set_compute_us(10);
+  decoded.set_served_us(30);
+  decoded.add_token_ids(3);
+  decoded.add_token_ids(-4);
+  decoded.add_logprobs()->set_logprob(-0.5f);
+  DeliverResponse(response, &events);
+  ASSERT_EQ(events.answers.size(), 1u);
+  const WorkerAnswer& answer = events.answers[0];
+  EXPECT_EQ(answer.position, 5);
+  EXPECT_EQ(answer.compute_us, 10);
+  EXPECT_EQ(answer.served_us, 30);
+  ASSERT_EQ(answer.tokens.size(), 2u);
+  EXPECT_EQ(answer.tokens[0].id, 3);
+  EXPECT_EQ(answer.tokens[0].logprob, -0.5f);
+  EXPECT_EQ(answer.tokens[1].id, -4);
+  EXPECT_EQ(answer.tokens[1].logprob, 0);
+}
+
 }  // namespace
 }  // namespace tandem

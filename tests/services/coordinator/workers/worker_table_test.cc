@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/base/error_reason.h"
+#include "tests/services/coordinator/fake_model.h"
 #include "tests/services/coordinator/fake_workers.h"
 
 namespace tandem {
@@ -25,6 +26,25 @@ TEST(WorkerTableTest, CountsWorkersOfEachModel) {
   EXPECT_EQ(models[1].model_id, "z");
   EXPECT_EQ(models[1].target_workers, 1);
   EXPECT_EQ(models[1].draft_workers, 0);
+}
+
+TEST(WorkerTableTest, KnowsWhatAPromptMayTakeAtMost) {
+  std::vector<WorkerInfo> workers = {FakeTarget("a"), FakeTarget("b")};
+  workers[1].context_max = 5000;
+  const WorkerTable unknown(workers);
+  EXPECT_EQ(unknown.models()[0].context_max, 100);
+  EXPECT_EQ(unknown.models()[0].context_largest, 5000);
+  EXPECT_EQ(unknown.models()[0].token_bytes_max, 0u);
+  workers[0].tokenizer = FakeTokenizer();
+  const WorkerTable table(workers);
+  const size_t longest = table.models()[0].token_bytes_max;
+  size_t found = 0;
+  for (TokenId id = 0; id < FakeTokenizer()->vocab_size(); ++id) {
+    const size_t bytes = FakeTokenizer()->TokenText(id, false).size();
+    EXPECT_LE(bytes, longest);
+    found += bytes == longest ? 1 : 0;
+  }
+  EXPECT_GT(found, 0u);
 }
 
 TEST(WorkerTableTest, ListsThoseThatTakeStreams) {

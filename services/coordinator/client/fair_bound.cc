@@ -1,0 +1,49 @@
+#include "services/coordinator/client/fair_bound.h"
+
+namespace tandem {
+namespace {
+
+// The part of the bound that is kept for tenants below their share.
+constexpr int64_t kKeptPart = 4;
+// Looks for tenants to forget are this far apart: a look walks over all.
+constexpr MonotonicDuration kForgetEvery = std::chrono::seconds(5);
+
+}  // namespace
+
+bool FairBound::Take(const std::string& tenant, int64_t count,
+                     MonotonicTime now) {
+  if (!HasRoom(tenant, count, now)) return false;
+  Add(tenant, count);
+  return true;
+}
+
+bool FairBound::HasRoom(const std::string& tenant, int64_t count,
+                        MonotonicTime now) {
+  Forget(now);
+  Tenant& asks = tenants_[tenant];
+  asks.asked = now;
+  if (used_ + count > max_) return false;
+  const int64_t tenants = static_cast<int64_t>(tenants_.size());
+  return tenants == 1 || asks.used + count <= max_ / tenants ||
+         used_ + count <= max_ - max_ / kKeptPart;
+}
+
+void FairBound::Add(const std::string& tenant, int64_t count) {
+  tenants_[tenant].used += count;
+  used_ += count;
+}
+
+int64_t FairBound::UsedBy(const std::string& tenant) const {
+  const auto found = tenants_.find(tenant);
+  return found == tenants_.end() ? 0 : found->second.used;
+}
+
+void FairBound::Forget(MonotonicTime now) {
+  if (now - forgot_at_ < kForgetEvery) return;
+  forgot_at_ = now;
+  std::erase_if(tenants_, [now](const auto& entry) {
+    return entry.second.used == 0 && now - entry.second.asked >= kAskedLately;
+  });
+}
+
+}  // namespace tandem

@@ -1,0 +1,62 @@
+#include "services/coordinator/server/memory_trimmer.h"
+
+#include <malloc.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "engine/base/control_groups.h"
+
+namespace tandem {
+namespace {
+
+// A look takes some 10 us, so this costs nothing; memory is back within 60 s of
+// a burst with room to spare.
+constexpr std::chrono::seconds kLookEvery(5);
+// Less than this is not worth a trim, after which the pages are faulted in
+// again.
+constexpr int64_t kUnusedBytesMax = int64_t{32} << 20;
+
+// Pages of the process that are in memory and of no file.
+int64_t AnonymousBytes() {
+  const std::vector<std::string> fields =
+      absl::StrSplit(ReadSmallFile("/proc/self/statm"), ' ');
+  int64_t resident = 0;
+  int64_t shared = 0;
+  if (fields.size() < 3 || !absl::SimpleAtoi(fields[1], &resident) ||
+      !absl::SimpleAtoi(fields[2], &shared)) {
+    return 0;
+  }
+  return (resident - shared) * sysconf(_SC_PAGESIZE);
+}
+
+}  // namespace
+
+// What malloc has free may have been given back already, so it is compared
+// with what stands in memory and is not in use.
+int64_t UnusedHeapBytes() {
+  const struct mallinfo2 info = mallinfo2();
+  const int64_t free = static_cast<int64_t>(info.fordblks);
+  const int64_t used = static_cast<int64_t>(info.uordblks + info.hblkhd);
+  return std::clamp<int64_t>(AnonymousBytes() - used, 0, free);
+}
+
+MemoryTrimmer::MemoryTrimmer(std::function<void()> on_look)
+    : on_look_(std::move(on_look)) {
+  thread_.loop()->Post([this] { Look(); });
+}
+
+void MemoryTrimmer::Look() {
+  on_look_();
+  if (UnusedHeapBytes() > kUnusedBytesMax) malloc_trim(0);
+  EventLoop* const loop = thread_.loop();
+  loop->SetTimer(loop->Now() + kLookEvery, [this] { Look(); });
+}
+
+}  // namespace tandem
