@@ -4,12 +4,24 @@
 #include <filesystem>
 #include <system_error>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 
 namespace tandem {
 namespace {
 
 namespace fs = std::filesystem;
+
+// What ends a path within a message.
+constexpr char kPathEnds[] = " \t\"'`,;:()[]{}<>|";
+
+// A slash after such a character is within a relative path, or a fraction.
+bool IsPartOfName(char c) {
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' ||
+         c == '_' || c == '-';
+}
 
 bool IsInside(const fs::path& folder, const fs::path& path) {
   const auto [rest, unused] =
@@ -54,6 +66,32 @@ absl::StatusOr<std::string> FindInModelFolder(const std::string& folder,
   }
   if (!fs::is_regular_file(path, error)) return missing();
   return path.string();
+}
+
+absl::Status WithFileNames(const absl::Status& status,
+                           const std::string& path) {
+  std::string text(status.message());
+  if (!path.empty()) {
+    text =
+        absl::StrReplaceAll(text, {{path, fs::path(path).filename().string()}});
+  }
+  std::string message;
+  for (size_t at = 0; at < text.size();) {
+    if (text[at] != '/' || (at > 0 && IsPartOfName(text[at - 1]))) {
+      message += text[at++];
+      continue;
+    }
+    const size_t end = std::min(text.find_first_of(kPathEnds, at), text.size());
+    const size_t name = text.rfind('/', end - 1) + 1;
+    message.append(text, name, end - name);
+    at = end;
+  }
+  absl::Status result(status.code(), message);
+  status.ForEachPayload(
+      [&result](absl::string_view type, const absl::Cord& of) {
+        result.SetPayload(type, of);
+      });
+  return result;
 }
 
 }  // namespace tandem

@@ -18,6 +18,10 @@ namespace tandem {
 absl::StatusOr<std::string> FindInModelFolder(const std::string& folder,
                                               const std::string& name);
 
+// `status` for a client: each absolute path in its message is the name of the
+// file alone, `path` above all, whatever it consists of.
+absl::Status WithFileNames(const absl::Status& status, const std::string& path);
+
 }  // namespace tandem
 
 #endif  // TANDEM_SERVICES_WORKER_MODELS_MODEL_FOLDER_H_

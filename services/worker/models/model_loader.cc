@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "engine/base/monotonic_clock.h"
 #include "engine/base/thread_team.h"
 #include "engine/gguf/gguf_file.h"
 
@@ -51,12 +51,12 @@ absl::StatusOr<MemoryPlan> ModelLoader::TakeMemory(
 
 absl::Status ModelLoader::Load(const ModelSpec& spec,
                                const std::function<void(double)>& progress) {
-  const absl::Time began = absl::Now();
+  const absl::Time began = MonotonicNow();
   const std::string id = ModelIdOf(spec);
   TANDEM_RETURN_IF_ERROR(models_->BeginLoad(id));
   TANDEM_RETURN_IF_ERROR(models_->EndLoad(Make(spec, progress)));
   spdlog::info("model {} was loaded in {} ms", id,
-               absl::ToInt64Milliseconds(absl::Now() - began));
+               absl::ToInt64Milliseconds(MonotonicNow() - began));
   return absl::OkStatus();
 }
 
@@ -94,6 +94,7 @@ absl::StatusOr<WorkerModelParts> ModelLoader::Make(
   TANDEM_ASSIGN_OR_RETURN(parts.engine, Engine::Load(model, engine_options));
   parts.loop.streams_max = options_.engine.sequences_max;
   parts.loop.queue_max = options_.queue_max;
+  parts.loop.tenant_kv_share = options_.tenant_kv_share;
   const EngineInfo& engine = parts.engine->info();
   parts.info = {
       .role = options_.role,

@@ -17,6 +17,7 @@
 #include "engine/engine.h"
 #include "engine/model/model.h"
 #include "services/worker/models/model_set.h"
+#include "services/worker/schedule/compute_loop.h"
 
 namespace tandem {
 
@@ -37,6 +38,7 @@ struct ModelLoaderOptions {
   EngineOptions engine;
   std::string compute_turn;  // the file of the ProcessorLock; empty: none
   int queue_max = 1024;
+  double tenant_kv_share = kTenantKvShare;  // as ComputeLoopOptions
 };
 
 class ModelLoader {

@@ -8,11 +8,10 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/error_reason.h"
+#include "services/common/worker_protocol.h"
 
 namespace tandem {
 namespace {
-
-constexpr size_t kIdBytesMax = 256;
 
 absl::Status InUse(absl::string_view id, absl::string_view why) {
   return WrongState(absl::StrCat("the model \"", id, "\" ", why));
@@ -69,10 +68,7 @@ absl::StatusOr<MemoryPlan> ModelSet::TakeMemory(
 }
 
 absl::Status ModelSet::BeginLoad(const std::string& id) {
-  if (id.empty() || id.size() > kIdBytesMax) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "a model id has 1 to ", kIdBytesMax, " bytes, has ", id.size()));
-  }
+  TANDEM_RETURN_IF_ERROR(CheckModelId(id));
   absl::MutexLock lock(&mutex_);
   if (!loading_.empty()) {
     return WrongState("another model is being loaded; try again later");

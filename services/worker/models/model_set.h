@@ -102,7 +102,7 @@ class ModelSet {
 
   // A load. BeginLoad reserves the id; EndLoad follows, with the model or with
   // the reason why there is none, which is returned and frees what was taken.
-  // Errors: INVALID_ARGUMENT (the id is empty or longer than 256 bytes);
+  // Errors: INVALID_ARGUMENT (as CheckModelId);
   // FAILED_PRECONDITION with WRONG_STATE (another load is under way, or this
   // model is leaving); ALREADY_EXISTS.
   absl::Status BeginLoad(const std::string& id);

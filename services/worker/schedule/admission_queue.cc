@@ -33,9 +33,13 @@ void AdmissionQueue::PopHead() {
   TANDEM_CHECK(!empty());
   const std::string tenant = turns_.front();
   Remove(*Head());
-  if (turns_.empty() || turns_.front() != tenant) return;
+  if (!turns_.empty() && turns_.front() == tenant) PassTurn();
+}
+
+void AdmissionQueue::PassTurn() {
+  TANDEM_CHECK(!empty());
+  turns_.push_back(std::move(turns_.front()));
   turns_.pop_front();
-  turns_.push_back(tenant);
 }
 
 void AdmissionQueue::Remove(uint64_t id) {

@@ -1,6 +1,6 @@
 // The opens that wait for KV pages or for a place, in the order in which they
 // get it, and when a refused open should be tried again. Owned by the compute
-// loop; one thread; time is given.
+// loop; one thread; time is given, of MonotonicNow.
 //
 // Tenants take turns, and each tenant's opens go first come, first served. The
 // head is served next: while it does not fit no other passes it, so what
@@ -53,6 +53,10 @@ class AdmissionQueue {
   std::optional<uint64_t> Head() const;
   // The head was served: the next tenant has its turn.
   void PopHead();
+  // The head's tenant lets the next one have its turn.
+  void PassTurn();
+  // Tenants with an open that waits.
+  size_t tenants() const { return turns_.size(); }
   // Nothing where it does not wait.
   void Remove(uint64_t id);
   // Removes the opens whose time is over, the earliest first.

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "engine/base/check.h"
 
 namespace tandem {
@@ -59,6 +58,7 @@ ComputeLoop::~ComputeLoop() {
     absl::MutexLock lock(&mutex_);
     stop_ = true;
   }
+  changed_.Notify();
   thread_.join();
 }
 
@@ -79,6 +79,7 @@ absl::StatusOr<StreamId> ComputeLoop::Open(StreamOpen open,
         {.stream = id,
          .what = OpenCommand{.open = std::move(open), .client = client}});
   }
+  changed_.Notify();
   options_.on_load_changed();
   return id;
 }
@@ -93,9 +94,10 @@ absl::Status ComputeLoop::Submit(StreamId stream, ComputeRequest request) {
           kRetryAfterUnknown);
     }
     ++load_.requests_pending;
-    gate_.OnRequest(stream, UsesDraft(request), absl::Now());
+    gate_.OnRequest(stream, UsesDraft(request), MonotonicNow());
     queue_.push_back({.stream = stream, .what = std::move(request)});
   }
+  changed_.Notify();
   options_.on_load_changed();
   return absl::OkStatus();
 }
@@ -104,6 +106,8 @@ void ComputeLoop::Close(StreamId stream) {
   absl::MutexLock lock(&mutex_);
   gate_.OnClosed(stream);
   queue_.push_back({.stream = stream, .what = CloseCommand{}});
+  // With the lock held: once the stream is closed the loop may be destroyed.
+  changed_.Notify();
 }
 
 ComputeLoad ComputeLoop::load() const {
@@ -122,7 +126,7 @@ bool ComputeLoop::IsStalled(absl::Duration limit) const {
           ? kFirstStepLimit
           : absl::Microseconds(kStallFactor *
                                load_.step_costs.UpperEstimateUs(round_.rows));
-  return absl::Now() - round_.began > std::max(limit, expected);
+  return MonotonicNow() - round_.began > std::max(limit, expected);
 }
 
 void ComputeLoop::Run() {
@@ -147,10 +151,9 @@ bool ComputeLoop::AwaitCommands() {
   absl::MutexLock lock(&mutex_);
   if (!has_work) {
     round_.began = absl::InfinitePast();
-    mutex_.AwaitWithDeadline(absl::Condition(&is_awake),
-                             admissions_.NextExpiry());
+    changed_.Await(&mutex_, admissions_.NextExpiry(), is_awake);
   }
-  round_ = {.began = absl::Now()};
+  round_ = {.began = MonotonicNow()};
   return !stop_;
 }
 
@@ -197,6 +200,9 @@ void ComputeLoop::OpenStream(StreamId id, OpenCommand command) {
   stream->id = id;
   stream->client = command.client;
   stream->tenant = std::move(command.open.tenant);
+  stream->kv_share = command.open.tenant_kv_share > 0
+                         ? command.open.tenant_kv_share
+                         : options_.tenant_kv_share;
   stream->pages = PagesOf(*engine_, command.open.decoder.tokens_max);
   // An open that waits goes first, also where this one would fit now.
   if (admissions_.empty() && TryOpen(stream, command.open.decoder).ok()) return;
@@ -204,12 +210,14 @@ void ComputeLoop::OpenStream(StreamId id, OpenCommand command) {
       admissions_.size() >= static_cast<size_t>(options_.queue_max)) {
     return Refuse(stream);
   }
-  const absl::Time now = absl::Now();
+  const absl::Time now = MonotonicNow();
   stream->queued = {.decoder = std::move(command.open.decoder), .since = now};
   admissions_.Push({.id = id,
                     .tenant = stream->tenant,
                     .until = now + command.open.queue_timeout,
                     .pages = stream->pages});
+  // It may go before tenants that are over their share.
+  has_freed_ = has_freed_ || admissions_.tenants() > 1;
   Settle(0);
 }
 
@@ -219,7 +227,7 @@ absl::Status ComputeLoop::TryOpen(Stream* stream,
       SequenceDecoder::Open(engine_.get(), std::move(options));
   if (absl::IsResourceExhausted(decoder.status())) return decoder.status();
   OpenedStream opened;
-  const absl::Time now = absl::Now();
+  const absl::Time now = MonotonicNow();
   if (stream->queued.has_value()) {
     opened.queued_us = absl::ToInt64Microseconds(now - stream->queued->since);
     stream->queued.reset();
@@ -241,17 +249,42 @@ absl::Status ComputeLoop::TryOpen(Stream* stream,
 }
 
 void ComputeLoop::ServeAdmissions() {
-  for (const StreamId id : admissions_.TakeExpired(absl::Now())) {
+  for (const StreamId id : admissions_.TakeExpired(MonotonicNow())) {
     has_freed_ = true;  // another head may fit
     Stream* stream = &streams_.find(id)->second;
     stream->queued.reset();
     Refuse(stream);
   }
   if (!std::exchange(has_freed_, false)) return;
-  while (const std::optional<StreamId> head = admissions_.Head()) {
+  while (!admissions_.empty()) {
+    PassToShares();
+    const std::optional<StreamId> head = admissions_.Head();
     Stream* stream = &streams_.find(*head)->second;
     if (!TryOpen(stream, stream->queued->decoder).ok()) return;
   }
+}
+
+// Where all that wait are over their share the order stays as it is: the pages
+// are not left unused.
+void ComputeLoop::PassToShares() {
+  if (admissions_.tenants() < 2) return;
+  for (size_t passed = 0; passed < admissions_.tenants(); ++passed) {
+    if (!IsOverShare(streams_.find(*admissions_.Head())->second)) return;
+    admissions_.PassTurn();
+  }
+}
+
+bool ComputeLoop::IsOverShare(const Stream& stream) const {
+  if (stream.kv_share >= 1) return false;
+  int64_t held = 0;
+  for (const auto& [id, other] : streams_) {
+    if (other.decoder != nullptr && other.tenant == stream.tenant) {
+      held += other.pages;
+    }
+  }
+  const double allowed =
+      stream.kv_share * static_cast<double>(engine_->kv_usage().pages_total);
+  return held > 0 && static_cast<double>(held + stream.pages) > allowed;
 }
 
 void ComputeLoop::Refuse(Stream* stream) {
@@ -264,7 +297,7 @@ void ComputeLoop::Refuse(Stream* stream) {
                    stream->pages,
                    {.pages = kv.pages_total - kv.pages_reserved,
                     .sequences = options_.streams_max - sequences_open_},
-                   absl::Now())));
+                   MonotonicNow())));
 }
 
 void ComputeLoop::CloseStream(StreamId id) {
@@ -292,7 +325,7 @@ void ComputeLoop::DropDecoder(Stream* stream) {
   stream->decoder.reset();
   has_freed_ = true;
   --sequences_open_;
-  admissions_.OnFreed({.pages = stream->pages, .sequences = 1}, absl::Now());
+  admissions_.OnFreed({.pages = stream->pages, .sequences = 1}, MonotonicNow());
 }
 
 void ComputeLoop::Advance(Stream* stream) {
@@ -305,7 +338,7 @@ void ComputeLoop::Advance(Stream* stream) {
         absl::MutexLock lock(&mutex_);
         --load_.requests_pending;
         // Before the answer, which its next request may overtake.
-        gate_.OnAnswer(stream->id, absl::Now());
+        gate_.OnAnswer(stream->id, MonotonicNow());
       }
       stream->client->OnResult(ComputeResult{
           .tokens = *std::move(*result),
@@ -359,12 +392,12 @@ void ComputeLoop::RunPass() {
   // While another loop of the process computes, that one reports a stall.
   SetRoundBegan(absl::InfinitePast());
   if (options_.loop_order != nullptr) options_.loop_order->Acquire();
-  SetRoundBegan(absl::Now());
+  SetRoundBegan(MonotonicNow());
   if (options_.processor != nullptr) options_.processor->Acquire();
   // Streams that came meanwhile have a part in this pass.
   {
     absl::MutexLock lock(&mutex_);
-    round_.began = absl::Now();
+    round_.began = MonotonicNow();
     gate_.OnPassBegin();
   }
   RunCommands();
@@ -372,9 +405,9 @@ void ComputeLoop::RunPass() {
   absl::Status status;
   if (!pass_.items.empty()) {
     Rows rows(&pass_.streams);
-    const absl::Time began = absl::Now();
+    const absl::Time began = MonotonicNow();
     status = engine_->Step(pass_.items, &rows);
-    pass_.report.step_us = absl::ToDoubleMicroseconds(absl::Now() - began);
+    pass_.report.step_us = absl::ToDoubleMicroseconds(MonotonicNow() - began);
   }
   if (options_.processor != nullptr) options_.processor->Release();
   if (options_.loop_order != nullptr) options_.loop_order->Release();
@@ -389,12 +422,12 @@ void ComputeLoop::AwaitGate() {
   while (!stop_) {
     const bool drafts_under_way = options_.processor != nullptr &&
                                   options_.processor->AreDraftsUnderWay();
-    const absl::Time now = absl::Now();
+    const absl::Time now = MonotonicNow();
     const absl::Time until = gate_.HoldUntil(now, drafts_under_way);
     if (until <= now) return;
-    mutex_.AwaitWithDeadline(
-        absl::Condition(&all_came),
-        drafts_under_way ? std::min(until, now + kLookEvery) : until);
+    changed_.Await(&mutex_,
+                   drafts_under_way ? std::min(until, now + kLookEvery) : until,
+                   all_came);
   }
 }
 

@@ -27,6 +27,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "engine/base/monotonic_clock.h"
 #include "engine/base/status.h"
 #include "engine/engine.h"
 #include "engine/session/sequence_decoder.h"
@@ -43,6 +44,8 @@ namespace tandem {
 using StreamId = uint64_t;
 
 inline constexpr double kStallFactor = 3;
+// Two tenants that contend have half of the KV each.
+inline constexpr double kTenantKvShare = 0.5;
 inline constexpr absl::Duration kFirstStepLimit = absl::Seconds(60);
 
 // To a draft or to a target worker; checked by the caller.
@@ -53,6 +56,8 @@ struct StreamOpen {
   SequenceDecoderOptions decoder;
   // Streams are served fairly between tenants.
   std::string tenant = {};
+  // As ComputeLoopOptions; 0: as there.
+  double tenant_kv_share = 0;
   // How long the open waits at most for KV or a place that the engine does not
   // have now; 0: not at all.
   absl::Duration queue_timeout = absl::ZeroDuration();
@@ -105,6 +110,9 @@ struct ComputeLoopOptions {
   // Opens that wait for KV or a place at once at most; beyond that they are
   // refused at once.
   int queue_max = 1024;
+  // The part of the KV pages beyond which a tenant's opens wait while another
+  // tenant's do; 1: none. A tenant that holds nothing may take more at once.
+  double tenant_kv_share = kTenantKvShare;
   PassGateOptions gate = {};
   // One pass at a time, between processes and between the loops of this one,
   // whose order outlives the loop. Both may be null.
@@ -172,7 +180,8 @@ class ComputeLoop {
     StreamId id = 0;
     ComputeClient* client = nullptr;
     std::string tenant;
-    int64_t pages = 0;  // of KV that its sequence takes
+    double kv_share = 1;  // of its tenant
+    int64_t pages = 0;    // of KV that its sequence takes
     std::optional<Queued> queued;
     std::unique_ptr<SequenceDecoder> decoder;  // null: queued, or dead
     std::deque<ComputeRequest> waiting;
@@ -207,6 +216,9 @@ class ComputeLoop {
   absl::Status TryOpen(Stream* stream, SequenceDecoderOptions options);
   // Opens what waits and fits, and refuses what has waited too long.
   void ServeAdmissions();
+  // Makes an open the head whose tenant is not over its share, if there is one.
+  void PassToShares();
+  bool IsOverShare(const Stream& stream) const;
   // Answers that there is no KV or no place.
   void Refuse(Stream* stream);
   void CloseStream(StreamId id);
@@ -233,6 +245,7 @@ class ComputeLoop {
   const std::unique_ptr<Engine> engine_;
   const ComputeLoopOptions options_;
 
+  TimedWait changed_;  // what the compute thread waits for
   mutable absl::Mutex mutex_;
   std::vector<Command> queue_ ABSL_GUARDED_BY(mutex_);
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;

@@ -17,7 +17,8 @@
 // the drafter would have to wait for a pass that its streams then miss. Streams
 // that draft must be more than kDraftingShare of all for that.
 //
-// Owned by the compute loop, guarded by its mutex; time is given.
+// Owned by the compute loop, guarded by its mutex; time is given, of
+// MonotonicNow.
 
 #ifndef TANDEM_SERVICES_WORKER_SCHEDULE_PASS_GATE_H_
 #define TANDEM_SERVICES_WORKER_SCHEDULE_PASS_GATE_H_

@@ -14,6 +14,12 @@ namespace {
 // Progress is reported in steps of this.
 constexpr double kProgressStep = 0.01;
 
+absl::Status Starting() {
+  return WrongState(
+      "the worker is loading the models that it starts with; try again when "
+      "it is ready");
+}
+
 v1::LoadedModel ToProto(const ServedModelState& state) {
   v1::LoadedModel loaded;
   FillProto(state.info, loaded.mutable_model());
@@ -26,14 +32,27 @@ v1::LoadedModel ToProto(const ServedModelState& state) {
 }  // namespace
 
 AdminService::AdminService(ModelSet* models, ModelLoader* loader,
-                           std::string model_folder)
+                           const CallerGate* gate, std::string model_folder)
     : models_(models),
       loader_(loader),
+      gate_(gate),
       model_folder_(std::move(model_folder)) {}
 
+absl::Status AdminService::Admit(const grpc::ServerContext& context,
+                                 absl::string_view method) const {
+  TANDEM_RETURN_IF_ERROR(callers_.Check(context));
+  return gate_
+      ->Admit(context,
+              absl::StrCat("/", v1::WorkerAdminService::service_full_name(),
+                           "/", method))
+      .status();
+}
+
 grpc::Status AdminService::ListWorkerModels(
-    grpc::ServerContext* /*context*/, const v1::ListWorkerModelsRequest*,
+    grpc::ServerContext* context, const v1::ListWorkerModelsRequest*,
     v1::ListWorkerModelsResponse* response) {
+  const absl::Status admitted = Admit(*context, "ListWorkerModels");
+  if (!admitted.ok()) return ToGrpcStatus(admitted);
   response->set_models_generation(models_->generation());
   for (const ServedModelState& state : models_->States()) {
     *response->add_models() = ToProto(state);
@@ -44,8 +63,11 @@ grpc::Status AdminService::ListWorkerModels(
 }
 
 grpc::Status AdminService::LoadModel(
-    grpc::ServerContext* /*context*/, const v1::LoadModelRequest* request,
+    grpc::ServerContext* context, const v1::LoadModelRequest* request,
     grpc::ServerWriter<v1::LoadModelResponse>* writer) {
+  const absl::Status admitted = Admit(*context, "LoadModel");
+  if (!admitted.ok()) return ToGrpcStatus(admitted);
+  if (!is_open_.load()) return ToGrpcStatus(Starting());
   absl::StatusOr<std::string> path =
       FindInModelFolder(model_folder_, request->path());
   if (!path.ok()) return ToGrpcStatus(path.status());
@@ -66,7 +88,7 @@ grpc::Status AdminService::LoadModel(
   if (const absl::Status status = loader_->Load(spec, report); !status.ok()) {
     spdlog::warn("model {} was not loaded: {}", id,
                  std::string(status.message()));
-    return ToGrpcStatus(status);
+    return ToGrpcStatus(WithFileNames(status, spec.path));
   }
   for (const ServedModelState& state : models_->States()) {
     if (state.info.model_id != id) continue;
@@ -77,9 +99,12 @@ grpc::Status AdminService::LoadModel(
   return grpc::Status::OK;
 }
 
-grpc::Status AdminService::UnloadModel(grpc::ServerContext* /*context*/,
+grpc::Status AdminService::UnloadModel(grpc::ServerContext* context,
                                        const v1::UnloadModelRequest* request,
                                        v1::UnloadModelResponse*) {
+  const absl::Status admitted = Admit(*context, "UnloadModel");
+  if (!admitted.ok()) return ToGrpcStatus(admitted);
+  if (!is_open_.load()) return ToGrpcStatus(Starting());
   const int drain_ms = request->drain_timeout_ms();
   if (drain_ms < 0 || drain_ms > kUnloadDrainMsMax) {
     const std::string what =

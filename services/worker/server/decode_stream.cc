@@ -102,7 +102,7 @@ void DecodeStream::OnResult(absl::StatusOr<ComputeResult> result) {
   tokens->set_position(pending.first_position);
   tokens->set_compute_us(result->compute_us);
   tokens->set_served_us(
-      absl::ToInt64Microseconds(absl::Now() - pending.arrived));
+      absl::ToInt64Microseconds(MonotonicNow() - pending.arrived));
   for (const SampledToken& token : result->tokens) {
     tokens->add_token_ids(token.id);
     if (wants_logprobs_) *tokens->add_logprobs() = LogprobsToProto(token);

@@ -20,8 +20,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "engine/base/monotonic_clock.h"
 #include "services/common/trace_context.h"
 #include "services/worker/models/model_set.h"
 #include "services/worker/schedule/compute_loop.h"
@@ -59,7 +59,7 @@ class DecodeStream final
   // A request that is not answered yet.
   struct Pending {
     Position first_position = 0;  // of the answer's ids
-    absl::Time arrived = absl::Now();
+    absl::Time arrived = MonotonicNow();
   };
 
   ~DecodeStream() override = default;

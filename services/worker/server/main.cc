@@ -3,8 +3,10 @@
 #include <thread>
 
 #include "absl/synchronization/notification.h"
+#include "engine/base/memory_reservation.h"
 #include "services/common/logging.h"
 #include "services/common/process_exit.h"
+#include "services/common/sandbox/sandbox.h"
 #include "services/common/server_flags.h"
 #include "services/common/signals.h"
 #include "services/worker/server/worker_flags.h"
@@ -33,16 +35,35 @@ int Fail(const absl::Status& status) {
   return IsUsageError(status) ? usage : kExitFailed;
 }
 
+// What the worker opens beyond the flags that all servers have.
+FileAccess FilesOf(const WorkerOptions& options) {
+  FileAccess access;
+  for (const ModelSpec& model : options.models) access.ReadBeside(model.path);
+  access.read.push_back(options.model_folder);
+  access.WriteBeside(options.loader.compute_turn);
+  access.WriteBeside(options.admin_address_file);
+  access.ListenAt(options.admin_listen);
+  // Made now, for what is made in it later.
+  const std::string reservations = MemoryReservation::DefaultFolder();
+  if (MemoryReservation::Open(reservations).ok()) {
+    access.write.push_back(reservations);
+  }
+  return access;
+}
+
 int Main(int argc, const char* const* argv) {
   WorkerOptions options;
   if (const std::optional<int> code = ParseWorkerFlags(argc, argv, &options)) {
     return *code;
   }
-  SignalWatcher signal;
   InitLogging(options.server.log_format, options.server.log_level);
+  Sandbox sandbox(options.server, FilesOf(options));
+  SignalWatcher signal({.takes_reload = true});  // a thread, after the sandbox
   absl::StatusOr<std::unique_ptr<WorkerServer>> server =
       WorkerServer::Listen(options);
   if (!server.ok()) return Fail(server.status());
+  // Reservations of memory and --compute-turn are written at each load.
+  sandbox.Seal({.writes_files = true});
 
   absl::Notification loaded;
   absl::Status load_status;
@@ -51,7 +72,7 @@ int Main(int argc, const char* const* argv) {
     loaded.Notify();
     if (!load_status.ok()) signal.Request();
   });
-  signal.Wait();
+  while (signal.Next() == SignalEvent::kReload) (*server)->Reload();
   if (!loaded.HasBeenNotified()) {
     // Loading can not be stopped half way, and nothing waits for it any more.
     EndProcess(kExitOk);

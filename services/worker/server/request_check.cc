@@ -41,6 +41,12 @@ absl::Status CheckAdmission(const v1::OpenSequence& open) {
                         absl::StrCat("must be in [0, ", kQueueTimeoutMsMax,
                                      "], is ", open.queue_timeout_ms()));
   }
+  // Written so that a NaN is refused too.
+  if (!(open.tenant_kv_share() >= 0 && open.tenant_kv_share() <= 1)) {
+    return InvalidField(
+        "open.tenant_kv_share",
+        absl::StrCat("must be in [0, 1], is ", open.tenant_kv_share()));
+  }
   return absl::OkStatus();
 }
 
@@ -117,6 +123,7 @@ absl::StatusOr<StreamOpen> ReadOpen(const WorkerModelInfo& model,
                           ParseGenOptions(open.options(), model.vocab_size));
   decoder.tenant = open.tenant();
   result.tenant = open.tenant();
+  result.tenant_kv_share = open.tenant_kv_share();
   result.queue_timeout = absl::Milliseconds(open.queue_timeout_ms());
   return result;
 }

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <utility>
 
-#include "absl/time/clock.h"
+#include "engine/base/monotonic_clock.h"
 
 namespace tandem {
 namespace {
@@ -73,10 +73,11 @@ absl::Status WatchHub::Serve(Writer* writer,
       break;
     }
     const v1::WatchResponse now = report_();
-    if (absl::Now() < sent + kWatchIntervalMax && !IsNews(last, now)) continue;
+    if (MonotonicNow() < sent + kWatchIntervalMax && !IsNews(last, now))
+      continue;
     is_open = writer->Write(now);
     last = now;
-    sent = absl::Now();
+    sent = MonotonicNow();
   } while (is_open && Wait(sent, &seen));
   absl::MutexLock lock(&mutex_);
   --watchers_;
@@ -88,10 +89,13 @@ bool WatchHub::Wait(absl::Time sent, uint64_t* seen) {
     return ended_ || changes_ != *seen;
   };
   absl::MutexLock lock(&mutex_);
-  mutex_.AwaitWithTimeout(absl::Condition(&ended_), kWatchIntervalMin);
-  mutex_.AwaitWithDeadline(
-      absl::Condition(&awake),
-      std::min(sent + kWatchIntervalMax, absl::Now() + kWatchCancelCheck));
+  const auto ended = [this]()
+                         ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return ended_; };
+  changed_.Await(&mutex_, MonotonicNow() + kWatchIntervalMin, ended);
+  changed_.Await(
+      &mutex_,
+      std::min(sent + kWatchIntervalMax, MonotonicNow() + kWatchCancelCheck),
+      awake);
   *seen = changes_;
   return !ended_;
 }
@@ -99,11 +103,13 @@ bool WatchHub::Wait(absl::Time sent, uint64_t* seen) {
 void WatchHub::MarkChanged() {
   absl::MutexLock lock(&mutex_);
   ++changes_;
+  changed_.Notify();
 }
 
 void WatchHub::EndAll() {
   absl::MutexLock lock(&mutex_);
   ended_ = true;
+  changed_.Notify();
 }
 
 }  // namespace tandem

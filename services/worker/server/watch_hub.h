@@ -16,6 +16,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "engine/base/monotonic_clock.h"
 #include "engine/base/status.h"
 #include "tandem/v1/worker.pb.h"
 
@@ -65,6 +66,7 @@ class WatchHub {
   bool Wait(absl::Time sent, uint64_t* seen);
 
   const std::function<v1::WatchResponse()> report_;
+  TimedWait changed_;
   absl::Mutex mutex_;
   int watchers_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t changes_ ABSL_GUARDED_BY(mutex_) = 0;

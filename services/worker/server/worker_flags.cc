@@ -131,6 +131,17 @@ void AddModelFlags(CLI::App* app, NamedValues* names) {
       ->check(OneOf({"bf16", "f32"}));
 }
 
+void AddCallerFlags(CLI::App* app, WorkerOptions* options) {
+  app->add_option("--allow-caller", options->allow_callers,
+                  "A name (URI, DNS or common name) in the certificates of "
+                  "those who may call this worker, its coordinators; "
+                  "repeatable; needed with --tls-client-ca; *: everybody "
+                  "whose certificate that signed")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(NotEmpty("a name"));
+}
+
 void AddAdminFlags(CLI::App* app, WorkerOptions* options) {
   app->add_option("--model-memory-max-bytes", options->bounds.weight_bytes_max,
                   "Weights of all models together; a load that needs more "
@@ -147,6 +158,13 @@ void AddAdminFlags(CLI::App* app, WorkerOptions* options) {
                   "only; default: none");
   app->add_option("--admin-address-file", options->admin_address_file,
                   "File to write the admin service's bound address to");
+  app->add_option("--admin-allow-caller", options->admin_allow_callers,
+                  "A name (URI, DNS or common name) in the certificates of "
+                  "those who may call the admin service; repeatable; *: "
+                  "everybody whose certificate --tls-client-ca signed")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(NotEmpty("a name"));
 }
 
 void AddEngineFlags(CLI::App* app, WorkerOptions* options, NamedValues* names) {
@@ -195,6 +213,11 @@ void AddEngineFlags(CLI::App* app, WorkerOptions* options, NamedValues* names) {
                   "none, they are refused")
       ->check(WholeNumber(0, 65536))
       ->capture_default_str();
+  app->add_option("--tenant-kv-share", options->loader.tenant_kv_share,
+                  "Part of a model's KV beyond which a tenant's sequences wait "
+                  "while another tenant's do, 0.01 to 1; 1: all")
+      ->check(Number(0.01, 1))
+      ->capture_default_str();
   app->add_option("--compute-turn", options->loader.compute_turn,
                   "File that workers on the same cores share to take turns, "
                   "one pass each");
@@ -210,6 +233,7 @@ std::optional<int> ParseWorkerFlags(int argc, const char* const* argv,
   NamedValues names;
   AddModelFlags(&app, &names);
   AddEngineFlags(&app, options, &names);
+  AddCallerFlags(&app, options);
   AddAdminFlags(&app, options);
   AddServerFlags(&app, &options->server);
   SetExamples(&app, {"tandem-worker --role target --model model.gguf",

@@ -17,6 +17,7 @@ const prometheus::Histogram::BucketBoundaries kStepRows = {
 
 WorkerMetrics::WorkerMetrics(v1::WorkerRole role)
     : registry_(std::make_shared<prometheus::Registry>()),
+      refused_(MakeRefusedConnections(registry_.get())),
       running_(MakeGauge(*registry_, "tandem_num_requests_running",
                          "Sequences that hold KV.")),
       waiting_(MakeGauge(*registry_, "tandem_num_requests_waiting",

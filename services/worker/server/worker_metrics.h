@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 
+#include "services/common/listen/connection_acceptor.h"
 #include "services/worker/schedule/compute_loop.h"
 #include "tandem/v1/worker.pb.h"
 
@@ -31,6 +32,8 @@ class WorkerMetrics {
   const std::shared_ptr<prometheus::Registry>& registry() const {
     return registry_;
   }
+  // For the acceptors of the process's ports.
+  ConnectionCounters* refused_connections() const { return refused_; }
   void SetLevels(const WorkerLevels& levels);
   // A pass of an engine is over.
   void OnStep(const StepReport& step);
@@ -39,6 +42,7 @@ class WorkerMetrics {
   using Gauges = prometheus::Family<prometheus::Gauge>;
 
   const std::shared_ptr<prometheus::Registry> registry_;
+  ConnectionCounters* const refused_;
   prometheus::Gauge& running_;
   prometheus::Gauge& waiting_;
   prometheus::Gauge& pending_;

@@ -7,13 +7,17 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "services/access/call_interceptor.h"
 #include "services/common/credentials.h"
-#include "services/common/listening.h"
+#include "services/common/listen/listening.h"
 #include "services/common/worker_protocol.h"
+#include "services/identity/caller_names.h"
 
 namespace tandem {
 namespace {
+
+constexpr char kAllowCallerFlag[] = "--allow-caller";
+constexpr char kAdminAllowCallerFlag[] = "--admin-allow-caller";
 
 // Progress is logged at each tenth.
 std::function<void(double)> LogProgress(const std::string& id) {
@@ -39,15 +43,33 @@ absl::Status CheckAdminAddress(const WorkerOptions& options) {
       "given"));
 }
 
+// Under mutual TLS every client of an installation has a certificate: who may
+// call is said by name.
+absl::Status CheckCallers(const WorkerOptions& options) {
+  const std::string& client_ca = options.server.tls.client_ca;
+  TANDEM_RETURN_IF_ERROR(
+      CheckCallerFlag(kAllowCallerFlag, options.allow_callers, client_ca));
+  if (!options.admin_listen.empty()) {
+    return CheckCallerFlag(kAdminAllowCallerFlag, options.admin_allow_callers,
+                           client_ca);
+  }
+  if (options.admin_allow_callers.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(kAdminAllowCallerFlag, " needs --admin-listen"));
+}
+
 }  // namespace
 
 WorkerServer::WorkerServer(const WorkerOptions& options)
     : options_(options),
       metrics_(options.loader.role),
+      certificate_metrics_(*metrics_.registry()),
+      gate_(*metrics_.registry()),
       service_([this](const StepReport& step) { metrics_.OnStep(step); },
                options.bounds),
       loader_(options.loader, service_.models()),
-      admin_service_(service_.models(), &loader_, options.model_folder) {}
+      admin_service_(service_.models(), &loader_, &gate_,
+                     options.model_folder) {}
 
 absl::StatusOr<std::unique_ptr<WorkerServer>> WorkerServer::Listen(
     const WorkerOptions& options) {
@@ -56,42 +78,51 @@ absl::StatusOr<std::unique_ptr<WorkerServer>> WorkerServer::Listen(
   return server;
 }
 
-absl::StatusOr<ListeningServer> WorkerServer::StartPort(
-    absl::string_view flag, const std::string& listen,
-    absl::FunctionRef<void(grpc::ServerBuilder*)> add_services) const {
-  return StartServer(
-      {.flag = flag,
-       .address = listen,
-       .tls = options_.server.tls,
-       .reflection =
-           options_.server.reflection ? Reflection::kOn : Reflection::kOff},
-      add_services);
+absl::StatusOr<ListenOptions> WorkerServer::PortOptions(
+    absl::string_view flag, const std::string& listen) {
+  TANDEM_ASSIGN_OR_RETURN(std::shared_ptr<grpc::ServerCredentials> credentials,
+                          certificates_.ForServer(options_.server.tls));
+  return ListenOptions{.flag = flag,
+                       .address = listen,
+                       .credentials = std::move(credentials),
+                       .reflection = options_.server.reflection
+                                         ? Reflection::kOn
+                                         : Reflection::kOff,
+                       .refused = metrics_.refused_connections()};
 }
 
 absl::Status WorkerServer::Start() {
   TANDEM_RETURN_IF_ERROR(CheckServerFlags(options_.server));
+  TANDEM_RETURN_IF_ERROR(CheckCallers(options_));
+  service_.SetCallers({kAllowCallerFlag, options_.allow_callers});
+  admin_service_.SetCallers(
+      {kAdminAllowCallerFlag, options_.admin_allow_callers});
+  if (!options_.server.keys.empty()) {
+    TANDEM_RETURN_IF_ERROR(gate_.UseKeyFile({.path = options_.server.keys}));
+  }
   TANDEM_RETURN_IF_ERROR(ServeMetrics());
-  TANDEM_ASSIGN_OR_RETURN(ListeningServer listening,
-                          StartPort("--listen", options_.server.listen,
-                                    [this](grpc::ServerBuilder* builder) {
-                                      service_.AddTo(builder);
-                                    }));
-  server_ = std::move(listening.server);
-  address_ = std::move(listening.address);
+  TANDEM_ASSIGN_OR_RETURN(ListenOptions port,
+                          PortOptions("--listen", options_.server.listen));
+  port.threads_max = kBlockingCallsMax;
+  TANDEM_ASSIGN_OR_RETURN(
+      server_, StartServer(port, [this](grpc::ServerBuilder* builder) {
+        service_.AddTo(builder);
+      }));
   {
     absl::MutexLock lock(&mutex_);
-    server_->GetHealthCheckService()->SetServingStatus(kHealthStarted, false);
+    server_->health()->SetServingStatus(kHealthStarted, false);
     UpdateReady();
   }
   monitor_ = std::thread([this] { MonitorStalls(); });
-  spdlog::info("listening at {}", address_);
+  spdlog::info("listening at {}", address());
   if (!options_.admin_listen.empty()) TANDEM_RETURN_IF_ERROR(StartAdmin());
-  return WriteAddressFile(options_.server.address_file, address_);
+  return WriteAddressFile(options_.server.address_file, address());
 }
 
 absl::Status WorkerServer::ServeMetrics() {
   if (options_.server.metrics.listen.empty()) return absl::OkStatus();
   const auto refresh = [this] {
+    gate_.UpdateMetrics();
     WorkerLevels levels{.load = service_.Report()};
     {
       absl::MutexLock lock(&mutex_);
@@ -99,10 +130,15 @@ absl::Status WorkerServer::ServeMetrics() {
       levels.stalled = stalled_;
     }
     metrics_.SetLevels(levels);
+    certificate_metrics_.SetStates(certificates_.States());
   };
-  TANDEM_ASSIGN_OR_RETURN(metrics_server_,
-                          MetricsServer::Start(options_.server.metrics,
-                                               metrics_.registry(), refresh));
+  const MetricsFlags& flags = options_.server.metrics;
+  TANDEM_ASSIGN_OR_RETURN(
+      metrics_server_,
+      MetricsServer::Start(flags,
+                           {.registry = metrics_.registry(),
+                            .refresh = refresh,
+                            .may_read = gate_.MetricsCheck(flags.listen)}));
   spdlog::info("metrics at http://{}/metrics", metrics_server_->address());
   return WriteAddressFile(options_.server.metrics_address_file,
                           metrics_server_->address());
@@ -114,20 +150,18 @@ std::string WorkerServer::metrics_address() const {
 
 absl::Status WorkerServer::StartAdmin() {
   TANDEM_RETURN_IF_ERROR(CheckAdminAddress(options_));
+  TANDEM_ASSIGN_OR_RETURN(ListenOptions options,
+                          PortOptions("--admin-listen", options_.admin_listen));
+  options.use = PortUse::kOperators;
+  options.threads_max = kAdminThreadsMax;
   TANDEM_ASSIGN_OR_RETURN(
-      ListeningServer listening,
-      StartPort(
-          "--admin-listen", options_.admin_listen,
-          [this](grpc::ServerBuilder* builder) {
-            builder->RegisterService(&admin_service_);
-            builder->SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
-            builder->SetResourceQuota(
-                grpc::ResourceQuota("admin").SetMaxThreads(kAdminThreadsMax));
-          }));
-  admin_server_ = std::move(listening.server);
-  admin_address_ = std::move(listening.address);
-  spdlog::info("admin service at {}", admin_address_);
-  return WriteAddressFile(options_.admin_address_file, admin_address_);
+      admin_server_, StartServer(options, [this](grpc::ServerBuilder* builder) {
+        builder->RegisterService(&admin_service_);
+        GuardCalls(&gate_, builder);
+        builder->SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
+      }));
+  spdlog::info("admin service at {}", admin_address());
+  return WriteAddressFile(options_.admin_address_file, admin_address());
 }
 
 WorkerServer::~WorkerServer() {
@@ -145,6 +179,7 @@ WorkerServer::~WorkerServer() {
   {
     absl::MutexLock lock(&mutex_);
     stop_ = true;
+    stopping_.Notify();
   }
   monitor_.join();
 }
@@ -171,9 +206,10 @@ void WorkerServer::Serve(WorkerModelParts parts) {
 }
 
 void WorkerServer::BecomeReady() {
+  admin_service_.TakeRequests();
   absl::MutexLock lock(&mutex_);
   loaded_ = true;
-  server_->GetHealthCheckService()->SetServingStatus(kHealthStarted, true);
+  server_->health()->SetServingStatus(kHealthStarted, true);
   UpdateReady();
 }
 
@@ -197,13 +233,20 @@ void WorkerServer::Drain() {
   spdlog::info("stopped");
 }
 
+void WorkerServer::Reload() {
+  certificates_.Reload();
+  gate_.Reload().IgnoreError();  // logged there
+}
+
 void WorkerServer::MonitorStalls() {
+  const auto is_over = [this]()
+                           ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stop_; };
   absl::MutexLock lock(&mutex_);
-  while (
-      !mutex_.AwaitWithTimeout(absl::Condition(&stop_), kStallCheckInterval)) {
+  while (!stopping_.Await(&mutex_, MonotonicNow() + kStallCheckInterval,
+                          is_over)) {
     const bool stalled = service_.IsStalled(options_.stall_limit);
     dead_ = service_.IsStalled(options_.dead_limit);
-    server_->GetHealthCheckService()->SetServingStatus("", !dead_);
+    server_->health()->SetServingStatus("", !dead_);
     if (stalled == stalled_) continue;
     stalled_ = stalled;
     if (stalled) {
@@ -216,7 +259,7 @@ void WorkerServer::MonitorStalls() {
 }
 
 void WorkerServer::UpdateReady() {
-  server_->GetHealthCheckService()->SetServingStatus(kHealthReady, IsReady());
+  server_->health()->SetServingStatus(kHealthReady, IsReady());
 }
 
 }  // namespace tandem

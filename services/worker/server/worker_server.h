@@ -8,8 +8,6 @@
 #ifndef TANDEM_SERVICES_WORKER_SERVER_WORKER_SERVER_H_
 #define TANDEM_SERVICES_WORKER_SERVER_WORKER_SERVER_H_
 
-#include <grpcpp/server.h>
-
 #include <memory>
 #include <string>
 #include <thread>
@@ -18,9 +16,14 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "engine/base/monotonic_clock.h"
 #include "engine/base/status.h"
-#include "services/common/listening.h"
+#include "services/access/caller.h"
+#include "services/common/listen/listening.h"
+#include "services/common/listen/metrics_server.h"
 #include "services/common/server_flags.h"
+#include "services/identity/certificate_metrics.h"
+#include "services/identity/certificate_store.h"
 #include "services/worker/models/model_loader.h"
 #include "services/worker/server/admin_service.h"
 #include "services/worker/server/worker_metrics.h"
@@ -45,7 +48,11 @@ struct WorkerOptions {
   ModelBounds bounds;
   std::string admin_listen;        // empty: no admin server
   std::string admin_address_file;  // empty: none
-  std::string model_folder;        // of LoadModel; empty: it loads nothing
+  // Names in the certificates of those who may call the service, and the admin
+  // service; see CheckCallerFlag.
+  std::vector<std::string> allow_callers;
+  std::vector<std::string> admin_allow_callers;
+  std::string model_folder;  // of LoadModel; empty: it loads nothing
   absl::Duration stall_limit = kStallLimit;
   absl::Duration dead_limit = kDeadLimit;
 };
@@ -56,7 +63,7 @@ inline constexpr int kAdminThreadsMax = 8;
 class WorkerServer {
  public:
   // Listens; live, not ready. Writes the address file. Errors:
-  // INVALID_ARGUMENT with one line that names the flag.
+  // INVALID_ARGUMENT with one line that names the flag, INTERNAL of the system.
   static absl::StatusOr<std::unique_ptr<WorkerServer>> Listen(
       const WorkerOptions& options);
   // Ends what is left, at once.
@@ -70,14 +77,16 @@ class WorkerServer {
   // Takes no new sequences, waits for the running ones at most the drain
   // time, ends the server.
   void Drain();
+  // Reads the certificates again and logs what is in use; any thread.
+  void Reload();
   // A load for the admin service is under way, which can not be stopped.
   bool is_loading() { return service_.models()->is_loading(); }
 
   // Where it listens, with the bound port.
-  const std::string& address() const { return address_; }
+  const std::string& address() const { return server_->address(); }
   // Where metrics are served; empty: nowhere.
   std::string metrics_address() const;
-  const std::string& admin_address() const { return admin_address_; }
+  const std::string& admin_address() const { return admin_server_->address(); }
 
  private:
   explicit WorkerServer(const WorkerOptions& options);
@@ -85,10 +94,9 @@ class WorkerServer {
   absl::Status Start();
   absl::Status StartAdmin();
   absl::Status ServeMetrics();
-  // Starts a server with the process's TLS files and reflection.
-  absl::StatusOr<ListeningServer> StartPort(
-      absl::string_view flag, const std::string& listen,
-      absl::FunctionRef<void(grpc::ServerBuilder*)> add_services) const;
+  // With the process's certificates and reflection.
+  absl::StatusOr<ListenOptions> PortOptions(absl::string_view flag,
+                                            const std::string& listen);
   // All models to begin with are there.
   void BecomeReady();
   void MonitorStalls();
@@ -98,15 +106,17 @@ class WorkerServer {
   void UpdateReady() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const WorkerOptions options_;
-  std::string address_;
-  std::string admin_address_;
+  CertificateStore certificates_;
   WorkerMetrics metrics_;
+  CertificateMetrics certificate_metrics_;
+  CallerGate gate_;  // of the admin service
   WorkerService service_;
   ModelLoader loader_;
   AdminService admin_service_;
-  std::unique_ptr<grpc::Server> server_;
-  std::unique_ptr<grpc::Server> admin_server_;  // null: none
+  std::unique_ptr<ListeningServer> server_;
+  std::unique_ptr<ListeningServer> admin_server_;  // null: none
 
+  TimedWait stopping_;
   absl::Mutex mutex_;
   bool loaded_ ABSL_GUARDED_BY(mutex_) = false;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;

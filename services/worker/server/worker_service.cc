@@ -84,13 +84,13 @@ bool WorkerService::WaitForStreams(absl::Duration timeout) {
 void WorkerService::AddTo(grpc::ServerBuilder* builder) {
   builder->RegisterService(this);
   builder->SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
-  builder->SetResourceQuota(
-      grpc::ResourceQuota("worker").SetMaxThreads(kBlockingCallsMax));
 }
 
-grpc::Status WorkerService::Describe(grpc::ServerContext*,
+grpc::Status WorkerService::Describe(grpc::ServerContext* context,
                                      const v1::DescribeRequest*,
                                      v1::DescribeResponse* response) {
+  const absl::Status allowed = callers_.Check(*context);
+  if (!allowed.ok()) return ToGrpcStatus(allowed);
   if (!loaded_.load()) {
     return ToGrpcStatus(absl::FailedPreconditionError(
         "the worker's model is loading; try again later"));
@@ -104,8 +104,10 @@ grpc::Status WorkerService::Describe(grpc::ServerContext*,
 }
 
 grpc::Status WorkerService::GetTokenizer(
-    grpc::ServerContext*, const v1::GetTokenizerRequest* request,
+    grpc::ServerContext* context, const v1::GetTokenizerRequest* request,
     grpc::ServerWriter<v1::GetTokenizerResponse>* writer) {
+  const absl::Status allowed = callers_.Check(*context);
+  if (!allowed.ok()) return ToGrpcStatus(allowed);
   if (!loaded_.load()) return ToGrpcStatus(Loading());
   const absl::Cleanup leave = [this] { --tokenizer_calls_; };
   if (++tokenizer_calls_ > kTokenizerCallsMax) {
@@ -132,6 +134,8 @@ grpc::Status WorkerService::GetTokenizer(
 grpc::Status WorkerService::Watch(
     grpc::ServerContext* context, const v1::WatchRequest*,
     grpc::ServerWriter<v1::WatchResponse>* writer) {
+  const absl::Status allowed = callers_.Check(*context);
+  if (!allowed.ok()) return ToGrpcStatus(allowed);
   if (!loaded_.load()) return ToGrpcStatus(Loading());
   return ToGrpcStatus(
       hub_.Serve(writer, [context] { return context->IsCancelled(); }));
@@ -139,6 +143,8 @@ grpc::Status WorkerService::Watch(
 
 grpc::ServerBidiReactor<v1::DecodeRequest, v1::DecodeResponse>*
 WorkerService::Decode(grpc::CallbackServerContext* context) {
+  const absl::Status allowed = callers_.Check(*context);
+  if (!allowed.ok()) return new FailedStream(allowed);
   if (!loaded_.load()) return new FailedStream(Loading());
   AddStream();
   return new DecodeStream({.models = &models_,

@@ -14,10 +14,12 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "services/identity/caller_names.h"
 #include "services/worker/models/model_set.h"
 #include "services/worker/server/watch_hub.h"
 #include "tandem/v1/worker.grpc.pb.h"
@@ -28,12 +30,13 @@ namespace tandem {
 inline constexpr size_t kTokenizerChunkBytes = 1 << 20;
 // GetTokenizer calls at once: each has a thread until its peer has read all.
 inline constexpr int kTokenizerCallsMax = 16;
-// Threads of the calls that block, Watch and GetTokenizer; more calls get
-// RESOURCE_EXHAUSTED.
+// Threads of the calls that block, Watch and GetTokenizer, for the server that
+// the service is added to; more calls get RESOURCE_EXHAUSTED.
 inline constexpr int kBlockingCallsMax = kWatchersMax + 64;
 
 // Decode, of which there are many streams, runs on callbacks; the other calls
-// each have a thread.
+// each have a thread. Every method asks first whether the caller may call: a
+// test walks the methods of the descriptor.
 class WorkerService final : public v1::WorkerService::WithCallbackMethod_Decode<
                                 v1::WorkerService::Service> {
  public:
@@ -43,7 +46,9 @@ class WorkerService final : public v1::WorkerService::WithCallbackMethod_Decode<
   // Waits for the streams to be gone, which the server's shutdown has ended.
   ~WorkerService() override;
 
-  // Registers itself, and limits the threads of its calls.
+  // Whose calls it takes; before AddTo.
+  void SetCallers(AllowedCallers callers) { callers_ = std::move(callers); }
+  // Registers itself.
   void AddTo(grpc::ServerBuilder* builder);
   // What it serves; models may come and go at any time.
   ModelSet* models() { return &models_; }
@@ -83,6 +88,7 @@ class WorkerService final : public v1::WorkerService::WithCallbackMethod_Decode<
   void AddStream();
   void OnStreamGone();
 
+  AllowedCallers callers_;
   std::atomic<bool> draining_{false};
   std::atomic<int> tokenizer_calls_{0};
   std::atomic<bool> loaded_{false};

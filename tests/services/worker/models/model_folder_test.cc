@@ -78,5 +78,27 @@ TEST_F(ModelFolderTest, WhatIsNotThere) {
             absl::StatusCode::kFailedPrecondition);
 }
 
+TEST(WithFileNamesTest, NoFolderIsTold) {
+  const auto message = [](absl::string_view text, const std::string& path) {
+    return std::string(
+        WithFileNames(absl::InvalidArgumentError(text), path).message());
+  };
+  EXPECT_EQ(message("/data/models/a.gguf: bad magic", "/data/models/a.gguf"),
+            "a.gguf: bad magic");
+  EXPECT_EQ(message("can not open /x y/z w.gguf (see /etc/a)", "/x y/z w.gguf"),
+            "can not open z w.gguf (see a)");
+  EXPECT_EQ(message("\"/run/turn\", /a/b/: 3/4 of x/y and/or ./z", ""),
+            "\"turn\", : 3/4 of x/y and/or ./z");
+  EXPECT_EQ(message("ends with /", ""), "ends with ");
+}
+
+TEST(WithFileNamesTest, TheReasonStays) {
+  const absl::Status status = WithFileNames(
+      InvalidField("path", "must be relative to the model folder"), "");
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  ASSERT_TRUE(GetErrorDetail(status).has_value());
+  EXPECT_EQ(GetErrorDetail(status)->violations[0].field, "path");
+}
+
 }  // namespace
 }  // namespace tandem

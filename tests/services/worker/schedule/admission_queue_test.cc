@@ -52,6 +52,17 @@ TEST(AdmissionQueueTest, AHeadThatGoesLeavesTheTurnToItsTenant) {
   EXPECT_THAT(Drain(&queue), ElementsAre(2));
 }
 
+TEST(AdmissionQueueTest, ATenantMayPassItsTurn) {
+  AdmissionQueue queue;
+  queue.Push({.id = 1, .tenant = "a", .until = At(9)});
+  queue.Push({.id = 2, .tenant = "b", .until = At(9)});
+  queue.Push({.id = 3, .tenant = "a", .until = At(9)});
+  EXPECT_EQ(queue.tenants(), 2u);
+  queue.PassTurn();
+  EXPECT_THAT(Drain(&queue), ElementsAre(2, 1, 3));
+  EXPECT_EQ(queue.tenants(), 0u);
+}
+
 TEST(AdmissionQueueTest, TimeIsOverInOrder) {
   AdmissionQueue queue;
   queue.Push({.id = 1, .tenant = "a", .until = At(30)});

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "engine/base/error_reason.h"
+#include "engine/base/monotonic_clock.h"
+#include "tests/engine/base/wall_clock.h"
 #include "tests/services/worker/compute_loop_fixture.h"
 
 namespace tandem {
@@ -152,6 +154,65 @@ TEST_F(ComputeLoopQueueTest, TenantsTakeTurnsInTheQueue) {
   }
 }
 
+// 1000 tokens of KV, of which tenant "many" holds 600 and wants 600 more. A
+// share is 60 of what the fake engine counts as 1000 pages of 16 tokens.
+constexpr double kSmallShare = 0.06;
+
+TEST_F(ComputeLoopQueueTest, ATenantOverItsShareLetsOthersGoFirst) {
+  ComputeLoopOptions options;
+  options.tenant_kv_share = kSmallShare;
+  Start({.kv_tokens = 1000}, std::move(options));
+  Client holders[2];
+  const StreamId first =
+      MustOpen(&holders[0], OpenOptions({1, 3}, 300), "many");
+  // Alone it may have more than its share.
+  const StreamId second =
+      MustOpen(&holders[1], OpenOptions({1, 3}, 300), "many");
+  ASSERT_TRUE(holders[1].WaitOpened().ok());
+  Client large, small;
+  const StreamId large_id =
+      MustOpen(&large, OpenOptions({1, 3}, 600), "many", kLong);
+  while (loop_->load().streams_queued < 1) {
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  // Fits beside what is held; without shares it would wait behind the large.
+  const StreamId small_id =
+      MustOpen(&small, OpenOptions({1, 3}, 300), "few", kLong);
+  EXPECT_TRUE(small.WaitOpened().ok());
+  EXPECT_FALSE(large.is_opened());
+  CloseAndWait(small_id, &small);
+  // Alone again, it gets what becomes free.
+  CloseAndWait(second, &holders[1]);
+  EXPECT_TRUE(large.WaitOpened().ok());
+  CloseAndWait(large_id, &large);
+  CloseAndWait(first, &holders[0]);
+}
+
+// The open says it for its tenant.
+TEST_F(ComputeLoopQueueTest, ATenantMayHaveAShareOfItsOwn) {
+  ComputeLoopOptions options;
+  options.tenant_kv_share = 1;
+  Start({.kv_tokens = 1000}, std::move(options));
+  Client holder, large, small;
+  const StreamId holder_id =
+      MustOpen(&holder, OpenOptions({1, 3}, 500), "many");
+  ASSERT_TRUE(holder.WaitOpened().ok());
+  const absl::StatusOr<StreamId> large_id =
+      loop_->Open({.decoder = OpenOptions({1, 3}, 600),
+                   .tenant = "many",
+                   .tenant_kv_share = kSmallShare,
+                   .queue_timeout = kLong},
+                  &large);
+  ASSERT_TRUE(large_id.ok());
+  const StreamId small_id =
+      MustOpen(&small, OpenOptions({1, 3}, 300), "few", kLong);
+  EXPECT_TRUE(small.WaitOpened().ok());
+  EXPECT_FALSE(large.is_opened());
+  CloseAndWait(*large_id, &large);
+  CloseAndWait(small_id, &small);
+  CloseAndWait(holder_id, &holder);
+}
+
 TEST_F(ComputeLoopQueueTest, EndClosesWhatIsQueued) {
   Start({.sequences_max = 1});
   Client holder, waiter;
@@ -164,6 +225,38 @@ TEST_F(ComputeLoopQueueTest, EndClosesWhatIsQueued) {
   loop_.reset();
   holder.WaitClosed();
   waiter.WaitClosed();
+}
+
+// The queue's time is not the wall clock's.
+TEST_F(ComputeLoopQueueTest, TheWallClockMayBeSetMeanwhile) {
+  Start({.sequences_max = 1});
+  Client holder, waiter, patient, hasty;
+  const StreamId holder_id = MustOpen(&holder, OpenOptions({1, 3}));
+  ASSERT_TRUE(holder.WaitOpened().ok());
+  const StreamId waiter_id =
+      MustOpen(&waiter, OpenOptions({1, 3}), "", absl::Milliseconds(500));
+  const StreamId patient_id =
+      MustOpen(&patient, OpenOptions({1, 3}), "", kLong / 2);
+  while (loop_->load().streams_queued < 2) {
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  StreamId hasty_id = 0;
+  {
+    const SetWallClock ahead(kLong);
+    // Wakes the loop.
+    hasty_id = MustOpen(&hasty, OpenOptions({1, 3}));
+    EXPECT_FALSE(hasty.WaitOpened().ok());
+    EXPECT_FALSE(patient.is_opened()) << "neither served nor refused";
+  }
+  const SetWallClock back(-kLong);
+  const absl::Time begin = MonotonicNow();
+  EXPECT_EQ(waiter.WaitOpened().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_LT(MonotonicNow() - begin, absl::Seconds(30));
+  EXPECT_FALSE(patient.is_opened());
+  CloseAndWait(hasty_id, &hasty);
+  CloseAndWait(waiter_id, &waiter);
+  CloseAndWait(patient_id, &patient);
+  CloseAndWait(holder_id, &holder);
 }
 
 }  // namespace

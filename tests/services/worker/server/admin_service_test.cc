@@ -7,10 +7,13 @@
 #include <memory>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/error_reason.h"
 #include "services/common/channel.h"
 #include "services/common/status_conversion.h"
+#include "tests/services/access/generic_call.h"
+#include "tests/services/access/key_files.h"
 #include "tests/services/worker/worker_fixture.h"
 
 namespace tandem {
@@ -23,7 +26,8 @@ class AdminServiceTest : public ::testing::Test {
     options.engine.threads = 1;
     loader_ = std::make_unique<ModelLoader>(options, &set_);
     service_ = std::make_unique<AdminService>(
-        &set_, loader_.get(), TANDEM_SOURCE_DIR "/deploy/models");
+        &set_, loader_.get(), &gate_, TANDEM_SOURCE_DIR "/deploy/models");
+    service_->TakeRequests();
     grpc::ServerBuilder builder;
     ConfigureServer(&builder);
     int port = 0;
@@ -31,8 +35,9 @@ class AdminServiceTest : public ::testing::Test {
                              &port);
     builder.RegisterService(service_.get());
     server_ = builder.BuildAndStart();
-    stub_ = v1::WorkerAdminService::NewStub(MakeChannel(
-        absl::StrCat("127.0.0.1:", port), grpc::InsecureChannelCredentials()));
+    address_ = absl::StrCat("127.0.0.1:", port);
+    stub_ = v1::WorkerAdminService::NewStub(
+        MakeChannel(address_, grpc::InsecureChannelCredentials()));
   }
   ~AdminServiceTest() override { server_->Shutdown(); }
 
@@ -75,9 +80,12 @@ class AdminServiceTest : public ::testing::Test {
   }
 
   ModelSet set_{[] {}, {}, {.weight_bytes_max = int64_t{1} << 40}};
+  prometheus::Registry registry_;
+  CallerGate gate_{registry_};
   std::unique_ptr<ModelLoader> loader_;
   std::unique_ptr<AdminService> service_;
   std::unique_ptr<grpc::Server> server_;
+  std::string address_;
   std::unique_ptr<v1::WorkerAdminService::Stub> stub_;
   v1::LoadedModel loaded_;
 };
@@ -109,6 +117,20 @@ TEST_F(AdminServiceTest, LoadsListsAndUnloads) {
   EXPECT_EQ(List().models_size(), 1);
 }
 
+TEST_F(AdminServiceTest, NothingComesOrGoesBeforeTheStartIsOver) {
+  AdminService starting(&set_, loader_.get(), &gate_, "");
+  grpc::ServerContext context;
+  v1::UnloadModelRequest unload;
+  v1::UnloadModelResponse unloaded;
+  for (const grpc::Status& status :
+       {starting.UnloadModel(&context, &unload, &unloaded),
+        starting.LoadModel(&context, nullptr, nullptr)}) {
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+    EXPECT_EQ(GetErrorDetail(FromGrpcStatus(status))->reason,
+              kReasonWrongState);
+  }
+}
+
 TEST_F(AdminServiceTest, WhatIsWrongIsRefused) {
   v1::LoadModelRequest request;
   for (const char* path :
@@ -119,8 +141,15 @@ TEST_F(AdminServiceTest, WhatIsWrongIsRefused) {
   request.set_path("no-such.gguf");
   EXPECT_EQ(Load(request).code(), absl::StatusCode::kNotFound);
   request.set_path("README.md");
-  EXPECT_EQ(GetErrorDetail(Load(request))->reason, kReasonMalformedFile);
+  const absl::Status malformed = Load(request);
+  EXPECT_EQ(GetErrorDetail(malformed)->reason, kReasonMalformedFile);
+  EXPECT_THAT(std::string(malformed.message()),
+              ::testing::AllOf(::testing::StartsWith("README.md"),
+                               ::testing::Not(::testing::HasSubstr("/"))));
   request.set_path("tales-draft-q8_0.gguf");
+  request.set_model_id("a\nb");
+  EXPECT_EQ(Load(request).code(), absl::StatusCode::kInvalidArgument);
+  request.clear_model_id();
   request.add_sha256(std::string(64, '0'));
   EXPECT_EQ(GetErrorDetail(Load(request))->reason, kReasonDigestMismatch);
   for (const int drain_ms : {-1, kUnloadDrainMsMax + 1}) {
@@ -129,6 +158,38 @@ TEST_F(AdminServiceTest, WhatIsWrongIsRefused) {
     EXPECT_EQ(GetErrorDetail(status)->violations[0].field, "drain_timeout_ms");
   }
   EXPECT_EQ(List().models_size(), 0);
+}
+
+TEST_F(AdminServiceTest, EveryMethodWantsAKeyWithItsScope) {
+  const std::string admin = DrawApiKey();
+  const std::string others = DrawApiKey();
+  KeyFile content =
+      OneTenantFile("operator", HashOfApiKey(admin), {Scope::kAdmin});
+  content.tenants.push_back(
+      OneTenantFile("client", HashOfApiKey(others),
+                    {Scope::kGenerate, Scope::kScore, Scope::kMetrics})
+          .tenants[0]);
+  const TemporaryKeyFile file(content);
+  ASSERT_TRUE(gate_.UseKeyFile({.path = file.path()}).ok());
+  int methods = 0;
+  for (const std::string& method : LinkedMethods(TANDEM_SOURCE_DIR "/proto")) {
+    if (!absl::StartsWith(method, "/tandem.v1.WorkerAdminService/")) continue;
+    SCOPED_TRACE(method);
+    ++methods;
+    const auto call = [&](const std::string& key) {
+      return FromGrpcStatus(CallMethod(ChannelWithKey(address_, key), method));
+    };
+    for (const std::string& key : {std::string(), DrawApiKey()}) {
+      EXPECT_TRUE(absl::IsUnauthenticated(call(key)));
+      EXPECT_EQ(GetErrorDetail(call(key))->reason, kReasonInvalidKey);
+    }
+    EXPECT_TRUE(absl::IsPermissionDenied(call(others)));
+    EXPECT_EQ(GetErrorDetail(call(others))->reason, kReasonMissingScope);
+    // What is left is the method's own answer to an empty request.
+    EXPECT_FALSE(absl::IsUnauthenticated(call(admin)));
+    EXPECT_FALSE(absl::IsPermissionDenied(call(admin)));
+  }
+  EXPECT_GE(methods, 3);
 }
 
 }  // namespace

@@ -48,6 +48,7 @@ TEST(RequestCheckTest, GoodOpenIsTaken) {
   open.set_generated_from(2);
   open.set_tenant("tenant");
   open.set_queue_timeout_ms(1500);
+  open.set_tenant_kv_share(0.25);
   const auto options = ReadOpen(model, open);
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->decoder.tokens, (std::vector<TokenId>{1, 3, 4}));
@@ -55,6 +56,7 @@ TEST(RequestCheckTest, GoodOpenIsTaken) {
   EXPECT_EQ(options->decoder.tokens_max, 50);
   EXPECT_EQ(options->decoder.options.seed, 7u);
   EXPECT_EQ(options->tenant, "tenant");
+  EXPECT_EQ(options->tenant_kv_share, 0.25);
   EXPECT_EQ(options->queue_timeout, absl::Milliseconds(1500));
   EXPECT_EQ(options->decoder.tenant, "tenant");
   open.set_tenant(std::string(256, 't'));
@@ -112,6 +114,13 @@ TEST(RequestCheckTest, WrongOpenNamesTheField) {
     open.set_queue_timeout_ms(wait_ms);
     ExpectInvalid(ReadOpen(model, open).status(), kReasonInvalidOptions,
                   "open.queue_timeout_ms");
+  }
+  for (const double share :
+       {-0.1, 1.1, std::numeric_limits<double>::quiet_NaN()}) {
+    open = GoodOpen();
+    open.set_tenant_kv_share(share);
+    ExpectInvalid(ReadOpen(model, open).status(), kReasonInvalidOptions,
+                  "open.tenant_kv_share");
   }
   open = GoodOpen();
   open.mutable_options()->set_draft_sources(static_cast<v1::DraftSources>(77));

@@ -84,7 +84,7 @@ TEST_F(WorkerFlagsTest, Everything) {
                    "--kv-tokens=1000", "--rows-max=64", "--sequences-max=5",
                    "--compute-turn=t", "--pin-threads", "--listen=localhost:0",
                    "--queue-max=0", "--prefix-cache=off",
-                   "--memory-max-bytes=1000000"}),
+                   "--memory-max-bytes=1000000", "--tenant-kv-share=0.25"}),
             std::nullopt);
   EXPECT_EQ(options_.loader.role, v1::WORKER_ROLE_TARGET);
   EXPECT_EQ(options_.models[0].id, "id");
@@ -99,10 +99,23 @@ TEST_F(WorkerFlagsTest, Everything) {
   EXPECT_EQ(options_.loader.engine.pinning, Pinning::kOneCpuEach);
   EXPECT_EQ(options_.loader.compute_turn, "t");
   EXPECT_EQ(options_.loader.queue_max, 0);
+  EXPECT_EQ(options_.loader.tenant_kv_share, 0.25);
   EXPECT_FALSE(options_.loader.engine.prefix_cache);
   EXPECT_EQ(options_.bounds.memory.process_bytes_max, 1000000);
   EXPECT_FALSE(options_.bounds.memory.more_to_come);
   EXPECT_EQ(options_.server.listen, "localhost:0");
+}
+
+TEST_F(WorkerFlagsTest, CallersAreNamedOneByOne) {
+  EXPECT_EQ(
+      Parse({"--role=target", "--model=m", "--allow-caller=a",
+             "--allow-caller=spiffe://x/y", "--admin-allow-caller", "b,c"}),
+      std::nullopt);
+  EXPECT_EQ(options_.allow_callers,
+            (std::vector<std::string>{"a", "spiffe://x/y"}));
+  EXPECT_EQ(options_.admin_allow_callers, (std::vector<std::string>{"b", "c"}));
+  EXPECT_EQ(Parse({"--role=target", "--model=m", "--allow-caller", ""}), 2);
+  EXPECT_THAT(error_, HasSubstr("--allow-caller"));
 }
 
 TEST_F(WorkerFlagsTest, SeveralModels) {
@@ -172,7 +185,7 @@ TEST_F(WorkerFlagsTest, WrongOnesAreNamed) {
        {"--numerics=int4", "--kv-type=int8", "--threads=-1", "--rows-max=0",
         "--rows-max=4097", "--sequences-max=0", "--kv-tokens=-1",
         "--context-max=x", "--prefix-cache=1", "--queue-max=-1",
-        "--model-memory-max-bytes=-1"}) {
+        "--tenant-kv-share=0", "--model-memory-max-bytes=-1"}) {
     EXPECT_EQ(Parse({"--role", "draft", "--model", "m", wrong}), 2);
     EXPECT_THAT(error_,
                 HasSubstr(std::string(wrong, std::string(wrong).find('='))));

@@ -17,6 +17,8 @@
 #include "engine/gguf/gguf_file.h"
 #include "services/common/channel.h"
 #include "tandem/v1/worker_admin.grpc.pb.h"
+#include "tests/services/access/generic_call.h"
+#include "tests/services/access/key_files.h"
 #include "tests/services/common/reflection_probe.h"
 #include "tests/services/worker/decoder_alone.h"
 #include "tests/services/worker/worker_fixture.h"
@@ -364,6 +366,27 @@ TEST_F(WorkerServerTest, TheAdminServiceLoadsAndUnloads) {
   EXPECT_EQ(unload(), grpc::StatusCode::NOT_FOUND);
 }
 
+TEST_F(WorkerServerTest, NoModelGoesBeforeTheStartIsOver) {
+  options_.models = {{.id = "small", .path = kDraftModel}};
+  options_.admin_listen = "127.0.0.1:0";
+  Listen();
+  const auto admin = v1::WorkerAdminService::NewStub(MakeChannel(
+      server_->admin_address(), grpc::InsecureChannelCredentials()));
+  const auto unload = [&admin] {
+    grpc::ClientContext context;
+    SetTestDeadline(&context);
+    v1::UnloadModelRequest request;
+    request.set_model_id("small");
+    v1::UnloadModelResponse response;
+    return admin->UnloadModel(&context, request, &response);
+  };
+  const grpc::Status early = unload();
+  EXPECT_EQ(early.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_THAT(early.error_message(), HasSubstr("it starts with"));
+  ASSERT_TRUE(server_->Load().ok());
+  EXPECT_TRUE(unload().ok());
+}
+
 TEST_F(WorkerServerTest, StrangersCanNotReachTheAdminService) {
   for (const char* address :
        {"0.0.0.0:0", "[::]:0", "192.0.2.1:1", "nonsense", "example.com:70"}) {
@@ -376,6 +399,37 @@ TEST_F(WorkerServerTest, StrangersCanNotReachTheAdminService) {
   options_.server.insecure_listen = true;
   options_.admin_listen = "0.0.0.0:0";
   EXPECT_FALSE(WorkerServer::Listen(options_).ok());
+}
+
+TEST_F(WorkerServerTest, AKeyFileGuardsTheAdminServiceAlone) {
+  const std::string key = DrawApiKey();
+  const TemporaryKeyFile file(
+      OneTenantFile("operator", HashOfApiKey(key), {Scope::kAdmin}));
+  options_.server.keys = file.path();
+  options_.admin_listen = "127.0.0.1:0";
+  Listen();
+  const auto call = [](const std::string& address, const std::string& shown,
+                       const std::string& method) {
+    return CallMethod(ChannelWithKey(address, shown), "/tandem.v1." + method)
+        .error_code();
+  };
+  constexpr char kList[] = "WorkerAdminService/ListWorkerModels";
+  const std::string& admin = server_->admin_address();
+  EXPECT_EQ(call(admin, "", kList), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(call(admin, key, kList), grpc::StatusCode::OK);
+  EXPECT_EQ(AskReflection(admin), grpc::StatusCode::UNAUTHENTICATED);
+  // A coordinator shows no key.
+  EXPECT_EQ(call(server_->address(), "", "WorkerService/Describe"),
+            call(server_->address(), key, "WorkerService/Describe"));
+  EXPECT_NE(call(server_->address(), "", "WorkerService/Describe"),
+            grpc::StatusCode::UNAUTHENTICATED);
+  file.Replace(KeyFile());
+  server_->Reload();
+  EXPECT_EQ(call(admin, key, kList), grpc::StatusCode::UNAUTHENTICATED);
+  file.Replace("{");
+  server_->Reload();  // keeps the keys of before
+  EXPECT_EQ(WorkerServer::Listen(options_).status().code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(WorkerServerTest, ReflectionIsServedWhereItIsAskedFor) {
