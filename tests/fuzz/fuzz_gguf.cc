@@ -31,7 +31,8 @@ uint64_t SumOf(const GgufFile& file) {
     }
   }
   for (const GgufTensor& tensor : file.tensors()) {
-    for (const uint8_t byte : file.TensorData(tensor)) sum += byte;
+    const std::vector<uint8_t> data = *file.ReadTensor(tensor);
+    for (const uint8_t byte : data) sum += byte;
   }
   return sum;
 }
