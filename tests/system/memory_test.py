@@ -7,7 +7,6 @@ import concurrent.futures
 import json
 import os
 import pathlib
-import re
 import resource
 import subprocess
 import tempfile
@@ -39,11 +38,6 @@ def synthesize(path, flags):
     if made.returncode != 0:
         raise AssertionError(made.stderr)
     return path
-
-
-def resident_bytes(process):
-    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-    return int(re.search(r"RssAnon:\s+(\d+) kB", status)[1]) << 10
 
 
 class ControlGroup:
@@ -144,11 +138,11 @@ class MemoryTest(unittest.TestCase):
         target = cluster.processes["target"]
         self.assertIn("limit 2.00 GiB of the control group",
                       cluster.log("target"))
-        self.assertLess(resident_bytes(target), 128 * MIB,
+        self.assertLess(processes.resident_bytes(target), 128 * MIB,
                         "KV is taken when it is used")
         self.fill(cluster)
         self.check_alive(cluster)
-        self.assertGreater(resident_bytes(target), limit * 3 // 4,
+        self.assertGreater(processes.resident_bytes(target), limit * 3 // 4,
                            "the KV was not filled")
         peak = int((group.folder / "memory.max_usage_in_bytes").read_text())
         self.assertLessEqual(peak, limit)
@@ -168,7 +162,7 @@ class MemoryTest(unittest.TestCase):
         self.assertIn(f"--memory-max-bytes {limit}", cluster.log("target"))
         self.fill(cluster)
         self.check_alive(cluster)
-        used = resident_bytes(cluster.processes["target"])
+        used = processes.resident_bytes(cluster.processes["target"])
         self.assertGreater(used, limit // 2)
         self.assertLessEqual(used, limit)
 
@@ -253,11 +247,11 @@ class MemoryTest(unittest.TestCase):
             "--shape", "llama-tiny", "--layers", "2", "--context", "1048576"])
         cluster = GroupCluster(model, drafts=0)
         self.addCleanup(cluster.stop)
-        self.assertLess(resident_bytes(cluster.processes["target"]),
+        self.assertLess(processes.resident_bytes(cluster.processes["target"]),
                         128 * MIB)
         made = cluster.tandem("generate", "a", "--max-tokens", "4")
         self.assertEqual(made.returncode, 0, made.stderr)
-        self.assertLess(resident_bytes(cluster.processes["target"]),
+        self.assertLess(processes.resident_bytes(cluster.processes["target"]),
                         160 * MIB)
 
     def test_default_threads_follow_the_quota_of_processors(self):

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -42,6 +43,12 @@ def wait_until(condition, what):
         if time.monotonic() > end:
             raise AssertionError(f"waited in vain: {what}")
         time.sleep(0.05)
+
+
+def resident_bytes(process):
+    """Memory that is the process's alone."""
+    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.search(r"RssAnon:\s+(\d+) kB", status)[1]) << 10
 
 
 def names(role, count):
@@ -187,8 +194,13 @@ class Cluster:
             except subprocess.TimeoutExpired:
                 process.kill()
                 codes[name] = process.wait()
+        refused = [f"{name}: {line}" for name in codes
+                   for line in self.log(name).splitlines()
+                   if "sandbox: refused" in line]
         self.processes = {}
         self._folder.cleanup()
+        if refused:
+            raise AssertionError("\n".join(refused))
         return codes
 
 
