@@ -1,8 +1,11 @@
-"""The manifests and the Dockerfile match each other and the programs.
+"""The manifests, the certificates and the Dockerfile match each other and the
+programs.
 
-Reads deploy/k8s/base with python3-yaml; asks the built programs for --help.
+Reads deploy/k8s with python3-yaml; asks the built programs for --help. An
+overlay is checked as the base with its patches.
 """
 
+import copy
 import os
 import pathlib
 import re
@@ -14,6 +17,9 @@ import yaml
 import check
 
 BASE = "deploy/k8s/base"
+CERTIFICATES = "deploy/k8s/cert-manager"
+MAKE_CERTS = "deploy/k8s/make-certs"
+OVERLAYS = ("deploy/k8s/keys",)
 DOCKERFILE = "deploy/Dockerfile"
 PROGRAMS = ("tandem", "tandem-worker", "tandem-coordinator")
 WORKLOADS = ("Deployment", "StatefulSet")
@@ -27,11 +33,38 @@ CONTAINER_SECURITY = {"allowPrivilegeEscalation": False,
                       "capabilities": {"drop": ["ALL"]}}
 
 
-def load(root):
+def load(root, folder=BASE):
     """(file, document) of every manifest."""
-    folder = pathlib.Path(root) / BASE
+    folder = pathlib.Path(root) / folder
     return [(path.name, document) for path in sorted(folder.glob("*.yaml"))
             for document in yaml.safe_load_all(path.read_text()) if document]
+
+
+def load_overlay(root, folder):
+    """`load`, with the patches of an overlay of the base."""
+    path = pathlib.Path(root) / folder / "kustomization.yaml"
+    overlay = yaml.safe_load(path.read_text())
+    if overlay["resources"] != ["../base"]:
+        raise ValueError(f"{path}: is no overlay of the base alone")
+    documents = copy.deepcopy(load(root))
+    for patch in overlay["patches"]:
+        target = patch["target"]
+        patched, = (document for _, document in documents
+                    if document["kind"] == target["kind"]
+                    and document["metadata"]["name"] == target["name"])
+        for operation in yaml.safe_load(patch["patch"]):
+            add_to_list(patched, operation)
+    return documents
+
+
+def add_to_list(document, operation):
+    """A JSON patch (RFC 6902) that appends to a list, the only kind here."""
+    *path, end = operation["path"].lstrip("/").split("/")
+    if operation["op"] != "add" or end != "-":
+        raise ValueError(f"{operation}: does not append to a list")
+    for name in path:
+        document = document[int(name) if name.isdigit() else name]
+    document.append(operation["value"])
 
 
 def known_flags(binaries):
@@ -158,6 +191,9 @@ class Manifests:
         if "threads" in values and values["threads"] != str(limits.get("cpu")):
             self.add(workload, f"--threads={values['threads']} with "
                      f"{limits.get('cpu')} processors")
+        if (program == "tandem-worker" and "tls-client-ca" in values and
+                "allow-caller" not in values):
+            self.add(workload, "does not start without --allow-caller")
         drain_s = int(values.get("drain-timeout-ms", 0)) / 1000
         if drain_s >= pod.get("terminationGracePeriodSeconds", 30):
             self.add(workload, "drains longer than its grace period")
@@ -299,6 +335,72 @@ def manifest_findings(documents, flags):
     return Manifests(documents, flags).run()
 
 
+class Certificates:
+    """Findings about the certificates of cert-manager and of make-certs."""
+
+    def __init__(self, manifests, certificates, make_certs):
+        self.manifests = Manifests(manifests, {})
+        self.specs = {d["metadata"]["name"]: d["spec"]
+                      for _, d in certificates if d["kind"] == "Certificate"}
+        self.issuers = {d["metadata"]["name"] for _, d in certificates
+                        if d["kind"] == "Issuer"}
+        self.made = set(re.findall(r"^ +issue (\w+) ", make_certs,
+                                   re.MULTILINE))
+        self.found = []
+
+    def run(self):
+        for name, spec in self.specs.items():
+            if spec["issuerRef"]["name"] not in self.issuers:
+                self.found.append(f"Certificate {name}: there is no issuer "
+                                  f"{spec['issuerRef']['name']}")
+        for workload in self.manifests.of_kind(*WORKLOADS):
+            self.workload(workload)
+        return self.found
+
+    def certificate_of(self, workload):
+        """The name of the certificate in the workload's secret, or None."""
+        for volume in workload["spec"]["template"]["spec"]["volumes"]:
+            for name, spec in self.specs.items():
+                if spec["secretName"] == volume.get("secret", {}).get(
+                        "secretName"):
+                    return name
+        return None
+
+    def names(self, certificate):
+        spec = self.specs.get(certificate, {})
+        return {spec.get("commonName"), *spec.get("dnsNames", ())}
+
+    def workload(self, workload):
+        own = self.certificate_of(workload)
+        title = workload["metadata"]["name"]
+        needed = {"localhost"} | {
+            f"{service['metadata']['name']}.{self.manifests.namespace}.svc"
+            for service in self.manifests.of_kind("Service")
+            if workload in self.manifests.pods(service["spec"]["selector"])}
+        for name in sorted(needed - self.names(own)):
+            self.found.append(f"{title}: its certificate {own} is not for "
+                              f"{name}")
+        for container in workload["spec"]["template"]["spec"]["containers"]:
+            values, _ = flag_values(container.get("args", ()))
+            if "allow-caller" in values:
+                self.caller(title, values["allow-caller"])
+
+    def caller(self, title, caller):
+        """The coordinator's certificates have the name, and no other has."""
+        pool = self.manifests.named(WORKLOADS, "tandem-coordinator")
+        having = {name for name in self.specs if caller in self.names(name)}
+        if having != {self.certificate_of(pool)}:
+            self.found.append(f"{title}: --allow-caller={caller} is a name of "
+                              f"{sorted(having)}, not of the coordinator's "
+                              "certificate alone")
+        if caller not in self.made:
+            self.found.append(f"{title}: make-certs makes no {caller}")
+
+
+def certificate_findings(manifests, certificates, make_certs):
+    return Certificates(manifests, certificates, make_certs).run()
+
+
 def dockerfile_findings(root):
     root = pathlib.Path(root)
     text = check.read(root, DOCKERFILE).replace("\\\n", " ")
@@ -328,6 +430,10 @@ if __name__ == "__main__":
     tree = check.source_root()
     if check.binary_root() is None:
         sys.exit("deploy_check: set TANDEM_BINARY_DIR to a build folder")
-    check.finish(
-        manifest_findings(load(tree), known_flags(check.binary_root() / "bin"))
-        + dockerfile_findings(tree))
+    known = known_flags(check.binary_root() / "bin")
+    found = manifest_findings(load(tree), known) + dockerfile_findings(tree)
+    found += certificate_findings(load(tree), load(tree, CERTIFICATES),
+                                  check.read(tree, MAKE_CERTS))
+    for overlay in OVERLAYS:
+        found += manifest_findings(load_overlay(tree, overlay), known)
+    check.finish(found)

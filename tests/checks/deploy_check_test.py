@@ -6,7 +6,8 @@ from sample_tree import SampleTree
 
 METRICS = {"metrics-listen", "insecure-metrics-listen"}
 WORKER = {"role", "model", "listen", "threads", "tls-cert", "tls-key",
-          "tls-client-ca", "drain-timeout-ms", "log-format"} | METRICS
+          "tls-client-ca", "allow-caller", "drain-timeout-ms",
+          "log-format"} | METRICS
 COORDINATOR = {"listen", "target", "draft", "tls-cert", "tls-key",
                "tls-client-ca", "worker-ca", "worker-cert", "worker-key",
                "drain-timeout-ms", "log-format"} | METRICS
@@ -126,6 +127,11 @@ class ManifestsTest(unittest.TestCase):
         del self.pod()["volumes"][1]
         self.assert_found("mounts models")
 
+    def test_callers_of_workers(self):
+        container = self.container()
+        container["args"].remove("--allow-caller=coordinator")
+        self.assert_found("does not start without --allow-caller")
+
     def test_threads_and_time(self):
         self.container()["args"].append("--threads=8")
         self.assert_found("--threads=8 with 4 processors")
@@ -137,6 +143,79 @@ class ManifestsTest(unittest.TestCase):
         self.documents.append(("extra.yaml", {"kind": "ConfigMap",
                                               "metadata": {"name": "x"}}))
         self.assert_found("extra.yaml")
+
+
+class CertificatesTest(unittest.TestCase):
+    """The real certificates, each time with one thing wrong."""
+
+    def setUp(self):
+        root = check.source_root()
+        self.documents = deploy_check.load(root)
+        self.certificates = deploy_check.load(root, deploy_check.CERTIFICATES)
+        self.make_certs = check.read(root, deploy_check.MAKE_CERTS)
+
+    def spec(self, name):
+        return next(d["spec"] for _, d in self.certificates
+                    if d["kind"] == "Certificate"
+                    and d["metadata"]["name"] == name)
+
+    def found(self):
+        return deploy_check.certificate_findings(
+            self.documents, self.certificates, self.make_certs)
+
+    def assert_found(self, part):
+        self.assertTrue(any(part in f for f in self.found()), self.found())
+
+    def test_as_they_are(self):
+        self.assertEqual(self.found(), [])
+
+    def test_issuers(self):
+        self.spec("tandem-worker")["issuerRef"]["name"] = "other"
+        self.assert_found("Certificate tandem-worker: there is no issuer other")
+
+    def test_secrets(self):
+        self.spec("tandem-worker")["secretName"] = "other"
+        self.assert_found("tandem-target: its certificate None is not for")
+
+    def test_names_of_servers(self):
+        self.spec("tandem-worker")["dnsNames"].remove(
+            "tandem-draft.tandem.svc")
+        self.assert_found("tandem-draft: its certificate tandem-worker is not "
+                          "for tandem-draft.tandem.svc")
+        self.setUp()
+        self.spec("tandem-coordinator")["dnsNames"].remove("localhost")
+        self.assert_found("is not for localhost")
+
+    def test_callers(self):
+        self.spec("tandem-coordinator")["commonName"] = "other"
+        self.assert_found("--allow-caller=coordinator is a name of []")
+        self.setUp()
+        self.spec("tandem-client")["commonName"] = "coordinator"
+        self.assert_found("['tandem-client', 'tandem-coordinator'], not of")
+        self.setUp()
+        self.make_certs = self.make_certs.replace("issue coordinator", "issue")
+        self.assert_found("make-certs makes no coordinator")
+
+
+class OverlayTest(unittest.TestCase):
+
+    def test_the_overlay_with_keys(self):
+        documents = deploy_check.load_overlay(check.source_root(),
+                                              "deploy/k8s/keys")
+        flags = {**FLAGS, "tandem-coordinator": COORDINATOR | {"keys"}}
+        self.assertEqual(deploy_check.manifest_findings(documents, flags), [])
+        found = deploy_check.manifest_findings(documents, FLAGS)
+        self.assertIn("has no flag --keys", "".join(found))
+
+    def test_a_patch_that_does_not_append(self):
+        for operation in ({"op": "remove", "path": "/a/0"},
+                          {"op": "add", "path": "/a/0", "value": 1}):
+            with self.assertRaises(ValueError):
+                deploy_check.add_to_list({"a": [0]}, operation)
+        document = {"a": [{"b": [1]}]}
+        deploy_check.add_to_list(document, {"op": "add", "path": "/a/0/b/-",
+                                            "value": 2})
+        self.assertEqual(document, {"a": [{"b": [1, 2]}]})
 
 
 class DockerfileTest(SampleTree):

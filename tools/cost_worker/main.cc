@@ -3,6 +3,7 @@
 #include "services/common/logging.h"
 #include "services/common/process_exit.h"
 #include "services/common/signals.h"
+#include "services/identity/caller_names.h"
 #include "tools/cost_worker/cost_worker.h"
 
 namespace tandem::bench {
@@ -21,6 +22,10 @@ int Main(int argc, const char* const* argv) {
   WorkerOptions worker;
   worker.server = options.server;
   worker.loader.role = options.role;
+  // It has nothing of anybody's.
+  if (!options.server.tls.client_ca.empty()) {
+    worker.allow_callers = {kAnyCaller};
+  }
   const absl::StatusOr<std::unique_ptr<WorkerServer>> server =
       WorkerServer::Listen(worker);
   if (!server.ok()) return PrintUsageError(kCostWorkerProgram, server.status());

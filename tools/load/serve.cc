@@ -11,6 +11,7 @@
 #include "tools/tandem/base/client.h"
 #include "tools/tandem/base/connection.h"
 #include "tools/tandem/base/interrupt.h"
+#include "tools/tandem/base/key_input.h"
 #include "tools/tandem/base/output.h"
 
 namespace tandem::load {
@@ -70,10 +71,14 @@ cli::Json RunLoads(const ServeFlags& flags, int vocab_size, LoadTarget* target,
 }
 
 absl::Status RunServe(const ServeFlags& given,
-                      const ConnectionFlags& connection, const Io& io) {
+                      const ConnectionFlags& given_connection, const Io& io) {
   TANDEM_ASSIGN_OR_RETURN(const ServeFlags flags, CheckServeFlags(given));
   cli::Interrupt interrupt;
   const bool is_tandem = flags.openai.empty();
+  ConnectionFlags connection = given_connection;
+  if (is_tandem) {  // of several connections the first would take the input
+    TANDEM_ASSIGN_OR_RETURN(connection.key, cli::ReadKey(connection));
+  }
   int vocab_size = flags.vocab;
   if (is_tandem && vocab_size == 0) {
     TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<cli::Client> client,
