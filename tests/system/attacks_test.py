@@ -31,7 +31,7 @@ MIB = 1 << 20
 # one, which the allocator keeps.
 GROWTH_BYTES_MAX = 100 * MIB
 # What unfinished messages may take of a port at most (inbound_limits.cc).
-INBOUND_BYTES_MAX = 256 * MIB
+INBOUND_BYTES_MAX = 128 * MIB
 LEFT_BYTES_MAX = 64 * MIB
 BACK_SECONDS_MAX = 60
 # Nobody else is refused for longer.

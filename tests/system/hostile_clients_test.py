@@ -20,7 +20,7 @@ DESCRIPTORS = 256
 # connections, the allocator's own, and what other requests need.
 OTHER_BYTES = 100 * MIB
 # services/common/listen/inbound_limits.cc: an eighth of the memory.
-INBOUND_BYTES_MAX = 256 * MIB
+INBOUND_BYTES_MAX = 128 * MIB
 CONVERSE = "/tandem.v1.GenerationService/Converse"
 
 

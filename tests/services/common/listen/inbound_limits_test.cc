@@ -17,10 +17,11 @@ TEST(InboundLimitsTest, FollowTheMemory) {
   EXPECT_EQ(OfClients(kGiB).message_bytes, 128 << 20);
   EXPECT_EQ(OfClients(kGiB).connections, 1024);
   EXPECT_EQ(OfClients(kGiB).connections_of_peer, 512);
+  EXPECT_EQ(OfClients(kGiB * 3 / 4).message_bytes, 96 << 20);
   // Within bounds.
   EXPECT_EQ(OfClients(0).message_bytes, 64 << 20);
   EXPECT_EQ(OfClients(0).connections, 64);
-  EXPECT_EQ(OfClients(100 * kGiB).message_bytes, 256 << 20);
+  EXPECT_EQ(OfClients(100 * kGiB).message_bytes, 128 << 20);
 }
 
 TEST(InboundLimitsTest, OperatorsComeThrough) {
