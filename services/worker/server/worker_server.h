@@ -21,6 +21,7 @@
 #include "services/access/caller.h"
 #include "services/common/listen/listening.h"
 #include "services/common/listen/metrics_server.h"
+#include "services/common/memory_trimmer.h"
 #include "services/common/server_flags.h"
 #include "services/identity/certificate_metrics.h"
 #include "services/identity/certificate_store.h"
@@ -124,6 +125,7 @@ class WorkerServer {
   bool dead_ ABSL_GUARDED_BY(mutex_) = false;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread monitor_;
+  MemoryTrimmer trimmer_;
   std::unique_ptr<MetricsServer> metrics_server_;
 };
 

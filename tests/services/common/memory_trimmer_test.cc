@@ -1,4 +1,4 @@
-#include "services/coordinator/server/memory_trimmer.h"
+#include "services/common/memory_trimmer.h"
 
 #include <gtest/gtest.h>
 

@@ -1,16 +1,16 @@
-#include "services/coordinator/server/memory_trimmer.h"
+#include "services/common/memory_trimmer.h"
 
 #include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/time.h"
 #include "engine/base/control_groups.h"
 
 namespace tandem {
@@ -18,7 +18,7 @@ namespace {
 
 // A look takes some 10 us, so this costs nothing; memory is back within 60 s of
 // a burst with room to spare.
-constexpr std::chrono::seconds kLookEvery(5);
+constexpr absl::Duration kLookEvery = absl::Seconds(5);
 // Less than this is not worth a trim, after which the pages are faulted in
 // again.
 constexpr int64_t kUnusedBytesMax = int64_t{32} << 20;
@@ -48,15 +48,34 @@ int64_t UnusedHeapBytes() {
 }
 
 MemoryTrimmer::MemoryTrimmer(std::function<void()> on_look)
-    : on_look_(std::move(on_look)) {
-  thread_.loop()->Post([this] { Look(); });
+    : on_look_(std::move(on_look)), thread_([this] { Run(); }) {}
+
+MemoryTrimmer::~MemoryTrimmer() {
+  {
+    absl::MutexLock lock(&mutex_);
+    stop_ = true;
+    stopping_.Notify();
+  }
+  thread_.join();
+}
+
+void MemoryTrimmer::Run() {
+  const auto is_over = [this]()
+                           ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stop_; };
+  while (true) {
+    Look();
+    absl::MutexLock lock(&mutex_);
+    if (stopping_.Await(&mutex_, MonotonicNow() + kLookEvery, is_over)) return;
+  }
 }
 
 void MemoryTrimmer::Look() {
   on_look_();
-  if (UnusedHeapBytes() > kUnusedBytesMax) malloc_trim(0);
-  EventLoop* const loop = thread_.loop();
-  loop->SetTimer(loop->Now() + kLookEvery, [this] { Look(); });
+  const int64_t unused = UnusedHeapBytes();
+  least_unused_ = std::min(least_unused_, unused);
+  if (unused - least_unused_ <= kUnusedBytesMax) return;
+  malloc_trim(0);
+  least_unused_ = UnusedHeapBytes();
 }
 
 }  // namespace tandem
