@@ -202,7 +202,8 @@ class OverlayTest(unittest.TestCase):
     def test_the_overlay_with_keys(self):
         documents = deploy_check.load_overlay(check.source_root(),
                                               "deploy/k8s/keys")
-        flags = {**FLAGS, "tandem-coordinator": COORDINATOR | {"keys"}}
+        own = {"keys", "tenant-turns-max", "tenant-sessions-max"}
+        flags = {**FLAGS, "tandem-coordinator": COORDINATOR | own}
         self.assertEqual(deploy_check.manifest_findings(documents, flags), [])
         found = deploy_check.manifest_findings(documents, FLAGS)
         self.assertIn("has no flag --keys", "".join(found))
