@@ -1,8 +1,9 @@
 """The programs are built as what faces strangers should be.
 
 Reads their ELF headers with binutils' readelf: position independent, relocated
-once and read-only after it, no executable stack, stack protector. A
-program that was built with a sanitizer is not looked at.
+once and read-only after it, no executable stack, stack protector, the C
+library's checks of buffers. A program that was built with a sanitizer is not
+looked at.
 """
 
 import pathlib
@@ -40,6 +41,8 @@ def program_findings(path):
              if not re.search(pattern, text, re.MULTILINE)]
     if "__stack_chk_fail" not in symbols:
         found.append(f"{path.name}: has no stack protector")
+    if not any(s.endswith("_chk") for s in symbols):
+        found.append(f"{path.name}: has no checks of buffers (_FORTIFY_SOURCE)")
     return found
 
 

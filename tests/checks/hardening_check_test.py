@@ -15,7 +15,8 @@ int main(int count, char** values) {
 }
 """
 GOOD = ("-O2", "-fPIE", "-pie", "-fstack-protector-strong",
-        "-Wl,-z,relro,-z,now", "-Wl,-z,noexecstack")
+        "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2", "-Wl,-z,relro,-z,now",
+        "-Wl,-z,noexecstack")
 
 
 class HardeningCheckTest(SampleTree):
@@ -36,7 +37,8 @@ class HardeningCheckTest(SampleTree):
                 (("-no-pie", "-fno-pie"), "is not position independent"),
                 (("-Wl,-z,lazy",), "is relocated while it runs"),
                 (("-Wl,-z,execstack",), "its stack is executable"),
-                (("-fno-stack-protector",), "has no stack protector")):
+                (("-fno-stack-protector",), "has no stack protector"),
+                (("-U_FORTIFY_SOURCE",), "has no checks of buffers")):
             with self.subTest(flags=flags):
                 self.assert_findings(self.findings(*flags), what)
 
