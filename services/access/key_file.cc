@@ -334,13 +334,16 @@ Json LimitsJson(const KeyLimits& limits) {
   return json;
 }
 
+int64_t Nanoseconds(const timespec& time) {
+  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
 FileStamp StampOf(const struct stat& info) {
   return {.device = info.st_dev,
           .inode = info.st_ino,
           .bytes = info.st_size,
-          .mode = info.st_mode,
-          .modified_ns = int64_t{info.st_mtim.tv_sec} * 1'000'000'000 +
-                         info.st_mtim.tv_nsec};
+          .modified_ns = Nanoseconds(info.st_mtim),
+          .changed_ns = Nanoseconds(info.st_ctim)};
 }
 
 }  // namespace

@@ -85,8 +85,8 @@ struct FileStamp {
   dev_t device = 0;
   ino_t inode = 0;
   off_t bytes = 0;
-  mode_t mode = 0;
   int64_t modified_ns = 0;
+  int64_t changed_ns = 0;  // bytes, mode or owner
 
   friend bool operator==(const FileStamp&, const FileStamp&) = default;
 };

@@ -1,14 +1,17 @@
 #include "services/access/key_file.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <optional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/time/clock.h"
 #include "engine/base/error_reason.h"
 #include "tests/services/access/key_files.h"
 
@@ -197,6 +200,21 @@ TEST(KeyFileTextTest, ReadsWhatStandsThere) {
   file.Replace("other");  // another file of the same length
   EXPECT_NE(StampOfFile(file.path()), read->stamp);
   EXPECT_EQ(StampOfFile(file.path() + ".none"), std::nullopt);
+}
+
+// As after a change of the owner, which makes a file readable or not.
+TEST(KeyFileTextTest, AStampShowsWhatLeavesSizeModeAndTime) {
+  const TemporaryKeyFile file;
+  file.Replace("text");
+  const std::optional<FileStamp> before = StampOfFile(file.path());
+  struct stat info;
+  ASSERT_EQ(stat(file.path().c_str(), &info), 0);
+  // The kernel's clock of files ticks within 10 ms.
+  absl::SleepFor(absl::Milliseconds(50));
+  const timespec times[2] = {info.st_atim, info.st_mtim};
+  ASSERT_EQ(utimensat(AT_FDCWD, file.path().c_str(), times, 0), 0);
+  EXPECT_EQ(StampOfFile(file.path())->modified_ns, before->modified_ns);
+  EXPECT_NE(StampOfFile(file.path()), before);
 }
 
 TEST(KeyFileTextTest, RefusesWhatOthersCouldHaveWritten) {
