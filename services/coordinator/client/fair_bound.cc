@@ -1,9 +1,11 @@
 #include "services/coordinator/client/fair_bound.h"
 
+#include <algorithm>
+
 namespace tandem {
 namespace {
 
-// The part of the bound that is kept for tenants below their share.
+// The part of the bound that is kept for tenants below their share, rounded up.
 constexpr int64_t kKeptPart = 4;
 // Looks for tenants to forget are this far apart: a look walks over all.
 constexpr MonotonicDuration kForgetEvery = std::chrono::seconds(5);
@@ -24,8 +26,12 @@ bool FairBound::HasRoom(const std::string& tenant, int64_t count,
   asks.asked = now;
   if (used_ + count > max_) return false;
   const int64_t tenants = static_cast<int64_t>(tenants_.size());
-  return tenants == 1 || asks.used + count <= max_ / tenants ||
-         used_ + count <= max_ - max_ / kKeptPart;
+  // One at least: else nobody could have what is kept where there are more
+  // tenants than places.
+  const int64_t share = std::max<int64_t>(max_ / tenants, 1);
+  const int64_t kept = (max_ + kKeptPart - 1) / kKeptPart;
+  return tenants == 1 || asks.used + count <= share ||
+         used_ + count <= max_ - kept;
 }
 
 void FairBound::Add(const std::string& tenant, int64_t count) {

@@ -69,6 +69,27 @@ TEST(FairBoundTest, SmallBoundsCanBeUsed) {
   EXPECT_TRUE(bound.Take("b", 1, kStart));
 }
 
+TEST(FairBoundTest, MoreTenantsThanPlacesHaveThemAll) {
+  FairBound bound(8);
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_TRUE(bound.HasRoom(absl::StrCat(i), 1, kStart));
+  }
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(bound.Take(absl::StrCat(i), 1, kStart), i < 8) << i;
+  }
+}
+
+TEST(FairBoundTest, SmallBoundsAreSharedToo) {
+  for (const int64_t max : {2, 3}) {
+    FairBound bound(max);
+    EXPECT_EQ(TakeAll(&bound, "a", kStart), max);
+    EXPECT_FALSE(bound.Take("b", 1, kStart));
+    bound.Add("a", -1);
+    EXPECT_FALSE(bound.Take("a", 1, kStart));
+    EXPECT_TRUE(bound.Take("b", 1, kStart));
+  }
+}
+
 TEST(FairBoundTest, WhatIsThereCountsBeyondTheBound) {
   FairBound bound(10);
   bound.Add("a", 15);
