@@ -74,6 +74,9 @@ void ClientStream::PostWriteDone() {
     if (finish_status_.has_value()) {
       transport_->Finish(*std::exchange(finish_status_, std::nullopt));
     } else if (state_ == State::kTurn) {
+      if (std::exchange(may_go_, false)) {
+        services_->sessions->Hold(session_, this);
+      }
       runner_->SetTokensRead(sent_.tokens);
       Pump();
     } else {
@@ -289,7 +292,7 @@ void ClientStream::FollowTurn(TurnRunner* runner, const TurnProgress& sent) {
   state_ = State::kTurn;
   runner_ = runner;
   started_sent_ = false;
-  set_aside_ = false;
+  set_aside_ = may_go_ = false;
   sent_ = sent;
   runner->SetListener(this);
   runner->SetTokensRead(sent.tokens);
@@ -309,7 +312,11 @@ void ClientStream::OnResume(const v1::ResumeRequest& resume) {
   absl::Status status = CheckResume(resume, runner->turn());
   if (!status.ok()) return Finish(PrefixFields(status, "resume."));
   // A stream that still believes to have the turn has lost its client.
-  if (session->holder() != nullptr) session->holder()->OnTakenOver();
+  if (session->holder() != nullptr) {
+    session->holder()->OnLost(MakeError(absl::StatusCode::kAborted,
+                                        {.reason = kReasonWrongState},
+                                        "another stream has resumed the turn"));
+  }
   session_ = session;
   services_->sessions->Hold(session_, this);
   transport_->Read();
@@ -338,10 +345,7 @@ void ClientStream::OnClientGone() {
   Finish(absl::CancelledError("the client is gone"));
 }
 
-void ClientStream::OnTakenOver() {
-  Finish(MakeError(absl::StatusCode::kAborted, {.reason = kReasonWrongState},
-                   "another stream has resumed the turn"));
-}
+void ClientStream::OnLost(const absl::Status& why) { Finish(why); }
 
 void ClientStream::OnTurnChanged() {
   TANDEM_CHECK(state_ == State::kTurn);
@@ -403,13 +407,18 @@ void ClientStream::Write(const v1::ConverseResponse& event) {
 }
 
 void ClientStream::OnStalled(MonotonicDuration since) {
-  if (state_ != State::kTurn || !runner_->active() || !runner_->taken()) return;
-  if (!runner_->target().has_queue() &&
-      since < kStallsMax * services_->client_stall) {
-    return;
+  if (state_ != State::kTurn || !runner_->taken()) return;
+  if (runner_->active()) {
+    if (!runner_->target().has_queue() &&
+        since < kStallsMax * services_->client_stall) {
+      return;
+    }
+    set_aside_ = true;
+    runner_->Suspend(absl::OkStatus());
   }
-  set_aside_ = true;
-  runner_->Suspend(absl::OkStatus());
+  // It has no place among the turns that run.
+  may_go_ = true;
+  services_->sessions->SetAside(session_);
 }
 
 void ClientStream::RunOn() {

@@ -38,7 +38,9 @@ inline constexpr int64_t kEventTokensMax = 256;
 // 30 s that others wait in a worker's queue, and above a link's
 // retransmissions.
 inline constexpr MonotonicDuration kClientStall = std::chrono::seconds(2);
-// After this many times as long it does so also where nobody waits.
+// After this many times as long it does so also where nobody waits. A session
+// whose turn holds no worker may go as an idle one while its client does not
+// read.
 inline constexpr int kStallsMax = 15;
 
 // What client streams share; owned by the server, outlives them.
@@ -134,11 +136,12 @@ class ClientStream : public std::enable_shared_from_this<ClientStream>,
 
   void OnTurnChanged() override;
   bool opens_turn() const override { return opening_ != nullptr; }
-  void OnTakenOver() override;
+  void OnLost(const absl::Status& why) override;
   // Writes the next event, if the last one is written.
   void Pump();
   void Write(const v1::ConverseResponse& event);
-  // The client has not read for `since`: the turn may be set aside.
+  // The client has not read for `since`: the turn and its session may be set
+  // aside.
   void OnStalled(MonotonicDuration since);
   // Lets the suspended turn run on.
   void RunOn();
@@ -168,7 +171,8 @@ class ClientStream : public std::enable_shared_from_this<ClientStream>,
   TurnRunner* runner_ = nullptr;
   std::unique_ptr<TurnRunner> opening_;
   bool started_sent_ = false;
-  bool set_aside_ = false;  // until the client has read what there is
+  bool set_aside_ = false;  // the turn; until the client has read what there is
+  bool may_go_ = false;     // the session; until the client reads
   TurnProgress sent_;
 };
 

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "absl/types/span.h"
+#include "engine/base/status.h"
 #include "engine/base/types.h"
 #include "services/coordinator/turn/event_loop.h"
 #include "services/coordinator/turn/turn_runner.h"
@@ -27,8 +28,10 @@ class SessionHolder {
   virtual ~SessionHolder() = default;
   // True while it opens a new turn that its client does not know of yet.
   virtual bool opens_turn() const = 0;
-  // Another stream resumes the turn: the session is not this one's any more.
-  virtual void OnTakenOver() = 0;
+  // The session is not this one's any more: another stream resumes the turn, or
+  // the session was set aside and goes. Lets it go before it returns. `why` is
+  // for the client.
+  virtual void OnLost(const absl::Status& why) = 0;
 };
 
 // What a session is for, as far as the server can see: a one-shot's client may
@@ -71,6 +74,8 @@ class Session {
   SessionHolder* holder() const { return holder_; }
   void Hold(SessionHolder* holder) { holder_ = holder; }
   void LetGo(MonotonicTime now);
+  // The holder's client does not read.
+  void SetAside(MonotonicTime now) { idle_since_ = now; }
   MonotonicTime idle_since() const { return idle_since_; }
 
  private:

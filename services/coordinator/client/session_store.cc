@@ -42,7 +42,7 @@ absl::StatusOr<Session*> SessionStore::Create(const std::string& tenant,
     if (idle.empty()) {
       return OverQuota(tenant, absl::StrCat(own_max, " sessions"), kRetryDelay);
     }
-    Remove(idle.begin()->session);
+    Forget(idle.begin()->session);
   }
   if (size() >= limits_.sessions_max &&
       !RemoveFor(tenant, &Tenant::sessions, SessionsOf(tenant))) {
@@ -102,11 +102,29 @@ void SessionStore::Hold(Session* session, SessionHolder* holder) {
 }
 
 void SessionStore::LetGo(Session* session) {
+  std::set<IdlePlace>& idle = by_tenant_.find(session->tenant())->second.idle;
+  idle.erase(PlaceOf(session));  // of one that was set aside
   session->LetGo(loop_->Now());
-  by_tenant_.find(session->tenant())->second.idle.insert(PlaceOf(session));
+  idle.insert(PlaceOf(session));
   Measure(session);
-  // Not at once: the caller may hold pointers to sessions.
-  if (budget_->IsOver()) loop_->Post([this] { ShrinkToBudget(); });
+}
+
+void SessionStore::SetAside(Session* session) {
+  std::set<IdlePlace>& idle = by_tenant_.find(session->tenant())->second.idle;
+  if (idle.count(PlaceOf(session)) > 0) return;
+  session->SetAside(loop_->Now());
+  idle.insert(PlaceOf(session));
+  Measure(session);
+}
+
+void SessionStore::Forget(Session* session) {
+  if (session->holder() != nullptr) {
+    session->holder()->OnLost(MakeError(
+        absl::StatusCode::kNotFound, {.reason = kReasonUnknownSession},
+        "the session was forgotten, since its stream was not read; start a new "
+        "one"));
+  }
+  Remove(session);
 }
 
 void SessionStore::ShrinkToBudget() {
@@ -120,6 +138,8 @@ void SessionStore::Measure(Session* session) {
   entry.bytes += more;
   by_tenant_.find(session->tenant())->second.bytes += more;
   budget_->Add(MemoryKind::kSessions, session->tenant(), more);
+  // Not at once: the caller may hold pointers to sessions.
+  if (budget_->IsOver()) loop_->Post([this] { ShrinkToBudget(); });
 }
 
 void SessionStore::MakeRoom(const std::string& tenant, int64_t bytes) {
@@ -143,7 +163,7 @@ bool SessionStore::RemoveFor(const std::string& tenant, int64_t Tenant::*held,
     from = &other;
   }
   if (from == nullptr) return false;
-  Remove(from->idle.begin()->session);
+  Forget(from->idle.begin()->session);
   return true;
 }
 
@@ -166,7 +186,7 @@ void SessionStore::Expire() {
       if (loop_->Now() - place.since >= kept) expired.push_back(place.session);
     }
   }
-  for (Session* session : expired) Remove(session);
+  for (Session* session : expired) Forget(session);
   expiry_timer_ = EventLoop::TimerId();
   if (!sessions_.empty()) SetExpiryTimer();
 }

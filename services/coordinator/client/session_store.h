@@ -4,7 +4,9 @@
 // At the bound of sessions, or of memory, an idle session goes for a new one:
 // of the tenant that has most, if that is more than the asking tenant has, else
 // of the asking tenant itself. One-shots go before conversations, and of each
-// the one that was idle for longest. A session with a turn under way stays.
+// the one that was idle for longest. A session with a turn under way stays,
+// unless its client does not read (SetAside): such turns hold no place, so
+// nothing else bounds them.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_CLIENT_SESSION_STORE_H_
 #define TANDEM_SERVICES_COORDINATOR_CLIENT_SESSION_STORE_H_
@@ -63,11 +65,14 @@ class SessionStore {
                                 const std::string& tenant);
   void Remove(Session* session);
 
-  // A turn of the session is under way for `holder` from Hold to LetGo. Soon
-  // after LetGo idle sessions go where memory is over its bound.
+  // A turn of the session is under way for `holder` from Hold to LetGo.
   void Hold(Session* session, SessionHolder* holder);
   void LetGo(Session* session);
-  // Counts what the session holds now.
+  // The session, which has had a turn, may go as an idle one, until Hold or
+  // LetGo. Nothing where that is so already.
+  void SetAside(Session* session);
+  // Counts what the session holds now, as LetGo and SetAside do. Soon after it
+  // idle sessions go where memory is over its bound.
   void Measure(Session* session);
   // Idle sessions go until `tenant` may have `bytes`, if they are enough.
   void MakeRoom(const std::string& tenant, int64_t bytes);
@@ -95,6 +100,8 @@ class SessionStore {
   };
 
   int64_t SessionsOf(const std::string& tenant) const;
+  // Removes a session that is idle or set aside.
+  void Forget(Session* session);
   // Removes an idle session: of the tenant that has most of `held`, if that is
   // more than `own`, else of `tenant`; false where there is none.
   bool RemoveFor(const std::string& tenant, int64_t Tenant::*held, int64_t own);

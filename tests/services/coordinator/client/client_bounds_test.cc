@@ -266,6 +266,40 @@ TEST_F(ClientBoundsTest, AClientMayLeaveATurnThatIsSetAside) {
   EXPECT_EQ(quotas_->turns(), 0);
 }
 
+// Their turns have ended and hold no worker and no place: nothing else would
+// bound them.
+TEST_F(ClientBoundsTest, ClientsThatDoNotReadKeepNobodyOut) {
+  constexpr int kSessions = 10;
+  Make({.sessions_max = kSessions}, /*turns_max=*/100);
+  std::vector<std::unique_ptr<FakeClient>> clients;
+  for (int i = 0; i < kSessions; ++i) {
+    clients.push_back(
+        std::make_unique<FakeClient>(&services_, "many", SessionUse::kOneShot));
+    clients.back()->reads = false;
+    clients.back()->Start("w1", 1);
+    RunUntil([&clients] { return clients.back()->is_write_pending; });
+  }
+  EXPECT_EQ(Generate("other").code(), absl::StatusCode::kResourceExhausted);
+  // One that reads again keeps its session.
+  const MonotonicTime later = clock_.Now() + 2 * kClientStall;
+  RunUntil([this, later] { return clock_.Now() >= later; });
+  clients[0]->ReadAgain();
+  RunUntil([&clients] { return clients[0]->has_ended; });
+  EXPECT_TRUE(Generate("other").ok());
+  EXPECT_EQ(sessions_->size(), kSessions);
+  int forgotten = 0;
+  for (const auto& client : clients) {
+    client->ReadAgain();
+    client->Leave();
+    RunUntil([&client] { return client->finished.has_value(); });
+    if (absl::IsNotFound(*client->finished)) ++forgotten;
+  }
+  EXPECT_EQ(forgotten, 1);
+  EXPECT_TRUE(sessions_->Find(clients[0]->session_id, "many").ok());
+  while (loop_.RunReady()) {
+  }
+}
+
 TEST_F(ClientBoundsTest, ATextThatCanNotFitIsRefusedUnseen) {
   Make({}, /*turns_max=*/1);
   FakeClient client(&services_, "a", SessionUse::kConversation);

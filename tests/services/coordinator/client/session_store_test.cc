@@ -29,7 +29,11 @@ class SessionStoreTest : public ::testing::Test, public SessionHolder {
  protected:
   SessionStoreTest() : loop_(&clock_) {}
   bool opens_turn() const override { return false; }
-  void OnTakenOver() override {}
+  void OnLost(const absl::Status& why) override {
+    EXPECT_EQ(GetErrorDetail(why)->reason, kReasonUnknownSession);
+    ++forgotten_;
+    store_->LetGo(held_);
+  }
   SessionStore& Make(const SessionLimits& limits) {
     return store_.emplace(&loop_, limits, &tenants_, &budget_);
   }
@@ -44,7 +48,8 @@ class SessionStoreTest : public ::testing::Test, public SessionHolder {
     return store_->Find(id, tenant).ok();
   }
   void Hold(const std::string& id, const std::string& tenant) {
-    store_->Hold(*store_->Find(id, tenant), this);
+    held_ = *store_->Find(id, tenant);
+    store_->Hold(held_, this);
   }
   void RunSeconds(int count) {
     for (int i = 0; i < count; ++i) {
@@ -58,6 +63,8 @@ class SessionStoreTest : public ::testing::Test, public SessionHolder {
   SameLimits tenants_;
   MemoryBudget budget_{int64_t{1} << 30, &clock_};
   std::optional<SessionStore> store_;
+  Session* held_ = nullptr;  // last
+  int forgotten_ = 0;
 };
 
 TEST(SessionIdTest, Is128RandomBitsInHexadecimal) {
@@ -137,6 +144,50 @@ TEST_F(SessionStoreTest, ASessionWithATurnStays) {
   store_->LetGo(*store_->Find(held, "many"));
   EXPECT_NE(Create("many"), "");
   EXPECT_FALSE(Has(held, "many"));
+}
+
+TEST_F(SessionStoreTest, ASessionThatIsSetAsideMayGo) {
+  Make({.sessions_max = 1});
+  const std::string held = Create("many");
+  Hold(held, "many");
+  store_->SetAside(held_);
+  EXPECT_TRUE(Has(held, "many"));
+  EXPECT_EQ(forgotten_, 0);
+  EXPECT_NE(Create("few"), "");
+  EXPECT_EQ(forgotten_, 1);
+  EXPECT_FALSE(Has(held, "many"));
+  EXPECT_EQ(store_->size(), 1);
+}
+
+TEST_F(SessionStoreTest, ASessionThatIsHeldAgainStays) {
+  Make({.sessions_max = 1});
+  const std::string held = Create("many");
+  Hold(held, "many");
+  store_->SetAside(held_);
+  Hold(held, "many");
+  EXPECT_EQ(Create("few"), "");
+  EXPECT_EQ(forgotten_, 0);
+  // Let go, it stands among the idle ones once.
+  store_->SetAside(held_);
+  RunSeconds(1);
+  store_->LetGo(held_);
+  EXPECT_NE(Create("few"), "");
+  EXPECT_EQ(forgotten_, 0);
+  EXPECT_EQ(store_->size(), 1);
+}
+
+TEST_F(SessionStoreTest, ASessionThatIsSetAsideExpires) {
+  Make({.idle = seconds(60)});
+  const std::string held = Create("tenant");
+  Hold(held, "tenant");
+  store_->SetAside(held_);
+  for (int i = 0; i < 8; ++i) {
+    RunSeconds(10);
+    // Its time does not begin anew.
+    if (Has(held, "tenant")) store_->SetAside(held_);
+  }
+  EXPECT_EQ(forgotten_, 1);
+  EXPECT_EQ(store_->size(), 0);
 }
 
 TEST_F(SessionStoreTest, ATenantsOwnLimit) {

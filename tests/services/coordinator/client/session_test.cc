@@ -15,7 +15,7 @@ class SessionTest : public ::testing::Test, public SessionHolder {
     directory_.targets["t"] = {.link = std::make_shared<FakeLink>(1, "fp")};
   }
   bool opens_turn() const override { return false; }
-  void OnTakenOver() override {}
+  void OnLost(const absl::Status& /*why*/) override {}
 
   std::unique_ptr<TurnRunner> MakeTurn(std::vector<TokenId> prompt) {
     TurnSpec spec;
