@@ -350,6 +350,7 @@ void ClientStream::OnLost(const absl::Status& why) { Finish(why); }
 void ClientStream::OnTurnChanged() {
   TANDEM_CHECK(state_ == State::kTurn);
   if (admission_.has_value()) {
+    if (runner_->target().is_confirmed()) admission_->OnTaken();
     admission_->OnTokens(runner_->usage().generated_tokens);
     if (!runner_->active()) admission_.reset();
   }
@@ -466,7 +467,8 @@ void ClientStream::Finish(const absl::Status& status) {
       services_->observer != nullptr) {
     services_->observer->OnStreamFailed(ReasonOf(status));
   }
-  const absl::Status told = services_->quotas->WithReturnTime(status);
+  const absl::Status told =
+      services_->quotas->WithReturnTime(setup_.tenant, status);
   if (reader_.is_writing()) {
     finish_status_ = told;
   } else {

@@ -44,6 +44,11 @@ int64_t FairBound::UsedBy(const std::string& tenant) const {
   return found == tenants_.end() ? 0 : found->second.used;
 }
 
+int64_t FairBound::TenantsAsking(MonotonicTime now) {
+  Forget(now);
+  return std::max<int64_t>(static_cast<int64_t>(tenants_.size()), 1);
+}
+
 void FairBound::Forget(MonotonicTime now) {
   if (now - forgot_at_ < kForgetEvery) return;
   forgot_at_ = now;

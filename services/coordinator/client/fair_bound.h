@@ -41,6 +41,8 @@ class FairBound {
   int64_t max() const { return max_; }
   int64_t used() const { return used_; }
   int64_t UsedBy(const std::string& tenant) const;
+  // Tenants that have some, or have asked lately; one at least.
+  int64_t TenantsAsking(MonotonicTime now);
 
  private:
   struct Tenant {

@@ -36,8 +36,14 @@ MonotonicDuration ReturnTimes::Interval(MonotonicTime now) const {
 
 MonotonicDuration ReturnTimes::Next(MonotonicDuration least,
                                     MonotonicTime now) {
-  last_ = std::min(std::max(last_, now) + Interval(now), now + kWaitMax);
-  const MonotonicDuration wait = std::max({last_ - now, least, kWaitMin});
+  return NextEvery({.least = least, .interval = Interval(now)}, now);
+}
+
+MonotonicDuration ReturnTimes::NextEvery(const Spacing& spacing,
+                                         MonotonicTime now) {
+  last_ = std::min(std::max(last_, now) + spacing.interval, now + kWaitMax);
+  const MonotonicDuration wait =
+      std::max({last_ - now, spacing.least, kWaitMin});
   // Those that were told one time, at the longest wait or by refusers that know
   // no better, come back spread over half of it.
   std::uniform_real_distribution<double> drawn(1.0, 1.5);

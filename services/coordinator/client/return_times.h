@@ -31,14 +31,19 @@ class ReturnTimes {
 
   // One that waited or would have waited is served. `now` never goes back.
   void OnServed(MonotonicTime now);
+  // Between two that are served; zero: not known.
+  MonotonicDuration Interval(MonotonicTime now) const;
   // For one that is refused now and can not be served before `least`, as far
   // as its refuser knows.
   MonotonicDuration Next(MonotonicDuration least, MonotonicTime now);
+  // The same where those of this line are served every `interval`.
+  struct Spacing {
+    MonotonicDuration least = {};
+    MonotonicDuration interval = {};
+  };
+  MonotonicDuration NextEvery(const Spacing& spacing, MonotonicTime now);
 
  private:
-  // Between two that are served; zero: not known.
-  MonotonicDuration Interval(MonotonicTime now) const;
-
   std::minstd_rand random_;
   MonotonicTime last_ = {};     // told
   MonotonicTime began_ = {};    // the first that was served

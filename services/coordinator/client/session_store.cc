@@ -3,6 +3,7 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -15,8 +16,6 @@ namespace tandem {
 namespace {
 
 constexpr size_t kSessionIdBytes = 16;
-// All of the tenant's sessions have a turn under way.
-constexpr MonotonicDuration kRetryDelay = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -40,7 +39,8 @@ absl::StatusOr<Session*> SessionStore::Create(const std::string& tenant,
   while (own_max > 0 && SessionsOf(tenant) >= own_max) {
     const std::set<IdlePlace>& idle = by_tenant_.find(tenant)->second.idle;
     if (idle.empty()) {
-      return OverQuota(tenant, absl::StrCat(own_max, " sessions"), kRetryDelay);
+      return OverQuota(tenant, absl::StrCat(own_max, " sessions"),
+                       std::nullopt);
     }
     Forget(idle.begin()->session);
   }

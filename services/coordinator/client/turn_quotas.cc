@@ -11,6 +11,8 @@ namespace tandem {
 namespace {
 
 constexpr double kSecondsPerMinute = 60;
+// A tenant is told to wait for its account no longer than a day.
+constexpr double kAccountWaitSecondsMax = 24 * 60 * 60;
 // Where the refuser knows no better.
 constexpr MonotonicDuration kRetryDelay = std::chrono::seconds(1);
 // An account is full again after a minute, unless it was overdrawn.
@@ -28,33 +30,37 @@ int64_t Milliseconds(MonotonicDuration duration) {
 }  // namespace
 
 absl::Status OverQuota(const std::string& tenant, const std::string& limit,
-                       MonotonicDuration retry_delay) {
-  return MakeError(
-      absl::StatusCode::kResourceExhausted,
-      {.reason = kReasonExhausted,
-       .violations = {{.field = absl::StrCat("tenant:", tenant),
-                       .description = absl::StrCat("at most ", limit)}},
-       .retry_delay_ms = Milliseconds(retry_delay)},
-      absl::StrCat("over quota: at most ", limit, "; try later"));
+                       std::optional<MonotonicDuration> retry_delay) {
+  ErrorDetail detail = {
+      .reason = kReasonExhausted,
+      .violations = {{.field = absl::StrCat("tenant:", tenant),
+                      .description = absl::StrCat("at most ", limit)}}};
+  if (retry_delay.has_value()) {
+    detail.retry_delay_ms = Milliseconds(*retry_delay);
+  }
+  return MakeError(absl::StatusCode::kResourceExhausted, detail,
+                   absl::StrCat("over quota: at most ", limit, "; try later"));
 }
 
-TurnAdmission::TurnAdmission(TurnQuotas* quotas, std::string tenant,
-                             int64_t queued_tokens, int64_t generated_before)
+TurnAdmission::TurnAdmission(TurnQuotas* quotas, const AdmissionRequest& turn)
     : quotas_(quotas),
-      tenant_(std::move(tenant)),
-      queued_tokens_(queued_tokens),
-      generated_(generated_before) {}
+      tenant_(turn.tenant),
+      queued_tokens_(turn.prompt_tokens),
+      charged_tokens_(turn.charged_tokens),
+      generated_(turn.generated_before) {}
 
 TurnAdmission::TurnAdmission(TurnAdmission&& other) noexcept
     : quotas_(std::exchange(other.quotas_, nullptr)),
       tenant_(std::move(other.tenant_)),
       queued_tokens_(other.queued_tokens_),
+      charged_tokens_(other.charged_tokens_),
       generated_(other.generated_) {}
 
 TurnAdmission& TurnAdmission::operator=(TurnAdmission&& other) noexcept {
   std::swap(quotas_, other.quotas_);
   std::swap(tenant_, other.tenant_);
   std::swap(queued_tokens_, other.queued_tokens_);
+  std::swap(charged_tokens_, other.charged_tokens_);
   std::swap(generated_, other.generated_);
   return *this;
 }
@@ -64,6 +70,7 @@ TurnAdmission::~TurnAdmission() {
   TurnQuotas::Tenant* const tenant = quotas_->Find(tenant_);
   --tenant->turns;
   tenant->queued_tokens -= queued_tokens_;
+  tenant->account += static_cast<double>(charged_tokens_);
   quotas_->places_.Add(tenant_, -1);
   --quotas_->turns_;
 }
@@ -78,7 +85,7 @@ void TurnAdmission::OnTokens(int64_t generated) {
   tenant->queued_tokens -= std::exchange(queued_tokens_, 0);
   const MonotonicTime now = quotas_->loop_->Now();
   tenant->returns.OnServed(now);
-  quotas_->returns_.OnServed(now);
+  quotas_->served_.OnServed(now);
 }
 
 TurnQuotas::TurnQuotas(EventLoop* loop, int64_t turns_max,
@@ -88,7 +95,7 @@ TurnQuotas::TurnQuotas(EventLoop* loop, int64_t turns_max,
       limits_(limits),
       random_(seed),
       places_(turns_max),
-      returns_(static_cast<uint32_t>(random_())) {}
+      served_(static_cast<uint32_t>(random_())) {}
 
 TurnQuotas::Tenant* TurnQuotas::Find(const std::string& name) {
   const auto found = tenants_.find(name);
@@ -130,8 +137,10 @@ absl::Status TurnQuotas::CheckOwn(const AdmissionRequest& turn,
   }
   Fill(limits.tokens_per_minute, tenant);
   if (limits.tokens_per_minute > 0 && tenant->account <= 0) {
-    const double wait_s = (1 - tenant->account) * kSecondsPerMinute /
-                          static_cast<double>(limits.tokens_per_minute);
+    const double wait_s =
+        std::min(kAccountWaitSecondsMax,
+                 (1 - tenant->account) * kSecondsPerMinute /
+                     static_cast<double>(limits.tokens_per_minute));
     return refuse(absl::StrCat(limits.tokens_per_minute, " tokens a minute"),
                   std::chrono::duration_cast<MonotonicDuration>(
                       std::chrono::duration<double>(wait_s)));
@@ -152,14 +161,14 @@ absl::StatusOr<TurnAdmission> TurnQuotas::Admit(const AdmissionRequest& turn) {
   ++tenant->turns;
   tenant->queued_tokens += turn.prompt_tokens;
   tenant->account -= static_cast<double>(turn.charged_tokens);
-  return TurnAdmission(this, turn.tenant, turn.prompt_tokens,
-                       turn.generated_before);
+  return TurnAdmission(this, turn);
 }
 
-absl::Status TurnQuotas::WithReturnTime(const absl::Status& status) {
+absl::Status TurnQuotas::WithReturnTime(const std::string& tenant,
+                                        const absl::Status& status) {
   std::optional<ErrorDetail> detail = GetErrorDetail(status);
   if (!absl::IsResourceExhausted(status) || !detail.has_value() ||
-      !detail->violations.empty()) {
+      (!detail->violations.empty() && detail->retry_delay_ms.has_value())) {
     return status;
   }
   const MonotonicDuration least =
@@ -167,7 +176,11 @@ absl::Status TurnQuotas::WithReturnTime(const absl::Status& status) {
           ? MonotonicDuration(
                 std::chrono::milliseconds(*detail->retry_delay_ms))
           : kRetryDelay;
-  detail->retry_delay_ms = Milliseconds(returns_.Next(least, loop_->Now()));
+  const MonotonicTime now = loop_->Now();
+  detail->retry_delay_ms = Milliseconds(Find(tenant)->returns.NextEvery(
+      {.least = least,
+       .interval = served_.Interval(now) * places_.TenantsAsking(now)},
+      now));
   return MakeError(status.code(), *detail, status.message());
 }
 

@@ -5,7 +5,8 @@
 // A tenant's tokens a minute are an account that fills with that rate up to one
 // minute's tokens. A turn is let in while something is in it, and takes its
 // prompt at once and its tokens as they come, also below 0. So a long turn is
-// not cut, and the next one waits for it.
+// not cut, and the next one waits for it. A turn that no worker took gives its
+// prompt back.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_CLIENT_TURN_QUOTAS_H_
 #define TANDEM_SERVICES_COORDINATOR_CLIENT_TURN_QUOTAS_H_
@@ -13,6 +14,7 @@
 #include <atomic>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <random>
 #include <string>
 
@@ -28,28 +30,9 @@ class TurnQuotas;
 
 // RESOURCE_EXHAUSTED with EXHAUSTED: `tenant` has as much as it may have, which
 // `limit` says ("10 turns at once"). Its violation names the tenant.
+// Without `retry_delay` the refuser does not know when to come back.
 absl::Status OverQuota(const std::string& tenant, const std::string& limit,
-                       MonotonicDuration retry_delay);
-
-// A turn that was let in, until this is destroyed. The event loop's; the quotas
-// outlive it.
-class TurnAdmission {
- public:
-  TurnAdmission(TurnQuotas* quotas, std::string tenant, int64_t queued_tokens,
-                int64_t generated_before);
-  TurnAdmission(TurnAdmission&& other) noexcept;
-  TurnAdmission& operator=(TurnAdmission&& other) noexcept;
-  ~TurnAdmission();
-
-  // The turn has generated so many tokens in all.
-  void OnTokens(int64_t generated);
-
- private:
-  TurnQuotas* quotas_;  // null: moved away
-  std::string tenant_;
-  int64_t queued_tokens_;
-  int64_t generated_;
-};
+                       std::optional<MonotonicDuration> retry_delay);
 
 // What asks to be let in.
 struct AdmissionRequest {
@@ -59,6 +42,28 @@ struct AdmissionRequest {
   int64_t prompt_tokens = 0;
   int64_t charged_tokens = 0;
   int64_t generated_before = 0;
+};
+
+// A turn that was let in, until this is destroyed. The event loop's; the quotas
+// outlive it.
+class TurnAdmission {
+ public:
+  TurnAdmission(TurnQuotas* quotas, const AdmissionRequest& turn);
+  TurnAdmission(TurnAdmission&& other) noexcept;
+  TurnAdmission& operator=(TurnAdmission&& other) noexcept;
+  ~TurnAdmission();
+
+  // A worker has the turn: its prompt is paid for.
+  void OnTaken() { charged_tokens_ = 0; }
+  // The turn has generated this many tokens in all.
+  void OnTokens(int64_t generated);
+
+ private:
+  TurnQuotas* quotas_;  // null: moved away
+  std::string tenant_;
+  int64_t queued_tokens_;
+  int64_t charged_tokens_;  // given back where no worker takes the turn
+  int64_t generated_;
 };
 
 class TurnQuotas {
@@ -81,9 +86,12 @@ class TurnQuotas {
   // RESOURCE_EXHAUSTED with EXHAUSTED where the turn must wait: the tenant's
   // limit is named, or the server's places are used up.
   absl::StatusOr<TurnAdmission> Admit(const AdmissionRequest& turn);
-  // `status` with a time to come back, where it is a RESOURCE_EXHAUSTED that
-  // every tenant could have got.
-  absl::Status WithReturnTime(const absl::Status& status);
+  // `status` with a time for the tenant to come back, where it is a
+  // RESOURCE_EXHAUSTED, other than a quota's that has a time already. The
+  // tenants that ask have a line each, and an equal part of the rate: one that
+  // is refused at any rate keeps no other waiting.
+  absl::Status WithReturnTime(const std::string& tenant,
+                              const absl::Status& status);
 
  private:
   friend class TurnAdmission;
@@ -112,7 +120,7 @@ class TurnQuotas {
   std::minstd_rand random_;
   FairBound places_;
   std::atomic<int64_t> turns_{0};
-  ReturnTimes returns_;
+  ReturnTimes served_;  // of all tenants
   std::map<std::string, Tenant> tenants_;
   MonotonicTime forgot_at_ = {};
 };

@@ -96,9 +96,11 @@ class ClientBoundsTest : public ::testing::Test {
     table_ = std::make_shared<WorkerTable>(std::vector<WorkerInfo>{worker});
   }
   // Before the first client.
-  void Make(const SessionLimits& sessions, int64_t turns_max) {
-    quotas_.emplace(&loop_, turns_max, &limits_, 1);
-    sessions_.emplace(&loop_, sessions, &limits_, &memory_);
+  void Make(const SessionLimits& sessions, int64_t turns_max,
+            const TenantLimits& limits = {}) {
+    limits_.emplace(limits);
+    quotas_.emplace(&loop_, turns_max, &*limits_, 1);
+    sessions_.emplace(&loop_, sessions, &*limits_, &memory_);
     services_.loop = &loop_;
     services_.sessions = &*sessions_;
     services_.router = &router_;
@@ -147,7 +149,7 @@ class ClientBoundsTest : public ::testing::Test {
 
   FakeClock clock_;
   EventLoop loop_;
-  const DefaultLimits limits_{TenantLimits()};
+  std::optional<DefaultLimits> limits_;
   MemoryBudget memory_{int64_t{1} << 30, &clock_};
   std::shared_ptr<FakeLink> link_ = std::make_shared<FakeLink>(1, "fp");
   std::shared_ptr<const WorkerTable> table_;
@@ -298,6 +300,19 @@ TEST_F(ClientBoundsTest, ClientsThatDoNotReadKeepNobodyOut) {
   EXPECT_TRUE(sessions_->Find(clients[0]->session_id, "many").ok());
   while (loop_.RunReady()) {
   }
+}
+
+TEST_F(ClientBoundsTest, ATurnThatNoWorkerTookCostsNoTokens) {
+  Make({}, /*turns_max=*/100, {.tokens_per_minute = 10});
+  link_->faults.open_close = 1000;
+  link_->faults.close_status = Exhausted("no room");
+  for (int i = 0; i < 10; ++i) {
+    const absl::Status status = Generate("a");
+    ASSERT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_TRUE(GetErrorDetail(status)->violations.empty()) << status;
+  }
+  link_->faults.open_close = 0;
+  EXPECT_TRUE(Generate("a").ok());
 }
 
 TEST_F(ClientBoundsTest, ATextThatCanNotFitIsRefusedUnseen) {

@@ -56,7 +56,9 @@ TEST(FairBoundTest, ATenantThatAsksNoMoreKeepsNothing) {
   ASSERT_TRUE(bound.Take("b", 1, kStart));
   bound.Add("b", -1);
   EXPECT_EQ(TakeAll(&bound, "a", kStart), 75);
+  EXPECT_EQ(bound.TenantsAsking(kStart), 2);
   const MonotonicTime later = kStart + FairBound::kAskedLately;
+  EXPECT_EQ(bound.TenantsAsking(later), 1);
   EXPECT_EQ(TakeAll(&bound, "a", later), 25);
 }
 

@@ -65,6 +65,16 @@ TEST(ReturnTimesTest, ThoseWhoseTimeHasComeCountNoMore) {
             milliseconds(700));
 }
 
+TEST(ReturnTimesTest, ALineMayHaveAPartOfARate) {
+  ReturnTimes times(1);
+  for (int i = 1; i <= 10; ++i) {
+    const MonotonicDuration wait =
+        times.NextEvery({.least = {}, .interval = seconds(1)}, kStart);
+    EXPECT_GE(wait, seconds(i));
+    EXPECT_LE(wait, seconds(i) * 3 / 2);
+  }
+}
+
 TEST(ReturnTimesTest, NobodyIsSentAwayForLong) {
   ReturnTimes times(1);
   const MonotonicTime now = ServeTenASecond(&times);

@@ -205,6 +205,8 @@ TEST_F(SessionStoreTest, ATenantsOwnLimit) {
   ASSERT_EQ(GetErrorDetail(full)->violations.size(), 1u);
   EXPECT_EQ(GetErrorDetail(full)->violations[0].description,
             "at most 2 sessions");
+  // When to come back is the quotas' to say.
+  EXPECT_FALSE(GetErrorDetail(full)->retry_delay_ms.has_value());
   EXPECT_EQ(store_->size(), 3);
 }
 

@@ -102,6 +102,7 @@ TEST_F(TurnQuotasTest, TokensAMinute) {
   Make(100, {.tokens_per_minute = 600});
   {
     TurnAdmission turn = *Admit("a", 100);
+    turn.OnTaken();
     turn.OnTokens(300);
     turn.OnTokens(600);  // of the turn in all
   }
@@ -117,7 +118,7 @@ TEST_F(TurnQuotasTest, TokensAMinute) {
   EXPECT_TRUE(Admit("a").ok());
   // Not more than one minute's is saved up.
   Wait(seconds(600));
-  Admit("a", 601)->OnTokens(0);
+  Admit("a", 601)->OnTaken();
   EXPECT_FALSE(Admit("a").ok());
 }
 
@@ -131,9 +132,37 @@ TEST_F(TurnQuotasTest, ATurnThatGoesOnIsNotChargedAgain) {
   EXPECT_FALSE(Admit("a").ok());
 }
 
+TEST_F(TurnQuotasTest, ATurnThatNoWorkerTookGivesItsPromptBack) {
+  Make(100, {.tokens_per_minute = 600});
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(Admit("a", 601).ok());
+  {
+    TurnAdmission turn = *Admit("a", 601);
+    EXPECT_FALSE(Admit("a").ok());  // while it may still run
+    turn.OnTaken();
+  }
+  EXPECT_FALSE(Admit("a").ok());
+  // Nothing beyond a minute's is given back.
+  Wait(seconds(600));
+  {
+    const TurnAdmission turn = *Admit("a", 600);
+    Wait(seconds(60));
+  }
+  Admit("a", 601)->OnTaken();
+  EXPECT_FALSE(Admit("a").ok());
+}
+
+TEST_F(TurnQuotasTest, ALongWaitIsADayAtMost) {
+  Make(100, {.tokens_per_minute = 1});
+  Admit("a", int64_t{1} << 40)->OnTaken();
+  const absl::Status status = Admit("a").status();
+  ExpectOverQuota(status, "at most 1 tokens a minute");
+  EXPECT_GE(*GetErrorDetail(status)->retry_delay_ms, 86400000);
+  EXPECT_LE(*GetErrorDetail(status)->retry_delay_ms, 86400000 * 3 / 2);
+}
+
 TEST_F(TurnQuotasTest, AnAccountIsKeptUntilItIsFull) {
   Make(100, {.tokens_per_minute = 600});
-  Admit("a", 6000)->OnTokens(0);  // 9 minutes below 0
+  Admit("a", 6000)->OnTaken();  // 9 minutes below 0
   Wait(seconds(300));
   EXPECT_TRUE(Admit("b").ok());  // a look at what can be forgotten
   EXPECT_FALSE(Admit("a").ok());
@@ -148,11 +177,10 @@ TEST_F(TurnQuotasTest, NothingIsOwedWithoutALimit) {
   } limits;
   TurnQuotas quotas(&loop_, 10, &limits, 1);
   for (int i = 0; i < 3; ++i) {
-    EXPECT_TRUE(quotas
-                    .Admit({.tenant = "a",
-                            .prompt_tokens = 100000,
-                            .charged_tokens = 100000})
-                    .ok());
+    quotas
+        .Admit(
+            {.tenant = "a", .prompt_tokens = 100000, .charged_tokens = 100000})
+        ->OnTaken();
   }
   EXPECT_TRUE(quotas.Admit({.tenant = "a"}).ok());
   limits.limits.tokens_per_minute = 60;
@@ -160,19 +188,44 @@ TEST_F(TurnQuotasTest, NothingIsOwedWithoutALimit) {
   EXPECT_TRUE(quotas.Admit({.tenant = "a"}).ok());
 }
 
+// One that is refused again and again stands in a line of its own.
+TEST_F(TurnQuotasTest, ATenantsRefusalsKeepNoOtherWaiting) {
+  Make(2, {});
+  for (int i = 0; i < 100; ++i) {  // one a second
+    Admit(i % 2 == 0 ? "a" : "b")->OnTokens(1);
+    Wait(seconds(1));
+  }
+  const auto told = [this](const std::string& tenant) {
+    const absl::Status status =
+        quotas_->WithReturnTime(tenant, Exhausted("full", 100));
+    return milliseconds(*GetErrorDetail(status)->retry_delay_ms);
+  };
+  EXPECT_GE(told("a"), milliseconds(1500));  // each second turn is its own
+  for (int i = 0; i < 100; ++i) told("a");
+  EXPECT_GE(told("a"), seconds(20));
+  EXPECT_LE(told("b"), milliseconds(3500));
+}
+
 TEST_F(TurnQuotasTest, RefusalsGetTimesToComeBack) {
   Make(1, {});
-  const absl::Status spread = quotas_->WithReturnTime(Exhausted("full", 2000));
+  const absl::Status spread =
+      quotas_->WithReturnTime("a", Exhausted("full", 2000));
   EXPECT_EQ(spread.message(), "full");
   EXPECT_GE(*GetErrorDetail(spread)->retry_delay_ms, 2000);
   EXPECT_LE(*GetErrorDetail(spread)->retry_delay_ms, 3000);
-  EXPECT_TRUE(GetErrorDetail(quotas_->WithReturnTime(Exhausted("full")))
+  EXPECT_TRUE(GetErrorDetail(quotas_->WithReturnTime("a", Exhausted("full")))
                   ->retry_delay_ms.has_value());
+  // Of sessions, whose store knows no time.
+  const absl::Status sessions =
+      quotas_->WithReturnTime("a", OverQuota("a", "1 sessions", std::nullopt));
+  ExpectOverQuota(sessions, "at most 1 sessions");
+  EXPECT_GE(*GetErrorDetail(sessions)->retry_delay_ms, 1000);
+  EXPECT_LE(*GetErrorDetail(sessions)->retry_delay_ms, 1500);
   // Others stay as they are; a quota has the tenant's own time.
   for (const absl::Status& status :
        {absl::OkStatus(), Draining("x"),
         OverQuota("a", "1 turn", milliseconds(5))}) {
-    EXPECT_EQ(quotas_->WithReturnTime(status), status);
+    EXPECT_EQ(quotas_->WithReturnTime("a", status), status);
   }
 }
 
