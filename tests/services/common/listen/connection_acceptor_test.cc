@@ -1,11 +1,15 @@
 #include "services/common/listen/connection_acceptor.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
@@ -16,6 +20,8 @@ namespace tandem {
 namespace {
 
 constexpr int kManyDescriptors = std::numeric_limits<int>::max();
+// Far above what anything here takes: a wait in vain fails, and does not hang.
+constexpr absl::Duration kLimit = absl::Seconds(60);
 
 class ConnectionAcceptorTest : public ::testing::Test {
  protected:
@@ -44,7 +50,8 @@ class ConnectionAcceptorTest : public ::testing::Test {
       return taken_.size() >= count;
     };
     absl::MutexLock lock(&mutex_);
-    mutex_.Await(absl::Condition(&came));
+    ASSERT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&came), kLimit))
+        << taken_.size() << " of " << count << " were taken";
     EXPECT_EQ(taken_.size(), count);
   }
   void DropTaken() {
@@ -56,14 +63,34 @@ class ConnectionAcceptorTest : public ::testing::Test {
   }
   // Waits until the other end has closed.
   static void ExpectClosed(const Descriptor& client) {
+    pollfd polled = {.fd = client.number(), .events = POLLIN, .revents = 0};
+    ASSERT_EQ(
+        poll(&polled, 1, static_cast<int>(absl::ToInt64Milliseconds(kLimit))),
+        1)
+        << "the connection stays";
     char byte = 0;
     EXPECT_LE(recv(client.number(), &byte, 1, 0), 0);
+  }
+  // Takes the numbers that are free between descriptors of this process, so
+  // that the next ones follow each other; returns the first of these. Whoever
+  // started the test may have left any open.
+  int FillGaps() {
+    int highest = -1;
+    for (const auto& entry :
+         std::filesystem::directory_iterator("/proc/self/fd")) {
+      highest = std::max(highest, std::stoi(entry.path().filename().string()));
+    }
+    do {
+      gaps_.emplace_back(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    } while (gaps_.back().number() < highest);
+    return gaps_.back().number() + 1;
   }
 
   prometheus::Registry registry_;
   ConnectionCounters* const refused_ = MakeRefusedConnections(&registry_);
   absl::Mutex mutex_;
   std::vector<Descriptor> taken_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Descriptor> gaps_;
   int port_ = 0;
   std::unique_ptr<ConnectionAcceptor> acceptor_;
 };
@@ -86,7 +113,7 @@ TEST_F(ConnectionAcceptorTest, MoreThanTheBoundAreClosedAtOnce) {
 }
 
 TEST_F(ConnectionAcceptorTest, SomeDescriptorsStayFree) {
-  const int free = Descriptor(dup(0)).number();
+  const int free = FillGaps();
   // For the two sockets that listen and wake, and one client.
   Start({.connections = 100,
          .connections_of_peer = 100,
@@ -109,7 +136,8 @@ TEST_F(ConnectionAcceptorTest, OutlivesAWantOfDescriptors) {
   // A socket that is not connected yet takes the last descriptor.
   const Descriptor late(socket(AF_INET, SOCK_STREAM, 0));
   rlimit low = before;
-  low.rlim_cur = static_cast<rlim_t>(Descriptor(dup(0)).number());
+  low.rlim_cur = static_cast<rlim_t>(
+      Descriptor(open("/dev/null", O_RDONLY | O_CLOEXEC)).number());
   const SocketAddresses address =
       *LookUpHost({.host = "127.0.0.1", .port = port_}, AI_NUMERICHOST);
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
