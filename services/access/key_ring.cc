@@ -7,6 +7,7 @@
 
 #include "absl/strings/escaping.h"
 #include "engine/base/check.h"
+#include "engine/base/monotonic_clock.h"
 #include "services/access/api_key.h"
 
 namespace tandem {
@@ -33,6 +34,7 @@ KeyRing::~KeyRing() {
   {
     const absl::MutexLock lock(&load_mutex_);
     stop_ = true;
+    pause_.Notify();
   }
   watcher_.join();
 }
@@ -79,11 +81,15 @@ bool KeyRing::is_refused() const {
 }
 
 void KeyRing::Watch() {
+  const auto is_over = [this]() ABSL_SHARED_LOCKS_REQUIRED(load_mutex_) {
+    return stop_;
+  };
   while (true) {
     {
       const absl::MutexLock lock(&load_mutex_);
-      load_mutex_.AwaitWithTimeout(absl::Condition(&stop_), options_.poll);
-      if (stop_) return;
+      if (pause_.Await(&load_mutex_, MonotonicNow() + options_.poll, is_over)) {
+        return;
+      }
       if (StampOfFile(options_.path) == stamp_) continue;
     }
     Reload().IgnoreError();  // logged there

@@ -17,6 +17,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "engine/base/monotonic_clock.h"
 #include "engine/base/status.h"
 #include "services/access/key_file.h"
 
@@ -81,6 +82,7 @@ class KeyRing {
 
   const KeyRingOptions options_;
 
+  TimedWait pause_;                 // between two looks
   mutable absl::Mutex load_mutex_;  // one load at a time
   std::optional<FileStamp> stamp_ ABSL_GUARDED_BY(load_mutex_);
   bool refused_ ABSL_GUARDED_BY(load_mutex_) = false;

@@ -58,11 +58,6 @@ void SignalWatcher::Wait() {
   mutex_.Await(absl::Condition(&came_));
 }
 
-bool SignalWatcher::WaitFor(absl::Duration timeout) {
-  absl::MutexLock lock(&mutex_);
-  return mutex_.AwaitWithTimeout(absl::Condition(&came_), timeout);
-}
-
 SignalEvent SignalWatcher::Next() {
   const auto any = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
     return came_ || reload_;

@@ -17,7 +17,6 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/time.h"
 
 namespace tandem {
 
@@ -50,8 +49,6 @@ class SignalWatcher {
   bool came() const;
   // Until then.
   void Wait();
-  // True when it came within `timeout`.
-  bool WaitFor(absl::Duration timeout);
   // Waits for the next event. SIGHUPs that came since the last call are one
   // event; after kStop they are none.
   SignalEvent Next();

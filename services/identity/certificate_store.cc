@@ -41,6 +41,7 @@ CertificateStore::~CertificateStore() {
   {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;
+    pause_.Notify();
     watching = std::move(watching_);
   }
   if (watching.joinable()) watching.join();
@@ -186,9 +187,12 @@ std::vector<CertificateState> CertificateStore::States() const {
 }
 
 void CertificateStore::Watch() {
+  const auto is_over = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return stopping_;
+  };
   absl::MutexLock lock(&mutex_);
-  while (!mutex_.AwaitWithTimeout(absl::Condition(&stopping_),
-                                  kCertificateCheckInterval)) {
+  while (!pause_.Await(&mutex_, MonotonicNow() + kCertificateCheckInterval,
+                       is_over)) {
     for (const std::unique_ptr<Entry>& entry : entries_) Look(entry.get());
   }
 }

@@ -22,6 +22,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "engine/base/monotonic_clock.h"
 #include "engine/base/status.h"
 #include "services/common/credentials.h"
 #include "services/identity/certificate_files.h"
@@ -106,6 +107,7 @@ class CertificateStore {
   static void ReloadEntry(Entry* entry);
   static void ReportProblem(const absl::Status& problem, Entry* entry);
 
+  TimedWait pause_;  // between two looks
   mutable absl::Mutex mutex_;
   std::vector<std::unique_ptr<Entry>> entries_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

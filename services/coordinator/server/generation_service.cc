@@ -350,6 +350,7 @@ void ClientStreamRegistry::Add(const std::shared_ptr<ClientStream>& stream) {
 void ClientStreamRegistry::Remove(const ClientStream* stream) {
   const absl::MutexLock lock(&mutex_);
   streams_.erase(stream);
+  removed_.Notify();
 }
 
 std::vector<std::shared_ptr<ClientStream>> ClientStreamRegistry::All() const {
@@ -376,8 +377,8 @@ bool ClientStreamRegistry::WaitUntilEmpty(std::chrono::milliseconds timeout) {
   const auto empty = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return streams_.empty();
   };
-  return mutex_.AwaitWithTimeout(absl::Condition(&empty),
-                                 absl::FromChrono(timeout));
+  return removed_.Await(&mutex_, MonotonicNow() + absl::FromChrono(timeout),
+                        empty);
 }
 
 size_t ClientStreamRegistry::size() const {

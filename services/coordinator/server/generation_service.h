@@ -21,6 +21,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "engine/base/monotonic_clock.h"
 #include "engine/base/status.h"
 #include "services/access/caller.h"
 #include "services/coordinator/client/client_stream.h"
@@ -44,6 +45,7 @@ class ClientStreamRegistry {
  private:
   std::vector<std::shared_ptr<ClientStream>> All() const;
 
+  TimedWait removed_;
   mutable absl::Mutex mutex_;
   std::map<const ClientStream*, std::weak_ptr<ClientStream>> streams_
       ABSL_GUARDED_BY(mutex_);

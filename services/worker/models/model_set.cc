@@ -173,6 +173,7 @@ void ModelSet::Release(const ServedModel* model) {
     if (&entry->model != model) continue;
     TANDEM_CHECK(entry->users > 0);
     --entry->users;
+    released_.Notify();
     return;
   }
   TANDEM_CHECK(false);  // a model in use stays
@@ -193,7 +194,7 @@ absl::Status ModelSet::Remove(absl::string_view id, absl::Duration drain) {
   {
     absl::MutexLock lock(&mutex_);
     const auto is_free = [entry] { return entry->users == 0; };
-    if (!mutex_.AwaitWithTimeout(absl::Condition(&is_free), drain)) {
+    if (!released_.Await(&mutex_, MonotonicNow() + drain, is_free)) {
       SetLeaving(entry, false);
       users = entry->users;
     }

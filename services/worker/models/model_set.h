@@ -25,6 +25,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "engine/base/monotonic_clock.h"
 #include "engine/base/status.h"
 #include "engine/base/types.h"
 #include "engine/engine.h"
@@ -167,6 +168,7 @@ class ModelSet {
   const ModelBounds bounds_;
   MemoryAccount memory_;
   LoopOrder loop_order_;  // outlives the loops
+  TimedWait released_;    // Remove waits for it
   mutable absl::Mutex mutex_;
   Entries entries_ ABSL_GUARDED_BY(mutex_);
   std::string loading_ ABSL_GUARDED_BY(mutex_);  // empty: none

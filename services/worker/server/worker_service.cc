@@ -78,7 +78,7 @@ bool WorkerService::WaitForStreams(absl::Duration timeout) {
     return streams_ == 0;
   };
   absl::MutexLock lock(&mutex_);
-  return mutex_.AwaitWithTimeout(absl::Condition(&none_left), timeout);
+  return stream_gone_.Await(&mutex_, MonotonicNow() + timeout, none_left);
 }
 
 void WorkerService::AddTo(grpc::ServerBuilder* builder) {
@@ -172,6 +172,8 @@ void WorkerService::AddStream() {
 void WorkerService::OnStreamGone() {
   absl::MutexLock lock(&mutex_);
   --streams_;
+  // With the lock held: without streams the service may be destroyed.
+  stream_gone_.Notify();
 }
 
 }  // namespace tandem

@@ -19,6 +19,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "engine/base/monotonic_clock.h"
 #include "services/identity/caller_names.h"
 #include "services/worker/models/model_set.h"
 #include "services/worker/server/watch_hub.h"
@@ -95,6 +96,7 @@ class WorkerService final : public v1::WorkerService::WithCallbackMethod_Decode<
   std::atomic<v1::WorkerRole> role_{v1::WORKER_ROLE_UNSPECIFIED};
   WatchHub hub_;
   ModelSet models_;
+  TimedWait stream_gone_;
   absl::Mutex mutex_;
   int streams_ ABSL_GUARDED_BY(mutex_) = 0;
 };

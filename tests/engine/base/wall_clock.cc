@@ -1,6 +1,7 @@
 #include "tests/engine/base/wall_clock.h"
 
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,6 +19,16 @@ extern "C" int clock_gettime(clockid_t clock, timespec* time) noexcept {
     time->tv_sec += seconds_ahead.load(std::memory_order_relaxed);
   }
   return static_cast<int>(result);
+}
+
+// By which Abseil's waits with a time limit know when they end.
+extern "C" int gettimeofday(timeval* time, void* /*zone*/) noexcept {
+  timespec now;
+  const int result = clock_gettime(CLOCK_REALTIME, &now);
+  constexpr int kNanosecondsInMicrosecond = 1000;
+  *time = {.tv_sec = now.tv_sec,
+           .tv_usec = now.tv_nsec / kNanosecondsInMicrosecond};
+  return result;
 }
 
 namespace tandem {

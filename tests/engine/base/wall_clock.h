@@ -1,6 +1,6 @@
 // Sets the wall clock of the test's process, as an operator or NTP sets the
-// machine's. The program's own clock_gettime comes before the C library's for
-// all code of the process.
+// machine's. The program's own clock_gettime and gettimeofday come before the C
+// library's for all code of the process.
 
 #ifndef TANDEM_TESTS_ENGINE_BASE_WALL_CLOCK_H_
 #define TANDEM_TESTS_ENGINE_BASE_WALL_CLOCK_H_

@@ -8,6 +8,8 @@
 #include <string>
 #include <thread>
 
+#include "engine/base/monotonic_clock.h"
+#include "tests/engine/base/wall_clock.h"
 #include "tests/services/access/key_files.h"
 
 namespace tandem {
@@ -102,6 +104,19 @@ TEST_F(KeyRingTest, SeesAChangeByItself) {
   EXPECT_TRUE(ring_->Find(other_).has_value());
   ASSERT_EQ(chmod(file_.path().c_str(), 0600), 0);
   WaitFor([this] { return !ring_->is_refused(); });
+}
+
+TEST_F(KeyRingTest, TheWallClockMayBeSetMeanwhile) {
+  // For the kernel, which waits by its own clock, this is set back later.
+  const SetWallClock ahead(absl::Hours(1));
+  Open(absl::Milliseconds(5));
+  file_.Replace(OneTenantFile("alice", HashOfApiKey(other_)));
+  const absl::Time begin = MonotonicNow();
+  WaitFor([&] {
+    return ring_->Find(other_).has_value() ||
+           MonotonicNow() > begin + absl::Seconds(30);
+  });
+  EXPECT_FALSE(ring_->Find(key_).has_value()) << "it was revoked";
 }
 
 TEST_F(KeyRingTest, DoesNotOpenABadFile) {

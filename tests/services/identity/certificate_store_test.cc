@@ -16,9 +16,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "engine/base/monotonic_clock.h"
 #include "services/common/channel.h"
 #include "services/common/logging.h"
 #include "tandem/v1/worker.grpc.pb.h"
+#include "tests/engine/base/wall_clock.h"
 #include "tests/services/common/test_certificates.h"
 
 namespace tandem {
@@ -309,6 +311,19 @@ TEST_F(CertificateStoreTest, FilesThatAreGoneChangeNothing) {
   WaitForFailure();
   absl::SleepFor(absl::Milliseconds(1500));
   EXPECT_TRUE(Call(Client("ca", "client")).ok());
+}
+
+TEST_F(CertificateStoreTest, TheWallClockMayBeSetMeanwhile) {
+  files_->Replace("live", "server");
+  // For the kernel, which waits by its own clock, this is set back later.
+  const SetWallClock ahead(absl::Hours(1));
+  ASSERT_TRUE(store_.ForServer(Server("live")).ok());
+  files_->Write("live.pem", "not a PEM file");
+  const absl::Time begin = MonotonicNow();
+  while (failures() == 0 && MonotonicNow() < begin + absl::Seconds(30)) {
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  EXPECT_EQ(failures(), 1);
 }
 
 TEST_F(CertificateStoreTest, ReloadLooksAtOnce) {

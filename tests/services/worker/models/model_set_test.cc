@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "engine/base/error_reason.h"
+#include "tests/engine/base/wall_clock.h"
 #include "tests/services/worker/compute_loop_fixture.h"
 
 namespace tandem {
@@ -159,6 +160,16 @@ TEST_F(ModelSetTest, RemoveWaitsForUsersAndLetsNobodyNewIn) {
   remover.join();
   EXPECT_TRUE(removed.ok());
   EXPECT_TRUE(Ids().empty());
+}
+
+TEST_F(ModelSetTest, ADrainEndsWhateverTheWallClock) {
+  ASSERT_TRUE(Add("a").ok());
+  const ServedModel* model = MustUse("a");
+  // For the kernel, which waits by its own clock, this is set back later.
+  const SetWallClock ahead(absl::Hours(1));
+  EXPECT_FALSE(set_.Remove("a", absl::Milliseconds(50)).ok());
+  EXPECT_FALSE(set_.States()[0].leaving);
+  set_.Release(model);
 }
 
 TEST_F(ModelSetTest, TheLeastRecentlyUsedGoesFirst) {
