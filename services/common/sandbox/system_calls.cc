@@ -1,5 +1,6 @@
 #include "services/common/sandbox/system_calls.h"
 
+#include <asm/prctl.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/sockios.h>
@@ -126,6 +127,11 @@ constexpr Condition kConditions[] = {
     {SCMP_SYS(prctl), 0, kInt, PR_SET_NAME},
     {SCMP_SYS(prctl), 0, kInt, PR_GET_NAME},
     {SCMP_SYS(prctl), 0, kInt, PR_SET_VMA},
+    // The tiles of AMX, which oneDNN asks the kernel for when it first looks at
+    // the processor; refused, it computes in another way than outside.
+    {SCMP_SYS(arch_prctl), 0, kInt, ARCH_GET_XCOMP_SUPP},
+    {SCMP_SYS(arch_prctl), 0, kInt, ARCH_GET_XCOMP_PERM},
+    {SCMP_SYS(arch_prctl), 0, kInt, ARCH_REQ_XCOMP_PERM},
     // Times of an open file, not of a path.
     {SCMP_SYS(utimensat), 1, ~uint64_t{0}, 0},
     // Limits are read.

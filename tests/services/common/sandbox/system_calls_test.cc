@@ -1,5 +1,6 @@
 #include "services/common/sandbox/system_calls.h"
 
+#include <asm/prctl.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -18,6 +19,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <fstream>
 #include <thread>
@@ -71,6 +73,21 @@ TEST_F(SystemCallsDeathTest, AServerAtWorkIsNotDisturbed) {
       ::testing::ExitedWithCode(0), "^$");
 }
 
+// Answered by the kernel, whatever the processor has.
+TEST_F(SystemCallsDeathTest, TheTilesOfAmxMayBeAskedFor) {
+  EXPECT_EXIT(
+      {
+        Limit({.forbidden = Forbidden::kRefused});
+        uint64_t given = 0;
+        constexpr int kTileData = 18;
+        const bool is_refused =
+            IsRefused(syscall(SYS_arch_prctl, ARCH_GET_XCOMP_PERM, &given)) ||
+            IsRefused(syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, kTileData));
+        _exit(is_refused ? 1 : 0);
+      },
+      ::testing::ExitedWithCode(0), "^$");
+}
+
 TEST_F(SystemCallsDeathTest, OtherCallsAreRefusedWithALine) {
   EXPECT_EXIT(
       {
@@ -85,6 +102,7 @@ TEST_F(SystemCallsDeathTest, OtherCallsAreRefusedWithALine) {
             IsRefused(ioctl(0, TIOCSTI, "x")) &&
             IsRefused(kill(getppid(), SIGTERM)) &&
             IsRefused(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)) &&
+            IsRefused(syscall(SYS_arch_prctl, ARCH_SET_GS, 0)) &&
             IsRefused(ptrace(PTRACE_TRACEME, 0, nullptr, nullptr)) &&
             IsRefused(execl("/bin/true", "true", nullptr)) &&
             IsRefused(connect(0, nullptr, 0));
