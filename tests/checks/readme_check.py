@@ -6,7 +6,8 @@ without it their output), `python` (tools/example_client.py, word for word) and
 tests/system/readme_test.py; runner() says by which.
 
 No README is wider or longer than a reader bears; tables and blocks of code do
-not count.
+not count. Each begins with its title; one that clang-format has rewritten does
+not.
 """
 
 import re
@@ -100,6 +101,13 @@ def size_findings(root):
     return found
 
 
+def title_findings(root):
+    return [f"{name}: does not begin with its title, \"# ...\""
+            for name in check.tree_files(root) if name.endswith(".md")
+            and not re.match(r"# \S", check.read(root, name))]
+
+
 if __name__ == "__main__":
     tree = check.source_root()
-    check.finish(readme_findings(tree) + size_findings(tree))
+    check.finish(readme_findings(tree) + size_findings(tree) +
+                 title_findings(tree))

@@ -68,6 +68,14 @@ class ReadmeCheckTest(SampleTree):
                              "engine/README.md: 151 lines",
                              "tools/README.md:9: 101 columns")
 
+    def test_title(self):
+        self.write("tools/README.md", "# A\n")
+        self.write("engine/README.md", "#engine / base\n")
+        self.write("proto/README.md", "")
+        self.assert_findings(readme_check.title_findings(self.root),
+                             "engine/README.md: does not begin",
+                             "proto/README.md: does not begin")
+
 
 if __name__ == "__main__":
     unittest.main()
