@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "engine/base/check.h"
+#include "engine/base/monotonic_clock.h"
 #include "engine/base/utf8.h"
 
 namespace tandem {
@@ -75,12 +76,24 @@ std::string ShortLine(absl::string_view message) {
   return absl::StrReplaceAll(line, {{"\r", " "}, {"\n", " "}});
 }
 
+// Never destroyed: gRPC's threads may outlive main.
+LogLimit& GrpcErrors() {
+  static auto* const limit =
+      new LogLimit(kLibraryLinesMax, kLibraryLinesInterval);
+  return *limit;
+}
+
 // A peer that breaks a connection is an error to gRPC; to us it is weather.
 void LogFromGrpc(gpr_log_func_args* arguments) {
-  const auto level = arguments->severity == GPR_LOG_SEVERITY_ERROR
-                         ? spdlog::level::warn
-                         : spdlog::level::debug;
-  spdlog::log(level, "grpc: {}", ShortLine(arguments->message));
+  if (arguments->severity != GPR_LOG_SEVERITY_ERROR) {
+    return spdlog::debug("grpc: {}", ShortLine(arguments->message));
+  }
+  const std::optional<int64_t> left_out = GrpcErrors().Admit(MonotonicNow());
+  if (!left_out.has_value()) return;
+  if (*left_out > 0) {
+    spdlog::warn("grpc: {} such lines were left out", *left_out);
+  }
+  spdlog::warn("grpc: {}", ShortLine(arguments->message));
 }
 
 // Says which field of a message is not UTF-8; without us it goes to standard
@@ -91,6 +104,26 @@ void LogFromProtobuf(google::protobuf::LogLevel, const char*, int,
 }
 
 }  // namespace
+
+std::optional<int64_t> LogLimit::Admit(absl::Time now) {
+  const absl::MutexLock lock(&mutex_);
+  if (now - began_ >= interval_) {
+    began_ = now;
+    written_ = 0;
+  }
+  if (written_ == lines_) {
+    ++left_out_;
+    return std::nullopt;
+  }
+  ++written_;
+  return std::exchange(left_out_, 0);
+}
+
+void LogLimit::Reset() {
+  const absl::MutexLock lock(&mutex_);
+  began_ = absl::InfinitePast();
+  left_out_ = 0;
+}
 
 void InitLogging(absl::string_view format, absl::string_view level) {
   const auto parsed = spdlog::level::from_str(std::string(level));
@@ -103,6 +136,7 @@ void InitLogging(absl::string_view format, absl::string_view level) {
   logger->set_level(parsed);
   logger->flush_on(spdlog::level::debug);
   spdlog::set_default_logger(std::move(logger));
+  GrpcErrors().Reset();
   gpr_set_log_function(LogFromGrpc);
   google::protobuf::SetLogHandler(LogFromProtobuf);
 }

@@ -104,15 +104,12 @@ void ConnectionAcceptor::Refuse(const char* bound) {
   if (options_.refused != nullptr) {
     options_.refused->Add({{"bound", bound}}).Increment();
   }
-  ++refused_;
-  const absl::Time now = MonotonicNow();
-  if (now - logged_ < kRefusalLogInterval) return;
+  const std::optional<int64_t> left_out = refusal_lines_.Admit(MonotonicNow());
+  if (!left_out.has_value()) return;
   spdlog::warn(
       "{}: {} connections refused since the last such line, now by the bound "
       "of {}; {} are open",
-      sockets_->address(), refused_, bound, connections_.size());
-  refused_ = 0;
-  logged_ = now;
+      sockets_->address(), *left_out + 1, bound, connections_.size());
 }
 
 void ConnectionAcceptor::Pause() {

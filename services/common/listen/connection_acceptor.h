@@ -25,6 +25,7 @@
 #include "services/common/listen/inbound_limits.h"
 #include "services/common/listen/listening_sockets.h"
 #include "services/common/listen/live_connections.h"
+#include "services/common/logging.h"
 
 namespace tandem {
 
@@ -72,8 +73,7 @@ class ConnectionAcceptor {
   const Descriptor stop_;  // an eventfd
   // The thread's own.
   LiveConnections connections_;
-  int64_t refused_ = 0;  // since the last line of the log
-  absl::Time logged_ = absl::InfinitePast();
+  LogLimit refusal_lines_{1, kRefusalLogInterval};
 
   std::thread thread_;
 };

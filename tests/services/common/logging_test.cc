@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -78,6 +79,34 @@ TEST(LoggingTest, GrpcMessagesAreShortAndOneLine) {
   EXPECT_THAT(text, ::testing::EndsWith("xxx...\n"));
   EXPECT_EQ(text.find('\n'), text.size() - 1);
   EXPECT_LT(text.size(), kLibraryMessageBytesMax + 100);
+}
+
+TEST(LoggingTest, PeersDoNotFillTheDisk) {
+  InitLogging("text", "warning");
+  ::testing::internal::CaptureStderr();
+  gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
+  for (int i = 0; i < 100 * kLibraryLinesMax; ++i) {
+    gpr_log(GPR_ERROR, "peer broke");
+  }
+  // It may have taken longer than the interval.
+  const std::string text = ::testing::internal::GetCapturedStderr();
+  EXPECT_THAT(text, HasSubstr("warning grpc: peer broke\n"));
+  EXPECT_LT(std::count(text.begin(), text.end(), '\n'), 10 * kLibraryLinesMax);
+}
+
+TEST(LogLimitTest, LeavesOutAndCounts) {
+  LogLimit limit(2, absl::Seconds(10));
+  absl::Time now = absl::UnixEpoch();
+  EXPECT_EQ(limit.Admit(now), 0);
+  now += absl::Seconds(9);
+  EXPECT_EQ(limit.Admit(now), 0);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(limit.Admit(now), std::nullopt);
+  now += absl::Seconds(1);
+  EXPECT_EQ(limit.Admit(now), 3);
+  EXPECT_EQ(limit.Admit(now), 0);
+  EXPECT_EQ(limit.Admit(now), std::nullopt);
+  limit.Reset();
+  EXPECT_EQ(limit.Admit(now), 0);
 }
 
 TEST(LoggingTest, DroppedMessagesGoNowhere) {
