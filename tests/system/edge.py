@@ -38,19 +38,23 @@ class Process:
 
 
 class Edge:
-    """Serves at `address` with the coordinator's certificate of `certs`."""
+    """Serves at `address` with the coordinator's certificate of `certs`. Where
+    `descriptors` is given, each of nginx's processes has no more."""
 
-    def __init__(self, certs, coordinator, *flags):
+    def __init__(self, certs, coordinator, *flags, descriptors=None):
         self._folder = tempfile.TemporaryDirectory(prefix="tandem-test.")
         folder = pathlib.Path(self._folder.name)
         self.certs = certs
+        self.socket = folder / "run/http.sock"
         self._log = folder / "log"
+        limit = [] if descriptors is None else [
+            "prlimit", f"--nofile={descriptors}:{descriptors}"]
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         self.address = f"localhost:{port}"
         with open(self._log, "wb") as log:
             self.process = subprocess.Popen(
-                [EDGE, "--listen", f"127.0.0.1:{port}", "--coordinator",
+                [*limit, EDGE, "--listen", f"127.0.0.1:{port}", "--coordinator",
                  coordinator, "--cert", certs / "coordinator/tls.crt", "--key",
                  certs / "coordinator/tls.key", "--run", folder / "run",
                  *flags],

@@ -1,6 +1,8 @@
 """The proxy of deploy/edge between clients and a coordinator: what it passes
 on, and what it refuses. What attackers do to it: attacks_test.py."""
 
+import socket
+import ssl
 import threading
 import time
 import unittest
@@ -9,12 +11,15 @@ import grpc
 
 import edge
 import processes
+import raw_http2
 import turns
 from turns import pb2
 
 # Longer than the proxy waits for a message that is not a conversation's.
 REST_SECONDS = 11
 CALLS_MAX = 256
+CALLS_OF_CONNECTION_MAX = 100
+CONVERSE = "/tandem.v1.GenerationService/Converse"
 
 
 def status_of(call, *arguments, **options):
@@ -142,6 +147,59 @@ class EdgeTest(unittest.TestCase):
                 call.cancel()
             end.set()
         self.assertFalse(refused.acquire(blocking=False))
+        self.assertNotIn("limiting", self.edge.log())
+
+    def connect_from(self, address):
+        """A connection of a client at this IPv6 address, as the proxy's first
+        part tells the second."""
+        plain = socket.socket(socket.AF_UNIX)
+        self.addCleanup(plain.close)
+        plain.settimeout(processes.LIMIT_SECONDS)
+        plain.connect(str(self.edge.socket))
+        plain.sendall(f"PROXY TCP6 {address} ::1 1 2\r\n".encode())
+        context = ssl.create_default_context(
+            cafile=self.certs / "client/ca.crt")
+        context.set_alpn_protocols(["h2"])
+        secured = context.wrap_socket(plain, server_hostname="localhost")
+        self.addCleanup(secured.close)
+        return raw_http2.Connection(secured)
+
+    def test_a_network_of_ipv6_counts_as_an_address(self):
+        for number in range(1, 4):
+            connection = self.connect_from(f"2001:db8::{number}:1")
+            for stream in range(CALLS_OF_CONNECTION_MAX):
+                connection.begin_call(2 * stream + 1, CONVERSE)
+        while len(connection.reset) < 3 * CALLS_OF_CONNECTION_MAX - CALLS_MAX:
+            self.assertFalse(connection.is_closed)
+            connection.receive()
+        # Others are in no network of it.
+        turns.generate(self.edge.connect(self), self.turn())
+
+    def test_a_proxy_without_descriptors(self):
+        narrow = edge.Edge(self.certs, self.cluster.coordinator,
+                           descriptors=64)
+        self.addCleanup(narrow.stop)
+        channel = narrow.channel()
+        self.addCleanup(channel.close)
+        stub = turns.pb2_grpc.GenerationServiceStub(channel)
+        end = threading.Event()
+        ended = threading.Semaphore(0)
+
+        def requests():
+            end.wait()
+            yield from ()
+
+        calls = [stub.Converse(requests()) for _ in range(64)]
+        try:
+            for call in calls:
+                call.add_done_callback(lambda _: ended.release())
+            self.assertTrue(ended.acquire(timeout=processes.LIMIT_SECONDS))
+            refused = {call.code() for call in calls if not call.is_active()}
+        finally:
+            for call in calls:
+                call.cancel()
+            end.set()
+        self.assertEqual(refused, {grpc.StatusCode.UNAVAILABLE})
 
     def test_a_coordinator_that_is_gone(self):
         alone = edge.Edge(self.certs, "127.0.0.1:1")
@@ -150,7 +208,7 @@ class EdgeTest(unittest.TestCase):
         error = status_of(stub.GetServerInfo, pb2.GetServerInfoRequest())
         self.assertEqual(error.code(), grpc.StatusCode.UNAVAILABLE)
         self.assertEqual(error.details(),
-                         "the coordinator does not answer; try later")
+                         "no way to the coordinator now; try later")
 
     def test_wrong_arguments_are_one_line(self):
         for arguments, why in (

@@ -22,12 +22,15 @@ def literal(name, value):
 
 
 class Connection:
-    """One connection without TLS to HOST:PORT. Sends within the windows that
-    the server gives, as it must."""
+    """One connection, to HOST:PORT without TLS, or over a socket that is
+    connected already. Sends within the windows that the server gives, as it
+    must."""
 
-    def __init__(self, address, timeout_s=60):
-        host, port = address.rsplit(":", 1)
-        self.socket = socket.create_connection((host, int(port)), timeout_s)
+    def __init__(self, to, timeout_s=60):
+        if isinstance(to, str):
+            host, port = to.rsplit(":", 1)
+            to = socket.create_connection((host, int(port)), timeout_s)
+        self.socket = to
         self.received = bytearray()
         self.window = 65535
         self.first_window = 65535
