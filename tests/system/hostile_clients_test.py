@@ -3,6 +3,7 @@ service for the others: every listener of every process, by real processes."""
 
 import concurrent.futures
 import contextlib
+import itertools
 import pathlib
 import socket
 import subprocess
@@ -22,6 +23,8 @@ OTHER_BYTES = 100 * MIB
 # services/common/listen/inbound_limits.cc: gRPC counts an eighth of the memory,
 # at most 128 MiB, which take up to 2.4 times that.
 INBOUND_BYTES_MAX = 3 * 128 * MIB
+# zlib's, for what gRPC calls these encodings.
+WINDOW_BITS = {"gzip": 31, "deflate": 15}
 CONVERSE = "/tandem.v1.GenerationService/Converse"
 
 
@@ -133,19 +136,19 @@ class HostileClientsTest(unittest.TestCase):
             # While they are still open at this end.
             self.assertEqual(self.generate().returncode, 0)
 
-    def bomb(self, size):
-        """A request of `size` letters in field 1 or 2, by gzip."""
-        packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    def bomb(self, size, encoding):
+        """A request of `size` letters in field 1 or 2, packed."""
+        packer = zlib.compressobj(9, zlib.DEFLATED, WINDOW_BITS[encoding])
         parts = [packer.compress(b"\x12" + varint(size))]
         block = b"a" * MIB
         parts += [packer.compress(block) for _ in range(size // MIB)]
         return b"".join(parts) + packer.flush()
 
     def test_small_messages_that_inflate(self):
-        data = self.bomb(512 * MIB)
-        self.assertLess(len(data), MIB)
+        bombs = {encoding: self.bomb(256 * MIB, encoding)
+                 for encoding in WINDOW_BITS}
         ports = self.cluster.ports()
-        for port, process, path in (
+        for (port, process, path), encoding in itertools.product((
                 ("generation", "coordinator",
                  "/tandem.v1.GenerationService/Tokenize"),
                 ("generation", "coordinator", CONVERSE),
@@ -153,13 +156,15 @@ class HostileClientsTest(unittest.TestCase):
                 ("worker", "target", "/tandem.v1.WorkerService/Decode"),
                 ("admin", "target",
                  "/tandem.v1.WorkerAdminService/UnloadModel"),
-                ("admin", "target", "/grpc.health.v1.Health/Check")):
-            with self.subTest(path=path), peak_growth(
+                ("admin", "target", "/grpc.health.v1.Health/Check")),
+                bombs):
+            self.assertLess(len(bombs[encoding]), MIB)
+            with self.subTest(path=path, encoding=encoding), peak_growth(
                     self, self.pids[process], 32 * MIB, path):
                 connection = raw_http2.Connection(ports[port])
-                connection.begin_call(1, path, ("grpc-encoding", "gzip"))
-                connection.send_data(1, raw_http2.message(data, True),
-                                     end=True)
+                connection.begin_call(1, path, ("grpc-encoding", encoding))
+                connection.send_data(
+                    1, raw_http2.message(bombs[encoding], True), end=True)
                 answer = connection.wait_for_headers(1)
                 connection.close()
                 self.assertIn(b"\x0bgrpc-status\x0212", answer)
