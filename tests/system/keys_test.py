@@ -67,9 +67,9 @@ class Keys:
 class KeyedCluster(processes.Cluster):
     """A cluster that is asked with a key where the test names none."""
 
-    def __init__(self, keys, name, flags):
+    def __init__(self, keys, name, **options):
         self._key_file = keys.file(name)
-        super().__init__(flags=flags)
+        super().__init__(**options)
 
     def tandem(self, *arguments, **options):
         environment = {**self.environment, "TANDEM_KEY_FILE": self._key_file}

@@ -44,28 +44,20 @@ class OneAgainstOthersTest(unittest.TestCase):
         cls.addClassCleanup(cls.channel.close)
         cls.stub = turns.pb2_grpc.GenerationServiceStub(cls.channel)
 
-    def converse(self, asked):
-        """The answer to the first turn of a stream that ends then."""
-        answer = turns.Answer()
-        requests = iter([pb2.ConverseRequest(start=asked)])
-        for event in self.stub.Converse(requests,
-                                        timeout=turns.LIMIT_SECONDS):
-            answer.add(event)
-        return answer
-
     def metric(self, series):
         return self.cluster.metrics("coordinator")[0][series]
 
     def test_one_shots_leave_conversations_alone(self):
-        kept = [self.converse(turn("Once upon a time", 2)).started.session_id
-                for _ in range(5)]
+        kept = [turns.converse(self.stub, turn("Once upon a time", 2))
+                .started.session_id for _ in range(5)]
         for _ in range(ONE_SHOTS):
             turns.generate(self.stub, turn("The", 1))
         self.assertLessEqual(self.metric("tandem_sessions"), SESSIONS_MAX)
         self.assertGreater(
             self.metric('tandem_memory_bytes{kind="sessions"}'), 0)
         for session_id in kept:
-            answer = self.converse(turn(" there was", 2, session_id))
+            answer = turns.converse(self.stub,
+                                    turn(" there was", 2, session_id))
             self.assertEqual(answer.started.turn, 2)
 
     def test_a_client_that_does_not_read_gives_its_kv_back(self):

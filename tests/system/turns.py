@@ -83,6 +83,15 @@ def generate(stub, turn):
     return answer
 
 
+def converse(stub, turn, **options):
+    """The answer to the only turn of a conversation."""
+    answer = Answer()
+    for event in stub.Converse(iter([pb2.ConverseRequest(start=turn)]),
+                               timeout=LIMIT_SECONDS, **options):
+        answer.add(event)
+    return answer
+
+
 class Stream:
     """A Converse stream."""
 
