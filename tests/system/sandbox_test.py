@@ -1,8 +1,10 @@
 """The servers' sandbox, on real processes: what they have given up, and that
 they work with it. Every other system test runs within it too."""
 
+import os
 import pathlib
 import re
+import subprocess
 import tempfile
 import unittest
 
@@ -60,6 +62,25 @@ class SandboxTest(unittest.TestCase):
         for name in ("target", "coordinator"):
             self.cluster.metrics(name)
             self.assertNotIn("refused system call", self.cluster.log(name))
+
+    @unittest.skipIf(os.geteuid() != 0, "for root alone")
+    def test_root_hears_why_it_can_not_read_a_file(self):
+        with tempfile.NamedTemporaryFile(suffix=".gguf") as model:
+            os.fchown(model.fileno(), 65534, 65534)
+            for sandbox, why in (("on", b"; with --sandbox on, root too"),
+                                 ("off", b"")):
+                ended = subprocess.run(
+                    [processes.BIN / "tandem-worker", "--role", "target",
+                     "--model", model.name, "--listen", "127.0.0.1:0",
+                     "--sandbox", sandbox],
+                    stdin=subprocess.DEVNULL, capture_output=True,
+                    timeout=processes.LIMIT_SECONDS, check=False)
+                if b"built with a sanitizer" in ended.stderr:
+                    self.skipTest("a sanitizer turns the sandbox off")
+                self.assertEqual(ended.returncode, 2)
+                self.assertIn(why, ended.stderr)
+                self.assertEqual(b"Permission denied" in ended.stderr,
+                                 sandbox == "on", ended.stderr)
 
     def test_it_can_be_turned_off(self):
         self.start(["--sandbox", "off", "--core-dumps"])

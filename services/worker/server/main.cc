@@ -2,6 +2,7 @@
 
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "engine/base/memory_reservation.h"
 #include "services/common/logging.h"
@@ -30,8 +31,18 @@ bool IsUsageError(const absl::Status& status) {
   }
 }
 
-int Fail(const absl::Status& status) {
-  const int usage = PrintUsageError(kWorkerProgram, status);
+// Root is used to reading everything.
+absl::Status WithRights(const absl::Status& status, const ServerFlags& flags) {
+  if (!absl::IsPermissionDenied(status) || flags.sandbox == "off") {
+    return status;
+  }
+  return absl::PermissionDeniedError(absl::StrCat(
+      std::string(status.message()), "; with --sandbox ", flags.sandbox,
+      ", root too reads only what its owner, group or mode open to it"));
+}
+
+int Fail(const absl::Status& status, const ServerFlags& flags) {
+  const int usage = PrintUsageError(kWorkerProgram, WithRights(status, flags));
   return IsUsageError(status) ? usage : kExitFailed;
 }
 
@@ -61,7 +72,7 @@ int Main(int argc, const char* const* argv) {
   SignalWatcher signal({.takes_reload = true});  // a thread, after the sandbox
   absl::StatusOr<std::unique_ptr<WorkerServer>> server =
       WorkerServer::Listen(options);
-  if (!server.ok()) return Fail(server.status());
+  if (!server.ok()) return Fail(server.status(), options.server);
   // Reservations of memory and --compute-turn are written at each load.
   sandbox.Seal({.writes_files = true});
 
@@ -78,7 +89,7 @@ int Main(int argc, const char* const* argv) {
     EndProcess(kExitOk);
   }
   loader.join();
-  if (!load_status.ok()) return Fail(load_status);
+  if (!load_status.ok()) return Fail(load_status, options.server);
   (*server)->Drain();
   if ((*server)->is_loading()) EndProcess(kExitOk);  // as above
   return kExitOk;
