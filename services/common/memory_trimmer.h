@@ -11,6 +11,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "engine/base/monotonic_clock.h"
 
 namespace tandem {
@@ -19,6 +20,9 @@ namespace tandem {
 // process has much memory that is not malloc's (a model's weights), those that
 // were given back already may count too.
 int64_t UnusedHeapBytes();
+
+// How long a trimmer does not look after a look (and a trim) that took so long.
+absl::Duration PauseAfterLook(absl::Duration took);
 
 class MemoryTrimmer {
  public:

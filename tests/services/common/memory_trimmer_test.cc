@@ -10,6 +10,11 @@
 namespace tandem {
 namespace {
 
+TEST(MemoryTrimmerTest, LooksThatTakeLongAreRare) {
+  EXPECT_LT(PauseAfterLook(absl::Milliseconds(1)), absl::Seconds(6));
+  EXPECT_GE(PauseAfterLook(absl::Seconds(1)), absl::Seconds(50));
+}
+
 TEST(MemoryTrimmerTest, FreedMemoryGoesBack) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "a sanitizer has an allocator of its own";
