@@ -20,8 +20,6 @@ namespace {
 
 // Ids up to this are made text on gRPC's thread.
 constexpr int kInlineTokens = 4096;
-// Answers up to this are not counted: a call takes about as much of itself.
-constexpr int64_t kSmallAnswerBytes = 16 << 10;
 
 template <typename Message>
 bool Parse(const grpc::ByteBuffer& bytes, Message* message) {
@@ -230,113 +228,39 @@ grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
   return reactor;
 }
 
-// A call of one answer that may be large. Such an answer counts as its tenant's
-// memory until gRPC has sent it, which waits for the client to read; a client
-// that has not read it after kStallsMax stalls loses the call.
-class TextReactor final : public grpc::ServerUnaryReactor {
- public:
-  TextReactor(grpc::CallbackServerContext* context, ClientServices* services,
-              std::string tenant)
-      : context_(context), services_(services), tenant_(std::move(tenant)) {}
-
-  // Ends the call, once, with its answer of `bytes` or an error.
-  void Answer(const absl::StatusOr<int64_t>& bytes) {
-    if (bytes.ok() && *bytes > kSmallAnswerBytes && !Watch(*bytes)) {
-      return Refuse(
-          Exhausted("the server has no memory for the answer now; "
-                    "try later"));
-    }
-    Finish(ToGrpcStatus(bytes.status()));
-  }
-  // The same where something is used up: the loop knows when a crowd should
-  // come back.
-  void Refuse(const absl::Status& status) {
-    services_->loop->Post([this, status] {
-      Finish(ToGrpcStatus(services_->quotas->WithReturnTime(tenant_, status)));
-    });
-  }
-
-  void OnDone() override {
-    if (watched_ != nullptr) {
-      {
-        const absl::MutexLock lock(&watched_->mutex);
-        watched_->call = nullptr;
-      }
-      services_->memory->Add(MemoryKind::kTexts, tenant_, -bytes_);
-    }
-    delete this;
-  }
-
- private:
-  // Shared with a timer, which may outlive the call.
-  struct Watched {
-    absl::Mutex mutex;
-    grpc::CallbackServerContext* call ABSL_GUARDED_BY(mutex) = nullptr;
-  };
-
-  // False where the tenant may not have `bytes` more.
-  bool Watch(int64_t bytes) {
-    if (!services_->memory->Take(MemoryKind::kTexts, tenant_, bytes)) {
-      return false;
-    }
-    bytes_ = bytes;
-    watched_ = std::make_shared<Watched>();
-    {
-      const absl::MutexLock lock(&watched_->mutex);
-      watched_->call = context_;
-    }
-    EventLoop* const loop = services_->loop;
-    loop->Post([loop, limit = kStallsMax * services_->client_stall,
-                watched = watched_] {
-      loop->SetTimer(loop->Now() + limit, [watched] {
-        const absl::MutexLock lock(&watched->mutex);
-        if (watched->call != nullptr) watched->call->TryCancel();
-      });
-    });
-    return true;
-  }
-
-  grpc::CallbackServerContext* const context_;
-  ClientServices* const services_;
-  const std::string tenant_;
-  int64_t bytes_ = 0;
-  std::shared_ptr<Watched> watched_;
-};
-
 // What a call of one answer costs, and who pays.
 struct TextWork {
   std::string tenant;
   int64_t bytes = 0;
   bool is_short = false;
-  // Makes the answer, of as many bytes.
-  absl::AnyInvocable<absl::StatusOr<int64_t>()> run = {};
+  absl::AnyInvocable<absl::Status()> run = {};
 };
 
 // Runs `work` here if it is short, else on a helper thread.
 grpc::ServerUnaryReactor* AnswerWith(grpc::CallbackServerContext* context,
                                      ClientServices* services, TextWork work) {
-  auto* const reactor = new TextReactor(context, services, work.tenant);
-  if (work.is_short) {
-    reactor->Answer(work.run());
-    return reactor;
-  }
+  if (work.is_short) return Answer(context, work.run());
   // For the next call: this thread may not touch sessions.
   if (!services->memory->HasRoom(work.tenant, work.bytes)) {
     services->loop->Post([services, tenant = work.tenant, bytes = work.bytes] {
       services->sessions->MakeRoom(tenant, bytes);
     });
   }
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   const absl::Status status = services->background->Run(
       {.tenant = std::move(work.tenant),
        .bytes = work.bytes,
-       .run = [reactor,
-               run = std::move(work.run)]() mutable { reactor->Answer(run()); },
+       .run =
+           [reactor, run = std::move(work.run)]() mutable {
+             reactor->Finish(ToGrpcStatus(run()));
+           },
        .is_over = [context] { return context->IsCancelled(); },
        .drop =
            [reactor] {
-             reactor->Answer(absl::CancelledError("the client is gone"));
+             reactor->Finish(
+                 ToGrpcStatus(absl::CancelledError("the client is gone")));
            }});
-  if (!status.ok()) reactor->Refuse(status);
+  if (!status.ok()) reactor->Finish(ToGrpcStatus(status));
   return reactor;
 }
 
@@ -426,8 +350,7 @@ grpc::ServerUnaryReactor* GenerationService::Tokenize(
                 .bytes = static_cast<int64_t>(parsed.text().size()),
                 .is_short = parsed.text().size() <= kInlineTextBytes};
   work.run = [response, parsed = std::move(parsed),
-              tokenizer =
-                  std::move(model->tokenizer)]() -> absl::StatusOr<int64_t> {
+              tokenizer = std::move(model->tokenizer)] {
     const bool add_bos =
         (!parsed.has_add_bos() || parsed.add_bos()) && tokenizer->adds_bos();
     const std::vector<TokenId> ids = tokenizer->Encode(
@@ -436,7 +359,7 @@ grpc::ServerUnaryReactor* GenerationService::Tokenize(
     v1::TokenizeResponse message;
     message.mutable_token_ids()->Add(ids.begin(), ids.end());
     *response = Serialize(message);
-    return static_cast<int64_t>(response->Length());
+    return absl::OkStatus();
   };
   return AnswerWith(context, services_, std::move(work));
 }
@@ -452,8 +375,7 @@ grpc::ServerUnaryReactor* GenerationService::Detokenize(
   TextWork work{.tenant = caller->tenant,
                 .bytes = request->token_ids_size() * int64_t{sizeof(TokenId)},
                 .is_short = request->token_ids_size() <= kInlineTokens};
-  work.run = [request, response,
-              model = *std::move(model)]() -> absl::StatusOr<int64_t> {
+  work.run = [request, response, model = *std::move(model)]() -> absl::Status {
     const std::vector<TokenId> ids(request->token_ids().begin(),
                                    request->token_ids().end());
     TANDEM_RETURN_IF_ERROR(CheckTokenIds(ids, model.vocab_size, "token_ids"));
@@ -461,7 +383,7 @@ grpc::ServerUnaryReactor* GenerationService::Detokenize(
         !request->has_skip_special() || request->skip_special();
     TANDEM_ASSIGN_OR_RETURN(*response->mutable_text(),
                             TextOf(ids, skip_special, *model.tokenizer));
-    return static_cast<int64_t>(response->ByteSizeLong());
+    return absl::OkStatus();
   };
   return AnswerWith(context, services_, std::move(work));
 }

@@ -1,7 +1,6 @@
 #include "services/coordinator/server/generation_service.h"
 
 #include <gmock/gmock.h>
-#include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 
 #include <thread>
@@ -101,52 +100,6 @@ TEST_F(GenerationServiceTest, DetokenizesToOneMessageAtMost) {
   request.mutable_token_ids()->Truncate(kTokensMax / 2);
   ASSERT_TRUE(Detokenize(request, &response).ok());
   EXPECT_EQ(response.text().size(), size_t{kTokensMax / 2 * 4});
-}
-
-class UnreadAnswerTest : public ServiceFixture {
- protected:
-  // The status of a call of Tokenize whose client never reads its answer.
-  grpc::Status TokenizeUnread(const v1::TokenizeRequest& request) {
-    grpc::GenericStub stub(
-        MakeChannel(server_->address(), grpc::InsecureChannelCredentials()));
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() +
-                         std::chrono::seconds(100));
-    grpc::CompletionQueue queue;
-    const auto call = stub.PrepareCall(
-        &context, "/tandem.v1.GenerationService/Tokenize", &queue);
-    const auto wait = [&queue] {
-      void* tag = nullptr;
-      bool ok = false;
-      EXPECT_TRUE(queue.Next(&tag, &ok));
-    };
-    call->StartCall(nullptr);
-    wait();
-    const std::string bytes = request.SerializeAsString();
-    const grpc::Slice slice(bytes);
-    call->WriteLast(grpc::ByteBuffer(&slice, 1), grpc::WriteOptions(), nullptr);
-    wait();
-    grpc::Status status;
-    call->Finish(&status, nullptr);
-    wait();
-    return status;
-  }
-};
-
-// An answer waits in the server's memory until it is read.
-TEST_F(UnreadAnswerTest, IsEnded) {
-  target_ = std::make_unique<FakeWorker>();
-  CoordinatorOptions options = Options();
-  options.client_stall = std::chrono::milliseconds(200);
-  StartCoordinator(options);
-  WaitFor([this] { return server_->ready(); });
-  v1::TokenizeRequest request;
-  request.set_text(std::string(1 << 20, 'x'));
-  EXPECT_EQ(TokenizeUnread(request).error_code(), grpc::StatusCode::CANCELLED);
-  // Who reads gets it.
-  grpc::ClientContext context;
-  v1::TokenizeResponse response;
-  EXPECT_TRUE(stub_->Tokenize(&context, request, &response).ok());
 }
 
 TEST_F(GenerationServiceTest, RefusesTextThatIsNotUtf8AndUnknownModels) {
