@@ -160,6 +160,10 @@ std::vector<TurnAction> Turn::OnVerified(
     if (Commit(tokens[i])) break;
   }
   emit.text_end = text().size();
+  emit.draft = {
+      .drafted = static_cast<uint8_t>(draft_.size()),
+      .accepted = static_cast<uint8_t>(accepted),
+      .from_lookup = source_ == DraftSource::kLookup && !draft_.empty()};
   speculation_.AddRound(
       source_,
       {.drafted = static_cast<int64_t>(draft_.size()), .accepted = accepted});

@@ -115,12 +115,24 @@ struct VerifyAction {
   std::vector<TokenId> draft = {};
 };
 
-// Newly committed tokens. Their text ends at byte `text_end` of text(), which
-// lags while text is held back for UTF-8 or a stop string.
+// The draft of one round. Small: a driver may keep one for each round.
+struct VerifiedDraft {
+  uint8_t drafted = 0;  // tokens that were verified; 0: a round without a draft
+  uint8_t accepted = 0;  // its first ones, which were committed
+  bool from_lookup = false;
+
+  friend bool operator==(const VerifiedDraft&, const VerifiedDraft&) = default;
+};
+static_assert(kDraftLengthLimit <= UINT8_MAX);
+
+// Newly committed tokens: those of one round. Their text ends at byte
+// `text_end` of text(), which lags while text is held back for UTF-8 or a stop
+// string.
 struct EmitAction {
   int64_t first_token = 0;  // index of tokens[0] in the turn
   std::vector<SampledToken> tokens = {};
   size_t text_end = 0;
+  VerifiedDraft draft = {};
 };
 
 // The turn is over; comes last, once. text() now has what was held back.

@@ -374,7 +374,8 @@ void ClientStream::Pump() {
     return Write(StartedEvent(*runner_));
   }
   if (sent_.tokens < runner_->usage().generated_tokens) {
-    TurnProgress next = runner_->NextGroup(sent_.tokens, kEventTokensMax);
+    TurnProgress next =
+        runner_->rounds().NextGroup(sent_.tokens, kEventTokensMax);
     next.text_bytes = std::max(sent_.text_bytes, next.text_bytes);
     return Write(TokensEvent(*runner_, std::exchange(sent_, next), next));
   }

@@ -9,11 +9,10 @@ constexpr int64_t kSessionBytes = 512;
 // About what a turn that does not run takes.
 int64_t BytesOf(const TurnRunner& runner) {
   const Turn& turn = runner.turn();
-  size_t bytes =
-      sizeof(TurnRunner) + turn.text().capacity() +
-      turn.session_tokens().capacity() * sizeof(TokenId) +
-      static_cast<size_t>(turn.speculation().rounds) * sizeof(TurnProgress) +
-      turn.logprobs().capacity() * sizeof(SampledToken);
+  size_t bytes = sizeof(TurnRunner) + turn.text().capacity() +
+                 turn.session_tokens().capacity() * sizeof(TokenId) +
+                 static_cast<size_t>(runner.rounds().bytes()) +
+                 turn.logprobs().capacity() * sizeof(SampledToken);
   for (const SampledToken& token : turn.logprobs()) {
     bytes += token.alternatives.capacity() * sizeof(TokenLogprob);
   }

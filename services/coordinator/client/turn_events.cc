@@ -10,6 +10,17 @@
 #include "services/common/turn_conversion.h"
 
 namespace tandem {
+namespace {
+
+void AddRound(const RoundPart& part, v1::TokensGenerated* tokens) {
+  v1::VerifiedRound& round = *tokens->add_rounds();
+  round.set_drafted_tokens(part.draft.drafted);
+  round.set_accepted_tokens(part.draft.accepted);
+  round.set_tokens(part.tokens);
+  round.set_from_lookup(part.draft.from_lookup);
+}
+
+}  // namespace
 
 v1::ConverseResponse StartedEvent(const TurnRunner& runner) {
   v1::ConverseResponse event;
@@ -39,6 +50,10 @@ v1::ConverseResponse TokensEvent(const TurnRunner& runner,
     if (logprobs) {
       *tokens.add_logprobs() = LogprobsToProto(turn.logprobs()[index]);
     }
+  }
+  for (const RoundPart& part :
+       runner.rounds().Between(from.tokens, to.tokens)) {
+    AddRound(part, &tokens);
   }
   if (to.text_bytes > from.text_bytes) {
     tokens.set_text(

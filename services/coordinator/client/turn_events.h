@@ -12,7 +12,7 @@
 namespace tandem {
 
 v1::ConverseResponse StartedEvent(const TurnRunner& runner);
-// What lies between `from` and `to`.
+// What lies between `from` and `to`, which a round's end is.
 v1::ConverseResponse TokensEvent(const TurnRunner& runner,
                                  const TurnProgress& from,
                                  const TurnProgress& to);

@@ -32,6 +32,8 @@ class TurnObserver {
   // absent where the turn waited to be resumed in between.
   virtual void OnTokens(int64_t tokens,
                         std::optional<MonotonicDuration> since_last) = 0;
+  // What became of the draft of the round that brought such tokens.
+  virtual void OnRound(const VerifiedDraft& draft) = 0;
   // Once for each turn.
   virtual void OnTurnOver(const TurnSummary& summary) = 0;
   // A client's stream ended with an error that has this reason.

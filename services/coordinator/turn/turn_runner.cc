@@ -1,6 +1,5 @@
 #include "services/coordinator/turn/turn_runner.h"
 
-#include <algorithm>
 #include <utility>
 #include <variant>
 
@@ -80,20 +79,6 @@ TurnUsage TurnRunner::usage() const {
   return usage;
 }
 
-TurnProgress TurnRunner::NextGroup(int64_t tokens, int64_t tokens_max) const {
-  const auto is_before = [](int64_t count, const TurnProgress& round) {
-    return count < round.tokens;
-  };
-  auto round =
-      std::upper_bound(rounds_.begin(), rounds_.end(), tokens, is_before);
-  TANDEM_CHECK(round != rounds_.end());
-  while (round + 1 != rounds_.end() &&
-         (round + 1)->tokens - tokens <= tokens_max) {
-    ++round;
-  }
-  return *round;
-}
-
 void TurnRunner::Perform(std::vector<TurnAction> actions) {
   for (TurnAction& action : actions) {
     auto* const propose = std::get_if<ProposeAction>(&action);
@@ -118,11 +103,11 @@ void TurnRunner::Perform(std::vector<TurnAction> actions) {
 
 void TurnRunner::Emit(const EmitAction& emit) {
   const int64_t tokens = static_cast<int64_t>(emit.tokens.size());
-  rounds_.push_back(
-      {.tokens = emit.first_token + tokens, .text_bytes = emit.text_end});
+  rounds_.Add(emit);
   const MonotonicTime now = context_.loop->Now();
   const std::optional<MonotonicTime> last = std::exchange(tokens_at_, now);
   TurnObserver* const observer = setup().observer;
+  if (observer != nullptr) observer->OnRound(emit.draft);
   if (emit.first_token == 0) {
     context_.times.first_token_us = context_.MicrosSinceStart();
     if (observer != nullptr) {

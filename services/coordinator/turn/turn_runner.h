@@ -22,6 +22,7 @@
 #include "services/coordinator/turn/event_loop.h"
 #include "services/coordinator/turn/target_lane.h"
 #include "services/coordinator/turn/turn_context.h"
+#include "services/coordinator/turn/turn_rounds.h"
 #include "services/coordinator/turn/worker_lane.h"
 #include "services/coordinator/turn/worker_link.h"
 
@@ -33,12 +34,6 @@ class TurnListener {
  public:
   virtual ~TurnListener() = default;
   virtual void OnTurnChanged() = 0;
-};
-
-// A part of a turn from its beginning: tokens, and bytes of their text.
-struct TurnProgress {
-  int64_t tokens = 0;
-  size_t text_bytes = 0;
 };
 
 class TurnRunner : private LaneOwner {
@@ -85,9 +80,8 @@ class TurnRunner : private LaneOwner {
   DraftLane& drafter() { return drafter_; }
   const DraftLane& drafter() const { return drafter_; }
 
-  // Where the next event ends for a reader that has `tokens` and there are
-  // more: up to `tokens_max` tokens later, and at least one round.
-  TurnProgress NextGroup(int64_t tokens, int64_t tokens_max) const;
+  // The rounds that are over.
+  const TurnRounds& rounds() const { return rounds_; }
 
  private:
   void Perform(std::vector<TurnAction> actions) override;
@@ -115,7 +109,7 @@ class TurnRunner : private LaneOwner {
   // When tokens came last; absent right after Start and Resume.
   std::optional<MonotonicTime> tokens_at_;
   int64_t tokens_read_ = 0;
-  std::vector<TurnProgress> rounds_;  // where each one ended
+  TurnRounds rounds_;
 };
 
 }  // namespace tandem

@@ -151,6 +151,10 @@ TEST(TurnTest, RequestsSayWhatTheWorkersLack) {
   ASSERT_EQ(actions.size(), 2u);
   EXPECT_THAT(Ids(std::get<EmitAction>(actions[0]).tokens),
               ElementsAre(5, 6, 7, 8, 9));
+  const auto draft_of = [](const std::vector<TurnAction>& verified) {
+    return std::get<EmitAction>(verified[0]).draft;
+  };
+  EXPECT_EQ(draft_of(actions), (VerifiedDraft{.drafted = 4, .accepted = 4}));
   EXPECT_EQ(turn.text(), "cabbcabcaa");
   EXPECT_EQ(std::get<EmitAction>(actions[0]).text_end, turn.text().size());
   EXPECT_EQ(std::get<ProposeAction>(actions[1]).position, 6);
@@ -161,6 +165,7 @@ TEST(TurnTest, RequestsSayWhatTheWorkersLack) {
   EXPECT_EQ(std::get<VerifyAction>(actions[0]).position, 7);
   EXPECT_THAT(std::get<VerifyAction>(actions[0]).tokens, ElementsAre(9));
   actions = turn.OnVerified(Tokens({3, 4}));
+  EXPECT_EQ(draft_of(actions), (VerifiedDraft{.drafted = 4, .accepted = 1}));
   EXPECT_EQ(std::get<ProposeAction>(actions[1]).position, 9);
   EXPECT_THAT(std::get<ProposeAction>(actions[1]).tokens, ElementsAre(4));
 
@@ -187,6 +192,7 @@ TEST(TurnTest, ALateDraftIsLeftOutAndTheDrafterStays) {
   EXPECT_THAT(turn.OnDraftLate(), IsEmpty());
   // It has what that request told, so the next one begins there.
   actions = turn.OnVerified(Tokens({5}));
+  EXPECT_EQ(std::get<EmitAction>(actions[0]).draft, VerifiedDraft());
   const ProposeAction next = std::get<ProposeAction>(actions[1]);
   EXPECT_EQ(next.position, 3);
   EXPECT_THAT(next.tokens, ElementsAre(5));
@@ -207,12 +213,16 @@ TEST(TurnTest, LookupDraftsAreVerifiedAtOnce) {
   ASSERT_EQ(actions.size(), 1u);
   EXPECT_THAT(std::get<VerifyAction>(actions[0]).draft, ElementsAre(7, 8, 5));
   actions = turn.OnVerified(Tokens({7, 8, 9}));
+  EXPECT_EQ(std::get<EmitAction>(actions[0]).draft,
+            (VerifiedDraft{.drafted = 3, .accepted = 2, .from_lookup = true}));
   EXPECT_EQ(turn.speculation().lookup.drafted, 3);
   EXPECT_EQ(turn.speculation().lookup.accepted, 2);
   EXPECT_EQ(turn.speculation().drafted, 3);
   EXPECT_EQ(turn.speculation().accepted, 2);
   // 8 9 is new: nothing to draft.
   EXPECT_THAT(std::get<VerifyAction>(actions[1]).draft, IsEmpty());
+  actions = turn.OnVerified(Tokens({10}));
+  EXPECT_EQ(std::get<EmitAction>(actions[0]).draft, VerifiedDraft());
 }
 
 TEST(TurnTest, LookupNeverDraftsPastTheEndOrAStopToken) {
@@ -311,6 +321,8 @@ TEST(TurnTest, StopTokenInsideAnAcceptanceCutsTheRest) {
   const std::vector<TurnAction> actions = turn.OnVerified(Tokens({5, 6, 9}));
   ASSERT_EQ(actions.size(), 2u);
   EXPECT_THAT(Ids(std::get<EmitAction>(actions[0]).tokens), ElementsAre(5, 6));
+  EXPECT_EQ(std::get<EmitAction>(actions[0]).draft,
+            (VerifiedDraft{.drafted = 2, .accepted = 2}));
   EXPECT_EQ(turn.text(), "c");
   EXPECT_EQ(std::get<EndAction>(actions[1]).reason, FinishReason::kStopToken);
   EXPECT_THAT(turn.session_tokens(), ElementsAre(kFakeBos, 3, 4, 5, 6));

@@ -5,7 +5,9 @@
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <sstream>
+#include <vector>
 
 #include "tests/services/coordinator/turn_runner_fixture.h"
 
@@ -17,6 +19,66 @@ using ::testing::HasSubstr;
 class TurnEventsTest : public TurnRunnerFixture {
  protected:
   TurnEventsTest() { spec_.options.ignore_eos = true; }
+
+  // The events of the whole turn for a client that has `at`.
+  std::vector<v1::TokensGenerated> EventsFrom(TurnProgress at) {
+    std::vector<v1::TokensGenerated> events;
+    const int64_t all =
+        static_cast<int64_t>(runner_->turn().generated().size());
+    while (at.tokens < all) {
+      TurnProgress to = runner_->rounds().NextGroup(at.tokens, 8);
+      to.text_bytes = std::max(at.text_bytes, to.text_bytes);
+      events.push_back(TokensEvent(*runner_, at, to).tokens());
+      at = to;
+    }
+    return events;
+  }
+  // For each token whether it was drafted; fails where an event's rounds and
+  // tokens do not go together.
+  static std::vector<bool> DraftedOf(
+      const std::vector<v1::TokensGenerated>& events) {
+    std::vector<bool> drafted;
+    for (const v1::TokensGenerated& event : events) {
+      int tokens = 0;
+      for (const v1::VerifiedRound& round : event.rounds()) {
+        EXPECT_LE(round.accepted_tokens(), round.drafted_tokens());
+        EXPECT_GT(round.tokens(), 0);
+        tokens += round.tokens();
+        for (int i = 0; i < round.tokens(); ++i) {
+          drafted.push_back(i < round.accepted_tokens());
+        }
+      }
+      EXPECT_EQ(tokens, event.token_ids_size());
+    }
+    return drafted;
+  }
+  // What the rounds of all events add up to is what the turn's end says.
+  void ExpectRoundsAddUp() {
+    v1::SpeculationStats sum;
+    int tokens = 0;
+    for (const v1::TokensGenerated& event : EventsFrom({})) {
+      sum.set_rounds(sum.rounds() + event.rounds_size());
+      for (const v1::VerifiedRound& round : event.rounds()) {
+        tokens += round.tokens();
+        sum.set_drafted_tokens(sum.drafted_tokens() + round.drafted_tokens());
+        sum.set_accepted_tokens(sum.accepted_tokens() +
+                                round.accepted_tokens());
+        if (!round.from_lookup()) continue;
+        sum.set_lookup_drafted_tokens(sum.lookup_drafted_tokens() +
+                                      round.drafted_tokens());
+        sum.set_lookup_accepted_tokens(sum.lookup_accepted_tokens() +
+                                       round.accepted_tokens());
+      }
+    }
+    const v1::TurnEnded ended = EndedEvent(*runner_, 0).ended();
+    const v1::SpeculationStats& stats = ended.speculation();
+    EXPECT_EQ(tokens, ended.usage().generated_tokens());
+    EXPECT_EQ(sum.rounds(), stats.rounds());
+    EXPECT_EQ(sum.drafted_tokens(), stats.drafted_tokens());
+    EXPECT_EQ(sum.accepted_tokens(), stats.accepted_tokens());
+    EXPECT_EQ(sum.lookup_drafted_tokens(), stats.lookup_drafted_tokens());
+    EXPECT_EQ(sum.lookup_accepted_tokens(), stats.lookup_accepted_tokens());
+  }
 
   // What LogTurnEnd writes at level info.
   std::string Logged() {
@@ -44,7 +106,7 @@ TEST_F(TurnEventsTest, EventsTogetherAreTheTurn) {
   TurnProgress at;
   const int64_t all = static_cast<int64_t>(runner_->turn().generated().size());
   while (at.tokens < all) {
-    const TurnProgress to = runner_->NextGroup(at.tokens, 8);
+    const TurnProgress to = runner_->rounds().NextGroup(at.tokens, 8);
     const v1::TokensGenerated tokens = TokensEvent(*runner_, at, to).tokens();
     EXPECT_EQ(tokens.first_token(), at.tokens);
     ids.insert(ids.end(), tokens.token_ids().begin(), tokens.token_ids().end());
@@ -57,6 +119,56 @@ TEST_F(TurnEventsTest, EventsTogetherAreTheTurn) {
   EXPECT_EQ(ended.finish_reason(), v1::FINISH_REASON_LENGTH);
   EXPECT_EQ(ended.usage().generated_tokens(), all);
   EXPECT_GT(ended.speculation().rounds(), 0);
+}
+
+TEST_F(TurnEventsTest, RoundsAddUpWhateverDrafts) {
+  const auto run = [this] {
+    tokens_.clear();
+    Start();
+    RunToEnd();
+    ExpectRoundsAddUp();
+    return runner_->turn().speculation();
+  };
+  const SpeculationCounts by_model = run();
+  EXPECT_GT(by_model.accepted, 0);
+  EXPECT_GT(by_model.drafted, by_model.accepted);
+  // A text that repeats itself, by lookup alone.
+  spec_.options.draft_sources = DraftSources::kLookup;
+  spec_.prompt = {kFakeRepeat, 270, 271, 272, 273, 274, 275};
+  EXPECT_GT(run().lookup.accepted, 0);
+  spec_.options.draft_length = 0;
+  EXPECT_EQ(run().drafted, 0);
+}
+
+// A turn that stops inside a draft ends with a round that has no token of the
+// target's own.
+TEST_F(TurnEventsTest, AStopInsideADraftIsARound) {
+  spec_.options.draft_length = 8;
+  const PlainResult plain = PlainRun(spec_);
+  int inside = 0;
+  for (size_t stop = 10; stop < 40; ++stop) {
+    spec_.options.stop_token_ids = {plain.tokens[stop]};
+    tokens_.clear();
+    Start();
+    RunToEnd();
+    ExpectRoundsAddUp();
+    inside += DraftedOf(EventsFrom({})).back() ? 1 : 0;
+  }
+  EXPECT_GT(inside, 0);
+}
+
+TEST_F(TurnEventsTest, ATokenIsAsDraftedForAReaderThatBeginsThere) {
+  Start();
+  RunToEnd();
+  const std::vector<bool> drafted = DraftedOf(EventsFrom({}));
+  for (size_t from = 0; from < drafted.size(); ++from) {
+    const std::vector<bool> rest =
+        DraftedOf(EventsFrom({.tokens = static_cast<int64_t>(from)}));
+    EXPECT_EQ(rest,
+              std::vector<bool>(drafted.begin() + static_cast<int64_t>(from),
+                                drafted.end()))
+        << from;
+  }
 }
 
 TEST_F(TurnEventsTest, TellsWhyNothingWasDrafted) {

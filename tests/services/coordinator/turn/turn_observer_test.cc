@@ -25,6 +25,11 @@ class RecordingObserver : public TurnObserver {
       ++without_time;
     }
   }
+  void OnRound(const VerifiedDraft& draft) override {
+    ++rounds;
+    drafted += draft.drafted;
+    accepted += draft.accepted;
+  }
   void OnTurnOver(const TurnSummary& summary) override {
     summaries.push_back(summary);
   }
@@ -32,6 +37,9 @@ class RecordingObserver : public TurnObserver {
 
   int firsts = 0;
   int without_time = 0;
+  int rounds = 0;
+  int drafted = 0;
+  int accepted = 0;
   int failed = 0;
   int64_t tokens = 0;
   MonotonicDuration first_token{};
@@ -64,6 +72,10 @@ TEST_F(TurnObserverTest, HearsOfEachTokenAndOfTheEndOnce) {
   EXPECT_EQ(summary.usage.generated_tokens,
             static_cast<int64_t>(tokens_.size()));
   EXPECT_GT(summary.speculation.rounds, 0);
+  EXPECT_EQ(observed_.rounds, summary.speculation.rounds);
+  EXPECT_GT(observed_.drafted, 0);
+  EXPECT_EQ(observed_.drafted, summary.speculation.drafted);
+  EXPECT_EQ(observed_.accepted, summary.speculation.accepted);
   using std::chrono::microseconds;
   EXPECT_EQ(microseconds(summary.times.first_token_us),
             std::chrono::duration_cast<microseconds>(observed_.first_token));
