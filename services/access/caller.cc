@@ -32,6 +32,8 @@ constexpr MethodRule kRules[] = {
      AskedBy::kService},
     {"/tandem.v1.GenerationService/GetServerInfo", Scope::kGenerate,
      AskedBy::kService},
+    {"/tandem.v1.CoordinatorAdminService/GetStatus", Scope::kAdmin,
+     AskedBy::kService},
     {"/tandem.v1.WorkerAdminService/ListWorkerModels", Scope::kAdmin,
      AskedBy::kService},
     {"/tandem.v1.WorkerAdminService/LoadModel", Scope::kAdmin,
@@ -87,6 +89,16 @@ absl::StatusOr<std::string> TenantOf(const grpc::AuthContext* context) {
           {reinterpret_cast<const uint8_t*>(name.data()), name.size()}));
 }
 
+bool IsLocalPeer(absl::string_view peer) {
+  // An IPv4 address in IPv6's form is named as IPv4. The brackets are encoded,
+  // as the peer is a URI.
+  for (const char* local :
+       {"unix:", "unix-abstract:", "ipv4:127.", "ipv6:%5B::1%5D:"}) {
+    if (absl::StartsWith(peer, local)) return true;
+  }
+  return false;
+}
+
 absl::string_view KeyOfAuthorization(absl::string_view header) {
   if (!absl::StartsWithIgnoreCase(header, kBearerPrefix)) return "";
   header.remove_prefix(absl::string_view(kBearerPrefix).size());
@@ -129,6 +141,16 @@ absl::StatusOr<Caller> CallerGate::Admit(const grpc::ServerContextBase& context,
   TANDEM_ASSIGN_OR_RETURN(const KeyHolder holder,
                           HolderOf(AuthorizationOf(context), rule->scope));
   return Caller{.tenant = absl::StrCat(kKeyTenantPrefix, holder.tenant)};
+}
+
+absl::Status CallerGate::AdmitOperator(const grpc::ServerContextBase& context,
+                                       absl::string_view method) const {
+  TANDEM_RETURN_IF_ERROR(Admit(context, method).status());
+  if (keys_ != nullptr || IsLocalPeer(context.peer())) return absl::OkStatus();
+  return absl::PermissionDeniedError(
+      "without a key file this call is for the server's own machine alone: "
+      "connect there by 127.0.0.1, [::1] or a unix socket, or start the server "
+      "with --keys and show a key with the scope \"admin\"");
 }
 
 absl::Status CallerGate::AdmitAnyKey(

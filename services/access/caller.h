@@ -44,6 +44,10 @@ struct Caller {
 // for a certificate without a name, which all such would share.
 absl::StatusOr<std::string> TenantOf(const grpc::AuthContext* context);
 
+// Whether a call's peer, as gRPC names it ("ipv4:127.0.0.1:4711", "unix:"), is
+// on this machine: it came over loopback or a unix socket.
+bool IsLocalPeer(absl::string_view peer);
+
 // The key of an authorization header "Bearer KEY"; empty where it has another
 // form. The scheme's letters may be of either case (RFC 9110, section 11.1).
 absl::string_view KeyOfAuthorization(absl::string_view header);
@@ -84,6 +88,10 @@ class CallerGate {
   // it is unknown, revoked or expired; PERMISSION_DENIED with MISSING_SCOPE.
   absl::StatusOr<Caller> Admit(const grpc::ServerContextBase& context,
                                absl::string_view method) const;
+  // As Admit, of methods for operators: without a key file PERMISSION_DENIED
+  // where the caller is on another machine.
+  absl::Status AdmitOperator(const grpc::ServerContextBase& context,
+                             absl::string_view method) const;
   // OK where the call shows a key that is valid, whatever its scopes; or
   // without a key file.
   absl::Status AdmitAnyKey(const grpc::ServerContextBase& context) const;

@@ -204,6 +204,18 @@ void CoordinatorMetrics::OnTokens(int64_t tokens,
   for (int64_t i = 0; i < tokens; ++i) latencies_.inter_token.Observe(each_s);
 }
 
+void CoordinatorMetrics::OnRound(const VerifiedDraft& draft) {
+  drafted_now_.fetch_add(draft.drafted, std::memory_order_relaxed);
+  accepted_now_.fetch_add(draft.accepted, std::memory_order_relaxed);
+}
+
+CoordinatorTotals CoordinatorMetrics::totals() const {
+  return {.generated_tokens =
+              static_cast<int64_t>(usage_.generation_tokens.Value()),
+          .drafted_tokens = drafted_now_.load(std::memory_order_relaxed),
+          .accepted_tokens = accepted_now_.load(std::memory_order_relaxed)};
+}
+
 void CoordinatorMetrics::OnTurnOver(const TurnSummary& summary) {
   Add(usage_.prompt_tokens, summary.usage.prompt_tokens);
   Add(usage_.prefix_queries, summary.usage.prompt_tokens);

@@ -9,6 +9,7 @@
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -30,6 +31,13 @@ struct CoordinatorLevels {
   const MemoryBudget* memory = nullptr;  // never null
 };
 
+// Since the start: tokens, and draft tokens of rounds, as they come.
+struct CoordinatorTotals {
+  int64_t generated_tokens = 0;
+  int64_t drafted_tokens = 0;
+  int64_t accepted_tokens = 0;
+};
+
 class CoordinatorMetrics : public TurnObserver {
  public:
   CoordinatorMetrics();
@@ -40,10 +48,12 @@ class CoordinatorMetrics : public TurnObserver {
   // For the acceptors of the process's ports.
   ConnectionCounters* refused_connections() const { return refused_; }
   void SetLevels(const CoordinatorLevels& levels);
+  CoordinatorTotals totals() const;
 
   void OnFirstTokens(int64_t tokens, MonotonicDuration since_start) override;
   void OnTokens(int64_t tokens,
                 std::optional<MonotonicDuration> since_last) override;
+  void OnRound(const VerifiedDraft& draft) override;
   void OnTurnOver(const TurnSummary& summary) override;
   void OnStreamFailed(const std::string& reason) override;
 
@@ -106,6 +116,9 @@ class CoordinatorMetrics : public TurnObserver {
   Usage usage_;
   Latencies latencies_;
   Rounds rounds_;
+  // The counters of drafts above count turns that are over.
+  std::atomic<int64_t> drafted_now_{0};
+  std::atomic<int64_t> accepted_now_{0};
 };
 
 }  // namespace tandem

@@ -75,6 +75,10 @@ CoordinatorServer::CoordinatorServer(
       background_(std::make_unique<BackgroundQueue>(kBackgroundTasksMax,
                                                     &bounds_.memory)),
       service_(&services_, &registry_, &gate_),
+      admin_service_({.services = &services_,
+                      .pool = &pool_,
+                      .metrics = &metrics_,
+                      .gate = &gate_}),
       trimmer_([this] { CountShared(); }) {
   services_.loop = loop_.loop();
   services_.sessions = &sessions_;
@@ -109,6 +113,7 @@ absl::Status CoordinatorServer::Listen(const CoordinatorOptions& options) {
                             .refused = metrics_.refused_connections()},
                            [this](grpc::ServerBuilder* builder) {
                              builder->RegisterService(&service_);
+                             builder->RegisterService(&admin_service_);
                              GuardCalls(&gate_, builder);
                            }));
   server_->health()->SetServingStatus(kHealthStarted, true);

@@ -23,6 +23,7 @@
 #include "services/coordinator/client/session_store.h"
 #include "services/coordinator/client/turn_quotas.h"
 #include "services/coordinator/routing/router.h"
+#include "services/coordinator/server/coordinator_admin_service.h"
 #include "services/coordinator/server/coordinator_metrics.h"
 #include "services/coordinator/server/generation_service.h"
 #include "services/coordinator/server/key_file_limits.h"
@@ -121,6 +122,7 @@ class CoordinatorServer {
   ClientServices services_;
   std::unique_ptr<BackgroundQueue> background_;
   GenerationService service_;
+  CoordinatorAdminService admin_service_;
   absl::Mutex ready_mutex_;  // orders updates of the health service
   std::unique_ptr<ListeningServer> server_;
   std::unique_ptr<MetricsServer> metrics_server_;

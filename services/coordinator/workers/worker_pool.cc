@@ -178,6 +178,30 @@ std::shared_ptr<const WorkerTable> WorkerPool::Workers() const {
   return table_;
 }
 
+std::vector<WorkerCondition> WorkerPool::Conditions() const {
+  std::vector<WorkerCondition> conditions;
+  {
+    const absl::MutexLock lock(&mutex_);
+    for (const Group& group : groups_) {
+      for (const std::shared_ptr<Slot>& slot : group.slots) {
+        for (const WorkerInfo& model : slot->models) {
+          conditions.push_back(ConditionOf(model, slot->problem));
+          if (!slot->leaving) continue;
+          conditions.back().state = WorkerState::kDraining;
+          conditions.back().reason =
+              "its address is in no list any more; it goes when its turns end";
+        }
+      }
+    }
+  }
+  MarkUnfitDrafters(
+      [this](const WorkerInfo& draft, const WorkerInfo& target) {
+        return CheckPair(draft, target);
+      },
+      &conditions);
+  return conditions;
+}
+
 int WorkerPool::own_streams() const {
   absl::MutexLock lock(&mutex_);
   int streams = 0;
@@ -308,6 +332,7 @@ bool WorkerPool::Wait(MonotonicDuration duration, const Slot* slot) {
 void WorkerPool::Manage(Slot* slot) {
   MonotonicDuration backoff = options_.backoff_min;
   std::string last_error;
+  WorkerProblem problem;
   do {
     // Our backoff rules, not the channel's.
     grpc::experimental::ChannelResetConnectionBackoff(slot->channel.get());
@@ -323,11 +348,14 @@ void WorkerPool::Manage(Slot* slot) {
     const std::string error = status.ToString();
     // Once for each state, not for each try.
     if (error != last_error && Wait(MonotonicDuration::zero(), slot)) {
+      problem = ProblemAfter(
+          status, ReasonFor(slot->address, options_.tls_files, status));
       spdlog::warn("{} worker {} is not usable: {}", RoleName(slot->role),
-                   slot->address.address,
-                   ReasonFor(slot->address, options_.tls_files, status));
+                   slot->address.address, problem.reason);
       last_error = error;
     }
+    const absl::MutexLock lock(&mutex_);
+    slot->problem = problem;
   } while (Wait(Jittered(backoff), slot));
   absl::MutexLock lock(&mutex_);
   slot->ended = true;
@@ -342,6 +370,7 @@ absl::Status WorkerPool::DescribeAndPublish(Slot* slot) {
     const bool draining = slot->models[0].draining && slot->models[0].usable;
     for (WorkerInfo& model : models) model.draining = draining;
     known = std::exchange(slot->models, models);
+    slot->problem = {.reason = "the connection was lost"};  // once it is
     // Links of models that are gone stay while anybody may open a stream there
     // or has one that counts.
     std::erase_if(slot->links, [&models](const auto& entry) {
@@ -373,8 +402,11 @@ absl::StatusOr<std::vector<WorkerInfo>> WorkerPool::Describe(Slot* slot) {
   {
     CallScope call(this, slot);
     call.SetDeadline(kDescribeDeadline);
-    TANDEM_RETURN_IF_ERROR(FromGrpcStatus(slot->stub->Describe(
-        call.context(), v1::DescribeRequest(), &response)));
+    const absl::Status status = FromGrpcStatus(
+        slot->stub->Describe(call.context(), v1::DescribeRequest(), &response));
+    // It loads its first models, so it is of use later.
+    if (absl::IsFailedPrecondition(status)) return NoWorker(status.message());
+    TANDEM_RETURN_IF_ERROR(status);
   }
   if (response.role() != ToProto(slot->role)) {
     return absl::FailedPreconditionError(
@@ -506,13 +538,12 @@ void WorkerPool::CheckPairs(const std::vector<WorkerInfo>& models) {
   for (const WorkerInfo& worker : table->workers()) add(worker);
   for (const WorkerInfo& model : models) add(model);
   for (const WorkerInfo* draft : drafts) {
-    bool fits = targets.empty();
-    absl::Status status;
-    for (const WorkerInfo* target : targets) {
-      status = CheckPair(*draft, *target);
-      fits |= status.ok();
-    }
-    if (fits) continue;
+    const absl::Status status =
+        CheckTargets(*draft, targets,
+                     [this](const WorkerInfo& one, const WorkerInfo& other) {
+                       return CheckPair(one, other);
+                     });
+    if (status.ok()) continue;
     const WorkerInfo& target = *targets.back();
     {
       absl::MutexLock lock(&mutex_);
@@ -520,11 +551,8 @@ void WorkerPool::CheckPairs(const std::vector<WorkerInfo>& models) {
           draft->vocabulary_fingerprint, target.vocabulary_fingerprint);
       if (!is_new) continue;
     }
-    spdlog::error(
-        "draft worker {} is not used: its vocabulary does not fit that of "
-        "target worker {} (model {}): {}",
-        draft->address, target.address, target.model_id,
-        std::string(status.message()));
+    spdlog::error("draft worker {} is not used: {}", draft->address,
+                  std::string(status.message()));
   }
 }
 

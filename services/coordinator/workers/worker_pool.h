@@ -35,6 +35,7 @@
 #include "services/coordinator/workers/address_book.h"
 #include "services/coordinator/workers/resolver.h"
 #include "services/coordinator/workers/tokenizer_cache.h"
+#include "services/coordinator/workers/worker_condition.h"
 #include "services/coordinator/workers/worker_report.h"
 #include "services/coordinator/workers/worker_table.h"
 #include "tandem/v1/worker.grpc.pb.h"
@@ -84,6 +85,10 @@ class WorkerPool {
 
   // Targets first, in the order of the lists; any thread.
   std::shared_ptr<const WorkerTable> Workers() const;
+  // The same workers and what keeps each from serving, and those that have left
+  // the lists; any thread. Takes about 1 ms for 1,000 workers, for which the
+  // event loop may wait.
+  std::vector<WorkerCondition> Conditions() const;
   // Streams of this process at all workers, those that left the lists too.
   int own_streams() const;
   // Workers that have left the lists and still have streams of this process.
@@ -105,6 +110,7 @@ class WorkerPool {
     std::vector<WorkerInfo> models;  // one without a name before Describe
     // By model: loads and costs differ from model to model of one worker.
     std::map<std::string, std::shared_ptr<GrpcWorkerLink>> links;
+    WorkerProblem problem;  // the last one, where the models are not usable
     std::set<grpc::ClientContext*> calls;  // to cancel
     bool leaving = false;  // not in the lists any more: gets no new streams
     bool ending = false;   // the thread is to end

@@ -15,6 +15,7 @@
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "services/common/channel.h"
 #include "services/common/worker_protocol.h"
+#include "tandem/v1/coordinator_admin.grpc.pb.h"
 #include "tandem/v1/generation.grpc.pb.h"
 #include "tandem/v1/worker.grpc.pb.h"
 #include "tandem/v1/worker_admin.grpc.pb.h"
@@ -105,6 +106,7 @@ class CallInterceptorTest : public ::testing::Test {
                              &port);
     builder.RegisterService(&forgotten_);
     builder.RegisterService(&generation_);
+    builder.RegisterService(&coordinator_admin_);
     builder.RegisterService(&admin_);
     GuardCalls(&gate_, &builder);
     server_ = builder.BuildAndStart();
@@ -138,6 +140,7 @@ class CallInterceptorTest : public ::testing::Test {
   CallerGate gate_{registry_};
   ForgottenService forgotten_;
   v1::GenerationService::Service generation_;
+  v1::CoordinatorAdminService::Service coordinator_admin_;
   v1::WorkerAdminService::Service admin_;
   std::unique_ptr<grpc::Server> server_;
   std::string address_;

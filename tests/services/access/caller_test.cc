@@ -71,6 +71,19 @@ TEST(TenantOfTest, LongNamesStayApart) {
   EXPECT_NE(tenant(5000), TenantWith({.common_names = {tenant(5000)}}));
 }
 
+TEST(IsLocalPeerTest, KnowsLoopbackAndUnixSockets) {
+  for (const char* peer :
+       {"ipv4:127.0.0.1:4711", "ipv4:127.8.9.10:1", "ipv6:%5B::1%5D:4711",
+        "unix:", "unix:/tmp/a.sock", "unix-abstract:name"}) {
+    EXPECT_TRUE(IsLocalPeer(peer)) << peer;
+  }
+  for (const char* peer :
+       {"", "ipv4:10.0.0.1:4711", "ipv4:12.7.0.1:1", "ipv6:%5Bfe80::1%5D:1",
+        "ipv6:%5B::12%5D:1", "ipv6:%5B::1:2%5D:1", "dns:127.0.0.1:1"}) {
+    EXPECT_FALSE(IsLocalPeer(peer)) << peer;
+  }
+}
+
 TEST(KeyOfAuthorizationTest, IsWhatFollowsTheScheme) {
   EXPECT_EQ(KeyOfAuthorization("Bearer k"), "k");
   EXPECT_EQ(KeyOfAuthorization("bearer  k "), "k");

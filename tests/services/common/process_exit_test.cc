@@ -35,7 +35,7 @@ TEST(ProcessExitDeathTest, WritesOutWhatIsBuffered) {
 
 // As on a full disk.
 void EndWithFullOutput(int code) {
-  std::freopen("/dev/full", "w", stdout);
+  if (std::freopen("/dev/full", "w", stdout) == nullptr) _exit(3);
   std::cout << "lost";
   EndProcess(code);
 }

@@ -283,6 +283,12 @@ std::string FakeWorkerService::ModelId(int i) const {
 grpc::ServerUnaryReactor* FakeWorkerService::Describe(
     grpc::CallbackServerContext* context,
     const v1::DescribeRequest* /*request*/, v1::DescribeResponse* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  if (loading) {
+    reactor->Finish(grpc::Status(grpc::StatusCode::FAILED_PRECONDITION,
+                                 "the worker's model is loading"));
+    return reactor;
+  }
   response->set_version("test");
   response->set_role(options_.role);
   for (int i = 1; i <= models.load(); ++i) {
@@ -295,7 +301,6 @@ grpc::ServerUnaryReactor* FakeWorkerService::Describe(
     model.set_context_max(options_.context_max);
     model.set_vocab_size(vocab_size_);
   }
-  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   reactor->Finish(grpc::Status::OK);
   return reactor;
 }

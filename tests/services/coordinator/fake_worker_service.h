@@ -61,6 +61,7 @@ class FakeWorkerService final : public v1::WorkerService::CallbackService {
   // Streams fail with UNAVAILABLE after so many answers; -1: never.
   std::atomic<int> fail_after{-1};
   std::atomic<bool> draining{false};
+  std::atomic<bool> loading{false};
   // Of the last Decode call; empty: it had none.
   std::string last_traceparent();
   // Of the Decode stream that was opened last.

@@ -20,6 +20,12 @@ void Outcome::Add(const v1::ConverseResponse& event) {
     EXPECT_EQ(event.tokens().first_token(),
               static_cast<int64_t>(tokens.size()));
     EXPECT_GT(event.tokens().token_ids_size(), 0);
+    int in_rounds = 0;
+    for (const v1::VerifiedRound& round : event.tokens().rounds()) {
+      EXPECT_LE(round.accepted_tokens(), round.drafted_tokens());
+      in_rounds += round.tokens();
+    }
+    EXPECT_EQ(in_rounds, event.tokens().token_ids_size());
     tokens.insert(tokens.end(), event.tokens().token_ids().begin(),
                   event.tokens().token_ids().end());
     text += event.tokens().text();

@@ -71,7 +71,7 @@ class TurnRunnerFixture : public ::testing::Test, public TurnListener {
         static_cast<int64_t>(runner_->turn().generated().size());
     while (static_cast<int64_t>(tokens_.size()) < generated) {
       const TurnProgress next =
-          runner_->NextGroup(static_cast<int64_t>(tokens_.size()), 8);
+          runner_->rounds().NextGroup(static_cast<int64_t>(tokens_.size()), 8);
       ASSERT_GT(next.tokens, static_cast<int64_t>(tokens_.size()));
       for (int64_t i = static_cast<int64_t>(tokens_.size()); i < next.tokens;
            ++i) {

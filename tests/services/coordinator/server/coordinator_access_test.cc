@@ -85,7 +85,11 @@ TEST_F(CoordinatorAccessTest, EveryMethodWantsAKeyWithItsScope) {
   server_->Reload();
   int methods = 0;
   for (const std::string& method : LinkedMethods(TANDEM_SOURCE_DIR "/proto")) {
-    if (!absl::StartsWith(method, "/tandem.v1.GenerationService/")) continue;
+    const bool is_admin =
+        absl::StartsWith(method, "/tandem.v1.CoordinatorAdminService/");
+    const bool is_public =
+        absl::StartsWith(method, "/tandem.v1.GenerationService/");
+    if (!is_admin && !is_public) continue;
     SCOPED_TRACE(method);
     ++methods;
     const grpc::Status missing = Call("", method);
@@ -103,16 +107,18 @@ TEST_F(CoordinatorAccessTest, EveryMethodWantsAKeyWithItsScope) {
     EXPECT_EQ(ReasonOf(expired), kReasonInvalidKey);
     EXPECT_THAT(expired.error_message(),
                 StartsWith("the API key has expired at "));
-    const grpc::Status scope = Call(others_, method);
+    const grpc::Status scope = Call(is_admin ? alice_ : others_, method);
     EXPECT_EQ(scope.error_code(), grpc::StatusCode::PERMISSION_DENIED);
     EXPECT_EQ(ReasonOf(scope), kReasonMissingScope);
-    EXPECT_THAT(scope.error_message(), HasSubstr("\"generate\""));
+    EXPECT_THAT(scope.error_message(),
+                HasSubstr(is_admin ? "\"admin\"" : "\"generate\""));
     // What is left is the method's own answer to an empty request.
-    const std::string reason = ReasonOf(Call(alice_, method));
+    const std::string reason =
+        ReasonOf(Call(is_admin ? others_ : alice_, method));
     EXPECT_NE(reason, kReasonInvalidKey);
     EXPECT_NE(reason, kReasonMissingScope);
   }
-  EXPECT_GE(methods, 6);
+  EXPECT_GE(methods, 7);
 }
 
 TEST_F(CoordinatorAccessTest, OthersThanItsServiceAreGuardedToo) {

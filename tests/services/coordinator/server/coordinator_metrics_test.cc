@@ -44,6 +44,18 @@ TEST_F(CoordinatorMetricsTest, CountsTokensAsTheyCome) {
   ExpectLine("tandem_inter_token_latency_seconds_bucket{le=\"0.015\"} 4");
 }
 
+TEST_F(CoordinatorMetricsTest, TotalsAreThoseOfTurnsThatRunToo) {
+  metrics_.OnFirstTokens(2, milliseconds(70));
+  metrics_.OnRound({});
+  metrics_.OnTokens(4, milliseconds(40));
+  metrics_.OnRound({.drafted = 5, .accepted = 3});
+  metrics_.OnRound({.drafted = 2, .accepted = 2, .from_lookup = true});
+  const CoordinatorTotals totals = metrics_.totals();
+  EXPECT_EQ(totals.generated_tokens, 6);
+  EXPECT_EQ(totals.drafted_tokens, 7);
+  EXPECT_EQ(totals.accepted_tokens, 5);
+}
+
 TEST_F(CoordinatorMetricsTest, CountsATurnsSpeculation) {
   TurnSummary summary;
   summary.finish_reason = FinishReason::kLength;

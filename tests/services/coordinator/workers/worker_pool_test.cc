@@ -12,6 +12,7 @@
 #include <mutex>
 #include <sstream>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "services/coordinator/routing/router.h"
 #include "tests/services/coordinator/fake_worker_service.h"
@@ -87,6 +88,9 @@ class WorkerPoolTest : public ::testing::Test {
   }
   WorkerInfo Worker(size_t index) {
     return pool_->Workers()->workers().at(index);
+  }
+  WorkerCondition Condition(size_t index) {
+    return pool_->Conditions().at(index);
   }
   // Targets of a name whose addresses `resolver_` tells.
   void StartByName() {
@@ -166,6 +170,7 @@ TEST_F(WorkerPoolTest, SeesThatAWorkerDrains) {
   Start({target.address()});
   WaitFor([this] { return Worker(0).draining; });
   EXPECT_TRUE(Worker(0).usable);
+  EXPECT_EQ(Condition(0).state, WorkerState::kDraining);
 }
 
 TEST_F(WorkerPoolTest, RefusesAWorkerOfTheOtherRole) {
@@ -175,6 +180,10 @@ TEST_F(WorkerPoolTest, RefusesAWorkerOfTheOtherRole) {
   Start({draft.address(), target.address()});
   WaitFor([this] { return Worker(1).usable; });
   EXPECT_FALSE(Worker(0).usable);
+  WaitFor([this] { return Condition(0).state == WorkerState::kUnusable; });
+  EXPECT_EQ(Condition(0).reason,
+            "it is listed as target but does not have that role");
+  EXPECT_EQ(Condition(1).state, WorkerState::kServing);
   pool_->Stop();
 }
 
@@ -211,6 +220,9 @@ TEST_F(WorkerPoolTest, NamesTheTokenThatMakesADrafterUnfit) {
   Start({target.address()}, {draft.address()});
   WaitFor([this] { return Worker(0).usable && Worker(1).usable; });
   EXPECT_EQ(pool_->Workers()->models()[0].draft_workers, 0);
+  EXPECT_EQ(Condition(0).state, WorkerState::kServing);
+  EXPECT_EQ(Condition(1).state, WorkerState::kUnusable);
+  EXPECT_THAT(Condition(1).reason, HasSubstr("last-other"));
   // The report is made by the thread that came last, before its watch.
   pool_->Stop();
   EXPECT_THAT(log.text(),
@@ -370,6 +382,13 @@ TEST_F(WorkerPoolTest, AWorkerThatLeftIsDroppedWhenItsStreamsHaveEnded) {
   EXPECT_EQ(pool_->leaving(), 1);
   EXPECT_EQ(pool_->own_streams(), 1);
   EXPECT_EQ(one.service().streams, 1);
+  const auto left = [this, &one] {
+    for (const WorkerCondition& condition : pool_->Conditions()) {
+      if (condition.worker.address == one.address()) return condition.reason;
+    }
+    return std::string("is gone");
+  };
+  EXPECT_THAT(left(), HasSubstr("in no list any more"));
   stream.reset();
   WaitFor([this, &loop] {
     loop.RunReady();
@@ -377,6 +396,34 @@ TEST_F(WorkerPoolTest, AWorkerThatLeftIsDroppedWhenItsStreamsHaveEnded) {
   });
   pool_->Stop();
   loop.RunReady();
+}
+
+TEST_F(WorkerPoolTest, SaysWhyNobodyAnswersAndThatAWorkerWasLost) {
+  LogCapture log;
+  auto worker = std::make_unique<FakeWorker>();
+  Start({worker->address()}, {"unix:/nonexistent/b"});
+  WaitFor([this] { return Worker(0).usable; });
+  WaitFor([this] { return Condition(1).reason == "there is no such socket"; });
+  EXPECT_EQ(Condition(1).state, WorkerState::kConnecting);
+  worker.reset();
+  WaitFor([this] { return Condition(0).reason == "nobody listens there"; });
+  EXPECT_EQ(Condition(0).state, WorkerState::kConnecting);
+  EXPECT_EQ(Condition(0).worker.model_id, "fake");
+  pool_->Stop();
+}
+
+TEST_F(WorkerPoolTest, AWorkerThatLoadsIsOfUseLater) {
+  LogCapture log;
+  FakeWorker worker;
+  worker.service().loading = true;
+  Start({worker.address()});
+  WaitFor([this] {
+    return absl::StrContains(Condition(0).reason, "model is loading");
+  });
+  EXPECT_EQ(Condition(0).state, WorkerState::kConnecting);
+  worker.service().loading = false;
+  WaitFor([this] { return Condition(0).state == WorkerState::kServing; });
+  pool_->Stop();
 }
 
 TEST_F(WorkerPoolTest, StopsWhileNothingAnswers) {
