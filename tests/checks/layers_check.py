@@ -36,6 +36,9 @@ ALLOWED = {
     "services/identity": TEXT + ("services/common",),
     "services/access": TEXT + ("services/common", "services/identity",
                                "grpc/health"),
+    # A client of the service: no model, no session of its own.
+    "services/client": ("engine/base",) + COMMON + ("grpc/health",),
+    "services/client/example": ("services/client/client.h",),
     "services/worker/schedule": WORKER,
     "services/worker/models": WORKER + ("services/worker/schedule",),
     "services/worker/server": WORKER + ("services/worker/schedule",
@@ -54,11 +57,11 @@ ALLOWED = {
     "tools/bench": ENGINE,
     "tools/cost_worker": ENGINE + COMMON + ("services/worker",),
     # What all commands share; tools/tandem itself is above tools/load.
-    "tools/tandem/base": TEXT + COMMON,
-    "tools/load": TEXT + ("services/common", "tandem/v1",
+    "tools/tandem/base": TEXT + COMMON + ("services/client",),
+    "tools/load": TEXT + ("services/client", "services/common", "tandem/v1",
                           "tools/tandem/base"),
-    "tools/tandem": TEXT + ("services/common", "services/access",
-                            "tandem/v1"),
+    "tools/tandem": TEXT + ("services/access", "services/client",
+                            "services/common", "tandem/v1"),
     # What a tensor takes in memory; and the quantiser, which runs in the
     # command's own process, as the benchmarks do.
     "tools/tandem/inspect.cc": ENGINE + ("services/common", "tools/tandem"),

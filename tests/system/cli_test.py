@@ -275,7 +275,7 @@ class WithoutCoordinatorTest(unittest.TestCase):
 
     def test_every_command_names_the_remedy(self):
         for arguments in (("generate", "a"), ("tokenize", "a"),
-                          ("detokenize", "1"), ("models",)):
+                          ("detokenize", "1"), ("models",), ("status",)):
             result = processes.tandem(*arguments, "--coordinator",
                                       "unix:/nonexistent/socket")
             self.assertEqual(result.returncode, 1)

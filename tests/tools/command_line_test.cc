@@ -21,6 +21,7 @@ const std::vector<std::vector<std::string>>& Commands() {
                                                 {"tokenize"},
                                                 {"detokenize"},
                                                 {"models"},
+                                                {"status"},
                                                 {"inspect"},
                                                 {"quantize"},
                                                 {"health"},
@@ -158,8 +159,10 @@ const WrongUsage kWrong[] = {
      "there is no command \"list\": `tandem models` lists what is served (see "
      "tandem --help)"},
     {{"ps"},
-     "there is no command \"ps\": `tandem models` lists what is served, "
-     "`tandem health` says whether a server works (see tandem --help)"},
+     "there is no command \"ps\": `tandem status` shows the workers, `tandem "
+     "models` lists what is served (see tandem --help)"},
+    {{"top"},
+     "there is no command \"top\": use `tandem status` (see tandem --help)"},
     {{"serve", "--model", "m.gguf"},
      "there is no command \"serve\": the servers are programs of their own, "
      "tandem-worker and tandem-coordinator (see tandem --help)"},

@@ -17,6 +17,7 @@ FakeService::FakeService() {
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
                            &port);
   builder.RegisterService(this);
+  builder.RegisterService(&admin_);
   server_ = builder.BuildAndStart();
   TANDEM_CHECK(server_ != nullptr);
   address_ = absl::StrCat("127.0.0.1:", port);
@@ -145,6 +146,15 @@ grpc::Status FakeService::Detokenize(grpc::ServerContext* context,
   for (const int32_t id : request->token_ids()) {
     response->mutable_text()->push_back(static_cast<char>(id));
   }
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeService::Admin::GetStatus(
+    grpc::ServerContext* context, const v1::GetStatusRequest* /*request*/,
+    v1::GetStatusResponse* response) {
+  fake_->NoteAuthorization(*context);
+  if (!fake_->error.ok()) return ToGrpcStatus(fake_->error);
+  *response = fake_->status;
   return grpc::Status::OK;
 }
 

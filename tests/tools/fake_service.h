@@ -1,5 +1,5 @@
-// A GenerationService that answers by a script, on a port of its own: the
-// command line is tested against it without a model.
+// A coordinator's services that answer by a script, on a port of their own: the
+// command line is tested against them without a model.
 
 #ifndef TANDEM_TESTS_TOOLS_FAKE_SERVICE_H_
 #define TANDEM_TESTS_TOOLS_FAKE_SERVICE_H_
@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "grpcpp/server.h"
+#include "tandem/v1/coordinator_admin.grpc.pb.h"
 #include "tandem/v1/generation.grpc.pb.h"
 
 namespace tandem::cli {
@@ -32,6 +33,7 @@ class FakeService final : public v1::GenerationService::Service {
   bool wait_for_cancel = false;                        // after the tokens
   bool end_early = false;                              // OK without `ended`
   int64_t turn_number = 3;                             // in its session
+  v1::GetStatusResponse status;                        // of GetStatus
 
   v1::TurnRequest last_turn() const;
   v1::TokenizeRequest last_tokenize() const;
@@ -53,9 +55,20 @@ class FakeService final : public v1::GenerationService::Service {
   grpc::Status ListModels(grpc::ServerContext* context,
                           const v1::ListModelsRequest* request,
                           v1::ListModelsResponse* response) override;
+  class Admin final : public v1::CoordinatorAdminService::Service {
+   public:
+    explicit Admin(FakeService* fake) : fake_(fake) {}
+    grpc::Status GetStatus(grpc::ServerContext* context,
+                           const v1::GetStatusRequest* request,
+                           v1::GetStatusResponse* response) override;
+
+   private:
+    FakeService* const fake_;
+  };
   void NoteAuthorization(const grpc::ServerContext& context);
   void SendTokens(const v1::TurnRequest& turn, Stream* stream);
 
+  Admin admin_{this};
   std::string address_;
   std::unique_ptr<grpc::Server> server_;
   mutable absl::Mutex mutex_;

@@ -7,6 +7,7 @@
 #include "engine/base/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/services/client/fake_turns.h"
 #include "tests/tools/fake_service.h"
 #include "tests/tools/run_tandem.h"
 
@@ -276,6 +277,26 @@ TEST_F(GenerateTest, AStreamWithoutEndIsAnError) {
   EXPECT_EQ(result.code, 1);
   EXPECT_EQ(result.out, "Once upon\n");
   EXPECT_THAT(result.err, HasSubstr("the stream ended before the turn"));
+}
+
+// People see that it waits; a script's standard error stays empty.
+TEST(GenerateResumesTest, TheTextGoesOnAfterALostConnection) {
+  for (const StandardError err :
+       {StandardError::kTerminal, StandardError::kFile}) {
+    client::FakeTurns service;
+    service.turn_number = 2;  // no line about the session
+    service.Expect({{.events = 3,
+                     .status = grpc::Status(grpc::StatusCode::UNAVAILABLE,
+                                            "Socket closed")}});
+    const RunResult result = RunTandem(
+        {"generate", "p", "--coordinator", service.address()}, "", err);
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_EQ(result.out, service.Text() + "\n");
+    EXPECT_EQ(result.err, err == StandardError::kFile
+                              ? ""
+                              : "\ntandem: the connection is lost; the text "
+                                "goes on when it is back\n");
+  }
 }
 
 TEST(GenerateWithoutServiceTest, NamesTheRemedy) {

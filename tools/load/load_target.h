@@ -4,8 +4,6 @@
 #ifndef TANDEM_TOOLS_LOAD_LOAD_TARGET_H_
 #define TANDEM_TOOLS_LOAD_LOAD_TARGET_H_
 
-#include <grpcpp/channel.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -13,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "services/client/client.h"
 #include "tandem/v1/generation.pb.h"
 #include "tools/load/turn_source.h"
 
@@ -59,12 +58,12 @@ class LoadTarget {
   virtual std::unique_ptr<LoadSession> NewSession() = 0;
 };
 
-// A tandem coordinator: a session is one Converse stream over gRPC's callback
-// API, thousands of them on the library's few threads. Sessions take the
-// channels in turn; one or more. `common` is part of every turn's request;
-// prompt, max_tokens, seed and draft_length are the turn's.
+// A tandem coordinator: a turn is a stream of services/client, thousands of
+// them on gRPC's few threads. Sessions take the clients, which are connections,
+// in turn; one or more. `common` is part of every turn's request; prompt,
+// max_tokens, seed and draft_length are the turn's.
 std::unique_ptr<LoadTarget> MakeTandemTarget(
-    const std::vector<std::shared_ptr<grpc::Channel>>& channels,
+    std::vector<std::unique_ptr<client::Client>> clients,
     const v1::TurnRequest& common);
 
 // An OpenAI-compatible server at "http://host:port" (a usage error where `url`

@@ -13,6 +13,7 @@
 #include "tools/tandem/base/interrupt.h"
 #include "tools/tandem/base/key_input.h"
 #include "tools/tandem/base/output.h"
+#include "tools/tandem/base/terminal.h"
 
 namespace tandem::load {
 namespace {
@@ -22,14 +23,17 @@ using cli::Io;
 
 absl::StatusOr<std::unique_ptr<LoadTarget>> ConnectTandem(
     const ServeFlags& flags, const ConnectionFlags& connection) {
-  std::vector<std::shared_ptr<grpc::Channel>> channels;
+  TANDEM_ASSIGN_OR_RETURN(
+      client::ClientOptions options,
+      cli::ServiceOptions("--coordinator", connection.coordinator, connection));
+  options.resume_for = absl::ZeroDuration();  // a lost connection is a failure
+  std::vector<std::unique_ptr<client::Client>> clients;
   for (int i = 0; i < flags.connections; ++i) {
-    TANDEM_ASSIGN_OR_RETURN(
-        std::shared_ptr<grpc::Channel> channel,
-        cli::Connect("--coordinator", connection.coordinator, connection));
-    channels.push_back(std::move(channel));
+    auto client = client::Client::Make(options);
+    if (!client.ok()) return cli::UsageError(client.status().message());
+    clients.push_back(*std::move(client));
   }
-  return MakeTandemTarget(channels, flags.common);
+  return MakeTandemTarget(std::move(clients), flags.common);
 }
 
 // What --progress asks for; empty: nothing.

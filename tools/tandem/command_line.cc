@@ -52,11 +52,12 @@ constexpr Habit kHabits[] = {
     {"list", "`tandem models` lists what is served"},
     {"ls", "`tandem models` lists what is served"},
     {"ps",
-     "`tandem models` lists what is served, `tandem health` says whether "
-     "a server works"},
+     "`tandem status` shows the workers, `tandem models` lists what is "
+     "served"},
     {"pull",
      "tandem downloads nothing: a model is a GGUF file, which "
      "`tandem-worker --model FILE` loads"},
+    {"top", "use `tandem status`"},
     {"serve",
      "the servers are programs of their own, tandem-worker and "
      "tandem-coordinator"},
@@ -118,6 +119,7 @@ void AddCommands(CLI::App* app, CommandLine* line) {
   AddTokenizeCommand(app, line);
   AddDetokenizeCommand(app, line);
   AddModelsCommand(app, line);
+  AddStatusCommand(app, line);
   AddInspectCommand(app, line);
   AddQuantizeCommand(app, line);
   AddHealthCommand(app, line);

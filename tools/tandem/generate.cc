@@ -18,6 +18,10 @@
 namespace tandem::cli {
 namespace {
 
+// The text may stand in mid-line on the same terminal.
+constexpr char kLost[] =
+    "\ntandem: the connection is lost; the text goes on when it is back\n";
+
 struct GenerateFlags {
   TurnFlags turn;
   std::string model_id;
@@ -96,6 +100,11 @@ absl::Status RunGenerate(const GenerateFlags& flags,
                  [&record, &flags, &io](const v1::TokensGenerated& tokens) {
                    Append(tokens, &record);
                    if (!flags.turn.json) *io.out << tokens.text() << std::flush;
+                 },
+             .on_lost =
+                 [&io](const client::LostConnection& lost) {
+                   if (!io.err_is_terminal || lost.attempt > 1) return;
+                   *io.err << kLost << std::flush;
                  }});
   interrupt.SetUnderWay(nullptr);
   if (!ended.ok()) {

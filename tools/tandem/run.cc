@@ -34,6 +34,7 @@
 #include "tools/tandem/base/interrupt.h"
 #include "tools/tandem/base/output.h"
 #include "tools/tandem/base/service_terms.h"
+#include "tools/tandem/base/terminal.h"
 #include "tools/tandem/command_line.h"
 #include "tools/tandem/turn_flags.h"
 #include "tools/tandem/turn_report.h"
@@ -63,14 +64,6 @@ int64_t MicrosSince(Clock::time_point start) {
   return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() -
                                                                start)
       .count();
-}
-
-// What a terminal shows while a model loads.
-std::string LoadingText(absl::string_view name, int percent) {
-  constexpr int kWidth = 30;
-  const int full = percent * kWidth / 100;
-  return absl::StrCat("loading ", name, " [", std::string(full, '#'),
-                      std::string(kWidth - full, '.'), "] ", percent, "%");
 }
 
 std::string ModelName(const std::string& path) {
@@ -107,8 +100,10 @@ absl::Status LoadModel(const std::string& id, const std::string& file,
     const int percent = static_cast<int>(fraction * 100);
     if (!io.err_is_terminal || percent == shown) return;
     shown = percent;
-    line.Show(
-        LoadingText(std::filesystem::path(file).filename().string(), percent));
+    line.Show(ProgressBar(
+        absl::StrCat("loading ",
+                     std::filesystem::path(file).filename().string()),
+        fraction));
   };
   options.numerics = ParseNumericsMode(flags.numerics);
   TANDEM_RETURN_IF_ERROR(store->AddFile(id, file, options));

@@ -39,17 +39,6 @@ TEST(OutputTest, AReportIsLinesAndTables) {
             "\nrows\nm\n1\n2\n");
 }
 
-TEST(OutputTest, AStatusLineIsTakenAway) {
-  std::ostringstream out;
-  {
-    StatusLine line(&out);
-    line.Clear();
-    line.Show("ab");
-    line.Show("c");
-  }
-  EXPECT_EQ(out.str(), "\rab\x1b[K\rc\x1b[K\r\x1b[K");
-}
-
 TEST(OutputTest, NamesOfReasons) {
   EXPECT_EQ(FinishReasonName(v1::FINISH_REASON_STOP_TOKEN), "stop_token");
   EXPECT_EQ(FinishReasonName(static_cast<v1::FinishReason>(77)), "reason_77");

@@ -55,10 +55,6 @@ FakeGeneration::FakeGeneration() {
 
 FakeGeneration::~FakeGeneration() { server_->Shutdown(); }
 
-std::shared_ptr<grpc::Channel> FakeGeneration::NewChannel() const {
-  return MakeChannel(address_, grpc::InsecureChannelCredentials());
-}
-
 std::vector<v1::TurnRequest> FakeGeneration::turns() const {
   absl::MutexLock lock(&mutex_);
   return turns_;

@@ -4,7 +4,6 @@
 #ifndef TANDEM_TESTS_TOOLS_LOAD_FAKE_GENERATION_H_
 #define TANDEM_TESTS_TOOLS_LOAD_FAKE_GENERATION_H_
 
-#include <grpcpp/channel.h>
 #include <grpcpp/server.h>
 
 #include <memory>
@@ -23,7 +22,7 @@ class FakeGeneration final : public v1::GenerationService::Service {
   FakeGeneration();
   ~FakeGeneration() override;
 
-  std::shared_ptr<grpc::Channel> NewChannel() const;
+  const std::string& address() const { return address_; }
 
   // Set before the call that they are for.
   absl::Status error;             // in place of the second event, where not OK

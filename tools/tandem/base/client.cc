@@ -1,48 +1,37 @@
 #include "tools/tandem/base/client.h"
 
-#include <chrono>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/status.h"
-#include "grpcpp/client_context.h"
 #include "services/common/channel.h"
-#include "services/common/status_conversion.h"
 #include "tools/tandem/base/connection.h"
 
 namespace tandem::cli {
 namespace {
-
-// For calls that compute no tokens: a server that takes longer is stuck.
-constexpr std::chrono::seconds kUnaryTimeout{30};
 
 // Of `tandem tokenize` and `tandem detokenize`.
 RequestTerms TermsOf(const std::string& model_id) {
   return {.model_flag = "--model-id", .model_id = model_id};
 }
 
-void WriteCancel(
-    grpc::ClientReaderWriter<v1::ConverseRequest, v1::ConverseResponse>* turn) {
-  v1::ConverseRequest request;
-  request.mutable_cancel();
-  turn->Write(request);
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Make(
     const ConnectionFlags& flags) {
-  TANDEM_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel,
-                          Connect("--coordinator", flags.coordinator, flags));
-  return std::unique_ptr<Client>(new Client(flags, std::move(channel)));
+  TANDEM_ASSIGN_OR_RETURN(
+      client::ClientOptions options,
+      ServiceOptions("--coordinator", flags.coordinator, flags));
+  auto service = client::Client::Make(std::move(options));
+  if (!service.ok()) return UsageError(service.status().message());
+  return std::unique_ptr<Client>(new Client(flags, *std::move(service)));
 }
 
-Client::Client(ConnectionFlags flags, std::shared_ptr<grpc::Channel> channel)
-    : flags_(std::move(flags)),
-      channel_(std::move(channel)),
-      stub_(v1::GenerationService::NewStub(channel_)) {}
+Client::Client(ConnectionFlags flags, std::unique_ptr<client::Client> service)
+    : flags_(std::move(flags)), service_(std::move(service)) {}
 
 absl::Status Client::CheckRequestBytes(
     const google::protobuf::MessageLite& request,
@@ -55,9 +44,8 @@ absl::Status Client::CheckRequestBytes(
                    kRequestBytesMax, " bytes and this one ", bytes));
 }
 
-absl::Status Client::Explain(const grpc::Status& status,
+absl::Status Client::Explain(const absl::Status& error,
                              const RequestTerms& terms) const {
-  absl::Status error = FromGrpcStatus(status);
   if (GetErrorDetail(error)) return InFlagTerms(error, terms);
   if (absl::IsUnavailable(error)) {
     return ExplainUnreachable(
@@ -71,7 +59,8 @@ absl::Status Client::Explain(const grpc::Status& status,
     return ExplainUnreachable(
         {.who = absl::StrCat("the coordinator at ", address()),
          .address = address(),
-         .hint = absl::StrCat("it has not answered in ", kUnaryTimeout.count(),
+         .hint = absl::StrCat("it has not answered in ",
+                              absl::ToInt64Seconds(client::kUnaryTimeout),
                               " seconds; its log may say why")},
         flags_, error);
   }
@@ -96,93 +85,72 @@ absl::StatusOr<v1::TurnEnded> Client::RunTurn(const v1::TurnRequest& turn,
   v1::ConverseRequest request;
   *request.mutable_start() = turn;
   TANDEM_RETURN_IF_ERROR(CheckRequestBytes(request, "text"));
-  grpc::ClientContext context;
-  const std::unique_ptr<TurnStream> stream = stub_->Converse(&context);
-  stream->Write(request);  // a failure shows in Finish
-  OpenWrites(stream.get());
-  v1::TurnEnded ended;
-  bool has_ended = false;
-  v1::ConverseResponse response;
-  while (!has_ended && stream->Read(&response)) {
-    switch (response.event_case()) {
-      case v1::ConverseResponse::kStarted:
-        listener.on_started(response.started());
-        break;
-      case v1::ConverseResponse::kTokens:
-        listener.on_tokens(response.tokens());
-        break;
-      case v1::ConverseResponse::kEnded:
-        ended = std::move(*response.mutable_ended());
-        has_ended = true;
-        break;
-      case v1::ConverseResponse::EVENT_NOT_SET:
-        break;  // an event of a later version
-    }
+  const std::shared_ptr<client::TurnStream> stream =
+      service_->Start(turn, {.on_lost = listener.on_lost});
+  SetTurn(stream);
+  client::NextEvent next = std::optional<client::Event>();
+  do {
+    next = stream->Next();
+    if (!next.ok()) break;
+    if ((*next)->has_started()) listener.on_started((*next)->started());
+    if ((*next)->has_tokens()) listener.on_tokens((*next)->tokens());
+  } while (!(*next)->has_ended());
+  SetTurn(nullptr);
+  if (!next.ok()) {
+    return Explain(next.status(), {.model_id = turn.model_id(),
+                                   .session_id = turn.session_id()});
   }
-  CloseWrites();
-  while (stream->Read(&response)) {  // Finish wants the stream read to its end
-  }
-  const grpc::Status status = stream->Finish();
-  if (!status.ok()) {
-    return Explain(
-        status, {.model_id = turn.model_id(), .session_id = turn.session_id()});
-  }
-  if (!has_ended) {
-    return absl::InternalError(absl::StrCat(
-        address(), ": the stream ended before the turn; ask again"));
-  }
-  return ended;
+  return std::move(*(*next)->mutable_ended());
 }
 
 void Client::CancelTurn() {
   absl::MutexLock lock(&mutex_);
   cancel_asked_ = true;
-  if (turn_ != nullptr) WriteCancel(turn_);
+  if (turn_ != nullptr) turn_->Cancel();
 }
 
-void Client::OpenWrites(TurnStream* turn) {
+void Client::SetTurn(std::shared_ptr<client::TurnStream> turn) {
   absl::MutexLock lock(&mutex_);
-  turn_ = turn;
-  if (cancel_asked_) WriteCancel(turn_);
+  turn_ = std::move(turn);
+  if (turn_ == nullptr) {
+    cancel_asked_ = false;
+  } else if (cancel_asked_) {
+    turn_->Cancel();
+  }
 }
 
-void Client::CloseWrites() {
-  absl::MutexLock lock(&mutex_);
-  turn_->WritesDone();
-  turn_ = nullptr;
-  cancel_asked_ = false;
-}
-
-template <typename Request, typename Response>
-absl::StatusOr<Response> Client::CallUnary(Method<Request, Response> method,
-                                           const Request& request,
-                                           absl::string_view what,
+template <typename Response>
+absl::StatusOr<Response> Client::Explained(absl::StatusOr<Response> response,
                                            const RequestTerms& terms) const {
-  TANDEM_RETURN_IF_ERROR(CheckRequestBytes(request, what));
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kUnaryTimeout);
-  Response response;
-  const grpc::Status status =
-      (stub_.get()->*method)(&context, request, &response);
-  if (!status.ok()) return Explain(status, terms);
+  if (!response.ok()) return Explain(response.status(), terms);
   return response;
 }
 
 absl::StatusOr<v1::TokenizeResponse> Client::Tokenize(
     const v1::TokenizeRequest& request) {
-  return CallUnary(&v1::GenerationService::Stub::Tokenize, request, "text",
-                   TermsOf(request.model_id()));
+  TANDEM_RETURN_IF_ERROR(CheckRequestBytes(request, "text"));
+  return Explained(service_->Tokenize(request), TermsOf(request.model_id()));
 }
 
 absl::StatusOr<v1::DetokenizeResponse> Client::Detokenize(
     const v1::DetokenizeRequest& request) {
-  return CallUnary(&v1::GenerationService::Stub::Detokenize, request,
-                   "list of token ids", TermsOf(request.model_id()));
+  TANDEM_RETURN_IF_ERROR(CheckRequestBytes(request, "list of token ids"));
+  return Explained(service_->Detokenize(request), TermsOf(request.model_id()));
 }
 
 absl::StatusOr<v1::ListModelsResponse> Client::ListModels() {
-  return CallUnary(&v1::GenerationService::Stub::ListModels,
-                   v1::ListModelsRequest(), "request", {});
+  return Explained(service_->ListModels(), {});
+}
+
+absl::StatusOr<v1::GetStatusResponse> Client::GetStatus() {
+  absl::StatusOr<v1::GetStatusResponse> status = service_->GetStatus();
+  if (absl::IsUnimplemented(status.status())) {
+    return absl::UnimplementedError(absl::StrCat(
+        "the server at ", address(),
+        " does not report its status: it is no tandem coordinator, or one of "
+        "before; name another with --coordinator"));
+  }
+  return Explained(std::move(status), {});
 }
 
 absl::StatusOr<v1::ModelInfo> Client::FindModel(const std::string& model_id) {

@@ -1,5 +1,5 @@
-// The gRPC side of the commands. A Client is one channel; it is used by one
-// thread, except CancelTurn.
+// The client of the service (services/client) as commands use it: by flags, and
+// with errors in flags and commands. Used by one thread, except CancelTurn.
 
 #ifndef TANDEM_TOOLS_TANDEM_BASE_CLIENT_H_
 #define TANDEM_TOOLS_TANDEM_BASE_CLIENT_H_
@@ -7,55 +7,62 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
-#include "grpcpp/channel.h"
-#include "grpcpp/support/sync_stream.h"
-#include "tandem/v1/generation.grpc.pb.h"
+#include "services/client/client.h"
+#include "tandem/v1/generation.pb.h"
 #include "tools/tandem/base/command.h"
 #include "tools/tandem/base/service_terms.h"
 
 namespace tandem::cli {
 
-// What RunTurn tells on the way; called by its thread.
+// What RunTurn reports on the way: by its thread, and losses by one of gRPC
+// while that thread waits.
 struct TurnListener {
   std::function<void(const v1::TurnStarted&)> on_started;
   std::function<void(const v1::TokensGenerated&)> on_tokens;
+  std::function<void(const client::LostConnection&)> on_lost = {};
 };
 
 class Client {
  public:
-  // Makes the channel; the first call connects. Errors: as Connect.
+  // Makes the channel; the first call connects. Errors: as ServiceOptions.
   static absl::StatusOr<std::unique_ptr<Client>> Make(
       const ConnectionFlags& flags);
 
-  // Runs a turn to its end. Errors: those of the service in the terms of the
-  // command line, and UNAVAILABLE with a remedy where nobody answers.
+  // Runs a turn to its end, over lost connections too. Errors: as Explain.
   absl::StatusOr<v1::TurnEnded> RunTurn(const v1::TurnRequest& turn,
                                         const TurnListener& listener);
   // Ends the turn under way, or the next one as it starts; it ends by its own
   // event. Any thread.
   void CancelTurn();
+  // For those who read a turn themselves. Its errors are the library's.
+  std::shared_ptr<client::TurnStream> Start(
+      v1::TurnRequest turn, const client::CallOptions& call = {}) {
+    return service_->Start(std::move(turn), call);
+  }
 
   absl::StatusOr<v1::TokenizeResponse> Tokenize(
       const v1::TokenizeRequest& request);
   absl::StatusOr<v1::DetokenizeResponse> Detokenize(
       const v1::DetokenizeRequest& request);
   absl::StatusOr<v1::ListModelsResponse> ListModels();
+  absl::StatusOr<v1::GetStatusResponse> GetStatus();
   // The model of this id, or for "" the only one; a usage error where there are
   // several. Errors name the flag --model.
   absl::StatusOr<v1::ModelInfo> FindModel(const std::string& model_id);
 
- private:
-  using TurnStream =
-      grpc::ClientReaderWriter<v1::ConverseRequest, v1::ConverseResponse>;
+  // `error` of the library in the terms of the command line, and UNAVAILABLE
+  // with a remedy where nobody answers; may block to find out why.
+  absl::Status Explain(const absl::Status& error,
+                       const RequestTerms& terms) const;
 
-  Client(ConnectionFlags flags, std::shared_ptr<grpc::Channel> channel);
+ private:
+  Client(ConnectionFlags flags, std::unique_ptr<client::Client> service);
 
   const std::string& address() const { return flags_.coordinator; }
   // The limit of one message, found out before gRPC does: its error does not
@@ -63,26 +70,17 @@ class Client {
   // `what`: "text".
   absl::Status CheckRequestBytes(const google::protobuf::MessageLite& request,
                                  absl::string_view what) const;
-  // One call for a request that holds a `what`.
-  template <typename Request, typename Response>
-  using Method = grpc::Status (v1::GenerationService::Stub::*)(
-      grpc::ClientContext*, const Request&, Response*);
-  template <typename Request, typename Response>
-  absl::StatusOr<Response> CallUnary(Method<Request, Response> method,
-                                     const Request& request,
-                                     absl::string_view what,
+  // A call's response, or its error explained.
+  template <typename Response>
+  absl::StatusOr<Response> Explained(absl::StatusOr<Response> response,
                                      const RequestTerms& terms) const;
-  absl::Status Explain(const grpc::Status& status,
-                       const RequestTerms& terms) const;
-  void OpenWrites(TurnStream* turn);
-  // Ends the writing side; CancelTurn does nothing from here on.
-  void CloseWrites();
+  // The turn that CancelTurn ends.
+  void SetTurn(std::shared_ptr<client::TurnStream> turn);
 
   const ConnectionFlags flags_;
-  const std::shared_ptr<grpc::Channel> channel_;
-  const std::unique_ptr<v1::GenerationService::Stub> stub_;
+  const std::unique_ptr<client::Client> service_;
   absl::Mutex mutex_;
-  TurnStream* turn_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  std::shared_ptr<client::TurnStream> turn_ ABSL_GUARDED_BY(mutex_);
   bool cancel_asked_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

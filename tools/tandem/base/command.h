@@ -31,6 +31,7 @@ struct Io {
   std::ostream* out = nullptr;
   std::ostream* err = nullptr;
   bool err_is_terminal = false;  // somebody reads it as it comes
+  bool out_is_terminal = false;  // escape sequences in it would be obeyed
 };
 
 // Flags that stand before the subcommand's own.

@@ -47,25 +47,36 @@ absl::string_view ProxyTo(absl::string_view address) {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(
+absl::StatusOr<client::ClientOptions> ServiceOptions(
     absl::string_view flag, const std::string& address,
     const ConnectionFlags& connection) {
   const absl::Status form = CheckPeerAddress(address);
   if (!form.ok()) {
     return UsageError(absl::StrCat(flag, " ", std::string(form.message())));
   }
-  // Lives as long as the process, as channels may.
-  static auto* const certificates = new CertificateStore();
-  const auto credentials = certificates->ForChannel(connection.tls);
-  if (!credentials.ok()) return UsageError(credentials.status().message());
-  ChannelOptions options = {.proxy = connection.http_proxy
-                                         ? HttpProxy::kFromEnvironment
-                                         : HttpProxy::kNever};
+  client::ClientOptions options = {.address = address,
+                                   .tls = connection.tls,
+                                   .http_proxy = connection.http_proxy};
   if (!connection.key_file.empty()) {
     TANDEM_RETURN_IF_ERROR(CheckKeyMayGoTo(flag, address, connection));
-    TANDEM_ASSIGN_OR_RETURN(options.bearer_key, ReadKey(connection));
+    TANDEM_ASSIGN_OR_RETURN(options.api_key, ReadKey(connection));
   }
-  return MakeChannel(NamedAddress{.address = address}, *credentials, options);
+  return options;
+}
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(
+    absl::string_view flag, const std::string& address,
+    const ConnectionFlags& connection) {
+  TANDEM_ASSIGN_OR_RETURN(const client::ClientOptions options,
+                          ServiceOptions(flag, address, connection));
+  // Lives as long as the process, as channels may.
+  static auto* const certificates = new CertificateStore();
+  const auto credentials = certificates->ForChannel(options.tls);
+  if (!credentials.ok()) return UsageError(credentials.status().message());
+  return MakeChannel(NamedAddress{.address = address}, *credentials,
+                     {.proxy = options.http_proxy ? HttpProxy::kFromEnvironment
+                                                  : HttpProxy::kNever,
+                      .bearer_key = options.api_key});
 }
 
 absl::Status ExplainUnreachable(const Unreachable& server,

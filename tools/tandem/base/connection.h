@@ -1,4 +1,4 @@
-// The channel of every command that talks to a server, and what its user reads
+// How every command that talks to a server reaches it, and what its user reads
 // where there is no connection.
 
 #ifndef TANDEM_TOOLS_TANDEM_BASE_CONNECTION_H_
@@ -12,15 +12,22 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "grpcpp/channel.h"
+#include "services/client/client.h"
 #include "services/common/connection_probe.h"
 #include "tools/tandem/base/command.h"
 
 namespace tandem::cli {
 
-// Makes the channel; its first call connects. `flag` is the flag that gave
-// `address`. The API key of --key-file goes with each call. A usage error where
-// the address has no form of one, TLS or key files can not be read, or the key
-// would go in plain text.
+// The client of a coordinator; `flag` is the flag that gave `address`. A usage
+// error where the address has no form of one, the key file can not be read, or
+// the key would go in plain text.
+absl::StatusOr<client::ClientOptions> ServiceOptions(
+    absl::string_view flag, const std::string& address,
+    const ConnectionFlags& connection);
+
+// A channel for the services that every server has: its first call connects,
+// and the API key of --key-file goes with each call. Errors: as ServiceOptions,
+// and a usage error where TLS files can not be used.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(
     absl::string_view flag, const std::string& address,
     const ConnectionFlags& connection);

@@ -13,7 +13,7 @@
 #include "engine/base/file_kind.h"
 #include "engine/base/status.h"
 #include "services/access/api_key.h"
-#include "services/access/key_transport.h"
+#include "services/client/client.h"
 
 namespace tandem::cli {
 namespace {
@@ -83,8 +83,9 @@ absl::StatusOr<std::string> ReadKey(const ConnectionFlags& connection) {
 
 absl::Status CheckKeyMayGoTo(absl::string_view flag, absl::string_view address,
                              const ConnectionFlags& connection) {
-  if (!connection.tls.ca.empty()) return absl::OkStatus();
-  if (!connection.http_proxy && IsLocalAddress(address)) {
+  if (client::MayCarryKey({.address = std::string(address),
+                           .tls = connection.tls,
+                           .http_proxy = connection.http_proxy})) {
     return absl::OkStatus();
   }
   return UsageError(absl::StrCat(

@@ -1,7 +1,6 @@
 #include "tools/tandem/base/output.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -30,15 +29,6 @@ std::vector<std::vector<std::string>> RowsOf(const Json& objects) {
 
 void PrintJson(const Json& value, std::ostream* out) {
   *out << value.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
-}
-
-void StatusLine::Show(const std::string& text) {
-  is_shown_ = true;
-  *out_ << "\r" << text << "\x1b[K" << std::flush;
-}
-
-void StatusLine::Clear() {
-  if (std::exchange(is_shown_, false)) *out_ << "\r\x1b[K" << std::flush;
 }
 
 void PrintTable(const std::vector<std::vector<std::string>>& rows,

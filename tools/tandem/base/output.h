@@ -21,20 +21,6 @@ using Json = nlohmann::ordered_json;
 // are printed as U+FFFD.
 void PrintJson(const Json& value, std::ostream* out);
 
-// A line on a terminal that the next one takes the place of. One thread.
-class StatusLine {
- public:
-  explicit StatusLine(std::ostream* terminal) : out_(terminal) {}
-  ~StatusLine() { Clear(); }
-  void Show(const std::string& text);
-  // Takes away what is shown.
-  void Clear();
-
- private:
-  std::ostream* const out_;
-  bool is_shown_ = false;
-};
-
 // The first row has the titles; all rows have as many cells. Columns are as
 // wide as their widest cell and two spaces apart.
 void PrintTable(const std::vector<std::vector<std::string>>& rows,
