@@ -11,6 +11,7 @@
 #include "engine/base/status.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "services/access/key_transport.h"
+#include "services/client/converse_call.h"
 #include "services/client/live_turns.h"
 #include "services/client/resuming_turn.h"
 #include "services/common/address.h"
@@ -24,15 +25,6 @@ namespace tandem::client {
 namespace {
 
 using grpc::health::v1::HealthCheckResponse;
-
-// `context` gets what `key` and `timeout` say.
-void Prepare(const std::string& key, absl::Duration timeout,
-             grpc::ClientContext* context) {
-  context->set_deadline(absl::ToChronoTime(absl::Now() + timeout));
-  if (!key.empty()) {
-    context->AddMetadata(kAuthorizationKey, kBearerPrefix + key);
-  }
-}
 
 }  // namespace
 
@@ -120,7 +112,7 @@ absl::StatusOr<Response> Client::CallUnary(
     const CallOptions& call) const {
   TANDEM_ASSIGN_OR_RETURN(const std::string key, KeyOf(call));
   grpc::ClientContext context;
-  Prepare(key, std::min(call.timeout, kUnaryTimeout), &context);
+  SetUpCall(key, absl::Now() + std::min(call.timeout, kUnaryTimeout), &context);
   Response response;
   const grpc::Status status = (stub->*method)(&context, request, &response);
   if (!status.ok()) return FromGrpcStatus(status);

@@ -8,6 +8,16 @@
 
 namespace tandem::client {
 
+void SetUpCall(const std::string& api_key, absl::Time deadline,
+               grpc::ClientContext* context) {
+  if (deadline != absl::InfiniteFuture()) {
+    context->set_deadline(absl::ToChronoTime(deadline));
+  }
+  if (!api_key.empty()) {
+    context->AddMetadata(kAuthorizationKey, kBearerPrefix + api_key);
+  }
+}
+
 std::shared_ptr<ConverseCall> ConverseCall::Start(ConverseSetup setup,
                                                   v1::ConverseRequest first) {
   TANDEM_CHECK(setup.hold.is_held());
@@ -25,12 +35,7 @@ std::shared_ptr<ConverseCall> ConverseCall::Start(ConverseSetup setup,
 
 ConverseCall::ConverseCall(ConverseSetup setup)
     : hold_(std::move(setup.hold)), listener_(std::move(setup.listener)) {
-  if (setup.deadline != absl::InfiniteFuture()) {
-    context_.set_deadline(absl::ToChronoTime(setup.deadline));
-  }
-  if (!setup.api_key.empty()) {
-    context_.AddMetadata(kAuthorizationKey, kBearerPrefix + setup.api_key);
-  }
+  SetUpCall(setup.api_key, setup.deadline, &context_);
 }
 
 void ConverseCall::Read() {

@@ -20,6 +20,11 @@
 
 namespace tandem::client {
 
+// `context`, of any call of the library, gets a deadline, of absl::Now, and the
+// key that the call shows; empty: none.
+void SetUpCall(const std::string& api_key, absl::Time deadline,
+               grpc::ClientContext* context);
+
 // How a stream ended.
 struct StreamEnd {
   grpc::Status status;
