@@ -1,6 +1,5 @@
 // tandem status: how a coordinator and its workers are, once or each second.
 
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <memory>
@@ -29,7 +28,6 @@ namespace tandem::cli {
 namespace {
 
 constexpr absl::Duration kRefresh = absl::Seconds(1);
-constexpr int kRowsDefault = 24;
 // Of text that no terminal shows: it is not broken.
 constexpr int kColumnsMax = 1 << 20;
 
@@ -40,11 +38,9 @@ struct StatusFlags {
 
 // Without the last column, see ScreenOf.
 ScreenSize SizeOfTerminal() {
-  winsize size = {};
-  const bool is_known =
-      ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0;
-  return {.columns = TerminalColumns(STDOUT_FILENO) - 1,
-          .rows = is_known ? size.ws_row : kRowsDefault};
+  ScreenSize size = TerminalSize(STDOUT_FILENO);
+  --size.columns;
+  return size;
 }
 
 void PrintLines(const std::vector<std::string>& lines, std::ostream* out) {

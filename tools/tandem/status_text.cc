@@ -11,7 +11,6 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
-#include "tools/tandem/base/terminal.h"
 
 namespace tandem::cli {
 namespace {

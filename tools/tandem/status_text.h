@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "tandem/v1/coordinator_admin.pb.h"
 #include "tools/tandem/base/output.h"
+#include "tools/tandem/base/terminal.h"
 
 namespace tandem::cli {
 
@@ -39,10 +40,6 @@ std::vector<std::string> StatusLines(const v1::GetStatusResponse& status,
 // first begin with two spaces.
 std::vector<std::string> WrapLine(const std::string& line, int columns);
 
-struct ScreenSize {
-  int columns = 0;
-  int rows = 0;
-};
 // What puts `lines` on a terminal of this size, from its upper left corner, in
 // place of what stands there. Lines are cut to `columns`, which is less than
 // the terminal's: what erases the rest of a full line takes its last character

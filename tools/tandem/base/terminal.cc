@@ -46,13 +46,14 @@ bool MayColour(int descriptor) {
          Variable("NO_COLOR").empty();
 }
 
-int TerminalColumns(int descriptor) {
-  winsize size = {};
-  if (ioctl(descriptor, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) {
-    return kColumnsDefault;
-  }
-  return size.ws_col;
+ScreenSize TerminalSize(int descriptor) {
+  winsize size = {};  // as where the terminal does not say
+  if (ioctl(descriptor, TIOCGWINSZ, &size) != 0) size = {};
+  return {.columns = size.ws_col > 0 ? size.ws_col : kColumnsDefault,
+          .rows = size.ws_row > 0 ? size.ws_row : kRowsDefault};
 }
+
+int TerminalColumns(int descriptor) { return TerminalSize(descriptor).columns; }
 
 int DisplayColumns(absl::string_view text) {
   int columns = 0;

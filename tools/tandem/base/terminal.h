@@ -13,8 +13,9 @@
 
 namespace tandem::cli {
 
-// Columns where the width of the terminal is not known.
+// The size where that of the terminal is not known.
 inline constexpr int kColumnsDefault = 80;
+inline constexpr int kRowsDefault = 24;
 
 // Whether somebody reads what is written to `descriptor` as it comes.
 bool IsTerminal(int descriptor);
@@ -23,7 +24,12 @@ bool MovesCursor();
 // Whether what is written to `descriptor` may have colour: it is a terminal,
 // NO_COLOR is not set (or is empty), and TERM is not "dumb".
 bool MayColour(int descriptor);
-// Columns of the terminal at `descriptor`; kColumnsDefault where it is none.
+struct ScreenSize {
+  int columns = 0;
+  int rows = 0;
+};
+// Of the terminal at `descriptor`; the default where it is none.
+ScreenSize TerminalSize(int descriptor);
 int TerminalColumns(int descriptor);
 
 // Columns that `text`, UTF-8 in one line without escape sequences, takes on a
