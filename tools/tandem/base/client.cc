@@ -85,8 +85,8 @@ absl::StatusOr<v1::TurnEnded> Client::RunTurn(const v1::TurnRequest& turn,
   v1::ConverseRequest request;
   *request.mutable_start() = turn;
   TANDEM_RETURN_IF_ERROR(CheckRequestBytes(request, "text"));
-  const std::shared_ptr<client::TurnStream> stream =
-      service_->Start(turn, {.on_lost = listener.on_lost});
+  const std::shared_ptr<client::TurnStream> stream = service_->Start(
+      std::move(*request.mutable_start()), {.on_lost = listener.on_lost});
   SetTurn(stream);
   client::NextEvent next = std::optional<client::Event>();
   do {
