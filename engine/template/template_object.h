@@ -26,7 +26,7 @@ struct CallArguments {
 };
 
 // In place of parameters: the function looks at the arguments itself.
-inline constexpr char kAnyArguments[] = "*";
+inline constexpr absl::string_view kAnyArguments = "*";
 
 // Arguments by parameter, as Python binds them; the first `required` ones must
 // be there. Signs stand before a parameter's name: '/', it can not be named in
