@@ -4,7 +4,8 @@
 #ifndef TANDEM_ENGINE_BASE_MONOTONIC_CLOCK_H_
 #define TANDEM_ENGINE_BASE_MONOTONIC_CLOCK_H_
 
-#include <condition_variable>
+#include <atomic>
+#include <cstdint>
 
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
@@ -36,13 +37,15 @@ class TimedWait {
   }
 
   // After each change by which a condition may be true: wakes all that wait.
-  void Notify() { changed_.notify_all(); }
+  void Notify();
 
  private:
   // Until Notify, or a wake-up for nothing; false: `end` has come.
   bool WaitOnce(absl::Mutex* mutex, absl::Time end);
 
-  std::condition_variable_any changed_;
+  // Counts the calls of Notify; waiting threads sleep on it.
+  std::atomic<uint32_t> changes_{0};
+  std::atomic<int> waiting_{0};
 };
 
 }  // namespace tandem
