@@ -91,7 +91,7 @@ bool WatchHub::Wait(absl::Time sent, uint64_t* seen) {
   absl::MutexLock lock(&mutex_);
   const auto ended = [this]()
                          ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return ended_; };
-  changed_.Await(&mutex_, MonotonicNow() + kWatchIntervalMin, ended);
+  end_.Await(&mutex_, MonotonicNow() + kWatchIntervalMin, ended);
   changed_.Await(
       &mutex_,
       std::min(sent + kWatchIntervalMax, MonotonicNow() + kWatchCancelCheck),
@@ -109,6 +109,7 @@ void WatchHub::MarkChanged() {
 void WatchHub::EndAll() {
   absl::MutexLock lock(&mutex_);
   ended_ = true;
+  end_.Notify();
   changed_.Notify();
 }
 

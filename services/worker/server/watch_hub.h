@@ -66,6 +66,8 @@ class WatchHub {
   bool Wait(absl::Time sent, uint64_t* seen);
 
   const std::function<v1::WatchResponse()> report_;
+  // Changes come with each pass, and wake nobody between two reports.
+  TimedWait end_;
   TimedWait changed_;
   absl::Mutex mutex_;
   int watchers_ ABSL_GUARDED_BY(mutex_) = 0;
