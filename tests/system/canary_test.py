@@ -99,7 +99,7 @@ class CanaryTest(unittest.TestCase):
         self.fails(generate, self.turn(text=None,
                                        tokens={"ids": [5, 6, 7, 10**8]}))
         self.fails(generate, self.turn(text=None, messages={
-            "messages": [{"role": "CHAT_ROLE_USER", "content": CHAT}]}))
+            "messages": [{"role": "CHAT_ROLE_UNSPECIFIED", "content": CHAT}]}))
         self.fails(generate, self.turn(
             text=None, messages={"messages": [
                 {"role": "CHAT_ROLE_USER", "content": CHAT}]},

@@ -79,7 +79,7 @@ TEST(GgufFileTest, OpensTheDemoModel) {
   const auto file = GgufFile::Open(kTargetModel);
   ASSERT_TRUE(file.ok()) << file.status();
   EXPECT_EQ((*file)->tensors().size(), 56u);
-  EXPECT_EQ((*file)->entries().size(), 25u);
+  EXPECT_EQ((*file)->entries().size(), 26u);
   EXPECT_EQ(*(*file)->GetUint("llama.block_count"), 6u);
 }
 
