@@ -16,6 +16,7 @@
 #include "engine/base/utf8.h"
 #include "services/common/flag_messages.h"
 #include "services/common/flag_values.h"
+#include "services/common/manual/man_page.h"
 #include "services/common/version.h"
 
 namespace tandem {
@@ -105,20 +106,13 @@ int PrintOneLine(absl::string_view program, std::string message) {
 
 }  // namespace
 
-void AddServerFlags(CLI::App* app, ServerFlags* flags) {
+void AddPlainServerFlags(CLI::App* app, ServerFlags* flags) {
   app->add_option("--listen", flags->listen,
                   "Address to listen at: host:port, [ipv6]:port or unix:PATH; "
                   "port 0 takes any free one")
       ->capture_default_str();
   app->add_option("--address-file", flags->address_file,
                   "File to write the bound address to, once listening");
-  app->add_option("--tls-cert", flags->tls.cert,
-                  "PEM certificate chain of this server; turns TLS on");
-  app->add_option("--tls-key", flags->tls.key, "PEM private key of --tls-cert");
-  app->add_option("--tls-client-ca", flags->tls.client_ca,
-                  "PEM roots; clients must show a certificate signed by one");
-  app->add_flag("--insecure-listen", flags->insecure_listen,
-                "Allow an address that others can reach without TLS");
   app->add_option("--metrics-listen", flags->metrics.listen,
                   "host:port to serve metrics at (HTTP, GET /metrics, in "
                   "Prometheus' text form); absent: none");
@@ -126,11 +120,6 @@ void AddServerFlags(CLI::App* app, ServerFlags* flags) {
                 "Allow an address for metrics that others can reach");
   app->add_option("--metrics-address-file", flags->metrics_address_file,
                   "File to write the bound address of --metrics-listen to");
-  app->add_flag("--reflection", flags->reflection,
-                "Serve gRPC reflection, for grpcurl and the like");
-  app->add_option("--keys", flags->keys,
-                  "File of API keys (see tandem keys), read again when it "
-                  "changes: callers must show one, and others are refused");
   app->add_option("--log-format", flags->log_format, "text or json")
       ->check(OneOf({"text", "json"}))
       ->capture_default_str();
@@ -154,6 +143,22 @@ void AddServerFlags(CLI::App* app, ServerFlags* flags) {
   app->set_config("--config", "", "File of flags, key = value (INI or TOML)");
 }
 
+void AddServerFlags(CLI::App* app, ServerFlags* flags) {
+  app->add_option("--tls-cert", flags->tls.cert,
+                  "PEM certificate chain of this server; turns TLS on");
+  app->add_option("--tls-key", flags->tls.key, "PEM private key of --tls-cert");
+  app->add_option("--tls-client-ca", flags->tls.client_ca,
+                  "PEM roots; clients must show a certificate signed by one");
+  app->add_flag("--insecure-listen", flags->insecure_listen,
+                "Allow an address that others can reach without TLS");
+  app->add_flag("--reflection", flags->reflection,
+                "Serve gRPC reflection, for grpcurl and the like");
+  app->add_option("--keys", flags->keys,
+                  "File of API keys (see tandem keys), read again when it "
+                  "changes: callers must show one, and others are refused");
+  AddPlainServerFlags(app, flags);
+}
+
 std::optional<int> ParseFlags(CLI::App* app, int argc,
                               const char* const* argv) {
   app->set_version_flag("-v,--version", kTandemVersion);
@@ -162,6 +167,10 @@ std::optional<int> ParseFlags(CLI::App* app, int argc,
   app->config_formatter(std::make_shared<EnvironmentFirstConfig>(&sources));
   app->allow_config_extras(CLI::config_extras_mode::error);
   SetEnvironmentNames(app);
+  if (sources.arguments == std::vector<std::string>{kManFlag}) {
+    std::cout << ManPage(DescribeCommand(*app), kTandemVersion);
+    return kExitOk;
+  }
   try {
     app->parse(argc, argv);
   } catch (const CLI::ParseError& error) {

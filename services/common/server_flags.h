@@ -1,4 +1,4 @@
-// The flags that both servers have, and the one place that parses flags.
+// The flags that servers have in common, and the one place that parses flags.
 //
 // Every long flag can also be set by an environment variable (TANDEM_ and the
 // flag in upper case, - as _) and in the file of --config (key = value, INI or
@@ -40,13 +40,16 @@ struct ServerFlags {
   std::string metrics_address_file;
 };
 
-// Adds the flags above and --config to `app`; `flags` outlives it.
+// Adds those of the flags above to `app` that a server without TLS, keys and
+// reflection has, and --config; `flags` outlives it.
+void AddPlainServerFlags(CLI::App* app, ServerFlags* flags);
+// Adds all flags above and --config to `app`; `flags` outlives it.
 void AddServerFlags(CLI::App* app, ServerFlags* flags);
 
 // Parses the command line, the environment and the config file, for all
 // options of `app` and not only those above. Nothing where the program goes
-// on; else its exit code: 0 after --help or --version, kExitUsage after one
-// line on standard error.
+// on; else its exit code: 0 after --help, --version or --man (man_page.h),
+// kExitUsage after one line on standard error.
 std::optional<int> ParseFlags(CLI::App* app, int argc, const char* const* argv);
 
 // The same one line for an error found later: "PROGRAM: MESSAGE"; kExitUsage.

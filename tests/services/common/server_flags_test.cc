@@ -208,6 +208,20 @@ TEST_F(ServerFlagsTest, CheckNamesListenAndTls) {
               HasSubstr("--tls-key"));
 }
 
+TEST_F(ServerFlagsTest, AServerWithoutTlsHasNoFlagsForIt) {
+  CLI::App app("A test", "tandem-test");
+  ServerFlags flags;
+  AddPlainServerFlags(&app, &flags);
+  for (const char* name : {"--listen", "--metrics-listen", "--sandbox",
+                           "--drain-timeout-ms", "--config"}) {
+    EXPECT_NE(app.get_option_no_throw(name), nullptr) << name;
+  }
+  for (const char* name :
+       {"--tls-cert", "--keys", "--reflection", "--insecure-listen"}) {
+    EXPECT_EQ(app.get_option_no_throw(name), nullptr) << name;
+  }
+}
+
 TEST_F(ServerFlagsTest, UsageErrorIsOneLine) {
   ::testing::internal::CaptureStderr();
   EXPECT_EQ(PrintUsageError("program", absl::NotFoundError("a\nb\n")),
