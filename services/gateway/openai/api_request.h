@@ -1,0 +1,53 @@
+// Requests of OpenAI's API as turns of the service. Pure functions; any thread.
+//
+// A field that is left out has OpenAI's default (temperature 1, top_p 1, no
+// top_k, no repetition penalty), not the service's. Ranges are the service's:
+// it checks them, and api_error.h words what it says in the client's terms.
+// Errors: INVALID_ARGUMENT that names the field.
+
+#ifndef TANDEM_SERVICES_GATEWAY_OPENAI_API_REQUEST_H_
+#define TANDEM_SERVICES_GATEWAY_OPENAI_API_REQUEST_H_
+
+#include <cstdint>
+#include <string>
+
+#include "engine/base/status.h"
+#include "services/gateway/openai/api_error.h"
+#include "services/gateway/openai/json_fields.h"
+#include "tandem/v1/generation.pb.h"
+
+namespace tandem::gateway {
+
+// How a turn is to be answered.
+struct ReplyFormat {
+  enum class Api { kChat, kCompletion, kResponse };
+  Api api = Api::kChat;
+  bool stream = false;
+  bool include_usage = false;  // a last chunk with the usage
+  bool with_tandem = false;    // what tandem adds to OpenAI's objects
+  bool resumable = true;       // of a stream
+  FieldNames names = {};
+  // Of the reply; set by who answers.
+  std::string id = {};
+  int64_t created = 0;  // seconds since 1970
+  // Fields of a /v1/responses request that its reply repeats.
+  OrderedJson repeated = {};
+  // The turn that the request continues; 0: none.
+  int64_t previous_turn = 0;
+};
+
+struct ApiRequest {
+  v1::TurnRequest turn;
+  ReplyFormat format;
+};
+
+// /v1/chat/completions.
+absl::StatusOr<ApiRequest> ParseChatRequest(const Json& body);
+// /v1/completions.
+absl::StatusOr<ApiRequest> ParseCompletionRequest(const Json& body);
+// /v1/responses.
+absl::StatusOr<ApiRequest> ParseResponseRequest(const Json& body);
+
+}  // namespace tandem::gateway
+
+#endif  // TANDEM_SERVICES_GATEWAY_OPENAI_API_REQUEST_H_

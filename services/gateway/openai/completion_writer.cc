@@ -1,0 +1,79 @@
+// The chunks of /v1/completions.
+
+#include <utility>
+
+#include "services/gateway/openai/stream_writer.h"
+
+namespace tandem::gateway {
+namespace {
+
+class CompletionWriter final : public StreamWriter {
+ public:
+  explicit CompletionWriter(const ReplyFormat& format) : StreamWriter(format) {}
+
+ private:
+  void OnStarted() override {
+    if (!format().with_tandem) return;
+    OrderedJson chunk = Chunk("", nullptr);
+    chunk["tandem"] = TandemOf(started());
+    Emit(chunk);
+  }
+
+  void OnText(const std::string& text, const v1::TokensGenerated* tokens,
+              const TokenTexts& texts) override {
+    const bool has_logprobs = tokens != nullptr && tokens->logprobs_size() > 0;
+    if (text.empty() && !has_logprobs && !format().with_tandem) return;
+    OrderedJson chunk = Chunk(text, nullptr);
+    if (has_logprobs) {
+      const int64_t before =
+          position().text_bytes - static_cast<int64_t>(text.size());
+      chunk["choices"][0]["logprobs"] =
+          CompletionLogprobs(*tokens, texts, before);
+    }
+    if (format().with_tandem && tokens != nullptr) {
+      chunk["tandem"] = TandemOf(*tokens, texts);
+    }
+    Emit(chunk);
+  }
+
+  void OnEnded(const v1::TurnEnded& ended) override {
+    OrderedJson chunk = Chunk("", FinishReasonOf(ended.finish_reason()));
+    if (format().with_tandem) chunk["tandem"] = TandemOf(ended);
+    Emit(chunk);
+    if (!format().include_usage) return;
+    chunk = Head();
+    chunk["choices"] = OrderedJson::array();
+    chunk["usage"] = UsageObject(ended.usage());
+    Emit(chunk);
+  }
+
+  OrderedJson Head() const {
+    OrderedJson chunk;
+    chunk["id"] = format().id;
+    chunk["object"] = "text_completion";
+    chunk["created"] = format().created;
+    chunk["model"] = started().model_id();
+    chunk["system_fingerprint"] = started().fingerprint();
+    return chunk;
+  }
+
+  OrderedJson Chunk(const std::string& text, OrderedJson finish_reason) const {
+    OrderedJson choice;
+    choice["index"] = 0;
+    choice["text"] = text;
+    choice["logprobs"] = nullptr;
+    choice["finish_reason"] = std::move(finish_reason);
+    OrderedJson chunk = Head();
+    chunk["choices"].push_back(std::move(choice));
+    if (format().include_usage) chunk["usage"] = nullptr;
+    return chunk;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<StreamWriter> MakeCompletionWriter(const ReplyFormat& format) {
+  return std::make_unique<CompletionWriter>(format);
+}
+
+}  // namespace tandem::gateway

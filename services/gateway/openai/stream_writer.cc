@@ -1,0 +1,109 @@
+#include "services/gateway/openai/stream_writer.h"
+
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "services/gateway/openai/shared_fields.h"
+
+namespace tandem::gateway {
+namespace {
+
+// A count that is written without sign or spaces.
+bool ParseCount(absl::string_view text, int64_t* count) {
+  return text.find_first_not_of("0123456789") == absl::string_view::npos &&
+         absl::SimpleAtoi(text, count);
+}
+
+}  // namespace
+
+std::string WriteEventId(const StreamPosition& position) {
+  return absl::StrCat(WriteTurnName(position.session_id, position.turn), "-",
+                      position.tokens, "-", position.text_bytes);
+}
+
+std::optional<StreamPosition> ParseEventId(absl::string_view text) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(text, '-');
+  if (parts.size() != 4) return std::nullopt;
+  const std::optional<TurnName> name =
+      ParseTurnName(absl::StrCat(parts[0], "-", parts[1]));
+  StreamPosition position;
+  if (!name.has_value() || !ParseCount(parts[2], &position.tokens) ||
+      !ParseCount(parts[3], &position.text_bytes)) {
+    return std::nullopt;
+  }
+  position.session_id = name->session_id;
+  position.turn = name->turn;
+  return position;
+}
+
+StreamPosition StreamWriter::Resume(const StreamPosition& from) {
+  position_ = from;
+  return from;
+}
+
+std::string StreamWriter::Started(const v1::TurnStarted& started) {
+  started_ = started;
+  position_.session_id = started.session_id();
+  position_.turn = started.turn();
+  OnStarted();
+  return std::exchange(out_, {});
+}
+
+std::string StreamWriter::Tokens(const v1::TokensGenerated& tokens,
+                                 const TokenTexts& texts) {
+  position_.tokens = tokens.first_token() + tokens.token_ids_size();
+  position_.text_bytes += static_cast<int64_t>(tokens.text().size());
+  OnText(tokens.text(), &tokens, texts);
+  return std::exchange(out_, {});
+}
+
+std::string StreamWriter::Ended(const v1::TurnEnded& ended) {
+  position_.text_bytes += static_cast<int64_t>(ended.text().size());
+  if (!ended.text().empty()) OnText(ended.text(), nullptr, {});
+  OnEnded(ended);
+  out_ += LastLines();
+  return std::exchange(out_, {});
+}
+
+std::string StreamWriter::Failed(const absl::Status& status) const {
+  return absl::StrCat(ErrorLines(InTermsOf(status, format_.names)),
+                      LastLines());
+}
+
+std::string StreamWriter::ErrorLines(const absl::Status& status) const {
+  OrderedJson data;
+  data["error"] = ErrorObject(status);
+  return absl::StrCat("data: ", WriteJson(data), "\n\n");
+}
+
+std::vector<int32_t> StreamWriter::TextsFor(
+    const v1::TokensGenerated& tokens) const {
+  if (format_.api == ReplyFormat::Api::kResponse) return {};
+  std::vector<int32_t> ids = IdsOfLogprobs(tokens);
+  if (format_.with_tandem && tokens.token_ids_size() > 1) {
+    ids.insert(ids.end(), tokens.token_ids().begin(), tokens.token_ids().end());
+  }
+  return ids;
+}
+
+void StreamWriter::Emit(const OrderedJson& data, const char* name) {
+  if (name != nullptr) absl::StrAppend(&out_, "event: ", name, "\n");
+  absl::StrAppend(&out_, "id: ", WriteEventId(position_),
+                  "\ndata: ", WriteJson(data), "\n\n");
+}
+
+std::unique_ptr<StreamWriter> MakeStreamWriter(const ReplyFormat& format) {
+  switch (format.api) {
+    case ReplyFormat::Api::kChat:
+      return MakeChatWriter(format);
+    case ReplyFormat::Api::kCompletion:
+      return MakeCompletionWriter(format);
+    case ReplyFormat::Api::kResponse:
+      break;
+  }
+  return MakeResponseWriter(format);
+}
+
+}  // namespace tandem::gateway

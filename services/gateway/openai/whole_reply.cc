@@ -1,0 +1,69 @@
+#include "services/gateway/openai/whole_reply.h"
+
+#include <utility>
+
+#include "services/gateway/openai/response_object.h"
+
+namespace tandem::gateway {
+
+void GatheredTurn::Add(const v1::ConverseResponse& event) {
+  switch (event.event_case()) {
+    case v1::ConverseResponse::kStarted:
+      started = event.started();
+      return;
+    case v1::ConverseResponse::kTokens:
+      tokens.mutable_token_ids()->MergeFrom(event.tokens().token_ids());
+      tokens.mutable_logprobs()->MergeFrom(event.tokens().logprobs());
+      tokens.mutable_text()->append(event.tokens().text());
+      return;
+    case v1::ConverseResponse::kEnded:
+      ended = event.ended();
+      tokens.mutable_text()->append(ended.text());
+      return;
+    case v1::ConverseResponse::EVENT_NOT_SET:
+      return;
+  }
+}
+
+OrderedJson WholeReply(const ReplyFormat& format, const GatheredTurn& turn,
+                       const TokenTexts& texts) {
+  if (format.api == ReplyFormat::Api::kResponse) {
+    return ResponseObject(format, turn.started, turn.tokens.text(),
+                          &turn.ended);
+  }
+  const bool is_chat = format.api == ReplyFormat::Api::kChat;
+  const bool has_logprobs = turn.tokens.logprobs_size() > 0;
+  OrderedJson choice;
+  choice["index"] = 0;
+  if (is_chat) {
+    choice["message"]["role"] = "assistant";
+    choice["message"]["content"] = turn.tokens.text();
+    choice["message"]["refusal"] = nullptr;
+  } else {
+    choice["text"] = turn.tokens.text();
+  }
+  choice["logprobs"] = nullptr;
+  if (has_logprobs) {
+    choice["logprobs"] = is_chat ? ChatLogprobs(turn.tokens, texts)
+                                 : CompletionLogprobs(turn.tokens, texts, 0);
+  }
+  choice["finish_reason"] = FinishReasonOf(turn.ended.finish_reason());
+  OrderedJson reply;
+  reply["id"] = format.id;
+  reply["object"] = is_chat ? "chat.completion" : "text_completion";
+  reply["created"] = format.created;
+  reply["model"] = turn.started.model_id();
+  reply["system_fingerprint"] = turn.started.fingerprint();
+  reply["choices"].push_back(std::move(choice));
+  reply["usage"] = UsageObject(turn.ended.usage());
+  if (format.with_tandem) {
+    reply["tandem"] = TandemOf(turn.started);
+    const OrderedJson ended = TandemOf(turn.ended);
+    for (const auto& item : ended.items()) {
+      reply["tandem"][item.key()] = item.value();
+    }
+  }
+  return reply;
+}
+
+}  // namespace tandem::gateway

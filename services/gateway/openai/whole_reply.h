@@ -1,0 +1,30 @@
+// A turn's events gathered, and the reply that is no stream made of them. A
+// value; one thread at a time.
+
+#ifndef TANDEM_SERVICES_GATEWAY_OPENAI_WHOLE_REPLY_H_
+#define TANDEM_SERVICES_GATEWAY_OPENAI_WHOLE_REPLY_H_
+
+#include "services/gateway/openai/api_request.h"
+#include "services/gateway/openai/json_fields.h"
+#include "services/gateway/openai/reply_parts.h"
+#include "tandem/v1/generation.pb.h"
+
+namespace tandem::gateway {
+
+// All of a turn.
+struct GatheredTurn {
+  v1::TurnStarted started;
+  // With the text of `ended`.
+  v1::TokensGenerated tokens;
+  v1::TurnEnded ended;
+
+  void Add(const v1::ConverseResponse& event);
+};
+
+// `texts` has those of IdsOfLogprobs(turn.tokens).
+OrderedJson WholeReply(const ReplyFormat& format, const GatheredTurn& turn,
+                       const TokenTexts& texts);
+
+}  // namespace tandem::gateway
+
+#endif  // TANDEM_SERVICES_GATEWAY_OPENAI_WHOLE_REPLY_H_

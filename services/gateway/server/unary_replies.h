@@ -1,0 +1,36 @@
+// The answers to requests that are one call of the coordinator. Each function
+// blocks for that call, at most call.timeout; any thread.
+
+#ifndef TANDEM_SERVICES_GATEWAY_SERVER_UNARY_REPLIES_H_
+#define TANDEM_SERVICES_GATEWAY_SERVER_UNARY_REPLIES_H_
+
+#include <string>
+
+#include "services/client/client.h"
+#include "services/gateway/http/http_message.h"
+
+namespace tandem::gateway {
+
+HttpResponse ReplyModels(client::Client* client,
+                         const client::CallOptions& call);
+// The model called `id`.
+HttpResponse ReplyModel(client::Client* client, const client::CallOptions& call,
+                        const std::string& id);
+// What the coordinator does now, and its workers.
+HttpResponse ReplyStatus(client::Client* client,
+                         const client::CallOptions& call);
+// Version, limits and defaults, and whether keys are wanted; to all.
+HttpResponse ReplyInfo(client::Client* client, const client::CallOptions& call);
+// `body`: {"model", "text" or "tokens", ...}.
+HttpResponse ReplyTokenize(client::Client* client,
+                           const client::CallOptions& call,
+                           const std::string& body);
+HttpResponse ReplyDetokenize(client::Client* client,
+                             const client::CallOptions& call,
+                             const std::string& body);
+// 200 where turns can be started, else 503.
+HttpResponse ReplyHealth(client::Client* client);
+
+}  // namespace tandem::gateway
+
+#endif  // TANDEM_SERVICES_GATEWAY_SERVER_UNARY_REPLIES_H_

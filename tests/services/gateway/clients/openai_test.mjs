@@ -1,0 +1,92 @@
+// The official client of OpenAI's API against the gateway at TANDEM_GATEWAY.
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+
+import OpenAI, {APIError, AuthenticationError, NotFoundError} from 'openai';
+
+const client = new OpenAI({
+  baseURL: `${process.env.TANDEM_GATEWAY}/v1`, apiKey: 'none', maxRetries: 0,
+});
+const model = (await client.models.list()).data[0].id;
+const common = {model, prompt: 'Once upon a time', max_tokens: 24, seed: 5};
+
+test('models', async () => {
+  assert.equal((await client.models.retrieve(model)).id, model);
+  await assert.rejects(client.models.retrieve('none'), NotFoundError);
+});
+
+test('a seed gives its text twice', async () => {
+  const first = await client.completions.create(common);
+  const second = await client.completions.create(common);
+  assert.ok(first.choices[0].text);
+  assert.equal(first.choices[0].text, second.choices[0].text);
+  assert.equal(first.usage.completion_tokens, 24);
+});
+
+test('a stream has the same text, and usage at its end', async () => {
+  const whole = await client.completions.create(common);
+  const stream = await client.completions.create(
+      {...common, stream: true, stream_options: {include_usage: true}});
+  let text = '';
+  let usage;
+  for await (const chunk of stream) {
+    text += chunk.choices[0]?.text ?? '';
+    usage = chunk.usage ?? usage;
+  }
+  assert.equal(text, whole.choices[0].text);
+  assert.equal(usage.completion_tokens, whole.usage.completion_tokens);
+});
+
+test('an abort ends a stream', async () => {
+  const stream = await client.completions.create(
+      {...common, max_tokens: 500, stream: true});
+  let chunks = 0;
+  for await (const chunk of stream) {
+    assert.ok(chunk.id);
+    if (++chunks === 3) stream.controller.abort();
+  }
+  assert.ok(chunks < 500);
+});
+
+test('logprobs', async () => {
+  const answer = await client.completions.create({...common, logprobs: 2});
+  const {tokens, token_logprobs: values} = answer.choices[0].logprobs;
+  assert.equal(tokens.join(''), answer.choices[0].text);
+  assert.ok(values.every((value) => value <= 0));
+});
+
+test('errors are its own classes', async () => {
+  const error = await client.completions.create({...common, n: 2})
+      .then(() => null, (caught) => caught);
+  assert.ok(error instanceof APIError);
+  assert.equal(error.status, 400);
+  assert.equal(error.param, 'n');
+  await assert.rejects(
+      client.completions.create({...common, model: 'none'}), NotFoundError);
+  assert.ok(AuthenticationError);
+});
+
+test('chat', async (context) => {
+  const info = await client.models.retrieve(model);
+  if (!info.tandem.chat_template) {
+    return context.skip('the model has no chat template');
+  }
+  const messages = [{role: 'user', content: 'Tell me of a king.'}];
+  const options = {model, messages, max_tokens: 24, seed: 5};
+  const whole = await client.chat.completions.create(options);
+  const stream = client.chat.completions.stream({...options, stream: true});
+  const final = await stream.finalChatCompletion();
+  assert.equal(final.choices[0].message.content,
+               whole.choices[0].message.content);
+  const response = await client.responses.create(
+      {model, input: 'Tell me of a king.', max_output_tokens: 24});
+  assert.equal(response.output_text, response.output[0].content[0].text);
+  let streamed = '';
+  for await (const event of await client.responses.create({
+    model, input: 'Tell me of a king.', max_output_tokens: 24, stream: true,
+  })) {
+    if (event.type === 'response.output_text.delta') streamed += event.delta;
+  }
+  assert.ok(streamed);
+});

@@ -1,0 +1,58 @@
+// ParseCompletionRequest.
+
+#include <gtest/gtest.h>
+
+#include "services/gateway/openai/api_request.h"
+
+namespace tandem::gateway {
+namespace {
+
+absl::StatusOr<ApiRequest> Parse(const std::string& text) {
+  return ParseCompletionRequest(Json::parse(text));
+}
+
+TEST(ParseCompletionRequestTest, Prompts) {
+  EXPECT_EQ(Parse(R"({"prompt": "Once"})")->turn.text(), "Once");
+  EXPECT_EQ(Parse(R"({"prompt": ["Once"]})")->turn.text(), "Once");
+  const absl::StatusOr<ApiRequest> ids = Parse(R"({"prompt": [1, 2, 3]})");
+  ASSERT_TRUE(ids.ok());
+  EXPECT_EQ(ids->turn.tokens().ids_size(), 3);
+  EXPECT_EQ(Parse(R"({"prompt": [[1, 2]]})")->turn.tokens().ids_size(), 2);
+  EXPECT_EQ(Parse(R"({"prompt": [7]})")->turn.tokens().ids(0), 7);
+  for (const char* text :
+       {"{}", R"({"prompt": ["a", "b"]})", R"({"prompt": []})",
+        R"({"prompt": [1.5, 2]})", R"({"prompt": [99999999999, 1]})",
+        R"({"prompt": 3})"}) {
+    const absl::StatusOr<ApiRequest> request = Parse(text);
+    ASSERT_FALSE(request.ok()) << text;
+    EXPECT_EQ(ErrorObject(request.status())["param"], "prompt") << text;
+  }
+}
+
+TEST(ParseCompletionRequestTest, Options) {
+  const absl::StatusOr<ApiRequest> plain = Parse(R"({"prompt": "x"})");
+  EXPECT_EQ(plain->turn.options().max_tokens(), 16) << "as OpenAI's";
+  const absl::StatusOr<ApiRequest> request =
+      Parse(R"({"prompt": "x", "max_tokens": 3, "logprobs": 2, "best_of": 1,
+                "echo": false, "suffix": null})");
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->turn.options().max_tokens(), 3);
+  EXPECT_EQ(request->turn.options().logprobs(), 2);
+}
+
+TEST(ParseCompletionRequestTest, WhatIsNotThereIsRefusedByName) {
+  for (const auto& [field, param] :
+       std::vector<std::pair<std::string, std::string>>{
+           {R"("best_of": 2)", "best_of"},
+           {R"("echo": true)", "echo"},
+           {R"("suffix": "x")", "suffix"},
+           {R"("logprobs": true)", "logprobs"}}) {
+    const absl::StatusOr<ApiRequest> request =
+        Parse("{\"prompt\": \"x\", " + field + "}");
+    ASSERT_FALSE(request.ok()) << field;
+    EXPECT_EQ(ErrorObject(request.status())["param"], param);
+  }
+}
+
+}  // namespace
+}  // namespace tandem::gateway

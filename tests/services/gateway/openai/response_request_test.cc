@@ -1,0 +1,68 @@
+// ParseResponseRequest.
+
+#include <gtest/gtest.h>
+
+#include "services/gateway/openai/api_request.h"
+#include "tests/services/gateway/openai/turn_events.h"
+
+namespace tandem::gateway {
+namespace {
+
+absl::StatusOr<ApiRequest> Parse(const std::string& text) {
+  return ParseResponseRequest(Json::parse(text));
+}
+
+TEST(ParseResponseRequestTest, InputsBecomeMessages) {
+  const absl::StatusOr<ApiRequest> text =
+      Parse(R"({"input": "Hi", "instructions": "Be brief."})");
+  ASSERT_TRUE(text.ok()) << text.status();
+  ASSERT_EQ(text->turn.messages().messages_size(), 2);
+  EXPECT_EQ(text->turn.messages().messages(0).role(), v1::CHAT_ROLE_SYSTEM);
+  EXPECT_EQ(text->turn.messages().messages(1).content(), "Hi");
+  EXPECT_EQ(text->format.repeated["instructions"], "Be brief.");
+  const absl::StatusOr<ApiRequest> list = Parse(R"({"input": [
+    {"type": "message", "role": "user",
+     "content": [{"type": "input_text", "text": "Hi"}]},
+    {"role": "assistant", "id": "msg_1", "status": "completed",
+     "content": [{"type": "output_text", "text": "Yes", "annotations": []}]},
+    {"role": "user", "content": "Go"}], "max_output_tokens": 9})");
+  ASSERT_TRUE(list.ok()) << list.status();
+  EXPECT_EQ(list->turn.messages().messages_size(), 3);
+  EXPECT_EQ(list->turn.options().max_tokens(), 9);
+  EXPECT_EQ(list->format.names.max_tokens, "max_output_tokens");
+}
+
+TEST(ParseResponseRequestTest, APreviousResponseIsASession) {
+  const absl::StatusOr<ApiRequest> request =
+      Parse(std::string(R"({"input": "Hi", "previous_response_id": "resp_)") +
+            kSession + "-2\"}");
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->turn.session_id(), kSession);
+  EXPECT_EQ(request->format.previous_turn, 2);
+}
+
+TEST(ParseResponseRequestTest, WhatIsNotThereIsRefusedByName) {
+  for (const auto& [fields, param] :
+       std::vector<std::pair<std::string, std::string>>{
+           {R"("input": [])", "input"},
+           {R"("instructions": "x")", "input"},
+           {R"("input": [{"type": "function_call"}])", "input[0].type"},
+           {R"("input": "x", "tools": [{}])", "tools"},
+           {R"("input": "x", "background": true)", "background"},
+           {R"("input": "x", "truncation": "auto")", "truncation"},
+           {R"("input": "x", "text": {"format": {"type": "json_schema"}})",
+            "text.format.type"},
+           {R"("input": "x", "previous_response_id": "resp_1")",
+            "previous_response_id"},
+           {R"("input": "x", "top_logprobs": 2)", "top_logprobs"}}) {
+    const absl::StatusOr<ApiRequest> request = Parse("{" + fields + "}");
+    ASSERT_FALSE(request.ok()) << fields;
+    EXPECT_EQ(ErrorObject(request.status())["param"], param) << fields;
+  }
+  EXPECT_TRUE(Parse(R"({"input": "x", "text": {"format": {"type": "text"}},
+                        "truncation": "disabled", "store": false})")
+                  .ok());
+}
+
+}  // namespace
+}  // namespace tandem::gateway

@@ -1,0 +1,55 @@
+#include "services/gateway/openai/whole_reply.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/services/gateway/openai/turn_events.h"
+
+namespace tandem::gateway {
+namespace {
+
+GatheredTurn Gather() {
+  GatheredTurn turn;
+  v1::ConverseResponse event;
+  *event.mutable_started() = Started();
+  turn.Add(event);
+  *event.mutable_tokens() = WithLogprobs(Tokens(0, {1}, "a"));
+  turn.Add(event);
+  *event.mutable_tokens() = WithLogprobs(Tokens(1, {2}, ""));
+  turn.Add(event);
+  *event.mutable_ended() = Ended(v1::FINISH_REASON_LENGTH, "bc");
+  turn.Add(event);
+  return turn;
+}
+
+TEST(WholeReplyTest, Chat) {
+  const OrderedJson json =
+      WholeReply({.id = "chatcmpl-1", .created = 4}, Gather(), {{2, "b"}});
+  EXPECT_EQ(json["object"], "chat.completion");
+  EXPECT_EQ(json["choices"][0]["message"]["content"], "abc");
+  EXPECT_EQ(json["choices"][0]["finish_reason"], "length");
+  EXPECT_EQ(json["choices"][0]["logprobs"]["content"][1]["token"], "b");
+  EXPECT_EQ(json["usage"]["total_tokens"], 8);
+  EXPECT_EQ(json["system_fingerprint"], "f00d");
+  EXPECT_FALSE(json.contains("tandem"));
+}
+
+TEST(WholeReplyTest, Completion) {
+  const OrderedJson json =
+      WholeReply({.api = ReplyFormat::Api::kCompletion, .with_tandem = true},
+                 Gather(), {});
+  EXPECT_EQ(json["object"], "text_completion");
+  EXPECT_EQ(json["choices"][0]["text"], "abc");
+  EXPECT_EQ(json["choices"][0]["logprobs"]["token_logprobs"].size(), 2u);
+  EXPECT_EQ(json["tandem"]["seed"], 7);
+  EXPECT_EQ(json["tandem"]["speculation"]["rounds"], 2);
+}
+
+TEST(WholeReplyTest, Response) {
+  const OrderedJson json =
+      WholeReply({.api = ReplyFormat::Api::kResponse}, Gather(), {});
+  EXPECT_EQ(json["object"], "response");
+  EXPECT_EQ(json["output"][0]["content"][0]["text"], "abc");
+}
+
+}  // namespace
+}  // namespace tandem::gateway

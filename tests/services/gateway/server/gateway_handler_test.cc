@@ -1,0 +1,163 @@
+#include "services/gateway/server/gateway_handler.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/services/gateway/openai/turn_events.h"
+#include "tests/services/gateway/server/gateway_fixture.h"
+
+namespace tandem::gateway {
+namespace {
+
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+
+class GatewayHandlerTest : public GatewayFixture {};
+
+TEST(KeyOfTest, IsABearers) {
+  HttpRequest request;
+  EXPECT_EQ(KeyOf(request), "");
+  request.headers = {{"Authorization", "Bearer secret"}};
+  EXPECT_EQ(KeyOf(request), "secret");
+  request.headers[0].value = "bearer secret";
+  EXPECT_EQ(KeyOf(request), "secret");
+  request.headers[0].value = "Basic secret";
+  EXPECT_EQ(KeyOf(request), "");
+}
+
+TEST_F(GatewayHandlerTest, ChatsAreAnswered) {
+  StartGateway();
+  service_.held_back = " end";
+  const httplib::Result result = Post("/v1/chat/completions", kChat);
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->status, 200) << result->body;
+  const Json json = JsonOf(result);
+  EXPECT_EQ(json["choices"][0]["message"]["content"], "Once upon end");
+  EXPECT_EQ(json["choices"][0]["finish_reason"], "length");
+  EXPECT_EQ(json["usage"]["total_tokens"], 7);
+  EXPECT_THAT(std::string(json["id"]), HasSubstr("chatcmpl-"));
+  EXPECT_EQ(service_.last_turn().messages().messages(0).content(), "Hi");
+  EXPECT_EQ(service_.last_turn().options().temperature(), 1);
+}
+
+TEST_F(GatewayHandlerTest, ChatsAreStreamed) {
+  StartGateway();
+  const httplib::Result result = Post("/v1/chat/completions", kChatStream);
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->get_header_value("Content-Type"),
+            "text/event-stream; charset=utf-8");
+  EXPECT_EQ(result->get_header_value("X-Tandem-Stream"),
+            absl::StrCat(kSession, "-3"));
+  const std::vector<Json> chunks = Data(result->body);
+  ASSERT_EQ(chunks.size(), 4u) << result->body;
+  EXPECT_EQ(chunks[1]["choices"][0]["delta"]["content"], "Once");
+  EXPECT_EQ(chunks[3]["choices"][0]["finish_reason"], "length");
+  EXPECT_THAT(result->body, EndsWith("data: [DONE]\n\n"));
+}
+
+TEST_F(GatewayHandlerTest, CompletionsAndResponsesAreAnswered) {
+  StartGateway();
+  const Json completion =
+      JsonOf(Post("/v1/completions", R"({"prompt": "Once"})"));
+  EXPECT_EQ(completion["choices"][0]["text"], "Once upon");
+  EXPECT_EQ(service_.last_turn().options().max_tokens(), 16);
+  const Json response = JsonOf(Post("/v1/responses", R"({"input": "Hi"})"));
+  EXPECT_EQ(response["output"][0]["content"][0]["text"], "Once upon");
+  const httplib::Result stream =
+      Post("/v1/responses", R"({"input": "Hi", "stream": true})");
+  EXPECT_EQ(Lines(stream->body, "event").back(), "response.incomplete");
+}
+
+TEST_F(GatewayHandlerTest, OnlyTheLastResponseIsContinued) {
+  StartGateway();
+  const std::string before = absl::StrCat("\"resp_", kSession, "-");
+  const httplib::Result good =
+      Post("/v1/responses",
+           absl::StrCat(R"({"input": "Hi", )", R"("previous_response_id": )",
+                        before, "2\"}"));
+  EXPECT_EQ(good->status, 200) << good->body;
+  const httplib::Result bad =
+      Post("/v1/responses",
+           absl::StrCat(R"({"input": "Hi", )", R"("previous_response_id": )",
+                        before, "1\"}"));
+  EXPECT_EQ(bad->status, 400);
+  EXPECT_EQ(JsonOf(bad)["error"]["param"], "previous_response_id");
+}
+
+TEST_F(GatewayHandlerTest, LogprobsHaveTexts) {
+  StartGateway();
+  const Json json = JsonOf(Post(
+      "/v1/chat/completions",
+      R"({"messages": [{"role": "user", "content": "Hi"}], "logprobs": true,
+          "top_logprobs": 1})"));
+  // The fake's tokens are bytes.
+  const Json& content = json["choices"][0]["logprobs"]["content"];
+  ASSERT_EQ(content.size(), 2u);
+  EXPECT_EQ(content[0]["token"], "d");
+  EXPECT_EQ(content[1]["token"], "e");
+  EXPECT_EQ(content[0]["top_logprobs"][0]["token"], "\a");
+}
+
+TEST_F(GatewayHandlerTest, ErrorsAreOpenAisObjects) {
+  StartGateway();
+  const httplib::Result own =
+      Post("/v1/chat/completions", R"({"messages": 3})");
+  EXPECT_EQ(own->status, 400);
+  EXPECT_EQ(JsonOf(own)["error"]["param"], "messages");
+  EXPECT_EQ(Post("/v1/chat/completions", "{")->status, 400);
+  service_.error = Exhausted("no room", 3000);
+  for (const char* body : {kChat, kChatStream}) {
+    const httplib::Result result = Post("/v1/chat/completions", body);
+    EXPECT_EQ(result->status, 429);
+    EXPECT_EQ(result->get_header_value("Retry-After"), "3");
+    EXPECT_EQ(JsonOf(result)["error"]["code"], "exhausted");
+  }
+}
+
+TEST_F(GatewayHandlerTest, KeysArePassedOn) {
+  StartGateway();
+  Post("/v1/chat/completions", kChat, {{"Authorization", "Bearer secret"}});
+  EXPECT_EQ(service_.last_authorization(), "Bearer secret");
+  Post("/v1/chat/completions", kChat);
+  EXPECT_EQ(service_.last_authorization(), "");
+}
+
+TEST_F(GatewayHandlerTest, PathsAndMethodsThatAreNotThere) {
+  StartGateway();
+  EXPECT_EQ(http_->Get("/v1/none")->status, 404);
+  EXPECT_EQ(http_->Get("/v1/chat/completions")->status, 405);
+  EXPECT_EQ(Post("/v1/models", "{}")->status, 405);
+  EXPECT_EQ(JsonOf(http_->Get("/v1/none"))["error"]["code"], "unknown_path");
+  EXPECT_EQ(http_->Get("/v1/streams/x")->status, 404);
+  EXPECT_EQ(Post("/v1/streams/x/cancel", "")->status, 404);
+}
+
+TEST_F(GatewayHandlerTest, OtherHostsAndSitesAreRefused) {
+  StartGateway({.origins = {.cors_origins = {"https://chat.example.org"}}});
+  EXPECT_EQ(http_->Get("/v1/models", {{"Host", "evil.example"}})->status, 421);
+  EXPECT_EQ(
+      http_->Get("/v1/models", {{"Origin", "https://evil.example"}})->status,
+      403);
+  const httplib::Result named =
+      http_->Get("/v1/models", {{"Origin", "https://chat.example.org"}});
+  EXPECT_EQ(named->status, 200);
+  EXPECT_EQ(named->get_header_value("Access-Control-Allow-Origin"),
+            "https://chat.example.org");
+  const httplib::Result preflight = http_->Options(
+      "/v1/chat/completions", {{"Origin", "https://chat.example.org"},
+                               {"Access-Control-Request-Method", "POST"}});
+  EXPECT_EQ(preflight->status, 204);
+}
+
+TEST_F(GatewayHandlerTest, ThePageIsServed) {
+  const std::vector<Asset> assets = {
+      {.name = "index.html", .sha256 = "aa", .text = "<html>"}};
+  StartGateway({.assets = assets});
+  EXPECT_EQ(http_->Get("/")->body, "<html>");
+  EXPECT_EQ(http_->Get("/assets/index.html")->status, 200);
+  EXPECT_EQ(http_->Get("/", {{"If-None-Match", "\"aa\""}})->status, 304);
+  EXPECT_EQ(Post("/", "")->status, 405);
+}
+
+}  // namespace
+}  // namespace tandem::gateway
