@@ -16,8 +16,10 @@ using ::testing::HasSubstr;
 const std::vector<std::vector<std::string>>& Commands() {
   static const auto* const commands =
       new std::vector<std::vector<std::string>>{{},
+                                                {"up"},
                                                 {"run"},
                                                 {"generate"},
+                                                {"chat"},
                                                 {"tokenize"},
                                                 {"detokenize"},
                                                 {"models"},
@@ -36,7 +38,8 @@ const std::vector<std::vector<std::string>>& Commands() {
                                                 {"keys"},
                                                 {"keys", "new"},
                                                 {"keys", "list"},
-                                                {"keys", "revoke"}};
+                                                {"keys", "revoke"},
+                                                {"completion"}};
   return *commands;
 }
 
@@ -58,7 +61,7 @@ std::vector<std::string> Words(const std::string& line) {
     if (c == '\'') {
       quoted = !quoted;
     } else if (c == ' ' && !quoted) {
-      if (word == "|" || word == "<") return words;
+      if (word == "|" || word == "<" || word == ">") return words;
       if (!word.empty()) words.push_back(word);
       word.clear();
     } else {
@@ -133,6 +136,19 @@ TEST(CommandLineTest, HelpByHabit) {
   EXPECT_EQ(RunTandem({"generate", "-h"}).out, HelpOf({"generate"}));
 }
 
+TEST(CommandLineTest, TheManPageHasEveryCommand) {
+  const RunResult result = RunTandem({"--man"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.out.rfind(".TH TANDEM 1 ", 0), 0u);
+  for (const auto& command : Commands()) {
+    std::string path = "tandem";
+    for (const std::string& word : command) path += " " + word;
+    if (!command.empty()) {
+      EXPECT_THAT(result.out, HasSubstr("\n.SS " + path + "\n"));
+    }
+  }
+}
+
 // What a user types that is wrong, and all that the user is told.
 struct WrongUsage {
   std::vector<std::string> arguments;
@@ -159,19 +175,23 @@ const WrongUsage kWrong[] = {
      "there is no command \"list\": `tandem models` lists what is served (see "
      "tandem --help)"},
     {{"ps"},
-     "there is no command \"ps\": `tandem status` shows the workers, `tandem "
-     "models` lists what is served (see tandem --help)"},
+     "there is no command \"ps\": `tandem status` shows workers, load and "
+     "sessions (see tandem --help)"},
     {{"top"},
      "there is no command \"top\": use `tandem status` (see tandem --help)"},
     {{"serve", "--model", "m.gguf"},
-     "there is no command \"serve\": the servers are programs of their own, "
-     "tandem-worker and tandem-coordinator (see tandem --help)"},
+     "there is no command \"serve\": `tandem up MODEL` serves a model on this "
+     "machine (see tandem --help)"},
+    {{"start"},
+     "there is no command \"start\": `tandem up MODEL` serves a model on this "
+     "machine (see tandem --help)"},
+    {{"server"},
+     "there is no command \"server\": `tandem up MODEL` serves a model on this "
+     "machine (see tandem --help)"},
     {{"pull", "x"},
      "there is no command \"pull\": tandem downloads nothing: a model is a "
-     "GGUF file, which `tandem-worker --model FILE` loads (see tandem --help)"},
-    {{"chat"},
-     "there is no command \"chat\": use `tandem generate --chat` (see tandem "
-     "--help)"},
+     "GGUF file, as huggingface.co has them, which `tandem up FILE` serves "
+     "(see tandem --help)"},
     {{"complete", "x"},
      "there is no command \"complete\": use `tandem generate` (see tandem "
      "--help)"},

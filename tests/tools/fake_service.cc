@@ -2,6 +2,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
+#include "engine/base/error_reason.h"
+#include "engine/base/status.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server_builder.h"
@@ -65,6 +67,10 @@ void FakeService::SendTokens(const v1::TurnRequest& turn, Stream* stream) {
     tokens->set_first_token(static_cast<int64_t>(i));
     tokens->add_token_ids(static_cast<int32_t>(100 + i));
     tokens->set_text(texts[i]);
+    v1::VerifiedRound* round = tokens->add_rounds();
+    round->set_drafted_tokens(4);
+    round->set_accepted_tokens(accepted_tokens);
+    round->set_tokens(1);
     if (turn.options().has_logprobs()) {
       v1::PositionLogprobs* logprobs = tokens->add_logprobs();
       logprobs->set_logprob(-0.5);
@@ -85,6 +91,11 @@ grpc::Status FakeService::Converse(grpc::ServerContext* context,
   {
     absl::MutexLock lock(&mutex_);
     last_turn_ = request.start();
+  }
+  if (forgets_sessions && !request.start().session_id().empty()) {
+    return ToGrpcStatus(MakeError(absl::StatusCode::kNotFound,
+                                  {.reason = kReasonUnknownSession},
+                                  "no such session"));
   }
   v1::ConverseResponse response;
   v1::TurnStarted* started = response.mutable_started();
@@ -172,8 +183,10 @@ grpc::Status FakeService::ListModels(grpc::ServerContext* context,
   model->set_vocab_size(4096);
   model->set_target_workers(2);
   model->set_draft_workers(1);
-  model->set_chat_template("default");
-  model->add_chat_template_names("default");
+  if (has_chat_template) {
+    model->set_chat_template("default");
+    model->add_chat_template_names("default");
+  }
   return grpc::Status::OK;
 }
 

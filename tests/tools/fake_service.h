@@ -34,6 +34,9 @@ class FakeService final : public v1::GenerationService::Service {
   bool end_early = false;                              // OK without `ended`
   int64_t turn_number = 3;                             // in its session
   v1::GetStatusResponse status;                        // of GetStatus
+  bool forgets_sessions = false;  // UNKNOWN_SESSION for turns of one
+  bool has_chat_template = true;  // the model
+  int accepted_tokens = 0;        // of each token's round: 0 or 1
 
   v1::TurnRequest last_turn() const;
   v1::TokenizeRequest last_tokenize() const;

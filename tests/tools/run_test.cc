@@ -212,7 +212,7 @@ TEST(RunTest, PromptsThatCanNotBeRun) {
   ExpectError(longer, 1, "leave no room in a context of 1024");
   EXPECT_THAT(longer.err, HasSubstr("tales-target"));
   ExpectError(RunModel({kTarget}, "a\xff"), 2, "not UTF-8 at byte 1");
-  ExpectError(RunModel({kTarget, "a", "--chat"}), 1,
+  ExpectError(RunModel({kDraft, "a", "--chat"}), 1,
               "--chat and --system: the model's file has no chat template");
   ExpectError(RunModel({kTarget, "a", "--prompt-file", "b"}), 2, "not both");
   // The vocabulary begins every text with BOS, so an empty one is a prompt.

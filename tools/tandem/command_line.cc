@@ -4,10 +4,10 @@
 #include <optional>
 
 #include "CLI/CLI.hpp"
-#include "absl/strings/str_replace.h"
 #include "engine/base/error_reason.h"
 #include "engine/base/status.h"
 #include "services/common/flag_messages.h"
+#include "services/common/manual/man_page.h"
 #include "services/common/server_flags.h"
 #include "services/common/version.h"
 
@@ -45,25 +45,21 @@ struct Habit {
   const char* word;
   const char* hint;
 };
+constexpr char kServes[] = "`tandem up MODEL` serves a model on this machine";
+constexpr char kDownloadsNothing[] =
+    "tandem downloads nothing: a model is a GGUF file, as huggingface.co has "
+    "them, which `tandem up FILE` serves";
 constexpr Habit kHabits[] = {
-    {"chat", "use `tandem generate --chat`"},
     {"complete", "use `tandem generate`"},
     {"convert", "`tandem quantize` writes a smaller file of a GGUF file"},
     {"list", "`tandem models` lists what is served"},
     {"ls", "`tandem models` lists what is served"},
-    {"ps",
-     "`tandem status` shows the workers, `tandem models` lists what is "
-     "served"},
-    {"pull",
-     "tandem downloads nothing: a model is a GGUF file, which "
-     "`tandem-worker --model FILE` loads"},
+    {"ps", "`tandem status` shows workers, load and sessions"},
+    {"pull", kDownloadsNothing},
     {"top", "use `tandem status`"},
-    {"serve",
-     "the servers are programs of their own, tandem-worker and "
-     "tandem-coordinator"},
-    {"start",
-     "the servers are programs of their own, tandem-worker and "
-     "tandem-coordinator"},
+    {"server", kServes},
+    {"serve", kServes},
+    {"start", kServes},
 };
 
 // "": none.
@@ -114,7 +110,9 @@ int PrintParseError(const CLI::App& app, const CLI::ParseError& error,
 }
 
 void AddCommands(CLI::App* app, CommandLine* line) {
+  AddUpCommand(app, line);
   AddRunCommand(app, line);
+  AddChatCommand(app, line);
   AddGenerateCommand(app, line);
   AddTokenizeCommand(app, line);
   AddDetokenizeCommand(app, line);
@@ -126,10 +124,9 @@ void AddCommands(CLI::App* app, CommandLine* line) {
   AddBenchCommand(app, line);
   AddAdminCommand(app, line);
   AddKeysCommand(app, line);
-  SetExamples(app, {"tandem run model.gguf 'Once upon a time'",
-                    "tandem generate 'Once upon a time'",
-                    "tandem generate --chat 'Why is the sky blue?' --stats",
-                    "tandem models"});
+  AddCompletionCommand(app, line);
+  SetExamples(app, {"tandem up model.gguf", "tandem chat",
+                    "tandem run model.gguf 'Once upon a time'"});
 }
 
 // Of errors in what the user has given, whoever found them: this program, the
@@ -154,12 +151,6 @@ int ExitCode(const absl::Status& status) {
 
 }  // namespace
 
-std::string OneLine(const absl::Status& status) {
-  std::string text(status.message());
-  if (text.empty()) text = absl::StatusCodeToString(status.code());
-  return absl::StrReplaceAll(text, {{"\r", ""}, {"\n", " "}});
-}
-
 std::optional<int> ParseCommandLine(const std::vector<std::string>& arguments,
                                     const Io& io, CommandLine* line) {
   CLI::App app(
@@ -173,6 +164,10 @@ std::optional<int> ParseCommandLine(const std::vector<std::string>& arguments,
   app.fallthrough();  // --coordinator may stand after the subcommand
   AddConnectionFlags(&app, &line->connection);
   AddCommands(&app, line);
+  if (arguments == std::vector<std::string>{kManFlag}) {
+    *io.out << ManPage(DescribeCommand(app), kTandemVersion);
+    return kExitOk;
+  }
   const std::vector<std::string> meant = WithoutHabits(arguments);
   try {  // CLI11 reports by exceptions; they end here.
     // It takes them from the back.

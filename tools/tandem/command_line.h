@@ -14,11 +14,10 @@
 
 namespace tandem::cli {
 
-// `status` as one line: what a user reads after "tandem: ".
-std::string OneLine(const absl::Status& status);
-
 // The subcommands. Each adds itself to `app`; `line` outlives it.
+void AddUpCommand(CLI::App* app, CommandLine* line);
 void AddRunCommand(CLI::App* app, CommandLine* line);
+void AddChatCommand(CLI::App* app, CommandLine* line);
 void AddGenerateCommand(CLI::App* app, CommandLine* line);
 void AddTokenizeCommand(CLI::App* app, CommandLine* line);
 void AddDetokenizeCommand(CLI::App* app, CommandLine* line);
@@ -30,6 +29,8 @@ void AddHealthCommand(CLI::App* app, CommandLine* line);
 void AddBenchCommand(CLI::App* app, CommandLine* line);
 void AddAdminCommand(CLI::App* app, CommandLine* line);
 void AddKeysCommand(CLI::App* app, CommandLine* line);
+// `app` has all other commands by the time that it is parsed.
+void AddCompletionCommand(CLI::App* app, CommandLine* line);
 
 // Parses `arguments` (without the program's name) into `line`, whose `run` is
 // set then. Else the exit code: help, the version or an error was printed.

@@ -3,7 +3,6 @@
 #include <memory>
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "CLI/App.hpp"
@@ -11,9 +10,10 @@
 #include "services/common/flag_messages.h"
 #include "tools/tandem/base/client.h"
 #include "tools/tandem/base/interrupt.h"
+#include "tools/tandem/base/terminal_text.h"
+#include "tools/tandem/base/turn_report.h"
 #include "tools/tandem/command_line.h"
 #include "tools/tandem/turn_flags.h"
-#include "tools/tandem/turn_report.h"
 
 namespace tandem::cli {
 namespace {
@@ -30,23 +30,6 @@ struct GenerateFlags {
 
 v1::ChatRole ToProto(ChatRole role) {
   return role == ChatRole::kSystem ? v1::CHAT_ROLE_SYSTEM : v1::CHAT_ROLE_USER;
-}
-
-void SetTemplateOptions(const std::vector<TemplateOption>& options,
-                        v1::TurnRequest* turn) {
-  for (const TemplateOption& option : options) {
-    v1::TemplateOption& value =
-        (*turn->mutable_template_options())[option.name];
-    if (const auto* flag = std::get_if<bool>(&option.value)) {
-      value.set_bool_value(*flag);
-    } else if (const auto* integer = std::get_if<int64_t>(&option.value)) {
-      value.set_int_value(*integer);
-    } else if (const auto* number = std::get_if<double>(&option.value)) {
-      value.set_number_value(*number);
-    } else {
-      value.set_text_value(std::get<std::string>(option.value));
-    }
-  }
 }
 
 absl::StatusOr<v1::TurnRequest> MakeTurn(const GenerateFlags& flags,
@@ -93,13 +76,13 @@ absl::Status RunGenerate(const GenerateFlags& flags,
                  [&record, &flags, &turn, &io](const v1::TurnStarted& started) {
                    record.started = started;
                    if (flags.turn.echo && !flags.turn.json) {
-                     *io.out << turn.text() << std::flush;
+                     PrintText(turn.text(), io);
                    }
                  },
              .on_tokens =
                  [&record, &flags, &io](const v1::TokensGenerated& tokens) {
                    Append(tokens, &record);
-                   if (!flags.turn.json) *io.out << tokens.text() << std::flush;
+                   if (!flags.turn.json) PrintText(tokens.text(), io);
                  },
              .on_lost =
                  [&io](const client::LostConnection& lost) {
@@ -113,7 +96,7 @@ absl::Status RunGenerate(const GenerateFlags& flags,
   }
   record.ended = *ended;
   record.tokens.mutable_text()->append(ended->text());
-  if (!flags.turn.json) *io.out << ended->text();
+  if (!flags.turn.json) PrintText(ended->text(), io);
   PrintTurn(flags.turn, record, io);
   PrintSession(flags, record, io);
   return interrupt.came() ? InterruptedError() : absl::OkStatus();

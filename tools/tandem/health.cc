@@ -11,13 +11,11 @@
 #include "absl/time/time.h"
 #include "engine/base/monotonic_clock.h"
 #include "engine/base/status.h"
-#include "grpc/health/v1/health.grpc.pb.h"
-#include "grpcpp/client_context.h"
 #include "services/common/flag_messages.h"
 #include "services/common/flag_values.h"
-#include "services/common/status_conversion.h"
 #include "services/common/worker_protocol.h"
 #include "tools/tandem/base/connection.h"
+#include "tools/tandem/base/health_check.h"
 #include "tools/tandem/base/output.h"
 #include "tools/tandem/command_line.h"
 
@@ -43,28 +41,11 @@ struct HealthFlags {
 };
 
 using grpc::health::v1::HealthCheckResponse;
-using Serving = HealthCheckResponse::ServingStatus;
 
 struct LastAnswer {
-  absl::StatusOr<Serving> serving;
+  absl::StatusOr<ServingState> serving;
   absl::Time asked;  // of MonotonicNow
 };
-
-// The state of `service`. Errors: UNAVAILABLE where nobody answers, NOT_FOUND
-// for a service that the server does not have, UNIMPLEMENTED where the server
-// has no health service, DEADLINE_EXCEEDED.
-absl::StatusOr<Serving> CheckHealth(
-    const std::shared_ptr<grpc::Channel>& channel, const std::string& service) {
-  grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + kCheckTimeout));
-  grpc::health::v1::HealthCheckRequest request;
-  request.set_service(service);
-  HealthCheckResponse response;
-  const grpc::Status status = grpc::health::v1::Health::NewStub(channel)->Check(
-      &context, request, &response);
-  if (!status.ok()) return FromGrpcStatus(status);
-  return response.status();
-}
 
 // The answer, or the error of the last question once the time is over.
 LastAnswer WaitForHealth(const std::shared_ptr<grpc::Channel>& channel,
@@ -73,7 +54,7 @@ LastAnswer WaitForHealth(const std::shared_ptr<grpc::Channel>& channel,
   while (true) {
     LastAnswer last = {.serving = HealthCheckResponse::UNKNOWN,
                        .asked = MonotonicNow()};
-    last.serving = CheckHealth(channel, flags.service);
+    last.serving = CheckHealth(channel, flags.service, kCheckTimeout);
     const bool good =
         last.serving.ok() && *last.serving == HealthCheckResponse::SERVING;
     if (good || MonotonicNow() >= end) return last;
@@ -114,7 +95,7 @@ absl::Status RunHealth(const HealthFlags& given,
       Connect(is_given ? "address" : "--coordinator", flags.address, asking));
   const LastAnswer last = WaitForHealth(channel, flags);
   if (!last.serving.ok()) return Explain(last, flags, connection);
-  const Serving serving = *last.serving;
+  const ServingState serving = *last.serving;
   std::string state = HealthCheckResponse::ServingStatus_Name(serving);
   if (state.empty()) state = "UNKNOWN";  // a state of a later version
   if (flags.json) {

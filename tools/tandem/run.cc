@@ -17,9 +17,7 @@
 #include "engine/base/error_reason.h"
 #include "engine/base/status.h"
 #include "engine/engine.h"
-#include "engine/gguf/gguf_file.h"
 #include "engine/kernels/numerics_mode.h"
-#include "engine/model/config.h"
 #include "engine/model/memory_account.h"
 #include "engine/model/model_store.h"
 #include "engine/sampling/gen_options.h"
@@ -35,9 +33,11 @@
 #include "tools/tandem/base/output.h"
 #include "tools/tandem/base/service_terms.h"
 #include "tools/tandem/base/terminal.h"
+#include "tools/tandem/base/terminal_text.h"
+#include "tools/tandem/base/turn_report.h"
 #include "tools/tandem/command_line.h"
+#include "tools/tandem/model_files.h"
 #include "tools/tandem/turn_flags.h"
-#include "tools/tandem/turn_report.h"
 
 namespace tandem::cli {
 namespace {
@@ -81,12 +81,6 @@ absl::Status CheckFlags(const RunFlags& flags) {
         "draft model is given by --draft, a prompt of this name by standard "
         "input"));
   }
-  if (!flags.draft_file.empty() &&
-      std::filesystem::equivalent(flags.file, flags.draft_file, ignored)) {
-    return UsageError(
-        absl::StrCat("--draft ", flags.draft_file,
-                     " is the model itself: a draft model is a smaller one"));
-  }
   return absl::OkStatus();
 }
 
@@ -120,9 +114,6 @@ absl::Status Explain(const absl::Status& status, const RunFlags& flags) {
                      " (a smaller --max-tokens or --context takes less)"));
   }
   const std::optional<ErrorDetail> detail = GetErrorDetail(status);
-  if (detail.has_value() && detail->reason == kReasonVocabularyMismatch) {
-    return Annotate(status, "--draft " + flags.draft_file);
-  }
   if (detail.has_value() && detail->reason == kReasonContextExceeded) {
     return Annotate(status, flags.file);
   }
@@ -163,44 +154,17 @@ absl::StatusOr<EncodedInput> EncodeInput(const TurnInput& input,
   return encoded;
 }
 
-// What stands before the tensors of a model's file.
-struct OpenedModel {
-  std::unique_ptr<GgufFile> file;
-  ModelConfig config;
-  std::unique_ptr<Tokenizer> tokenizer;
-};
-
-absl::StatusOr<OpenedModel> OpenModel(const std::string& path) {
-  if (path.empty()) return UsageError("the name of the model's file is empty");
-  OpenedModel model;
-  TANDEM_ASSIGN_OR_RETURN(model.file, GgufFile::Open(path));
-  TANDEM_ASSIGN_OR_RETURN(model.config, ModelConfig::FromGguf(*model.file));
-  TANDEM_ASSIGN_OR_RETURN(model.tokenizer, Tokenizer::FromGguf(*model.file));
-  return model;
-}
-
-struct OpenedModels {
-  OpenedModel target;
-  std::optional<OpenedModel> draft = {};
-};
-
 // Opens the models and checks the flags against them.
-absl::StatusOr<OpenedModels> OpenModels(const RunFlags& flags) {
-  OpenedModels models;
-  TANDEM_ASSIGN_OR_RETURN(models.target, OpenModel(flags.file));
+absl::StatusOr<OpenedModels> OpenAll(const RunFlags& flags) {
+  TANDEM_ASSIGN_OR_RETURN(
+      OpenedModels models,
+      OpenModels({.target = flags.file, .draft = flags.draft_file}));
   const Position context = models.target.config.context_length;
   if (flags.context > context) {
     return UsageError(absl::StrCat("--context ", flags.context,
                                    ": the model in ", flags.file, " has ",
                                    context, " at most"));
   }
-  if (flags.draft_file.empty()) return models;
-  absl::StatusOr<OpenedModel> draft = OpenModel(flags.draft_file);
-  if (!draft.ok()) return Annotate(draft.status(), "--draft");
-  const absl::Status pairs =
-      CheckSameVocabulary(*draft->tokenizer, *models.target.tokenizer);
-  if (!pairs.ok()) return Explain(pairs, flags);
-  models.draft = *std::move(draft);
   return models;
 }
 
@@ -241,7 +205,7 @@ absl::Status ReserveMemory(const RunFlags& flags, const OpenedModels& models,
 absl::StatusOr<PreparedTurn> PrepareTurn(const RunFlags& flags,
                                          const TurnInput& input,
                                          MemoryAccount* memory) {
-  TANDEM_ASSIGN_OR_RETURN(const OpenedModels models, OpenModels(flags));
+  TANDEM_ASSIGN_OR_RETURN(const OpenedModels models, OpenAll(flags));
   const Tokenizer& tokenizer = *models.target.tokenizer;
   PreparedTurn turn;
   TANDEM_ASSIGN_OR_RETURN(turn.prompt, EncodeInput(input, flags, tokenizer));
@@ -302,7 +266,7 @@ absl::Status Stream(const RunFlags& flags, const PreparedTurn& turn,
     }
     const std::string& text = session->text();
     if (!flags.turn.json && printed < text.size()) {
-      *io.out << absl::string_view(text).substr(printed) << std::flush;
+      PrintText(absl::string_view(text).substr(printed), io);
     }
     printed = text.size();
     if (status.ok() && !token->has_value()) break;
@@ -350,7 +314,7 @@ absl::Status RunRun(const RunFlags& flags,
   interrupt.SetUnderWay([running = session->get()] { running->Interrupt(); });
   TurnRecord record;
   record.in_process = true;
-  if (flags.turn.echo && !flags.turn.json) *io.out << input.text << std::flush;
+  if (flags.turn.echo && !flags.turn.json) PrintText(input.text, io);
   record.started.set_model_id(ModelName(flags.file));
   record.started.set_template_date(turn.prompt.template_date);
   const absl::Status status = Stream(flags, turn, session->get(), &record, io);

@@ -18,6 +18,7 @@
 #include "services/common/flag_values.h"
 #include "tools/tandem/base/client.h"
 #include "tools/tandem/base/output.h"
+#include "tools/tandem/base/terminal_text.h"
 #include "tools/tandem/base/text_input.h"
 #include "tools/tandem/command_line.h"
 
@@ -120,7 +121,8 @@ absl::Status RunDetokenize(const DetokenizeFlags& flags,
   if (flags.json) {
     PrintJson({{"text", response.text()}}, io.out);
   } else {
-    *io.out << response.text() << "\n";
+    PrintText(response.text(), io);
+    *io.out << "\n";
   }
   return absl::OkStatus();
 }

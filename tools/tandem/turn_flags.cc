@@ -1,6 +1,7 @@
 #include "tools/tandem/turn_flags.h"
 
 #include <utility>
+#include <variant>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -18,7 +19,7 @@ namespace {
 constexpr int64_t kTimeoutMsMax = 86400000;
 
 constexpr char kTemplateOptionHelp[] =
-    "With --chat: NAME=VALUE, a variable of the chat template, as "
+    "NAME=VALUE, a variable of the chat template, as "
     "enable_thinking=false. VALUE is true, false, a number, or else a text "
     "(\"5\" in quotes is a text). date=YYYY-MM-DD is the day that the template "
     "is told, template=NAME another template of the file; may be repeated";
@@ -41,26 +42,60 @@ TemplateOption MakeOption(std::string name, std::string value) {
   return option;
 }
 
+}  // namespace
+
+void AddTemplateOptionFlag(CLI::App* command, const std::string& condition,
+                           std::vector<std::string>* values) {
+  command
+      ->add_option("--template-option", *values,
+                   absl::StrCat(condition, kTemplateOptionHelp))
+      ->expected(1)
+      ->take_all();
+}
+
+void AddTimeoutFlag(CLI::App* command, int64_t* timeout_ms) {
+  command
+      ->add_option("--timeout-ms", *timeout_ms,
+                   "Ends the turn after this time; 0: never")
+      ->check(WholeNumber(0, kTimeoutMsMax))
+      ->take_last();
+}
+
 absl::StatusOr<std::vector<TemplateOption>> ParseTemplateOptions(
-    absl::Span<const std::string> flags) {
+    absl::Span<const std::string> values) {
   std::vector<TemplateOption> options;
-  for (const std::string& flag : flags) {
-    TANDEM_RETURN_IF_ERROR(CheckUtf8(flag, "text of --template-option"));
-    const size_t equals = flag.find('=');
+  for (const std::string& value : values) {
+    TANDEM_RETURN_IF_ERROR(CheckUtf8(value, "text of --template-option"));
+    const size_t equals = value.find('=');
     if (equals == 0 || equals == std::string::npos) {
       return UsageError(
-          absl::StrCat("--template-option ", flag,
+          absl::StrCat("--template-option ", value,
                        ": write NAME=VALUE, e.g. enable_thinking=false"));
     }
     options.push_back(
-        MakeOption(flag.substr(0, equals), flag.substr(equals + 1)));
+        MakeOption(value.substr(0, equals), value.substr(equals + 1)));
   }
   const absl::Status status = CheckTemplateOptions(options);
   if (!status.ok()) return InFlagTerms(status, {});
   return options;
 }
 
-}  // namespace
+void SetTemplateOptions(const std::vector<TemplateOption>& options,
+                        v1::TurnRequest* turn) {
+  for (const TemplateOption& option : options) {
+    v1::TemplateOption& value =
+        (*turn->mutable_template_options())[option.name];
+    if (const auto* flag = std::get_if<bool>(&option.value)) {
+      value.set_bool_value(*flag);
+    } else if (const auto* integer = std::get_if<int64_t>(&option.value)) {
+      value.set_int_value(*integer);
+    } else if (const auto* number = std::get_if<double>(&option.value)) {
+      value.set_number_value(*number);
+    } else {
+      value.set_text_value(std::get<std::string>(option.value));
+    }
+  }
+}
 
 void AddTurnFlags(CLI::App* command, TurnFlags* flags) {
   command->add_option("prompt", flags->prompt.argument,
@@ -80,11 +115,7 @@ void AddTurnFlags(CLI::App* command, TurnFlags* flags) {
       ->add_option("--system", flags->system,
                    "With --chat, which it implies: the system's message")
       ->take_last();
-  command
-      ->add_option("--template-option", flags->template_options,
-                   kTemplateOptionHelp)
-      ->expected(1)
-      ->take_all();
+  AddTemplateOptionFlag(command, "With --chat: ", &flags->template_options);
   command->add_flag("--echo", flags->echo,
                     "Prints the prompt before the text that goes on from it; "
                     "not with --chat and --system; --json ignores it");
@@ -93,11 +124,7 @@ void AddTurnFlags(CLI::App* command, TurnFlags* flags) {
   command->add_flag("--stats", flags->stats,
                     "Prints speed, acceptance, time split and, of a service, "
                     "the session to standard error");
-  command
-      ->add_option("--timeout-ms", flags->timeout_ms,
-                   "Ends the turn after this time; 0: never")
-      ->check(WholeNumber(0, kTimeoutMsMax))
-      ->take_last();
+  AddTimeoutFlag(command, &flags->timeout_ms);
   AddGenerationFlags(command, &flags->generation);
 }
 

@@ -11,12 +11,14 @@
 
 #include "CLI/App.hpp"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "engine/template/chat_template.h"
+#include "tandem/v1/generation.pb.h"
 #include "tandem/v1/types.pb.h"
 #include "tools/tandem/base/command.h"
 #include "tools/tandem/base/generation_flags.h"
 #include "tools/tandem/base/text_input.h"
-#include "tools/tandem/turn_report.h"
+#include "tools/tandem/base/turn_report.h"
 
 namespace tandem::cli {
 
@@ -32,6 +34,18 @@ struct TurnFlags {
   bool stats = false;
   int64_t timeout_ms = 0;  // 0: none
 };
+
+// Parts of them that `chat` has too. `values` and `timeout_ms` outlive
+// `command`. `condition` begins the help: "With --chat: ", or nothing.
+void AddTemplateOptionFlag(CLI::App* command, const std::string& condition,
+                           std::vector<std::string>* values);
+void AddTimeoutFlag(CLI::App* command, int64_t* timeout_ms);
+
+// What --template-option was given, each as "NAME=VALUE".
+absl::StatusOr<std::vector<TemplateOption>> ParseTemplateOptions(
+    absl::Span<const std::string> values);
+void SetTemplateOptions(const std::vector<TemplateOption>& options,
+                        v1::TurnRequest* turn);
 
 // `flags` outlives `command`. The prompt is the command's next positional.
 void AddTurnFlags(CLI::App* command, TurnFlags* flags);

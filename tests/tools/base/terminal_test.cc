@@ -2,9 +2,11 @@
 
 #include <pty.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <sstream>
+#include <string>
 
 #include "engine/base/descriptor.h"
 #include "gtest/gtest.h"
@@ -95,6 +97,7 @@ TEST_F(TerminalTest, AStatusLineIsTakenAway) {
     line.Clear();
     line.Show("ab");
     line.Show("c\nd");
+    line.Show("c");  // stands there
   }
   EXPECT_EQ(out.str(), "\rab\x1b[K\rc\x1b[K\r\x1b[K");
 }

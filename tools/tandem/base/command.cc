@@ -2,7 +2,9 @@
 
 #include <utility>
 
+#include "absl/strings/str_replace.h"
 #include "engine/base/status.h"
+#include "tools/tandem/base/terminal_text.h"
 
 namespace tandem::cli {
 
@@ -13,6 +15,12 @@ absl::Status UsageError(absl::string_view message) {
 absl::Status InterruptedError() {
   return MakeError(absl::StatusCode::kCancelled, {.reason = kReasonInterrupted},
                    "interrupted");
+}
+
+std::string OneLine(const absl::Status& status) {
+  std::string text(status.message());
+  if (text.empty()) text = absl::StatusCodeToString(status.code());
+  return HarmlessText(absl::StrReplaceAll(text, {{"\r", ""}, {"\n", " "}}));
 }
 
 std::function<void(double)> TellTenths(std::string what, std::ostream* err) {

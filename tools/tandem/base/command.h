@@ -32,6 +32,7 @@ struct Io {
   std::ostream* err = nullptr;
   bool err_is_terminal = false;  // somebody reads it as it comes
   bool out_is_terminal = false;  // escape sequences in it would be obeyed
+  bool in_is_terminal = false;   // somebody types it
 };
 
 // Flags that stand before the subcommand's own.
@@ -54,6 +55,10 @@ struct CommandLine {
 absl::Status UsageError(absl::string_view message);
 // The turn was ended by Ctrl-C: kExitInterrupted, without a message.
 absl::Status InterruptedError();
+
+// `status` as one line, harmless for a terminal: what a user reads after
+// "tandem: ".
+std::string OneLine(const absl::Status& status);
 
 // `run` is what `line` runs where `command` is chosen, with the flags that were
 // parsed until then. `line` outlives `command`.

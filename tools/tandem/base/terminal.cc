@@ -87,12 +87,14 @@ std::string ProgressBar(absl::string_view what, double part) {
 
 void StatusLine::Show(const std::string& text) {
   if (!MovesCursor()) return;
-  is_shown_ = true;
-  const absl::string_view line =
+  const absl::string_view first =
       absl::string_view(text).substr(0, text.find('\n'));
   // The last column stays free: some terminals go on below once it is full.
-  *out_ << "\r" << CutToColumns(line, TerminalColumns(STDERR_FILENO) - 1)
-        << "\x1b[K" << std::flush;
+  const std::string line(
+      CutToColumns(first, TerminalColumns(STDERR_FILENO) - 1));
+  if (std::exchange(is_shown_, true) && line == shown_) return;
+  *out_ << "\r" << line << "\x1b[K" << std::flush;
+  shown_ = line;
 }
 
 void StatusLine::Clear() {

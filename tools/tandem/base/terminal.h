@@ -49,7 +49,8 @@ class StatusLine {
   explicit StatusLine(std::ostream* terminal) : out_(terminal) {}
   ~StatusLine() { Clear(); }
   // The first line of `text`, cut to the terminal's width: a line that went on
-  // below could not be renewed. Nothing where the cursor can not be moved.
+  // below could not be renewed. Nothing is written where the cursor can not be
+  // moved, or where the line stands there already.
   void Show(const std::string& text);
   // Takes away what is shown.
   void Clear();
@@ -57,6 +58,7 @@ class StatusLine {
  private:
   std::ostream* const out_;
   bool is_shown_ = false;
+  std::string shown_;
 };
 
 }  // namespace tandem::cli

@@ -1,8 +1,8 @@
-// What `generate` and `run` tell about a turn: the object of --json and the
-// lines of --stats. Pure functions of the turn's events.
+// What `generate`, `run` and `chat` say about a turn: the object of --json and
+// the lines of --stats. Pure functions of the turn's events.
 
-#ifndef TANDEM_TOOLS_TANDEM_TURN_REPORT_H_
-#define TANDEM_TOOLS_TANDEM_TURN_REPORT_H_
+#ifndef TANDEM_TOOLS_TANDEM_BASE_TURN_REPORT_H_
+#define TANDEM_TOOLS_TANDEM_BASE_TURN_REPORT_H_
 
 #include <string>
 
@@ -40,4 +40,4 @@ std::string TurnStats(const TurnRecord& record);
 
 }  // namespace tandem::cli
 
-#endif  // TANDEM_TOOLS_TANDEM_TURN_REPORT_H_
+#endif  // TANDEM_TOOLS_TANDEM_BASE_TURN_REPORT_H_

@@ -1,4 +1,4 @@
-#include "tools/tandem/turn_report.h"
+#include "tools/tandem/base/turn_report.h"
 
 #include <algorithm>
 

@@ -1,0 +1,91 @@
+#include "tools/tandem/chat/screen.h"
+
+#include <sstream>
+
+#include "gtest/gtest.h"
+
+namespace tandem::cli {
+namespace {
+
+v1::TokensGenerated Drafted() {
+  v1::TokensGenerated event;
+  event.set_text(" a\n b c");
+  v1::VerifiedRound* const round = event.add_rounds();
+  round->set_drafted_tokens(4);
+  round->set_accepted_tokens(2);
+  round->set_tokens(3);
+  return event;
+}
+
+class ScreenTest : public ::testing::Test {
+ protected:
+  Screen MakeScreen(Screen::Colour colour) { return Screen(io_, colour); }
+
+  std::ostringstream out_;
+  std::ostringstream err_;
+  Io io_ = {.out = &out_, .err = &err_, .out_is_terminal = true};
+};
+
+TEST_F(ScreenTest, DraftedTextIsShadedLineByLine) {
+  Screen screen = MakeScreen(Screen::Colour::kYes);
+  screen.Reply(Drafted(), Shade::kDim);
+  screen.EndReply();
+  EXPECT_EQ(out_.str(), "\x1b[2m a\x1b[0m\n\x1b[2m b\x1b[0m c\n");
+  EXPECT_TRUE(screen.TakeShaded());
+  EXPECT_FALSE(screen.TakeShaded());
+}
+
+TEST_F(ScreenTest, ShadingMayBeOff) {
+  Screen screen = MakeScreen(Screen::Colour::kYes);
+  screen.Reply(Drafted(), Shade::kOff);
+  EXPECT_EQ(out_.str(), " a\n b c");
+  EXPECT_FALSE(screen.TakeShaded());
+}
+
+TEST_F(ScreenTest, WithoutColourThereIsNoEscapeSequence) {
+  Screen screen = MakeScreen(Screen::Colour::kNo);
+  screen.Reply(Drafted(), Shade::kBackground);
+  screen.Note("(a note)");
+  EXPECT_EQ(out_.str(), " a\n b c\n(a note)\n");
+}
+
+TEST_F(ScreenTest, AModelCanNotSendEscapeSequences) {
+  v1::TokensGenerated event = Drafted();
+  event.set_text("\x1b[2J \x1b]0;x\x07 c");
+  Screen screen = MakeScreen(Screen::Colour::kNo);
+  screen.Reply(event, Shade::kDim);
+  screen.Reply("\x1b[2J");
+  screen.Print("\x1b[2J\n");
+  screen.Note("\x1b[2J");
+  screen.Error(absl::InternalError("\x1b[2J"));
+  EXPECT_EQ(out_.str().find('\x1b'), std::string::npos) << out_.str();
+  EXPECT_EQ(err_.str(), "tandem: \uFFFD[2J\n");
+  Screen colourful = MakeScreen(Screen::Colour::kYes);
+  out_.str("");
+  colourful.Reply(event, Shade::kDim);
+  EXPECT_EQ(out_.str().find("\x1b[2J"), std::string::npos);
+  EXPECT_EQ(out_.str().find("\x1b]"), std::string::npos);
+}
+
+TEST_F(ScreenTest, NotesAndErrorsHaveLinesOfTheirOwn) {
+  Screen screen = MakeScreen(Screen::Colour::kYes);
+  screen.Reply("Once");
+  screen.Note("lost");
+  screen.Reply(" upon");
+  screen.Error(absl::InternalError("gone"));
+  EXPECT_EQ(out_.str(), "Once\n\x1b[2mlost\x1b[0m\n upon\n");
+  EXPECT_EQ(err_.str(), "tandem: gone\n");
+}
+
+TEST_F(ScreenTest, AFileGetsRepliesByteForByteAndNoNotes) {
+  io_.out_is_terminal = false;
+  Screen screen = MakeScreen(Screen::Colour::kNo);
+  screen.Note("lost");
+  screen.Reply("a\x1b[2Jb");
+  screen.EndReply();
+  screen.EndReply();
+  EXPECT_EQ(out_.str(), "a\x1b[2Jb\n");
+}
+
+}  // namespace
+}  // namespace tandem::cli

@@ -1,0 +1,91 @@
+#include "tools/tandem/up/run_log.h"
+
+#include <spdlog/sinks/rotating_file_sink.h>
+#include <sys/stat.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/file_kind.h"
+
+namespace tandem::cli {
+namespace {
+
+constexpr size_t kFilesBefore = 1;
+
+std::string Variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+absl::Status CanNotWrite(const std::string& path, absl::string_view why) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, ": can not be written: ", why));
+}
+
+// The folder of `path`, with those above it.
+absl::Status MakeFolder(const std::string& path) {
+  const std::filesystem::path folder =
+      std::filesystem::path(path).parent_path();
+  std::error_code error;
+  if (folder.empty() || std::filesystem::is_directory(folder, error)) {
+    return absl::OkStatus();
+  }
+  const mode_t before = umask(077);
+  std::filesystem::create_directories(folder, error);
+  umask(before);
+  return error ? CanNotWrite(path, error.message()) : absl::OkStatus();
+}
+
+}  // namespace
+
+std::string RunLog::DefaultPath(absl::string_view name) {
+  const std::string state = Variable("XDG_STATE_HOME");
+  if (!state.empty()) return absl::StrCat(state, "/tandem/", name);
+  const std::string home = Variable("HOME");
+  if (home.empty()) return "";
+  return absl::StrCat(home, "/.local/state/tandem/", name);
+}
+
+absl::StatusOr<std::unique_ptr<RunLog>> RunLog::Open(const std::string& path) {
+  struct stat info;
+  // A file of the run before is renamed: that would take a device away.
+  if (lstat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
+    return CanNotWrite(path, absl::StrCat("it is ", FileKindName(info.st_mode),
+                                          "; name a regular file"));
+  }
+  if (const absl::Status made = MakeFolder(path); !made.ok()) return made;
+  std::unique_ptr<spdlog::logger> logger;
+  const mode_t before = umask(077);
+  absl::Status status;
+  try {  // spdlog reports by exceptions; they end here.
+    logger = std::make_unique<spdlog::logger>(
+        "up", std::make_shared<spdlog::sinks::rotating_file_sink_st>(
+                  path, kRunLogBytesMax, kFilesBefore,
+                  /*rotate_on_open=*/true));
+  } catch (const spdlog::spdlog_ex& error) {
+    status = CanNotWrite(path, error.what());
+  }
+  umask(before);
+  if (!status.ok()) return status;
+  logger->set_pattern("%v");
+  logger->flush_on(spdlog::level::info);
+  logger->set_error_handler([](const std::string&) {});
+  return std::unique_ptr<RunLog>(new RunLog(path, std::move(logger)));
+}
+
+void RunLog::Write(const std::string& process, absl::string_view line) {
+  std::string text = absl::StrCat(process, ": ", line);
+  logger_->info("{}", text);
+  std::deque<std::string>& newest = newest_[process];
+  newest.push_back(std::move(text));
+  if (newest.size() > kRunLogNewestLines) newest.pop_front();
+}
+
+const std::deque<std::string>& RunLog::Newest(const std::string& process) {
+  return newest_[process];
+}
+
+}  // namespace tandem::cli
