@@ -51,7 +51,12 @@ class DemoTest(unittest.TestCase):
             self.assertEqual(answer.returncode, 0, answer.stderr.decode())
             self.assertTrue(answer.stdout.strip())
             work = self.work_folder(process.pid)
-            self.assertGreaterEqual(len(processes_of(work)), 3)
+            up = processes_of(work)
+            self.assertEqual(len(up), 1)
+            below = pathlib.Path(f"/proc/{up[0]}/task/{up[0]}/children")
+            served = [pathlib.Path(f"/proc/{child}")
+                      for child in below.read_text().split()]
+            self.assertGreaterEqual(len(served), 3)
             os.kill(process.pid, stop_signal)
             code = process.wait(processes.LIMIT_SECONDS)
         finally:
@@ -60,15 +65,16 @@ class DemoTest(unittest.TestCase):
                 process.wait()
             process.stdout.close()
         self.assertEqual(processes_of(work), [])
+        self.assertEqual([it for it in served if it.exists()], [])
         self.assertFalse(pathlib.Path(work).exists())
         return code
 
     def work_folder(self, pid):
-        """The demo's folder, by the command lines of its children."""
+        """The demo's folder, by the command line of tandem up."""
         children = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
         for child in children.read_text().split():
             line = pathlib.Path(f"/proc/{child}/cmdline").read_bytes()
-            match = re.search(rb"/tmp/tandem-demo\.[^/\0]+", line)
+            match = re.search(rb"[^\0]*/build/tandem-demo\.[^/\0]+", line)
             if match:
                 return match.group().decode()
         raise AssertionError("the demo has no children")
@@ -89,6 +95,16 @@ class DemoTest(unittest.TestCase):
             self.assertEqual(result.returncode, 0, result.stderr.decode())
             self.assertTrue(result.stdout.startswith(beginning), result.stdout)
             self.assertIn(b"drafted tokens accepted", result.stderr)
+
+    def test_without_arguments_it_measures(self):
+        result = self.tell()
+        self.assertEqual(result.returncode, 0, result.stderr.decode())
+        self.assertIn(b"drafted tokens accepted", result.stderr)
+        self.assertRegex(
+            result.stdout.decode(),
+            r"without drafts +\d+\.\d +1\.00\n"
+            r"with drafts +\d+\.\d +[1-9]\.\d\d\n"
+            r"the same text both times\n$")
 
     def test_wrong_arguments_are_named_as_the_user_wrote_them(self):
         for arguments, part in (
