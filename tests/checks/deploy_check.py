@@ -21,7 +21,8 @@ CERTIFICATES = "deploy/k8s/cert-manager"
 MAKE_CERTS = "deploy/k8s/make-certs"
 OVERLAYS = ("deploy/k8s/keys",)
 DOCKERFILE = "deploy/Dockerfile"
-PROGRAMS = ("tandem", "tandem-worker", "tandem-coordinator")
+PROGRAMS = ("tandem", "tandem-worker", "tandem-coordinator",
+            "tandem-gateway")
 WORKLOADS = ("Deployment", "StatefulSet")
 HEALTH_OF_PROBE = {"startupProbe": "tandem.started",
                    "readinessProbe": "tandem.ready", "livenessProbe": ""}

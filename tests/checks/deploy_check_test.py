@@ -229,7 +229,7 @@ class DockerfileTest(SampleTree):
                    "COPY --from=build /b/tandem \\\n /b/tandem-worker /c/\n")
         self.assert_findings(deploy_check.dockerfile_findings(self.root),
                              "COPY gone", "tandem-coordinator",
-                             "numeric user", "section: runtime")
+                             "tandem-gateway", "numeric user", "section: runtime")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ import sys
 
 import check
 
-PROGRAMS = ("tandem", "tandem-worker", "tandem-coordinator")
+PROGRAMS = ("tandem", "tandem-worker", "tandem-coordinator",
+            "tandem-gateway")
 
 
 def readelf(path):

@@ -32,6 +32,8 @@ ALLOWED = {
                                "google/rpc"),
     "services/common/sandbox": TEXT + ("services/common",),
     "services/common/listen": TEXT + ("services/common",),
+    # Man pages, of every program; server_flags.cc uses it.
+    "services/common/manual": (),
     # Certificates and the names in them; services/common knows none of it.
     "services/identity": TEXT + ("services/common",),
     "services/access": TEXT + ("services/common", "services/identity",
@@ -54,19 +56,38 @@ ALLOWED = {
     "services/coordinator/server": COORDINATOR + (
         "services/coordinator/turn", "services/coordinator/workers",
         "services/coordinator/routing", "services/coordinator/client"),
+    # HTTP in front of a coordinator. The server knows nothing of its requests,
+    # and the API's objects know no server but HTTP's values.
+    "services/gateway/http": ("engine/base",) + COMMON,
+    "services/gateway/openai": ("engine/base",) + COMMON + (
+        "services/gateway/http/http_message.h",),
+    "services/gateway/server": ("engine/base",) + COMMON + (
+        "services/client", "services/gateway/http",
+        "services/gateway/openai"),
     "tools/bench": ENGINE,
     "tools/cost_worker": ENGINE + COMMON + ("services/worker",),
     # What all commands share; tools/tandem itself is above tools/load.
     "tools/tandem/base": TEXT + COMMON + ("services/client",),
+    "tools/tandem/base/health_check.h": ("grpc/health",),
+    "tools/tandem/base/health_check.cc": COMMON + ("grpc/health",
+                                                   "tools/tandem/base"),
+    # The processes of `tandem up`; what a model is stands above.
+    "tools/tandem/up": TEXT + COMMON + ("services/client",
+                                       "tools/tandem/base"),
     "tools/load": TEXT + ("services/client", "services/common", "tandem/v1",
                           "tools/tandem/base"),
     "tools/tandem": TEXT + ("services/access", "services/client",
                             "services/common", "tandem/v1"),
+    "tools/tandem/chat": TEXT + ("services/client", "services/common",
+                                 "tandem/v1", "tools/tandem/base"),
     # What a tensor takes in memory; and the quantiser, which runs in the
     # command's own process, as the benchmarks do.
     "tools/tandem/inspect.cc": ENGINE + ("services/common", "tools/tandem"),
-    "tools/tandem/health.cc": TEXT + ("services/common", "grpc/health",
-                                      "tools/tandem"),
+    # What stands before the weights of a model's file.
+    "tools/tandem/model_files.h": ENGINE,
+    "tools/tandem/model_files.cc": ENGINE + ("tools/tandem",),
+    "tools/tandem/up.cc": ENGINE + ("services/common", "tandem/v1",
+                                    "tools/tandem"),
     # A model in the command's own process.
     "tools/tandem/run.cc": ENGINE + ("services/common", "tandem/v1",
                                      "tools/tandem"),

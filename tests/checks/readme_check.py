@@ -1,9 +1,13 @@
 """What the project's README shows is run, and is what the tree holds.
 
 Its code stands in three kinds of blocks: `console` (commands after "$ ",
-without it their output), `python` (tools/example_client.py, word for word) and
-`text`. Each command is run by .ci/run, by tests/system/demo_test.py or by
-tests/system/readme_test.py; runner() says by which.
+without it their output), `sh` (commands whose flags alone are compared with the
+programs, by tests/system/readme_test.py: they take ports or minutes) and
+`text`. Each command of a `console` is run by .ci/run, by
+tests/system/demo_test.py or by tests/system/readme_test.py; runner() says by
+which. proto/README.md has the client in Python: `console` blocks too, and
+`python` (tools/example_client.py, word for word). The reasons of errors that
+README.md names are those of the code.
 
 No README is wider or longer than a reader bears; tables and blocks of code do
 not count. Each begins with its title; one that clang-format has rewritten does
@@ -16,19 +20,30 @@ import check
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 CLIENT = "tools/example_client.py"
+# The pages whose commands are run, in this order.
+PAGES = ("README.md", "proto/README.md")
+REASONS = "engine/base/error_reason.h"
 
 WIDTH_MAX = 100
 LINES_MAX = 150
 
-# What readme_test.py runs against three processes of its own.
+# What readme_test.py runs, against the service that `tandem up` starts.
 RUN_BY_README_TEST = re.compile(
-    r"^(build/release/bin/tandem |mkdir -p build/stubs$|protoc "
-    r"|PYTHONPATH=build/stubs python3 tools/)")
+    r"^(export PATH=|tandem |\(umask 077; tandem |curl -s http://127\.0\.0\.1:"
+    r"|mkdir -p build/stubs$|protoc |PYTHONPATH=build/stubs python3 tools/)")
 
 
 def blocks(root, kind):
-    return [text for name, text in BLOCK.findall(check.read(root, "README.md"))
+    return [text for page in PAGES
+            for name, text in BLOCK.findall(check.read(root, page))
             if name == kind]
+
+
+def flags_shown(root):
+    """Commands of which the flags alone are compared, continued lines
+    joined."""
+    lines = "".join(blocks(root, "sh")).replace("\\\n", " ").splitlines()
+    return [" ".join(line.split()) for line in lines]
 
 
 def shown(root):
@@ -56,9 +71,6 @@ def runner(root, command):
         return ".ci/run"
     if f'"{command}"' in check.read(root, "tests/system/demo_test.py"):
         return "demo_test.py"
-    # The line that the demo prints; readme_test.py sets its own.
-    if re.fullmatch(r"export TANDEM_COORDINATOR=127\.0\.0\.1:\d+", command):
-        return "demo_test.py"
     if RUN_BY_README_TEST.match(command):
         return "readme_test.py"
     return None
@@ -69,12 +81,25 @@ def readme_findings(root):
              if not runner(root, command)]
     kinds = {kind for kind, _ in BLOCK.findall(check.read(root, "README.md"))}
     found += [f"README.md: a block of kind \"{kind}\""
-              for kind in sorted(kinds - {"console", "python", "text"})]
+              for kind in sorted(kinds - {"console", "sh", "text"})]
+    found += [f"README.md: no program of tandem: {command}"
+              for command in flags_shown(root)
+              if not re.match(r"tandem(-[a-z]+)?( |$)", command)]
     if blocks(root, "python") != [check.read(root, CLIENT)]:
-        found.append(f"README.md: its Python is not {CLIENT}")
+        found.append(f"proto/README.md: its Python is not {CLIENT}")
     if not commands(root):
         found.append("README.md: shows no command")
     return found
+
+
+def reason_findings(root):
+    """Of tables that begin a row with a reason in backticks."""
+    known = check.read(root, REASONS)
+    cells = re.findall(r"^\|([^|]*)\|", check.read(root, "README.md"), re.M)
+    reasons = re.findall(r"`([A-Z_]+)`", "".join(cells))
+    found = [f"README.md: {REASONS} has no reason {reason}"
+             for reason in reasons if f'"{reason}"' not in known]
+    return found if reasons else ["README.md: names no reason of an error"]
 
 
 def prose(text):
@@ -109,5 +134,5 @@ def title_findings(root):
 
 if __name__ == "__main__":
     tree = check.source_root()
-    check.finish(readme_findings(tree) + size_findings(tree) +
-                 title_findings(tree))
+    check.finish(readme_findings(tree) + reason_findings(tree) +
+                 size_findings(tree) + title_findings(tree))

@@ -8,15 +8,17 @@ README = """# A
 $ ./tools/demo
 Once upon a time
 $ ./tools/demo --serve
-export TANDEM_COORDINATOR=127.0.0.1:4711
-$ export TANDEM_COORDINATOR=127.0.0.1:4711
-$ build/release/bin/tandem generate \\
+$ tandem generate \\
     'Once'
 ```
-```python
-print()
+```sh
+tandem-worker --role target \\
+    --model m.gguf
 ```
+
+| `EXHAUSTED`, `NO_WORKER` (503) | wait for `A_WORD` |
 """
+CLIENT = "```python\nprint()\n```\n"
 
 
 class ReadmeCheckTest(SampleTree):
@@ -27,15 +29,20 @@ class ReadmeCheckTest(SampleTree):
         self.write("tests/system/demo_test.py",
                    'COMMAND = "./tools/demo --serve"\n')
         self.write("tools/example_client.py", "print()\n")
+        self.write("proto/README.md", CLIENT)
+        self.write("engine/base/error_reason.h", '"EXHAUSTED" "NO_WORKER"')
 
     def test_what_is_run_may_be_shown(self):
         self.write("README.md", README)
-        self.assertEqual(len(readme_check.commands(self.root)), 4)
+        self.assertEqual(len(readme_check.commands(self.root)), 3)
         self.assertEqual(readme_check.shown(self.root)[0],
                          ("./tools/demo", "Once upon a time\n"))
-        self.assertEqual(readme_check.shown(self.root)[3],
-                         ("build/release/bin/tandem generate 'Once'", ""))
+        self.assertEqual(readme_check.shown(self.root)[2],
+                         ("tandem generate 'Once'", ""))
+        self.assertEqual(readme_check.flags_shown(self.root),
+                         ["tandem-worker --role target --model m.gguf"])
         self.assert_findings(readme_check.readme_findings(self.root))
+        self.assert_findings(readme_check.reason_findings(self.root))
 
     def test_what_nobody_runs_is_found(self):
         self.write("README.md", README.replace("$ ./tools/demo\n",
@@ -44,19 +51,32 @@ class ReadmeCheckTest(SampleTree):
                              "nobody runs: ./tools/demo --fast")
 
     def test_other_blocks_are_found(self):
+        self.write("README.md", README + "```\nrm x\n```\n")
+        self.assert_findings(readme_check.readme_findings(self.root),
+                             'kind ""')
+
+    def test_other_programs_are_found(self):
         self.write("README.md", README + "```sh\nrm x\n```\n")
         self.assert_findings(readme_check.readme_findings(self.root),
-                             'kind "sh"')
+                             "no program of tandem: rm x")
 
     def test_other_python_is_found(self):
-        self.write("README.md", README.replace("print()", "exit()"))
+        self.write("README.md", README)
+        self.write("proto/README.md", CLIENT.replace("print()", "exit()"))
         self.assert_findings(readme_check.readme_findings(self.root),
                              "its Python is not")
 
     def test_a_readme_without_commands_is_found(self):
-        self.write("README.md", "```python\nprint()\n```\n")
+        self.write("README.md", "# A\n")
         self.assert_findings(readme_check.readme_findings(self.root),
                              "shows no command")
+        self.assert_findings(readme_check.reason_findings(self.root),
+                             "names no reason")
+
+    def test_reasons_that_the_code_lacks_are_found(self):
+        self.write("README.md", README.replace("EXHAUSTED", "TIRED"))
+        self.assert_findings(readme_check.reason_findings(self.root),
+                             "no reason TIRED")
 
     def test_width_and_length(self):
         wide = "a" * 101

@@ -62,7 +62,8 @@ def script_findings(root):
 def long_file_findings(root):
     found = []
     for name in check.tree_files(root):
-        if not re.search(r"\.(cc|h|py|proto|cmake)$|CMakeLists\.txt$", name):
+        if not re.search(r"\.(cc|h|py|proto|cmake|js|mjs|css|html)$|"
+                         r"CMakeLists\.txt$", name):
             continue
         lines = check.read(root, name).count("\n")
         if lines > FILE_LINES_MAX:
