@@ -24,14 +24,27 @@ def text(value):
     return struct.pack("<Q", len(data)) + data
 
 
+def without_template(data):
+    """The demo model's file without its own template, whose entry is a
+    multiple of ALIGNMENT too."""
+    key = text("tokenizer.chat_template")
+    begin = data.index(key)
+    end = begin + len(key) + 4
+    end += 8 + struct.unpack_from("<Q", data, end)[0]
+    version, tensors, entries = struct.unpack_from("<IQQ", data, 4)
+    return (data[:4] + struct.pack("<IQQ", version, tensors, entries - 1) +
+            data[24:begin] + data[end:])
+
+
 def add_template(source, path):
-    """Writes the GGUF file `source` with a chat template to `path`. A comment
-    after the template fills the entry up, so that all tensors stay aligned."""
+    """Writes the GGUF file `source` with another chat template to `path`. A
+    comment after the template fills the entry up, so that all tensors stay
+    aligned."""
     def entry(padding):
         return (text("tokenizer.chat_template") + struct.pack("<I", 8) +
                 text(TEMPLATE + "{#" + padding * " " + "#}"))
 
-    data = source.read_bytes()
+    data = without_template(source.read_bytes())
     version, tensors, entries = struct.unpack_from("<IQQ", data, 4)
     path.write_bytes(
         data[:4] + struct.pack("<IQQ", version, tensors, entries + 1) +

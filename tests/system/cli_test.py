@@ -217,8 +217,6 @@ class CommandLineTest(processes.ClusterTest):
                  ("generate", PROMPT, "--stop-token", "4096")),
                 (2, "token id (number 1): must be in [0, 4095], is -1",
                  ("detokenize", "--", "-1")),
-                (1, "--chat and --system: the model's file has no chat template",
-                 ("generate", PROMPT, "--chat")),
                 (2, "--top-p", ("generate", PROMPT, "--top-p", "nan")),
                 (2, "--max-tokens", ("generate", PROMPT, "--max-tokens", "0")),
                 (2, "UTF-8", ("generate", b"\xff\xfe")),
@@ -368,7 +366,7 @@ class ServerUsageTest(unittest.TestCase):
 
     def test_examples_of_every_help_parse(self):
         for program in ("tandem-worker", "tandem-coordinator",
-                        "tandem-cost-worker"):
+                        "tandem-gateway", "tandem-cost-worker"):
             text = self.run_server(program, "--help").stdout.decode()
             examples = text.split("\nExamples:\n")[1].splitlines()
             self.assertGreater(len(examples), 1)
@@ -381,7 +379,7 @@ class ServerUsageTest(unittest.TestCase):
 
     def test_every_number_has_a_range_in_the_help(self):
         for program in ("tandem-worker", "tandem-coordinator",
-                        "tandem-cost-worker"):
+                        "tandem-gateway", "tandem-cost-worker"):
             text = self.run_server(program, "--help").stdout.decode()
             for line in text.splitlines():
                 if line.startswith("  -") and any(

@@ -101,7 +101,7 @@ class OneAgainstOthersTest(unittest.TestCase):
                 self.assertLess(time.monotonic() - began, 20)
                 allowed = {grpc.StatusCode.INVALID_ARGUMENT}
                 if name == "messages":
-                    # The demo model has no chat template.
+                    # A template has limits of its own.
                     allowed.add(grpc.StatusCode.FAILED_PRECONDITION)
                 self.assertLessEqual({call.result() for call in calls},
                                      allowed | {
