@@ -36,14 +36,17 @@ ATTACKS = {"silent": 3, "packed_messages": 1, "unfinished_messages": 1,
 # A conversation may rest, a call of one message may not.
 PATHS = {"slow_body": GENERATE}
 GROUPS = pathlib.Path("/sys/fs/cgroup")
+# In the control group an attack takes what it may have at once, on as many
+# cores as it has processes, and rests for the rest of the group's 100 ms. So
+# does the loop.
 LOOP = """
 import sys, time
 seconds, share = map(float, sys.argv[1:])
 end = time.monotonic() + seconds
 while (begin := time.monotonic()) < end:
-    while time.monotonic() < begin + share / 100:
+    while time.monotonic() < begin + share / 10:
         pass
-    time.sleep((1 - share) / 100)
+    time.sleep((1 - share) / 10)
 """
 
 
@@ -135,9 +138,9 @@ def measure(group, attack, path, seconds):
                 for _ in range(ATTACKS[attack])]
 
     def start_loop():
-        share = min(1, (processor_seconds() - used) / seconds)
+        share = min(1, (processor_seconds() - used) / seconds / ATTACKS[attack])
         return [group.start([sys.executable, "-c", LOOP, str(seconds),
-                             str(share)])]
+                             str(share)]) for _ in range(ATTACKS[attack])]
 
     used = processor_seconds()
     with Meter(AttackTest.watched) as meter:

@@ -72,32 +72,42 @@ void ConnectionAcceptor::Run() {
 }
 
 void ConnectionAcceptor::AcceptFrom(const Descriptor& listener) {
+  bool is_full = false;
   for (int i = 0; i < kAcceptedInARowMax; ++i) {
     absl::StatusOr<std::optional<Accepted>> accepted =
         AcceptConnection(listener);
     if (!accepted.ok()) {
       Refuse(kDescriptors);
-      return Pause();
+      is_full = true;
+      break;
     }
-    if (!accepted->has_value()) return;
-    Admit(**std::move(accepted));
+    if (!accepted->has_value()) break;
+    is_full |= Admit(**std::move(accepted)) == Room::kForNobody;
   }
+  // Who is refused comes again at once, and the time that this takes is that of
+  // those who are served.
+  if (is_full) Pause();
 }
 
-void ConnectionAcceptor::Admit(Accepted connection) {
+ConnectionAcceptor::Room ConnectionAcceptor::Admit(Accepted connection) {
   // The lowest free number was given: all below are taken.
   if (connection.socket.number() >= options_.limits.descriptors) {
-    return Refuse(kDescriptors);
+    Refuse(kDescriptors);
+    return Room::kForNobody;
   }
   switch (connections_.Admit(connection.socket.number(), connection.peer,
                              MonotonicNow())) {
     case LiveConnections::Verdict::kAdmitted:
-      return take_(std::move(connection.socket));
+      take_(std::move(connection.socket));
+      return Room::kForOthers;
     case LiveConnections::Verdict::kTooMany:
-      return Refuse(kConnections);
+      Refuse(kConnections);
+      return Room::kForNobody;
     case LiveConnections::Verdict::kTooManyOfPeer:
-      return Refuse(kPeer);
+      Refuse(kPeer);
+      return Room::kForOthers;
   }
+  TANDEM_CHECK(false);
 }
 
 void ConnectionAcceptor::Refuse(const char* bound) {

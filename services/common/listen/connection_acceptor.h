@@ -59,10 +59,13 @@ class ConnectionAcceptor {
   void Stop();
 
  private:
+  // For one connection more.
+  enum class Room { kForOthers, kForNobody };
+
   void Run();
   // Accepts what waits at one socket, a bounded number.
   void AcceptFrom(const Descriptor& listener);
-  void Admit(Accepted connection);
+  Room Admit(Accepted connection);
   void Refuse(const char* bound);
   // For kAcceptPause, or until Stop.
   void Pause();
