@@ -3,7 +3,8 @@
 // method is denied until somebody decides who may call it; so are reflection
 // without its scope, and health of other names than those of probes without a
 // key. Such a call ends with its status and message, but without details: gRPC
-// ends it below the service, whose handler finds it cancelled.
+// ends it below the service, whose handler finds it cancelled; a Watch of
+// gRPC's health service may end with CANCELLED instead.
 //
 // The services' own methods are left alone: they ask CallerGate::Admit, and no
 // interceptor runs for them, so their messages cost nothing more.
