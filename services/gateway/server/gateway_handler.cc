@@ -48,7 +48,7 @@ HttpResponse StreamHead(const v1::TurnStarted& started) {
 }  // namespace
 
 std::string KeyOf(const HttpRequest& request) {
-  constexpr absl::string_view kScheme = kBearerPrefix;
+  const absl::string_view kScheme = kBearerPrefix;
   const absl::string_view value =
       request.Header(kAuthorizationKey).value_or("");
   return absl::StartsWithIgnoreCase(value, kScheme)
