@@ -1,15 +1,14 @@
 // The chunks of /v1/completions.
 
-#include <utility>
-
-#include "services/gateway/openai/stream_writer.h"
+#include "services/gateway/openai/chunk_writer.h"
 
 namespace tandem::gateway {
 namespace {
 
-class CompletionWriter final : public StreamWriter {
+class CompletionWriter final : public ChunkWriter {
  public:
-  explicit CompletionWriter(const ReplyFormat& format) : StreamWriter(format) {}
+  explicit CompletionWriter(const ReplyFormat& format)
+      : ChunkWriter(format, "text_completion", "text") {}
 
  private:
   void OnStarted() override {
@@ -19,54 +18,14 @@ class CompletionWriter final : public StreamWriter {
     Emit(chunk);
   }
 
-  void OnText(const std::string& text, const v1::TokensGenerated* tokens,
-              const TokenTexts& texts) override {
-    const bool has_logprobs = tokens != nullptr && tokens->logprobs_size() > 0;
-    if (text.empty() && !has_logprobs && !format().with_tandem) return;
-    OrderedJson chunk = Chunk(text, nullptr);
-    if (has_logprobs) {
-      const int64_t before =
-          position().text_bytes - static_cast<int64_t>(text.size());
-      chunk["choices"][0]["logprobs"] =
-          CompletionLogprobs(*tokens, texts, before);
-    }
-    if (format().with_tandem && tokens != nullptr) {
-      chunk["tandem"] = TandemOf(*tokens, texts);
-    }
-    Emit(chunk);
-  }
-
-  void OnEnded(const v1::TurnEnded& ended) override {
-    OrderedJson chunk = Chunk("", FinishReasonOf(ended.finish_reason()));
-    if (format().with_tandem) chunk["tandem"] = TandemOf(ended);
-    Emit(chunk);
-    if (!format().include_usage) return;
-    chunk = Head();
-    chunk["choices"] = OrderedJson::array();
-    chunk["usage"] = UsageObject(ended.usage());
-    Emit(chunk);
-  }
-
-  OrderedJson Head() const {
-    OrderedJson chunk;
-    chunk["id"] = format().id;
-    chunk["object"] = "text_completion";
-    chunk["created"] = format().created;
-    chunk["model"] = started().model_id();
-    chunk["system_fingerprint"] = started().fingerprint();
-    return chunk;
-  }
-
-  OrderedJson Chunk(const std::string& text, OrderedJson finish_reason) const {
-    OrderedJson choice;
-    choice["index"] = 0;
-    choice["text"] = text;
-    choice["logprobs"] = nullptr;
-    choice["finish_reason"] = std::move(finish_reason);
-    OrderedJson chunk = Head();
-    chunk["choices"].push_back(std::move(choice));
-    if (format().include_usage) chunk["usage"] = nullptr;
-    return chunk;
+  OrderedJson ContentOf(const std::string& text) const override { return text; }
+  OrderedJson LastContent() const override { return ""; }
+  OrderedJson LogprobsOf(const std::string& text,
+                         const v1::TokensGenerated& tokens,
+                         const TokenTexts& texts) const override {
+    return CompletionLogprobs(
+        tokens, texts,
+        position().text_bytes - static_cast<int64_t>(text.size()));
   }
 };
 
