@@ -45,6 +45,19 @@ def wait_until(condition, what):
         time.sleep(0.05)
 
 
+def terminal_output(descriptor):
+    """What is written to the other side of a pseudo-terminal, piece by piece,
+    until that is closed."""
+    while True:
+        try:
+            piece = os.read(descriptor, 4096)
+        except OSError:  # the process has closed its side
+            return
+        if not piece:
+            return
+        yield piece
+
+
 def resident_bytes(process):
     """Memory that is the process's alone."""
     status = pathlib.Path(f"/proc/{process.pid}/status").read_text()

@@ -79,15 +79,7 @@ class ProcessTest(unittest.TestCase):
         process = self.start("A", "--max-tokens", "2", stderr=theirs,
                              stdout=subprocess.DEVNULL)
         os.close(theirs)
-        seen = b""
-        while True:
-            try:
-                more = os.read(ours, 4096)
-            except OSError:  # the process has closed its side
-                break
-            if not more:
-                break
-            seen += more
+        seen = b"".join(processes.terminal_output(ours))
         self.assertEqual(process.wait(processes.LIMIT_SECONDS), 0)
         self.assertIn(b"loading tales-target-q8_0.gguf [", seen)
         self.assertTrue(seen.endswith(b"\r\x1b[K"), seen)

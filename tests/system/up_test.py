@@ -235,13 +235,7 @@ class UpTest(unittest.TestCase):
         self.address(process)
         seen = b""
         stopped = False
-        while True:
-            try:
-                more = os.read(ours, 4096)
-            except OSError:  # the process has closed its side
-                break
-            if not more:
-                break
+        for more in processes.terminal_output(ours):
             seen += more
             if (not stopped and b"is served" in seen and
                     b"runs" in seen[seen.rindex(b"is served"):]):
