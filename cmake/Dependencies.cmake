@@ -19,6 +19,10 @@ pkg_check_modules(HTTPLIB REQUIRED IMPORTED_TARGET cpp-httplib)
 # Line editing of tandem chat.
 pkg_check_modules(LIBEDIT REQUIRED IMPORTED_TARGET libedit)
 pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
+# Where a coordinator's sessions outlive it; of libxxhash the header alone.
+pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
+pkg_check_modules(LIBPQ REQUIRED IMPORTED_TARGET libpq)
+pkg_check_modules(XXHASH REQUIRED libxxhash)
 
 # oneDNN's config package asks for OpenCL, which nothing here needs.
 find_path(DNNL_INCLUDE_DIR NAMES dnnl.hpp REQUIRED)
