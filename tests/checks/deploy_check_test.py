@@ -10,7 +10,7 @@ WORKER = {"role", "model", "listen", "threads", "tls-cert", "tls-key",
           "log-format"} | METRICS
 COORDINATOR = {"listen", "target", "draft", "tls-cert", "tls-key",
                "tls-client-ca", "worker-ca", "worker-cert", "worker-key",
-               "drain-timeout-ms", "log-format"} | METRICS
+               "drain-timeout-ms", "log-format", "state-dir"} | METRICS
 HEALTH = {"service", "tls-ca", "tls-cert", "tls-key"}
 FLAGS = {"tandem-worker": WORKER, "tandem-coordinator": COORDINATOR,
          "tandem": set(), "tandem health": HEALTH}

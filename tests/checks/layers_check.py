@@ -45,6 +45,8 @@ ALLOWED = {
     "services/worker/models": WORKER + ("services/worker/schedule",),
     "services/worker/server": WORKER + ("services/worker/schedule",
                                         "services/worker/models"),
+    # No gRPC, and nothing of a coordinator: values, and the databases.
+    "services/coordinator/store": ("engine/base", "engine/session/turn.h"),
     "services/coordinator/turn": COORDINATOR,
     "services/coordinator/workers": COORDINATOR + (
         "services/coordinator/turn",),
@@ -52,10 +54,12 @@ ALLOWED = {
         "services/coordinator/turn", "services/coordinator/workers"),
     "services/coordinator/client": COORDINATOR + (
         "services/coordinator/turn", "services/coordinator/workers",
-        "services/coordinator/routing"),
+        "services/coordinator/routing",
+        "services/coordinator/store/state_store.h"),
     "services/coordinator/server": COORDINATOR + (
         "services/coordinator/turn", "services/coordinator/workers",
-        "services/coordinator/routing", "services/coordinator/client"),
+        "services/coordinator/routing", "services/coordinator/client",
+        "services/coordinator/store"),
     # HTTP in front of a coordinator. The server knows nothing of its requests,
     # and the API's objects know no server but HTTP's values.
     "services/gateway/http": ("engine/base",) + COMMON,
