@@ -14,6 +14,15 @@ bool InVocabulary(const Tokenizer& tokenizer, TokenId id) {
   return id >= 0 && id < tokenizer.vocab_size();
 }
 
+// Tokens that may still be generated.
+int64_t Remaining(const Turn& turn) {
+  const int64_t by_length =
+      turn.options().max_tokens - turn.usage().generated_tokens;
+  const int64_t by_context =
+      turn.context_max() - static_cast<int64_t>(turn.session_tokens().size());
+  return std::max<int64_t>(0, std::min(by_length, by_context));
+}
+
 }  // namespace
 
 absl::string_view FinishReasonName(FinishReason reason) {
@@ -93,6 +102,24 @@ Turn::Turn(const Tokenizer* tokenizer, TurnSpec spec)
       decoder_(tokenizer, spec_.options.stop_strings),
       target_has_(length()),
       drafter_has_(length()) {}
+
+std::vector<TurnAction> Turn::Restore(absl::Span<const TokenId> tokens) {
+  TANDEM_CHECK(phase_ == Phase::kCreated && generated().empty());
+  std::vector<TurnAction> actions;
+  for (const TokenId id : tokens) {
+    if (finish_.has_value()) break;
+    TANDEM_CHECK(InVocabulary(*tokenizer_, id));
+    const SampledToken token = {.id = id};
+    EmitAction emit{.first_token = usage().generated_tokens, .tokens = {token}};
+    Commit(token);
+    emit.text_end = text().size();
+    actions.push_back(std::move(emit));
+  }
+  target_has_ = length();
+  drafter_has_ = length();
+  if (finish_.has_value()) actions.push_back(OnCancel(*finish_).front());
+  return actions;
+}
 
 std::vector<TurnAction> Turn::Start(bool has_drafter, Speculator* speculator) {
   if (phase_ != Phase::kCreated) return {};
@@ -237,18 +264,12 @@ bool Turn::Commit(const SampledToken& token) {
     finish_ = FinishReason::kStopToken;
   } else if (decoder_.Push(token.id)) {
     finish_ = FinishReason::kStopString;
-  } else if (Remaining() == 0) {
+  } else if (Remaining(*this) == 0) {
     finish_ = usage().generated_tokens >= spec_.options.max_tokens
                   ? FinishReason::kLength
                   : FinishReason::kContext;
   }
   return finish_.has_value();
-}
-
-int64_t Turn::Remaining() const {
-  const int64_t by_length = spec_.options.max_tokens - usage().generated_tokens;
-  return std::max<int64_t>(
-      0, std::min<int64_t>(by_length, spec_.context_max - length()));
 }
 
 // A round drafts at most one token less than may still be generated: the
@@ -257,8 +278,8 @@ int64_t Turn::Remaining() const {
 void Turn::BeginRound(std::vector<TurnAction>* actions) {
   draft_.clear();
   drafter_proposed_ = false;
-  const int length_max =
-      static_cast<int>(std::min<int64_t>(kDraftLengthLimit, Remaining() - 1));
+  const int length_max = static_cast<int>(
+      std::min<int64_t>(kDraftLengthLimit, Remaining(*this) - 1));
   int64_t model_max = has_drafter_ ? length_max : 0;
   if (spec_.draft_context_max > 0) {
     model_max =
@@ -317,7 +338,7 @@ void Turn::GoAhead(std::vector<TurnAction>* actions) {
   }
   const int64_t drafted = static_cast<int64_t>(draft_.size());
   // After the round, of which one token is the target's.
-  int64_t room = Remaining() - (drafted + 1) - 1;
+  int64_t room = Remaining(*this) - (drafted + 1) - 1;
   if (spec_.draft_context_max > 0) {
     room = std::min<int64_t>(
         room, spec_.draft_context_max - (length() + drafted + 1));

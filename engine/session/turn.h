@@ -154,6 +154,12 @@ class Turn {
   // `tokenizer` outlives the turn; `spec` has passed CheckTurn.
   Turn(const Tokenizer* tokenizer, TurnSpec spec);
 
+  // Commits tokens that the turn generated before, in another process; once,
+  // before Start. Ids of the vocabulary; what stands behind the turn's own end
+  // is dropped. They have no log-probabilities. The actions: each token, as a
+  // round without a draft, and the end where they bring it.
+  std::vector<TurnAction> Restore(absl::Span<const TokenId> tokens);
+
   // The first actions; once, and once after each Suspend. The workers were
   // opened with session_tokens(). `has_drafter` false: no draft model is there.
   // `speculator` plans the rounds and outlives them; null: each round drafts
@@ -227,8 +233,6 @@ class Turn {
 
   // Adds a token and its text; true where it ends the turn (finish_).
   bool Commit(const SampledToken& token);
-  // Tokens that may still be generated.
-  int64_t Remaining() const;
   Position length() const { return static_cast<Position>(tokens_.size()); }
   // Takes what may be verified of a proposed draft.
   void TakeDraft(absl::Span<const TokenId> draft, int length_max);

@@ -26,6 +26,8 @@ class TargetLane : private WorkerStreamEvents {
 
   // Opens `worker`. The turn's budgets begin anew.
   void Start(const WorkerChoice& worker);
+  // In place of Start, for a turn whose client knows of it.
+  void Restore() { cached_prompt_tokens_ = 0; }
   // Opens a target for a turn that was closed; one is looked for where there is
   // none now.
   void Resume();

@@ -7,6 +7,27 @@
 #include "services/coordinator/turn/turn_observer.h"
 
 namespace tandem {
+namespace {
+
+// `last`: when tokens came before; absent right after Start and Resume.
+void ObserveTokens(const EmitAction& emit, std::optional<MonotonicTime> last,
+                   TurnContext* context) {
+  const int64_t tokens = static_cast<int64_t>(emit.tokens.size());
+  const MonotonicTime now = context->loop->Now();
+  TurnObserver* const observer = context->setup.observer;
+  if (observer != nullptr) observer->OnRound(emit.draft);
+  if (emit.first_token == 0) {
+    context->times.first_token_us = context->MicrosSinceStart();
+    if (observer != nullptr) {
+      observer->OnFirstTokens(tokens, now - context->started_at);
+    }
+  } else if (observer != nullptr) {
+    observer->OnTokens(
+        tokens, last.has_value() ? std::optional(now - *last) : std::nullopt);
+  }
+}
+
+}  // namespace
 
 TurnRunner::TurnRunner(EventLoop* loop, WorkerDirectory* directory,
                        const TurnLimits& limits, TurnSetup setup)
@@ -17,7 +38,7 @@ TurnRunner::TurnRunner(EventLoop* loop, WorkerDirectory* directory,
 TurnRunner::~TurnRunner() {
   if (active()) {
     Stop(TurnState::kFailed, absl::CancelledError("the turn was forgotten"));
-  } else if (state_ == TurnState::kSuspended) {
+  } else if (state_ == TurnState::kSuspended && has_run_) {
     ReportOver();
   }
 }
@@ -33,6 +54,30 @@ void TurnRunner::Start(const WorkerChoice& target) {
   Launch();
 }
 
+void TurnRunner::Restore(const RestoredTurn& restored) {
+  TANDEM_CHECK(state_ == TurnState::kNew);
+  context_.model = restored.model;
+  context_.started_at = context_.loop->Now() - restored.elapsed;
+  context_.times.total_us = context_.MicrosSinceStart();
+  is_restored_ = true;
+  state_ = TurnState::kSuspended;
+  target_.Restore();
+  std::vector<TurnAction> actions = context_.turn.Restore(restored.generated);
+  if (restored.end.has_value()) {
+    // Nothing where the tokens have brought the turn's own end.
+    const std::vector<TurnAction> end = context_.turn.OnCancel(*restored.end);
+    actions.insert(actions.end(), end.begin(), end.end());
+  }
+  for (const TurnAction& action : actions) {
+    if (const auto* emit = std::get_if<EmitAction>(&action)) {
+      rounds_.Add(*emit);
+    } else if (const auto* end = std::get_if<EndAction>(&action)) {
+      finish_reason_ = end->reason;
+      state_ = TurnState::kEnded;
+    }
+  }
+}
+
 void TurnRunner::Resume() {
   TANDEM_CHECK(state_ == TurnState::kSuspended);
   context_.turn.Suspend();
@@ -43,6 +88,7 @@ void TurnRunner::Resume() {
 }
 
 void TurnRunner::Launch() {
+  has_run_ = true;
   if (active()) {
     tokens_at_.reset();
     if (setup().timeout.has_value()) {
@@ -64,6 +110,10 @@ void TurnRunner::Suspend(const absl::Status& status) {
 
 void TurnRunner::Cancel(FinishReason reason) {
   if (state_ == TurnState::kEnded || state_ == TurnState::kFailed) return;
+  if (active() && turn().usage().generated_tokens < tokens_read_) {
+    if (!end_behind_.has_value()) end_behind_ = reason;
+    return;
+  }
   Perform(context_.turn.OnCancel(reason));
   Notify();
 }
@@ -79,11 +129,19 @@ TurnUsage TurnRunner::usage() const {
   return usage;
 }
 
+TurnTimes TurnRunner::times() const {
+  TurnTimes times = context_.times;
+  if (active()) times.total_us = context_.MicrosSinceStart();
+  return times;
+}
+
 void TurnRunner::Perform(std::vector<TurnAction> actions) {
   for (TurnAction& action : actions) {
     auto* const propose = std::get_if<ProposeAction>(&action);
     if (const auto* emit = std::get_if<EmitAction>(&action)) {
-      Emit(*emit);
+      rounds_.Add(*emit);
+      ObserveTokens(*emit, std::exchange(tokens_at_, context_.loop->Now()),
+                    &context_);
     } else if (const auto* end = std::get_if<EndAction>(&action)) {
       finish_reason_ = end->reason;
       if (end->reason == FinishReason::kError) {
@@ -99,24 +157,6 @@ void TurnRunner::Perform(std::vector<TurnAction> actions) {
     }
   }
   SendPending();
-}
-
-void TurnRunner::Emit(const EmitAction& emit) {
-  const int64_t tokens = static_cast<int64_t>(emit.tokens.size());
-  rounds_.Add(emit);
-  const MonotonicTime now = context_.loop->Now();
-  const std::optional<MonotonicTime> last = std::exchange(tokens_at_, now);
-  TurnObserver* const observer = setup().observer;
-  if (observer != nullptr) observer->OnRound(emit.draft);
-  if (emit.first_token == 0) {
-    context_.times.first_token_us = context_.MicrosSinceStart();
-    if (observer != nullptr) {
-      observer->OnFirstTokens(tokens, now - context_.started_at);
-    }
-  } else if (observer != nullptr) {
-    observer->OnTokens(
-        tokens, last.has_value() ? std::optional(now - *last) : std::nullopt);
-  }
 }
 
 void TurnRunner::SendPending() {
@@ -138,6 +178,10 @@ void TurnRunner::OnVerified(const LaneRoundTrip& trip,
                             absl::Span<const SampledToken> tokens) {
   drafter_.OnVerified(trip);
   Perform(context_.turn.OnVerified(tokens));
+  if (end_behind_.has_value() && active() &&
+      turn().usage().generated_tokens >= tokens_read_) {
+    Perform(context_.turn.OnCancel(*end_behind_));
+  }
 }
 
 void TurnRunner::Stop(TurnState state, const absl::Status& status) {

@@ -36,6 +36,14 @@ class TurnListener {
   virtual void OnTurnChanged() = 0;
 };
 
+// A turn that another process drove, as the store has it.
+struct RestoredTurn {
+  TurnModel model;
+  std::vector<TokenId> generated;
+  MonotonicDuration elapsed = {};  // of the turn's time
+  std::optional<FinishReason> end = {};
+};
+
 class TurnRunner : private LaneOwner {
  public:
   // `loop` and `directory` outlive the runner.
@@ -48,16 +56,20 @@ class TurnRunner : private LaneOwner {
 
   // Opens `target` and a drafter; once, first.
   void Start(const WorkerChoice& target);
+  // In place of Start: the turn is suspended, or has ended.
+  void Restore(const RestoredTurn& restored);
   // Closes both streams; the turn can be resumed. `status`: why, OK where the
   // client is the reason. Nothing once the turn is over.
   void Suspend(const absl::Status& status);
   // Goes on; in kSuspended only.
   void Resume();
-  // Ends the turn with kCancelled or kDeadline at its committed tokens; nothing
-  // once it is over.
+  // Ends the turn with kCancelled or kDeadline at its committed tokens; where
+  // it runs and its reader has more of them, as soon as it has made those
+  // again. Nothing once it is over.
   void Cancel(FinishReason reason);
 
-  // The reader has this many tokens of the turn.
+  // The reader has this many tokens of the turn; of a restored one they may be
+  // more than it has made again yet.
   void SetTokensRead(int64_t tokens);
 
   TurnState state() const { return state_; }
@@ -67,6 +79,9 @@ class TurnRunner : private LaneOwner {
   bool taken() const {
     return target_.is_confirmed() || state_ == TurnState::kEnded;
   }
+  // Another process drove it before: its client may have tokens that it does
+  // not have again yet.
+  bool is_restored() const { return is_restored_; }
   const absl::Status& status() const { return status_; }
   FinishReason finish_reason() const { return finish_reason_; }
 
@@ -74,10 +89,11 @@ class TurnRunner : private LaneOwner {
   // Without its spec, which the turn has.
   const TurnSetup& setup() const { return context_.setup; }
   const TurnModel& model() const { return context_.model; }
-  const TurnTimes& times() const { return context_.times; }
+  // Those of a turn that runs are of now. The total counts on over all
+  // processes that drive the turn.
+  TurnTimes times() const;
   TurnUsage usage() const;
   const TargetLane& target() const { return target_; }
-  DraftLane& drafter() { return drafter_; }
   const DraftLane& drafter() const { return drafter_; }
 
   // The rounds that are over.
@@ -92,7 +108,6 @@ class TurnRunner : private LaneOwner {
 
   // The turn's lanes are open, or being opened: begins with its first round.
   void Launch();
-  void Emit(const EmitAction& emit);
   // Sends the turn's request, unless its worker is missing or the reader lags.
   void SendPending();
   void ReportOver() const;
@@ -100,6 +115,10 @@ class TurnRunner : private LaneOwner {
   TurnContext context_;
   TurnListener* listener_ = nullptr;
   TurnState state_ = TurnState::kNew;
+  bool is_restored_ = false;
+  bool has_run_ = false;  // in this process
+  // Was asked for when the turn was behind its reader.
+  std::optional<FinishReason> end_behind_;
   absl::Status status_;
   FinishReason finish_reason_ = FinishReason::kError;
   TargetLane target_;

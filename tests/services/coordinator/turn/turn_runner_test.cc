@@ -242,5 +242,103 @@ TEST_F(TurnRunnerTest, ADestroyedRunnerLeavesNothing) {
   RunUntil([] { return false; });
 }
 
+// A turn that another process drove up to `tokens_`.
+class RestoredRunnerTest : public TurnRunnerTest {
+ protected:
+  RestoredRunnerTest() { spec_.options.ignore_eos = true; }
+  // As the store has it, with the first `tokens` of a plain run.
+  void Restore(size_t tokens, std::optional<FinishReason> end = std::nullopt,
+               MonotonicDuration elapsed = {}) {
+    const PlainResult plain = PlainRun(spec_);
+    Make();
+    runner_->Restore({.model = {.id = "fake",
+                                .fingerprint = "fp",
+                                .vocabulary_fingerprint = "vocabulary"},
+                      .generated = {plain.tokens.begin(),
+                                    plain.tokens.begin() +
+                                        static_cast<std::ptrdiff_t>(tokens)},
+                      .elapsed = elapsed,
+                      .end = end});
+  }
+};
+
+TEST_F(RestoredRunnerTest, GoesOnWithTheSameText) {
+  for (const size_t tokens : {0, 1, 50, 119}) {
+    tokens_.clear();
+    text_.clear();
+    Restore(tokens);
+    EXPECT_EQ(runner_->state(), TurnState::kSuspended);
+    EXPECT_TRUE(runner_->taken());
+    EXPECT_TRUE(runner_->is_restored());
+    EXPECT_EQ(target()->streams, 0);
+    Read();
+    EXPECT_EQ(tokens_.size(), tokens);
+    runner_->Resume();
+    EXPECT_TRUE(runner_->is_restored());
+    RunToEnd();
+    ExpectPlain();
+    EXPECT_EQ(target()->last_open.fingerprint, "fp");
+  }
+}
+
+TEST_F(RestoredRunnerTest, EndsAsItEndedBefore) {
+  Restore(120);  // all of it
+  EXPECT_EQ(runner_->state(), TurnState::kEnded);
+  EXPECT_EQ(runner_->finish_reason(), FinishReason::kLength);
+  Restore(50, FinishReason::kCancelled);
+  EXPECT_EQ(runner_->state(), TurnState::kEnded);
+  EXPECT_EQ(runner_->finish_reason(), FinishReason::kCancelled);
+  EXPECT_EQ(runner_->usage().generated_tokens, 50);
+  // Its tokens bring an end that the store does not contradict.
+  Restore(120, FinishReason::kLength);
+  EXPECT_EQ(runner_->finish_reason(), FinishReason::kLength);
+  Read();
+  ExpectPlain();
+  EXPECT_EQ(target()->opened, 0);
+}
+
+TEST_F(RestoredRunnerTest, ItsTimeCountsOn) {
+  timeout_ = std::chrono::seconds(10);
+  target()->faults.delay_max = std::chrono::seconds(1);
+  Restore(10, std::nullopt, std::chrono::milliseconds(9500));
+  EXPECT_EQ(runner_->times().total_us, 9500000);
+  const MonotonicTime began = clock_.Now();
+  runner_->Resume();
+  RunToEnd();
+  EXPECT_EQ(runner_->finish_reason(), FinishReason::kDeadline);
+  EXPECT_EQ(clock_.Now() - began, std::chrono::milliseconds(500));
+  EXPECT_EQ(runner_->times().total_us, 10000000);
+  ExpectPrefixOfPlain();
+}
+
+TEST_F(RestoredRunnerTest, TimeWhileItRunsIsKnown) {
+  Restore(10, std::nullopt, std::chrono::seconds(2));
+  runner_->Resume();
+  clock_.AdvanceTo(clock_.Now() + std::chrono::seconds(1));
+  EXPECT_EQ(runner_->times().total_us, 3000000);
+}
+
+TEST_F(RestoredRunnerTest, EndsNotBeforeWhatItsReaderHas) {
+  reads_ = false;
+  Restore(32);
+  runner_->SetTokensRead(60);
+  runner_->Resume();
+  runner_->Cancel(FinishReason::kCancelled);
+  EXPECT_TRUE(runner_->active());
+  runner_->Cancel(FinishReason::kDeadline);  // the first one counts
+  RunToEnd();
+  EXPECT_EQ(runner_->state(), TurnState::kEnded);
+  EXPECT_EQ(runner_->finish_reason(), FinishReason::kCancelled);
+  EXPECT_GE(runner_->usage().generated_tokens, 60);
+  EXPECT_LT(runner_->usage().generated_tokens, 60 + kDraftLengthLimit + 1);
+  ExpectReleased();
+  // One that waits ends at once.
+  Restore(32);
+  runner_->SetTokensRead(60);
+  runner_->Cancel(FinishReason::kCancelled);
+  EXPECT_EQ(runner_->state(), TurnState::kEnded);
+  EXPECT_EQ(runner_->usage().generated_tokens, 32);
+}
+
 }  // namespace
 }  // namespace tandem
