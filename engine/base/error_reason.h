@@ -37,6 +37,8 @@ inline constexpr char kReasonVocabularyMismatch[] = "VOCABULARY_MISMATCH";
 inline constexpr char kReasonExhausted[] = "EXHAUSTED";
 // No worker can serve the request now; try later.
 inline constexpr char kReasonNoWorker[] = "NO_WORKER";
+// The store of sessions is away; its client should try again.
+inline constexpr char kReasonStoreUnavailable[] = "STORE_UNAVAILABLE";
 // Logits hold NaN, or every token is banned.
 inline constexpr char kReasonNoToken[] = "NO_TOKEN";
 inline constexpr char kReasonNumericCorruption[] = "NUMERIC_CORRUPTION";

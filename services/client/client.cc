@@ -151,6 +151,24 @@ absl::StatusOr<v1::GetStatusResponse> Client::GetStatus(
                    connection_->admin.get(), v1::GetStatusRequest(), call);
 }
 
+absl::StatusOr<v1::ListSessionsResponse> Client::ListSessions(
+    const v1::ListSessionsRequest& request, const CallOptions& call) {
+  return CallUnary(&v1::CoordinatorAdminService::Stub::ListSessions,
+                   connection_->admin.get(), request, call);
+}
+
+absl::StatusOr<v1::ShowSessionResponse> Client::ShowSession(
+    const v1::ShowSessionRequest& request, const CallOptions& call) {
+  return CallUnary(&v1::CoordinatorAdminService::Stub::ShowSession,
+                   connection_->admin.get(), request, call);
+}
+
+absl::StatusOr<v1::DeleteSessionResponse> Client::DeleteSession(
+    const v1::DeleteSessionRequest& request, const CallOptions& call) {
+  return CallUnary(&v1::CoordinatorAdminService::Stub::DeleteSession,
+                   connection_->admin.get(), request, call);
+}
+
 bool Client::IsHealthy(absl::string_view name, absl::Duration timeout) {
   grpc::health::v1::HealthCheckRequest request;
   request.set_service(std::string(name));

@@ -102,6 +102,12 @@ class Client {
       const CallOptions& call = {});
   // CoordinatorAdminService: for callers with the scope "admin".
   absl::StatusOr<v1::GetStatusResponse> GetStatus(const CallOptions& call = {});
+  absl::StatusOr<v1::ListSessionsResponse> ListSessions(
+      const v1::ListSessionsRequest& request, const CallOptions& call = {});
+  absl::StatusOr<v1::ShowSessionResponse> ShowSession(
+      const v1::ShowSessionRequest& request, const CallOptions& call = {});
+  absl::StatusOr<v1::DeleteSessionResponse> DeleteSession(
+      const v1::DeleteSessionRequest& request, const CallOptions& call = {});
   // Whether the service answers within `timeout` that it serves `name`, such as
   // "tandem.ready".
   bool IsHealthy(absl::string_view name, absl::Duration timeout);

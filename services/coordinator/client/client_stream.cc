@@ -25,6 +25,32 @@ absl::Status ShuttingDown() {
   return Draining("the server is shutting down; try another, or later");
 }
 
+// The tenant's session that `turn` continues: null for a new one.
+absl::StatusOr<Session*> FindSession(const v1::TurnRequest& turn,
+                                     const std::string& tenant,
+                                     SessionStore* sessions) {
+  if (turn.session_id().empty()) return nullptr;
+  TANDEM_ASSIGN_OR_RETURN(Session* const session,
+                          sessions->Find(turn.session_id(), tenant));
+  if (session->holder() != nullptr) {
+    return WrongSession("session_id",
+                        "another stream has a turn of this session under way");
+  }
+  const std::string model_id = session->model().id;
+  if (!model_id.empty() && !turn.model_id().empty() &&
+      turn.model_id() != model_id) {
+    return WrongSession(
+        "model_id", absl::StrCat("the session's model is ", model_id, ", not ",
+                                 turn.model_id()));
+  }
+  return session;
+}
+
+void LogTrouble(const TurnRunner& runner, const std::string& what) {
+  spdlog::warn("turn {} of session {}... {}", runner.setup().number,
+               runner.setup().session_id.substr(0, 8), what);
+}
+
 // The reason that the client gets.
 std::string ReasonOf(const absl::Status& status) {
   const std::optional<ErrorDetail> detail = GetErrorDetail(status);
@@ -41,8 +67,6 @@ ClientStream::ClientStream(ClientServices* services, ClientTransport* transport,
       setup_(std::move(setup)),
       reader_(services->loop, services->client_stall,
               [this](MonotonicDuration since) { OnStalled(since); }) {}
-
-ClientStream::~ClientStream() = default;
 
 void ClientStream::PostToSelf(EventLoop::Closure closure) {
   services_->loop->Post(
@@ -77,7 +101,7 @@ void ClientStream::PostWriteDone() {
       if (std::exchange(may_go_, false)) {
         services_->sessions->Hold(session_, this);
       }
-      runner_->SetTokensRead(sent_.tokens);
+      turn_->runner.SetTokensRead(sent_.tokens);
       Pump();
     } else {
       FinishIfDone();
@@ -99,9 +123,9 @@ void ClientStream::PostDrain() {
 
 void ClientStream::PostStop() {
   PostToSelf([this] {
-    if (state_ == State::kTurn && runner_->active()) {
-      runner_->Suspend(ShuttingDown());
-    } else if (state_ == State::kPreparing) {
+    if (state_ == State::kTurn && turn_->runner.active()) {
+      turn_->runner.Suspend(ShuttingDown());
+    } else if (state_ == State::kPreparing || state_ == State::kLoading) {
       Finish(ShuttingDown());
     }
   });
@@ -117,11 +141,15 @@ void ClientStream::OnMessage(v1::ConverseRequest message) {
       if (!first) {
         return Finish(WrongState("resume must be a stream's first message"));
       }
-      return OnResume(message.resume());
+      if (services_->draining.load()) return Finish(ShuttingDown());
+      return WithSession(
+          message.resume().session_id(), LoadFor::kResume,
+          [this, resume = message.resume()] { OnResume(resume); });
     case v1::ConverseRequest::kCancel:
       if (state_ == State::kPreparing) cancel_requested_ = true;
       transport_->Read();
-      if (state_ == State::kTurn) runner_->Cancel(FinishReason::kCancelled);
+      if (state_ == State::kTurn)
+        turn_->runner.Cancel(FinishReason::kCancelled);
       return;
     case v1::ConverseRequest::REQUEST_NOT_SET:
       return Finish(InvalidField("request", "must be start, resume or cancel"));
@@ -133,37 +161,40 @@ void ClientStream::OnStart(v1::TurnRequest turn) {
     return Finish(WrongState("start came while a turn is under way"));
   }
   if (services_->draining.load()) return Finish(ShuttingDown());
-  const absl::Status status = Prepare(std::move(turn));
-  if (!status.ok()) {
-    Finish(PrefixFields(status, absl::StrCat(setup_.turn_field, ".")));
-  }
+  const std::string session_id = turn.session_id();
+  WithSession(
+      session_id, LoadFor::kNextTurn,
+      [this, start = std::move(turn)]() mutable {
+        const absl::Status status = Prepare(std::move(start));
+        if (status.ok()) return;
+        Finish(PrefixFields(status, absl::StrCat(setup_.turn_field, ".")));
+      });
 }
 
-absl::StatusOr<Session*> ClientStream::FindSession(
-    const v1::TurnRequest& turn) {
-  if (turn.session_id().empty()) return nullptr;
-  TANDEM_ASSIGN_OR_RETURN(
-      Session* const session,
-      services_->sessions->Find(turn.session_id(), setup_.tenant));
-  if (session->holder() != nullptr) {
-    return WrongSession("session_id",
-                        "another stream has a turn of this session under way");
+void ClientStream::WithSession(const std::string& session_id, LoadFor purpose,
+                               std::function<void()> then) {
+  SessionLoader* const loader = services_->loader;
+  if (loader == nullptr || !loader->IsNeeded(session_id, setup_.tenant)) {
+    return then();
   }
-  const std::string model_id = session->model().id;
-  if (!model_id.empty() && !turn.model_id().empty() &&
-      turn.model_id() != model_id) {
-    return WrongSession(
-        "model_id", absl::StrCat("the session's model is ", model_id, ", not ",
-                                 turn.model_id()));
-  }
-  return session;
+  state_ = State::kLoading;
+  loader->Load(session_id, setup_.tenant, purpose,
+               [self = shared_from_this(),
+                then = std::move(then)](const absl::Status& status) {
+                 if (self->state_ != State::kLoading) return;
+                 self->state_ = State::kIdle;
+                 if (!status.ok()) return self->Finish(status);
+                 then();
+               });
 }
 
 absl::Status ClientStream::Prepare(v1::TurnRequest turn) {
   TurnInput input;
   TANDEM_ASSIGN_OR_RETURN(input.timeout, ParseTimeout(turn.timeout_ms()));
   TANDEM_ASSIGN_OR_RETURN(input.prompt, ParsePrompt(&turn));
-  TANDEM_ASSIGN_OR_RETURN(Session* const session, FindSession(turn));
+  TANDEM_ASSIGN_OR_RETURN(
+      Session* const session,
+      FindSession(turn, setup_.tenant, services_->sessions));
   TANDEM_ASSIGN_OR_RETURN(
       input.model,
       services_->router->FindModel(session == nullptr ? turn.model_id()
@@ -229,6 +260,8 @@ void ClientStream::OnPrepared(const TurnInput& input,
 
 absl::Status ClientStream::OpenTurn(const TurnInput& input,
                                     EncodedPrompt prompt) {
+  SessionTurn* const last_turn =
+      session_ == nullptr ? nullptr : session_->last();
   TurnRunner* const last = session_ == nullptr ? nullptr : session_->turn();
   TurnSpec spec{.options = input.options};
   if (session_ != nullptr) {
@@ -275,31 +308,39 @@ absl::Status ClientStream::OpenTurn(const TurnInput& input,
   setup.trace = setup_.trace;
   setup.observer = services_->observer;
   if (last != nullptr) setup.last_drafter = last->drafter().last_worker();
-  opening_ =
-      std::make_unique<TurnRunner>(services_->loop, services_->router,
-                                   services_->turn_limits, std::move(setup));
-  TurnRunner* const runner = opening_.get();
-  FollowTurn(runner, {});
-  runner->Start(*target);
+  const TurnKey key = {setup.session_id, session_->epoch(), setup.number};
+  opening_.reset(new SessionTurn{
+      .runner = TurnRunner(services_->loop, services_->router,
+                           services_->turn_limits, std::move(setup)),
+      .journal = TurnJournal(
+          {.store = services_->store(), .loop = services_->loop, .key = key})});
+  SessionTurn* const turn = opening_.get();
+  FollowTurn(turn, {});
+  turn->runner.Start(*target);
   // Start may have failed the turn already.
-  if (cancel_requested_ && runner_ == runner) {
-    runner->Cancel(FinishReason::kCancelled);
-  }
+  if (turn_ != turn) return absl::OkStatus();
+  turn->journal.Begin(
+      turn->runner,
+      {.prompt = prompt.ids,
+       .is_one_shot = session_->use() == SessionUse::kOneShot,
+       .previous = last == nullptr ? std::nullopt
+                                   : last_turn->journal.UnstoredEnd(*last)});
+  if (cancel_requested_) turn->runner.Cancel(FinishReason::kCancelled);
   return absl::OkStatus();
 }
 
-void ClientStream::FollowTurn(TurnRunner* runner, const TurnProgress& sent) {
+void ClientStream::FollowTurn(SessionTurn* turn, const TurnProgress& sent) {
   state_ = State::kTurn;
-  runner_ = runner;
+  turn_ = turn;
+  turn->journal.SetListener([this] { OnJournalChanged(); });
   started_sent_ = false;
   set_aside_ = may_go_ = false;
   sent_ = sent;
-  runner->SetListener(this);
-  runner->SetTokensRead(sent.tokens);
+  turn->runner.SetListener(this);
+  turn->runner.SetTokensRead(sent.tokens);
 }
 
 void ClientStream::OnResume(const v1::ResumeRequest& resume) {
-  if (services_->draining.load()) return Finish(ShuttingDown());
   const absl::StatusOr<Session*> found =
       services_->sessions->Find(resume.session_id(), setup_.tenant);
   if (!found.ok()) return Finish(found.status());
@@ -309,8 +350,13 @@ void ClientStream::OnResume(const v1::ResumeRequest& resume) {
       (session->holder() != nullptr && session->holder()->opens_turn())) {
     return Finish(WrongState("only the session's last turn can be resumed"));
   }
-  absl::Status status = CheckResume(resume, runner->turn());
-  if (!status.ok()) return Finish(PrefixFields(status, "resume."));
+  // What a loaded turn has not made again yet is checked later.
+  const std::optional<absl::Status> claim = CheckResumeOf(resume, *runner);
+  if (!claim.has_value()) {
+    unchecked_ = resume;
+  } else if (!claim->ok()) {
+    return Finish(PrefixFields(*claim, "resume."));
+  }
   // A stream that still believes to have the turn has lost its client.
   if (session->holder() != nullptr) {
     session->holder()->OnLost(MakeError(absl::StatusCode::kAborted,
@@ -320,7 +366,7 @@ void ClientStream::OnResume(const v1::ResumeRequest& resume) {
   session_ = session;
   services_->sessions->Hold(session_, this);
   transport_->Read();
-  FollowTurn(runner,
+  FollowTurn(session->last(),
              {.tokens = resume.tokens_received(),
               .text_bytes = static_cast<size_t>(resume.text_bytes_received())});
   if (runner->state() == TurnState::kSuspended) return RunOn();
@@ -332,9 +378,9 @@ void ClientStream::OnClientGone() {
   if (state_ == State::kTurn) {
     const bool call_over = setup_.call_deadline.has_value() &&
                            services_->loop->Now() >= *setup_.call_deadline;
-    TurnRunner* const runner = runner_;
+    TurnRunner* const runner = &turn_->runner;
     runner->SetListener(nullptr);  // nobody to write to
-    if (!runner->taken()) {
+    if (opening_ != nullptr) {
       // The client never heard of the turn: Finish forgets it.
     } else if (call_over) {
       runner->Cancel(FinishReason::kDeadline);
@@ -350,73 +396,114 @@ void ClientStream::OnLost(const absl::Status& why) { Finish(why); }
 void ClientStream::OnTurnChanged() {
   TANDEM_CHECK(state_ == State::kTurn);
   if (admission_.has_value()) {
-    if (runner_->target().is_confirmed()) admission_->OnTaken();
-    admission_->OnTokens(runner_->usage().generated_tokens);
-    if (!runner_->active()) admission_.reset();
+    if (turn_->runner.target().is_confirmed()) admission_->OnTaken();
+    admission_->OnTokens(turn_->runner.usage().generated_tokens);
+    if (!turn_->runner.active()) admission_.reset();
   }
   if (opening_ != nullptr) {
-    if (!runner_->taken()) {
-      if (!runner_->active()) Finish(absl::Status(runner_->status()));
+    if (!turn_->runner.taken()) {
+      if (!turn_->runner.active()) Finish(absl::Status(turn_->runner.status()));
       return;
     }
+    if (!turn_->journal.is_begun()) return;
     session_->Take(std::move(opening_));
     services_->sessions->Measure(session_);
   }
+  turn_->journal.Follow(turn_->runner, !turn_->runner.active());
+  Pump();
+}
+
+void ClientStream::OnJournalChanged() {
+  const TurnRunner& runner = turn_->runner;
+  const absl::Status status = turn_->journal.status();
+  if (IsStoredElsewhere(status)) {
+    LogTrouble(runner, absl::StrCat("is not this process' any more: ",
+                                    status.message()));
+    return Finish(ResumedElsewhere());
+  }
+  // Tokens may be stored later. An end may not: a client that has heard of it
+  // may begin its next turn at another coordinator, whose history is what is
+  // stored.
+  const bool is_end_missing =
+      runner.state() == TurnState::kEnded && turn_->journal.is_end_answered();
+  if (!status.ok() && (opening_ != nullptr || is_end_missing)) {
+    LogTrouble(runner, absl::StrCat("was not stored: ", status.message()));
+    return Finish(StoreIsAway());
+  }
+  if (opening_ != nullptr) return OnTurnChanged();
+  if (status.ok()) turn_->journal.Follow(runner, !runner.active());
   Pump();
 }
 
 void ClientStream::Pump() {
-  if (reader_.is_writing() || state_ != State::kTurn || !runner_->taken()) {
+  if (reader_.is_writing() || state_ != State::kTurn || opening_ != nullptr) {
     return;
   }
-  if (!started_sent_) {
-    started_sent_ = true;
-    return Write(StartedEvent(*runner_));
+  const std::optional<v1::ConverseResponse> event = NextEvent();
+  if (!event.has_value()) return;
+  reader_.OnWrite();
+  transport_->Write(*event);
+}
+
+std::optional<v1::ConverseResponse> ClientStream::NextEvent() {
+  const TurnRunner& runner = turn_->runner;
+  if (!std::exchange(started_sent_, true)) return StartedEvent(runner);
+  if (unchecked_.has_value()) {
+    const auto claim = CheckResumeOf(*unchecked_, runner);
+    if (claim.has_value()) unchecked_.reset();
+    if (claim.has_value() && !claim->ok()) {
+      Finish(PrefixFields(*claim, "resume."));
+      return std::nullopt;
+    }
   }
-  if (sent_.tokens < runner_->usage().generated_tokens) {
+  if (sent_.tokens < runner.usage().generated_tokens) {
     TurnProgress next =
-        runner_->rounds().NextGroup(sent_.tokens, kEventTokensMax);
+        runner.rounds().NextGroup(sent_.tokens, kEventTokensMax);
     next.text_bytes = std::max(sent_.text_bytes, next.text_bytes);
-    return Write(TokensEvent(*runner_, std::exchange(sent_, next), next));
+    return TokensEvent(runner, std::exchange(sent_, next), next);
   }
-  switch (runner_->state()) {
+  switch (runner.state()) {
     case TurnState::kEnded: {
-      const v1::ConverseResponse ended = EndedEvent(*runner_, sent_.text_bytes);
-      LogTurnEnd(*runner_);
+      // The session's next turn follows all of this one's text.
+      if (!turn_->journal.is_end_answered()) return std::nullopt;
+      v1::ConverseResponse ended = EndedEvent(runner, sent_.text_bytes);
+      if (turn_->loaded_end.has_value()) {
+        SetFigures(*turn_->loaded_end, ended.mutable_ended());
+      }
+      LogTurnEnd(runner);
       // The client may start its next turn as soon as it has this.
       LeaveTurn();
       state_ = State::kIdle;
-      return Write(ended);
+      return ended;
     }
     case TurnState::kSuspended:
-      if (set_aside_) return RunOn();
+      if (set_aside_) {
+        RunOn();
+        return std::nullopt;
+      }
       [[fallthrough]];
     case TurnState::kFailed:
-      spdlog::warn("turn {} of session {}... stopped: {} ({})",
-                   runner_->setup().number, session_->id().substr(0, 8),
-                   std::string(runner_->status().message()),
-                   std::string(runner_->target().lost_status().message()));
-      return Finish(absl::Status(runner_->status()));
+      LogTrouble(runner,
+                 absl::StrCat("stopped: ", runner.status().message(), " (",
+                              runner.target().lost_status().message(), ")"));
+      Finish(absl::Status(runner.status()));
+      return std::nullopt;
     case TurnState::kNew:
     case TurnState::kRunning:
-      return;
+      return std::nullopt;
   }
-}
-
-void ClientStream::Write(const v1::ConverseResponse& event) {
-  reader_.OnWrite();
-  transport_->Write(event);
+  return std::nullopt;
 }
 
 void ClientStream::OnStalled(MonotonicDuration since) {
-  if (state_ != State::kTurn || !runner_->taken()) return;
-  if (runner_->active()) {
-    if (!runner_->target().has_queue() &&
+  if (state_ != State::kTurn || opening_ != nullptr) return;
+  if (turn_->runner.active()) {
+    if (!turn_->runner.target().has_queue() &&
         since < kStallsMax * services_->client_stall) {
       return;
     }
     set_aside_ = true;
-    runner_->Suspend(absl::OkStatus());
+    turn_->runner.Suspend(absl::OkStatus());
   }
   // It has no place among the turns that run.
   may_go_ = true;
@@ -425,7 +512,7 @@ void ClientStream::OnStalled(MonotonicDuration since) {
 
 void ClientStream::RunOn() {
   if (services_->draining.load()) return Finish(ShuttingDown());
-  const Turn& turn = runner_->turn();
+  const Turn& turn = turn_->runner.turn();
   absl::StatusOr<TurnAdmission> admission = services_->quotas->Admit(
       {.tenant = setup_.tenant,
        .prompt_tokens = static_cast<int64_t>(turn.session_tokens().size()),
@@ -433,19 +520,32 @@ void ClientStream::RunOn() {
   if (!admission.ok()) return Finish(admission.status());
   admission_ = *std::move(admission);
   set_aside_ = false;
-  runner_->Resume();
+  turn_->runner.Resume();
 }
 
 void ClientStream::LeaveTurn() {
   Session* const session = std::exchange(session_, nullptr);
-  TurnRunner* const runner = std::exchange(runner_, nullptr);
-  if (runner != nullptr) runner->SetListener(nullptr);
+  SessionTurn* const turn = std::exchange(turn_, nullptr);
+  bool is_elsewhere = false;
+  if (turn != nullptr) {
+    turn->runner.SetListener(nullptr);
+    turn->journal.SetListener(nullptr);
+    turn->journal.Follow(turn->runner, /*rests=*/true);
+    is_elsewhere = IsStoredElsewhere(turn->journal.status());
+  }
   admission_.reset();
   opening_.reset();
+  unchecked_.reset();
   if (session == nullptr) return;
   services_->sessions->LetGo(session);
   // A new session whose first turn failed: its id was never told.
-  if (session->turns() == 0) services_->sessions->Remove(session);
+  const bool is_unheard = session->turns() == 0;
+  if (is_unheard && turn != nullptr && services_->store() != nullptr) {
+    services_->store()->Delete({.tenant = session->tenant()}, session->id(),
+                               [](absl::Status /*status*/) {});
+  }
+  // What is not as the store has it is loaded again.
+  if (is_unheard || is_elsewhere) services_->sessions->Remove(session);
 }
 
 void ClientStream::FinishIfDone() {
@@ -457,9 +557,9 @@ void ClientStream::FinishIfDone() {
 void ClientStream::Finish(const absl::Status& status) {
   if (state_ == State::kFinished) return;
   // A turn that runs on without its stream waits for a resume.
-  if (runner_ != nullptr && runner_->active() && runner_->taken()) {
-    runner_->SetListener(nullptr);
-    runner_->Suspend(absl::OkStatus());
+  if (turn_ != nullptr && turn_->runner.active() && opening_ == nullptr) {
+    turn_->runner.SetListener(nullptr);
+    turn_->runner.Suspend(absl::OkStatus());
   }
   LeaveTurn();
   reader_.Stop();

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,6 +21,7 @@
 #include "services/coordinator/client/prompt.h"
 #include "services/coordinator/client/reader_watch.h"
 #include "services/coordinator/client/session.h"
+#include "services/coordinator/client/session_loader.h"
 #include "services/coordinator/client/session_store.h"
 #include "services/coordinator/client/turn_events.h"
 #include "services/coordinator/client/turn_quotas.h"
@@ -51,10 +53,15 @@ struct ClientServices {
   BackgroundQueue* background = nullptr;
   MemoryBudget* memory = nullptr;
   TurnQuotas* quotas = nullptr;
+  SessionLoader* loader = nullptr;  // null: there is no store
   TurnLimits turn_limits;
   MonotonicDuration client_stall = kClientStall;
   TurnObserver* observer = nullptr;  // may be null
   std::atomic<bool> draining{false};
+
+  StateStore* store() const {  // may be null
+    return loader == nullptr ? nullptr : loader->store();
+  }
 };
 
 // The transport under a client's stream, called on the event loop. One read and
@@ -86,7 +93,6 @@ class ClientStream : public std::enable_shared_from_this<ClientStream>,
   // `transport` lives until after Finish.
   ClientStream(ClientServices* services, ClientTransport* transport,
                ClientStreamSetup setup);
-  ~ClientStream() override;
 
   // From any thread: what the transport reports.
   void PostMessage(v1::ConverseRequest message);
@@ -104,8 +110,9 @@ class ClientStream : public std::enable_shared_from_this<ClientStream>,
  private:
   enum class State {
     kIdle,       // no turn under way
+    kLoading,    // the session comes from the store
     kPreparing,  // the prompt of a turn is being made
-    kTurn,       // session_ and runner_ are set
+    kTurn,       // session_ and turn_ are set
     kFinished,   // transport_ is not ours any more
   };
   // A turn's request, parsed and checked.
@@ -121,25 +128,30 @@ class ClientStream : public std::enable_shared_from_this<ClientStream>,
   void OnMessage(v1::ConverseRequest message);
   void OnStart(v1::TurnRequest turn);
   void OnResume(const v1::ResumeRequest& resume);
+  // Calls `then` when the session is here, if there is one of that id: it may
+  // have to be loaded. The stream ends where it can not be had.
+  void WithSession(const std::string& session_id, LoadFor purpose,
+                   std::function<void()> then);
   void OnClientGone();
 
-  // The session that `turn` continues: null for a new one.
-  absl::StatusOr<Session*> FindSession(const v1::TurnRequest& turn);
   // Checks the turn and makes token ids of its prompt; OnPrepared follows.
   absl::Status Prepare(v1::TurnRequest turn);
   // Makes the ids on a helper thread.
   absl::Status PrepareAside(TurnInput input, std::optional<TokenId> last);
   void OnPrepared(const TurnInput& input, absl::StatusOr<EncodedPrompt> prompt);
   absl::Status OpenTurn(const TurnInput& input, EncodedPrompt prompt);
-  // The turn of `runner` goes to the client from `tokens` and `text_bytes` on.
-  void FollowTurn(TurnRunner* runner, const TurnProgress& sent);
+  // `turn` goes to the client from `sent` on.
+  void FollowTurn(SessionTurn* turn, const TurnProgress& sent);
 
   void OnTurnChanged() override;
+  void OnJournalChanged();
   bool opens_turn() const override { return opening_ != nullptr; }
   void OnLost(const absl::Status& why) override;
   // Writes the next event, if the last one is written.
   void Pump();
-  void Write(const v1::ConverseResponse& event);
+  // Takes the next event of the turn; nothing where there is none now, or the
+  // stream has ended.
+  std::optional<v1::ConverseResponse> NextEvent();
   // The client has not read for `since`: the turn and its session may be set
   // aside.
   void OnStalled(MonotonicDuration since);
@@ -168,8 +180,11 @@ class ClientStream : public std::enable_shared_from_this<ClientStream>,
   Session* session_ = nullptr;
   bool cancel_requested_ = false;  // while preparing
   // In kTurn. The session's, or opening_ until the client knows of the turn.
-  TurnRunner* runner_ = nullptr;
-  std::unique_ptr<TurnRunner> opening_;
+  SessionTurn* turn_ = nullptr;
+  std::unique_ptr<SessionTurn> opening_;
+  // Of a resume: to be checked when the turn has that many tokens, which one
+  // that was loaded has to make again.
+  std::optional<v1::ResumeRequest> unchecked_;
   bool started_sent_ = false;
   bool set_aside_ = false;  // the turn; until the client has read what there is
   bool may_go_ = false;     // the session; until the client reads

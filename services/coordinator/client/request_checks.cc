@@ -70,6 +70,18 @@ absl::Status CheckResume(const v1::ResumeRequest& resume, const Turn& turn) {
   return absl::OkStatus();
 }
 
+std::optional<absl::Status> CheckResumeOf(const v1::ResumeRequest& resume,
+                                          const TurnRunner& runner) {
+  const Turn& turn = runner.turn();
+  const bool may_follow =
+      runner.is_restored() && runner.state() != TurnState::kEnded &&
+      resume.tokens_received() > turn.usage().generated_tokens &&
+      resume.tokens_received() <= turn.options().max_tokens &&
+      resume.text_bytes_received() >= 0;
+  if (may_follow) return std::nullopt;
+  return CheckResume(resume, turn);
+}
+
 absl::Status CheckTokenIds(absl::Span<const int32_t> ids, int vocab_size,
                            const std::string& field) {
   for (size_t i = 0; i < ids.size(); ++i) {

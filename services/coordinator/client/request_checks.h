@@ -19,6 +19,7 @@
 #include "engine/sampling/gen_options.h"
 #include "engine/session/turn.h"
 #include "services/coordinator/turn/event_loop.h"
+#include "services/coordinator/turn/turn_runner.h"
 #include "tandem/v1/generation.pb.h"
 
 namespace tandem {
@@ -41,6 +42,10 @@ absl::StatusOr<GenOptions> ParseOptions(const v1::GenerationOptions& options,
 // OK, or INVALID_OPTIONS where a client can not have as much of `turn` as
 // `resume` says.
 absl::Status CheckResume(const v1::ResumeRequest& resume, const Turn& turn);
+// The same of a turn that another process may have driven before: nothing while
+// that can not be known, since it has not made again what the client may have.
+std::optional<absl::Status> CheckResumeOf(const v1::ResumeRequest& resume,
+                                          const TurnRunner& runner);
 
 // OK, or INVALID_TOKEN that names the first id that is out of range, as
 // "FIELD[index]".

@@ -3,13 +3,15 @@
 namespace tandem {
 namespace {
 
-// The session, its id as key and value, and the nodes of the store's maps.
-constexpr int64_t kSessionBytes = 512;
+// The session, its id as key and value, the nodes of the store's maps, and what
+// the journal of its turn shares with writes that are under way.
+constexpr int64_t kSessionBytes = 768;
 
 // About what a turn that does not run takes.
-int64_t BytesOf(const TurnRunner& runner) {
+int64_t BytesOf(const SessionTurn& kept) {
+  const TurnRunner& runner = kept.runner;
   const Turn& turn = runner.turn();
-  size_t bytes = sizeof(TurnRunner) + turn.text().capacity() +
+  size_t bytes = sizeof(SessionTurn) + turn.text().capacity() +
                  turn.session_tokens().capacity() * sizeof(TokenId) +
                  static_cast<size_t>(runner.rounds().bytes()) +
                  turn.logprobs().capacity() * sizeof(SampledToken);
@@ -20,19 +22,27 @@ int64_t BytesOf(const TurnRunner& runner) {
   bytes += options.logit_bias.capacity() * sizeof(LogitBias) +
            options.stop_token_ids.capacity() * sizeof(TokenId);
   for (const std::string& text : options.stop_strings) bytes += text.capacity();
+  if (kept.loaded_end.has_value()) bytes += kept.loaded_end->SpaceUsedLong();
   return static_cast<int64_t>(bytes);
 }
 
 }  // namespace
 
-void Session::Take(std::unique_ptr<TurnRunner> turn) {
+void Session::Take(std::unique_ptr<SessionTurn> turn) {
   turn_ = std::move(turn);
   ++turns_;
 }
 
+void Session::Restore(int64_t epoch, int64_t number,
+                      std::unique_ptr<SessionTurn> turn) {
+  epoch_ = epoch;
+  turns_ = number;
+  turn_ = std::move(turn);
+}
+
 absl::Span<const TokenId> Session::History() const {
   if (turn_ == nullptr) return {};
-  return turn_->turn().session_tokens();
+  return turn_->runner.turn().session_tokens();
 }
 
 std::optional<TokenId> Session::LastToken() const {
@@ -42,7 +52,7 @@ std::optional<TokenId> Session::LastToken() const {
 }
 
 TurnModel Session::model() const {
-  return turn_ == nullptr ? TurnModel() : turn_->model();
+  return turn_ == nullptr ? TurnModel() : turn_->runner.model();
 }
 
 int64_t Session::bytes() const {

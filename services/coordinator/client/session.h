@@ -17,8 +17,10 @@
 #include "absl/types/span.h"
 #include "engine/base/status.h"
 #include "engine/base/types.h"
+#include "services/coordinator/client/turn_journal.h"
 #include "services/coordinator/turn/event_loop.h"
 #include "services/coordinator/turn/turn_runner.h"
+#include "tandem/v1/generation.pb.h"
 
 namespace tandem {
 
@@ -38,6 +40,15 @@ class SessionHolder {
 // resume its turn, or may never come again.
 enum class SessionUse { kOneShot, kConversation };
 
+// A turn, and what writes it to the store.
+struct SessionTurn {
+  TurnRunner runner;
+  TurnJournal journal;
+  // Of a turn that had ended when it was loaded: its end, as its client heard
+  // of it, without text.
+  std::optional<v1::TurnEnded> loaded_end = {};
+};
+
 class Session {
  public:
   Session(std::string id, std::string tenant, SessionUse use, MonotonicTime now)
@@ -55,10 +66,20 @@ class Session {
   // A second turn was asked for.
   void SetConversation() { use_ = SessionUse::kConversation; }
 
+  // Under which this process drives the session, where there is a store.
+  int64_t epoch() const { return epoch_; }
+
   // Makes `turn` the last taken one; the client is about to know of it.
-  void Take(std::unique_ptr<TurnRunner> turn);
+  void Take(std::unique_ptr<SessionTurn> turn);
+  // In place of all turns up to number `number`, as the store has them: `turn`
+  // is the last one.
+  void Restore(int64_t epoch, int64_t number,
+               std::unique_ptr<SessionTurn> turn);
   // The last taken turn; null before the first.
-  TurnRunner* turn() const { return turn_.get(); }
+  SessionTurn* last() const { return turn_.get(); }
+  TurnRunner* turn() const {
+    return turn_ == nullptr ? nullptr : &turn_->runner;
+  }
   // Number of the last taken turn; 0: none yet.
   int64_t turns() const { return turns_; }
 
@@ -82,8 +103,9 @@ class Session {
   const std::string id_;
   const std::string tenant_;
   SessionUse use_;
+  int64_t epoch_ = kFirstDriverEpoch;
   int64_t turns_ = 0;
-  std::unique_ptr<TurnRunner> turn_;
+  std::unique_ptr<SessionTurn> turn_;
   SessionHolder* holder_ = nullptr;
   MonotonicTime idle_since_;
 };

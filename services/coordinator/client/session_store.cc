@@ -35,6 +35,12 @@ SessionStore::~SessionStore() {
 
 absl::StatusOr<Session*> SessionStore::Create(const std::string& tenant,
                                               SessionUse use) {
+  return Add(DrawSessionId(), tenant, use);
+}
+
+absl::StatusOr<Session*> SessionStore::Add(std::string session_id,
+                                           const std::string& tenant,
+                                           SessionUse use) {
   const int64_t own_max = tenants_->LimitsOf(tenant).sessions_max;
   while (own_max > 0 && SessionsOf(tenant) >= own_max) {
     const std::set<IdlePlace>& idle = by_tenant_.find(tenant)->second.idle;
@@ -49,8 +55,8 @@ absl::StatusOr<Session*> SessionStore::Create(const std::string& tenant,
     return Exhausted(absl::StrCat("the server keeps ", limits_.sessions_max,
                                   " sessions at most; try later"));
   }
-  auto session =
-      std::make_unique<Session>(DrawSessionId(), tenant, use, loop_->Now());
+  auto session = std::make_unique<Session>(std::move(session_id), tenant, use,
+                                           loop_->Now());
   const int64_t bytes = session->bytes();
   MakeRoom(tenant, bytes);
   if (!budget_->Take(MemoryKind::kSessions, tenant, bytes)) {
@@ -85,6 +91,11 @@ absl::StatusOr<Session*> SessionStore::Find(const std::string& session_id,
   return found->second.session.get();
 }
 
+Session* SessionStore::FindAny(const std::string& session_id) const {
+  const auto found = sessions_.find(session_id);
+  return found == sessions_.end() ? nullptr : found->second.session.get();
+}
+
 void SessionStore::Remove(Session* session) {
   const auto found = sessions_.find(session->id());
   const auto tenant = by_tenant_.find(session->tenant());
@@ -117,14 +128,27 @@ void SessionStore::SetAside(Session* session) {
   Measure(session);
 }
 
-void SessionStore::Forget(Session* session) {
-  if (session->holder() != nullptr) {
-    session->holder()->OnLost(MakeError(
-        absl::StatusCode::kNotFound, {.reason = kReasonUnknownSession},
-        "the session was forgotten, since its stream was not read; start a new "
-        "one"));
+void SessionStore::Drop(Session* session, const absl::Status& why) {
+  const std::string id = session->id();
+  if (session->holder() != nullptr) session->holder()->OnLost(why);
+  // Its holder may have removed it.
+  const auto found = sessions_.find(id);
+  if (found != sessions_.end()) Remove(found->second.session.get());
+}
+
+std::vector<Session*> SessionStore::Held() const {
+  std::vector<Session*> held;
+  for (const auto& [id, entry] : sessions_) {
+    if (entry.session->holder() != nullptr) held.push_back(entry.session.get());
   }
-  Remove(session);
+  return held;
+}
+
+void SessionStore::Forget(Session* session) {
+  Drop(session,
+       MakeError(absl::StatusCode::kNotFound, {.reason = kReasonUnknownSession},
+                 "the session was forgotten, since its stream was "
+                 "not read; start a new one"));
 }
 
 void SessionStore::ShrinkToBudget() {

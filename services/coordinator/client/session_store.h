@@ -20,6 +20,7 @@
 #include <string>
 #include <tuple>
 #include <unordered_map>
+#include <vector>
 
 #include "engine/base/status.h"
 #include "services/coordinator/client/memory_budget.h"
@@ -59,10 +60,15 @@ class SessionStore {
   // A new session. RESOURCE_EXHAUSTED with EXHAUSTED where no other can go for
   // it: at sessions_max, at the tenant's own, or for memory.
   absl::StatusOr<Session*> Create(const std::string& tenant, SessionUse use);
+  // The same for a session that has its id already.
+  absl::StatusOr<Session*> Add(std::string session_id,
+                               const std::string& tenant, SessionUse use);
   // NOT_FOUND with UNKNOWN_SESSION for a session that is not there and for
   // another tenant's alike.
   absl::StatusOr<Session*> Find(const std::string& session_id,
                                 const std::string& tenant);
+  // The session of this id, whoever's it is; null where there is none.
+  Session* FindAny(const std::string& session_id) const;
   void Remove(Session* session);
 
   // A turn of the session is under way for `holder` from Hold to LetGo.
@@ -74,6 +80,10 @@ class SessionStore {
   // Counts what the session holds now, as LetGo and SetAside do. Soon after it
   // idle sessions go where memory is over its bound.
   void Measure(Session* session);
+  // The session goes, whatever it does; its holder's client hears `why`.
+  void Drop(Session* session, const absl::Status& why);
+  // Those with a turn under way.
+  std::vector<Session*> Held() const;
   // Idle sessions go until `tenant` may have `bytes`, if they are enough.
   void MakeRoom(const std::string& tenant, int64_t bytes);
 

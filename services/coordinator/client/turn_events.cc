@@ -2,12 +2,14 @@
 
 #include <spdlog/spdlog.h>
 
+#include <chrono>
 #include <optional>
 #include <string>
 
 #include "services/common/options_conversion.h"
 #include "services/common/trace_context.h"
 #include "services/common/turn_conversion.h"
+#include "tandem/v1/turn_record.pb.h"
 
 namespace tandem {
 namespace {
@@ -88,6 +90,24 @@ v1::ConverseResponse EndedEvent(const TurnRunner& runner, size_t text_sent) {
                   .has_drafter = runner.drafter().has_drafter(),
                   .counts = counts}));
   return event;
+}
+
+void SetFigures(const v1::TurnEnded& end, v1::TurnEnded* ended) {
+  *ended->mutable_usage() = end.usage();
+  *ended->mutable_speculation() = end.speculation();
+}
+
+std::string WriteTurnSetup(const TurnRunner& runner) {
+  v1::TurnSetupRecord record;
+  *record.mutable_options() = ToProto(runner.turn().options());
+  if (runner.setup().timeout.has_value()) {
+    record.set_timeout_ms(std::chrono::duration_cast<std::chrono::milliseconds>(
+                              *runner.setup().timeout)
+                              .count());
+  }
+  record.set_template_date(runner.setup().template_date);
+  record.set_context_max(runner.turn().context_max());
+  return record.SerializeAsString();
 }
 
 void LogTurnEnd(const TurnRunner& runner) {

@@ -5,6 +5,7 @@
 #define TANDEM_SERVICES_COORDINATOR_CLIENT_TURN_EVENTS_H_
 
 #include <cstddef>
+#include <string>
 
 #include "services/coordinator/turn/turn_runner.h"
 #include "tandem/v1/generation.pb.h"
@@ -18,6 +19,13 @@ v1::ConverseResponse TokensEvent(const TurnRunner& runner,
                                  const TurnProgress& to);
 // The turn has ended; `text_sent` bytes of its text were sent.
 v1::ConverseResponse EndedEvent(const TurnRunner& runner, size_t text_sent);
+
+// Usage and speculation of `end` in place of those in `ended`: those of a turn
+// that another process ended.
+void SetFigures(const v1::TurnEnded& end, v1::TurnEnded* ended);
+
+// What the store keeps of the turn beside its tokens: a TurnSetupRecord.
+std::string WriteTurnSetup(const TurnRunner& runner);
 
 // One line for the log: at level info for a trace that its caller records, else
 // debug.

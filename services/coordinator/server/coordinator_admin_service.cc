@@ -78,18 +78,36 @@ void AddWorkers(std::vector<WorkerCondition> conditions,
 }
 
 CoordinatorAdminService::CoordinatorAdminService(const Sources& sources)
-    : sources_(sources), started_(MonotonicNow()) {}
+    : sources_(sources),
+      sessions_(sources.sessions),
+      started_(MonotonicNow()) {}
 
-grpc::ServerUnaryReactor* CoordinatorAdminService::GetStatus(
-    grpc::CallbackServerContext* context,
-    const v1::GetStatusRequest* /*request*/, v1::GetStatusResponse* response) {
+grpc::ServerUnaryReactor* CoordinatorAdminService::Answer(
+    grpc::CallbackServerContext* context, absl::string_view method,
+    absl::FunctionRef<void(SessionAdmin::Done)> start) const {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  const absl::Status admitted = sources_.gate->AdmitOperator(
-      *context, "/tandem.v1.CoordinatorAdminService/GetStatus");
+  const absl::Status admitted = sources_.gate->AdmitOperator(*context, method);
   if (!admitted.ok()) {
     reactor->Finish(ToGrpcStatus(admitted));
     return reactor;
   }
+  start([reactor](const absl::Status& status) {
+    reactor->Finish(ToGrpcStatus(status));
+  });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* CoordinatorAdminService::GetStatus(
+    grpc::CallbackServerContext* context,
+    const v1::GetStatusRequest* /*request*/, v1::GetStatusResponse* response) {
+  return Answer(context, "/tandem.v1.CoordinatorAdminService/GetStatus",
+                [&](const SessionAdmin::Done& done) {
+                  SetStatus(response);
+                  done(absl::OkStatus());
+                });
+}
+
+void CoordinatorAdminService::SetStatus(v1::GetStatusResponse* response) const {
   const ClientServices& services = *sources_.services;
   response->set_version(kTandemVersion);
   response->set_uptime_seconds(absl::ToInt64Seconds(MonotonicNow() - started_));
@@ -101,8 +119,35 @@ grpc::ServerUnaryReactor* CoordinatorAdminService::GetStatus(
   response->set_generated_tokens(totals.generated_tokens);
   response->set_drafted_tokens(totals.drafted_tokens);
   response->set_accepted_tokens(totals.accepted_tokens);
-  reactor->Finish(grpc::Status::OK);
-  return reactor;
+}
+
+grpc::ServerUnaryReactor* CoordinatorAdminService::ListSessions(
+    grpc::CallbackServerContext* context,
+    const v1::ListSessionsRequest* request,
+    v1::ListSessionsResponse* response) {
+  return Answer(context, "/tandem.v1.CoordinatorAdminService/ListSessions",
+                [&](SessionAdmin::Done done) {
+                  sessions_.List(*request, response, std::move(done));
+                });
+}
+
+grpc::ServerUnaryReactor* CoordinatorAdminService::ShowSession(
+    grpc::CallbackServerContext* context, const v1::ShowSessionRequest* request,
+    v1::ShowSessionResponse* response) {
+  return Answer(context, "/tandem.v1.CoordinatorAdminService/ShowSession",
+                [&](SessionAdmin::Done done) {
+                  sessions_.Show(*request, response, std::move(done));
+                });
+}
+
+grpc::ServerUnaryReactor* CoordinatorAdminService::DeleteSession(
+    grpc::CallbackServerContext* context,
+    const v1::DeleteSessionRequest* request,
+    v1::DeleteSessionResponse* /*response*/) {
+  return Answer(context, "/tandem.v1.CoordinatorAdminService/DeleteSession",
+                [&](SessionAdmin::Done done) {
+                  sessions_.Delete(*request, std::move(done));
+                });
 }
 
 }  // namespace tandem

@@ -21,6 +21,8 @@ constexpr int64_t kBackgroundTasksMax = 1024;
 // After the drain, for streams whose client reads no more.
 constexpr std::chrono::seconds kShutdownGrace(1);
 constexpr std::chrono::seconds kWorkerStreamsGrace(5);
+// A session goes this much late at most.
+constexpr std::chrono::minutes kPruneInterval(10);
 
 absl::Status CheckAddresses(const CoordinatorOptions& options) {
   for (const auto* list : {&options.workers.targets, &options.workers.drafts}) {
@@ -33,22 +35,52 @@ absl::Status CheckAddresses(const CoordinatorOptions& options) {
   return absl::OkStatus();
 }
 
+// Null where sessions live in the process alone.
+absl::StatusOr<std::unique_ptr<StateStore>> OpenStore(
+    const StoreOptions& options) {
+  if (!options.postgres.address.address.empty()) {
+    if (!options.state_dir.empty()) {
+      return absl::InvalidArgumentError(
+          "--state-dir and --store name one store each: take one of both");
+    }
+    absl::StatusOr<std::unique_ptr<StateStore>> store =
+        OpenPostgresStore(options.postgres, {});
+    if (!store.ok()) return Annotate(store.status(), "--store");
+    return store;
+  }
+  if (options.state_dir.empty()) return nullptr;
+  absl::StatusOr<std::unique_ptr<StateStore>> store =
+      OpenSqliteStore(options.state_dir, {});
+  if (!store.ok()) return Annotate(store.status(), "--state-dir");
+  return store;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
     const CoordinatorOptions& options) {
   TANDEM_RETURN_IF_ERROR(CheckAddresses(options));
+  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<StateStore> store,
+                          OpenStore(options.store));
   auto certificates = std::make_unique<CertificateStore>();
   TANDEM_ASSIGN_OR_RETURN(
       std::shared_ptr<grpc::ChannelCredentials> worker_credentials,
       certificates->ForChannel(options.worker_tls));
   // The constructor is private.
-  std::unique_ptr<CoordinatorServer> server(new CoordinatorServer(
-      options, std::move(certificates), std::move(worker_credentials)));
+  std::unique_ptr<CoordinatorServer> server(
+      new CoordinatorServer(options, std::move(store), std::move(certificates),
+                            std::move(worker_credentials)));
   TANDEM_RETURN_IF_ERROR(server->UseKeys(options));
   TANDEM_RETURN_IF_ERROR(server->ServeMetrics(options.metrics));
   TANDEM_RETURN_IF_ERROR(server->Listen(options));
   server->pool_.Start();
+  if (server->sessions_.store != nullptr) {
+    CoordinatorServer* const started = server.get();
+    started->loop_.loop()->Post([started] {
+      started->Prune();
+      started->sessions_.watch.Start();
+    });
+  }
   return server;
 }
 
@@ -60,8 +92,25 @@ CoordinatorServer::Bounds::Bounds(const CoordinatorOptions& options,
       limits(options.tenant_limits, &own_limits),
       quotas(loop, options.turns_max, &limits, std::random_device()()) {}
 
+CoordinatorServer::Sessions::Sessions(const CoordinatorOptions& options,
+                                      std::unique_ptr<StateStore> state_store,
+                                      CoordinatorServer* server)
+    : store(std::move(state_store)),
+      retention(options.store.retention),
+      here(server->loop_.loop(), options.sessions, &server->bounds_.limits,
+           &server->bounds_.memory),
+      loader({.store = store.get(),
+              .is_shared = !options.store.postgres.address.address.empty(),
+              .sessions = &here,
+              .router = &server->router_,
+              .quotas = &server->bounds_.quotas,
+              .loop = server->loop_.loop(),
+              .turn_limits = options.turn_limits,
+              .observer = &server->metrics_}),
+      watch(store.get(), &here, server->loop_.loop()) {}
+
 CoordinatorServer::CoordinatorServer(
-    const CoordinatorOptions& options,
+    const CoordinatorOptions& options, std::unique_ptr<StateStore> store,
     std::unique_ptr<CertificateStore> certificates,
     std::shared_ptr<grpc::ChannelCredentials> worker_credentials)
     : certificates_(std::move(certificates)),
@@ -70,22 +119,25 @@ CoordinatorServer::CoordinatorServer(
       pool_(options.workers, std::move(worker_credentials), &tokenizers_),
       router_([this] { return pool_.Workers(); }, std::random_device()()),
       bounds_(options, &gate_, loop_.loop()),
-      sessions_(loop_.loop(), options.sessions, &bounds_.limits,
-                &bounds_.memory),
+      sessions_(options, std::move(store), this),
       background_(std::make_unique<BackgroundQueue>(kBackgroundTasksMax,
                                                     &bounds_.memory)),
       service_(&services_, &registry_, &gate_),
       admin_service_({.services = &services_,
                       .pool = &pool_,
                       .metrics = &metrics_,
-                      .gate = &gate_}),
+                      .gate = &gate_,
+                      .sessions = {.store = sessions_.store.get(),
+                                   .sessions = &sessions_.here,
+                                   .loop = loop_.loop()}}),
       trimmer_([this] { CountShared(); }) {
   services_.loop = loop_.loop();
-  services_.sessions = &sessions_;
+  services_.sessions = &sessions_.here;
   services_.router = &router_;
   services_.background = background_.get();
   services_.memory = &bounds_.memory;
   services_.quotas = &bounds_.quotas;
+  services_.loader = &sessions_.loader;
   services_.turn_limits = options.turn_limits;
   services_.client_stall = options.client_stall;
   services_.observer = &metrics_;
@@ -155,6 +207,20 @@ void CoordinatorServer::Reload() {
 void CoordinatorServer::CountShared() {
   bounds_.memory.SetShared(MemoryKind::kPrefixes, router_.prefix_bytes());
   bounds_.memory.SetShared(MemoryKind::kTokenizers, tokenizers_.bytes());
+}
+
+void CoordinatorServer::Prune() {
+  sessions_.store->Prune(
+      sessions_.retention, [](absl::StatusOr<int64_t> count) {
+        if (!count.ok()) {
+          spdlog::warn("old sessions were not deleted: {}",
+                       std::string(count.status().message()));
+        } else if (*count > 0) {
+          spdlog::info("{} old sessions were deleted", *count);
+        }
+      });
+  sessions_.prune_timer = loop_.loop()->SetTimer(
+      loop_.loop()->Now() + kPruneInterval, [this] { Prune(); });
 }
 
 void CoordinatorServer::UpdateReady() {

@@ -19,7 +19,9 @@
 #include "services/coordinator/client/background_queue.h"
 #include "services/coordinator/client/client_stream.h"
 #include "services/coordinator/client/default_limits.h"
+#include "services/coordinator/client/driver_watch.h"
 #include "services/coordinator/client/memory_budget.h"
+#include "services/coordinator/client/session_loader.h"
 #include "services/coordinator/client/session_store.h"
 #include "services/coordinator/client/turn_quotas.h"
 #include "services/coordinator/routing/router.h"
@@ -27,6 +29,7 @@
 #include "services/coordinator/server/coordinator_metrics.h"
 #include "services/coordinator/server/generation_service.h"
 #include "services/coordinator/server/key_file_limits.h"
+#include "services/coordinator/store/open_store.h"
 #include "services/coordinator/turn/event_loop.h"
 #include "services/coordinator/workers/tokenizer_cache.h"
 #include "services/coordinator/workers/worker_pool.h"
@@ -35,6 +38,15 @@
 
 namespace tandem {
 
+// Where sessions outlive the process; without a folder and an address they do
+// not.
+struct StoreOptions {
+  std::string state_dir;     // of a SQLite database
+  PostgresOptions postgres;  // in its place, where the address is set
+  Retention retention = {.idle = absl::Hours(24 * 30),
+                         .one_shot_idle = absl::Hours(1)};
+};
+
 struct CoordinatorOptions {
   std::string listen = "127.0.0.1:7070";
   ServerTlsFiles tls;
@@ -42,6 +54,7 @@ struct CoordinatorOptions {
   ChannelTlsFiles worker_tls;
   WorkerPoolOptions workers;
   SessionLimits sessions;
+  StoreOptions store;
   int64_t turns_max = 1000;
   TurnLimits turn_limits;
   MonotonicDuration client_stall = kClientStall;
@@ -72,7 +85,7 @@ class CoordinatorServer {
   std::string metrics_address() const;
   // A turn can be started.
   bool ready() const { return router_.HasTarget(); }
-  int64_t sessions() const { return sessions_.size(); }
+  int64_t sessions() const { return sessions_.here.size(); }
   int64_t turns() const { return bounds_.quotas.turns(); }
 
   // Reads the certificates again, its own and those for workers, and the key
@@ -95,8 +108,23 @@ class CoordinatorServer {
     TurnQuotas quotas;
   };
 
+  // The sessions of this process, and those in the store.
+  struct Sessions {
+    // `server`: its loop, router, bounds and metrics, which outlive this.
+    Sessions(const CoordinatorOptions& options,
+             std::unique_ptr<StateStore> state_store,
+             CoordinatorServer* server);
+
+    const std::unique_ptr<StateStore> store;  // may be null
+    const Retention retention;
+    SessionStore here;
+    SessionLoader loader;
+    DriverWatch watch;
+    EventLoop::TimerId prune_timer;
+  };
+
   CoordinatorServer(
-      const CoordinatorOptions& options,
+      const CoordinatorOptions& options, std::unique_ptr<StateStore> store,
       std::unique_ptr<CertificateStore> certificates,
       std::shared_ptr<grpc::ChannelCredentials> worker_credentials);
 
@@ -107,6 +135,8 @@ class CoordinatorServer {
   void WaitForWorkerStreams();
   // Takes what all clients share into the budget.
   void CountShared();
+  // Deletes old sessions of the store, now and again and again.
+  void Prune();
 
   const std::unique_ptr<CertificateStore> certificates_;
   CoordinatorMetrics metrics_;
@@ -117,7 +147,7 @@ class CoordinatorServer {
   WorkerPool pool_;
   Router router_;
   Bounds bounds_;
-  SessionStore sessions_;
+  Sessions sessions_;
   ClientStreamRegistry registry_;
   ClientServices services_;
   std::unique_ptr<BackgroundQueue> background_;

@@ -17,6 +17,7 @@
 #include "services/common/server_flags.h"
 #include "services/common/signals.h"
 #include "services/coordinator/server/coordinator_server.h"
+#include "services/coordinator/store/state_folder.h"
 
 namespace tandem {
 namespace {
@@ -31,7 +32,33 @@ struct Flags {
   int64_t queue_timeout_ms = 30000;
   int64_t client_stall_ms = 2000;
   int64_t resolve_interval_ms = 5000;
+  std::string store;
+  int64_t state_keep_hours = 720;
 };
+
+// Where sessions outlive the process.
+void AddStoreFlags(CLI::App* app, Flags* flags) {
+  StoreOptions& options = flags->coordinator.store;
+  app->add_option("--state-dir", options.state_dir,
+                  "Folder for a database of sessions and turns, which then "
+                  "outlive this process; made if it is not there; absent, and "
+                  "without --store: they end with the process");
+  app->add_option("--store", flags->store,
+                  "The same in a PostgreSQL database, which coordinators may "
+                  "share: postgres://USER@HOST/DATABASE, without a password");
+  app->add_option("--store-password-file",
+                  options.postgres.address.password_file,
+                  "File whose first line is the password of --store");
+  app->add_flag("--allow-loss", options.postgres.allow_loss,
+                "Take a database that may lose what it has committed (fsync "
+                "or full_page_writes off)");
+  app->add_option("--state-keep-hours", flags->state_keep_hours,
+                  "How long a session is kept in the database after its last "
+                  "turn; one that a Generate made, and that had no second "
+                  "turn, an hour at most")
+      ->check(WholeNumber(int64_t{1}, int64_t{10} * 365 * 24))
+      ->capture_default_str();
+}
 
 // What one tenant may take; 0: no limit of its own.
 void AddTenantFlags(CLI::App* app, TenantLimits* limits) {
@@ -115,12 +142,15 @@ void AddFlags(CLI::App* app, Flags* flags) {
   app->add_option("--worker-cert", options.worker_tls.cert,
                   "Certificate shown to workers (PEM)");
   app->add_option("--worker-key", options.worker_tls.key, "Its key (PEM)");
+  AddStoreFlags(app, flags);
   AddMemoryFlags(app, flags);
   AddTenantFlags(app, &options.tenant_limits);
   AddServerFlags(app, &flags->server);
   SetExamples(
       app, {"tandem-coordinator --target 127.0.0.1:7071",
             "tandem-coordinator --target 127.0.0.1:7071 --draft 127.0.0.1:7072",
+            "tandem-coordinator --target 127.0.0.1:7071 --state-dir "
+            "/var/lib/tandem",
             "tandem-coordinator --target dns:///targets:7071 --listen "
             "unix:/tmp/tandem.sock"});
 }
@@ -131,6 +161,10 @@ FileAccess FilesOf(const CoordinatorOptions& options) {
   access.ReadBeside(options.worker_tls.ca);
   access.ReadBeside(options.worker_tls.cert);
   access.ReadBeside(options.worker_tls.key);
+  access.ReadBeside(options.store.postgres.address.password_file);
+  if (!options.store.state_dir.empty()) {
+    access.write.push_back(options.store.state_dir);
+  }
   // Workers are looked up again and again, and the file is replaced when the
   // machine's network changes.
   access.ReadBeside("/etc/resolv.conf");
@@ -149,6 +183,8 @@ int Main(int argc, char** argv) {
   }
   CoordinatorOptions& options = flags.coordinator;
   InitLogging(flags.server.log_format, flags.server.log_level);
+  // What is wrong with it is said when it is opened.
+  (void)StateFolder::Make(options.store.state_dir);
   Sandbox sandbox(flags.server, FilesOf(options));
   // From here on, not before: a config file that does not come (a FIFO) ends by
   // a signal; and it is a thread, which the sandbox comes before.
@@ -168,13 +204,20 @@ int Main(int argc, char** argv) {
   options.sessions.idle = std::chrono::seconds(flags.session_idle_seconds);
   options.sessions.one_shot_idle =
       std::chrono::seconds(flags.generate_idle_seconds);
+  options.store.postgres.address.address = flags.store;
+  options.store.retention.idle = absl::Hours(flags.state_keep_hours);
   options.client_stall = std::chrono::milliseconds(flags.client_stall_ms);
 
   absl::StatusOr<std::unique_ptr<CoordinatorServer>> server =
       CoordinatorServer::Start(options);
   if (!server.ok()) {
     PrintUsageError(kProgram, server.status());
-    return absl::IsInvalidArgument(server.status()) ? kExitUsage : kExitFailed;
+    // Starting it again helps where the database is away, else a person does.
+    return absl::IsInvalidArgument(server.status()) ||
+                   absl::IsFailedPrecondition(server.status()) ||
+                   absl::IsDataLoss(server.status())
+               ? kExitUsage
+               : kExitFailed;
   }
   status = WriteAddressFile(flags.server.address_file, (*server)->address());
   if (status.ok()) {

@@ -43,6 +43,9 @@ TEST(ClientTest, UnaryCalls) {
   EXPECT_TRUE(absl::IsUnimplemented(client->ListModels().status()));
   EXPECT_TRUE(absl::IsUnimplemented(client->GetServerInfo().status()));
   EXPECT_TRUE(absl::IsUnimplemented(client->GetStatus().status()));
+  EXPECT_TRUE(absl::IsUnimplemented(client->ListSessions({}).status()));
+  EXPECT_TRUE(absl::IsUnimplemented(client->ShowSession({}).status()));
+  EXPECT_TRUE(absl::IsUnimplemented(client->DeleteSession({}).status()));
 }
 
 TEST(ClientTest, Health) {

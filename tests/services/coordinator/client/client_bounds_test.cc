@@ -10,75 +10,12 @@
 #include <utility>
 #include <vector>
 
-#include "services/coordinator/client/client_stream.h"
 #include "services/coordinator/client/default_limits.h"
+#include "tests/services/coordinator/fake_client.h"
 #include "tests/services/coordinator/fake_links.h"
 
 namespace tandem {
 namespace {
-
-// A client that reads at once, or does not.
-class FakeClient : public ClientTransport {
- public:
-  FakeClient(ClientServices* services, const std::string& tenant,
-             SessionUse use)
-      : stream_(std::make_shared<ClientStream>(
-            services, this,
-            ClientStreamSetup{.tenant = tenant,
-                              .turn_field = "start",
-                              .use = use,
-                              .call_deadline = std::nullopt})) {}
-
-  void Read() override {
-    // A Generate's client has said all.
-    if (half_closes) stream_->PostHalfClose();
-  }
-  void Write(const v1::ConverseResponse& event) override {
-    if (event.has_started()) session_id = event.started().session_id();
-    if (event.has_tokens()) {
-      for (const int32_t id : event.tokens().token_ids()) tokens.push_back(id);
-      text += event.tokens().text();
-    }
-    if (event.has_ended()) {
-      has_ended = true;
-      text += event.ended().text();
-    }
-    if (reads) {
-      stream_->PostWriteDone();
-    } else {
-      is_write_pending = true;
-    }
-  }
-  void Finish(const absl::Status& status) override { finished = status; }
-
-  void Start(const std::string& prompt, int max_tokens) {
-    v1::ConverseRequest message;
-    message.mutable_start()->set_text(prompt);
-    v1::GenerationOptions& options =
-        *message.mutable_start()->mutable_options();
-    options.set_max_tokens(max_tokens);
-    options.set_seed(7);
-    options.set_ignore_eos(true);
-    stream_->PostMessage(std::move(message));
-  }
-  void ReadAgain() {
-    reads = true;
-    if (std::exchange(is_write_pending, false)) stream_->PostWriteDone();
-  }
-  void Leave() { stream_->PostCancelled(); }
-
-  bool half_closes = false;
-  bool reads = true;
-  bool is_write_pending = false;
-  std::string session_id;
-  std::vector<TokenId> tokens;
-  std::string text;
-  bool has_ended = false;
-  std::optional<absl::Status> finished;
-
- private:
-  const std::shared_ptr<ClientStream> stream_;
-};
 
 class ClientBoundsTest : public ::testing::Test {
  protected:

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "engine/base/error_reason.h"
+#include "tests/services/coordinator/turn_runner_fixture.h"
 
 namespace tandem {
 namespace {
@@ -95,6 +96,69 @@ TEST(PrefixFieldsTest, KeepsEverythingElse) {
 TEST(MalformedMessageTest, IsAnInvalidText) {
   EXPECT_EQ(MalformedMessage().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(GetErrorDetail(MalformedMessage())->reason, kReasonInvalidText);
+}
+
+// A turn of which another process made 120 tokens at most, and this one 32.
+class ResumeOfTest : public TurnRunnerFixture {
+ protected:
+  ResumeOfTest() {
+    spec_.options.ignore_eos = true;
+    plain_ = PlainRun(spec_);
+  }
+  void Restore(std::optional<FinishReason> end) {
+    Make();
+    runner_->Restore(
+        {.model = {.id = "fake",
+                   .fingerprint = "fp",
+                   .vocabulary_fingerprint = "vocabulary"},
+         .generated = {plain_.tokens.begin(), plain_.tokens.begin() + 32},
+         .end = end});
+  }
+  std::optional<absl::Status> Check(int64_t tokens, int64_t bytes) {
+    v1::ResumeRequest resume;
+    resume.set_tokens_received(tokens);
+    resume.set_text_bytes_received(bytes);
+    return CheckResumeOf(resume, *runner_);
+  }
+
+  PlainResult plain_;
+};
+
+TEST_F(ResumeOfTest, WhatIsNotMadeAgainIsNotKnown) {
+  Restore(std::nullopt);
+  EXPECT_EQ(Check(32, 0), absl::OkStatus());
+  EXPECT_EQ(Check(33, 0), std::nullopt);
+  EXPECT_EQ(Check(120, 1 << 20), std::nullopt);
+  for (const auto& [tokens, bytes] : std::vector<std::pair<int64_t, int64_t>>{
+           {-1, 0},
+           {std::numeric_limits<int64_t>::min(), 0},
+           {121, 0},
+           {std::numeric_limits<int64_t>::max(), 0},
+           {33, -1},
+           {32, 1 << 20}}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(*Check(tokens, bytes)))
+        << tokens << " " << bytes;
+  }
+  // One that was suspended on its way is no other.
+  runner_->Resume();
+  runner_->Suspend(absl::OkStatus());
+  EXPECT_EQ(Check(100, 0), std::nullopt);
+  runner_->Resume();
+  RunUntil([this] { return runner_->usage().generated_tokens >= 100; });
+  EXPECT_EQ(Check(100, 0), absl::OkStatus());
+}
+
+TEST_F(ResumeOfTest, AnEndIsKnown) {
+  Restore(FinishReason::kCancelled);
+  EXPECT_EQ(Check(32, 0), absl::OkStatus());
+  EXPECT_TRUE(absl::IsInvalidArgument(*Check(33, 0)));
+}
+
+TEST_F(ResumeOfTest, ATurnOfThisProcessHasAllThatItSent) {
+  Start();
+  RunUntil([this] { return runner_->usage().generated_tokens >= 32; });
+  EXPECT_EQ(Check(32, 0), absl::OkStatus());
+  EXPECT_TRUE(absl::IsInvalidArgument(*Check(119, 0)));
 }
 
 }  // namespace

@@ -76,6 +76,14 @@ TEST(SessionIdTest, Is128RandomBitsInHexadecimal) {
   }
 }
 
+TEST_F(SessionStoreTest, FindsASessionWhoeverHasIt) {
+  Make({});
+  const std::string id = Create("a");
+  ASSERT_NE(store_->FindAny(id), nullptr);
+  EXPECT_EQ(store_->FindAny(id)->tenant(), "a");
+  EXPECT_EQ(store_->FindAny("0"), nullptr);
+}
+
 TEST_F(SessionStoreTest, FindsWhatItHas) {
   SessionStore& store = Make({});
   for (int i = 0; i < 2; ++i) {
@@ -290,6 +298,36 @@ TEST_F(SessionStoreTest, OneShotsExpireSooner) {
   EXPECT_FALSE(Has(one_shot, "tenant"));
   EXPECT_TRUE(Has(conversation, "tenant"));
   EXPECT_TRUE(Has(grown, "tenant"));
+}
+
+TEST_F(SessionStoreTest, ADroppedSessionGoesWhateverItDoes) {
+  SessionStore& store = Make({});
+  const std::string idle = Create("a");
+  const std::string held = Create("a");
+  Hold(held, "a");
+  EXPECT_EQ(store.Held().size(), 1u);
+  EXPECT_EQ(store.Held()[0]->id(), held);
+  const absl::Status why = MakeError(absl::StatusCode::kNotFound,
+                                     {.reason = kReasonUnknownSession}, "gone");
+  store.Drop(*store.Find(idle, "a"), why);
+  EXPECT_EQ(forgotten_, 0);
+  store.Drop(*store.Find(held, "a"), why);
+  EXPECT_EQ(forgotten_, 1);
+  EXPECT_TRUE(store.Held().empty());
+  EXPECT_EQ(store.size(), 0);
+  EXPECT_EQ(budget_.UsedBy("a"), 0);
+}
+
+TEST_F(SessionStoreTest, ASessionMayHaveItsIdAlready) {
+  SessionStore& store = Make({.sessions_max = 1});
+  const std::string id = DrawSessionId();
+  ASSERT_TRUE(store.Add(id, "a", SessionUse::kOneShot).ok());
+  EXPECT_TRUE(Has(id, "a"));
+  Hold(id, "a");
+  // The bounds are those of a new one.
+  EXPECT_EQ(
+      store.Add(DrawSessionId(), "b", SessionUse::kOneShot).status().code(),
+      absl::StatusCode::kResourceExhausted);
 }
 
 }  // namespace

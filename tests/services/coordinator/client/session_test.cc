@@ -17,20 +17,23 @@ class SessionTest : public ::testing::Test, public SessionHolder {
   bool opens_turn() const override { return false; }
   void OnLost(const absl::Status& /*why*/) override {}
 
-  std::unique_ptr<TurnRunner> MakeTurn(std::vector<TokenId> prompt) {
+  std::unique_ptr<SessionTurn> MakeTurn(std::vector<TokenId> prompt) {
     TurnSpec spec;
     spec.prompt = std::move(prompt);
     spec.options.max_tokens = 5;
     spec.options.seed = 1;
     spec.options.ignore_eos = true;
     spec.context_max = 1000;
-    return std::make_unique<TurnRunner>(
-        &loop_, &directory_, TurnLimits(),
-        TurnSetup{.session_id = "id",
-                  .number = session_.turns() + 1,
-                  .tokenizer = FakeTokenizer(),
-                  .spec = spec,
-                  .timeout = std::nullopt});
+    const int64_t number = session_.turns() + 1;
+    // An aggregate: make_unique has no braces for it.
+    return std::unique_ptr<SessionTurn>(new SessionTurn{
+        .runner = TurnRunner(&loop_, &directory_, TurnLimits(),
+                             TurnSetup{.session_id = "id",
+                                       .number = number,
+                                       .tokenizer = FakeTokenizer(),
+                                       .spec = spec,
+                                       .timeout = std::nullopt}),
+        .journal = TurnJournal({.loop = &loop_, .key = {"id", 1, number}})});
   }
   void Run(TurnRunner* turn) {
     turn->Start(*directory_.PickTarget({.model_id = "fake",
@@ -59,12 +62,13 @@ TEST_F(SessionTest, BeginsEmpty) {
 
 TEST_F(SessionTest, TheLastTakenTurnIsTheHistory) {
   for (int turns = 1; turns <= 2; ++turns) {
-    std::unique_ptr<TurnRunner> turn = MakeTurn({1, 270});
-    TurnRunner* const taken = turn.get();
-    Run(taken);
+    std::unique_ptr<SessionTurn> turn = MakeTurn({1, 270});
+    SessionTurn* const taken = turn.get();
+    Run(&taken->runner);
     session_.Take(std::move(turn));
     EXPECT_EQ(session_.turns(), turns);
-    EXPECT_EQ(session_.turn(), taken);
+    EXPECT_EQ(session_.last(), taken);
+    EXPECT_EQ(session_.turn(), &taken->runner);
     EXPECT_EQ(session_.History().size(), 7u);
     EXPECT_EQ(session_.LastToken(), session_.History().back());
     EXPECT_EQ(session_.model().id, "fake");
@@ -75,11 +79,23 @@ TEST_F(SessionTest, TheLastTakenTurnIsTheHistory) {
 TEST_F(SessionTest, KnowsAboutWhatItTakes) {
   const int64_t empty = session_.bytes();
   EXPECT_GT(empty, 0);
-  std::unique_ptr<TurnRunner> turn = MakeTurn(std::vector<TokenId>(900, 270));
-  Run(turn.get());
+  std::unique_ptr<SessionTurn> turn = MakeTurn(std::vector<TokenId>(900, 270));
+  turn->loaded_end.emplace();
+  Run(&turn->runner);
   session_.Take(std::move(turn));
   EXPECT_GE(session_.bytes(), empty + 900 * int64_t{sizeof(TokenId)});
   EXPECT_LT(session_.bytes(), empty + 20000);
+}
+
+TEST_F(SessionTest, GoesOnWhereTheStoreHasIt) {
+  EXPECT_EQ(session_.epoch(), kFirstDriverEpoch);
+  session_.Restore(/*epoch=*/4, /*number=*/3, MakeTurn({1, 270}));
+  EXPECT_EQ(session_.epoch(), 4);
+  EXPECT_EQ(session_.turns(), 3);
+  EXPECT_EQ(session_.History().size(), 2u);
+  session_.Take(MakeTurn({1, 271}));
+  EXPECT_EQ(session_.epoch(), 4);
+  EXPECT_EQ(session_.turns(), 4);
 }
 
 TEST_F(SessionTest, BecomesAConversation) {

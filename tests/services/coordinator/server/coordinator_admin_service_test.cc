@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <ifaddrs.h>
+#include <unistd.h>
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -135,14 +137,18 @@ TEST_F(AddWorkersTest, AThousandWorkersTakeNoTime) {
 
 class CoordinatorAdminServiceTest : public ServiceFixture {
  protected:
+  static std::unique_ptr<v1::CoordinatorAdminService::Stub> Admin(
+      const std::string& address) {
+    return v1::CoordinatorAdminService::NewStub(
+        MakeChannel(address, grpc::InsecureChannelCredentials()));
+  }
   grpc::Status Ask(const std::string& address,
                    v1::GetStatusResponse* response) const {
-    const auto stub = v1::CoordinatorAdminService::NewStub(
-        MakeChannel(address, grpc::InsecureChannelCredentials()));
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() +
                          std::chrono::seconds(60));
-    return stub->GetStatus(&context, v1::GetStatusRequest(), response);
+    return Admin(address)->GetStatus(&context, v1::GetStatusRequest(),
+                                     response);
   }
   v1::GetStatusResponse Status() const {
     v1::GetStatusResponse response;
@@ -226,6 +232,65 @@ TEST_F(CoordinatorAdminServiceTest, NamesWhatKeepsWorkersFromServing) {
   EXPECT_EQ(status.workers(1).reason(), "there is no such socket");
   EXPECT_EQ(status.workers(2).reason(),
             "it is listed as draft but does not have that role");
+}
+
+// A turn that waits for its target, in a session of the store.
+TEST_F(CoordinatorAdminServiceTest, ASessionThatIsDeletedIsGoneAtOnce) {
+  const std::string state =
+      absl::StrCat(::testing::TempDir(), "admin_test_state_", getpid());
+  target_ = std::make_unique<FakeWorker>();
+  CoordinatorOptions options = Options();
+  options.store.state_dir = state;
+  StartCoordinator(options);
+  WaitFor([this] { return server_->ready(); });
+  const auto admin = Admin(server_->address());
+  const std::unique_ptr<Client> client = Connect();
+  Outcome outcome;
+  client->Start("", "w1", 50);
+  client->Read(&outcome, 1);
+  const std::string id = outcome.started.session_id();
+
+  v1::ListSessionsResponse list;
+  grpc::ClientContext listing;
+  ASSERT_TRUE(admin->ListSessions(&listing, {}, &list).ok());
+  ASSERT_EQ(list.sessions_size(), 1);
+  EXPECT_EQ(list.sessions(0).session_id(), id);
+  EXPECT_EQ(list.sessions(0).model_id(), "fake");
+  v1::ShowSessionRequest show;
+  show.set_session_id(id);
+  v1::ShowSessionResponse shown;
+  grpc::ClientContext showing;
+  ASSERT_TRUE(admin->ShowSession(&showing, show, &shown).ok());
+  ASSERT_EQ(shown.turns_size(), 1);
+  EXPECT_EQ(shown.turns(0).prompt_tokens(),
+            static_cast<int64_t>(PromptOf("w1").size()));
+
+  v1::DeleteSessionRequest remove;
+  remove.set_session_id(id);
+  v1::DeleteSessionResponse removed;
+  grpc::ClientContext removing;
+  ASSERT_TRUE(admin->DeleteSession(&removing, remove, &removed).ok());
+  EXPECT_EQ(server_->sessions(), 0);
+  // A stream whose turn was over goes on, and finds the session no more.
+  client->Read(&outcome);
+  if (outcome.has_ended) client->Start(id, "w2", 5);
+  const grpc::Status status = client->Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
+  grpc::ClientContext again;
+  EXPECT_EQ(admin->DeleteSession(&again, remove, &removed).error_code(),
+            grpc::StatusCode::NOT_FOUND);
+  server_.reset();
+  std::filesystem::remove_all(state);
+}
+
+TEST_F(CoordinatorAdminServiceTest, WithoutAStoreThereIsNothingToList) {
+  StartCoordinator(Options());
+  v1::ListSessionsResponse list;
+  grpc::ClientContext context;
+  const grpc::Status status =
+      Admin(server_->address())->ListSessions(&context, {}, &list);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_THAT(status.error_message(), HasSubstr("--state-dir"));
 }
 
 TEST_F(CoordinatorAdminServiceTest, OtherMachinesAreRefusedWithoutAKeyFile) {

@@ -1,0 +1,246 @@
+#include "services/coordinator/client/session_loader.h"
+
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "services/common/options_conversion.h"
+#include "services/coordinator/client/request_checks.h"
+#include "tandem/v1/turn_record.pb.h"
+
+namespace tandem {
+namespace {
+
+// A database that restarts is back within seconds.
+constexpr int64_t kStoreRetryMs = 1000;
+
+absl::Status Damaged(const StoredSession& stored, const std::string& what) {
+  return absl::DataLossError(absl::StrCat("the stored session ", stored.id,
+                                          " has ", what, "; start a new one"));
+}
+
+// In the client's words; what the store says is for the log.
+absl::Status InClientsWords(const absl::Status& status) {
+  if (absl::IsNotFound(status)) {
+    return MakeError(absl::StatusCode::kNotFound,
+                     {.reason = kReasonUnknownSession},
+                     "no such session; it may have expired: start a new one");
+  }
+  if (absl::IsUnavailable(status) || absl::IsResourceExhausted(status)) {
+    return StoreIsAway();
+  }
+  return status;
+}
+
+// The client never heard of a turn without a token that was followed by
+// another one: it would have resumed it.
+void DropUnheard(StoredSession* stored) {
+  const StoredTurn& last = stored->turns.back();
+  if (stored->turns.size() > 1 && !last.end_reason.has_value() &&
+      last.generated.empty()) {
+    stored->turns.pop_back();
+  }
+}
+
+// Another coordinator has it now, as a write was answered.
+bool IsLost(const Session& session) {
+  return session.holder() == nullptr && session.last() != nullptr &&
+         IsStoredElsewhere(session.last()->journal.status());
+}
+
+std::vector<TokenId> PromptOf(const StoredSession& stored) {
+  std::vector<TokenId> tokens;
+  for (const StoredTurn& turn : stored.turns) {
+    tokens.insert(tokens.end(), turn.record.prompt.begin(),
+                  turn.record.prompt.end());
+    if (&turn == &stored.turns.back()) break;
+    tokens.insert(tokens.end(), turn.generated.begin(), turn.generated.end());
+  }
+  return tokens;
+}
+
+}  // namespace
+
+absl::Status StoreIsAway() {
+  return MakeError(
+      absl::StatusCode::kUnavailable,
+      {.reason = kReasonStoreUnavailable, .retry_delay_ms = kStoreRetryMs},
+      "the store of sessions is away; try again");
+}
+
+absl::Status ResumedElsewhere() {
+  return MakeError(absl::StatusCode::kAborted, {.reason = kReasonWrongState},
+                   "the turn was resumed elsewhere");
+}
+
+Session* SessionLoader::Here(const Key& key) const {
+  const absl::StatusOr<Session*> found =
+      parts_.sessions->Find(key.second, key.first);
+  return found.ok() ? *found : nullptr;
+}
+
+bool SessionLoader::IsNeeded(const std::string& session_id,
+                             const std::string& tenant) const {
+  if (parts_.store == nullptr || !IsSessionId(session_id)) return false;
+  const Session* const here = Here({tenant, session_id});
+  if (here == nullptr) return true;
+  return here->turns() > 0 && (parts_.is_shared || IsLost(*here));
+}
+
+void SessionLoader::Load(const std::string& session_id,
+                         const std::string& tenant, LoadFor purpose,
+                         Done done) {
+  const Key key = {tenant, session_id};
+  std::vector<Done>& waiting = waiting_[key];
+  waiting.push_back(std::move(done));
+  // What one of them drives the others find driven.
+  if (waiting.size() > 1) return;
+  const Session* const here = Here(key);
+  if (here == nullptr || IsLost(*here)) return TakeOver(key, purpose);
+  Check(key, purpose, here->epoch());
+}
+
+void SessionLoader::Check(const Key& key, LoadFor purpose, int64_t epoch) {
+  using Lost = absl::StatusOr<std::vector<std::string>>;
+  parts_.store->FindLost(
+      {{.session_id = key.second, .epoch = epoch}},
+      [this, loop = parts_.loop, key, purpose, epoch](Lost lost) {
+        loop->Post([this, key, purpose, epoch, lost = std::move(lost)] {
+          if (!lost.ok()) return Answer(key, InClientsWords(lost.status()));
+          const Session* const here = Here(key);
+          if (lost->empty() && here != nullptr && here->epoch() == epoch) {
+            return Answer(key, absl::OkStatus());
+          }
+          TakeOver(key, purpose);
+        });
+      });
+}
+
+// The store may answer when the loader has gone, and the loop has stopped.
+void SessionLoader::TakeOver(const Key& key, LoadFor purpose) {
+  parts_.store->TakeOver(
+      key.second, key.first,
+      [this, loop = parts_.loop, key,
+       purpose](absl::StatusOr<StoredSession> stored) {
+        loop->Post([this, key, purpose, stored = std::move(stored)]() mutable {
+          OnTakenOver(key, purpose, std::move(stored));
+        });
+      });
+}
+
+void SessionLoader::OnTakenOver(const Key& key, LoadFor purpose,
+                                absl::StatusOr<StoredSession> stored) {
+  absl::Status status = stored.status();
+  Session* const here = Here(key);
+  if (here != nullptr && (status.ok() || absl::IsNotFound(status))) {
+    parts_.sessions->Drop(here, ResumedElsewhere());
+  }
+  if (status.ok()) {
+    status = Restore(purpose, *std::move(stored));
+  } else {
+    spdlog::warn("session {}... was not loaded: {}", key.second.substr(0, 8),
+                 std::string(status.message()));
+    status = InClientsWords(status);
+  }
+  Answer(key, status);
+}
+
+void SessionLoader::Answer(const Key& key, const absl::Status& status) {
+  const std::vector<Done> waiting = std::move(waiting_[key]);
+  waiting_.erase(key);
+  for (const Done& done : waiting) done(status);
+}
+
+absl::Status SessionLoader::Restore(LoadFor purpose, StoredSession stored) {
+  if (stored.turns.empty()) return Damaged(stored, "no turn");
+  if (purpose == LoadFor::kNextTurn) DropUnheard(&stored);
+  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<SessionTurn> turn,
+                          RestoreTurn(stored));
+  const bool is_one_shot =
+      stored.record.is_one_shot && stored.turns.size() == 1;
+  TANDEM_ASSIGN_OR_RETURN(
+      Session* const session,
+      parts_.sessions->Add(
+          stored.id, stored.record.tenant,
+          is_one_shot ? SessionUse::kOneShot : SessionUse::kConversation));
+  session->Restore(stored.driver_epoch, stored.turns.back().number,
+                   std::move(turn));
+  parts_.sessions->Measure(session);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<SessionTurn>> SessionLoader::RestoreTurn(
+    const StoredSession& stored) {
+  const StoredTurn& last = stored.turns.back();
+  const absl::StatusOr<ModelSummary> model =
+      parts_.router->FindModel(stored.record.model_id);
+  // A coordinator that has just started does not know its workers yet.
+  if (!model.ok()) {
+    return NoWorker(absl::StrCat("no target worker has the session's model ",
+                                 stored.record.model_id, " now"));
+  }
+  if (model->vocabulary_fingerprint != stored.record.vocabulary_fingerprint) {
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition,
+        {.reason = kReasonVocabularyMismatch},
+        absl::StrCat("model ", stored.record.model_id,
+                     " has another vocabulary than the session; start a new "
+                     "one"));
+  }
+  v1::TurnSetupRecord record;
+  if (!record.ParseFromString(last.record.setup)) {
+    return Damaged(stored, "a setup that does not parse");
+  }
+  TurnSetup setup;
+  setup.session_id = stored.id;
+  setup.tenant = stored.record.tenant;
+  setup.tenant_kv_share = parts_.quotas->LimitsOf(setup.tenant).kv_share;
+  setup.number = last.number;
+  setup.tokenizer = model->tokenizer;
+  setup.spec = {.prompt = PromptOf(stored),
+                .options = FromProto(record.options()),
+                .context_max = static_cast<Position>(record.context_max())};
+  setup.template_date = record.template_date();
+  if (record.timeout_ms() > 0) {
+    setup.timeout = std::chrono::milliseconds(record.timeout_ms());
+  }
+  setup.observer = parts_.observer;
+  if (!CheckTurn(*model->tokenizer, setup.spec).ok() ||
+      !CheckTokenIds(last.generated, model->vocab_size, "").ok()) {
+    return Damaged(stored, "what the model does not take");
+  }
+  RestoredTurn restored = {
+      .model = {.id = stored.record.model_id,
+                .fingerprint = last.record.fingerprint,
+                .vocabulary_fingerprint = model->vocabulary_fingerprint},
+      .generated = last.generated,
+      .elapsed = std::chrono::milliseconds(last.elapsed_ms),
+      .end = last.end_reason};
+  const bool is_over = last.end_reason.has_value();
+  const auto written = static_cast<int64_t>(last.generated.size());
+  std::unique_ptr<SessionTurn> turn(new SessionTurn{
+      .runner = TurnRunner(parts_.loop, parts_.router, parts_.turn_limits,
+                           std::move(setup)),
+      .journal = TurnJournal({.store = parts_.store,
+                              .loop = parts_.loop,
+                              .key = {.session_id = stored.id,
+                                      .epoch = stored.driver_epoch,
+                                      .turn = last.number},
+                              .written = written,
+                              .is_begun = true,
+                              .is_over = is_over})});
+  turn->runner.Restore(restored);
+  if (turn->runner.usage().generated_tokens != written) {
+    return Damaged(stored, "tokens behind its turn's own end");
+  }
+  if (is_over) {
+    v1::TurnEnded ended;
+    if (ended.ParseFromString(last.figures)) turn->loaded_end = ended;
+  }
+  return turn;
+}
+
+}  // namespace tandem
