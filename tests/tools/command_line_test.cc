@@ -24,6 +24,10 @@ const std::vector<std::vector<std::string>>& Commands() {
                                                 {"detokenize"},
                                                 {"models"},
                                                 {"status"},
+                                                {"sessions"},
+                                                {"sessions", "list"},
+                                                {"sessions", "show"},
+                                                {"sessions", "delete"},
                                                 {"inspect"},
                                                 {"quantize"},
                                                 {"health"},
@@ -287,6 +291,11 @@ const WrongUsage kWrong[] = {
     {{"admin", "unload", "m", "--drain-timeout-ms", "1.5"},
      "--drain-timeout-ms: \"1.5\" is not a whole number from 0 to 3600000 (see "
      "tandem admin unload --help)"},
+    {{"sessions"},
+     "tandem sessions needs a command: list, show, delete (see tandem sessions "
+     "--help)"},
+    {{"sessions", "delete"},
+     "session-id is required (see tandem sessions delete --help)"},
     {{"keys"},
      "tandem keys needs a command: new, list, revoke (see tandem keys "
      "--help)"},

@@ -1,5 +1,6 @@
 #include "tests/tools/fake_service.h"
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/error_reason.h"
@@ -44,6 +45,16 @@ v1::TokenizeRequest FakeService::last_tokenize() const {
 v1::DetokenizeRequest FakeService::last_detokenize() const {
   absl::MutexLock lock(&mutex_);
   return last_detokenize_;
+}
+
+v1::ListSessionsRequest FakeService::last_list() const {
+  absl::MutexLock lock(&mutex_);
+  return last_list_;
+}
+
+v1::DeleteSessionRequest FakeService::last_delete() const {
+  absl::MutexLock lock(&mutex_);
+  return last_delete_;
 }
 
 std::string FakeService::last_authorization() const {
@@ -166,6 +177,36 @@ grpc::Status FakeService::Admin::GetStatus(
   fake_->NoteAuthorization(*context);
   if (!fake_->error.ok()) return ToGrpcStatus(fake_->error);
   *response = fake_->status;
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeService::Admin::ListSessions(
+    grpc::ServerContext* /*context*/, const v1::ListSessionsRequest* request,
+    v1::ListSessionsResponse* response) {
+  if (!fake_->error.ok()) return ToGrpcStatus(fake_->error);
+  size_t page = 0;
+  TANDEM_CHECK(request->page_token().empty() ||
+               absl::SimpleAtoi(request->page_token(), &page));
+  *response = fake_->session_pages.at(page);
+  absl::MutexLock lock(&fake_->mutex_);
+  fake_->last_list_ = *request;
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeService::Admin::ShowSession(
+    grpc::ServerContext* /*context*/, const v1::ShowSessionRequest* /*request*/,
+    v1::ShowSessionResponse* response) {
+  if (!fake_->error.ok()) return ToGrpcStatus(fake_->error);
+  *response = fake_->session;
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeService::Admin::DeleteSession(
+    grpc::ServerContext* /*context*/, const v1::DeleteSessionRequest* request,
+    v1::DeleteSessionResponse* /*response*/) {
+  if (!fake_->error.ok()) return ToGrpcStatus(fake_->error);
+  absl::MutexLock lock(&fake_->mutex_);
+  fake_->last_delete_ = *request;
   return grpc::Status::OK;
 }
 

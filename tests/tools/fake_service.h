@@ -34,13 +34,18 @@ class FakeService final : public v1::GenerationService::Service {
   bool end_early = false;                              // OK without `ended`
   int64_t turn_number = 3;                             // in its session
   v1::GetStatusResponse status;                        // of GetStatus
-  bool forgets_sessions = false;  // UNKNOWN_SESSION for turns of one
-  bool has_chat_template = true;  // the model
-  int accepted_tokens = 0;        // of each token's round: 0 or 1
+  // Of ListSessions: the page token of each is its index.
+  std::vector<v1::ListSessionsResponse> session_pages;
+  v1::ShowSessionResponse session;  // of ShowSession
+  bool forgets_sessions = false;    // UNKNOWN_SESSION for turns of one
+  bool has_chat_template = true;    // the model
+  int accepted_tokens = 0;          // of each token's round: 0 or 1
 
   v1::TurnRequest last_turn() const;
   v1::TokenizeRequest last_tokenize() const;
   v1::DetokenizeRequest last_detokenize() const;
+  v1::ListSessionsRequest last_list() const;
+  v1::DeleteSessionRequest last_delete() const;
   // The authorization header of the last call; empty: none.
   std::string last_authorization() const;
 
@@ -64,6 +69,15 @@ class FakeService final : public v1::GenerationService::Service {
     grpc::Status GetStatus(grpc::ServerContext* context,
                            const v1::GetStatusRequest* request,
                            v1::GetStatusResponse* response) override;
+    grpc::Status ListSessions(grpc::ServerContext* context,
+                              const v1::ListSessionsRequest* request,
+                              v1::ListSessionsResponse* response) override;
+    grpc::Status ShowSession(grpc::ServerContext* context,
+                             const v1::ShowSessionRequest* request,
+                             v1::ShowSessionResponse* response) override;
+    grpc::Status DeleteSession(grpc::ServerContext* context,
+                               const v1::DeleteSessionRequest* request,
+                               v1::DeleteSessionResponse* response) override;
 
    private:
     FakeService* const fake_;
@@ -78,6 +92,8 @@ class FakeService final : public v1::GenerationService::Service {
   v1::TurnRequest last_turn_ ABSL_GUARDED_BY(mutex_);
   v1::TokenizeRequest last_tokenize_ ABSL_GUARDED_BY(mutex_);
   v1::DetokenizeRequest last_detokenize_ ABSL_GUARDED_BY(mutex_);
+  v1::ListSessionsRequest last_list_ ABSL_GUARDED_BY(mutex_);
+  v1::DeleteSessionRequest last_delete_ ABSL_GUARDED_BY(mutex_);
   std::string last_authorization_ ABSL_GUARDED_BY(mutex_);
 };
 

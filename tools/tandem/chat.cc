@@ -18,8 +18,8 @@
 #include "tools/tandem/base/client.h"
 #include "tools/tandem/base/terminal.h"
 #include "tools/tandem/base/text_input.h"
+#include "tools/tandem/base/turn_flags.h"
 #include "tools/tandem/command_line.h"
-#include "tools/tandem/turn_flags.h"
 
 namespace tandem::cli {
 namespace {

@@ -118,6 +118,7 @@ void AddCommands(CLI::App* app, CommandLine* line) {
   AddDetokenizeCommand(app, line);
   AddModelsCommand(app, line);
   AddStatusCommand(app, line);
+  AddSessionsCommand(app, line);
   AddInspectCommand(app, line);
   AddQuantizeCommand(app, line);
   AddHealthCommand(app, line);

@@ -23,6 +23,7 @@ void AddTokenizeCommand(CLI::App* app, CommandLine* line);
 void AddDetokenizeCommand(CLI::App* app, CommandLine* line);
 void AddModelsCommand(CLI::App* app, CommandLine* line);
 void AddStatusCommand(CLI::App* app, CommandLine* line);
+void AddSessionsCommand(CLI::App* app, CommandLine* line);
 void AddInspectCommand(CLI::App* app, CommandLine* line);
 void AddQuantizeCommand(CLI::App* app, CommandLine* line);
 void AddHealthCommand(CLI::App* app, CommandLine* line);

@@ -11,9 +11,9 @@
 #include "tools/tandem/base/client.h"
 #include "tools/tandem/base/interrupt.h"
 #include "tools/tandem/base/terminal_text.h"
+#include "tools/tandem/base/turn_flags.h"
 #include "tools/tandem/base/turn_report.h"
 #include "tools/tandem/command_line.h"
-#include "tools/tandem/turn_flags.h"
 
 namespace tandem::cli {
 namespace {

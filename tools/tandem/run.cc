@@ -34,10 +34,10 @@
 #include "tools/tandem/base/service_terms.h"
 #include "tools/tandem/base/terminal.h"
 #include "tools/tandem/base/terminal_text.h"
+#include "tools/tandem/base/turn_flags.h"
 #include "tools/tandem/base/turn_report.h"
 #include "tools/tandem/command_line.h"
 #include "tools/tandem/model_files.h"
-#include "tools/tandem/turn_flags.h"
 
 namespace tandem::cli {
 namespace {

@@ -26,6 +26,7 @@
 #include "tools/tandem/model_files.h"
 #include "tools/tandem/up/draft_trial.h"
 #include "tools/tandem/up/local_service.h"
+#include "tools/tandem/up/state_home.h"
 
 namespace tandem::cli {
 namespace {
@@ -179,7 +180,7 @@ absl::StatusOr<ModelPlan> PlanModels(const UpFlags& flags, const Io& io) {
 absl::StatusOr<std::string> LogPath(const UpFlags& flags) {
   if (!flags.log_file.empty()) return flags.log_file;
   const std::optional<HostPort> at = ParseHostPort(flags.listen);
-  std::string path = RunLog::DefaultPath(
+  std::string path = StatePath(
       at.has_value() ? absl::StrCat("up-", at->port, ".log") : "up.log");
   if (path.empty()) {
     return UsageError(
@@ -187,6 +188,14 @@ absl::StatusOr<std::string> LogPath(const UpFlags& flags) {
         "XDG_STATE_HOME, below which the log would be");
   }
   return path;
+}
+
+// Of a port that is known beforehand, so that the next run finds what this one
+// has left; without a home nothing is left.
+std::string StateDir(const UpFlags& flags) {
+  const std::optional<HostPort> at = ParseHostPort(flags.listen);
+  if (!at.has_value() || at->port == 0) return "";
+  return StatePath(absl::StrCat("sessions-", at->port));
 }
 
 // Finds out what is wrong before anything is started.
@@ -198,6 +207,7 @@ absl::StatusOr<LocalServiceOptions> Plan(const UpFlags& flags, const Io& io) {
   options.draft = plan->draft;
   TANDEM_RETURN_IF_ERROR(CheckAddresses(flags, &options));
   TANDEM_ASSIGN_OR_RETURN(options.log_path, LogPath(flags));
+  options.state_dir = StateDir(flags);
   std::error_code error;
   const std::string self =
       std::filesystem::read_symlink("/proc/self/exe", error).string();
@@ -316,7 +326,8 @@ void AddUpCommand(CLI::App* app, CommandLine* line) {
   command
       ->add_option("--listen", flags->listen,
                    "Address for gRPC clients, as this program: a loopback "
-                   "address or unix:PATH; port 0 takes any free one")
+                   "address or unix:PATH; port 0 takes any free one, and "
+                   "sessions end with it")
       ->take_last()
       ->capture_default_str();
   command

@@ -50,12 +50,14 @@ class LocalServiceTest : public ::testing::Test {
     options.programs.worker = worker;
     options.target.model = "m.gguf";
     options.log_path = folder_ + "/up.log";
+    options.state_dir = state_dir_;
     options.is_interrupted = [interrupted] { return interrupted; };
     return LocalService::Make(std::move(options), io_);
   }
 
   const std::string folder_ =
       absl::StrCat(::testing::TempDir(), "local_service_", getpid());
+  std::string state_dir_;
   std::ostringstream err_;
   const Io io_ = {.err = &err_};
 };
@@ -92,6 +94,17 @@ TEST_F(LocalServiceTest, ALogThatCanNotBeWrittenNamesTheFlag) {
               HasSubstr("--log-file: "));
   EXPECT_THAT(std::string(service.status().message()),
               EndsWith("name a regular file"));
+}
+
+TEST_F(LocalServiceTest, MakesTheFolderOfTheSessions) {
+  state_dir_ = folder_ + "/state/sessions";
+  ASSERT_TRUE(Make("exit 0").ok());
+  EXPECT_TRUE(std::filesystem::is_directory(state_dir_));
+  std::ofstream(folder_ + "/file") << "x";
+  state_dir_ = folder_ + "/file/sessions";
+  EXPECT_THAT(std::string(Make("exit 0").status().message()),
+              HasSubstr("/file/sessions: the folder of sessions can not be "
+                        "made: "));
 }
 
 TEST_F(LocalServiceTest, NewsAreForPeople) {

@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -101,20 +100,6 @@ TEST_F(RunLogTest, RefusesWhatIsNoRegularFile) {
   const auto below = RunLog::Open(folder_ + "/file/up.log");
   EXPECT_THAT(std::string(below.status().message()),
               HasSubstr("up.log: can not be written: "));
-}
-
-TEST(RunLogPathTest, IsTheUsersStateFolder) {
-  const char* home = getenv("HOME");
-  const std::string home_before = home == nullptr ? "" : home;
-  setenv("XDG_STATE_HOME", "/state", /*overwrite=*/1);
-  EXPECT_EQ(RunLog::DefaultPath("up.log"), "/state/tandem/up.log");
-  unsetenv("XDG_STATE_HOME");
-  setenv("HOME", "/home/a", /*overwrite=*/1);
-  EXPECT_EQ(RunLog::DefaultPath("up.log"),
-            "/home/a/.local/state/tandem/up.log");
-  unsetenv("HOME");
-  EXPECT_EQ(RunLog::DefaultPath("up.log"), "");
-  if (home != nullptr) setenv("HOME", home_before.c_str(), /*overwrite=*/1);
 }
 
 }  // namespace

@@ -54,13 +54,23 @@ TEST_F(ServiceCommandsTest, WorkersShareTheTurnAndHaveSocketsOfTheirOwn) {
 
 TEST_F(ServiceCommandsTest, TheCoordinatorKnowsItsWorkers) {
   const std::string alone = Line(
-      CoordinatorCommand(kPrograms, *folder_, "127.0.0.1:7070", Drafts::kNone));
+      CoordinatorCommand(kPrograms, *folder_, {.listen = "127.0.0.1:7070"}));
   EXPECT_THAT(alone, StartsWith("/bin/c --listen 127.0.0.1:7070 --target "));
   EXPECT_THAT(alone, HasSubstr("--target " + TargetAddress(*folder_)));
   EXPECT_THAT(alone, Not(HasSubstr("--draft")));
   const std::string pair = Line(
-      CoordinatorCommand(kPrograms, *folder_, "127.0.0.1:7070", Drafts::kOne));
+      CoordinatorCommand(kPrograms, *folder_,
+                         {.listen = "127.0.0.1:7070", .drafts = Drafts::kOne}));
   EXPECT_THAT(pair, HasSubstr("--draft " + DraftAddress(*folder_)));
+}
+
+TEST_F(ServiceCommandsTest, SessionsAreKeptOrEndWithTheRun) {
+  EXPECT_THAT(Line(CoordinatorCommand(kPrograms, *folder_, {.listen = "x"})),
+              HasSubstr("--state-dir " + folder_->PathOf("sessions") + " "));
+  EXPECT_THAT(
+      Line(CoordinatorCommand(kPrograms, *folder_,
+                              {.listen = "x", .state_dir = "/state/s-7070"})),
+      HasSubstr("--state-dir /state/s-7070 "));
 }
 
 TEST_F(ServiceCommandsTest, TheGatewayKnowsTheCoordinator) {

@@ -142,15 +142,38 @@ absl::StatusOr<v1::ListModelsResponse> Client::ListModels() {
   return Explained(service_->ListModels(), {});
 }
 
-absl::StatusOr<v1::GetStatusResponse> Client::GetStatus() {
-  absl::StatusOr<v1::GetStatusResponse> status = service_->GetStatus();
-  if (absl::IsUnimplemented(status.status())) {
+template <typename Response>
+absl::StatusOr<Response> Client::ExplainedToOperator(
+    absl::StatusOr<Response> response, absl::string_view what) const {
+  if (absl::IsUnimplemented(response.status())) {
     return absl::UnimplementedError(absl::StrCat(
-        "the server at ", address(),
-        " does not report its status: it is no tandem coordinator, or one of "
-        "before; name another with --coordinator"));
+        "the server at ", address(), " does not ", what,
+        ": it is no tandem coordinator, or one of before; name another with "
+        "--coordinator"));
   }
-  return Explained(std::move(status), {});
+  return Explained(std::move(response), {});
+}
+
+absl::StatusOr<v1::GetStatusResponse> Client::GetStatus() {
+  return ExplainedToOperator(service_->GetStatus(), "report its status");
+}
+
+absl::StatusOr<v1::ListSessionsResponse> Client::ListSessions(
+    const v1::ListSessionsRequest& request) {
+  return ExplainedToOperator(service_->ListSessions(request),
+                             "list its sessions");
+}
+
+absl::StatusOr<v1::ShowSessionResponse> Client::ShowSession(
+    const v1::ShowSessionRequest& request) {
+  return ExplainedToOperator(service_->ShowSession(request),
+                             "show its sessions");
+}
+
+absl::Status Client::DeleteSession(const v1::DeleteSessionRequest& request) {
+  return ExplainedToOperator(service_->DeleteSession(request),
+                             "delete its sessions")
+      .status();
 }
 
 absl::StatusOr<v1::ModelInfo> Client::FindModel(const std::string& model_id) {

@@ -52,6 +52,11 @@ class Client {
       const v1::DetokenizeRequest& request);
   absl::StatusOr<v1::ListModelsResponse> ListModels();
   absl::StatusOr<v1::GetStatusResponse> GetStatus();
+  absl::StatusOr<v1::ListSessionsResponse> ListSessions(
+      const v1::ListSessionsRequest& request);
+  absl::StatusOr<v1::ShowSessionResponse> ShowSession(
+      const v1::ShowSessionRequest& request);
+  absl::Status DeleteSession(const v1::DeleteSessionRequest& request);
   // The model of this id, or for "" the only one; a usage error where there are
   // several. Errors name the flag --model.
   absl::StatusOr<v1::ModelInfo> FindModel(const std::string& model_id);
@@ -74,6 +79,11 @@ class Client {
   template <typename Response>
   absl::StatusOr<Response> Explained(absl::StatusOr<Response> response,
                                      const RequestTerms& terms) const;
+  // The same of a call for operators, which servers of earlier versions do not
+  // have; `what` they do not do: "report its status".
+  template <typename Response>
+  absl::StatusOr<Response> ExplainedToOperator(
+      absl::StatusOr<Response> response, absl::string_view what) const;
   // The turn that CancelTurn ends.
   void SetTurn(std::shared_ptr<client::TurnStream> turn);
 

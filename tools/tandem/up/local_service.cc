@@ -2,6 +2,7 @@
 
 #include <httplib.h>
 
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -15,6 +16,7 @@
 #include "tools/tandem/base/client.h"
 #include "tools/tandem/base/connection.h"
 #include "tools/tandem/base/health_check.h"
+#include "tools/tandem/up/state_home.h"
 
 namespace tandem::cli {
 namespace {
@@ -70,6 +72,13 @@ absl::StatusOr<std::unique_ptr<LocalService>> LocalService::Make(
     LocalServiceOptions options, const Io& io) {
   absl::StatusOr<std::unique_ptr<RunLog>> log = RunLog::Open(options.log_path);
   if (!log.ok()) return Annotate(log.status(), "--log-file");
+  if (const std::error_code error = MakePrivateFolder(options.state_dir)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(options.state_dir,
+                     ": the folder of sessions can not be "
+                     "made: ",
+                     error.message()));
+  }
   TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<RuntimeFolder> folder,
                           RuntimeFolder::Make());
   return std::unique_ptr<LocalService>(new LocalService(
@@ -117,8 +126,10 @@ absl::Status LocalService::Start() {
 absl::Status LocalService::StartCoordinator() {
   TANDEM_RETURN_IF_ERROR(supervisor_.Add(
       kCoordinatorName,
-      CoordinatorCommand(options_.programs, *folder_, options_.listen,
-                         has_draft_ ? Drafts::kOne : Drafts::kNone)));
+      CoordinatorCommand(options_.programs, *folder_,
+                         {.listen = options_.listen,
+                          .drafts = has_draft_ ? Drafts::kOne : Drafts::kNone,
+                          .state_dir = options_.state_dir})));
   return AwaitHealthy(kCoordinatorName, options_.listen);
 }
 

@@ -33,6 +33,8 @@ struct LocalServiceOptions {
   std::string listen;       // of the coordinator, with its port
   std::string http_listen;  // of the gateway, HOST:PORT
   std::string log_path;
+  // Folder of the sessions; empty: they end with the run.
+  std::string state_dir = {};
   // Asked every 0.2 s at least: once it is true, Start and Run return.
   std::function<bool()> is_interrupted;
 };
@@ -40,7 +42,7 @@ struct LocalServiceOptions {
 class LocalService {
  public:
   // `io` outlives it: news go to its err, progress too where that is a
-  // terminal. Errors: the log or the folder can not be made.
+  // terminal. Errors: the log or a folder can not be made.
   static absl::StatusOr<std::unique_ptr<LocalService>> Make(
       LocalServiceOptions options, const Io& io);
 

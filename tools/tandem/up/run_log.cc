@@ -3,51 +3,24 @@
 #include <spdlog/sinks/rotating_file_sink.h>
 #include <sys/stat.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/file_kind.h"
+#include "tools/tandem/up/state_home.h"
 
 namespace tandem::cli {
 namespace {
 
 constexpr size_t kFilesBefore = 1;
 
-std::string Variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
 absl::Status CanNotWrite(const std::string& path, absl::string_view why) {
   return absl::InvalidArgumentError(
       absl::StrCat(path, ": can not be written: ", why));
 }
 
-// The folder of `path`, with those above it.
-absl::Status MakeFolder(const std::string& path) {
-  const std::filesystem::path folder =
-      std::filesystem::path(path).parent_path();
-  std::error_code error;
-  if (folder.empty() || std::filesystem::is_directory(folder, error)) {
-    return absl::OkStatus();
-  }
-  const mode_t before = umask(077);
-  std::filesystem::create_directories(folder, error);
-  umask(before);
-  return error ? CanNotWrite(path, error.message()) : absl::OkStatus();
-}
-
 }  // namespace
-
-std::string RunLog::DefaultPath(absl::string_view name) {
-  const std::string state = Variable("XDG_STATE_HOME");
-  if (!state.empty()) return absl::StrCat(state, "/tandem/", name);
-  const std::string home = Variable("HOME");
-  if (home.empty()) return "";
-  return absl::StrCat(home, "/.local/state/tandem/", name);
-}
 
 absl::StatusOr<std::unique_ptr<RunLog>> RunLog::Open(const std::string& path) {
   struct stat info;
@@ -56,7 +29,10 @@ absl::StatusOr<std::unique_ptr<RunLog>> RunLog::Open(const std::string& path) {
     return CanNotWrite(path, absl::StrCat("it is ", FileKindName(info.st_mode),
                                           "; name a regular file"));
   }
-  if (const absl::Status made = MakeFolder(path); !made.ok()) return made;
+  if (const std::error_code error = MakePrivateFolder(
+          std::filesystem::path(path).parent_path().string())) {
+    return CanNotWrite(path, error.message());
+  }
   std::unique_ptr<spdlog::logger> logger;
   const mode_t before = umask(077);
   absl::Status status;

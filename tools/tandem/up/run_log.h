@@ -26,10 +26,6 @@ inline constexpr size_t kRunLogNewestLines = 10;
 
 class RunLog {
  public:
-  // $XDG_STATE_HOME/tandem/NAME, else ~/.local/state/tandem/NAME; empty where
-  // the environment has neither of XDG_STATE_HOME and HOME.
-  static std::string DefaultPath(absl::string_view name);
-
   // Makes the file and missing folders, which are for the user alone. Errors:
   // "PATH: ..." in the system's words, or what the path is where it is no
   // regular file.

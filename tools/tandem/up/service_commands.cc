@@ -88,12 +88,18 @@ std::string DraftAddress(const RuntimeFolder& folder) {
 
 std::vector<std::string> CoordinatorCommand(const Programs& programs,
                                             const RuntimeFolder& folder,
-                                            const std::string& listen,
-                                            Drafts drafts) {
+                                            const CoordinatorSetup& setup) {
   std::vector<std::string> arguments = {
-      programs.coordinator,  "--listen",           listen,         "--target",
-      TargetAddress(folder), "--drain-timeout-ms", kDrainTimeoutMs};
-  if (drafts == Drafts::kOne) {
+      programs.coordinator,
+      "--listen",
+      setup.listen,
+      "--target",
+      TargetAddress(folder),
+      "--state-dir",
+      setup.state_dir.empty() ? folder.PathOf("sessions") : setup.state_dir,
+      "--drain-timeout-ms",
+      kDrainTimeoutMs};
+  if (setup.drafts == Drafts::kOne) {
     arguments.insert(arguments.end(), {"--draft", DraftAddress(folder)});
   }
   return arguments;

@@ -45,10 +45,16 @@ std::string TargetAddress(const RuntimeFolder& folder);
 std::string DraftAddress(const RuntimeFolder& folder);
 
 enum class Drafts { kNone, kOne };
+struct CoordinatorSetup {
+  std::string listen;  // address
+  Drafts drafts = Drafts::kNone;
+  // Folder of the sessions; empty: one in the private folder, which ends with
+  // the run.
+  std::string state_dir = {};
+};
 std::vector<std::string> CoordinatorCommand(const Programs& programs,
                                             const RuntimeFolder& folder,
-                                            const std::string& listen,
-                                            Drafts drafts);
+                                            const CoordinatorSetup& setup);
 // A gateway to the coordinator at `coordinator`.
 std::vector<std::string> GatewayCommand(const Programs& programs,
                                         const std::string& listen,

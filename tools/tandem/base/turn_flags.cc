@@ -1,4 +1,4 @@
-#include "tools/tandem/turn_flags.h"
+#include "tools/tandem/base/turn_flags.h"
 
 #include <utility>
 #include <variant>

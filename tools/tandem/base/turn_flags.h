@@ -1,8 +1,8 @@
 // What `generate` and `run` share: the flags of a turn, and what was given to
 // them.
 
-#ifndef TANDEM_TOOLS_TANDEM_TURN_FLAGS_H_
-#define TANDEM_TOOLS_TANDEM_TURN_FLAGS_H_
+#ifndef TANDEM_TOOLS_TANDEM_BASE_TURN_FLAGS_H_
+#define TANDEM_TOOLS_TANDEM_BASE_TURN_FLAGS_H_
 
 #include <cstdint>
 #include <optional>
@@ -68,4 +68,4 @@ void PrintTurn(const TurnFlags& flags, const TurnRecord& record, const Io& io);
 
 }  // namespace tandem::cli
 
-#endif  // TANDEM_TOOLS_TANDEM_TURN_FLAGS_H_
+#endif  // TANDEM_TOOLS_TANDEM_BASE_TURN_FLAGS_H_
