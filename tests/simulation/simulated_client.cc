@@ -79,10 +79,11 @@ class SimulatedClient::Attempt
 };
 
 SimulatedClient::SimulatedClient(SimulatedNetwork* network,
-                                 ClientServices* services, ClientTotals* totals,
+                                 FindServices find_services,
+                                 ClientTotals* totals,
                                  const SimulatedClientOptions& options)
     : network_(network),
-      services_(services),
+      find_services_(std::move(find_services)),
       totals_(totals),
       options_(options) {}
 
@@ -125,8 +126,11 @@ void SimulatedClient::StartTurn() {
 
 void SimulatedClient::Connect() {
   if (++tries_ > kTriesMax) return Fail("too many tries");
+  ClientServices* const services = find_services_();
+  if (services == nullptr) return ConnectAgain();
+  services_ = services;
   attempt_ = std::make_shared<Attempt>(network_, this);
-  attempt_->Begin(services_, FirstMessage());
+  attempt_->Begin(services, FirstMessage());
 }
 
 v1::ConverseRequest SimulatedClient::FirstMessage() const {
@@ -235,6 +239,7 @@ void SimulatedClient::OnFinished(Attempt* from, const absl::Status& status) {
   const bool was_resuming = resuming_;
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kAborted:  // resumed elsewhere
     case absl::StatusCode::kResourceExhausted:
       break;
     case absl::StatusCode::kFailedPrecondition:
@@ -255,6 +260,15 @@ void SimulatedClient::LoseConnection() {
   may_be_known_ = true;
   std::exchange(attempt_, nullptr)->Break();
   ConnectAgain();
+}
+
+void SimulatedClient::OnDeath(const ClientServices* of) {
+  if (attempt_ == nullptr || services_ != of) return;
+  if (under_way_) return LoseConnection();
+  std::exchange(attempt_, nullptr)->Break();
+  if (turn_ < options_.turns) return;  // the next turn has another
+  done_ = true;
+  ++totals_->sessions;
 }
 
 void SimulatedClient::ConnectAgain() {

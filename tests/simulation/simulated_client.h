@@ -7,6 +7,7 @@
 #define TANDEM_TESTS_SIMULATION_SIMULATED_CLIENT_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -53,8 +54,11 @@ struct ClientTotals {
 
 class SimulatedClient {
  public:
-  // All outlive the client.
-  SimulatedClient(SimulatedNetwork* network, ClientServices* services,
+  // Whom the client's next stream goes to; null: nobody is there now.
+  using FindServices = std::function<ClientServices*()>;
+
+  // All outlive the client, and services all streams to them.
+  SimulatedClient(SimulatedNetwork* network, FindServices find_services,
                   ClientTotals* totals, const SimulatedClientOptions& options);
   ~SimulatedClient();
 
@@ -64,6 +68,8 @@ class SimulatedClient {
   // The first turn; once.
   void Begin() { StartTurn(); }
   bool done() const { return done_; }
+  // The client's coordinator has died: so has a stream to it.
+  void OnDeath(const ClientServices* of);
   // For a simulation that does not end.
   std::string Where() const;
 
@@ -82,11 +88,12 @@ class SimulatedClient {
   void Fail(const std::string& what);
 
   SimulatedNetwork* const network_;
-  ClientServices* const services_;
+  const FindServices find_services_;
   ClientTotals* const totals_;
   const SimulatedClientOptions options_;
 
   std::shared_ptr<Attempt> attempt_;
+  const ClientServices* services_ = nullptr;  // attempt_'s
   bool done_ = false;
   // What it knows of its session.
   std::string session_id_;

@@ -8,6 +8,8 @@
 #include "absl/strings/str_format.h"
 #include "engine/base/check.h"
 #include "services/coordinator/client/default_limits.h"
+#include "services/coordinator/client/driver_watch.h"
+#include "tests/simulation/simulated_store.h"
 
 namespace tandem {
 namespace {
@@ -17,6 +19,7 @@ constexpr int64_t kTimeMaxUs = int64_t{3600} * 1000 * 1000;
 // For turns and streams that their clients left, after the sessions.
 constexpr int64_t kAfterUs = int64_t{60} * 1000 * 1000;
 constexpr std::chrono::seconds kRestartAfter(4);
+constexpr std::chrono::seconds kCoordinatorRestartAfter(1);
 constexpr double kSlowness = 10;
 // A small model is so much faster.
 constexpr double kDraftShare = 0.26;
@@ -41,7 +44,21 @@ struct Simulation::Coordinator {
         quotas(simulation->network_.loop(), 1 << 20, &limits, seed),
         sessions(simulation->network_.loop(),
                  {.sessions_max = 1 << 20, .idle = std::chrono::hours(24)},
-                 &limits, &memory) {
+                 &limits, &memory),
+        store(&simulation->network_, &simulation->store_,
+              simulation->options_.store_faults_per_mille),
+        loader({.store = &store,
+                .is_shared = true,
+                .sessions = &sessions,
+                .router = &router,
+                .quotas = &quotas,
+                .loop = simulation->network_.loop()}),
+        watch(&store, &sessions, simulation->network_.loop()) {
+    if (simulation->options_.has_store) {
+      services.loader = &loader;
+      watch.Start();
+    }
+    pool.Start();
     services.loop = simulation->network_.loop();
     services.sessions = &sessions;
     services.router = &router;
@@ -55,7 +72,11 @@ struct Simulation::Coordinator {
   MemoryBudget memory{int64_t{1} << 40};
   TurnQuotas quotas;
   SessionStore sessions;
+  SimulatedStore store;
+  SessionLoader loader;
+  DriverWatch watch;
   ClientServices services;
+  bool is_dead = false;
 };
 
 Simulation::Simulation(const SimulationOptions& options)
@@ -65,11 +86,7 @@ Simulation::Simulation(const SimulationOptions& options)
     if (i < options_.slow_targets) worker->SlowDown(kSlowness);
   }
   for (int i = 0; i < options_.drafters; ++i) AddWorker(WorkerRole::kDraft);
-  for (int i = 0; i < options_.coordinators; ++i) {
-    coordinators_.push_back(std::make_unique<Coordinator>(
-        this, static_cast<uint32_t>(network_.Draw(1u << 31))));
-    coordinators_.back()->pool.Start();
-  }
+  for (int i = 0; i < options_.coordinators; ++i) AddCoordinator();
   MakeClients();
 }
 
@@ -129,10 +146,14 @@ void Simulation::MakeClients() {
       client.shared_prompt =
           &shared_prompts_[network_.Draw(shared_prompts_.size())];
     }
-    ClientServices* const services =
-        &coordinators_[static_cast<size_t>(i) % coordinators_.size()]->services;
-    clients_.push_back(std::make_unique<SimulatedClient>(&network_, services,
-                                                         &totals_, client));
+    const size_t own = static_cast<size_t>(i) % coordinators_.size();
+    clients_.push_back(std::make_unique<SimulatedClient>(
+        &network_,
+        [this, own] {
+          return options_.has_store ? DrawCoordinator()
+                                    : &coordinators_[own]->services;
+        },
+        &totals_, client));
     // After the workers are known.
     const MonotonicDuration wait(
         network_.Draw(static_cast<uint64_t>(options_.arrivals.count()) + 1));
@@ -201,6 +222,34 @@ void Simulation::KillDrafters() {
   }
 }
 
+void Simulation::AddCoordinator() {
+  coordinators_.push_back(std::make_unique<Coordinator>(
+      this, static_cast<uint32_t>(network_.Draw(1u << 31))));
+}
+
+ClientServices* Simulation::DrawCoordinator() {
+  std::vector<Coordinator*> alive;
+  for (const std::unique_ptr<Coordinator>& it : coordinators_) {
+    if (!it->is_dead) alive.push_back(it.get());
+  }
+  return alive.empty() ? nullptr
+                       : &alive[network_.Draw(alive.size())]->services;
+}
+
+void Simulation::KillCoordinator() {
+  const ClientServices* const services = DrawCoordinator();
+  for (const std::unique_ptr<Coordinator>& it : coordinators_) {
+    if (&it->services != services) continue;
+    network_.Log("coordinator", {});
+    it->is_dead = true;
+    it->store.Die();
+    for (const auto& client : clients_) client->OnDeath(services);
+    network_.After(network_.Jittered(kCoordinatorRestartAfter),
+                   [this] { AddCoordinator(); });
+    return;
+  }
+}
+
 std::string Simulation::Leftovers() const {
   for (const auto& [address, worker] : workers_) {
     if (worker->sequences() != 0 || worker->kv_pages_used() != 0) {
@@ -220,6 +269,7 @@ SimulationResult Simulation::Run() {
   Repeat(options_.kills_per_s, &Simulation::KillOne);
   Repeat(options_.drains_per_s, &Simulation::DrainOne);
   Repeat(options_.adds_per_s, &Simulation::AddOne);
+  Repeat(options_.coordinator_kills_per_s, &Simulation::KillCoordinator);
   if (options_.drafters_die_after.count() > 0) {
     network_.After(options_.drafters_die_after, [this] { KillDrafters(); });
   }
@@ -248,6 +298,7 @@ SimulationResult Simulation::Run() {
 }
 
 void Simulation::Summarize(SimulationResult* result) const {
+  result->coordinators_started = static_cast<int64_t>(coordinators_.size());
   double busy_us[2] = {0, 0};
   for (const auto& [address, worker] : workers_) {
     ++result->workers_started;

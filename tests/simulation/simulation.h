@@ -16,6 +16,7 @@
 
 #include "services/coordinator/client/client_stream.h"
 #include "services/coordinator/routing/router.h"
+#include "services/coordinator/store/memory_state_store.h"
 #include "tests/simulation/simulated_client.h"
 #include "tests/simulation/simulated_network.h"
 #include "tests/simulation/simulated_pool.h"
@@ -45,6 +46,11 @@ struct SimulationOptions {
   MonotonicDuration drain_timeout = std::chrono::seconds(3);
   int flaps_per_mille = 0;  // of lookups: an error, nobody, or some
   int slow_targets = 0;     // take ten times as long
+  // Coordinators share a store, and clients go to any of them.
+  bool has_store = false;
+  int store_faults_per_mille = 0;  // of calls
+  // Coordinators that die; others come in their place. With a store.
+  double coordinator_kills_per_s = 0;
   // All drafters die, for good; zero: never.
   MonotonicDuration drafters_die_after = {};
 };
@@ -55,6 +61,7 @@ struct SimulationResult {
   double seconds = 0;  // of the simulated clock
   ClientTotals clients;
   int64_t workers_started = 0;
+  int64_t coordinators_started = 0;
   int64_t drained_with = 0;  // sequences that were there at a drain's end
   // Of the targets' and drafters' time, computing.
   double target_busy = 0;
@@ -86,6 +93,9 @@ class Simulation {
   void DrainOne();
   void AddOne();
   void KillDrafters();
+  void AddCoordinator();
+  void KillCoordinator();
+  ClientServices* DrawCoordinator();
   // Alive and not draining; null where there are none to spare.
   SimulatedWorker* DrawWorker();
   // What is left that should not be.
@@ -98,6 +108,8 @@ class Simulation {
   int last_worker_ = 0;
   bool drafters_dead_ = false;
   bool sessions_over_ = false;
+  MemoryStateStore store_;
+  // The dead stay: what they had under way finds them.
   std::vector<std::unique_ptr<Coordinator>> coordinators_;
   std::vector<std::vector<TokenId>> shared_prompts_;
   ClientTotals totals_;

@@ -51,15 +51,17 @@ class UpTest(unittest.TestCase):
         self.runtime.mkdir()
         self.log = self.folder / "up.log"
 
-    def start(self, *arguments, model=processes.TARGET_MODEL, **options):
+    def start(self, *arguments, model=processes.TARGET_MODEL,
+              listen="127.0.0.1:0", **options):
         options.setdefault("stderr", subprocess.PIPE)
         process = subprocess.Popen(
-            [processes.BIN / "tandem", "up", model, "--listen", "127.0.0.1:0",
+            [processes.BIN / "tandem", "up", model, "--listen", listen,
              "--http-listen", "127.0.0.1:0", "--log-file", self.log,
              *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             start_new_session=True,
             env={**os.environ, "XDG_RUNTIME_DIR": str(self.runtime),
+                 "XDG_STATE_HOME": str(self.folder / "state"),
                  "TERM": "xterm",
                  # Flags of servers, which are set here.
                  "TANDEM_LISTEN": "127.0.0.1:1"},
@@ -152,6 +154,51 @@ class UpTest(unittest.TestCase):
             self.assertIn(f"the {name} ended with signal 9 (Killed); starts "
                           "again in ", said)
             self.assertIn(f"the {name} started again", said)
+
+    def test_a_stream_outlives_the_coordinator(self):
+        """The text is that of an undisturbed run, and nothing is left."""
+        process = self.start()
+        address = self.address(process)
+        command = [processes.BIN / "tandem", "generate", "Once",
+                   "--max-tokens", "300", "--ignore-eos", "--seed", "7",
+                   "--coordinator", address]
+        plain = subprocess.check_output(command, stdin=subprocess.DEVNULL)
+        stream = subprocess.Popen(command, bufsize=0,
+                                  stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE)
+        begin = stream.stdout.read(1)
+        os.kill(children(process.pid)["tandem-coordinator"], signal.SIGKILL)
+        rest, messages = stream.communicate(timeout=processes.LIMIT_SECONDS)
+        self.assertEqual(stream.returncode, 0, messages)
+        self.assertEqual(begin + rest, plain)
+        self.assertEqual(self.stop(process, signal.SIGTERM), 0)
+        self.assertIn("the coordinator started again",
+                      process.stderr.read().decode())
+        self.assertEqual(list(self.runtime.glob("tandem-up-*")), [])
+        self.assertFalse((self.folder / "state").exists())
+
+    def test_conversations_outlive_the_run(self):
+        """Where the port is known beforehand."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        listen = f"127.0.0.1:{port}"
+        process = self.start(listen=listen)
+        address = self.address(process)
+        first = self.generate(address)
+        plain = self.generate(address, "--session", first["session_id"])
+        again = self.generate(address)
+        self.assertEqual(self.stop(process, signal.SIGTERM), 0)
+        folder = self.folder / "state/tandem" / f"sessions-{port}"
+        for made in (folder, folder.parent, folder.parent.parent):
+            self.assertEqual(made.stat().st_mode & 0o777, 0o700, made)
+        process = self.start(listen=listen)
+        self.address(process)
+        later = self.generate(address, "--session", again["session_id"])
+        self.assertEqual(later["turn"], 2)
+        self.assertEqual(later["token_ids"], plain["token_ids"])
+        self.assertEqual(self.stop(process, signal.SIGTERM), 0)
 
     def test_children_die_with_their_parent(self):
         process = self.start("--draft", processes.DRAFT_MODEL)

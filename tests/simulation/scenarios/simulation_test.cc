@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <string>
 
 namespace tandem {
 namespace {
@@ -117,6 +119,47 @@ TEST(SimulationTest, SlowReadersAndFullWorkers) {
   options.client.read_time = milliseconds(40);
   const SimulationResult result = ExpectAllServed(options);
   EXPECT_GT(result.clients.retries, 0);
+}
+
+SimulationOptions Stored(uint64_t seed) {
+  SimulationOptions options;
+  options.network.seed = seed;
+  options.has_store = true;
+  options.coordinators = 2;
+  options.targets = 4;
+  options.drafters = 1;
+  options.sessions = 12;
+  options.shared_prompts = 1;
+  options.client.turns = 3;
+  // Those that live for less than the workers need for all prompts never get
+  // anywhere.
+  options.coordinator_kills_per_s = 0.3;
+  options.client.losses_per_mille = 20;
+  return options;
+}
+
+// Seeds from TANDEM_SIMULATION_SEED on, TANDEM_SIMULATION_SEEDS of them: the
+// long form of the test has 10,000. Each is a second of CPU time or less.
+TEST(SimulationTest, CoordinatorsDieAndOthersGoOn) {
+  const char* const first = std::getenv("TANDEM_SIMULATION_SEED");
+  const char* const count = std::getenv("TANDEM_SIMULATION_SEEDS");
+  const int64_t begin = first == nullptr ? 1000 : std::atoll(first);
+  const int64_t seeds = count == nullptr ? 200 : std::atoll(count);
+  int64_t resumes = 0;
+  int64_t coordinators = 0;
+  for (int64_t seed = begin; seed < begin + seeds; ++seed) {
+    SCOPED_TRACE("TANDEM_SIMULATION_SEED=" + std::to_string(seed));
+    SimulationOptions options = Stored(static_cast<uint64_t>(seed));
+    options.coordinators = seed % 4 == 0 ? 1 : 2;
+    options.store_faults_per_mille = seed % 3 == 0 ? 30 : 0;
+    options.kills_per_s = seed % 2 == 0 ? 0.5 : 0;
+    const SimulationResult result = ExpectAllServed(options);
+    if (::testing::Test::HasFailure()) return;
+    resumes += result.clients.resumes;
+    coordinators += result.coordinators_started - options.coordinators;
+  }
+  EXPECT_GT(resumes, seeds);
+  EXPECT_GT(coordinators, seeds);
 }
 
 }  // namespace
