@@ -37,8 +37,13 @@ inline constexpr char kReasonVocabularyMismatch[] = "VOCABULARY_MISMATCH";
 inline constexpr char kReasonExhausted[] = "EXHAUSTED";
 // No worker can serve the request now; try later.
 inline constexpr char kReasonNoWorker[] = "NO_WORKER";
+// Only workers with another fingerprint of the turn's model are left; the turn
+// can be resumed once one of its own is back.
+inline constexpr char kReasonModelChanged[] = "MODEL_CHANGED";
 // The store of sessions is away; its client should try again.
 inline constexpr char kReasonStoreUnavailable[] = "STORE_UNAVAILABLE";
+// Workers died of the prompt: it is refused for some time.
+inline constexpr char kReasonPromptQuarantined[] = "PROMPT_QUARANTINED";
 // Logits hold NaN, or every token is banned.
 inline constexpr char kReasonNoToken[] = "NO_TOKEN";
 inline constexpr char kReasonNumericCorruption[] = "NUMERIC_CORRUPTION";
