@@ -1,6 +1,7 @@
 #include "services/common/process_exit.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@ void BeginProcess() {
     // The lowest number that is free, which is this one.
     (void)open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);
   }
+  (void)signal(SIGXFSZ, SIG_IGN);
 }
 
 void EndProcess(int code) {

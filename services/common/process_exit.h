@@ -8,7 +8,9 @@ namespace tandem {
 // First in every main. Opens those of the descriptors 0, 1 and 2 that are
 // closed, so that no file, socket or lock gets the number of standard output or
 // standard error and what is printed is written into it. Reading from and
-// writing to them fails, as it did when they were closed.
+// writing to them fails, as it did when they were closed. A write beyond the
+// limit of file sizes (RLIMIT_FSIZE) fails as on a full disk, and does not end
+// the process by SIGXFSZ.
 void BeginProcess();
 
 // Writes out what standard output, standard error and the log hold, and ends

@@ -14,6 +14,14 @@ namespace {
 
 using ExternalAcceptor = grpc::experimental::ExternalConnectionAcceptor;
 
+void BoundAge(const ConnectionAge& age, grpc::ServerBuilder* builder) {
+  if (age.max.count() == 0) return;
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
+                              static_cast<int>(age.max.count()));
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
+                              static_cast<int>(age.grace.count()));
+}
+
 }  // namespace
 
 ListeningServer::~ListeningServer() {
@@ -36,6 +44,7 @@ absl::StatusOr<std::unique_ptr<ListeningServer>> StartServer(
       InboundLimitsOf(options.use, ReadProcessLimits());
   grpc::ServerBuilder builder;
   ConfigureServer(&builder, options.reflection);
+  BoundAge(options.age, &builder);
   // gRPC counts bytes that came and are not read, metadata, and the state of
   // calls. Where they are used up it closes connections without calls, and then
   // ends calls.

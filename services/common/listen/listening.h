@@ -23,6 +23,14 @@
 
 namespace tandem {
 
+// How long a connection is kept. After `max` it gets no new calls (GOAWAY), and
+// its client connects again; after `grace` more its calls end with UNAVAILABLE.
+// gRPC draws a tenth more or less of `max` for each connection.
+struct ConnectionAge {
+  std::chrono::milliseconds max{0};  // 0: no bound
+  std::chrono::milliseconds grace{0};
+};
+
 struct ListenOptions {
   absl::string_view flag;  // which gave `address`, for messages: "--listen"
   std::string address;     // has passed CheckListenAddress
@@ -33,6 +41,7 @@ struct ListenOptions {
   // Threads for calls that wait in one; 0: no bound.
   int threads_max = 0;
   ConnectionCounters* refused = nullptr;  // as AcceptorOptions::refused
+  ConnectionAge age = {};
 };
 
 // A gRPC server that listens. Owned by the process's server; any thread, but

@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <openssl/crypto.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -58,6 +60,23 @@ TEST(ProcessExitDeathTest, ClosedStreamsAreNotReused) {
         const bool fails = read(0, &byte, 1) < 0 && write(1, "x", 1) < 0 &&
                            write(2, "x", 1) < 0;
         _exit(file > 2 && fails ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "");
+}
+
+// Whether a write beyond the limit of file sizes fails, and only that.
+bool TooLargeFilesFail() {
+  const rlimit none = {};
+  FILE* const file = std::tmpfile();
+  return file != nullptr && setrlimit(RLIMIT_FSIZE, &none) == 0 &&
+         write(fileno(file), "x", 1) < 0 && errno == EFBIG;
+}
+
+TEST(ProcessExitDeathTest, FilesThatAreTooLargeEndNobody) {
+  EXPECT_EXIT(
+      {
+        BeginProcess();
+        _exit(TooLargeFilesFail() ? 0 : 1);
       },
       ::testing::ExitedWithCode(0), "");
 }

@@ -31,6 +31,9 @@ class PeerService : public v1::WorkerService::Service {
                         const v1::DescribeRequest*,
                         v1::DescribeResponse*) override {
     peer = context->peer();
+    while (waits && !context->IsCancelled()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
     names.clear();
     for (const grpc::string_ref& name :
          context->auth_context()->FindPropertyValues("x509_common_name")) {
@@ -44,20 +47,24 @@ class PeerService : public v1::WorkerService::Service {
     return grpc::Status::OK;
   }
 
+  bool waits = false;  // until the call is cancelled
   std::string peer;
   std::vector<std::string> names;
 };
 
 class ListeningTest : public ::testing::Test {
  protected:
-  void Start(const std::string& listen, const ServerTlsFiles& tls = {}) {
+  void Start(const std::string& listen, const ServerTlsFiles& tls = {},
+             const ConnectionAge& age = {}) {
     const auto credentials = certificates_.ForServer(tls);
     ASSERT_TRUE(credentials.ok()) << credentials.status();
-    auto server = StartServer(
-        {.flag = "--listen", .address = listen, .credentials = *credentials},
-        [this](grpc::ServerBuilder* builder) {
-          builder->RegisterService(&service_);
-        });
+    auto server = StartServer({.flag = "--listen",
+                               .address = listen,
+                               .credentials = *credentials,
+                               .age = age},
+                              [this](grpc::ServerBuilder* builder) {
+                                builder->RegisterService(&service_);
+                              });
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
   }
@@ -124,6 +131,47 @@ TEST_F(ListeningTest, ServesByMutualTls) {
   const auto nameless = certificates_.ForChannel(
       {.ca = files.CertPath("ca"), .cert = "", .key = ""});
   EXPECT_FALSE(Describe(*nameless).ok());
+}
+
+// Calls of one channel: the port of their peer is that of its connection.
+class ConnectionAgeTest : public ListeningTest {
+ protected:
+  void Start(std::chrono::milliseconds max, std::chrono::milliseconds grace) {
+    ListeningTest::Start("127.0.0.1:0", {}, {.max = max, .grace = grace});
+    stub_ = v1::WorkerService::NewStub(
+        MakeChannel(server_->address(), grpc::InsecureChannelCredentials()));
+  }
+  grpc::StatusCode Call() {
+    grpc::ClientContext context;
+    context.set_wait_for_ready(true);
+    context.set_deadline(std::chrono::system_clock::now() +
+                         std::chrono::seconds(60));
+    v1::DescribeResponse response;
+    return stub_->Describe(&context, {}, &response).error_code();
+  }
+  // Whether a call later has the connection of the one before.
+  bool Stays() {
+    EXPECT_EQ(Call(), grpc::StatusCode::OK);
+    const std::string first = service_.peer;
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    EXPECT_EQ(Call(), grpc::StatusCode::OK);
+    return service_.peer == first;
+  }
+
+  std::unique_ptr<v1::WorkerService::Stub> stub_;
+};
+
+TEST_F(ConnectionAgeTest, OldConnectionsGetNoNewCalls) {
+  Start(std::chrono::milliseconds(50), std::chrono::seconds(60));
+  EXPECT_FALSE(Stays());
+  Start(std::chrono::milliseconds(0), std::chrono::milliseconds(0));
+  EXPECT_TRUE(Stays());
+}
+
+TEST_F(ConnectionAgeTest, CallsEndAfterTheGrace) {
+  service_.waits = true;
+  Start(std::chrono::milliseconds(50), std::chrono::milliseconds(50));
+  EXPECT_EQ(Call(), grpc::StatusCode::UNAVAILABLE);
 }
 
 TEST_F(ListeningTest, ASecondServerIsRefused) {

@@ -151,7 +151,8 @@ TEST_F(SystemCallsDeathTest, ThePolicyAddsConnectingAndWriting) {
                .connects = true,
                .writes_files = true});
         const bool right = connect(-1, nullptr, 0) != 0 && errno == EBADF &&
-                           open("/dev/null", O_WRONLY) >= 0;
+                           open("/dev/null", O_WRONLY) >= 0 &&
+                           fchown(-1, 0, 0) != 0 && errno == EBADF;
         _exit(right ? 0 : 1);
       },
       ::testing::ExitedWithCode(0), "^$");
