@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -43,7 +44,8 @@ ModelSet::ModelSet(std::function<void()> on_changed,
     : on_changed_(std::move(on_changed)),
       on_step_(std::move(on_step)),
       bounds_(bounds),
-      memory_(bounds.memory) {
+      memory_(bounds.memory),
+      generation_(uint64_t{std::random_device()()} << 16) {
   TANDEM_CHECK(bounds_.weight_bytes_max >= 0);
   if (const std::string problem = memory_.problem(); !problem.empty()) {
     spdlog::warn("{}; the memory of other workers is not known", problem);

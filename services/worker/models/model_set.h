@@ -133,7 +133,9 @@ class ModelSet {
   // In the order of adding.
   std::vector<ServedModelState> States() const;
   // Raised with each model that comes, goes, begins to leave or stays after
-  // all: whoever describes the set leaves out models that are leaving.
+  // all: whoever describes the set leaves out models that are leaving. Begins
+  // with a number that is drawn, so that a worker which was started again is
+  // known for another one.
   uint64_t generation() const;
   // ComputeLoop::IsStalled of any.
   bool IsStalled(absl::Duration limit) const;
@@ -173,7 +175,7 @@ class ModelSet {
   Entries entries_ ABSL_GUARDED_BY(mutex_);
   std::string loading_ ABSL_GUARDED_BY(mutex_);  // empty: none
   int64_t loading_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t generation_ ABSL_GUARDED_BY(mutex_);
   uint64_t uses_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 

@@ -7,6 +7,7 @@
 
 #include <cstdio>
 #include <string>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 
@@ -162,6 +163,53 @@ TEST_F(ProcessorLockTest, DeathOfTheHolderFreesIt) {
   const auto lock = Lock();
   lock->Acquire();
   lock->Release();
+}
+
+// A process that is stopped inside: the waiter goes without after kHolderMax,
+// its next passes go at once, and in turn again when the other one goes on.
+TEST_F(ProcessorLockTest, AHungHolderIsNotWaitedFor) {
+  const pid_t holder = Fork([this] {
+    const auto lock = Lock();
+    lock->Acquire();
+    Say('h');
+    raise(SIGSTOP);
+    lock->Release();
+    Say('r');
+    pause();
+  });
+  EXPECT_EQ(Hear(), 'h');
+  int status = 0;
+  EXPECT_EQ(waitpid(holder, &status, WUNTRACED), holder);
+  EXPECT_TRUE(WIFSTOPPED(status));
+  const auto lock = Lock();
+  absl::Time began = MonotonicNow();
+  lock->Acquire();
+  EXPECT_GE(MonotonicNow() - began, kHolderMax);
+  EXPECT_LT(MonotonicNow() - began, 3 * kHolderMax);
+  lock->Release();
+  began = MonotonicNow();
+  for (int i = 0; i < 10; ++i) {
+    lock->Acquire();
+    lock->Release();
+  }
+  EXPECT_LT(MonotonicNow() - began, kHolderMax);
+  kill(holder, SIGCONT);
+  EXPECT_EQ(Hear(), 'r');
+  lock->Acquire();
+  const auto other = Lock();
+  std::thread waiter([this, &other] {
+    other->Acquire();
+    Say('i');
+    other->Release();
+  });
+  usleep(50000);
+  Say('m');
+  lock->Release();
+  EXPECT_EQ(Hear(), 'm');
+  EXPECT_EQ(Hear(), 'i');
+  waiter.join();
+  kill(holder, SIGKILL);
+  EXPECT_EQ(waitpid(holder, &status, 0), holder);
 }
 
 TEST_F(ProcessorLockTest, TargetsSeeWhetherDraftsAreUnderWay) {
