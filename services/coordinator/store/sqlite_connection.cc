@@ -1,6 +1,7 @@
 #include "services/coordinator/store/sqlite_connection.h"
 
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <cstdint>
@@ -34,6 +35,19 @@ constexpr char kPragmas[] =
 
 constexpr SqlStatement kSelectJournal = {"select_journal",
                                          "PRAGMA journal_mode", "", "t"};
+
+constexpr char kDamagedHelp[] =
+    "; put a copy of it in its place, or move it away";
+
+// Of the header that every database has.
+constexpr int64_t kHeaderBytes = 100;
+
+// 0 of a file that is not there.
+int64_t FileBytes(const std::string& path) {
+  struct stat file = {};
+  return stat(path.c_str(), &file) == 0 ? static_cast<int64_t>(file.st_size)
+                                        : 0;
+}
 
 // Steps of a statement until its end; `row` for each row.
 template <typename OnRow>
@@ -78,6 +92,12 @@ const SqlDialect& SqliteConnection::dialect() const { return kDialect; }
 
 absl::Status SqliteConnection::Open() {
   if (database_ != nullptr) return absl::OkStatus();
+  // SQLite would take such a file for a new one, and remove its log.
+  if (FileBytes(path_) < kHeaderBytes && FileBytes(path_ + "-wal") > 0) {
+    return absl::DataLossError(absl::StrCat(
+        path_, ": it is empty or cut, and its log ", path_,
+        "-wal is not; put a copy of both in their place, or move both away"));
+  }
   const int code = sqlite3_open_v2(
       path_.c_str(), &database_,
       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
@@ -138,8 +158,7 @@ absl::Status SqliteConnection::ErrorOf(int code) const {
           absl::StrCat(what, "; end the program that has it open"));
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-      return absl::DataLossError(absl::StrCat(
-          what, "; put a copy of it in its place, or move it away"));
+      return absl::DataLossError(absl::StrCat(what, kDamagedHelp));
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:
     case SQLITE_READONLY:
@@ -170,8 +189,13 @@ absl::StatusOr<SqliteConnection::Prepared*> SqliteConnection::Prepare(
                          SQLITE_PREPARE_PERSISTENT, &prepared.statement,
                          /*pzTail=*/nullptr);
   if (code != SQLITE_OK) {
-    const absl::Status status = ErrorOf(code);
+    absl::Status status = ErrorOf(code);
     prepared_.erase(found);
+    // The statement is good: what it names is not in the file any more.
+    if (absl::IsInternal(status)) {
+      status = absl::DataLossError(
+          absl::StrCat(std::string(status.message()), kDamagedHelp));
+    }
     return status;
   }
   for (size_t i = 1; i <= strlen(statement.parameters); ++i) {

@@ -139,7 +139,7 @@ TEST_F(SqliteConnectionTest, ATransactionIsAllOrNothing) {
       "count", "SELECT count(*) FROM tandem_schema", "", "i"};
   const SqlCall insert{.statement = &kInsert, .values = {int64_t{5}}};
   EXPECT_EQ(connection.Run({insert, {.statement = &kWrong}}).status().code(),
-            absl::StatusCode::kInternal);
+            absl::StatusCode::kDataLoss);
   const auto results = connection.Run({insert, {.statement = &kCount}});
   ASSERT_TRUE(results.ok()) << results.status();
   EXPECT_EQ(results->at(0).changed, 1);
@@ -216,6 +216,42 @@ TEST_F(SqliteConnectionTest, ATruncatedFileChangesNoSession) {
     refused += CountRefused();
   }
   EXPECT_GT(refused, 1000);
+}
+
+// As a flipped bit in the name of a column makes it.
+TEST_F(SqliteConnectionTest, AnotherSchemaIsDamage) {
+  const std::unique_ptr<StateStore> store = Open();
+  ASSERT_EQ(Make(store.get(), 1), absl::OkStatus());
+  SqliteConnection other(home_.file());
+  ASSERT_EQ(other.Open(), absl::OkStatus());
+  ASSERT_EQ(other.RunScript("ALTER TABLE tandem_ends RENAME COLUMN "
+                            "end_position TO enddposition"),
+            absl::OkStatus());
+  const absl::Status status = Load(store.get(), IdOf(1)).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr(home_.file()), HasSubstr("move it away")));
+}
+
+// As a process that was killed leaves it, with all in the log.
+TEST_F(SqliteConnectionTest, ALogWithoutItsFileIsRefused) {
+  const std::string log = home_.file() + "-wal";
+  const std::string kept = home_.folder() + "/kept";
+  {
+    const std::unique_ptr<StateStore> store = Open();
+    ASSERT_EQ(Make(store.get(), 1), absl::OkStatus());
+    std::filesystem::copy_file(log, kept);
+  }
+  std::filesystem::rename(kept, log);
+  std::filesystem::resize_file(home_.file(), 99);
+  for (int i = 0; i < 2; ++i) {
+    const absl::Status status = home_.Open(kAtOnce).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+    EXPECT_THAT(std::string(status.message()),
+                AllOf(HasSubstr(log), HasSubstr("move both away")));
+    std::filesystem::remove(home_.file());
+  }
+  EXPECT_TRUE(std::filesystem::exists(log));
 }
 
 // Whatever bit is flipped, each session is as it was, or is refused.
