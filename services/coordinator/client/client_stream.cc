@@ -32,7 +32,7 @@ absl::StatusOr<Session*> FindSession(const v1::TurnRequest& turn,
   if (turn.session_id().empty()) return nullptr;
   TANDEM_ASSIGN_OR_RETURN(Session* const session,
                           sessions->Find(turn.session_id(), tenant));
-  if (session->holder() != nullptr) {
+  if (session->holder() != nullptr && session->holder()->has_client()) {
     return WrongSession("session_id",
                         "another stream has a turn of this session under way");
   }
@@ -148,8 +148,10 @@ void ClientStream::OnMessage(v1::ConverseRequest message) {
     case v1::ConverseRequest::kCancel:
       if (state_ == State::kPreparing) cancel_requested_ = true;
       transport_->Read();
-      if (state_ == State::kTurn)
+      // A turn that is made again has ended.
+      if (state_ == State::kTurn && !turn_->loaded_end.has_value()) {
         turn_->runner.Cancel(FinishReason::kCancelled);
+      }
       return;
     case v1::ConverseRequest::REQUEST_NOT_SET:
       return Finish(InvalidField("request", "must be start, resume or cancel"));
@@ -174,7 +176,8 @@ void ClientStream::OnStart(v1::TurnRequest turn) {
 void ClientStream::WithSession(const std::string& session_id, LoadFor purpose,
                                std::function<void()> then) {
   SessionLoader* const loader = services_->loader;
-  if (loader == nullptr || !loader->IsNeeded(session_id, setup_.tenant)) {
+  if (loader == nullptr ||
+      !loader->IsNeeded(session_id, setup_.tenant, purpose)) {
     return then();
   }
   state_ = State::kLoading;
@@ -191,6 +194,7 @@ void ClientStream::WithSession(const std::string& session_id, LoadFor purpose,
 absl::Status ClientStream::Prepare(v1::TurnRequest turn) {
   TurnInput input;
   TANDEM_ASSIGN_OR_RETURN(input.timeout, ParseTimeout(turn.timeout_ms()));
+  TANDEM_ASSIGN_OR_RETURN(input.go_on, ParseGoOn(turn));
   TANDEM_ASSIGN_OR_RETURN(input.prompt, ParsePrompt(&turn));
   TANDEM_ASSIGN_OR_RETURN(
       Session* const session,
@@ -199,6 +203,10 @@ absl::Status ClientStream::Prepare(v1::TurnRequest turn) {
       input.model,
       services_->router->FindModel(session == nullptr ? turn.model_id()
                                                       : session->model().id));
+  if (session != nullptr && session->model().vocabulary_fingerprint !=
+                                input.model.vocabulary_fingerprint) {
+    return OtherVocabulary(input.model.model_id);
+  }
   TANDEM_ASSIGN_OR_RETURN(input.options,
                           ParseOptions(turn.options(), input.model.vocab_size));
   TANDEM_RETURN_IF_ERROR(CheckPrompt(input.prompt, *input.model.tokenizer));
@@ -214,6 +222,10 @@ absl::Status ClientStream::Prepare(v1::TurnRequest turn) {
   cancel_requested_ = false;
   std::optional<TokenId> last;
   if (session_ != nullptr) {
+    // A turn without a client rests, and ends when this one is opened.
+    if (session_->holder() != nullptr) {
+      session_->holder()->OnLost(absl::OkStatus());
+    }
     services_->sessions->Hold(session_, this);
     session_->SetConversation();
     last = session_->LastToken();
@@ -277,9 +289,7 @@ absl::Status ClientStream::OpenTurn(const TurnInput& input,
             .tokens = spec.prompt,
             .options = spec.options},
            last == nullptr ? LastWorker() : last->target().last_worker())});
-  if (!target.has_value() ||
-      (last != nullptr && last->model().vocabulary_fingerprint !=
-                              input.model.vocabulary_fingerprint)) {
+  if (!target.has_value()) {
     return NoWorker("no target worker can serve the turn now");
   }
   spec.context_max = target->context_max;
@@ -305,8 +315,11 @@ absl::Status ClientStream::OpenTurn(const TurnInput& input,
   setup.spec = std::move(spec);
   setup.template_date = std::move(prompt.template_date);
   setup.timeout = input.timeout;
+  setup.go_on = input.go_on;
   setup.trace = setup_.trace;
+  setup.quarantine = services_->quarantine;
   setup.observer = services_->observer;
+  setup.previous_fingerprint = session_->model().fingerprint;
   if (last != nullptr) setup.last_drafter = last->drafter().last_worker();
   const TurnKey key = {setup.session_id, session_->epoch(), setup.number};
   opening_.reset(new SessionTurn{
@@ -317,8 +330,7 @@ absl::Status ClientStream::OpenTurn(const TurnInput& input,
   SessionTurn* const turn = opening_.get();
   FollowTurn(turn, {});
   turn->runner.Start(*target);
-  // Start may have failed the turn already.
-  if (turn_ != turn) return absl::OkStatus();
+  if (turn_ != turn) return absl::OkStatus();  // Start has failed it
   turn->journal.Begin(
       turn->runner,
       {.prompt = prompt.ids,
@@ -380,10 +392,20 @@ void ClientStream::OnClientGone() {
                            services_->loop->Now() >= *setup_.call_deadline;
     TurnRunner* const runner = &turn_->runner;
     runner->SetListener(nullptr);  // nobody to write to
+    // One that is made again for its client alone has ended.
+    const bool may_go_on = runner->active() && !turn_->loaded_end.has_value() &&
+                           !services_->draining.load() &&
+                           runner->setup().go_on > MonotonicDuration::zero();
     if (opening_ != nullptr) {
       // The client never heard of the turn: Finish forgets it.
     } else if (call_over) {
       runner->Cancel(FinishReason::kDeadline);
+    } else if (may_go_on) {
+      LeftTurns::Left left = {.session = session_,
+                              .admission = *std::move(admission_),
+                              .tokens_read = sent_.tokens};
+      LeaveTurn();
+      services_->left_turns->Add(std::move(left));
     } else {
       runner->Suspend(absl::OkStatus());
     }
@@ -416,10 +438,10 @@ void ClientStream::OnTurnChanged() {
 void ClientStream::OnJournalChanged() {
   const TurnRunner& runner = turn_->runner;
   const absl::Status status = turn_->journal.status();
-  if (IsStoredElsewhere(status)) {
+  if (DiffersFromStore(status)) {
     LogTrouble(runner, absl::StrCat("is not this process' any more: ",
                                     status.message()));
-    return Finish(ResumedElsewhere());
+    return Finish(InClientsWords(status));
   }
   // Tokens may be stored later. An end may not: a client that has heard of it
   // may begin its next turn at another coordinator, whose history is what is
@@ -526,12 +548,9 @@ void ClientStream::RunOn() {
 void ClientStream::LeaveTurn() {
   Session* const session = std::exchange(session_, nullptr);
   SessionTurn* const turn = std::exchange(turn_, nullptr);
-  bool is_elsewhere = false;
-  if (turn != nullptr) {
-    turn->runner.SetListener(nullptr);
-    turn->journal.SetListener(nullptr);
-    turn->journal.Follow(turn->runner, /*rests=*/true);
-    is_elsewhere = IsStoredElsewhere(turn->journal.status());
+  const bool is_as_stored = turn == nullptr || turn->LetGo();
+  if (opening_ != nullptr && opening_->journal.is_asked()) {
+    session->SetBegunInVain();
   }
   admission_.reset();
   opening_.reset();
@@ -545,7 +564,7 @@ void ClientStream::LeaveTurn() {
                                [](absl::Status /*status*/) {});
   }
   // What is not as the store has it is loaded again.
-  if (is_unheard || is_elsewhere) services_->sessions->Remove(session);
+  if (is_unheard || !is_as_stored) services_->sessions->Remove(session);
 }
 
 void ClientStream::FinishIfDone() {

@@ -17,6 +17,7 @@
 #include "engine/base/status.h"
 #include "services/common/trace_context.h"
 #include "services/coordinator/client/background_queue.h"
+#include "services/coordinator/client/left_turns.h"
 #include "services/coordinator/client/memory_budget.h"
 #include "services/coordinator/client/prompt.h"
 #include "services/coordinator/client/reader_watch.h"
@@ -53,10 +54,12 @@ struct ClientServices {
   BackgroundQueue* background = nullptr;
   MemoryBudget* memory = nullptr;
   TurnQuotas* quotas = nullptr;
+  LeftTurns* left_turns = nullptr;
   SessionLoader* loader = nullptr;  // null: there is no store
   TurnLimits turn_limits;
   MonotonicDuration client_stall = kClientStall;
-  TurnObserver* observer = nullptr;  // may be null
+  PromptQuarantine* quarantine = nullptr;  // may be null, and so may this:
+  TurnObserver* observer = nullptr;
   std::atomic<bool> draining{false};
 
   StateStore* store() const {  // may be null
@@ -118,6 +121,7 @@ class ClientStream : public std::enable_shared_from_this<ClientStream>,
   // A turn's request, parsed and checked.
   struct TurnInput {
     std::optional<MonotonicDuration> timeout;
+    MonotonicDuration go_on = {};
     PromptSource prompt;
     ModelSummary model;
     GenOptions options;

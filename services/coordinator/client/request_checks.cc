@@ -40,6 +40,25 @@ absl::StatusOr<std::optional<MonotonicDuration>> ParseTimeout(
   return timeout;
 }
 
+absl::StatusOr<MonotonicDuration> ParseGoOn(const v1::TurnRequest& turn) {
+  if (!v1::OnDisconnect_IsValid(turn.on_disconnect())) {
+    return InvalidField("on_disconnect",
+                        absl::StrCat("must be a value of OnDisconnect, is ",
+                                     static_cast<int>(turn.on_disconnect())));
+  }
+  const int64_t go_on_ms = turn.go_on_ms();
+  if (go_on_ms < 0 || go_on_ms > kGoOnMsMax) {
+    return InvalidField("go_on_ms", absl::StrCat("must be in [0, ", kGoOnMsMax,
+                                                 "], is ", go_on_ms));
+  }
+  if (turn.on_disconnect() != v1::ON_DISCONNECT_GO_ON) {
+    if (go_on_ms == 0) return MonotonicDuration::zero();
+    return InvalidField("go_on_ms",
+                        "needs on_disconnect to be ON_DISCONNECT_GO_ON");
+  }
+  return std::chrono::milliseconds(go_on_ms == 0 ? kGoOnMsDefault : go_on_ms);
+}
+
 absl::StatusOr<GenOptions> ParseOptions(const v1::GenerationOptions& options,
                                         int vocab_size) {
   absl::StatusOr<GenOptions> parsed = ParseGenOptions(options, vocab_size);

@@ -25,6 +25,10 @@
 namespace tandem {
 
 inline constexpr int64_t kTimeoutMsMax = 86400000;
+// A client that has lost its connection is back within seconds; one whose
+// machine restarts, within minutes. Longer a turn would compute for nobody.
+inline constexpr int64_t kGoOnMsDefault = 30000;
+inline constexpr int64_t kGoOnMsMax = 600000;
 
 // `status` with `prefix` before each of its fields; a quota's violations name
 // none.
@@ -34,6 +38,11 @@ absl::Status PrefixFields(const absl::Status& status, absl::string_view prefix);
 // for what is negative or over kTimeoutMsMax.
 absl::StatusOr<std::optional<MonotonicDuration>> ParseTimeout(
     int64_t timeout_ms);
+
+// How long `turn` goes on without its client; 0: it waits. INVALID_OPTIONS for
+// a value that OnDisconnect does not have, and for go_on_ms that is out of
+// range or says nothing.
+absl::StatusOr<MonotonicDuration> ParseGoOn(const v1::TurnRequest& turn);
 
 // The options with a seed, or INVALID_OPTIONS with "options.*" fields.
 absl::StatusOr<GenOptions> ParseOptions(const v1::GenerationOptions& options,

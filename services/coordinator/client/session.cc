@@ -28,9 +28,23 @@ int64_t BytesOf(const SessionTurn& kept) {
 
 }  // namespace
 
+bool SessionTurn::LetGo() {
+  runner.SetListener(nullptr);
+  journal.SetListener(nullptr);
+  journal.Follow(runner, /*rests=*/true);
+  return !DiffersFromStore(journal.status());
+}
+
 void Session::Take(std::unique_ptr<SessionTurn> turn) {
   turn_ = std::move(turn);
   ++turns_;
+  has_unheard_turn_ = false;
+}
+
+void Session::SetEpoch(int64_t epoch) {
+  epoch_ = epoch;
+  is_begun_in_vain_ = false;
+  if (turn_ != nullptr) turn_->journal.SetEpoch(epoch);
 }
 
 void Session::Restore(int64_t epoch, int64_t number,
@@ -38,6 +52,7 @@ void Session::Restore(int64_t epoch, int64_t number,
   epoch_ = epoch;
   turns_ = number;
   turn_ = std::move(turn);
+  has_unheard_turn_ = false;
 }
 
 absl::Span<const TokenId> Session::History() const {

@@ -24,12 +24,16 @@
 
 namespace tandem {
 
-// The client's stream that has a turn of the session under way.
+// Who has a turn of the session under way: the client's stream, or what lets
+// the turn go on without one.
 class SessionHolder {
  public:
   virtual ~SessionHolder() = default;
   // True while it opens a new turn that its client does not know of yet.
   virtual bool opens_turn() const = 0;
+  // False where the turn goes on without a client: what comes next for the
+  // session, a resume or a start, takes it over.
+  virtual bool has_client() const { return true; }
   // The session is not this one's any more: another stream resumes the turn, or
   // the session was set aside and goes. Lets it go before it returns. `why` is
   // for the client.
@@ -45,8 +49,13 @@ struct SessionTurn {
   TurnRunner runner;
   TurnJournal journal;
   // Of a turn that had ended when it was loaded: its end, as its client heard
-  // of it, without text.
+  // of it, without text. The runner may make the turn's tokens again until
+  // then.
   std::optional<v1::TurnEnded> loaded_end = {};
+
+  // Nobody follows the turn any more: what is due is written. False where the
+  // session is not as the store has it.
+  bool LetGo();
 };
 
 class Session {
@@ -68,6 +77,13 @@ class Session {
 
   // Under which this process drives the session, where there is a store.
   int64_t epoch() const { return epoch_; }
+  // A turn was begun in the store and dropped before its client heard of it. A
+  // server that was slow may still write it, so the session is taken over,
+  // which makes that void, before a turn of the same number begins.
+  void SetBegunInVain() { is_begun_in_vain_ = true; }
+  bool is_begun_in_vain() const { return is_begun_in_vain_; }
+  // This process has raised the epoch, and nobody else had.
+  void SetEpoch(int64_t epoch);
 
   // Makes `turn` the last taken one; the client is about to know of it.
   void Take(std::unique_ptr<SessionTurn> turn);
@@ -82,6 +98,10 @@ class Session {
   }
   // Number of the last taken turn; 0: none yet.
   int64_t turns() const { return turns_; }
+  // The store has one more turn, which no client seemed to have heard of when
+  // the session was loaded for the next one: Take puts that in its place.
+  bool has_unheard_turn() const { return has_unheard_turn_; }
+  void LeaveOutUnheardTurn() { has_unheard_turn_ = true; }
 
   // Of the last taken turn; nothing before the first. All tokens so far:
   absl::Span<const TokenId> History() const;
@@ -104,7 +124,9 @@ class Session {
   const std::string tenant_;
   SessionUse use_;
   int64_t epoch_ = kFirstDriverEpoch;
+  bool is_begun_in_vain_ = false;
   int64_t turns_ = 0;
+  bool has_unheard_turn_ = false;
   std::unique_ptr<SessionTurn> turn_;
   SessionHolder* holder_ = nullptr;
   MonotonicTime idle_since_;

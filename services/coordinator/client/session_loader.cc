@@ -22,33 +22,70 @@ absl::Status Damaged(const StoredSession& stored, const std::string& what) {
                                           " has ", what, "; start a new one"));
 }
 
-// In the client's words; what the store says is for the log.
-absl::Status InClientsWords(const absl::Status& status) {
-  if (absl::IsNotFound(status)) {
-    return MakeError(absl::StatusCode::kNotFound,
-                     {.reason = kReasonUnknownSession},
-                     "no such session; it may have expired: start a new one");
-  }
-  if (absl::IsUnavailable(status) || absl::IsResourceExhausted(status)) {
-    return StoreIsAway();
-  }
-  return status;
-}
-
-// The client never heard of a turn without a token that was followed by
-// another one: it would have resumed it.
-void DropUnheard(StoredSession* stored) {
-  const StoredTurn& last = stored->turns.back();
-  if (stored->turns.size() > 1 && !last.end_reason.has_value() &&
-      last.generated.empty()) {
-    stored->turns.pop_back();
-  }
+// The client never heard of a turn without a token that is followed by another
+// one: it would resume it.
+bool EndsUnheard(const StoredSession& stored) {
+  const StoredTurn& last = stored.turns.back();
+  return stored.turns.size() > 1 && !last.end_reason.has_value() &&
+         last.generated.empty();
 }
 
 // Another coordinator has it now, as a write was answered.
 bool IsLost(const Session& session) {
   return session.holder() == nullptr && session.last() != nullptr &&
-         IsStoredElsewhere(session.last()->journal.status());
+         DiffersFromStore(session.last()->journal.status());
+}
+
+// The start that the session was loaded for was lost: its client came back, had
+// its turn begun by another coordinator, and resumes that one here.
+bool LacksTurnOf(LoadFor purpose, const Session& session) {
+  return purpose == LoadFor::kResume && session.has_unheard_turn();
+}
+
+// A turn that had ended is made again for who resumes it (MakeAgain), who has
+// left before its end: it is no history.
+bool LacksHistory(LoadFor purpose, const Session& session) {
+  const SessionTurn* const last = session.last();
+  return purpose == LoadFor::kNextTurn && session.holder() == nullptr &&
+         last != nullptr && last->loaded_end.has_value() &&
+         last->runner.state() != TurnState::kEnded;
+}
+
+bool MustBeLoaded(LoadFor purpose, const Session& session) {
+  return IsLost(session) || LacksTurnOf(purpose, session) ||
+         LacksHistory(purpose, session);
+}
+
+absl::StatusOr<ModelSummary> ModelOf(const Router& router,
+                                     const SessionRecord& session) {
+  absl::StatusOr<ModelSummary> model = router.FindModel(session.model_id);
+  // A coordinator that has just started does not know its workers yet.
+  if (!model.ok()) {
+    return NoWorker(absl::StrCat("no target worker has the session's model ",
+                                 session.model_id, " now"));
+  }
+  if (model->vocabulary_fingerprint != session.vocabulary_fingerprint) {
+    return OtherVocabulary(session.model_id);
+  }
+  return model;
+}
+
+// As its client heard of it; nothing where it has none.
+std::optional<v1::TurnEnded> EndOf(const StoredTurn& turn) {
+  v1::TurnEnded ended;
+  if (!turn.end_reason.has_value() || !ended.ParseFromString(turn.figures)) {
+    return std::nullopt;
+  }
+  return ended;
+}
+
+// Log-probabilities are not stored: the turn runs again, up to its end.
+void MakeAgain(TurnSetup* setup, RestoredTurn* restored) {
+  setup->spec.options.max_tokens =
+      static_cast<int32_t>(restored->generated.size());
+  setup->timeout.reset();
+  restored->generated.clear();
+  restored->end.reset();
 }
 
 std::vector<TokenId> PromptOf(const StoredSession& stored) {
@@ -76,6 +113,27 @@ absl::Status ResumedElsewhere() {
                    "the turn was resumed elsewhere");
 }
 
+absl::Status OtherVocabulary(const std::string& model_id) {
+  return MakeError(absl::StatusCode::kFailedPrecondition,
+                   {.reason = kReasonVocabularyMismatch},
+                   absl::StrCat("model ", model_id,
+                                " has another vocabulary than the session; "
+                                "start a new one"));
+}
+
+absl::Status InClientsWords(const absl::Status& status) {
+  if (absl::IsAborted(status)) return ResumedElsewhere();
+  if (absl::IsNotFound(status)) {
+    return MakeError(absl::StatusCode::kNotFound,
+                     {.reason = kReasonUnknownSession},
+                     "no such session; it may have expired: start a new one");
+  }
+  if (absl::IsUnavailable(status) || absl::IsResourceExhausted(status)) {
+    return StoreIsAway();
+  }
+  return status;
+}
+
 Session* SessionLoader::Here(const Key& key) const {
   const absl::StatusOr<Session*> found =
       parts_.sessions->Find(key.second, key.first);
@@ -83,23 +141,28 @@ Session* SessionLoader::Here(const Key& key) const {
 }
 
 bool SessionLoader::IsNeeded(const std::string& session_id,
-                             const std::string& tenant) const {
+                             const std::string& tenant, LoadFor purpose) const {
   if (parts_.store == nullptr || !IsSessionId(session_id)) return false;
   const Session* const here = Here({tenant, session_id});
   if (here == nullptr) return true;
-  return here->turns() > 0 && (parts_.is_shared || IsLost(*here));
+  return here->turns() > 0 &&
+         (parts_.is_shared || MustBeLoaded(purpose, *here) ||
+          here->is_begun_in_vain());
 }
 
 void SessionLoader::Load(const std::string& session_id,
                          const std::string& tenant, LoadFor purpose,
                          Done done) {
   const Key key = {tenant, session_id};
-  std::vector<Done>& waiting = waiting_[key];
+  std::vector<Done>& waiting = waiting_[{key, purpose}];
   waiting.push_back(std::move(done));
   // What one of them drives the others find driven.
   if (waiting.size() > 1) return;
   const Session* const here = Here(key);
-  if (here == nullptr || IsLost(*here)) return TakeOver(key, purpose);
+  if (here == nullptr || MustBeLoaded(purpose, *here) ||
+      here->is_begun_in_vain()) {
+    return TakeOver(key, purpose);
+  }
   Check(key, purpose, here->epoch());
 }
 
@@ -109,10 +172,11 @@ void SessionLoader::Check(const Key& key, LoadFor purpose, int64_t epoch) {
       {{.session_id = key.second, .epoch = epoch}},
       [this, loop = parts_.loop, key, purpose, epoch](Lost lost) {
         loop->Post([this, key, purpose, epoch, lost = std::move(lost)] {
-          if (!lost.ok()) return Answer(key, InClientsWords(lost.status()));
+          if (!lost.ok())
+            return Answer(key, purpose, InClientsWords(lost.status()));
           const Session* const here = Here(key);
           if (lost->empty() && here != nullptr && here->epoch() == epoch) {
-            return Answer(key, absl::OkStatus());
+            return Answer(key, purpose, absl::OkStatus());
           }
           TakeOver(key, purpose);
         });
@@ -121,6 +185,12 @@ void SessionLoader::Check(const Key& key, LoadFor purpose, int64_t epoch) {
 
 // The store may answer when the loader has gone, and the loop has stopped.
 void SessionLoader::TakeOver(const Key& key, LoadFor purpose) {
+  // It could not go on here, and may go on where it is.
+  if (!parts_.router->HasTarget()) {
+    return parts_.loop->Post([this, key, purpose] {
+      Answer(key, purpose, NoWorker("no target worker is usable now"));
+    });
+  }
   parts_.store->TakeOver(
       key.second, key.first,
       [this, loop = parts_.loop, key,
@@ -135,8 +205,16 @@ void SessionLoader::OnTakenOver(const Key& key, LoadFor purpose,
                                 absl::StatusOr<StoredSession> stored) {
   absl::Status status = stored.status();
   Session* const here = Here(key);
+  if (here != nullptr && status.ok() && here->is_begun_in_vain() &&
+      !MustBeLoaded(purpose, *here) &&
+      stored->driver_epoch == here->epoch() + 1) {
+    // It was ours, with more than the store has.
+    here->SetEpoch(stored->driver_epoch);
+    return Answer(key, purpose, absl::OkStatus());
+  }
   if (here != nullptr && (status.ok() || absl::IsNotFound(status))) {
-    parts_.sessions->Drop(here, ResumedElsewhere());
+    parts_.sessions->Drop(
+        here, status.ok() ? ResumedElsewhere() : InClientsWords(status));
   }
   if (status.ok()) {
     status = Restore(purpose, *std::move(stored));
@@ -145,20 +223,22 @@ void SessionLoader::OnTakenOver(const Key& key, LoadFor purpose,
                  std::string(status.message()));
     status = InClientsWords(status);
   }
-  Answer(key, status);
+  Answer(key, purpose, status);
 }
 
-void SessionLoader::Answer(const Key& key, const absl::Status& status) {
-  const std::vector<Done> waiting = std::move(waiting_[key]);
-  waiting_.erase(key);
+void SessionLoader::Answer(const Key& key, LoadFor purpose,
+                           const absl::Status& status) {
+  const std::vector<Done> waiting = std::move(waiting_[{key, purpose}]);
+  waiting_.erase({key, purpose});
   for (const Done& done : waiting) done(status);
 }
 
 absl::Status SessionLoader::Restore(LoadFor purpose, StoredSession stored) {
   if (stored.turns.empty()) return Damaged(stored, "no turn");
-  if (purpose == LoadFor::kNextTurn) DropUnheard(&stored);
+  const bool leaves_out = purpose == LoadFor::kNextTurn && EndsUnheard(stored);
+  if (leaves_out) stored.turns.pop_back();
   TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<SessionTurn> turn,
-                          RestoreTurn(stored));
+                          RestoreTurn(purpose, stored));
   const bool is_one_shot =
       stored.record.is_one_shot && stored.turns.size() == 1;
   TANDEM_ASSIGN_OR_RETURN(
@@ -168,28 +248,16 @@ absl::Status SessionLoader::Restore(LoadFor purpose, StoredSession stored) {
           is_one_shot ? SessionUse::kOneShot : SessionUse::kConversation));
   session->Restore(stored.driver_epoch, stored.turns.back().number,
                    std::move(turn));
+  if (leaves_out) session->LeaveOutUnheardTurn();
   parts_.sessions->Measure(session);
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<SessionTurn>> SessionLoader::RestoreTurn(
-    const StoredSession& stored) {
+    LoadFor purpose, const StoredSession& stored) {
   const StoredTurn& last = stored.turns.back();
-  const absl::StatusOr<ModelSummary> model =
-      parts_.router->FindModel(stored.record.model_id);
-  // A coordinator that has just started does not know its workers yet.
-  if (!model.ok()) {
-    return NoWorker(absl::StrCat("no target worker has the session's model ",
-                                 stored.record.model_id, " now"));
-  }
-  if (model->vocabulary_fingerprint != stored.record.vocabulary_fingerprint) {
-    return MakeError(
-        absl::StatusCode::kFailedPrecondition,
-        {.reason = kReasonVocabularyMismatch},
-        absl::StrCat("model ", stored.record.model_id,
-                     " has another vocabulary than the session; start a new "
-                     "one"));
-  }
+  TANDEM_ASSIGN_OR_RETURN(const ModelSummary model,
+                          ModelOf(*parts_.router, stored.record));
   v1::TurnSetupRecord record;
   if (!record.ParseFromString(last.record.setup)) {
     return Damaged(stored, "a setup that does not parse");
@@ -199,7 +267,7 @@ absl::StatusOr<std::unique_ptr<SessionTurn>> SessionLoader::RestoreTurn(
   setup.tenant = stored.record.tenant;
   setup.tenant_kv_share = parts_.quotas->LimitsOf(setup.tenant).kv_share;
   setup.number = last.number;
-  setup.tokenizer = model->tokenizer;
+  setup.tokenizer = model.tokenizer;
   setup.spec = {.prompt = PromptOf(stored),
                 .options = FromProto(record.options()),
                 .context_max = static_cast<Position>(record.context_max())};
@@ -207,38 +275,48 @@ absl::StatusOr<std::unique_ptr<SessionTurn>> SessionLoader::RestoreTurn(
   if (record.timeout_ms() > 0) {
     setup.timeout = std::chrono::milliseconds(record.timeout_ms());
   }
+  setup.go_on = std::chrono::milliseconds(record.go_on_ms());
+  if (stored.turns.size() > 1) {
+    setup.previous_fingerprint =
+        stored.turns[stored.turns.size() - 2].record.fingerprint;
+  }
+  setup.quarantine = parts_.quarantine;
   setup.observer = parts_.observer;
-  if (!CheckTurn(*model->tokenizer, setup.spec).ok() ||
-      !CheckTokenIds(last.generated, model->vocab_size, "").ok()) {
+  if (!CheckTurn(*model.tokenizer, setup.spec).ok() ||
+      !CheckTokenIds(last.generated, model.vocab_size, "").ok()) {
     return Damaged(stored, "what the model does not take");
   }
   RestoredTurn restored = {
       .model = {.id = stored.record.model_id,
                 .fingerprint = last.record.fingerprint,
-                .vocabulary_fingerprint = model->vocabulary_fingerprint},
+                .vocabulary_fingerprint = model.vocabulary_fingerprint},
       .generated = last.generated,
       .elapsed = std::chrono::milliseconds(last.elapsed_ms),
+      .moves = stored.driver_epoch - last.begun_epoch,
       .end = last.end_reason};
   const bool is_over = last.end_reason.has_value();
-  const auto written = static_cast<int64_t>(last.generated.size());
+  std::optional<v1::TurnEnded> loaded_end = EndOf(last);
+  if (purpose == LoadFor::kResume && loaded_end.has_value() &&
+      setup.spec.options.logprobs.has_value() && !last.generated.empty()) {
+    MakeAgain(&setup, &restored);
+  }
   std::unique_ptr<SessionTurn> turn(new SessionTurn{
       .runner = TurnRunner(parts_.loop, parts_.router, parts_.turn_limits,
                            std::move(setup)),
-      .journal = TurnJournal({.store = parts_.store,
-                              .loop = parts_.loop,
-                              .key = {.session_id = stored.id,
-                                      .epoch = stored.driver_epoch,
-                                      .turn = last.number},
-                              .written = written,
-                              .is_begun = true,
-                              .is_over = is_over})});
+      .journal =
+          TurnJournal({.store = parts_.store,
+                       .loop = parts_.loop,
+                       .key = {.session_id = stored.id,
+                               .epoch = stored.driver_epoch,
+                               .turn = last.number},
+                       .written = static_cast<int64_t>(last.generated.size()),
+                       .is_begun = true,
+                       .is_over = is_over}),
+      .loaded_end = std::move(loaded_end)});
   turn->runner.Restore(restored);
-  if (turn->runner.usage().generated_tokens != written) {
+  if (turn->runner.usage().generated_tokens !=
+      static_cast<int64_t>(restored.generated.size())) {
     return Damaged(stored, "tokens behind its turn's own end");
-  }
-  if (is_over) {
-    v1::TurnEnded ended;
-    if (ended.ParseFromString(last.figures)) turn->loaded_end = ended;
   }
   return turn;
 }

@@ -26,13 +26,20 @@ namespace tandem {
 absl::Status StoreIsAway();
 // For the client of a turn that another coordinator has now: ABORTED.
 absl::Status ResumedElsewhere();
+// The workers have model `model_id` with another vocabulary than the session's:
+// FAILED_PRECONDITION with VOCABULARY_MISMATCH.
+absl::Status OtherVocabulary(const std::string& model_id);
+// An answer of the store in the client's words: who has the session now
+// (ABORTED), that it is gone (NOT_FOUND), that the store is away; DATA_LOSS as
+// it is.
+absl::Status InClientsWords(const absl::Status& status);
 
 // What the client wants of a session.
 enum class LoadFor { kNextTurn, kResume };
 
 class SessionLoader {
  public:
-  // All outlive the loader; `store` and `observer` may be null.
+  // All outlive the loader; `store`, `quarantine` and `observer` may be null.
   struct Parts {
     StateStore* store = nullptr;  // null: sessions are here or nowhere
     // Other coordinators use the store too: one of them may have taken over a
@@ -43,6 +50,7 @@ class SessionLoader {
     TurnQuotas* quotas = nullptr;
     EventLoop* loop = nullptr;
     TurnLimits turn_limits = {};
+    PromptQuarantine* quarantine = nullptr;
     TurnObserver* observer = nullptr;
   };
   using Done = std::function<void(const absl::Status&)>;
@@ -55,8 +63,11 @@ class SessionLoader {
   // May be null.
   StateStore* store() const { return parts_.store; }
   // Whether Load has to come first: there is a store, and the tenant's session
-  // is not in this process, or may have gone on in another one.
-  bool IsNeeded(const std::string& session_id, const std::string& tenant) const;
+  // is not in this process, may have gone on in another one, or is here without
+  // the turn that its client resumes, or without all of the one before the
+  // next.
+  bool IsNeeded(const std::string& session_id, const std::string& tenant,
+                LoadFor purpose) const;
   // `done` is called once, on the loop, later. OK: the session is in this
   // process, as the store has it. Or NOT_FOUND with UNKNOWN_SESSION,
   // UNAVAILABLE where store or model are away, DATA_LOSS, or what
@@ -76,14 +87,15 @@ class SessionLoader {
   void OnTakenOver(const Key& key, LoadFor purpose,
                    absl::StatusOr<StoredSession> stored);
   // Calls all who wait for the session.
-  void Answer(const Key& key, const absl::Status& status);
+  void Answer(const Key& key, LoadFor purpose, const absl::Status& status);
   absl::Status Restore(LoadFor purpose, StoredSession stored);
   absl::StatusOr<std::unique_ptr<SessionTurn>> RestoreTurn(
-      const StoredSession& stored);
+      LoadFor purpose, const StoredSession& stored);
 
   const Parts parts_;
-  // Who waits for the sessions that are being loaded.
-  std::map<Key, std::vector<Done>> waiting_;
+  // Who waits for the sessions that are being loaded: a resume needs a turn
+  // that is left out for the next one.
+  std::map<std::pair<Key, LoadFor>, std::vector<Done>> waiting_;
 };
 
 }  // namespace tandem

@@ -35,6 +35,9 @@ v1::ConverseResponse StartedEvent(const TurnRunner& runner) {
   started.set_seed(runner.turn().options().seed.value_or(0));
   started.set_prompt_tokens(runner.usage().prompt_tokens);
   started.set_template_date(setup.template_date);
+  started.set_model_changed(!setup.previous_fingerprint.empty() &&
+                            setup.previous_fingerprint !=
+                                runner.model().fingerprint);
   return event;
 }
 
@@ -73,6 +76,7 @@ v1::ConverseResponse EndedEvent(const TurnRunner& runner, size_t text_sent) {
     ended.set_text(turn.text().substr(text_sent));
   }
   *ended.mutable_usage() = ToProto(runner.usage());
+  ended.set_moves(runner.target().moves());
   const SpeculationCounts& counts = runner.turn().speculation();
   const TurnTimes& times = runner.times();
   v1::SpeculationStats& stats = *ended.mutable_speculation();
@@ -93,8 +97,10 @@ v1::ConverseResponse EndedEvent(const TurnRunner& runner, size_t text_sent) {
 }
 
 void SetFigures(const v1::TurnEnded& end, v1::TurnEnded* ended) {
+  ended->set_finish_reason(end.finish_reason());
   *ended->mutable_usage() = end.usage();
   *ended->mutable_speculation() = end.speculation();
+  ended->set_moves(end.moves());
 }
 
 std::string WriteTurnSetup(const TurnRunner& runner) {
@@ -107,6 +113,9 @@ std::string WriteTurnSetup(const TurnRunner& runner) {
   }
   record.set_template_date(runner.setup().template_date);
   record.set_context_max(runner.turn().context_max());
+  record.set_go_on_ms(std::chrono::duration_cast<std::chrono::milliseconds>(
+                          runner.setup().go_on)
+                          .count());
   return record.SerializeAsString();
 }
 

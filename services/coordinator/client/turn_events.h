@@ -20,8 +20,8 @@ v1::ConverseResponse TokensEvent(const TurnRunner& runner,
 // The turn has ended; `text_sent` bytes of its text were sent.
 v1::ConverseResponse EndedEvent(const TurnRunner& runner, size_t text_sent);
 
-// Usage and speculation of `end` in place of those in `ended`: those of a turn
-// that another process ended.
+// Reason, usage, speculation and moves of `end` in place of those in `ended`:
+// those of a turn that another process ended.
 void SetFigures(const v1::TurnEnded& end, v1::TurnEnded* ended);
 
 // What the store keeps of the turn beside its tokens: a TurnSetupRecord.

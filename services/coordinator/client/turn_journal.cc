@@ -7,7 +7,7 @@
 #include "services/coordinator/client/turn_events.h"
 
 namespace tandem {
-bool IsStoredElsewhere(const absl::Status& status) {
+bool DiffersFromStore(const absl::Status& status) {
   return !status.ok() && !absl::IsUnavailable(status) &&
          !absl::IsResourceExhausted(status);
 }
@@ -40,6 +40,7 @@ StateStore::Committed TurnJournal::OnLoop(
 
 void TurnJournal::Begin(const TurnRunner& runner, Beginning beginning) {
   if (!has_store()) return;
+  state_->is_asked = true;
   const TurnModel& model = runner.model();
   std::optional<SessionRecord> session;
   if (setup_.key.turn == 1) {
@@ -69,7 +70,7 @@ bool TurnJournal::is_end_answered() const {
 
 void TurnJournal::Follow(const TurnRunner& runner, bool rests) {
   if (!has_store() || !state_->is_begun || state_->is_over ||
-      state_->is_ending || IsStoredElsewhere(state_->status)) {
+      state_->is_ending || DiffersFromStore(state_->status)) {
     return;
   }
   if (runner.state() == TurnState::kEnded) return WriteEnd(runner);

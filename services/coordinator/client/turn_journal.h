@@ -28,7 +28,7 @@ inline constexpr int64_t kJournalTokens = 32;
 
 // Whether what this process has of a session is not what the store has: it was
 // taken over or deleted, or is damaged. All other errors may pass.
-bool IsStoredElsewhere(const absl::Status& status);
+bool DiffersFromStore(const absl::Status& status);
 
 class TurnJournal {
  public:
@@ -62,6 +62,9 @@ class TurnJournal {
   };
   // Stores the turn; a session's first one with the session. Once.
   void Begin(const TurnRunner& runner, Beginning beginning);
+  // Begin was called, and there is a store: it may have the turn by now, or
+  // later.
+  bool is_asked() const { return state_->is_asked; }
   // The client may hear of the turn.
   bool is_begun() const { return state_->is_begun; }
   // Of the turn's end, for which Follow was called: the store has it, or could
@@ -74,6 +77,8 @@ class TurnJournal {
   // The turn has gone on: writes what is due. `rests`: it stops for some time,
   // or for good.
   void Follow(const TurnRunner& runner, bool rests);
+  // The session was taken over: what is written from now on has this epoch.
+  void SetEpoch(int64_t epoch) { setup_.key.epoch = epoch; }
   // The end of the turn, where the store has not said yet that it has it: goes
   // along with the beginning of the next turn.
   std::optional<TurnEnd> UnstoredEnd(const TurnRunner& runner) const;
@@ -84,6 +89,7 @@ class TurnJournal {
     std::function<void()> listener;
     absl::Status status;
     bool is_gone = false;
+    bool is_asked = false;
     bool is_begun = false;
     bool is_over = false;  // the store has the end
     bool has_failed_end = false;
@@ -103,7 +109,7 @@ class TurnJournal {
   StateStore::Committed OnLoop(
       std::function<void(State*, const absl::Status&)> on_loop) const;
 
-  const Setup setup_;
+  Setup setup_;
   const std::shared_ptr<State> state_;
 };
 

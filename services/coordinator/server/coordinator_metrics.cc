@@ -65,7 +65,10 @@ CoordinatorMetrics::Usage::Usage(prometheus::Registry& registry)
                             "Turns that ended, by what ended them.")),
       failed(MakeCounters(registry, "tandem_request_failure_total",
                           "Streams of clients that ended with an error, by its "
-                          "reason.")) {}
+                          "reason.")),
+      quarantined(MakeCounter(registry, "tandem_quarantined_prompts_total",
+                              "Prompts that ended workers and are refused "
+                              "since.")) {}
 
 CoordinatorMetrics::Latencies::Latencies(prometheus::Registry& registry)
     : queue(MakeHistogram(

@@ -56,6 +56,7 @@ class CoordinatorMetrics : public TurnObserver {
   void OnRound(const VerifiedDraft& draft) override;
   void OnTurnOver(const TurnSummary& summary) override;
   void OnStreamFailed(const std::string& reason) override;
+  void OnPromptQuarantined() { usage_.quarantined.Increment(); }
 
  private:
   // Set at each scrape.
@@ -78,6 +79,7 @@ class CoordinatorMetrics : public TurnObserver {
     prometheus::Counter& prefix_hits;
     prometheus::Family<prometheus::Counter>& finished;
     prometheus::Family<prometheus::Counter>& failed;
+    prometheus::Counter& quarantined;
   };
   // What clients wait for.
   struct Latencies {

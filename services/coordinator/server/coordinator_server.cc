@@ -85,12 +85,19 @@ absl::StatusOr<std::unique_ptr<CoordinatorServer>> CoordinatorServer::Start(
 }
 
 CoordinatorServer::Bounds::Bounds(const CoordinatorOptions& options,
-                                  const CallerGate* gate, EventLoop* loop)
+                                  CoordinatorServer* server)
     : memory(options.memory_bytes_max > 0 ? options.memory_bytes_max
                                           : DefaultMemoryBudget()),
-      own_limits(gate),
+      own_limits(&server->gate_),
       limits(options.tenant_limits, &own_limits),
-      quotas(loop, options.turns_max, &limits, std::random_device()()) {}
+      quotas(server->loop_.loop(), options.turns_max, &limits,
+             std::random_device()()),
+      quarantine(server->loop_.loop(), [server] {
+        server->metrics_.OnPromptQuarantined();
+        spdlog::error(
+            "a prompt has ended two workers: it is quarantined for {} minutes",
+            kQuarantineTime.count());
+      }) {}
 
 CoordinatorServer::Sessions::Sessions(const CoordinatorOptions& options,
                                       std::unique_ptr<StateStore> state_store,
@@ -106,7 +113,9 @@ CoordinatorServer::Sessions::Sessions(const CoordinatorOptions& options,
               .quotas = &server->bounds_.quotas,
               .loop = server->loop_.loop(),
               .turn_limits = options.turn_limits,
+              .quarantine = &server->bounds_.quarantine,
               .observer = &server->metrics_}),
+      left_turns(server->loop_.loop(), &here, &server->bounds_.memory),
       watch(store.get(), &here, server->loop_.loop()) {}
 
 CoordinatorServer::CoordinatorServer(
@@ -118,7 +127,7 @@ CoordinatorServer::CoordinatorServer(
       gate_(*metrics_.registry()),
       pool_(options.workers, std::move(worker_credentials), &tokenizers_),
       router_([this] { return pool_.Workers(); }, std::random_device()()),
-      bounds_(options, &gate_, loop_.loop()),
+      bounds_(options, this),
       sessions_(options, std::move(store), this),
       background_(std::make_unique<BackgroundQueue>(kBackgroundTasksMax,
                                                     &bounds_.memory)),
@@ -137,11 +146,16 @@ CoordinatorServer::CoordinatorServer(
   services_.background = background_.get();
   services_.memory = &bounds_.memory;
   services_.quotas = &bounds_.quotas;
+  services_.left_turns = &sessions_.left_turns;
   services_.loader = &sessions_.loader;
   services_.turn_limits = options.turn_limits;
   services_.client_stall = options.client_stall;
+  services_.quarantine = &bounds_.quarantine;
   services_.observer = &metrics_;
   pool_.SetChangeListener([this] { UpdateReady(); });
+  pool_.SetAliveListener([this](const std::string& worker) {
+    loop_.loop()->Post([this, worker] { bounds_.quarantine.OnAlive(worker); });
+  });
 }
 
 CoordinatorServer::~CoordinatorServer() { Stop(std::chrono::milliseconds(0)); }
@@ -162,7 +176,8 @@ absl::Status CoordinatorServer::Listen(const CoordinatorOptions& options) {
                             .credentials = std::move(credentials),
                             .reflection = options.reflection ? Reflection::kOn
                                                              : Reflection::kOff,
-                            .refused = metrics_.refused_connections()},
+                            .refused = metrics_.refused_connections(),
+                            .age = options.connection_age},
                            [this](grpc::ServerBuilder* builder) {
                              builder->RegisterService(&service_);
                              builder->RegisterService(&admin_service_);
@@ -234,6 +249,7 @@ void CoordinatorServer::Stop(std::chrono::milliseconds drain_timeout) {
   services_.draining.store(true);
   if (server_ != nullptr) {
     UpdateReady();
+    loop_.loop()->Post([this] { sessions_.left_turns.Stop(); });
     registry_.PostDrain();
     spdlog::info("draining: {} streams open", registry_.size());
     if (!registry_.WaitUntilEmpty(drain_timeout)) {

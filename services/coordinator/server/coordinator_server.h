@@ -20,6 +20,7 @@
 #include "services/coordinator/client/client_stream.h"
 #include "services/coordinator/client/default_limits.h"
 #include "services/coordinator/client/driver_watch.h"
+#include "services/coordinator/client/left_turns.h"
 #include "services/coordinator/client/memory_budget.h"
 #include "services/coordinator/client/session_loader.h"
 #include "services/coordinator/client/session_store.h"
@@ -31,6 +32,7 @@
 #include "services/coordinator/server/key_file_limits.h"
 #include "services/coordinator/store/open_store.h"
 #include "services/coordinator/turn/event_loop.h"
+#include "services/coordinator/turn/prompt_quarantine.h"
 #include "services/coordinator/workers/tokenizer_cache.h"
 #include "services/coordinator/workers/worker_pool.h"
 #include "services/identity/certificate_metrics.h"
@@ -63,6 +65,7 @@ struct CoordinatorOptions {
   TenantLimits tenant_limits;
   int64_t memory_bytes_max = 0;  // 0: DefaultMemoryBudget
   bool reflection = false;
+  ConnectionAge connection_age;  // of clients
   MetricsFlags metrics;
 };
 
@@ -92,20 +95,21 @@ class CoordinatorServer {
   // file, and logs what is in use; any thread.
   void Reload();
   // Takes no new turn, lets running ones end within `drain_timeout`, then ends
-  // them with UNAVAILABLE and DRAINING, and stops. Once.
+  // them with UNAVAILABLE and DRAINING, and stops; those without a client wait
+  // at once. Once.
   void Stop(std::chrono::milliseconds drain_timeout);
 
  private:
-  // What clients may take, together and each.
+  // What clients may take, together and each, and which prompts none may send.
   struct Bounds {
-    // Both outlive this.
-    Bounds(const CoordinatorOptions& options, const CallerGate* gate,
-           EventLoop* loop);
+    // `server`: its gate, loop and metrics, which outlive this.
+    Bounds(const CoordinatorOptions& options, CoordinatorServer* server);
 
     MemoryBudget memory;
     KeyFileLimits own_limits;
     DefaultLimits limits;
     TurnQuotas quotas;
+    PromptQuarantine quarantine;
   };
 
   // The sessions of this process, and those in the store.
@@ -119,6 +123,7 @@ class CoordinatorServer {
     const Retention retention;
     SessionStore here;
     SessionLoader loader;
+    LeftTurns left_turns;
     DriverWatch watch;
     EventLoop::TimerId prune_timer;
   };

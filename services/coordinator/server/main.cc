@@ -32,6 +32,8 @@ struct Flags {
   int64_t queue_timeout_ms = 30000;
   int64_t client_stall_ms = 2000;
   int64_t resolve_interval_ms = 5000;
+  int64_t connection_age_max_seconds = 0;
+  int64_t connection_age_grace_seconds = 30;  // as the time to drain
   std::string store;
   int64_t state_keep_hours = 720;
 };
@@ -100,6 +102,23 @@ void AddMemoryFlags(CLI::App* app, Flags* flags) {
       ->capture_default_str();
 }
 
+// A day is more than any use of it, and fits gRPC's milliseconds.
+void AddConnectionFlags(CLI::App* app, Flags* flags) {
+  app->add_option("--connection-age-max-seconds",
+                  flags->connection_age_max_seconds,
+                  "Age at which a client's connection gets no new calls, so "
+                  "that clients spread again over the coordinators of a name; "
+                  "a tenth more or less, by chance; 0: none")
+      ->check(WholeNumber(int64_t{0}, int64_t{86400}))
+      ->capture_default_str();
+  app->add_option("--connection-age-grace-seconds",
+                  flags->connection_age_grace_seconds,
+                  "How long such a connection's calls may go on; then they "
+                  "end, and their turns wait to be resumed")
+      ->check(WholeNumber(int64_t{0}, int64_t{86400}))
+      ->capture_default_str();
+}
+
 void AddFlags(CLI::App* app, Flags* flags) {
   CoordinatorOptions& options = flags->coordinator;
   flags->server.listen = options.listen;
@@ -145,6 +164,7 @@ void AddFlags(CLI::App* app, Flags* flags) {
   AddStoreFlags(app, flags);
   AddMemoryFlags(app, flags);
   AddTenantFlags(app, &options.tenant_limits);
+  AddConnectionFlags(app, flags);
   AddServerFlags(app, &flags->server);
   SetExamples(
       app, {"tandem-coordinator --target 127.0.0.1:7071",
@@ -207,6 +227,9 @@ int Main(int argc, char** argv) {
   options.store.postgres.address.address = flags.store;
   options.store.retention.idle = absl::Hours(flags.state_keep_hours);
   options.client_stall = std::chrono::milliseconds(flags.client_stall_ms);
+  options.connection_age = {
+      .max = std::chrono::seconds(flags.connection_age_max_seconds),
+      .grace = std::chrono::seconds(flags.connection_age_grace_seconds)};
 
   absl::StatusOr<std::unique_ptr<CoordinatorServer>> server =
       CoordinatorServer::Start(options);
@@ -225,7 +248,9 @@ int Main(int argc, char** argv) {
                               (*server)->metrics_address());
   }
   if (!status.ok()) return PrintUsageError(kProgram, status);
-  sandbox.Seal({.connects = true});
+  // After an error of its disk a database is opened again.
+  sandbox.Seal(
+      {.connects = true, .writes_files = !options.store.state_dir.empty()});
   spdlog::info("listening on {}", (*server)->address());
   while (signal.Next() == SignalEvent::kReload) (*server)->Reload();
   (*server)->Stop(std::chrono::milliseconds(flags.server.drain_timeout_ms));

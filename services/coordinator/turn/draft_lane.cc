@@ -28,6 +28,11 @@ std::shared_ptr<const CostCurve> PassesOf(
              : std::shared_ptr<const CostCurve>(costs, &costs->passes);
 }
 
+MonotonicDuration Micro(double us) {
+  return std::chrono::duration_cast<MonotonicDuration>(
+      std::chrono::duration<double, std::micro>(us));
+}
+
 }  // namespace
 
 DraftLane::DraftLane(TurnContext* context, LaneOwner* owner)
@@ -120,46 +125,52 @@ void DraftLane::Propose(ProposeAction propose) {
   // A drafter with a smaller context or vocabulary only ends drafting.
   if (room < 1 || !fits) return Lose();
   lane_.Propose(std::move(propose));
-  SetTimer(Patience(), &DraftLane::OnLate);
+  timer_ = context_->loop->SetTimer(context_->loop->Now() + Patience(), [this] {
+    OnLate();
+    owner_->Notify();
+  });
 }
 
 MonotonicDuration DraftLane::Patience() const {
   const TurnLimits& limits = context_->limits;
+  const DraftPolicy& policy = *speculator_->policy();
   // One ahead that is unanswered comes first.
   double expected_us = 0;
   for (const LaneRequest& request : lane_.unanswered()) {
-    expected_us += speculator_->policy()->ProposalUs(request.draft_length);
+    expected_us += policy.ProposalUs(request.draft_length);
   }
-  if (!lane_.ran_prompt() || expected_us <= 0) {
-    // Where the first request follows `open`, the prompt is run first.
-    const Position prefill =
-        lane_.is_confirmed() ? 0 : lane_.unanswered().back().answer_position;
-    return limits.draft_round_deadline +
-           prefill * limits.draft_prefill_per_token;
-  }
-  const auto expected = std::chrono::duration_cast<MonotonicDuration>(
-      std::chrono::duration<double, std::micro>(expected_us));
-  return std::max(limits.draft_patience * expected,
-                  expected + limits.draft_patience_min);
+  const MonotonicDuration pass = Micro(policy.RoundUs(DraftSource::kNone, 0));
+  return PromptTime() + Micro(expected_us) +
+         (expected_us <= 0 ? limits.draft_patience_max
+                           : std::clamp(pass, limits.draft_patience_min,
+                                        limits.draft_patience_max));
 }
 
-void DraftLane::SetTimer(MonotonicDuration since_sent,
-                         void (DraftLane::*then)()) {
-  timer_ = context_->loop->SetTimer(
-      lane_.unanswered().back().sent_at + since_sent, [this, then] {
-        (this->*then)();
-        owner_->Notify();
-      });
+// Where the target's prompt takes longer, the drafter has that time too. Both
+// have the prompts of others to run.
+MonotonicDuration DraftLane::PromptTime() const {
+  if (lane_.ran_prompt()) return {};
+  const Position tokens = lane_.unanswered().back().answer_position;
+  double longest_us = 0;
+  for (const WorkerChoice& worker : {lane_.worker(), context_->target}) {
+    const std::shared_ptr<const CostCurve> passes = PassesOf(CostsOf(worker));
+    if (passes == nullptr || passes->empty()) {
+      return tokens * context_->limits.draft_prefill_per_token;
+    }
+    const int streams = std::max(1, worker.link->load().streams);
+    longest_us = std::max(longest_us, streams * passes->PromptUs(tokens));
+  }
+  return Micro(longest_us);
 }
 
 // The answer may still come: it is dropped then, and only after that the
 // drafter is asked again. So a slow drafter has one request, and at most one
 // ahead before it.
 void DraftLane::OnLate() {
-  const LaneRequest request = lane_.unanswered().back();
-  const MonotonicDuration waited = context_->loop->Now() - request.sent_at;
-  context_->times.rpc_us += Micros(waited);
-  context_->times.wait_us += Micros(waited);
+  const int64_t waited_us =
+      Micros(context_->loop->Now() - lane_.unanswered().back().sent_at);
+  context_->times.rpc_us += waited_us;
+  context_->times.wait_us += waited_us;
   // Running the prompt, maybe in turns with the target, says little of
   // drafting.
   if (lane_.ran_prompt()) {
@@ -167,13 +178,8 @@ void DraftLane::OnLate() {
   } else {
     speculator_->SkipTimes();
   }
-  const MonotonicDuration deadline =
-      lane_.ran_prompt() ? context_->limits.draft_round_deadline
-                         : context_->limits.draft_prompt_deadline;
-  if (waited >= deadline) return Lose();
   lane_.DropUnanswered();
   speculator_->SetModelBusy(true);
-  SetTimer(deadline, &DraftLane::Lose);
   owner_->Perform(context_->turn.OnDraftLate());
 }
 

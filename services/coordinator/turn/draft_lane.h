@@ -1,6 +1,7 @@
 // A turn's drafter: opens one where it pays, asks it for drafts, waits for them
-// no longer than is worth it, and goes on without one that is lost. Owned by
-// the TurnRunner; everything belongs to the event loop.
+// no longer than is worth it, and goes on without one that is lost. One that
+// hangs is not asked again until it answers, or the pool ends its stream. Owned
+// by the TurnRunner; everything belongs to the event loop.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_TURN_DRAFT_LANE_H_
 #define TANDEM_SERVICES_COORDINATOR_TURN_DRAFT_LANE_H_
@@ -56,8 +57,8 @@ class DraftLane : private WorkerStreamEvents {
   void TakeCosts();
   // How long the round waits for the newest request.
   MonotonicDuration Patience() const;
-  // Calls `then` at this time after the newest request was sent.
-  void SetTimer(MonotonicDuration since_sent, void (DraftLane::*then)());
+  // What of that is for the prompt, which a first request waits for.
+  MonotonicDuration PromptTime() const;
 
   TurnContext* const context_;
   LaneOwner* const owner_;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/error_reason.h"
 #include "engine/base/status.h"
 
 namespace tandem {
@@ -20,15 +21,22 @@ bool IsFatal(const absl::Status& status) {
          detail->reason == kReasonContextExceeded;
 }
 
+// True where the worker's process is gone, as far as its connection shows:
+// everything that a worker or this process says has a reason.
+bool IsDeath(const absl::Status& status) {
+  return absl::IsUnavailable(status) && !GetErrorDetail(status).has_value();
+}
+
 }  // namespace
 
 void TargetLane::Start(const WorkerChoice& worker) {
   Begin();
-  Open(worker);
+  if (MayOpen()) Open(worker);
 }
 
 void TargetLane::Resume() {
   Begin();
+  if (!MayOpen()) return;
   const std::optional<WorkerChoice> worker = Pick();
   if (worker.has_value()) return Open(*worker);
   Lose(NoWorker("no target worker with the turn's fingerprint"));
@@ -42,12 +50,33 @@ void TargetLane::Begin() {
 }
 
 void TargetLane::Close() {
+  stay_.reset();
   lane_.Close();
   context_->target = {};
   context_->loop->CancelTimer(&timer_);
 }
 
+bool TargetLane::MayOpen() {
+  PromptQuarantine* const quarantine = context_->setup.quarantine;
+  if (quarantine == nullptr || quarantine->suspects() == 0) return true;
+  const PromptQuarantine::Leave leave = quarantine->Ask(Prompt());
+  if (leave == PromptQuarantine::Leave::kWait) {
+    if (!lost_at_.has_value()) lost_at_ = context_->loop->Now();
+    LookLater(context_->limits.trial_poll);
+  } else if (leave == PromptQuarantine::Leave::kNever) {
+    owner_->Stop(TurnState::kFailed, PromptQuarantine::Refusal());
+  }
+  return leave == PromptQuarantine::Leave::kGo;
+}
+
+PromptHash TargetLane::Prompt() const {
+  return HashPrompt(context_->model.fingerprint, context_->turn.prompt());
+}
+
 void TargetLane::Open(const WorkerChoice& worker) {
+  if (context_->setup.quarantine != nullptr) {
+    stay_.emplace(context_->setup.quarantine, Prompt(), worker.name);
+  }
   ++opens_;
   if (!WasTried(worker)) tried_.push_back(worker.name);
   context_->target = worker;
@@ -77,6 +106,8 @@ void TargetLane::OnOpened(const OpenedSequence& opened) {
     return owner_->Notify();
   }
   lane_.OnOpened();
+  if (home_.has_value() && *home_ != lane_.worker().name) ++moves_;
+  home_ = lane_.worker().name;
   context_->times.queue_us +=
       std::clamp<int64_t>(opened.queued_us, 0, context_->MicrosSinceStart());
   if (!is_confirmed()) {
@@ -94,6 +125,10 @@ void TargetLane::OnAnswer(WorkerAnswer answer) {
     opens_ = 1;
     tried_ = {lane_.worker().name};
     lost_at_.reset();
+    if (stay_.has_value()) {
+      stay_->OnAnswer();
+      stay_.reset();
+    }
     owner_->OnVerified(*trip, answer.tokens);
   } else {
     Lose(absl::InternalError("the target answered what it was not asked"));
@@ -102,12 +137,15 @@ void TargetLane::OnAnswer(WorkerAnswer answer) {
 }
 
 void TargetLane::OnClosed(const absl::Status& status) {
+  if (stay_.has_value() && IsDeath(status)) stay_->OnDeath();
   Lose(status.ok() ? absl::UnavailableError("the worker ended the stream")
                    : status);
   owner_->Notify();
 }
 
 void TargetLane::Lose(const absl::Status& status) {
+  if (lane_.is_confirmed()) home_ = "";
+  stay_.reset();
   lane_.Lose();
   context_->target = {};
   if (IsFatal(status)) return owner_->Stop(TurnState::kFailed, status);
@@ -134,27 +172,48 @@ void TargetLane::Look(Wait wait) {
   }
   // A worker that failed just now gets time, another one is asked at once.
   if (is_new || (worker.has_value() && wait == Wait::kOver)) {
+    if (!MayOpen()) return;
     Open(*worker);
     return owner_->Perform(context_->turn.OnTargetReplaced());
   }
-  timer_ = context_->loop->SetTimer(
-      now + limits.recovery_poll * (1 << std::min(opens_, 5)), [this] {
-        Look(Wait::kOver);
-        owner_->Notify();
-      });
+  LookLater(limits.recovery_poll * (1 << std::min(opens_, 5)));
+}
+
+void TargetLane::LookLater(MonotonicDuration wait) {
+  timer_ = context_->loop->SetTimer(context_->loop->Now() + wait, [this] {
+    Look(Wait::kOver);
+    owner_->Notify();
+  });
+}
+
+bool TargetLane::HasModelChanged() const {
+  return !Pick().has_value() &&
+         context_->directory
+             ->PickTarget({.model_id = context_->model.id,
+                           .need = context_->Need(/*last=*/{})})
+             .has_value();
 }
 
 // What workers say about connections names internal addresses: a client gets
 // our words, lost_status() has theirs.
 void TargetLane::GiveUp() {
-  const std::optional<ErrorDetail> detail = GetErrorDetail(lost_status_);
-  const absl::Status status =
-      lost_status_.code() == absl::StatusCode::kResourceExhausted
-          ? Exhausted(
-                "the target workers have no room for the turn now",
-                detail.has_value() ? detail->retry_delay_ms : std::nullopt)
-          : NoWorker(absl::StrCat("no target worker can serve model ",
-                                  context_->model.id, " now"));
+  const std::string& model_id = context_->model.id;
+  absl::Status status = NoWorker(
+      absl::StrCat("no target worker can serve model ", model_id, " now"));
+  if (is_confirmed() && HasModelChanged()) {
+    // Trying again does not help: a rollout seldom goes back.
+    status = MakeError(
+        absl::StatusCode::kFailedPrecondition, {.reason = kReasonModelChanged},
+        absl::StrCat("the workers of model ", model_id,
+                     " have another version of it than the turn began with; "
+                     "start the session's next turn, which goes on from its "
+                     "text with the new one"));
+  } else if (absl::IsResourceExhausted(lost_status_)) {
+    const std::optional<ErrorDetail> detail = GetErrorDetail(lost_status_);
+    status =
+        Exhausted("the target workers have no room for the turn now",
+                  detail.has_value() ? detail->retry_delay_ms : std::nullopt);
+  }
   owner_->Stop(is_confirmed() ? TurnState::kSuspended : TurnState::kFailed,
                status);
 }

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "services/coordinator/turn/event_loop.h"
+#include "services/coordinator/turn/prompt_quarantine.h"
 #include "services/coordinator/turn/turn_context.h"
 #include "services/coordinator/turn/worker_lane.h"
 #include "services/coordinator/turn/worker_link.h"
@@ -26,8 +27,12 @@ class TargetLane : private WorkerStreamEvents {
 
   // Opens `worker`. The turn's budgets begin anew.
   void Start(const WorkerChoice& worker);
-  // In place of Start, for a turn whose client knows of it.
-  void Restore() { cached_prompt_tokens_ = 0; }
+  // In place of Start, for a turn whose client knows of it, and which has moved
+  // `moves` times.
+  void Restore(int64_t moves) {
+    cached_prompt_tokens_ = 0;
+    moves_ = moves;
+  }
   // Opens a target for a turn that was closed; one is looked for where there is
   // none now.
   void Resume();
@@ -45,6 +50,9 @@ class TargetLane : private WorkerStreamEvents {
   int64_t cached_prompt_tokens() const {
     return cached_prompt_tokens_.value_or(0);
   }
+  // How often the turn went on at another target than before, or at one that it
+  // had lost.
+  int64_t moves() const { return moves_; }
   LastWorker last_worker() const { return lane_.last_worker(); }
   // True where other streams wait for KV at the target.
   bool has_queue() const {
@@ -61,13 +69,21 @@ class TargetLane : private WorkerStreamEvents {
   void OnClosed(const absl::Status& status) override;
 
   void Begin();
+  // False where the prompt's quarantine lets the turn open no target now: it
+  // has failed then, or looks again later.
+  bool MayOpen();
   void Open(const WorkerChoice& worker);
   std::optional<WorkerChoice> Pick() const;
   void Lose(const absl::Status& status);
   // Opens another target, or looks again after a pause, or gives up.
   void Look(Wait wait);
+  void LookLater(MonotonicDuration wait);
   void GiveUp();
+  // True where targets serve another version of the turn's model, and none its
+  // own.
+  bool HasModelChanged() const;
   bool WasTried(const WorkerChoice& worker) const;
+  PromptHash Prompt() const;
   // How long the next target may let the turn wait for KV.
   MonotonicDuration QueueTimeout() const;
 
@@ -82,6 +98,11 @@ class TargetLane : private WorkerStreamEvents {
   std::vector<std::string> tried_;  // names
   EventLoop::TimerId timer_;
   std::optional<int64_t> cached_prompt_tokens_;
+  // Where the turn was last, in this process; "" where it was lost.
+  std::optional<std::string> home_;
+  int64_t moves_ = 0;
+  // At the target, until it answers.
+  std::optional<PromptQuarantine::Stay> stay_;
 };
 
 }  // namespace tandem

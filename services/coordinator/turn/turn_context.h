@@ -21,6 +21,7 @@
 
 namespace tandem {
 
+class PromptQuarantine;
 class TurnObserver;
 
 struct TurnLimits {
@@ -32,21 +33,21 @@ struct TurnLimits {
   // since it was started or resumed or lost its target; not beyond the turn's
   // own time, nor beyond `recovery_budget`. Drafters are not waited for.
   MonotonicDuration queue_timeout = std::chrono::seconds(30);
-  // Streams opened to targets without any progress in between. A prompt that
-  // kills workers takes no more than these with it.
+  // Streams opened to targets without any progress in between.
   int target_opens_max = 6;
   // Between two looks for a target; doubled with each stream that failed.
   MonotonicDuration recovery_poll = std::chrono::milliseconds(100);
-  // A round waits for its draft this many times as long as drafting should
-  // take, and at least this much longer; then it goes on without a draft.
-  int draft_patience = 4;
+  // The same of a turn that waits for the trial of another suspect.
+  MonotonicDuration trial_poll = std::chrono::milliseconds(20);
+  // A round waits for its draft as long as drafting should take, and one pass
+  // of the target more, which a round without a draft takes, within these
+  // bounds. Then it goes on without a draft. 20 ms are what the scheduler of a
+  // busy machine takes.
   MonotonicDuration draft_patience_min = std::chrono::milliseconds(20);
-  // A drafter that needs longer for one round is dropped for the turn.
-  MonotonicDuration draft_round_deadline = std::chrono::seconds(2);
-  // Added in the first round for each token of the prompt, which the drafter
-  // runs first. After `draft_prompt_deadline` the drafter is dropped.
+  MonotonicDuration draft_patience_max = std::chrono::milliseconds(200);
+  // Added in the first round for each token of the prompt, which a drafter
+  // whose costs are not known yet runs first.
   MonotonicDuration draft_prefill_per_token = std::chrono::milliseconds(10);
-  MonotonicDuration draft_prompt_deadline = std::chrono::seconds(60);
   // Drafters go on while the target verifies, where they have cores of their
   // own and fewer sequences than this share their passes.
   bool draft_ahead = true;
@@ -66,11 +67,16 @@ struct TurnSetup {
   std::string template_date = {};
   // From Start; then the turn ends with kDeadline.
   std::optional<MonotonicDuration> timeout;
+  // How long the turn goes on without its client; 0: it waits at once.
+  MonotonicDuration go_on = {};
+  // The model of the session's turn before; empty: there was none.
+  std::string previous_fingerprint = {};
   // The worker that drafted for the session last.
   LastWorker last_drafter = {};
   // Of the client's request; passed on to workers.
   std::optional<TraceContext> trace = {};
-  // Outlives the runner; may be null.
+  // Both outlive the runner; may be null.
+  PromptQuarantine* quarantine = nullptr;
   TurnObserver* observer = nullptr;
 };
 

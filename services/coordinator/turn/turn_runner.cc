@@ -61,7 +61,7 @@ void TurnRunner::Restore(const RestoredTurn& restored) {
   context_.times.total_us = context_.MicrosSinceStart();
   is_restored_ = true;
   state_ = TurnState::kSuspended;
-  target_.Restore();
+  target_.Restore(restored.moves);
   std::vector<TurnAction> actions = context_.turn.Restore(restored.generated);
   if (restored.end.has_value()) {
     // Nothing where the tokens have brought the turn's own end.

@@ -41,6 +41,7 @@ struct RestoredTurn {
   TurnModel model;
   std::vector<TokenId> generated;
   MonotonicDuration elapsed = {};  // of the turn's time
+  int64_t moves = 0;               // between processes
   std::optional<FinishReason> end = {};
 };
 

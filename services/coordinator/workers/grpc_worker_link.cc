@@ -45,10 +45,12 @@ class DecodeCall
     : public grpc::ClientBidiReactor<v1::DecodeRequest, v1::DecodeResponse> {
  public:
   DecodeCall(std::shared_ptr<v1::WorkerService::Stub> stub,
-             std::shared_ptr<LoadTracker> tracker, EventLoop* loop,
+             std::shared_ptr<LoadTracker> tracker,
+             std::shared_ptr<WorkerPulse> pulse, EventLoop* loop,
              WorkerStreamEvents* events)
       : stub_(std::move(stub)),
         tracker_(std::move(tracker)),
+        pulse_(std::move(pulse)),
         loop_(loop),
         events_(events) {}
 
@@ -57,6 +59,7 @@ class DecodeCall
              std::optional<MonotonicTime> deadline) {
     self_ = std::move(self);
     tracker_->OnOpened(open.tokens_max);
+    pulse_->AddCall(&context_);
     if (deadline.has_value()) {
       context_.set_deadline(
           std::chrono::system_clock::now() +
@@ -79,6 +82,8 @@ class DecodeCall
   void Write(v1::DecodeRequest request) {
     if (ended_) return;
     TANDEM_CHECK(requests_.size() < kStreamRequestsMax);
+    ++unanswered_;
+    pulse_->OnAsked();
     requests_.push_back(std::move(request));
     WriteNext();
   }
@@ -97,14 +102,17 @@ class DecodeCall
     loop_->Post([this, ok] {
       writing_ = false;
       requests_.pop_front();
-      if (ok) WriteNext();
+      if (!ok) return;
+      has_written_ = true;
+      WriteNext();
     });
   }
   void OnDone(const grpc::Status& status) override {
     loop_->Post([this, status] {
       tracker_->OnClosed();
+      pulse_->RemoveCall(&context_);
       const std::shared_ptr<DecodeCall> keep = std::move(self_);
-      if (events_ != nullptr) events_->OnClosed(FromGrpcStatus(status));
+      if (events_ != nullptr) events_->OnClosed(ClosedWith(status));
     });
   }
 
@@ -119,19 +127,37 @@ class DecodeCall
   // the loop's queue.
   void OnRead(bool ok) {
     if (!ok) return End();
+    pulse_->OnHeard();
+    if (unanswered_ > 0) Settle(1);
     if (events_ != nullptr) DeliverResponse(response_, events_);
     if (!ended_) StartRead(&response_);
+  }
+
+  // A worker that was not reached has not died of the request.
+  absl::Status ClosedWith(const grpc::Status& grpc_status) const {
+    const absl::Status status = FromGrpcStatus(grpc_status);
+    return has_written_ || !absl::IsUnavailable(status) ||
+                   GetErrorDetail(status).has_value()
+               ? status
+               : NoWorker(status.message());
   }
 
   // No more reads and writes; gRPC may finish.
   void End() {
     if (ended_) return;
     ended_ = true;
+    Settle(unanswered_);
     RemoveHold();
+  }
+
+  void Settle(int requests) {
+    unanswered_ -= requests;
+    pulse_->OnSettled(requests);
   }
 
   const std::shared_ptr<v1::WorkerService::Stub> stub_;
   const std::shared_ptr<LoadTracker> tracker_;
+  const std::shared_ptr<WorkerPulse> pulse_;
   EventLoop* const loop_;
   grpc::ClientContext context_;
   v1::DecodeResponse response_;  // of the read under way
@@ -140,7 +166,9 @@ class DecodeCall
   WorkerStreamEvents* events_;
   std::shared_ptr<DecodeCall> self_;  // until OnDone
   std::deque<v1::DecodeRequest> requests_;
+  int unanswered_ = 0;  // requests, those that are not written yet too
   bool writing_ = false;
+  bool has_written_ = false;  // a request is on its way
   bool ended_ = false;
 };
 
@@ -174,9 +202,11 @@ class GrpcWorkerStream : public WorkerStream {
 
 }  // namespace
 
-GrpcWorkerLink::GrpcWorkerLink(std::shared_ptr<grpc::Channel> channel)
+GrpcWorkerLink::GrpcWorkerLink(std::shared_ptr<grpc::Channel> channel,
+                               std::shared_ptr<WorkerPulse> pulse)
     : stub_(v1::WorkerService::NewStub(channel)),
-      tracker_(std::make_shared<LoadTracker>()) {}
+      tracker_(std::make_shared<LoadTracker>()),
+      pulse_(std::move(pulse)) {}
 
 std::shared_ptr<const WorkerCosts> GrpcWorkerLink::costs() const {
   absl::MutexLock lock(&mutex_);
@@ -191,7 +221,8 @@ void GrpcWorkerLink::SetCosts(std::shared_ptr<const WorkerCosts> costs) {
 std::unique_ptr<WorkerStream> GrpcWorkerLink::Open(
     OpenRequest request, EventLoop* loop, WorkerStreamEvents* events,
     std::optional<MonotonicTime> deadline) {
-  auto call = std::make_shared<DecodeCall>(stub_, tracker_, loop, events);
+  auto call =
+      std::make_shared<DecodeCall>(stub_, tracker_, pulse_, loop, events);
   call->Start(call, request, deadline);
   return std::make_unique<GrpcWorkerStream>(std::move(call));
 }

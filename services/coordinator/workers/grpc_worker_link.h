@@ -14,13 +14,16 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "services/coordinator/turn/worker_link.h"
+#include "services/coordinator/workers/worker_pulse.h"
 #include "tandem/v1/worker.grpc.pb.h"
 
 namespace tandem {
 
 class GrpcWorkerLink : public WorkerLink {
  public:
-  explicit GrpcWorkerLink(std::shared_ptr<grpc::Channel> channel);
+  // `pulse` is the worker's.
+  GrpcWorkerLink(std::shared_ptr<grpc::Channel> channel,
+                 std::shared_ptr<WorkerPulse> pulse);
 
   std::unique_ptr<WorkerStream> Open(
       OpenRequest request, EventLoop* loop, WorkerStreamEvents* events,
@@ -39,6 +42,7 @@ class GrpcWorkerLink : public WorkerLink {
   // Shared with the streams' calls, which may end after the link is gone.
   const std::shared_ptr<v1::WorkerService::Stub> stub_;
   const std::shared_ptr<LoadTracker> tracker_;
+  const std::shared_ptr<WorkerPulse> pulse_;
   mutable absl::Mutex mutex_;
   std::shared_ptr<const WorkerCosts> costs_ ABSL_GUARDED_BY(mutex_);
 };

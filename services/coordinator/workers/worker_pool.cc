@@ -74,13 +74,10 @@ class WorkerPool::CallScope {
  public:
   CallScope(WorkerPool* pool, Slot* slot) : pool_(pool), slot_(slot) {
     absl::MutexLock lock(&pool_->mutex_);
-    slot_->calls.insert(&context_);
+    slot_->pulse->AddCall(&context_);
     if (pool_->stopping_ || slot_->ending) context_.TryCancel();
   }
-  ~CallScope() {
-    absl::MutexLock lock(&pool_->mutex_);
-    slot_->calls.erase(&context_);
-  }
+  ~CallScope() { slot_->pulse->RemoveCall(&context_); }
 
   CallScope(const CallScope&) = delete;
   CallScope& operator=(const CallScope&) = delete;
@@ -132,6 +129,7 @@ std::shared_ptr<WorkerPool::Slot> WorkerPool::MakeSlot(
   slot->address = address;
   slot->role = role;
   slot->channel = MakeChannel(address, credentials_);
+  slot->pulse = std::make_shared<GrpcWorkerPulse>(slot->channel);
   slot->stub = v1::WorkerService::NewStub(slot->channel);
   WorkerInfo unknown;
   unknown.address = address.address;
@@ -151,6 +149,7 @@ void WorkerPool::Start() {
     any_names |= !group.book.names().empty();
   }
   if (any_names) resolving_ = std::thread([this] { Resolve(); });
+  watching_ = std::thread([this] { WatchPulses(); });
 }
 
 void WorkerPool::Stop() {
@@ -159,13 +158,14 @@ void WorkerPool::Stop() {
     stopping_ = true;
     for (const Group& group : groups_) {
       for (const std::shared_ptr<Slot>& slot : group.slots) {
-        for (grpc::ClientContext* call : slot->calls) call->TryCancel();
+        slot->pulse->CancelCalls();
       }
     }
   }
   ended_.Notify();
   // First, so that no slot is added any more.
   if (resolving_.joinable()) resolving_.join();
+  if (watching_.joinable()) watching_.join();
   for (const Group& group : groups_) {
     for (const std::shared_ptr<Slot>& slot : group.slots) {
       if (slot->thread.joinable()) slot->thread.join();
@@ -306,7 +306,7 @@ void WorkerPool::EndLeaving(Group* group) {
       if (!slot->leaving || slot->own_streams() > 0) continue;
       slot->ending = true;
       ended_.Notify();
-      for (grpc::ClientContext* call : slot->calls) call->TryCancel();
+      slot->pulse->CancelCalls();
     }
     std::erase_if(group->slots, [&ended](const std::shared_ptr<Slot>& slot) {
       if (slot->ended) ended.push_back(slot);
@@ -329,6 +329,28 @@ bool WorkerPool::Wait(MonotonicDuration duration, const Slot* slot) {
                        is_over);
 }
 
+void WorkerPool::WatchPulses() {
+  MonotonicTime last = std::chrono::steady_clock::now();
+  std::vector<std::shared_ptr<Slot>> slots;
+  while (Wait(kPulseTick, nullptr)) {
+    slots.clear();
+    {
+      const absl::MutexLock lock(&mutex_);
+      for (const Group& group : groups_) {
+        slots.insert(slots.end(), group.slots.begin(), group.slots.end());
+      }
+    }
+    const MonotonicTime now = std::chrono::steady_clock::now();
+    const MonotonicDuration elapsed = now - std::exchange(last, now);
+    for (const std::shared_ptr<Slot>& slot : slots) {
+      if (!slot->pulse->Look(elapsed)) continue;
+      // First, so that its turns do not come back to it.
+      MarkGone(slot.get());
+      slot->pulse->CancelCalls();
+    }
+  }
+}
+
 void WorkerPool::Manage(Slot* slot) {
   MonotonicDuration backoff = options_.backoff_min;
   std::string last_error;
@@ -337,10 +359,14 @@ void WorkerPool::Manage(Slot* slot) {
     // Our backoff rules, not the channel's.
     grpc::experimental::ChannelResetConnectionBackoff(slot->channel.get());
     const MonotonicTime began = std::chrono::steady_clock::now();
-    slot->models_generation = 0;
+    const int64_t known = std::exchange(slot->models_generation, 0);
+    if (known != 0) slot->lost_generation = known;
     absl::Status status = DescribeAndPublish(slot);
     if (status.ok()) status = Watch(slot);
     MarkGone(slot);
+    if (slot->pulse->TakeHung()) {
+      status = NoWorker("it hangs: it answers nothing while turns wait for it");
+    }
     const bool served =
         std::chrono::steady_clock::now() - began > options_.backoff_max;
     backoff = served ? options_.backoff_min
@@ -456,7 +482,9 @@ absl::StatusOr<WorkerInfo> WorkerPool::DescribeModel(
   info.vocab_size = info.tokenizer->vocab_size();
   absl::MutexLock lock(&mutex_);
   std::shared_ptr<GrpcWorkerLink>& link = slot->links[info.model_id];
-  if (link == nullptr) link = std::make_shared<GrpcWorkerLink>(slot->channel);
+  if (link == nullptr) {
+    link = std::make_shared<GrpcWorkerLink>(slot->channel, slot->pulse);
+  }
   info.link = link;
   return info;
 }
@@ -467,7 +495,10 @@ absl::Status WorkerPool::Watch(Slot* slot) {
   const auto reader = slot->stub->Watch(call.context(), v1::WatchRequest());
   v1::WatchResponse report;
   absl::Status error;
-  while (error.ok() && reader->Read(&report)) error = TakeReport(slot, report);
+  while (error.ok() && reader->Read(&report)) {
+    slot->pulse->OnHeard();
+    error = TakeReport(slot, report);
+  }
   if (!error.ok()) {
     call.context()->TryCancel();
     while (reader->Read(&report)) {
@@ -488,10 +519,19 @@ absl::Status WorkerPool::TakeReport(Slot* slot,
   if (generation != described) {
     TANDEM_RETURN_IF_ERROR(DescribeAndPublish(slot));
   }
+  const bool is_first = described == 0;
+  if (is_first && generation == slot->lost_generation && on_alive_) {
+    on_alive_(slot->address.address);
+  }
   bool changed = false;
+  double slowest_pass_us = 0;
   {
     absl::MutexLock lock(&mutex_);
     for (const ModelReport& model : ReadReport(report)) {
+      if (!model.costs->passes.empty()) {
+        slowest_pass_us =
+            std::max(slowest_pass_us, model.costs->passes.costs().back().us);
+      }
       const auto link = slot->links.find(model.model_id);
       if (link == slot->links.end()) continue;
       link->second->tracker().OnReport(model.load);
@@ -502,6 +542,7 @@ absl::Status WorkerPool::TakeReport(Slot* slot,
       model.draining = report.draining();
     }
   }
+  slot->pulse->SetSlowestPass(slowest_pass_us);
   if (changed) Changed();
   return absl::OkStatus();
 }

@@ -4,10 +4,11 @@
 // addresses. Owned by the server.
 //
 // Each worker has one thread here that blocks on the worker's management calls
-// (Describe, GetTokenizer, Watch); one more thread looks up names. No turn runs
-// on these threads. They publish what the workers are as an immutable
-// WorkerTable, and loads and costs at the workers' links; any thread may read
-// both.
+// (Describe, GetTokenizer, Watch); one more thread looks up names, and one
+// looks for workers that hang: their streams end then, as those of one that is
+// killed, and a hung worker gets no new ones until it answers. No turn runs on
+// these threads. They publish what the workers are as an immutable WorkerTable,
+// and loads and costs at the workers' links; any thread may read both.
 
 #ifndef TANDEM_SERVICES_COORDINATOR_WORKERS_WORKER_POOL_H_
 #define TANDEM_SERVICES_COORDINATOR_WORKERS_WORKER_POOL_H_
@@ -17,6 +18,7 @@
 #include <grpcpp/security/credentials.h>
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -36,6 +38,7 @@
 #include "services/coordinator/workers/resolver.h"
 #include "services/coordinator/workers/tokenizer_cache.h"
 #include "services/coordinator/workers/worker_condition.h"
+#include "services/coordinator/workers/worker_pulse.h"
 #include "services/coordinator/workers/worker_report.h"
 #include "services/coordinator/workers/worker_table.h"
 #include "tandem/v1/worker.grpc.pb.h"
@@ -78,6 +81,11 @@ class WorkerPool {
   void SetChangeListener(absl::AnyInvocable<void()> listener) {
     on_change_ = std::move(listener);
   }
+  // Called likewise with the address of a worker whose process was lost, and
+  // is connected again.
+  void SetAliveListener(std::function<void(const std::string&)> listener) {
+    on_alive_ = std::move(listener);
+  }
   // Once.
   void Start();
   // Ends the threads, after a lookup under way; no turn may be running.
@@ -103,6 +111,9 @@ class WorkerPool {
     std::unique_ptr<v1::WorkerService::Stub> stub;
     std::thread thread;
     int64_t models_generation = 0;  // of the last Describe
+    int64_t lost_generation = 0;    // of the connection before
+    // With the management calls under way, to cancel.
+    std::shared_ptr<WorkerPulse> pulse;
     // Streams of this process at the worker.
     int own_streams() const;
 
@@ -111,10 +122,9 @@ class WorkerPool {
     // By model: loads and costs differ from model to model of one worker.
     std::map<std::string, std::shared_ptr<GrpcWorkerLink>> links;
     WorkerProblem problem;  // the last one, where the models are not usable
-    std::set<grpc::ClientContext*> calls;  // to cancel
-    bool leaving = false;  // not in the lists any more: gets no new streams
-    bool ending = false;   // the thread is to end
-    bool ended = false;    // the thread has ended
+    bool leaving = false;   // not in the lists any more: gets no new streams
+    bool ending = false;    // the thread is to end
+    bool ended = false;     // the thread has ended
   };
   // One role's addresses and the workers there.
   struct Group {
@@ -133,6 +143,9 @@ class WorkerPool {
   void Reconcile(Group* group);
   // Ends slots that have left and have no streams; forgets those that ended.
   void EndLeaving(Group* group);
+
+  // The watching thread.
+  void WatchPulses();
 
   // A slot's thread.
   void Manage(Slot* slot);
@@ -167,6 +180,7 @@ class WorkerPool {
   SystemResolver system_resolver_;
   Resolver* const resolver_;
   absl::AnyInvocable<void()> on_change_;
+  std::function<void(const std::string&)> on_alive_;
 
   TimedWait ended_;  // the pool, or a slot
   mutable absl::Mutex mutex_;
@@ -179,6 +193,7 @@ class WorkerPool {
   std::set<std::string> models_seen_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const WorkerTable> table_ ABSL_GUARDED_BY(mutex_);
   std::thread resolving_;
+  std::thread watching_;
 };
 
 }  // namespace tandem

@@ -37,6 +37,7 @@ class FakeClient : public ClientTransport {
       session_id = event.started().session_id();
       turn = event.started().turn();
       prompt_tokens = event.started().prompt_tokens();
+      started = event.started();
       has_started = true;
     }
     if (event.has_tokens()) {
@@ -44,7 +45,9 @@ class FakeClient : public ClientTransport {
                 static_cast<int64_t>(tokens.size()));
       for (const int32_t id : event.tokens().token_ids()) tokens.push_back(id);
       text += event.tokens().text();
-      logprobs += event.tokens().logprobs_size();
+      for (const v1::PositionLogprobs& position : event.tokens().logprobs()) {
+        logprobs += position.logprob() == -1 ? 1 : 0;
+      }
       for (const v1::VerifiedRound& round : event.tokens().rounds()) {
         EXPECT_LE(round.tokens(), round.accepted_tokens() + 1);
       }
@@ -65,12 +68,15 @@ class FakeClient : public ClientTransport {
   void Send(v1::ConverseRequest message) {
     stream_->PostMessage(std::move(message));
   }
-  void Start(const std::string& prompt, int max_tokens) {
+  // With `more` set.
+  void Start(const std::string& prompt, int max_tokens,
+             v1::TurnRequest more = {}) {
     v1::ConverseRequest message;
-    message.mutable_start()->set_text(prompt);
-    message.mutable_start()->set_session_id(session_id);
-    v1::GenerationOptions& options =
-        *message.mutable_start()->mutable_options();
+    v1::TurnRequest& start = *message.mutable_start();
+    start = std::move(more);
+    start.set_text(prompt);
+    start.set_session_id(session_id);
+    v1::GenerationOptions& options = *start.mutable_options();
     options.set_max_tokens(max_tokens);
     options.set_seed(7);
     options.set_ignore_eos(true);
@@ -95,8 +101,9 @@ class FakeClient : public ClientTransport {
   int64_t prompt_tokens = 0;
   std::vector<TokenId> tokens;
   std::string text;
-  int logprobs = 0;
+  int logprobs = 0;  // those that a fake worker has made
   bool has_started = false;
+  v1::TurnStarted started;
   bool has_ended = false;
   v1::TurnEnded ended;
   std::optional<absl::Status> finished;

@@ -72,7 +72,7 @@ class FakeLinkStream : public WorkerStream {
     WorkerAnswer answer{
         .position = position, .tokens = {}, .compute_us = 10, .served_us = 30};
     for (const TokenId id : ids) {
-      answer.tokens.push_back({.id = id, .logprob = 0, .alternatives = {}});
+      answer.tokens.push_back({.id = id, .logprob = -1, .alternatives = {}});
     }
     if (link_->Draw(link_->faults.unasked)) {
       WorkerAnswer unasked = answer;
@@ -118,7 +118,10 @@ std::optional<WorkerChoice> FakeDirectory::PickTarget(
   last_target = query.need.last_worker;
   std::optional<WorkerChoice> choice;
   for (const auto& [name, entry] : targets) {
-    if (!entry.up || entry.fingerprint != query.fingerprint) continue;
+    if (!entry.up || (!query.fingerprint.empty() &&
+                      entry.fingerprint != query.fingerprint)) {
+      continue;
+    }
     const bool avoided = std::find(query.avoid.begin(), query.avoid.end(),
                                    name) != query.avoid.end();
     if (choice.has_value() && avoided) continue;

@@ -43,6 +43,24 @@ class TokenizerReactor
 
 }  // namespace
 
+// Waits for the end of the worker's silence.
+class FakeDescribeReactor : public grpc::ServerUnaryReactor {
+ public:
+  explicit FakeDescribeReactor(FakeWorkerService* service)
+      : service_(service) {}
+  void OnCancel() override {
+    {
+      const std::lock_guard<std::mutex> lock(service_->mutex_);
+      if (service_->asked_.erase(this) == 0) return;
+    }
+    Finish(grpc::Status::CANCELLED);
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  FakeWorkerService* const service_;
+};
+
 // A report at once and at each change, until the client or the server ends it.
 class FakeWatchReactor : public grpc::ServerWriteReactor<v1::WatchResponse> {
  public:
@@ -163,7 +181,7 @@ class FakeDecodeReactor
   bool IsHeld() {
     if (request_.has_open()) return false;
     const std::lock_guard<std::mutex> lock(service_->mutex_);
-    if (!service_->hold) return false;
+    if (!service_->hold && !service_->silent_) return false;
     held_request_ = request_;
     service_->held_.insert(this);
     return true;
@@ -251,7 +269,8 @@ v1::OpenSequence FakeWorkerService::last_open() {
 }
 
 FakeWorkerService::FakeWorkerService(const FakeWorkerOptions& options)
-    : options_(options),
+    : models_generation(options.models_generation),
+      options_(options),
       image_(FakeTokenizerImage(options.vocabulary_variant, options.fillers)) {
   const auto file = GgufFile::FromBytes(image_, "fake");
   TANDEM_CHECK(file.ok());
@@ -271,8 +290,23 @@ void FakeWorkerService::Release() {
   for (FakeDecodeReactor* reactor : held) reactor->AnswerHeld();
 }
 
+// Who asked what it is asks again.
+void FakeWorkerService::SetSilent(bool silent) {
+  std::set<FakeDescribeReactor*> asked;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    silent_ = silent;
+    asked.swap(asked_);
+  }
+  for (FakeDescribeReactor* reactor : asked) {
+    reactor->Finish(grpc::Status(grpc::StatusCode::INTERNAL, "was silent"));
+  }
+  if (!silent) Release();
+}
+
 void FakeWorkerService::Report() {
   const std::lock_guard<std::mutex> lock(mutex_);
+  if (silent_) return;
   for (FakeWatchReactor* watcher : watchers_) watcher->Report();
 }
 
@@ -283,6 +317,14 @@ std::string FakeWorkerService::ModelId(int i) const {
 grpc::ServerUnaryReactor* FakeWorkerService::Describe(
     grpc::CallbackServerContext* context,
     const v1::DescribeRequest* /*request*/, v1::DescribeResponse* response) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (silent_) {
+      auto* const waiting = new FakeDescribeReactor(this);
+      asked_.insert(waiting);
+      return waiting;
+    }
+  }
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   if (loading) {
     reactor->Finish(grpc::Status(grpc::StatusCode::FAILED_PRECONDITION,

@@ -24,11 +24,13 @@ struct FakeWorkerOptions {
   std::string vocabulary_variant = {};
   int fillers = 0;  // tokens of the vocabulary that no text yields
   int64_t context_max = 100000;
+  int64_t models_generation = 0;  // at first
   // Decode answers with this, where it is not OK.
   grpc::Status decode_status = {};
 };
 
 class FakeDecodeReactor;
+class FakeDescribeReactor;
 class FakeWatchReactor;
 
 class FakeWorkerService final : public v1::WorkerService::CallbackService {
@@ -58,6 +60,9 @@ class FakeWorkerService final : public v1::WorkerService::CallbackService {
   std::atomic<bool> hold{false};
   // No held stream may end meanwhile.
   void Release();
+  // As a process that is stopped: nothing is answered but opens, and nothing
+  // reported; false: goes on with what it was asked meanwhile.
+  void SetSilent(bool silent);
   // Streams fail with UNAVAILABLE after so many answers; -1: never.
   std::atomic<int> fail_after{-1};
   std::atomic<bool> draining{false};
@@ -68,7 +73,7 @@ class FakeWorkerService final : public v1::WorkerService::CallbackService {
   v1::OpenSequence last_open();
   // Models that it has: the options' one, then fake-2, fake-3 and so on.
   std::atomic<int> models{1};
-  std::atomic<int64_t> models_generation{0};
+  std::atomic<int64_t> models_generation;
   // KV pages of each model but the first.
   std::atomic<int64_t> other_pages_free{100000};
   // Of its model number `i`, from 1.
@@ -80,6 +85,7 @@ class FakeWorkerService final : public v1::WorkerService::CallbackService {
   const FakeWorkerOptions options_;
   const std::string image_;
   friend class FakeDecodeReactor;
+  friend class FakeDescribeReactor;
   friend class FakeWatchReactor;
 
   std::string vocabulary_;
@@ -87,7 +93,9 @@ class FakeWorkerService final : public v1::WorkerService::CallbackService {
   std::mutex mutex_;
   std::string last_traceparent_;          // guarded by mutex_
   v1::OpenSequence last_open_;            // guarded by mutex_
+  bool silent_ = false;                   // guarded by mutex_
   std::set<FakeDecodeReactor*> held_;     // guarded by mutex_
+  std::set<FakeDescribeReactor*> asked_;  // in silence; guarded by mutex_
   std::set<FakeWatchReactor*> watchers_;  // guarded by mutex_
 };
 

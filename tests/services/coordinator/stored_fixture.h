@@ -47,6 +47,7 @@ struct FakeCoordinator {
     services.router = &router;
     services.memory = &memory;
     services.quotas = &quotas;
+    services.left_turns = &left_turns;
     services.loader = &loader;
   }
   void SetWorkers(size_t count) {
@@ -63,6 +64,7 @@ struct FakeCoordinator {
   MemoryBudget memory{int64_t{1} << 30, clock};
   TurnQuotas quotas{&loop, 100, &limits, 1};
   SessionStore sessions{&loop, SessionLimits(), &limits, &memory};
+  LeftTurns left_turns{&loop, &sessions, &memory};
   SessionLoader loader;
   DriverWatch watch;
   ClientServices services;

@@ -43,17 +43,20 @@ class TurnRunnerFixture : public ::testing::Test, public TurnListener {
   FakeLink* target() { return directory_.targets["t1"].link.get(); }
 
   void Make() {
-    runner_ =
-        std::make_unique<TurnRunner>(&loop_, workers_, limits_,
-                                     TurnSetup{.session_id = "session",
-                                               .tenant = "tenant",
-                                               .number = 3,
-                                               .tokenizer = FakeTokenizer(),
-                                               .spec = spec_,
-                                               .timeout = timeout_,
-                                               .last_drafter = last_drafter_,
-                                               .trace = trace_,
-                                               .observer = observer_});
+    runner_ = std::make_unique<TurnRunner>(
+        &loop_, workers_, limits_,
+        TurnSetup{.session_id = "session",
+                  .tenant = "tenant",
+                  .number = 3,
+                  .tokenizer = FakeTokenizer(),
+                  .spec = spec_,
+                  .timeout = timeout_,
+                  .go_on = go_on_,
+                  .previous_fingerprint = previous_fingerprint_,
+                  .last_drafter = last_drafter_,
+                  .trace = trace_,
+                  .quarantine = quarantine_,
+                  .observer = observer_});
     runner_->SetListener(this);
   }
   void Start() {
@@ -132,8 +135,11 @@ class TurnRunnerFixture : public ::testing::Test, public TurnListener {
   TurnLimits limits_;
   TurnSpec spec_;
   std::optional<MonotonicDuration> timeout_;
+  MonotonicDuration go_on_ = {};
+  std::string previous_fingerprint_;
   LastWorker last_drafter_;
   std::optional<TraceContext> trace_;
+  PromptQuarantine* quarantine_ = nullptr;
   TurnObserver* observer_ = nullptr;
   std::unique_ptr<TurnRunner> runner_;
   bool reads_ = true;

@@ -35,6 +35,38 @@ TEST(ParseTimeoutTest, WantsMillisecondsInRange) {
   EXPECT_EQ(*ParseTimeout(kTimeoutMsMax), std::chrono::hours(24));
 }
 
+TEST(ParseGoOnTest, IsATimeWithinBoundsWhereTheTurnGoesOn) {
+  v1::TurnRequest turn;
+  EXPECT_EQ(*ParseGoOn(turn), std::chrono::seconds(0));
+  turn.set_on_disconnect(v1::ON_DISCONNECT_WAIT);
+  EXPECT_EQ(*ParseGoOn(turn), std::chrono::seconds(0));
+  turn.set_on_disconnect(v1::ON_DISCONNECT_GO_ON);
+  EXPECT_EQ(*ParseGoOn(turn), std::chrono::seconds(30));
+  turn.set_go_on_ms(1);
+  EXPECT_EQ(*ParseGoOn(turn), std::chrono::milliseconds(1));
+  turn.set_go_on_ms(kGoOnMsMax);
+  EXPECT_EQ(*ParseGoOn(turn), std::chrono::minutes(10));
+  for (const int64_t go_on_ms :
+       {int64_t{-1}, kGoOnMsMax + 1, std::numeric_limits<int64_t>::max()}) {
+    turn.set_go_on_ms(go_on_ms);
+    EXPECT_THAT(Fields(ParseGoOn(turn).status()), ElementsAre("go_on_ms"));
+  }
+}
+
+TEST(ParseGoOnTest, NamesWhatSaysNothing) {
+  v1::TurnRequest turn;
+  turn.set_on_disconnect(static_cast<v1::OnDisconnect>(77));
+  const absl::Status status = ParseGoOn(turn).status();
+  EXPECT_EQ(GetErrorDetail(status)->reason, kReasonInvalidOptions);
+  EXPECT_THAT(Fields(status), ElementsAre("on_disconnect"));
+  for (const v1::OnDisconnect waits :
+       {v1::ON_DISCONNECT_UNSPECIFIED, v1::ON_DISCONNECT_WAIT}) {
+    turn.set_on_disconnect(waits);
+    turn.set_go_on_ms(1000);
+    EXPECT_THAT(Fields(ParseGoOn(turn).status()), ElementsAre("go_on_ms"));
+  }
+}
+
 TEST(ParseOptionsTest, NamesEachWrongField) {
   v1::GenerationOptions options;
   options.set_temperature(-1);

@@ -51,6 +51,7 @@ class SessionLoaderTest : public StoredFixture {
     setup.set_timeout_ms(5000);
     setup.set_template_date("2026-01-02");
     setup.set_context_max(9000);
+    setup.set_go_on_ms(7000);
     return {.fingerprint = "fp",
             .prompt = std::move(prompt),
             .setup = setup.SerializeAsString()};
@@ -65,15 +66,15 @@ class SessionLoaderTest : public StoredFixture {
 };
 
 TEST_F(SessionLoaderTest, IsNeededWhereTheSessionIsNotHere) {
-  EXPECT_TRUE(b_->loader.IsNeeded(id_, "tenant"));
-  EXPECT_FALSE(b_->loader.IsNeeded("", "tenant"));
-  EXPECT_FALSE(b_->loader.IsNeeded("no id", "tenant"));
+  EXPECT_TRUE(b_->loader.IsNeeded(id_, "tenant", LoadFor::kResume));
+  EXPECT_FALSE(b_->loader.IsNeeded("", "tenant", LoadFor::kResume));
+  EXPECT_FALSE(b_->loader.IsNeeded("no id", "tenant", LoadFor::kResume));
   // Another coordinator may have taken it over.
-  EXPECT_TRUE(a_->loader.IsNeeded(id_, "tenant"));
+  EXPECT_TRUE(a_->loader.IsNeeded(id_, "tenant", LoadFor::kResume));
   SessionLoader alone({.store = &store_, .sessions = &a_->sessions});
-  EXPECT_FALSE(alone.IsNeeded(id_, "tenant"));
+  EXPECT_FALSE(alone.IsNeeded(id_, "tenant", LoadFor::kResume));
   SessionLoader none({.sessions = &a_->sessions});
-  EXPECT_FALSE(none.IsNeeded(DrawSessionId(), "tenant"));
+  EXPECT_FALSE(none.IsNeeded(DrawSessionId(), "tenant", LoadFor::kResume));
   EXPECT_EQ(none.store(), nullptr);
 }
 
@@ -96,6 +97,9 @@ TEST_F(SessionLoaderTest, BringsWhatTheStoreHas) {
   EXPECT_EQ(runner.setup().tenant, "tenant");
   EXPECT_EQ(runner.setup().template_date, "2026-01-02");
   EXPECT_EQ(runner.setup().timeout, std::chrono::seconds(5));
+  EXPECT_EQ(runner.setup().go_on, std::chrono::seconds(7));
+  EXPECT_EQ(runner.setup().previous_fingerprint, "fp");
+  EXPECT_EQ(runner.target().moves(), 1);
   EXPECT_EQ(runner.times().total_us, 1500000);
   EXPECT_EQ(runner.turn().options().max_tokens, 40);
   EXPECT_EQ(runner.turn().context_max(), 9000);
@@ -126,6 +130,35 @@ TEST_F(SessionLoaderTest, ATurnWithoutATokenIsDroppedForAStart) {
   EXPECT_EQ(Found(b_)->turns(), 1);
 }
 
+// The start was lost, and its client resumes the turn that it began elsewhere.
+TEST_F(SessionLoaderTest, ATurnThatWasDroppedIsLoadedForAResume) {
+  AddTurn(RecordOf({261}), {});
+  EXPECT_TRUE(Load(b_, LoadFor::kNextTurn).ok());
+  SessionLoader alone({.store = &store_, .sessions = &b_->sessions});
+  EXPECT_FALSE(alone.IsNeeded(id_, "tenant", LoadFor::kNextTurn));
+  EXPECT_TRUE(alone.IsNeeded(id_, "tenant", LoadFor::kResume));
+  EXPECT_TRUE(Load(b_).ok());
+  EXPECT_EQ(Found(b_)->turns(), 2);
+  EXPECT_FALSE(alone.IsNeeded(id_, "tenant", LoadFor::kResume));
+}
+
+// Also where it comes while the session is loaded for the start.
+TEST_F(SessionLoaderTest, AResumeDoesNotWaitForALoadWithoutItsTurn) {
+  AddTurn(RecordOf({261}), {});
+  store_.Hold();
+  int answers = 0;
+  for (const LoadFor purpose : {LoadFor::kNextTurn, LoadFor::kResume}) {
+    b_->loader.Load(id_, "tenant", purpose,
+                    [&answers](const absl::Status& status) {
+                      EXPECT_TRUE(status.ok()) << status;
+                      ++answers;
+                    });
+  }
+  store_.Release();
+  RunUntil([&answers] { return answers == 2; });
+  EXPECT_EQ(Found(b_)->turns(), 2);
+}
+
 TEST_F(SessionLoaderTest, ATurnWithTokensStaysForAStart) {
   AddTurn(RecordOf({261}), {265});
   EXPECT_TRUE(Load(b_, LoadFor::kNextTurn).ok());
@@ -149,8 +182,10 @@ TEST_F(SessionLoaderTest, SaysWhyItCanNot) {
                .status = absl::DataLossError("row 7 is damaged")});
   EXPECT_TRUE(absl::IsDataLoss(Load(b_)));
   store_.Mend();
+  // Who can not go on with it does not take it from who can.
   b_->SetWorkers(0);
   EXPECT_EQ(ReasonOf(Load(b_)), kReasonNoWorker);
+  EXPECT_EQ(store_.Stored(id_).driver_epoch, 1);
   b_->info.vocabulary_fingerprint = "another";
   b_->SetWorkers(1);
   EXPECT_EQ(ReasonOf(Load(b_)), kReasonVocabularyMismatch);
@@ -159,6 +194,19 @@ TEST_F(SessionLoaderTest, SaysWhyItCanNot) {
   b_->info.vocabulary_fingerprint = "vocabulary";
   b_->SetWorkers(1);
   EXPECT_TRUE(Load(b_).ok());
+}
+
+TEST_F(SessionLoaderTest, AnAnswerOfTheStoreIsSaidInTheClientsWords) {
+  const auto reason = [this](const absl::Status& answer) {
+    return ReasonOf(InClientsWords(answer));
+  };
+  EXPECT_TRUE(InClientsWords(absl::OkStatus()).ok());
+  EXPECT_EQ(reason(absl::UnavailableError("host")), kReasonStoreUnavailable);
+  EXPECT_EQ(reason(absl::ResourceExhaustedError("")), kReasonStoreUnavailable);
+  EXPECT_EQ(reason(absl::NotFoundError("")), kReasonUnknownSession);
+  EXPECT_EQ(InClientsWords(absl::AbortedError("")), ResumedElsewhere());
+  const absl::Status damaged = absl::DataLossError("row 7 is damaged");
+  EXPECT_EQ(InClientsWords(damaged), damaged);
 }
 
 TEST_F(SessionLoaderTest, RefusesWhatItDoesNotUnderstand) {

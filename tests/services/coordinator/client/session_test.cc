@@ -98,6 +98,27 @@ TEST_F(SessionTest, GoesOnWhereTheStoreHasIt) {
   EXPECT_EQ(session_.turns(), 4);
 }
 
+TEST_F(SessionTest, WhoLetsATurnGoHearsNothingOfIt) {
+  struct Listener : TurnListener {
+    void OnTurnChanged() override { ++calls; }
+    int calls = 0;
+  } listener;
+  std::unique_ptr<SessionTurn> turn = MakeTurn({1, 270});
+  turn->runner.SetListener(&listener);
+  EXPECT_TRUE(turn->LetGo());
+  Run(&turn->runner);
+  EXPECT_EQ(listener.calls, 0);
+}
+
+TEST_F(SessionTest, ABeginInVainIsMadeVoidByANewEpoch) {
+  EXPECT_FALSE(session_.is_begun_in_vain());
+  session_.SetBegunInVain();
+  EXPECT_TRUE(session_.is_begun_in_vain());
+  session_.SetEpoch(5);
+  EXPECT_FALSE(session_.is_begun_in_vain());
+  EXPECT_EQ(session_.epoch(), 5);
+}
+
 TEST_F(SessionTest, BecomesAConversation) {
   EXPECT_EQ(session_.use(), SessionUse::kOneShot);
   session_.SetConversation();

@@ -181,27 +181,6 @@ TEST_F(StoredTurnsTest, ATurnThatEndsBeforeWhatIsClaimed) {
             absl::StatusCode::kInvalidArgument);
 }
 
-TEST_F(StoredTurnsTest, LogprobsAreMadeAgain) {
-  v1::ConverseRequest start;
-  start.mutable_start()->set_text(kPrompt);
-  v1::GenerationOptions& options = *start.mutable_start()->mutable_options();
-  options.set_max_tokens(200);
-  options.set_seed(7);
-  options.set_ignore_eos(true);
-  options.set_logprobs(2);
-  FakeClient* const before = Connect(a_);
-  before->Send(start);
-  RunUntil([before] { return before->tokens.size() >= 100; });
-  Kill(a_);
-  EXPECT_TRUE(store_.Stored(before->session_id).turns[0].generated.empty());
-  FakeClient* const after = Resume(b_, *before);
-  RunToEnd(after);
-  ExpectPlain(*after, Spec(200));
-  EXPECT_EQ(before->logprobs, static_cast<int>(before->tokens.size()));
-  EXPECT_EQ(after->logprobs,
-            static_cast<int>(after->tokens.size() - before->tokens.size()));
-}
-
 TEST_F(StoredTurnsTest, StopStringsHoldTextBackAsBefore) {
   const PlainResult whole = PlainRun(Spec(300));
   TurnSpec spec = Spec(300);
@@ -467,84 +446,82 @@ TEST_F(StoredTurnsTest, FailedTokensAreNotAFailedEnd) {
             client->tokens);
 }
 
-// What became of the store's answers never changes the text: a client that
-// comes again as the errors say gets all of it.
-class FailingStoreTest : public StoredTurnsTest {
- protected:
-  // Two turns of a client that tries again, at the coordinators by turns.
-  void RunTurns() {
-    std::vector<TokenId> prompt = PromptOf(kPrompt);
-    std::string session_id;
-    for (int turn = 1; turn <= 2; ++turn) {
-      FakeClient* const client = RunTurn(session_id, turn);
-      ASSERT_NE(client, nullptr);
-      ExpectPlain(*client, SpecOf(prompt, kTokens));
-      session_id = client->session_id;
-      prompt = Continued(prompt, client->tokens, "w3");
-    }
-  }
+// A server that had stopped runs the begin of a turn that its client was
+// refused, when another turn has its number.
+TEST_F(StoredTurnsTest, ABeginThatComesLateChangesNothing) {
+  FakeClient* const first = StartAt(a_, 50);
+  RunToEnd(first);
+  const int next = store_.calls(StoreCall::kBegin) + 1;
+  store_.Fail(StoreCall::kBegin, {.first = next, .last = next});
+  FakeClient* const refused = Connect(a_);
+  refused->session_id = first->session_id;
+  refused->Start("w5", 300);
+  RunUntil([refused] { return refused->finished.has_value(); });
+  EXPECT_EQ(ReasonOf(*refused->finished), kReasonStoreUnavailable);
+  FakeClient* const second = Connect(a_);
+  second->session_id = first->session_id;
+  second->Start("w3", 300);
+  RunUntil([second] { return second->tokens.size() > 70; });
+  const StoredTurn stored = store_.Stored(first->session_id).turns.back();
+  absl::Status late;
+  TurnBegin begin;
+  begin.key = {first->session_id, kFirstDriverEpoch, 2};
+  begin.turn = {.fingerprint = "fp", .prompt = {261}};
+  store_.inner()->BeginTurn(std::move(begin),
+                            [&late](absl::Status status) { late = status; });
+  EXPECT_TRUE(absl::IsAborted(late)) << late;
+  EXPECT_EQ(store_.Stored(first->session_id).turns.back().record,
+            stored.record);
+  RunToEnd(second);
+  EXPECT_EQ(second->turn, 2);
+  ExpectPlain(*second,
+              SpecOf(Continued(PromptOf(kPrompt), first->tokens, "w3"), 300));
+}
 
- private:
-  static constexpr int kTokens = 150;
-
-  FakeClient* Ask(FakeCoordinator* at, const std::string& session_id,
-                  int turn) {
-    FakeClient* const client = Connect(at);
-    client->session_id = session_id;
-    client->Start(turn == 1 ? kPrompt : "w3", kTokens);
-    return client;
+// What the session has and the store has not is kept.
+TEST_F(StoredTurnsTest, AFailedBeginLosesNoToken) {
+  FakeClient* const first = StartAt(a_, 9000);
+  RunUntil([first] { return first->tokens.size() > 70; });
+  store_.Fail(StoreCall::kTokens, {.first = 1, .last = 1000});
+  const size_t before = first->tokens.size() + 40;
+  RunUntil([first, before] { return first->tokens.size() > before; });
+  first->Leave();
+  RunUntil([first] { return first->finished.has_value(); });
+  store_.Fail(StoreCall::kBegin, {.first = 1, .last = 1000});
+  for (int tries = 0; tries < 3; ++tries) {
+    FakeClient* const refused = Connect(a_);
+    refused->session_id = first->session_id;
+    refused->Start("w3", 40);
+    RunUntil([refused] { return refused->finished.has_value(); });
+    EXPECT_EQ(ReasonOf(*refused->finished), kReasonStoreUnavailable);
   }
-  FakeClient* RunTurn(const std::string& session_id, int turn) {
-    FakeClient* client = Ask(a_, session_id, turn);
-    bool has_started = false;
-    for (int tries = 1; tries <= 20; ++tries) {
-      // Its connection is lost once.
-      const bool leaves = tries == 1;
-      RunUntil([client, leaves] {
-        return client->has_ended || client->finished ||
-               (leaves && client->tokens.size() > 70);
-      });
-      if (client->has_ended) return client;
-      if (!client->finished) {
-        client->Leave();
-      } else {
-        EXPECT_TRUE(absl::IsUnavailable(*client->finished) ||
-                    absl::IsAborted(*client->finished))
-            << *client->finished;
-      }
-      FakeCoordinator* const at = tries % 2 == 0 ? a_ : b_;
-      has_started |= client->has_started;
-      client = has_started ? Resume(at, *client) : Ask(at, session_id, turn);
-    }
-    return nullptr;
-  }
-};
+  store_.Mend();
+  FakeClient* const second = Connect(a_);
+  second->session_id = first->session_id;
+  second->Start("w3", 40);
+  RunToEnd(second);
+  const std::vector<TokenId> generated =
+      store_.Stored(first->session_id).turns[0].generated;
+  EXPECT_GE(generated.size(), first->tokens.size());
+  EXPECT_EQ(generated,
+            PlainRun(Spec(static_cast<int>(generated.size()))).tokens);
+  ExpectPlain(*second,
+              SpecOf(Continued(PromptOf(kPrompt), generated, "w3"), 40));
+}
 
-TEST_F(FailingStoreTest, TheTextStaysTheSame) {
-  for (const StoreCall call :
-       {StoreCall::kBegin, StoreCall::kTokens, StoreCall::kEnd,
-        StoreCall::kTakeOver, StoreCall::kFindLost}) {
-    for (const absl::Status& status :
-         {absl::UnavailableError("away"), absl::ResourceExhaustedError("full"),
-          absl::AbortedError("another has it")}) {
-      if (absl::IsAborted(status) && call == StoreCall::kTakeOver) continue;
-      for (const bool happens : {false, true}) {
-        if (absl::IsResourceExhausted(status) && happens) continue;
-        for (int number = 1; number <= 6; ++number) {
-          SCOPED_TRACE(::testing::Message()
-                       << static_cast<int>(call) << " " << status << " "
-                       << happens << " " << number);
-          const int before = store_.calls(call);
-          store_.Fail(call, {.first = before + number,
-                             .last = before + number,
-                             .status = status,
-                             .happens = happens});
-          RunTurns();
-          store_.Mend();
-          if (HasFailure()) return;
-        }
-      }
-    }
+// A damaged row is no other coordinator.
+TEST_F(StoredTurnsTest, WhyASessionIsLostIsToldAsItIs) {
+  for (const absl::Status& answer :
+       {absl::DataLossError("the session's row is damaged"),
+        absl::NotFoundError("deleted"), absl::AbortedError("another's")}) {
+    FakeClient* const client = StartAt(a_, 9000);
+    RunUntil([client] { return client->tokens.size() > 10; });
+    const int next = store_.calls(StoreCall::kTokens) + 1;
+    store_.Fail(StoreCall::kTokens,
+                {.first = next, .last = next, .status = answer});
+    RunUntil([client] { return client->finished.has_value(); });
+    EXPECT_EQ(client->finished->code(), answer.code()) << *client->finished;
+    EXPECT_EQ(a_->sessions.size(), 0);
   }
 }
 

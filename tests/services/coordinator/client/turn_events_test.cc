@@ -9,6 +9,7 @@
 #include <sstream>
 #include <vector>
 
+#include "tandem/v1/turn_record.pb.h"
 #include "tests/services/coordinator/turn_runner_fixture.h"
 
 namespace tandem {
@@ -119,6 +120,47 @@ TEST_F(TurnEventsTest, EventsTogetherAreTheTurn) {
   EXPECT_EQ(ended.finish_reason(), v1::FINISH_REASON_LENGTH);
   EXPECT_EQ(ended.usage().generated_tokens(), all);
   EXPECT_GT(ended.speculation().rounds(), 0);
+}
+
+TEST_F(TurnEventsTest, TellsWhereTheModelHasChanged) {
+  for (const auto& [before, has_changed] :
+       std::vector<std::pair<std::string, bool>>{
+           {"", false}, {"fp", false}, {"another", true}}) {
+    previous_fingerprint_ = before;
+    Start();
+    EXPECT_EQ(StartedEvent(*runner_).started().model_changed(), has_changed);
+    EXPECT_EQ(StartedEvent(*runner_).started().fingerprint(), "fp");
+  }
+}
+
+TEST_F(TurnEventsTest, TheEndHasItsMovesAlsoWhereAnotherProcessEndedIt) {
+  AddTarget("t2");
+  Start();
+  RunUntil([this] { return tokens_.size() >= 20; });
+  directory_.targets["t1"].up = false;
+  target()->faults.close = 1000;
+  RunToEnd();
+  const v1::TurnEnded ended = EndedEvent(*runner_, 0).ended();
+  EXPECT_EQ(ended.moves(), 1);
+  v1::TurnEnded loaded;
+  loaded.set_text("rest");
+  SetFigures(ended, &loaded);
+  EXPECT_EQ(loaded.moves(), 1);
+  EXPECT_EQ(loaded.usage().generated_tokens(),
+            ended.usage().generated_tokens());
+  EXPECT_EQ(loaded.text(), "rest");
+}
+
+TEST_F(TurnEventsTest, StoresHowTheTurnWasSetUp) {
+  timeout_ = std::chrono::seconds(5);
+  go_on_ = std::chrono::seconds(7);
+  Make();
+  v1::TurnSetupRecord record;
+  ASSERT_TRUE(record.ParseFromString(WriteTurnSetup(*runner_)));
+  EXPECT_EQ(record.timeout_ms(), 5000);
+  EXPECT_EQ(record.go_on_ms(), 7000);
+  EXPECT_EQ(record.context_max(), spec_.context_max);
+  EXPECT_EQ(record.options().seed(), 7u);
 }
 
 TEST_F(TurnEventsTest, RoundsAddUpWhateverDrafts) {

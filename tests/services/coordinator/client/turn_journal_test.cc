@@ -60,14 +60,14 @@ class TurnJournalTest : public TurnRunnerFixture {
   int calls_ = 0;
 };
 
-TEST(IsStoredElsewhereTest, ErrorsThatPassAreNone) {
-  EXPECT_FALSE(IsStoredElsewhere(absl::OkStatus()));
-  EXPECT_FALSE(IsStoredElsewhere(absl::UnavailableError("")));
-  EXPECT_FALSE(IsStoredElsewhere(absl::ResourceExhaustedError("")));
-  EXPECT_TRUE(IsStoredElsewhere(absl::AbortedError("")));
-  EXPECT_TRUE(IsStoredElsewhere(absl::NotFoundError("")));
-  EXPECT_TRUE(IsStoredElsewhere(absl::FailedPreconditionError("")));
-  EXPECT_TRUE(IsStoredElsewhere(absl::DataLossError("")));
+TEST(DiffersFromStoreTest, ErrorsThatPassAreNone) {
+  EXPECT_FALSE(DiffersFromStore(absl::OkStatus()));
+  EXPECT_FALSE(DiffersFromStore(absl::UnavailableError("")));
+  EXPECT_FALSE(DiffersFromStore(absl::ResourceExhaustedError("")));
+  EXPECT_TRUE(DiffersFromStore(absl::AbortedError("")));
+  EXPECT_TRUE(DiffersFromStore(absl::NotFoundError("")));
+  EXPECT_TRUE(DiffersFromStore(absl::FailedPreconditionError("")));
+  EXPECT_TRUE(DiffersFromStore(absl::DataLossError("")));
 }
 
 TEST_F(TurnJournalTest, WithoutAStoreThereIsNothingToWaitFor) {

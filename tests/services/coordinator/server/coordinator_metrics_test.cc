@@ -44,6 +44,12 @@ TEST_F(CoordinatorMetricsTest, CountsTokensAsTheyCome) {
   ExpectLine("tandem_inter_token_latency_seconds_bucket{le=\"0.015\"} 4");
 }
 
+TEST_F(CoordinatorMetricsTest, CountsQuarantinedPrompts) {
+  ExpectLine("tandem_quarantined_prompts_total 0");
+  metrics_.OnPromptQuarantined();
+  ExpectLine("tandem_quarantined_prompts_total 1");
+}
+
 TEST_F(CoordinatorMetricsTest, TotalsAreThoseOfTurnsThatRunToo) {
   metrics_.OnFirstTokens(2, milliseconds(70));
   metrics_.OnRound({});

@@ -63,6 +63,40 @@ TEST_F(TargetLaneTest, GoesOnAtAnotherTargetWithTheCommittedTokens) {
   ExpectPlain();
   EXPECT_GE(second->last_open.tokens.size(), spec_.prompt.size() + 20);
   EXPECT_EQ(second->last_open.generated_from, 3);
+  EXPECT_EQ(runner_->target().moves(), 1);
+}
+
+TEST_F(TargetLaneTest, CountsWhereTheTurnWentOnElsewhere) {
+  spec_.options.ignore_eos = true;
+  Start();
+  const auto run_on = [this] {
+    const size_t tokens = tokens_.size() + 10;
+    RunUntil([this, tokens] { return tokens_.size() >= tokens; });
+    return runner_->target().moves();
+  };
+  EXPECT_EQ(run_on(), 0);
+  // At the same target, which was full at first.
+  runner_->Suspend(absl::OkStatus());
+  target()->faults = {.open_close = 1000,
+                      .close_status = absl::ResourceExhaustedError("full")};
+  runner_->Resume();
+  RunUntil([this] { return target()->opened > 1; });
+  target()->faults = {};
+  EXPECT_EQ(run_on(), 0);
+  // At the same target, which was lost.
+  target()->faults.close = 1000;
+  RunUntil([this] { return target()->streams == 0; });
+  target()->faults = {};
+  EXPECT_EQ(run_on(), 1);
+  // At another one.
+  runner_->Suspend(absl::OkStatus());
+  AddTarget("t2");
+  directory_.targets["t1"].up = false;
+  runner_->Resume();
+  EXPECT_EQ(run_on(), 2);
+  RunToEnd();
+  EXPECT_EQ(runner_->target().moves(), 2);
+  ExpectPlain();
 }
 
 // The real router over two workers: a worker that drains keeps the turn until
@@ -114,8 +148,8 @@ TEST_F(TargetLaneTest, ATurnLeavesADrainingWorkerAtTheEndOfItsDrain) {
 }
 
 TEST_F(TargetLaneTest, NeverGoesToAnotherFingerprint) {
-  AddTarget("t2");
-  directory_.targets["t2"].fingerprint = "another";
+  auto newer = std::make_shared<FakeLink>(seed_++, "another");
+  directory_.targets["t2"] = {.link = newer, .fingerprint = "another"};
   Start();
   RunUntil([this] { return tokens_.size() >= 20; });
   directory_.targets["t1"].up = false;
@@ -123,9 +157,10 @@ TEST_F(TargetLaneTest, NeverGoesToAnotherFingerprint) {
   const MonotonicTime began = clock_.Now();
   RunToEnd();
   EXPECT_EQ(runner_->state(), State::kSuspended);
-  EXPECT_EQ(runner_->status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(GetErrorDetail(runner_->status())->reason, kReasonNoWorker);
+  EXPECT_EQ(runner_->status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(GetErrorDetail(runner_->status())->reason, kReasonModelChanged);
   EXPECT_GE(clock_.Now() - began, limits_.recovery_budget);
+  EXPECT_EQ(newer->opened, 0);
   ExpectReleased();
   // The turn can be resumed when the worker is back.
   directory_.targets["t1"].up = true;
@@ -133,6 +168,30 @@ TEST_F(TargetLaneTest, NeverGoesToAnotherFingerprint) {
   runner_->Resume();
   RunToEnd();
   ExpectPlain();
+}
+
+// A client that knows of no turn yet may ask again, and gets the other model.
+TEST_F(TargetLaneTest, AModelThatChangesBeforeTheTurnIsTakenIsNoWorker) {
+  AddTarget("t2");
+  directory_.targets["t2"].fingerprint = "another";
+  target()->faults.open_close = 1000;
+  Start();
+  directory_.targets["t1"].up = false;
+  RunToEnd();
+  EXPECT_EQ(runner_->state(), State::kFailed);
+  EXPECT_FALSE(runner_->taken());
+  EXPECT_EQ(GetErrorDetail(runner_->status())->reason, kReasonNoWorker);
+}
+
+TEST_F(TargetLaneTest, ATurnWithoutAnyTargetIsNoWorker) {
+  Start();
+  RunUntil([this] { return tokens_.size() >= 20; });
+  directory_.targets["t1"].up = false;
+  target()->faults.close = 1000;
+  RunToEnd();
+  EXPECT_EQ(runner_->state(), State::kSuspended);
+  EXPECT_EQ(runner_->status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(GetErrorDetail(runner_->status())->reason, kReasonNoWorker);
 }
 
 TEST_F(TargetLaneTest, WaitsForTheSameTargetToComeBack) {
@@ -158,6 +217,113 @@ TEST_F(TargetLaneTest, ATurnThatKillsWorkersStopsSoon) {
   RunToEnd();
   EXPECT_EQ(runner_->state(), State::kSuspended);
   EXPECT_LE(target()->opened - opened, limits_.target_opens_max);
+}
+
+TEST_F(TargetLaneTest, APromptThatKillsWorkersTakesTwoWithIt) {
+  int convicted = 0;
+  PromptQuarantine quarantine(&loop_, [&convicted] { ++convicted; });
+  quarantine_ = &quarantine;
+  std::vector<FakeLink*> links = {target(), AddTarget("t2"), AddTarget("t3")};
+  const auto set_close = [&links](int per_mille) {
+    for (FakeLink* const link : links) link->faults.close = per_mille;
+  };
+  const auto opened = [&links] {
+    return links[0]->opened + links[1]->opened + links[2]->opened;
+  };
+  set_close(1000);
+  Start();
+  RunToEnd();
+  EXPECT_EQ(runner_->state(), State::kFailed);
+  EXPECT_EQ(runner_->status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(GetErrorDetail(runner_->status())->reason,
+            kReasonPromptQuarantined);
+  EXPECT_EQ(opened(), 2);
+  EXPECT_EQ(convicted, 1);
+  // Sent again, and another one.
+  Start();
+  EXPECT_EQ(runner_->state(), State::kFailed);
+  EXPECT_FALSE(runner_->taken());
+  EXPECT_EQ(opened(), 2);
+  ExpectReleased();
+  set_close(0);
+  const TokenId last = std::exchange(spec_.prompt.back(), 281);
+  Start();
+  RunToEnd();
+  ExpectPlain();
+  // For ten minutes.
+  spec_.prompt.back() = last;
+  clock_.AdvanceTo(clock_.Now() + kQuarantineTime);
+  tokens_.clear();
+  Start();
+  RunToEnd();
+  ExpectPlain();
+  EXPECT_EQ(opened(), 4);
+  runner_.reset();
+}
+
+// Workers that are killed at random: an answer in between clears the prompt.
+TEST_F(TargetLaneTest, AnAnswerClearsAPromptOfSuspicion) {
+  PromptQuarantine quarantine(&loop_, [] { FAIL(); });
+  quarantine_ = &quarantine;
+  FakeLink* const second = AddTarget("t2");
+  spec_.options.max_tokens = 400;
+  spec_.options.ignore_eos = true;
+  Start();
+  RunUntil([this] { return tokens_.size() >= 5; });
+  // The worker that has answered is no matter; the other one has not.
+  for (size_t kills = 1; kills <= 10; ++kills) {
+    target()->faults.close = 1000;
+    second->faults.close = 1000;
+    RunUntil([&] { return quarantine.suspects() > 0; });
+    target()->faults.close = 0;
+    second->faults.close = 0;
+    RunUntil([&] { return tokens_.size() >= 20 * kills; });
+    EXPECT_EQ(quarantine.suspects(), 0u);
+  }
+  RunToEnd();
+  ExpectPlain();
+  runner_.reset();
+}
+
+// What a worker says, or that nobody is there, is no death.
+TEST_F(TargetLaneTest, OnlyDeathsMakeAPromptSuspect) {
+  PromptQuarantine quarantine(&loop_, [] { FAIL(); });
+  quarantine_ = &quarantine;
+  target()->faults.close = 1000;
+  for (const absl::Status& status :
+       {Exhausted("full"), Draining("ends"), NoWorker("not reached"),
+        absl::CancelledError("hung"), absl::InternalError("a bug")}) {
+    target()->faults.close_status = status;
+    Start();
+    RunToEnd();
+    EXPECT_FALSE(runner_->active());
+    EXPECT_EQ(quarantine.suspects(), 0u) << status;
+  }
+  runner_.reset();
+}
+
+// One suspect after the other, so that the one at fault is found.
+TEST_F(TargetLaneTest, ASuspectWaitsForTheTrialOfAnother) {
+  PromptQuarantine quarantine(&loop_, [] { FAIL(); });
+  quarantine_ = &quarantine;
+  const auto hash = [this] { return HashPrompt("fp", spec_.prompt); };
+  const PromptHash other = {1, 2};
+  PromptQuarantine::Stay(&quarantine, other, "t1").OnDeath();
+  PromptQuarantine::Stay(&quarantine, hash(), "t1").OnDeath();
+  std::optional<PromptQuarantine::Stay> trial;
+  trial.emplace(&quarantine, other, "t1");
+  const MonotonicTime began = clock_.Now();
+  Start();
+  EXPECT_EQ(target()->opened, 0);
+  RunUntil([&] { return clock_.Now() - began > milliseconds(200); });
+  EXPECT_EQ(target()->opened, 0);
+  trial->OnAnswer();
+  trial.reset();
+  RunToEnd();
+  ExpectPlain();
+  EXPECT_LT(clock_.Now() - began, seconds(1));
+  EXPECT_EQ(quarantine.suspects(), 0u);
+  runner_.reset();
 }
 
 TEST_F(TargetLaneTest, AFatalAnswerFailsTheTurn) {

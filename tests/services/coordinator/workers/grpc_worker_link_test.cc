@@ -21,8 +21,10 @@ class GrpcWorkerLinkTest : public ::testing::Test, public WorkerStreamEvents {
   }
 
   void Connect(const std::string& address) {
-    link_ = std::make_unique<GrpcWorkerLink>(
-        grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+    const auto channel =
+        grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
+    pulse_ = std::make_shared<GrpcWorkerPulse>(channel);
+    link_ = std::make_unique<GrpcWorkerLink>(channel, pulse_);
   }
   void Open(const std::string& fingerprint = "fingerprint-1",
             std::optional<MonotonicTime> deadline = std::nullopt) {
@@ -64,6 +66,7 @@ class GrpcWorkerLinkTest : public ::testing::Test, public WorkerStreamEvents {
 
   std::unique_ptr<FakeWorker> worker_ = std::make_unique<FakeWorker>();
   EventLoop loop_;
+  std::shared_ptr<WorkerPulse> pulse_;
   std::unique_ptr<GrpcWorkerLink> link_;
   std::unique_ptr<WorkerStream> stream_;
   bool destroy_in_callback_ = false;
@@ -151,13 +154,17 @@ TEST_F(GrpcWorkerLinkTest, TellsThatTheWorkerDied) {
   worker_.reset();
   RunUntil([this] { return closed_.has_value(); });
   EXPECT_FALSE(closed_->ok());
+  EXPECT_FALSE(GetErrorDetail(*closed_).has_value());
 }
 
+// Nothing that it was asked can have ended it.
 TEST_F(GrpcWorkerLinkTest, TellsThatThereIsNoWorker) {
   Connect("unix:/nonexistent/socket");
   Open();
   RunUntil([this] { return closed_.has_value(); });
   EXPECT_EQ(closed_->code(), absl::StatusCode::kUnavailable);
+  ASSERT_TRUE(GetErrorDetail(*closed_).has_value());
+  EXPECT_EQ(GetErrorDetail(*closed_)->reason, kReasonNoWorker);
 }
 
 TEST_F(GrpcWorkerLinkTest, TheDeadlineReachesTheCall) {
@@ -166,6 +173,27 @@ TEST_F(GrpcWorkerLinkTest, TheDeadlineReachesTheCall) {
   stream_->Verify({.position = 1, .tokens = {260}, .draft = {}});
   RunUntil([this] { return closed_.has_value(); });
   EXPECT_EQ(closed_->code(), absl::StatusCode::kDeadlineExceeded);
+}
+
+// The pulse knows what the worker owes, and what it was heard of.
+TEST_F(GrpcWorkerLinkTest, AWorkerThatOwesAnAnswerAndIsSilentHangs) {
+  const auto looks_until_hung = [this] {
+    for (int looks = 1; looks <= 100; ++looks) {
+      if (pulse_->Look(kPulseTick)) return looks;
+    }
+    return 0;
+  };
+  Open();
+  RunUntil([this] { return opened_.has_value(); });
+  EXPECT_EQ(looks_until_hung(), 0);  // it owes nothing
+  worker_->service().SetSilent(true);
+  stream_->Verify({.position = 1, .tokens = {260}, .draft = {}});
+  loop_.RunReady();
+  EXPECT_GT(looks_until_hung(), 10);
+  pulse_->CancelCalls();
+  RunUntil([this] { return closed_.has_value(); });
+  EXPECT_EQ(closed_->code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(looks_until_hung(), 0);  // nobody waits any more
 }
 
 }  // namespace

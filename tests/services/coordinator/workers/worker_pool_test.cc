@@ -65,12 +65,14 @@ class FakeResolver : public Resolver {
   int lookups_ = 0;
 };
 
-// Nobody listens.
-class NoEvents : public WorkerStreamEvents {
+class RecordedEvents : public WorkerStreamEvents {
  public:
-  void OnOpened(const OpenedSequence& /*opened*/) override {}
+  void OnOpened(const OpenedSequence& /*opened*/) override { opened = true; }
   void OnAnswer(WorkerAnswer /*answer*/) override {}
-  void OnClosed(const absl::Status& /*status*/) override {}
+  void OnClosed(const absl::Status& /*status*/) override { closed = true; }
+
+  bool opened = false;
+  bool closed = false;
 };
 
 class WorkerPoolTest : public ::testing::Test {
@@ -84,6 +86,8 @@ class WorkerPoolTest : public ::testing::Test {
                           .backoff_max = std::chrono::milliseconds(50)},
         grpc::InsecureChannelCredentials(), &tokenizers_);
     pool_->SetChangeListener([this] { ++changes_; });
+    pool_->SetAliveListener(
+        [this](const std::string& /*worker*/) { ++alive_; });
     pool_->Start();
   }
   WorkerInfo Worker(size_t index) {
@@ -118,6 +122,7 @@ class WorkerPoolTest : public ::testing::Test {
   TokenizerCache tokenizers_;
   FakeResolver resolver_;
   std::atomic<int> changes_{0};
+  std::atomic<int> alive_{0};
   std::unique_ptr<WorkerPool> pool_;
 };
 
@@ -162,6 +167,22 @@ TEST_F(WorkerPoolTest, UsesAWorkerThatComesLateAndThatComesBackAsAnother) {
       FakeWorkerOptions{.address = address, .fingerprint = "two"});
   WaitFor([this] { return Worker(0).usable; });
   EXPECT_EQ(Worker(0).fingerprint, "two");
+}
+
+// By the number that its reports began with.
+TEST_F(WorkerPoolTest, KnowsAProcessThatIsBackFromAnotherOne) {
+  const std::string address = absl::StrCat("unix:", ::testing::TempDir(),
+                                           "worker-pool-", getpid(), ".sock");
+  Start({address});
+  for (const int64_t generation : {5, 5, 6, 7, 7}) {
+    const int changes = changes_;
+    FakeWorker worker({.address = address, .models_generation = generation});
+    // Usable, and after its first report once more.
+    WaitFor([&] { return changes_ >= changes + 2; });
+  }
+  WaitFor([this] { return alive_ == 2; });
+  pool_->Stop();
+  EXPECT_EQ(alive_, 2);
 }
 
 TEST_F(WorkerPoolTest, SeesThatAWorkerDrains) {
@@ -363,7 +384,7 @@ TEST_F(WorkerPoolTest, AWorkerThatLeftIsDroppedWhenItsStreamsHaveEnded) {
   StartByName();
   WaitFor([this] { return UsableAddresses().size() == 1; });
   EventLoop loop;
-  NoEvents events;
+  RecordedEvents events;
   OpenRequest open;
   open.session_id = "s";
   open.model_id = "fake";
@@ -424,6 +445,53 @@ TEST_F(WorkerPoolTest, AWorkerThatLoadsIsOfUseLater) {
   worker.service().loading = false;
   WaitFor([this] { return Condition(0).state == WorkerState::kServing; });
   pool_->Stop();
+}
+
+// Real time: 2 s until the hung worker is found.
+TEST_F(WorkerPoolTest, AHungWorkerGetsNothingUntilItAnswers) {
+  LogCapture log;
+  FakeWorker hung;
+  FakeWorker idle;
+  Start({hung.address(), idle.address()});
+  WaitFor([this] { return Worker(0).usable && Worker(1).usable; });
+  EventLoop loop;
+  RecordedEvents events;
+  OpenRequest open;
+  open.tokens = {1, 260};
+  open.generated_from = 2;
+  const std::unique_ptr<WorkerStream> stream =
+      Worker(0).link->Open(std::move(open), &loop, &events, std::nullopt);
+  const auto run_until = [&loop](const std::function<bool()>& done) {
+    WaitFor([&] {
+      loop.RunReady();
+      return done();
+    });
+  };
+  run_until([&] { return events.opened; });
+  // Long passes are no silence: the worker answers what it is.
+  hung.service().hold = true;
+  stream->Verify({.position = 1, .tokens = {260}, .draft = {}});
+  const MonotonicTime asked = std::chrono::steady_clock::now();
+  run_until([&] {
+    return std::chrono::steady_clock::now() - asked > kSilenceMin * 1.5;
+  });
+  EXPECT_FALSE(events.closed);
+  EXPECT_TRUE(Worker(0).usable);
+  const MonotonicTime began = std::chrono::steady_clock::now();
+  hung.service().SetSilent(true);
+  idle.service().SetSilent(true);
+  run_until([&] { return events.closed; });
+  EXPECT_LT(std::chrono::steady_clock::now() - began, 2 * kSilenceMin);
+  EXPECT_FALSE(Worker(0).usable);
+  EXPECT_TRUE(Worker(1).usable);  // nobody waits for it
+  WaitFor(
+      [this] { return absl::StrContains(Condition(0).reason, "it hangs"); });
+  WaitFor([&hung] { return hung.service().streams == 0; });
+  hung.service().SetSilent(false);
+  idle.service().SetSilent(false);
+  WaitFor([this] { return Worker(0).usable; });
+  pool_->Stop();
+  run_until([this] { return pool_->own_streams() == 0; });
 }
 
 TEST_F(WorkerPoolTest, StopsWhileNothingAnswers) {
