@@ -257,9 +257,10 @@ void ResumingTurn::OnEnd(const StreamEnd& end) {
 std::optional<absl::Duration> ResumingTurn::WaitAfter(const StreamEnd& end) {
   const bool is_lost = IsLostConnection(end.status);
   if (!received_.has_number()) {
-    if (end.first_was_sent) ++starts_sent_;
-    const bool may_start_again = is_lost && !has_session_ && starts_sent_ > 0 &&
-                                 starts_sent_ < kStartsSentMax;
+    if (end.first_was_sent && !WaitsForStore(end.status)) ++starts_sent_;
+    const bool may_start_again = is_lost ? !has_session_ && starts_sent_ > 0 &&
+                                               starts_sent_ < kStartsSentMax
+                                         : WaitsForStore(end.status);
     if (!may_start_again) return std::nullopt;
   } else if (!is_lost && !WaitsForResume(end.status)) {
     return std::nullopt;
@@ -273,8 +274,10 @@ absl::Status ResumingTurn::FinalError(const StreamEnd& end) const {
     return absl::InternalError("the stream ended before the turn; ask again");
   }
   const absl::Status error = FromGrpcStatus(end.status);
-  if (schedule_.attempts() > 0)
+  const bool was_lost = received_.has_number() || starts_sent_ > 0;
+  if (schedule_.attempts() > 0 && was_lost) {
     return Annotate(error, "after a lost connection");
+  }
   if (starts_sent_ > 0 && IsLostConnection(end.status)) {
     return Annotate(error,
                     "the connection was lost before the service said that the "

@@ -10,9 +10,11 @@
 //   the request has no session: by the same start, once. The first may have
 //   run; it has left a session that nobody knows, which ends by its idle time.
 //   In a session a start that may have run is not sent again, since its prompt
-//   could stand twice in the history.
-// An answer of the service before `started` is final, and so is a connection
-// that could not be made for the first start.
+//   could stand twice in the history;
+// - before `started`, where the service's store is away (WaitsForStore): by the
+//   same start.
+// Any other answer of the service before `started` is final, and so is a
+// connection that could not be made for the first start.
 
 #ifndef TANDEM_SERVICES_CLIENT_RESUMING_TURN_H_
 #define TANDEM_SERVICES_CLIENT_RESUMING_TURN_H_

@@ -3,10 +3,20 @@
 #include <algorithm>
 #include <random>
 
+#include "absl/strings/string_view.h"
 #include "engine/base/status.h"
 #include "services/common/status_conversion.h"
 
 namespace tandem::client {
+
+namespace {
+
+bool HasReason(const grpc::Status& status, absl::string_view reason) {
+  const auto detail = GetErrorDetail(FromGrpcStatus(status));
+  return detail.has_value() && detail->reason == reason;
+}
+
+}  // namespace
 
 bool IsLostConnection(const grpc::Status& status) {
   if (!status.error_details().empty()) return false;
@@ -26,9 +36,13 @@ bool IsLostConnection(const grpc::Status& status) {
 bool WaitsForResume(const grpc::Status& status) {
   if (status.error_details().empty()) return false;
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE) return true;
-  if (status.error_code() != grpc::StatusCode::RESOURCE_EXHAUSTED) return false;
-  const auto detail = GetErrorDetail(FromGrpcStatus(status));
-  return detail.has_value() && detail->reason == kReasonExhausted;
+  return status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED &&
+         HasReason(status, kReasonExhausted);
+}
+
+bool WaitsForStore(const grpc::Status& status) {
+  return status.error_code() == grpc::StatusCode::UNAVAILABLE &&
+         HasReason(status, kReasonStoreUnavailable);
 }
 
 std::optional<absl::Duration> RetrySchedule::NextWait(

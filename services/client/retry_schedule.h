@@ -24,6 +24,11 @@ bool IsLostConnection(const grpc::Status& status);
 // no worker, a drain, no place free.
 bool WaitsForResume(const grpc::Status& status);
 
+// Whether the service has refused a turn's start because its store is away: it
+// has left nothing behind, and a database that is started again is back within
+// seconds.
+bool WaitsForStore(const grpc::Status& status);
+
 // The times of one loss after the other. A wait is doubled from
 // kReconnectBackoffMinMs up to kReconnectBackoffMaxMs, as gRPC's own between
 // connections, and drawn from half to one and a half of that, so that clients

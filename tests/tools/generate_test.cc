@@ -7,6 +7,7 @@
 #include "engine/base/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "services/common/status_conversion.h"
 #include "tests/services/client/fake_turns.h"
 #include "tests/tools/fake_service.h"
 #include "tests/tools/run_tandem.h"
@@ -297,6 +298,23 @@ TEST(GenerateResumesTest, TheTextGoesOnAfterALostConnection) {
                               : "\ntandem: the connection is lost; the text "
                                 "goes on when it is back\n");
   }
+}
+
+TEST(GenerateResumesTest, ATurnBeginsWhenTheServicesStoreIsBack) {
+  client::FakeTurns service;
+  service.turn_number = 2;  // no line about the session
+  service.Expect({{.events = 0,
+                   .status = ToGrpcStatus(MakeError(
+                       absl::StatusCode::kUnavailable,
+                       {.reason = kReasonStoreUnavailable}, "away"))}});
+  const RunResult result =
+      RunTandem({"generate", "p", "--coordinator", service.address()}, "",
+                StandardError::kTerminal);
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.out, service.Text() + "\n");
+  EXPECT_EQ(result.err,
+            "\ntandem: the service's store is away; the turn goes on when it "
+            "is back\n");
 }
 
 TEST(GenerateWithoutServiceTest, NamesTheRemedy) {

@@ -21,6 +21,8 @@ namespace {
 // The text may stand in mid-line on the same terminal.
 constexpr char kLost[] =
     "\ntandem: the connection is lost; the text goes on when it is back\n";
+constexpr char kStoreAway[] =
+    "\ntandem: the service's store is away; the turn goes on when it is back\n";
 
 struct GenerateFlags {
   TurnFlags turn;
@@ -87,7 +89,11 @@ absl::Status RunGenerate(const GenerateFlags& flags,
              .on_lost =
                  [&io](const client::LostConnection& lost) {
                    if (!io.err_is_terminal || lost.attempt > 1) return;
-                   *io.err << kLost << std::flush;
+                   const auto detail = GetErrorDetail(lost.error);
+                   const bool is_store =
+                       detail.has_value() &&
+                       detail->reason == kReasonStoreUnavailable;
+                   *io.err << (is_store ? kStoreAway : kLost) << std::flush;
                  }});
   interrupt.SetUnderWay(nullptr);
   if (!ended.ok()) {

@@ -189,6 +189,26 @@ TEST_F(ResumingTurnTest, AnAnswerBeforeStartedIsFinal) {
   EXPECT_EQ(service_.firsts().size(), 1u);
 }
 
+TEST_F(ResumingTurnTest, AStartWaitsForTheServicesStore) {
+  const grpc::Status away = ToGrpcStatus(MakeError(
+      absl::StatusCode::kUnavailable,
+      {.reason = kReasonStoreUnavailable, .retry_delay_ms = 100}, "away"));
+  v1::TurnRequest request;
+  for (const char* session : {"", "s1"}) {
+    request.set_session_id(session);
+    losses_.clear();
+    service_.Expect(std::deque<StreamScript>(3, {.events = 0, .status = away}));
+    ExpectWhole(Run(request));
+    ASSERT_EQ(losses_.size(), 3u);
+    EXPECT_GE(losses_[0].wait, absl::Milliseconds(100));
+  }
+  MakeClient(absl::Milliseconds(300));
+  service_.Expect(std::deque<StreamScript>(9, {.events = 0, .status = away}));
+  const Received received = Run();
+  EXPECT_EQ(received.error.message(), "away");
+  EXPECT_EQ(GetErrorDetail(received.error)->reason, kReasonStoreUnavailable);
+}
+
 TEST_F(ResumingTurnTest, AStreamThatEndsBeforeItsTurnIsAnError) {
   service_.Expect({{.events = 2}});
   const Received received = Run();

@@ -47,6 +47,18 @@ TEST(RetryScheduleTest, ATurnWaitsWhereNoWorkerOrPlaceIsLeft) {
   EXPECT_FALSE(WaitsForResume(Status(StatusCode::RESOURCE_EXHAUSTED, "")));
 }
 
+TEST(RetryScheduleTest, AStartWaitsForTheStoreAlone) {
+  EXPECT_TRUE(WaitsForStore(
+      ToGrpcStatus(MakeError(absl::StatusCode::kUnavailable,
+                             {.reason = kReasonStoreUnavailable}, "away"))));
+  for (const absl::Status& error :
+       {NoWorker("none"), Draining("going"), Exhausted("no place"),
+        absl::UnavailableError("some")}) {
+    EXPECT_FALSE(WaitsForStore(ToGrpcStatus(error))) << error;
+  }
+  EXPECT_FALSE(WaitsForStore(Status(StatusCode::UNAVAILABLE, "")));
+}
+
 TEST(RetryScheduleTest, WaitsDoubleUpToTheBound) {
   RetrySchedule schedule(absl::Hours(1));
   absl::Time now = absl::FromUnixSeconds(1000);

@@ -31,7 +31,7 @@ TEST(TurnReportTest, JsonHasEveryKeyInOrder) {
   for (const auto& [key, value] : json.items()) keys.push_back(key);
   EXPECT_THAT(keys, ElementsAre("token_ids", "text", "finish_reason", "seed",
                                 "usage", "speculation", "session_id", "turn",
-                                "fingerprint", "model_id"));
+                                "moves", "fingerprint", "model_id"));
   EXPECT_THAT(json.dump(), HasSubstr("\"token_ids\":[]"));
   // Only chats have a day.
   record.started.set_template_date("2026-11-28");
@@ -62,6 +62,7 @@ TEST(TurnReportTest, InProcessThereIsNoSessionAndNoRpc) {
   const Json json = TurnJson(record);
   EXPECT_FALSE(json.contains("session_id"));
   EXPECT_FALSE(json.contains("turn"));
+  EXPECT_FALSE(json.contains("moves"));
   EXPECT_EQ(json["model_id"], "m");
   const std::string text = TurnStats(record);
   EXPECT_THAT(text, HasSubstr("verify 80% (8 ms), other 20% (2 ms)\n"));

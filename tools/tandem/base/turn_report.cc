@@ -150,6 +150,7 @@ Json TurnJson(const TurnRecord& record) {
   if (!record.in_process) {
     json["session_id"] = started.session_id();
     json["turn"] = started.turn();
+    json["moves"] = ended.moves();
   }
   json["fingerprint"] = started.fingerprint();
   json["model_id"] = started.model_id();
