@@ -157,12 +157,30 @@ def findings(document, flags):
     return Compose(document, flags).run()
 
 
+def owner_findings(document, dockerfile):
+    """A new volume gets the owner of the image's folder: root, where there is
+    none, and then its service can not write."""
+    found = []
+    for name, service in document["services"].items():
+        for mount in service.get("volumes", ()):
+            volume = document["volumes"].get(mount["source"])
+            if volume is None or "driver_opts" in volume:
+                continue
+            if not re.search(r"install -d -o (\d+) .*" + mount["target"] +
+                             r"\n(.*\n)*USER \1:", dockerfile):
+                found.append(f"{COMPOSE}: {name}: {deploy_check.DOCKERFILE} "
+                             f"makes no {mount['target']} for its user")
+    return found
+
+
 if __name__ == "__main__":
     tree = check.source_root()
     if check.binary_root() is None:
         sys.exit("compose_check: set TANDEM_BINARY_DIR to a build folder")
     known = deploy_check.known_flags(check.binary_root() / "bin")
     found = findings(load(tree), known)
+    found += owner_findings(load(tree),
+                            check.read(tree, deploy_check.DOCKERFILE))
     for overlay in OVERLAYS:
         found += findings(load(tree, overlay), known)
     check.finish(found)

@@ -7,7 +7,7 @@ SERVER = {"listen", "drain-timeout-ms"}
 FLAGS = {"tandem": set(),
          "tandem health": {"service"},
          "tandem-worker": SERVER | {"role", "model", "compute-turn"},
-         "tandem-coordinator": SERVER | {"target", "draft", "keys"},
+         "tandem-coordinator": SERVER | {"target", "draft", "keys", "state-dir"},
          "tandem-gateway": SERVER | {"coordinator"}}
 
 
@@ -32,6 +32,16 @@ class ComposeTest(unittest.TestCase):
 
     def test_as_it_is(self):
         self.assertEqual(self.found(), [])
+
+    def test_owners_of_volumes(self):
+        dockerfile = check.read(check.source_root(), "deploy/Dockerfile")
+        self.assertEqual(
+            compose_check.owner_findings(self.document, dockerfile), [])
+        for old, new in (("install -d -o 65532", "install -d -o 1"),
+                         ("/var/lib/tandem\n", "/var/lib/other\n")):
+            found = compose_check.owner_findings(
+                self.document, dockerfile.replace(old, new))
+            self.assertIn("makes no /var/lib/tandem", "".join(found))
 
     def test_flags(self):
         self.services["target"]["command"].append("--nonsense=1")
@@ -92,7 +102,7 @@ class OverlayTest(unittest.TestCase):
         document = compose_check.load(check.source_root(),
                                       *compose_check.OVERLAYS)
         coordinator = document["services"]["coordinator"]
-        self.assertEqual(len(coordinator["volumes"]), 2)
+        self.assertEqual(len(coordinator["volumes"]), 3)
         self.assertEqual(compose_check.findings(document, FLAGS), [])
         coordinator["environment"]["TANDEM_NONSENSE"] = "/nowhere/a"
         found = "".join(compose_check.findings(document, FLAGS))

@@ -19,7 +19,7 @@ import check
 BASE = "deploy/k8s/base"
 CERTIFICATES = "deploy/k8s/cert-manager"
 MAKE_CERTS = "deploy/k8s/make-certs"
-OVERLAYS = ("deploy/k8s/keys",)
+OVERLAYS = ("deploy/k8s/keys", "deploy/k8s/replicas")
 DOCKERFILE = "deploy/Dockerfile"
 PROGRAMS = ("tandem", "tandem-worker", "tandem-coordinator",
             "tandem-gateway")
@@ -50,22 +50,40 @@ def load_overlay(root, folder):
     documents = copy.deepcopy(load(root))
     for patch in overlay["patches"]:
         target = patch["target"]
-        patched, = (document for _, document in documents
-                    if document["kind"] == target["kind"]
-                    and document["metadata"]["name"] == target["name"])
-        for operation in yaml.safe_load(patch["patch"]):
-            add_to_list(patched, operation)
+        patched, = (entry for entry in documents
+                    if entry[1]["kind"] == target["kind"]
+                    and entry[1]["metadata"]["name"] == target["name"])
+        operations = yaml.safe_load(patch["patch"])
+        if isinstance(operations, dict):
+            if operations.get("$patch") != "delete":
+                raise ValueError(f"{path}: a patch of {target} does not delete")
+            documents.remove(patched)
+            continue
+        for operation in operations:
+            apply_operation(patched[1], operation)
     return documents
 
 
-def add_to_list(document, operation):
-    """A JSON patch (RFC 6902) that appends to a list, the only kind here."""
+def apply_operation(document, operation):
+    """One of a JSON patch (RFC 6902)."""
     *path, end = operation["path"].lstrip("/").split("/")
-    if operation["op"] != "add" or end != "-":
-        raise ValueError(f"{operation}: does not append to a list")
     for name in path:
-        document = document[int(name) if name.isdigit() else name]
-    document.append(operation["value"])
+        document = document[int(name) if isinstance(document, list) else name]
+    kind = operation["op"]
+    if isinstance(document, list):
+        if kind == "add" and end == "-":
+            document.append(operation["value"])
+            return
+        end = int(end)
+    there = end < len(document) if isinstance(document, list) else (
+        end in document)
+    if kind == "add" and isinstance(document, dict) and not there or (
+            kind == "replace" and there):
+        document[end] = operation["value"]
+    elif kind == "remove" and there:
+        del document[end]
+    elif kind != "test" or not there or document[end] != operation["value"]:
+        raise ValueError(f"{operation}: does not fit, or is not known here")
 
 
 def known_flags(binaries):
@@ -189,6 +207,10 @@ class Manifests:
         if ports != listens:
             self.add(workload, f"listens at {listens}, its ports are {ports}")
         listen = (listens or [""])[0]
+        if "state-dir" in values and (
+                workload["spec"]["replicas"] > 1 or
+                workload["spec"]["strategy"] != {"type": "Recreate"}):
+            self.add(workload, "two of its pods would use one --state-dir")
         if "threads" in values and values["threads"] != str(limits.get("cpu")):
             self.add(workload, f"--threads={values['threads']} with "
                      f"{limits.get('cpu')} processors")
@@ -227,9 +249,11 @@ class Manifests:
             if claim and not self.named(("PersistentVolumeClaim",), claim):
                 self.add(workload, f"there is no claim {claim}")
         for name, value in values.items():
-            if value.startswith("/") and not any(
-                    value.startswith(m["mountPath"] + "/") for m in mounts):
-                self.add(workload, f"--{name}={value} is on no mount")
+            # The address of a store may name files too.
+            for path in re.findall(r"(?:^|=)(/[^&]*)", value):
+                if not any(path.startswith(m["mountPath"] + "/")
+                           for m in mounts):
+                    self.add(workload, f"--{name}={value} is on no mount")
 
     def probe(self, workload, probe, kind, service, port):
         command = (probe or {}).get("exec", {}).get("command")
@@ -277,6 +301,8 @@ class Manifests:
                 self.policy_ports(document, rule, workload)
         for rule in spec.get("egress", ()):
             for peer in rule["to"]:
+                if "namespaceSelector" in peer:
+                    continue  # not of these manifests
                 peers = peer.get("podSelector", {}).get("matchLabels")
                 for workload in self.pods(peers) if peers else ():
                     self.policy_ports(document, rule, workload)
@@ -323,6 +349,7 @@ class Manifests:
                     for d in self.of_kind(kind)]
                 if {"matchLabels": labels} not in selectors:
                     self.add(workload, f"no {kind} is for it")
+            self.budget(workload, labels)
             if workload["kind"] == "StatefulSet" and not self.named(
                     ("HorizontalPodAutoscaler",),
                     workload["metadata"]["name"]):
@@ -330,6 +357,19 @@ class Manifests:
         if not any(not p["spec"]["podSelector"]
                    for p in self.of_kind("NetworkPolicy")):
             self.found.append("there is no policy that denies by default")
+
+
+    def budget(self, workload, labels):
+        """Of several pods one stays, and of any number one may go."""
+        replicas = workload["spec"]["replicas"]
+        for budget in self.of_kind("PodDisruptionBudget"):
+            spec = budget["spec"]
+            if spec["selector"] != {"matchLabels": labels}:
+                continue
+            goes = spec.get("maxUnavailable",
+                            replicas - spec.get("minAvailable", 0))
+            if not 1 <= goes <= max(1, replicas - 1):
+                self.add(budget, f"lets {goes} of {replicas} pods go")
 
 
 def manifest_findings(documents, flags):

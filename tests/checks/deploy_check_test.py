@@ -139,6 +139,22 @@ class ManifestsTest(unittest.TestCase):
         self.pod()["terminationGracePeriodSeconds"] = 30
         self.assert_found("drains longer")
 
+    def test_a_folder_of_state_is_one_pods(self):
+        for change in ({"replicas": 2}, {"strategy": {"type": "RollingUpdate"}}):
+            self.setUp()
+            self.get("Deployment", "tandem-coordinator")["spec"].update(change)
+            self.assert_found("two of its pods would use one --state-dir")
+
+    def test_budgets(self):
+        for change in ({"maxUnavailable": 2}, {"minAvailable": 2},
+                       {"minAvailable": 0}):
+            self.setUp()
+            spec = self.get("PodDisruptionBudget", "tandem-target")["spec"]
+            if "minAvailable" in change:
+                del spec["maxUnavailable"]
+            spec.update(change)
+            self.assert_found("of 2 pods go")
+
     def test_a_file_that_is_not_listed(self):
         self.documents.append(("extra.yaml", {"kind": "ConfigMap",
                                               "metadata": {"name": "x"}}))
@@ -208,15 +224,42 @@ class OverlayTest(unittest.TestCase):
         found = deploy_check.manifest_findings(documents, FLAGS)
         self.assertIn("has no flag --keys", "".join(found))
 
-    def test_a_patch_that_does_not_append(self):
-        for operation in ({"op": "remove", "path": "/a/0"},
-                          {"op": "add", "path": "/a/0", "value": 1}):
+    def test_the_overlay_with_replicas(self):
+        root = check.source_root()
+        documents = deploy_check.load_overlay(root, "deploy/k8s/replicas")
+        own = {"store", "store-password-file", "connection-age-max-seconds",
+               "connection-age-grace-seconds"}
+        flags = {**FLAGS, "tandem-coordinator": (COORDINATOR | own) -
+                 {"state-dir"}}
+        self.assertEqual(deploy_check.manifest_findings(documents, flags), [])
+        coordinator, = (d for _, d in documents if d["kind"] == "Deployment")
+        self.assertEqual(coordinator["spec"]["replicas"], 2)
+        container, = coordinator["spec"]["template"]["spec"]["containers"]
+        container["volumeMounts"].pop()
+        found = deploy_check.manifest_findings(documents, flags)
+        self.assertIn("sslrootcert=/etc/tandem/store/ca.crt is on no mount",
+                      "".join(found))
+        # The base is not changed by it.
+        self.assertIn("--state-dir=/var/lib/tandem/state",
+                      str(deploy_check.load(root)))
+
+    def test_operations_of_patches(self):
+        document = {"a": [{"b": [1]}], "c": 1}
+        for kind, path, value in (
+                ("test", "/a/0/b/0", 1), ("add", "/a/0/b/-", 2),
+                ("replace", "/a/0/b/0", 3), ("add", "/a/0/d", 4),
+                ("replace", "/a/0/d", 5), ("remove", "/c", None)):
+            deploy_check.apply_operation(
+                document, {"op": kind, "path": path, "value": value})
+        self.assertEqual(document, {"a": [{"b": [3, 2], "d": 5}]})
+        for kind, path, value in (
+                ("test", "/a/0/b/0", 1), ("test", "/a/0/b/7", 1),
+                ("replace", "/a/0/e", 1), ("replace", "/a/1", 1),
+                ("add", "/a/0", 1), ("remove", "/c", None),
+                ("move", "/a", None)):
             with self.assertRaises(ValueError):
-                deploy_check.add_to_list({"a": [0]}, operation)
-        document = {"a": [{"b": [1]}]}
-        deploy_check.add_to_list(document, {"op": "add", "path": "/a/0/b/-",
-                                            "value": 2})
-        self.assertEqual(document, {"a": [{"b": [1, 2]}]})
+                deploy_check.apply_operation(
+                    document, {"op": kind, "path": path, "value": value})
 
 
 class DockerfileTest(SampleTree):
