@@ -149,6 +149,11 @@ v1::ConverseRequest SimulatedClient::FirstMessage() const {
   turn.mutable_options()->set_max_tokens(options_.tokens_max);
   turn.mutable_options()->set_seed(7);
   turn.mutable_options()->set_ignore_eos(options_.ignore_eos);
+  // Longer and shorter than it takes to come again.
+  if (options_.id % 3 != 0) {
+    turn.set_on_disconnect(v1::ON_DISCONNECT_GO_ON);
+    turn.set_go_on_ms(options_.id % 3 == 1 ? 5000 : 20);
+  }
   return message;
 }
 

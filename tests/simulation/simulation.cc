@@ -45,6 +45,7 @@ struct Simulation::Coordinator {
         sessions(simulation->network_.loop(),
                  {.sessions_max = 1 << 20, .idle = std::chrono::hours(24)},
                  &limits, &memory),
+        left_turns(simulation->network_.loop(), &sessions, &memory),
         store(&simulation->network_, &simulation->store_,
               simulation->options_.store_faults_per_mille),
         loader({.store = &store,
@@ -64,6 +65,7 @@ struct Simulation::Coordinator {
     services.router = &router;
     services.memory = &memory;
     services.quotas = &quotas;
+    services.left_turns = &left_turns;
   }
 
   SimulatedPool pool;
@@ -72,6 +74,7 @@ struct Simulation::Coordinator {
   MemoryBudget memory{int64_t{1} << 40};
   TurnQuotas quotas;
   SessionStore sessions;
+  LeftTurns left_turns;
   SimulatedStore store;
   SessionLoader loader;
   DriverWatch watch;
@@ -244,6 +247,7 @@ void Simulation::KillCoordinator() {
     it->is_dead = true;
     it->store.Die();
     for (const auto& client : clients_) client->OnDeath(services);
+    it->left_turns.Stop();
     network_.After(network_.Jittered(kCoordinatorRestartAfter),
                    [this] { AddCoordinator(); });
     return;

@@ -329,6 +329,8 @@ class ServerUsageTest(unittest.TestCase):
                  (*coordinator, "--tenant-turns-max", "-1")),
                 (f'--client-stall-ms: "1" {NUMBER} 100 to 3600000',
                  (*coordinator, "--client-stall-ms", "1")),
+                (f'--connection-age-max-seconds: "-1" {NUMBER} 0 to 86400',
+                 (*coordinator, "--connection-age-max-seconds", "-1")),
                 ('--tenant-kv-share: "2" is not a number from 0.01 to 1',
                  (*worker, "--tenant-kv-share", "2")),
                 ("--target: an address is missing",

@@ -36,16 +36,19 @@ class Containers:
                                                    dir="/tmp")
         self.folder = pathlib.Path(self._folder.name)
         (self.folder / "run").mkdir()
+        (self.folder / "lib").mkdir(mode=0o700)
         self.address = f"127.0.0.1:{free_port()}"
         self.places = {"/run/tandem": str(self.folder / "run"),
+                       "/var/lib/tandem": str(self.folder / "lib"),
                        "/models": str(processes.MODELS),
                        "/keys": str(keys_folder),
                        "127.0.0.1:8080": self.address,
                        "127.0.0.1/8080": self.address.replace(":", "/")}
         self.processes = {}
+        self._services = document["services"]
         try:
             for name in START_ORDER:
-                self.start(name, document["services"][name])
+                self.start(name, self._services[name])
         except BaseException:
             self.stop()
             raise
@@ -77,6 +80,11 @@ class Containers:
                                   stderr=subprocess.DEVNULL).returncode == 0
 
         processes.wait_until(healthy, f"{name} is healthy")
+
+    def restart(self, name):
+        self.processes[name].send_signal(signal.SIGTERM)
+        self.processes[name].wait(processes.LIMIT_SECONDS)
+        self.start(name, self._services[name])
 
     def ask(self, **headers):
         connection = http.client.HTTPConnection(
@@ -121,6 +129,19 @@ class ComposeTest(unittest.TestCase):
         self.assertEqual(answer["usage"]["completion_tokens"], 16)
         self.assertGreater(
             answer["tandem"]["speculation"]["drafted_tokens"], 0)
+
+    def test_sessions_outlive_the_coordinator(self):
+        containers = self.start()
+        at = ("--coordinator", containers.here(
+            "unix:/run/tandem/coordinator.sock"))
+        first = processes.tandem("generate", "Once", "--max-tokens=4", "--json",
+                                 *at)
+        self.assertEqual(first.returncode, 0, first.stderr)
+        containers.restart("coordinator")
+        later = processes.tandem("generate", " and", "--max-tokens=4",
+                                 "--session",
+                                 json.loads(first.stdout)["session_id"], *at)
+        self.assertEqual(later.returncode, 0, later.stderr)
 
     def test_keys_are_wanted(self):
         keys = keys_test.Keys()

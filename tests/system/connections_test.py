@@ -7,10 +7,10 @@ import tempfile
 import time
 import unittest
 
+from fault_proxy import FaultProxy
 import processes
-import slow_link
 
-ROUND_TRIP_MS = 300
+ONE_WAY_MS = 150
 # One process of many that end at once. By hand: 4,000.
 ENDS = 60
 
@@ -18,8 +18,8 @@ ENDS = 60
 class SlowLinkTest(processes.ClusterTest):
 
     def test_a_client_on_a_slow_link(self):
-        with slow_link.SlowLink(self.cluster.coordinator,
-                                ROUND_TRIP_MS) as link:
+        with FaultProxy(self.cluster.coordinator,
+                        delay_ms=ONE_WAY_MS) as link:
             health = processes.tandem("health", link.address)
             self.assertEqual(health.returncode, 0, health.stderr.decode())
             text = processes.tandem("generate", "Once", "--max-tokens=8",
@@ -31,7 +31,7 @@ class SlowLinkTest(processes.ClusterTest):
                            "--model", processes.TARGET_MODEL, "--listen",
                            "127.0.0.1:0")
         far = self.cluster.address("far")
-        with slow_link.SlowLink(far, ROUND_TRIP_MS) as link:
+        with FaultProxy(far, delay_ms=ONE_WAY_MS) as link:
             ready = processes.tandem("health", far, "--wait-ms=60000")
             self.assertEqual(ready.returncode, 0, ready.stderr.decode())
             begin = time.monotonic()

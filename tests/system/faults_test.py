@@ -31,8 +31,8 @@ LENGTHS = (1, 30, 120)
 NEXT_TEXT = " and then"
 
 # Of a service that can not take a turn now.
-NOT_NOW = (b"nobody listens there", b"no target worker",
-           b"the store of sessions is away")
+NOT_NOW = (b"nobody listens there", b"cannot reach the coordinator",
+           b"no target worker", b"the store of sessions is away")
 
 
 def request(chance, **more):
@@ -81,10 +81,20 @@ def generate(address):
     return found[0].stdout
 
 
+def difference(value, wanted):
+    """Of lists, where they begin to differ."""
+    if not isinstance(value, list):
+        return f"{value} instead of {wanted}"
+    at = next((i for i, pair in enumerate(zip(value, wanted))
+               if pair[0] != pair[1]), min(len(value), len(wanted)))
+    return (f"from {at}: {value[at:at + 3]} instead of {wanted[at:at + 3]}, "
+            f"{len(value)} instead of {len(wanted)}")
+
+
 def check_equal(results, wanted):
     for result, other in zip(results, wanted):
-        wrong = {key: (value, other[key]) for key, value in result.items()
-                 if value != other[key]}
+        wrong = {key: difference(value, other[key])
+                 for key, value in result.items() if value != other[key]}
         if wrong:
             raise AssertionError(f"turn {other['turn']}: {wrong}")
 
@@ -194,7 +204,8 @@ class Clients:
             thread.join()
 
 
-class FaultsTest(unittest.TestCase):
+class FaultRun(unittest.TestCase):
+    """Clients have turns while faults strike."""
 
     def setUp(self):
         self.seed = int(os.environ.get("TANDEM_FAULT_SEED",
@@ -208,23 +219,22 @@ class FaultsTest(unittest.TestCase):
         self.assertEqual(client.resumes, 0)
         return found
 
-    def check(self, cluster, database=None):
+    def check(self, cluster, faults, count, turns_min=0):
+        """`faults.strike()` until there were `count`, and so many turns."""
         wanted = self.wanted(cluster)
         text = generate(cluster.addresses()[0])
         begin = time.monotonic()
-        faults = Faults(cluster, random.Random(self.seed), database)
         clients = Clients(cluster, self.seed, wanted, text)
         try:
-            while not clients.errors and (
-                    faults.count < KILLS // 2 or
-                    clients.turns < KILLS // 2 * TURNS_A_KILL):
+            while not clients.errors and (faults.count < count or
+                                          clients.turns < turns_min):
                 faults.strike()
         finally:
             clients.stop()
-        print(f"seed {self.seed}: {faults.count} kills, {clients.turns} turns, "
-              f"{clients.commands} commands, {clients.resumes} streams more, {clients.resumed_elsewhere} "
-              f"resumed elsewhere, {time.monotonic() - begin:.0f} s",
-              flush=True)
+        print(f"seed {self.seed}: {faults.count} faults, {clients.turns} "
+              f"turns, {clients.commands} commands, {clients.resumes} streams "
+              f"more, {clients.resumed_elsewhere} resumed elsewhere, "
+              f"{time.monotonic() - begin:.0f} s", flush=True)
         if clients.errors:
             logs = "".join(f"--- {name}\n{cluster.log(name)[-2000:]}"
                            for name in cluster.coordinators)
@@ -232,10 +242,17 @@ class FaultsTest(unittest.TestCase):
                       f"{clients.errors}")
         self.assertGreater(clients.resumes, 0)
 
+
+class FaultsTest(FaultRun):
+
+    def kill(self, cluster, database=None):
+        self.check(cluster, Faults(cluster, random.Random(self.seed), database),
+                   KILLS // 2, turns_min=KILLS // 2 * TURNS_A_KILL)
+
     def test_one_coordinator_over_sqlite(self):
         cluster = StoredCluster(targets=2, drafts=1)
         self.addCleanup(cluster.stop)
-        self.check(cluster)
+        self.kill(cluster)
 
     def test_two_coordinators_over_postgresql(self):
         database = PostgresServer()
@@ -243,7 +260,7 @@ class FaultsTest(unittest.TestCase):
         cluster = StoredCluster(store=database.store_flags(), targets=2,
                                 drafts=1, coordinators=2)
         self.addCleanup(cluster.stop)
-        self.check(cluster, database)
+        self.kill(cluster, database)
 
 
 if __name__ == "__main__":

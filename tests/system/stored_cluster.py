@@ -42,14 +42,15 @@ class StoredCluster(processes.Cluster):
 
 
 class CostCluster(StoredCluster):
-    """Workers without weights, whose passes take `pass_ms`: turns last long
-    and cost nothing."""
+    """Workers without weights, whose passes take `pass_ms`, at drafters
+    `draft_pass_ms`: turns last long and cost nothing."""
 
-    def __init__(self, store=None, pass_ms=20, **options):
-        self._pass_us = pass_ms * 1000
+    def __init__(self, store=None, pass_ms=20, draft_pass_ms=2, **options):
+        self._pass_us = {"target": pass_ms * 1000,
+                         "draft": draft_pass_ms * 1000}
         options.setdefault("drafts", 0)
         super().__init__(store, **options)
 
     def worker(self, role, model):
         return ["tandem-cost-worker", "--role", role, "--vocabulary", model,
-                "--step-us", f"{self._pass_us},0"]
+                "--step-us", f"{self._pass_us[role]},0"]

@@ -64,8 +64,10 @@ class Answer:
 
 
 def connect(test, address):
-    """A stub that is used until the end of `test`, a case or a class."""
-    channel = grpc.insecure_channel(address)
+    """A stub that is used until the end of `test`, a case or a class. It has
+    a connection of its own: a shared one that is lost stays so for a while."""
+    channel = grpc.insecure_channel(
+        address, [("grpc.use_local_subchannel_pool", 1)])
     add = getattr(test, "addClassCleanup" if isinstance(test, type)
                   else "addCleanup")
     add(channel.close)
