@@ -31,6 +31,11 @@ class CoordinatorRestartTest(unittest.TestCase):
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE)
 
+    def stored_sessions(self):
+        result = self.cluster.tandem("sessions", "list")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result.stdout.count(b"\n")
+
     def test_a_stream_outlives_the_coordinator(self):
         """kill -9 in the middle, at random points, several times."""
         drawn = random.randrange(10**9)
@@ -39,7 +44,12 @@ class CoordinatorRestartTest(unittest.TestCase):
                         ("--draft-length", "0", "--logprobs", "2", "--json")):
             with self.subTest(options=options, drawn=drawn):
                 plain, _ = self.generate(*options).communicate()
+                before = self.stored_sessions()
                 process = self.generate(*options)
+                # Who has not reached the service yet gives up where it is gone.
+                processes.wait_until(
+                    lambda count=before: self.stored_sessions() > count,
+                    "the turn begins")
                 begin = process.stdout.read(0 if "--json" in options else 1)
                 for _ in range(2):
                     time.sleep(chance.uniform(0, 0.1))
