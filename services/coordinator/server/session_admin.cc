@@ -29,11 +29,7 @@ absl::Status NoSuchSession() {
 
 // What the store says, for an operator.
 absl::Status InOperatorsWords(const absl::Status& status) {
-  if (absl::IsNotFound(status)) return NoSuchSession();
-  if (absl::IsUnavailable(status) || absl::IsResourceExhausted(status)) {
-    return StoreIsAway();
-  }
-  return status;
+  return absl::IsNotFound(status) ? NoSuchSession() : InClientsWords(status);
 }
 
 v1::SessionState StateOf(const SessionSummary& summary) {
@@ -53,16 +49,6 @@ v1::SessionSummary ToProto(const SessionSummary& summary) {
   result.set_used_at_seconds(absl::ToUnixSeconds(summary.used_at));
   result.set_turns(summary.turns);
   return result;
-}
-
-SessionSummary SummaryOf(const StoredSession& session) {
-  return {.id = session.id,
-          .record = session.record,
-          .created_at = session.created_at,
-          .used_at = session.used_at,
-          .turns = static_cast<int64_t>(session.turns.size()),
-          .is_over = !session.turns.empty() &&
-                     session.turns.back().end_reason.has_value()};
 }
 
 v1::TurnSummary ToProto(const StoredTurn& turn) {

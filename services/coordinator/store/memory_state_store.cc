@@ -4,31 +4,11 @@
 #include <tuple>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/status.h"
 
 namespace tandem {
 namespace {
-
-absl::Status NoSuchSession() {
-  return absl::NotFoundError("the store has no such session");
-}
-
-absl::Status NoSuchTurn(int64_t turn) {
-  return absl::FailedPreconditionError(absl::StrCat(
-      "the session has no such turn ", turn, ", or more tokens of it"));
-}
-
-SessionSummary SummaryOf(const StoredSession& session) {
-  return {.id = session.id,
-          .record = session.record,
-          .created_at = session.created_at,
-          .used_at = session.used_at,
-          .turns = static_cast<int64_t>(session.turns.size()),
-          .is_over = !session.turns.empty() &&
-                     session.turns.back().end_reason.has_value()};
-}
 
 // When the session was used last where that is long enough ago.
 bool IsIdle(const StoredSession& session, const Retention& retention,
@@ -45,12 +25,9 @@ bool IsIdle(const StoredSession& session, const Retention& retention,
 
 absl::StatusOr<StoredSession*> MemoryStateStore::Driven(const TurnKey& key) {
   const auto found = sessions_.find(key.session_id);
-  if (found == sessions_.end()) return NoSuchSession();
+  if (found == sessions_.end()) return NotStored();
   if (found->second.driver_epoch != key.epoch) {
-    return absl::AbortedError(
-        absl::StrCat("another coordinator has taken the session over (driver "
-                     "epoch ",
-                     found->second.driver_epoch, ")"));
+    return DrivenByAnother(found->second.driver_epoch);
   }
   found->second.used_at = clock_.Now();
   return &found->second;
@@ -59,12 +36,11 @@ absl::StatusOr<StoredSession*> MemoryStateStore::Driven(const TurnKey& key) {
 absl::StatusOr<StoredTurn*> MemoryStateStore::OpenTurn(StoredSession* session,
                                                        int64_t turn) {
   if (turn < 1 || turn > static_cast<int64_t>(session->turns.size())) {
-    return NoSuchTurn(turn);
+    return TurnNotStored(turn);
   }
   StoredTurn& found = session->turns[static_cast<size_t>(turn) - 1];
   if (found.end_reason.has_value()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("turn ", turn, " has ended already"));
+    return StoredTurnIsOver(turn);
   }
   return &found;
 }
@@ -76,7 +52,7 @@ absl::Status MemoryStateStore::Append(const TurnTokens& tokens) {
   const auto count = static_cast<int64_t>(turn->generated.size());
   TANDEM_CHECK(tokens.first_token <= count);
   if (tokens.first_token + static_cast<int64_t>(tokens.tokens.size()) < count) {
-    return NoSuchTurn(tokens.key.turn);
+    return TurnNotStored(tokens.key.turn);
   }
   turn->generated.resize(static_cast<size_t>(tokens.first_token));
   turn->generated.insert(turn->generated.end(), tokens.tokens.begin(),
@@ -166,7 +142,7 @@ void MemoryStateStore::EndTurn(TurnEnd end, Committed done) {
 
 void MemoryStateStore::TakeOver(std::string session_id, std::string tenant,
                                 Answer<StoredSession> done) {
-  absl::StatusOr<StoredSession> session = NoSuchSession();
+  absl::StatusOr<StoredSession> session = NotStored();
   {
     absl::MutexLock lock(&mutex_);
     const auto found = sessions_.find(session_id);
@@ -197,7 +173,7 @@ void MemoryStateStore::FindLost(std::vector<HeldSession> held,
 
 void MemoryStateStore::Load(std::string session_id,
                             Answer<StoredSession> done) {
-  absl::StatusOr<StoredSession> session = NoSuchSession();
+  absl::StatusOr<StoredSession> session = NotStored();
   {
     absl::MutexLock lock(&mutex_);
     const auto found = sessions_.find(session_id);
@@ -226,7 +202,7 @@ void MemoryStateStore::List(SessionsOf which, std::string after,
 
 void MemoryStateStore::Delete(SessionsOf which, std::string session_id,
                               Committed done) {
-  absl::Status status = NoSuchSession();
+  absl::Status status = NotStored();
   {
     absl::MutexLock lock(&mutex_);
     const auto found = sessions_.find(session_id);

@@ -21,12 +21,6 @@ constexpr int64_t kPrunedAtOnce = 100;
 // it over at once, the last one needs N tries.
 constexpr int kTakeOversMax = 32;
 
-absl::Status LostTo(int64_t epoch) {
-  return absl::AbortedError(absl::StrCat(
-      "another coordinator has taken the session over (driver epoch ", epoch,
-      ")"));
-}
-
 // A write of one turn. Its last statement changes one row; where that changed
 // none, another look at the session says why.
 class TurnWrite : public SqlOperation {
@@ -75,15 +69,13 @@ class TurnWrite : public SqlOperation {
  private:
   absl::Status Explain(const SqlResult& drivers, const SqlResult& ends) const {
     TANDEM_ASSIGN_OR_RETURN(const DriverRow row, DriverOfRows(drivers));
-    if (row.epoch != key_.epoch) return LostTo(row.epoch);
+    if (row.epoch != key_.epoch) return DrivenByAnother(row.epoch);
     for (const std::vector<SqlValue>& end : ends.rows) {
       if (std::get<int64_t>(end[1]) != key_.turn) continue;
       if (IsDoneBy(end)) return absl::OkStatus();
-      return absl::FailedPreconditionError(
-          absl::StrCat("turn ", key_.turn, " has ended already"));
+      return StoredTurnIsOver(key_.turn);
     }
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the session has no such turn ", key_.turn, ", or more tokens of it"));
+    return TurnNotStored(key_.turn);
   }
 
   const TurnKey key_;
@@ -213,7 +205,7 @@ class TakeOverOperation final : public SqlOperation {
   bool OnRead(absl::Span<const SqlResult> results) {
     const std::vector<std::vector<SqlValue>>& sessions = results[1].rows;
     if (sessions.empty() || std::get<std::string>(sessions[0][1]) != tenant_) {
-      return Raise(absl::NotFoundError("the store has no such session"));
+      return Raise(NotStored());
     }
     return Raise(DriverOfRows(results[0]));
   }
@@ -350,9 +342,7 @@ class DeleteOperation final : public SqlOperation {
     return calls;
   }
   bool OnCommitted(absl::Span<const SqlResult> results) override {
-    done_(results[0].changed > 0
-              ? absl::OkStatus()
-              : absl::NotFoundError("the store has no such session"));
+    done_(results[0].changed > 0 ? absl::OkStatus() : NotStored());
     return true;
   }
   void OnFailed(const absl::Status& status) override { done_(status); }

@@ -22,10 +22,6 @@ size_t BytesOf(const TurnBegin& begin) {
          (begin.previous.has_value() ? BytesOf(*begin.previous) : 0);
 }
 
-absl::Status NoSuchSession() {
-  return absl::NotFoundError("the store has no such session");
-}
-
 }  // namespace
 
 SqlStateStore::SqlStateStore(
@@ -68,7 +64,7 @@ void SqlStateStore::EndTurn(TurnEnd end, Committed done) {
 
 void SqlStateStore::TakeOver(std::string session_id, std::string tenant,
                              Answer<StoredSession> done) {
-  if (!IsSessionId(session_id)) return done(NoSuchSession());
+  if (!IsSessionId(session_id)) return done(NotStored());
   Post(MakeTakeOver(std::move(session_id), std::move(tenant), clock_.Now(),
                     std::move(done)),
        CommitTime::kNow, 0);
@@ -82,7 +78,7 @@ void SqlStateStore::FindLost(std::vector<HeldSession> held,
 }
 
 void SqlStateStore::Load(std::string session_id, Answer<StoredSession> done) {
-  if (!IsSessionId(session_id)) return done(NoSuchSession());
+  if (!IsSessionId(session_id)) return done(NotStored());
   Post(MakeLoad(std::move(session_id), std::move(done)), CommitTime::kNow, 0);
 }
 
@@ -94,7 +90,7 @@ void SqlStateStore::List(SessionsOf which, std::string after,
 
 void SqlStateStore::Delete(SessionsOf which, std::string session_id,
                            Committed done) {
-  if (!IsSessionId(session_id)) return done(NoSuchSession());
+  if (!IsSessionId(session_id)) return done(NotStored());
   Post(MakeDelete(std::move(which), std::move(session_id), std::move(done)),
        CommitTime::kNow, 0);
 }

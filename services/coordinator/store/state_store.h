@@ -197,6 +197,15 @@ class StateStore {
 // Whether it can be a session's id at all: 32 lower-case hexadecimal digits.
 bool IsSessionId(absl::string_view text);
 
+// What a list says of a session that is not damaged.
+SessionSummary SummaryOf(const StoredSession& session);
+
+// The statuses of calls that name a session, as all stores word them.
+absl::Status NotStored();                     // NOT_FOUND
+absl::Status DrivenByAnother(int64_t epoch);  // ABORTED
+absl::Status TurnNotStored(int64_t turn);     // FAILED_PRECONDITION
+absl::Status StoredTurnIsOver(int64_t turn);  // FAILED_PRECONDITION
+
 }  // namespace tandem
 
 #endif  // TANDEM_SERVICES_COORDINATOR_STORE_STATE_STORE_H_

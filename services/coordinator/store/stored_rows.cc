@@ -40,10 +40,6 @@ absl::Status Damaged(absl::string_view session_id, absl::string_view what) {
                    "; the session can not be used: delete it"));
 }
 
-absl::Status NoSuchSession() {
-  return absl::NotFoundError("the store has no such session");
-}
-
 // OK where the last value of `row` is the checksum of the others, and the first
 // one its session.
 absl::Status CheckRow(absl::Span<const SqlValue> row, const char* table,
@@ -205,14 +201,14 @@ SqlCall PutEndCall(const TurnEnd& end) {
 }
 
 absl::StatusOr<DriverRow> DriverOfRows(const SqlResult& result) {
-  if (result.rows.empty()) return NoSuchSession();
+  if (result.rows.empty()) return NotStored();
   return DriverOfRow(result.rows[0]);
 }
 
 absl::StatusOr<StoredSession> SessionOfRows(const SessionRows& rows) {
   TANDEM_ASSIGN_OR_RETURN(const DriverRow driver, DriverOfRows(rows.driver));
   // Deleted since its driver was read.
-  if (rows.session.rows.empty()) return NoSuchSession();
+  if (rows.session.rows.empty()) return NotStored();
   const Row& row = rows.session.rows[0];
   StoredSession session;
   session.id = driver.session_id;
