@@ -257,11 +257,12 @@ void ResumingTurn::OnEnd(const StreamEnd& end) {
 std::optional<absl::Duration> ResumingTurn::WaitAfter(const StreamEnd& end) {
   const bool is_lost = IsLostConnection(end.status);
   if (!received_.has_number()) {
-    if (end.first_was_sent && !WaitsForStore(end.status)) ++starts_sent_;
-    const bool may_start_again = is_lost ? !has_session_ && starts_sent_ > 0 &&
-                                               starts_sent_ < kStartsSentMax
-                                         : WaitsForStore(end.status);
-    if (!may_start_again) return std::nullopt;
+    const bool is_store_away = WaitsForStore(end.status);
+    if (end.first_was_sent && !is_store_away) ++starts_sent_;
+    const bool may_be_sent_again = is_lost && !has_session_ &&
+                                   starts_sent_ > 0 &&
+                                   starts_sent_ < kStartsSentMax;
+    if (!is_store_away && !may_be_sent_again) return std::nullopt;
   } else if (!is_lost && !WaitsForResume(end.status)) {
     return std::nullopt;
   }

@@ -274,7 +274,7 @@ absl::Status ClientStream::OpenTurn(const TurnInput& input,
                                     EncodedPrompt prompt) {
   SessionTurn* const last_turn =
       session_ == nullptr ? nullptr : session_->last();
-  TurnRunner* const last = session_ == nullptr ? nullptr : session_->turn();
+  TurnRunner* const last = last_turn == nullptr ? nullptr : &last_turn->runner;
   TurnSpec spec{.options = input.options};
   if (session_ != nullptr) {
     const absl::Span<const TokenId> history = session_->History();

@@ -56,6 +56,12 @@ bool MustBeLoaded(LoadFor purpose, const Session& session) {
          LacksHistory(purpose, session);
 }
 
+// Whether the session that is here is taken over, before anybody asks whether
+// it is still this process' to drive.
+bool MustBeTakenOver(LoadFor purpose, const Session& session) {
+  return MustBeLoaded(purpose, session) || session.is_begun_in_vain();
+}
+
 absl::StatusOr<ModelSummary> ModelOf(const Router& router,
                                      const SessionRecord& session) {
   absl::StatusOr<ModelSummary> model = router.FindModel(session.model_id);
@@ -123,11 +129,7 @@ absl::Status OtherVocabulary(const std::string& model_id) {
 
 absl::Status InClientsWords(const absl::Status& status) {
   if (absl::IsAborted(status)) return ResumedElsewhere();
-  if (absl::IsNotFound(status)) {
-    return MakeError(absl::StatusCode::kNotFound,
-                     {.reason = kReasonUnknownSession},
-                     "no such session; it may have expired: start a new one");
-  }
+  if (absl::IsNotFound(status)) return UnknownSession();
   if (absl::IsUnavailable(status) || absl::IsResourceExhausted(status)) {
     return StoreIsAway();
   }
@@ -146,8 +148,7 @@ bool SessionLoader::IsNeeded(const std::string& session_id,
   const Session* const here = Here({tenant, session_id});
   if (here == nullptr) return true;
   return here->turns() > 0 &&
-         (parts_.is_shared || MustBeLoaded(purpose, *here) ||
-          here->is_begun_in_vain());
+         (parts_.is_shared || MustBeTakenOver(purpose, *here));
 }
 
 void SessionLoader::Load(const std::string& session_id,
@@ -159,8 +160,7 @@ void SessionLoader::Load(const std::string& session_id,
   // What one of them drives the others find driven.
   if (waiting.size() > 1) return;
   const Session* const here = Here(key);
-  if (here == nullptr || MustBeLoaded(purpose, *here) ||
-      here->is_begun_in_vain()) {
+  if (here == nullptr || MustBeTakenOver(purpose, *here)) {
     return TakeOver(key, purpose);
   }
   Check(key, purpose, here->epoch());

@@ -19,6 +19,12 @@ constexpr size_t kSessionIdBytes = 16;
 
 }  // namespace
 
+absl::Status UnknownSession() {
+  return MakeError(absl::StatusCode::kNotFound,
+                   {.reason = kReasonUnknownSession},
+                   "no such session; it may have expired: start a new one");
+}
+
 std::string DrawSessionId() {
   std::string bytes(kSessionIdBytes, '\0');
   // At most 256 bytes are never cut short once the pool is up.
@@ -84,9 +90,7 @@ absl::StatusOr<Session*> SessionStore::Find(const std::string& session_id,
                                             const std::string& tenant) {
   const auto found = sessions_.find(session_id);
   if (found == sessions_.end() || found->second.session->tenant() != tenant) {
-    return MakeError(absl::StatusCode::kNotFound,
-                     {.reason = kReasonUnknownSession},
-                     "no such session; it may have expired: start a new one");
+    return UnknownSession();
   }
   return found->second.session.get();
 }
@@ -103,6 +107,7 @@ void SessionStore::Remove(Session* session) {
   tenant->second.bytes -= found->second.bytes;
   tenant->second.idle.erase(PlaceOf(session));
   if (--tenant->second.sessions == 0) by_tenant_.erase(tenant);
+  held_.erase(session->id());
   sessions_.erase(found);
   size_.store(static_cast<int64_t>(sessions_.size()));
 }
@@ -110,12 +115,14 @@ void SessionStore::Remove(Session* session) {
 void SessionStore::Hold(Session* session, SessionHolder* holder) {
   by_tenant_.find(session->tenant())->second.idle.erase(PlaceOf(session));
   session->Hold(holder);
+  held_[session->id()] = session;
 }
 
 void SessionStore::LetGo(Session* session) {
   std::set<IdlePlace>& idle = by_tenant_.find(session->tenant())->second.idle;
   idle.erase(PlaceOf(session));  // of one that was set aside
   session->LetGo(loop_->Now());
+  held_.erase(session->id());
   idle.insert(PlaceOf(session));
   Measure(session);
 }
@@ -138,9 +145,8 @@ void SessionStore::Drop(Session* session, const absl::Status& why) {
 
 std::vector<Session*> SessionStore::Held() const {
   std::vector<Session*> held;
-  for (const auto& [id, entry] : sessions_) {
-    if (entry.session->holder() != nullptr) held.push_back(entry.session.get());
-  }
+  held.reserve(held_.size());
+  for (const auto& [id, session] : held_) held.push_back(session);
   return held;
 }
 

@@ -42,6 +42,9 @@ struct SessionLimits {
 // 128 bits from the operating system, in 32 hexadecimal digits.
 std::string DrawSessionId();
 
+// For the client: NOT_FOUND with UNKNOWN_SESSION.
+absl::Status UnknownSession();
+
 class SessionStore {
  public:
   // All outlive the store.
@@ -129,6 +132,7 @@ class SessionStore {
   const TenantLimitsSource* const tenants_;
   MemoryBudget* const budget_;
   std::unordered_map<std::string, Entry> sessions_;
+  std::map<std::string, Session*> held_;  // by id; those with a holder
   // Those with a session.
   std::map<std::string, Tenant> by_tenant_;
   std::atomic<int64_t> size_{0};  // of sessions_
