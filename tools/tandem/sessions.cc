@@ -7,9 +7,7 @@
 #include <string>
 
 #include "CLI/App.hpp"
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "engine/base/error_reason.h"
 #include "engine/base/status.h"
@@ -37,9 +35,8 @@ Json TimeJson(int64_t seconds) {
 
 // "idle", "turn_open", "damaged"; "state_7" for one of a later version.
 std::string StateName(v1::SessionState state) {
-  const std::string name = v1::SessionState_Name(state);
-  if (name.empty()) return absl::StrCat("state_", static_cast<int>(state));
-  return absl::AsciiStrToLower(absl::StripPrefix(name, "SESSION_STATE_"));
+  return EnumWord(v1::SessionState_Name(state), "SESSION_STATE_", "state",
+                  state);
 }
 
 Json SessionJson(const v1::SessionSummary& session) {

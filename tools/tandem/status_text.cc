@@ -5,31 +5,23 @@
 #include <sstream>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
-#include "absl/strings/strip.h"
+#include "tools/tandem/base/output.h"
 
 namespace tandem::cli {
 namespace {
 
-// "serving" of WORKER_STATE_SERVING; "state_7" for one of a later version.
-std::string NameOf(absl::string_view name, absl::string_view prefix,
-                   absl::string_view kind, int value) {
-  if (name.empty()) return absl::StrCat(kind, "_", value);
-  return absl::AsciiStrToLower(absl::StripPrefix(name, prefix));
-}
-
 std::string RoleOf(const v1::WorkerStatus& worker) {
-  return NameOf(v1::PoolRole_Name(worker.role()), "POOL_ROLE_", "role",
-                worker.role());
+  return EnumWord(v1::PoolRole_Name(worker.role()), "POOL_ROLE_", "role",
+                  worker.role());
 }
 
 std::string StateOf(const v1::WorkerStatus& worker) {
-  return NameOf(v1::WorkerState_Name(worker.state()), "WORKER_STATE_", "state",
-                worker.state());
+  return EnumWord(v1::WorkerState_Name(worker.state()), "WORKER_STATE_",
+                  "state", worker.state());
 }
 
 bool Serves(const v1::WorkerStatus& worker) {

@@ -86,10 +86,15 @@ std::string OneLine(const Json& values) {
   return line;
 }
 
+std::string EnumWord(absl::string_view name, absl::string_view prefix,
+                     absl::string_view kind, int value) {
+  if (name.empty()) return absl::StrCat(kind, "_", value);
+  return absl::AsciiStrToLower(absl::StripPrefix(name, prefix));
+}
+
 std::string FinishReasonName(v1::FinishReason reason) {
-  const std::string name = v1::FinishReason_Name(reason);
-  if (name.empty()) return absl::StrCat("reason_", static_cast<int>(reason));
-  return absl::AsciiStrToLower(absl::StripPrefix(name, "FINISH_REASON_"));
+  return EnumWord(v1::FinishReason_Name(reason), "FINISH_REASON_", "reason",
+                  reason);
 }
 
 Json SpeculationJson(const v1::SpeculationStats& stats) {

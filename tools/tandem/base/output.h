@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "nlohmann/json.hpp"
 #include "tandem/v1/generation.pb.h"
 
@@ -38,6 +39,11 @@ std::string Shown(const Json& value);
 // An object of such values on one line: "ended 9, cut 0, failed 0".
 std::string OneLine(const Json& values);
 
+// "serving" of the enum's value WORKER_STATE_SERVING under the prefix
+// "WORKER_STATE_"; "state_7" where `name` is empty, as that of a value of a
+// later version is.
+std::string EnumWord(absl::string_view name, absl::string_view prefix,
+                     absl::string_view kind, int value);
 // "stop_token", "length", ...; "reason_77" for one of a later version.
 std::string FinishReasonName(v1::FinishReason reason);
 

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/strip.h"
 
 namespace tandem::cli {
 namespace {
@@ -119,9 +117,8 @@ void Append(const v1::TokensGenerated& more, TurnRecord* record) {
 
 std::string NoDraftReasonName(v1::NoDraftReason reason) {
   if (reason == v1::NO_DRAFT_REASON_UNSPECIFIED) return "";
-  const std::string name = v1::NoDraftReason_Name(reason);
-  if (name.empty()) return absl::StrCat("reason_", static_cast<int>(reason));
-  return absl::AsciiStrToLower(absl::StripPrefix(name, "NO_DRAFT_REASON_"));
+  return EnumWord(v1::NoDraftReason_Name(reason), "NO_DRAFT_REASON_", "reason",
+                  reason);
 }
 
 std::string SessionLine(const TurnRecord& record) {
