@@ -13,7 +13,7 @@ from stored_cluster import StoredCluster
 
 PROMPT = "Once upon a time"
 SEED = "11"
-TOKENS = 300
+TOKENS = 900  # some 400 ms, of a context of 1,024
 FLAGS = ["--max-tokens", str(TOKENS), "--ignore-eos", "--seed", SEED]
 
 
@@ -47,10 +47,13 @@ class CoordinatorRestartTest(unittest.TestCase):
                 before = self.stored_sessions()
                 process = self.generate(*options)
                 # Who has not reached the service yet gives up where it is gone.
-                processes.wait_until(
-                    lambda count=before: self.stored_sessions() > count,
-                    "the turn begins")
-                begin = process.stdout.read(0 if "--json" in options else 1)
+                begin = b""
+                if "--json" in options:
+                    processes.wait_until(
+                        lambda count=before: self.stored_sessions() > count,
+                        "the turn begins")
+                else:
+                    begin = process.stdout.read(1)
                 for _ in range(2):
                     time.sleep(chance.uniform(0, 0.1))
                     self.assertIsNone(process.poll(), "is over too early")
