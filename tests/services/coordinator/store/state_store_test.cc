@@ -146,7 +146,8 @@ TEST_P(StateStoreTest, EveryReasonComesBack) {
   for (const FinishReason reason :
        {FinishReason::kStopToken, FinishReason::kStopString,
         FinishReason::kLength, FinishReason::kContext, FinishReason::kCancelled,
-        FinishReason::kDeadline, FinishReason::kError}) {
+        FinishReason::kDeadline, FinishReason::kError,
+        FinishReason::kGrammarEnd}) {
     const TurnKey key = MakeTurn(++number);
     EXPECT_EQ(EndCode({.last = {.key = key}, .reason = reason}),
               absl::StatusCode::kOk);
@@ -452,13 +453,18 @@ TEST_P(StateStoreTest, TheWallClockMayBeSetMeanwhile) {
 }
 
 TEST_P(StateStoreTest, TooManySessionsGo) {
-  for (int64_t number = 1; number <= 250; ++number) {
+  constexpr int kSessions = 251;
+  absl::BlockingCounter left(kSessions);
+  for (int64_t number = 1; number <= kSessions; ++number) {
     store_->BeginTurn(
         BeginOf({.session_id = IdOf(number), .epoch = 1, .turn = 1}),
-        [](absl::Status status) { EXPECT_EQ(status, absl::OkStatus()); });
+        [&left](absl::Status status) {
+          EXPECT_EQ(status, absl::OkStatus());
+          left.DecrementCount();
+        });
   }
-  MakeTurn(251);
-  EXPECT_EQ(*Prune(store_.get(), {.sessions_max = 251}), 0);
+  left.Wait();
+  EXPECT_EQ(*Prune(store_.get(), {.sessions_max = kSessions}), 0);
   EXPECT_EQ(*Prune(store_.get(), {.sessions_max = 20}), 231);
   EXPECT_EQ(List(store_.get())->size(), 20u);
 }
