@@ -4,8 +4,8 @@ import re
 
 import check
 
-TEXT = ("engine/base", "engine/gguf", "engine/sampling", "engine/template",
-        "engine/tokenizer", "engine/speculation")
+TEXT = ("engine/base", "engine/gguf", "engine/grammar", "engine/sampling",
+        "engine/template", "engine/tokenizer", "engine/speculation")
 ENGINE = TEXT + ("engine/kernels", "engine/model", "engine/session",
                  "engine/engine.h")
 COMMON = ("services/common", "services/identity", "services/access", "tandem/v1")
@@ -17,11 +17,16 @@ COORDINATOR = TEXT + COMMON + ("engine/session/turn.h",)
 ALLOWED = {
     "engine/base": (),
     "engine/gguf": ("engine/base",),
+    "engine/grammar/automaton": ("engine/base",),
+    "engine/grammar/syntax": ("engine/base", "engine/grammar/automaton"),
+    "engine/grammar/json": ("engine/base", "engine/grammar/automaton",
+                            "engine/grammar/syntax"),
+    "engine/grammar": ("engine/base", "engine/grammar"),
     "engine/kernels": ("engine/base",),
-    "engine/sampling": ("engine/base",),
+    "engine/sampling": ("engine/base", "engine/grammar"),
     "engine/template": ("engine/base",),
-    "engine/tokenizer": ("engine/base", "engine/gguf", "engine/sampling",
-                         "engine/template"),
+    "engine/tokenizer": ("engine/base", "engine/gguf", "engine/grammar",
+                         "engine/sampling", "engine/template"),
     "engine/speculation": ("engine/base", "engine/sampling"),
     "engine/model": TEXT + ("engine/kernels",),
     "engine/session": ENGINE,
