@@ -2,6 +2,7 @@
 
 #include <utf8proc.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -147,6 +148,8 @@ bool IsUtf8(absl::string_view text) {
 absl::Status ValidateGenOptions(const GenOptions& options, int vocab_size) {
   Violations violations;
   violations.CheckInteger("max_tokens", options.max_tokens, 1, kMaxTokensLimit);
+  violations.CheckInteger("min_tokens", options.min_tokens, 0,
+                          std::max(options.max_tokens, 0));
   violations.CheckFloat("temperature", options.temperature, 0, kTemperatureMax);
   violations.CheckPositive("top_p", options.top_p, 1);
   violations.CheckInteger("top_k", options.top_k, 0, INT32_MAX);

@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "engine/base/status.h"
 #include "engine/base/types.h"
+#include "engine/grammar/grammar_source.h"
 
 namespace tandem {
 
@@ -70,6 +71,12 @@ struct GenOptions {
   std::vector<std::string> stop_strings = {};
   // Goes on past the vocabulary's end-of-generation tokens.
   bool ignore_eos = false;
+  // Tokens to generate before a token may end the turn, 0 .. max_tokens. Yields
+  // where response_format allows nothing but the end.
+  int32_t min_tokens = 0;
+  // Which texts the turn may have; absent: any. Checked where it is compiled
+  // (CompileResponseFormat), not by ValidateGenOptions.
+  std::optional<GrammarSource> response_format = {};
   // Log-probabilities of each token and of this many alternatives,
   // 0 .. kLogprobsLimit; absent: none at all.
   std::optional<int32_t> logprobs = {};

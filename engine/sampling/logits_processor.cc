@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
@@ -176,13 +177,15 @@ class RawLogprobs {
 
 LogitsProcessor::LogitsProcessor(const GenOptions& options, int vocab_size,
                                  absl::Span<const TokenId> history,
-                                 Position generated_from)
+                                 Position generated_from,
+                                 TokenConstraint constraint)
     : options_(options),
       temperature_(options.temperature),
       penalises_(options.repetition_penalty != 1 ||
                  options.presence_penalty != 0 ||
                  options.frequency_penalty != 0),
-      generated_from_(generated_from) {
+      generated_from_(generated_from),
+      constraint_(std::move(constraint)) {
   TANDEM_CHECK(generated_from <= static_cast<Position>(history.size()));
   for (const LogitBias& entry : options.logit_bias) {
     TANDEM_CHECK(entry.id < vocab_size);
@@ -198,11 +201,15 @@ void LogitsProcessor::Append(TokenId token) {
     ++count.session;
     if (length() >= generated_from_) ++count.generated;
   }
+  // An error comes again with the next Sample.
+  if (length() >= generated_from_) (void)constraint_.Append(token);
   history_.push_back(token);
 }
 
 void LogitsProcessor::Truncate(Position length) {
   TANDEM_CHECK(length >= 0 && length <= this->length());
+  constraint_.Truncate(std::min<int64_t>(
+      constraint_.length(), std::max<int64_t>(0, length - generated_from_)));
   while (this->length() > length) {
     const TokenId token = history_.back();
     history_.pop_back();
@@ -421,20 +428,35 @@ TokenId LogitsProcessor::Choose(absl::Span<const float> logits,
   return chosen;
 }
 
+absl::Status LogitsProcessor::Constrain(absl::Span<float> logits,
+                                        float* highest) {
+  raw_.clear();
+  if (!constraint_.is_binding()) return absl::OkStatus();
+  if (options_.logprobs.has_value()) raw_.assign(logits.begin(), logits.end());
+  TANDEM_RETURN_IF_ERROR(constraint_.Apply(logits));
+  *highest = Summarise(logits).highest;
+  return absl::OkStatus();
+}
+
 absl::StatusOr<SampledToken> LogitsProcessor::Sample(absl::Span<float> logits) {
-  const RowSummary summary = Summarise(logits);
+  RowSummary summary = Summarise(logits);
   if (summary.corrupt) return CorruptionError(logits);
+  TANDEM_RETURN_IF_ERROR(Constrain(logits, &summary.highest));
   SetAsideAdjusted(logits);
   const Candidate first = First(logits, summary.highest);
   if (first.id < 0) {
     return MakeError(
         absl::StatusCode::kFailedPrecondition, {.reason = kReasonNoToken},
-        absl::StrCat("every token is banned at position ", length()));
+        absl::StrCat("every token is banned at position ", length(),
+                     constraint_.has_grammar()
+                         ? ", with those that the grammar does not allow"
+                         : ""));
   }
   SampledToken token{.id = first.id, .logprob = 0, .alternatives = {}};
   if (options_.temperature > 0) token.id = Choose(logits, first);
   if (options_.logprobs.has_value()) {
     for (const Adjusted& entry : adjusted_) logits[entry.id] = entry.raw;
+    if (!raw_.empty()) std::copy(raw_.begin(), raw_.end(), logits.begin());
     const RawLogprobs logprobs(logits);
     token.logprob = logprobs.Of(logits[token.id]);
     token.alternatives = logprobs.Highest(*options_.logprobs);

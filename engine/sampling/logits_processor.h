@@ -3,7 +3,8 @@
 // else is state, so the choice is a pure function of (options, history,
 // logits): rolled back by Truncate, the same again.
 //
-// Order of processing: logit bias; repetition penalty; presence and frequency
+// Order of processing: the turn's constraint (its grammar and min_tokens);
+// logit bias; repetition penalty; presence and frequency
 // penalties; temperature; top-k; top-p; min-p; then the argmax of
 // (processed logit + GumbelNoise(seed, position, token)). Candidates are
 // ordered by (logit descending, id ascending); probabilities are summed in
@@ -20,6 +21,7 @@
 #include "engine/base/status.h"
 #include "engine/base/types.h"
 #include "engine/sampling/gen_options.h"
+#include "engine/sampling/token_constraint.h"
 
 namespace tandem {
 
@@ -46,9 +48,11 @@ class LogitsProcessor {
   // `options` are valid for vocab_size and have a seed (absent counts as 0).
   // `history`: all tokens of the session so far; the turn's generated tokens
   // begin at index `generated_from` <= history.size() (the turn's own tokens
-  // generated before a restart may be in it).
+  // generated before a restart may be in it). `constraint` has none of them
+  // yet.
   LogitsProcessor(const GenOptions& options, int vocab_size,
-                  absl::Span<const TokenId> history, Position generated_from);
+                  absl::Span<const TokenId> history, Position generated_from,
+                  TokenConstraint constraint = {});
 
   // Tokens in the history = the position that Sample chooses for.
   Position length() const { return static_cast<Position>(history_.size()); }
@@ -56,12 +60,15 @@ class LogitsProcessor {
   void Append(TokenId token);
   // Cuts the history to `length` tokens.
   void Truncate(Position length);
+  // The turn's grammar allows nothing more.
+  bool is_over() const { return constraint_.is_over(); }
 
   // The token at position length(), from its raw logits [vocab_size], which
   // are overwritten. Does not append it. Errors: INTERNAL with
   // NUMERIC_CORRUPTION where a logit is NaN or +infinity (the message names
   // the id), or FAILED_PRECONDITION with NO_TOKEN where every token is banned
-  // (logit or bias -infinity).
+  // (logit or bias -infinity, or by the constraint), or as
+  // TokenConstraint::Apply.
   absl::StatusOr<SampledToken> Sample(absl::Span<float> logits);
 
  private:
@@ -86,6 +93,9 @@ class LogitsProcessor {
     return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
   }
 
+  // Bans what the constraint does not allow, keeps what the log-probabilities
+  // are made of, and corrects the row's highest logit.
+  absl::Status Constrain(absl::Span<float> logits, float* highest);
   // Fills adjusted_ and sets those logits to -infinity.
   void SetAsideAdjusted(absl::Span<float> logits);
   double Penalised(TokenId id, double logit) const;
@@ -119,6 +129,8 @@ class LogitsProcessor {
   bool penalises_;
   std::vector<TokenId> history_;
   Position generated_from_;
+  TokenConstraint constraint_;
+  std::vector<float> raw_;  // the row before it was constrained
   absl::flat_hash_map<TokenId, Count> counts_;  // kept where penalises_
   absl::flat_hash_map<TokenId, float> bias_;
   std::vector<Adjusted> adjusted_;

@@ -99,12 +99,15 @@ absl::StatusOr<std::unique_ptr<SequenceDecoder>> OpenDecoder(
     return InvalidArgument(kReasonContextExceeded,
                            "the model can not hold the prompt");
   }
+  TANDEM_ASSIGN_OR_RETURN(std::shared_ptr<const TokenMasks> grammar,
+                          CompileResponseFormat(engine->tokenizer(), options));
   return SequenceDecoder::Open(
       engine, {.tokens = spec.prompt,
                .generated_from = prompt,
                .tokens_max = std::min<Position>(
                    context_max, prompt + spec.options.max_tokens),
-               .options = std::move(options)});
+               .options = std::move(options),
+               .grammar = std::move(grammar)});
 }
 
 }  // namespace
@@ -173,6 +176,9 @@ absl::StatusOr<InferenceSession::TurnEngines> InferenceSession::PrepareTurn(
   if (!source_.has_value()) {
     spec->context_max = target_->info().context_max;
     TANDEM_RETURN_IF_ERROR(CheckTurn(target_->tokenizer(), *spec));
+    TANDEM_ASSIGN_OR_RETURN(
+        spec->grammar,
+        CompileResponseFormat(target_->tokenizer(), spec->options));
     return TurnEngines{.target = target_,
                        .draft = MayUseModel(spec->options) ? draft_ : nullptr};
   }
@@ -186,6 +192,9 @@ absl::StatusOr<InferenceSession::TurnEngines> InferenceSession::PrepareTurn(
                             ? std::min(engine_options.context_max, all)
                             : all;
     TANDEM_RETURN_IF_ERROR(CheckTurn(model->tokenizer(), *spec));
+    TANDEM_ASSIGN_OR_RETURN(
+        spec->grammar,
+        CompileResponseFormat(model->tokenizer(), spec->options));
   }
   const int64_t tokens =
       static_cast<int64_t>(spec->prompt.size()) + spec->options.max_tokens;

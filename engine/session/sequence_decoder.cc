@@ -40,7 +40,9 @@ SequenceDecoder::SequenceDecoder(Engine* engine, SequenceId sequence,
       sequence_(sequence),
       options_(std::move(options)),
       processor_(options_.options, engine->info().vocab_size, options_.tokens,
-                 options_.generated_from),
+                 options_.generated_from,
+                 ConstraintOf(engine->tokenizer(), options_.options,
+                              options_.grammar)),
       tokens_(std::move(options_.tokens)),
       cached_(engine->state(sequence).length),
       tokens_found_(cached_) {}
@@ -105,6 +107,7 @@ absl::Status SequenceDecoder::Begin(const ProposeAction& propose) {
   request_ = Request::kPropose;
   drafts_left_ = static_cast<int>(
       std::min<Position>(propose.draft_length, options_.tokens_max - known()));
+  if (processor_.is_over()) drafts_left_ = 0;
   return absl::OkStatus();
 }
 
@@ -212,7 +215,8 @@ void SequenceDecoder::OnDraftStep() {
     processor_.Append(id);
     --drafts_left_;
     // The turn would end there, so what follows would not be used.
-    if (IsStopToken(engine_->tokenizer(), options_.options, id)) {
+    if (IsStopToken(engine_->tokenizer(), options_.options, id) ||
+        processor_.is_over()) {
       drafts_left_ = 0;
     }
   } else if (cached_ < known()) {

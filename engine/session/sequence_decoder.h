@@ -26,6 +26,7 @@
 #include "engine/base/status.h"
 #include "engine/base/types.h"
 #include "engine/engine.h"
+#include "engine/grammar/automaton/token_masks.h"
 #include "engine/sampling/gen_options.h"
 #include "engine/sampling/logits_processor.h"
 #include "engine/session/turn.h"
@@ -43,14 +44,16 @@ struct SequenceDecoderOptions {
   // tokens.size() .. the engine's context.
   Position tokens_max = 0;
   GenOptions options = {};  // valid (ValidateGenOptions), with a seed
+  // Of CompileResponseFormat for the options, in the engine's vocabulary.
+  std::shared_ptr<const TokenMasks> grammar = {};
   // Only sequences of one tenant share KV.
   std::string tenant = {};
 };
 
 // What a request came to. Propose: the drafted ids (only .id is set), as many
-// as were asked for unless tokens_max or a stop token ends the draft. Verify:
-// the target's own tokens, 1 to draft.size() + 1, ending at the first that
-// differs.
+// as were asked for unless tokens_max, a stop token or the grammar ends the
+// draft. Verify: the target's own tokens, 1 to draft.size() + 1, ending at the
+// first that differs.
 using DecodedTokens = std::vector<SampledToken>;
 
 class SequenceDecoder {

@@ -23,6 +23,28 @@ int64_t Remaining(const Turn& turn) {
   return std::max<int64_t>(0, std::min(by_length, by_context));
 }
 
+// Whether the target may answer a draft by `tokens`.
+bool IsAnswer(const Tokenizer& tokenizer, absl::Span<const TokenId> draft,
+              absl::Span<const SampledToken> tokens,
+              TokenConstraint* constraint) {
+  if (tokens.empty() || tokens.size() > draft.size() + 1) return false;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (!InVocabulary(tokenizer, tokens[i].id)) return false;
+    if (i + 1 < tokens.size() && tokens[i].id != draft[i]) return false;
+  }
+  // A text that has become too deep is for the target to refuse.
+  const int64_t committed = constraint->length();
+  bool is_allowed = true;
+  for (const SampledToken& token : tokens) {
+    if (constraint->is_over()) break;  // the rest is dropped
+    const std::optional<ErrorDetail> error =
+        GetErrorDetail(constraint->Append(token.id));
+    is_allowed &= !error.has_value() || error->reason != kReasonInvalidToken;
+  }
+  constraint->Truncate(committed);
+  return is_allowed;
+}
+
 }  // namespace
 
 absl::string_view FinishReasonName(FinishReason reason) {
@@ -31,6 +53,8 @@ absl::string_view FinishReasonName(FinishReason reason) {
       return "stop_token";
     case FinishReason::kStopString:
       return "stop_string";
+    case FinishReason::kGrammarEnd:
+      return "grammar_end";
     case FinishReason::kLength:
       return "length";
     case FinishReason::kContext:
@@ -57,13 +81,6 @@ void SpeculationCounts::AddRound(DraftSource source, const DraftCounts& round) {
     ++positions[i].drafted;
     if (i < round.accepted) ++positions[i].accepted;
   }
-}
-
-bool IsStopToken(const Tokenizer& tokenizer, const GenOptions& options,
-                 TokenId id) {
-  if (!options.ignore_eos && tokenizer.IsEndOfGeneration(id)) return true;
-  return std::find(options.stop_token_ids.begin(), options.stop_token_ids.end(),
-                   id) != options.stop_token_ids.end();
 }
 
 absl::Status CheckTurnRoom(const TurnSpec& spec) {
@@ -100,8 +117,9 @@ Turn::Turn(const Tokenizer* tokenizer, TurnSpec spec)
       tokens_(std::move(spec_.prompt)),
       prompt_tokens_(tokens_.size()),
       decoder_(tokenizer, spec_.options.stop_strings),
-      target_has_(length()),
-      drafter_has_(length()) {}
+      constraint_(
+          ConstraintOf(*tokenizer, spec_.options, std::move(spec_.grammar))),
+      known_{.target = length(), .drafter = length()} {}
 
 std::vector<TurnAction> Turn::Restore(absl::Span<const TokenId> tokens) {
   TANDEM_CHECK(phase_ == Phase::kCreated && generated().empty());
@@ -115,8 +133,8 @@ std::vector<TurnAction> Turn::Restore(absl::Span<const TokenId> tokens) {
     emit.text_end = text().size();
     actions.push_back(std::move(emit));
   }
-  target_has_ = length();
-  drafter_has_ = length();
+  known_.target = length();
+  known_.drafter = length();
   if (finish_.has_value()) actions.push_back(OnCancel(*finish_).front());
   return actions;
 }
@@ -134,8 +152,8 @@ void Turn::Suspend() {
   if (ended()) return;
   phase_ = Phase::kCreated;
   ahead_.reset();
-  target_has_ = length();
-  drafter_has_ = length();
+  known_.target = length();
+  known_.drafter = length();
 }
 
 std::vector<TurnAction> Turn::OnProposed(absl::Span<const TokenId> draft) {
@@ -159,24 +177,26 @@ std::vector<TurnAction> Turn::OnDraftLate() {
 }
 
 void Turn::TakeDraft(absl::Span<const TokenId> draft, int length_max) {
+  const int64_t committed = constraint_.length();
   for (const TokenId id : draft) {
     if (static_cast<int>(draft_.size()) == length_max) break;
-    if (!InVocabulary(*tokenizer_, id)) break;
+    if (!InVocabulary(*tokenizer_, id) || !constraint_.Allows(id)) break;
     draft_.push_back(id);
-    // Nothing is committed after a stop token, so nothing is verified there.
-    if (IsStopToken(*tokenizer_, spec_.options, id)) break;
+    // Nothing is committed after a stop token or a complete text, so nothing is
+    // verified there.
+    draft_ends_ = !constraint_.Append(id).ok() || constraint_.is_over() ||
+                  IsStopToken(*tokenizer_, spec_.options, id);
+    if (draft_ends_) break;
   }
+  constraint_.Truncate(committed);
 }
 
 std::vector<TurnAction> Turn::OnVerified(
     absl::Span<const SampledToken> tokens) {
   if (phase_ != Phase::kVerifying) return {};
-  bool valid = !tokens.empty() && tokens.size() <= draft_.size() + 1;
-  for (size_t i = 0; valid && i < tokens.size(); ++i) {
-    valid = InVocabulary(*tokenizer_, tokens[i].id) &&
-            (i + 1 == tokens.size() || tokens[i].id == draft_[i]);
+  if (!IsAnswer(*tokenizer_, draft_, tokens, &constraint_)) {
+    return OnCancel(FinishReason::kError);
   }
-  if (!valid) return OnCancel(FinishReason::kError);
 
   const Position start = length();
   EmitAction emit{.first_token = static_cast<int64_t>(generated().size())};
@@ -196,12 +216,12 @@ std::vector<TurnAction> Turn::OnVerified(
       {.drafted = static_cast<int64_t>(draft_.size()), .accepted = accepted});
 
   // The target chose the last token but has not run it.
-  target_has_ = length() - 1;
+  known_.target = length() - 1;
   if (drafter_proposed_) {
     // The drafter has what was accepted, but did not run its last draft.
     const int64_t ran =
         std::max<int64_t>(static_cast<int64_t>(draft_.size()) - 1, 0);
-    drafter_has_ = start + std::min(accepted, ran);
+    known_.drafter = start + std::min(accepted, ran);
   }
   // A draft that the turn's end cut tells nothing of the drafter.
   if (speculator_ != nullptr && !finish_.has_value()) {
@@ -234,11 +254,11 @@ void Turn::OnDrafterAttached() {
   ahead_.reset();
   // It may have been opened before the last tokens were committed; a worker
   // that has them all takes their repetition for what it is.
-  drafter_has_ = static_cast<Position>(prompt_tokens_);
+  known_.drafter = static_cast<Position>(prompt_tokens_);
 }
 
 std::vector<TurnAction> Turn::OnTargetReplaced() {
-  target_has_ = length();
+  known_.target = length();
   if (phase_ != Phase::kVerifying) return {};
   std::vector<TurnAction> actions;
   BeginVerify(&actions);
@@ -249,6 +269,7 @@ std::vector<TurnAction> Turn::OnCancel(FinishReason reason) {
   if (ended()) return {};
   phase_ = Phase::kEnded;
   decoder_.Finish();
+  constraint_ = {};  // a session keeps its last turn
   return {EndAction{.reason = reason}};
 }
 
@@ -259,11 +280,14 @@ TurnUsage Turn::usage() const {
 
 bool Turn::Commit(const SampledToken& token) {
   tokens_.push_back(token.id);
+  (void)constraint_.Append(token.id);  // IsAnswer has looked
   if (spec_.options.logprobs.has_value()) logprobs_.push_back(token);
   if (IsStopToken(*tokenizer_, spec_.options, token.id)) {
     finish_ = FinishReason::kStopToken;
   } else if (decoder_.Push(token.id)) {
     finish_ = FinishReason::kStopString;
+  } else if (constraint_.is_over()) {
+    finish_ = FinishReason::kGrammarEnd;
   } else if (Remaining(*this) == 0) {
     finish_ = usage().generated_tokens >= spec_.options.max_tokens
                   ? FinishReason::kLength
@@ -277,6 +301,7 @@ bool Turn::Commit(const SampledToken& token) {
 // context.
 void Turn::BeginRound(std::vector<TurnAction>* actions) {
   draft_.clear();
+  draft_ends_ = false;
   drafter_proposed_ = false;
   const int length_max = static_cast<int>(
       std::min<int64_t>(kDraftLengthLimit, Remaining(*this) - 1));
@@ -308,7 +333,7 @@ void Turn::BeginRound(std::vector<TurnAction>* actions) {
     return GoAhead(actions);
   }
   phase_ = Phase::kProposing;
-  const Position position = std::min(drafter_has_, length() - 1);
+  const Position position = std::min(known_.drafter, length() - 1);
   actions->push_back(
       ProposeAction{.position = position,
                     .tokens = {tokens_.begin() + position, tokens_.end()},
@@ -332,10 +357,7 @@ bool Turn::TakeAhead(int length_max) {
 // One token for the target's, and a draft as long as the last one.
 void Turn::GoAhead(std::vector<TurnAction>* actions) {
   ahead_.reset();
-  if (!may_go_ahead_ || draft_.empty() ||
-      IsStopToken(*tokenizer_, spec_.options, draft_.back())) {
-    return;
-  }
+  if (!may_go_ahead_ || draft_.empty() || draft_ends_) return;
   const int64_t drafted = static_cast<int64_t>(draft_.size());
   // After the round, of which one token is the target's.
   int64_t room = Remaining(*this) - (drafted + 1) - 1;
@@ -357,7 +379,7 @@ void Turn::GoAhead(std::vector<TurnAction>* actions) {
 
 void Turn::BeginVerify(std::vector<TurnAction>* actions) {
   phase_ = Phase::kVerifying;
-  const Position position = std::min(target_has_, length() - 1);
+  const Position position = std::min(known_.target, length() - 1);
   actions->push_back(
       VerifyAction{.position = position,
                    .tokens = {tokens_.begin() + position, tokens_.end()},

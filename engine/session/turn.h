@@ -19,6 +19,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -30,7 +31,9 @@
 #include "engine/base/types.h"
 #include "engine/sampling/gen_options.h"
 #include "engine/sampling/logits_processor.h"
+#include "engine/sampling/token_constraint.h"
 #include "engine/speculation/speculator.h"
+#include "engine/tokenizer/response_grammar.h"
 #include "engine/tokenizer/stream_decoder.h"
 #include "engine/tokenizer/tokenizer.h"
 
@@ -39,6 +42,7 @@ namespace tandem {
 enum class FinishReason {
   kStopToken,   // end-of-generation token or one of stop_token_ids
   kStopString,  // one of stop_strings
+  kGrammarEnd,  // response_format allows nothing more: its text is complete
   kLength,      // max_tokens
   kContext,     // the model's context is full
   kCancelled,   // by the client
@@ -49,16 +53,13 @@ enum class FinishReason {
 // Lower-case name for command lines and logs: "stop_token", "length", ...
 absl::string_view FinishReasonName(FinishReason reason);
 
-// True for tokens that end a turn: the vocabulary's end-of-generation tokens
-// unless ignored, and stop_token_ids. Their text is not part of the turn's.
-bool IsStopToken(const Tokenizer& tokenizer, const GenOptions& options,
-                 TokenId id);
-
 struct TurnSpec {
   // All tokens of the session before the first generated one (history and
   // prompt); at least one.
   std::vector<TokenId> prompt = {};
   GenOptions options = {};  // valid, with a seed
+  // Of CompileResponseFormat for the options.
+  std::shared_ptr<const TokenMasks> grammar = {};
   // Tokens that the target's sequence may hold: the turn ends when they are
   // there.
   Position context_max = 0;
@@ -186,8 +187,8 @@ class Turn {
   std::vector<TurnAction> OnDraftLate();
 
   // The target's answer to the VerifyAction under way: 1 .. draft + 1 tokens
-  // in range, all but the last equal to the draft, else the turn ends with
-  // kError.
+  // in range and in the grammar, all but the last equal to the draft, else the
+  // turn ends with kError.
   std::vector<TurnAction> OnVerified(absl::Span<const SampledToken> tokens);
 
   // The drafter is gone: goes on without, from here or from the proposal under
@@ -249,13 +250,17 @@ class Turn {
   const size_t prompt_tokens_;
   std::vector<SampledToken> logprobs_;
   StreamDecoder decoder_;
+  TokenConstraint constraint_;  // has the committed tokens
   SpeculationCounts speculation_;
   Phase phase_ = Phase::kCreated;
   std::optional<FinishReason> finish_;  // the turn's own end
 
   // Session tokens that a worker surely has, counted from the session's start.
-  Position target_has_;
-  Position drafter_has_;
+  struct Known {
+    Position target = 0;
+    Position drafter = 0;
+  };
+  Known known_;
   bool has_drafter_ = false;
   Speculator* speculator_ = nullptr;
   // Of the round under way.
@@ -263,6 +268,7 @@ class Turn {
   bool drafter_proposed_ = false;
   int draft_length_ = 0;
   std::vector<TokenId> draft_;
+  bool draft_ends_ = false;  // nothing can follow it
   // What the drafter makes of the verification under way: `draft` begins with
   // the token at `position`, which the target is to add.
   struct Ahead {

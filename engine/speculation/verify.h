@@ -22,13 +22,13 @@ class Verification {
   // `processor` (at the position of the first row) and `draft` outlive this.
   Verification(LogitsProcessor* processor, absl::Span<const TokenId> draft);
 
-  // Takes the next row's raw logits (overwritten). Rows after the first that
-  // differs are ignored. After the last, the processor's history holds the
+  // Takes the next row's raw logits (overwritten). Rows after the last of
+  // TakeTokens are ignored. After the last, the processor's history holds the
   // chosen tokens. Errors: as LogitsProcessor::Sample.
   absl::Status OnRow(absl::Span<float> logits);
 
   // The target's own tokens, 1 .. draft.size() + 1, ending at the first that
-  // differs from the draft.
+  // differs from the draft or completes the text of the turn's grammar.
   std::vector<SampledToken> TakeTokens() { return std::move(tokens_); }
   // True when no further row can change the tokens.
   bool done() const { return done_; }

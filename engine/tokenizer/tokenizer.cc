@@ -298,6 +298,19 @@ bool Tokenizer::IsEndOfGeneration(TokenId id) const {
   return std::binary_search(end_tokens_.begin(), end_tokens_.end(), id);
 }
 
+GrammarCache& Tokenizer::grammars() const {
+  absl::call_once(grammars_made_, [this] {
+    std::vector<absl::string_view> texts;
+    for (TokenId id = 0; id < vocab_size(); ++id) {
+      const absl::string_view text = TokenText(id, /*skip_special=*/true);
+      texts.push_back(text.size() <= kTrieTextBytesMax ? text : "");
+    }
+    grammars_ = std::make_unique<GrammarCache>(
+        std::make_shared<TokenTrie>(texts), kGrammarsMax);
+  });
+  return *grammars_;
+}
+
 void Tokenizer::FinishTokens() {
   const SpecialTokens& named = special();
   end_tokens_ = named.ends;

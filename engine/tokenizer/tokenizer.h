@@ -11,12 +11,14 @@
 #include <string>
 #include <vector>
 
+#include "absl/base/call_once.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "engine/base/status.h"
 #include "engine/base/types.h"
 #include "engine/gguf/gguf_file.h"
+#include "engine/grammar/grammar_cache.h"
 #include "engine/template/chat_template.h"
 #include "engine/template/marked_text.h"
 #include "engine/tokenizer/token_matcher.h"
@@ -88,6 +90,12 @@ class Tokenizer {
   // names as EOS, EOT, EOM or in eos_token_ids, and special tokens with the
   // name of one that ends a reply (special_names.h).
   bool IsEndOfGeneration(TokenId id) const;
+  // All of these, ascending.
+  absl::Span<const TokenId> end_tokens() const { return end_tokens_; }
+
+  // Compiled grammars in this vocabulary. The first call reads all tokens,
+  // which takes up to 0.1 s: never on an event loop.
+  GrammarCache& grammars() const;
 
   // SHA-256 of token bytes, types and special ids, in hexadecimal.
   const std::string& vocabulary_fingerprint() const { return fingerprint_; }
@@ -153,6 +161,8 @@ class Tokenizer {
   bool strips_after_special_ = false;
   TokenMatcher special_tokens_;      // by text
   std::vector<TokenId> end_tokens_;  // of a generation
+  mutable absl::once_flag grammars_made_;
+  mutable std::unique_ptr<GrammarCache> grammars_;
 };
 
 // OK where a draft with the one vocabulary may draft for a target with the

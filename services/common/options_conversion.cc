@@ -31,6 +31,49 @@ v1::DraftSources ToProto(DraftSources sources) {
   return v1::DRAFT_SOURCES_UNSPECIFIED;
 }
 
+GrammarSource FromProto(const v1::ResponseFormat& format) {
+  using Kind = GrammarSource::Kind;
+  switch (format.format_case()) {
+    case v1::ResponseFormat::kJsonSchema:
+      return {.kind = Kind::kJsonSchema, .text = format.json_schema()};
+    case v1::ResponseFormat::kRegex:
+      return {.kind = Kind::kRegex, .text = format.regex()};
+    case v1::ResponseFormat::kGrammar:
+      return {.kind = Kind::kGbnf, .text = format.grammar()};
+    case v1::ResponseFormat::kChoices:
+      return {.kind = Kind::kChoices,
+              .choices = {format.choices().texts().begin(),
+                          format.choices().texts().end()}};
+    case v1::ResponseFormat::kJsonObject:
+    case v1::ResponseFormat::FORMAT_NOT_SET:
+      break;
+  }
+  return {.kind = Kind::kJsonObject};
+}
+
+v1::ResponseFormat ToProto(const GrammarSource& source) {
+  v1::ResponseFormat format;
+  switch (source.kind) {
+    case GrammarSource::Kind::kJsonSchema:
+      format.set_json_schema(source.text);
+      break;
+    case GrammarSource::Kind::kJsonObject:
+      format.mutable_json_object();
+      break;
+    case GrammarSource::Kind::kRegex:
+      format.set_regex(source.text);
+      break;
+    case GrammarSource::Kind::kGbnf:
+      format.set_grammar(source.text);
+      break;
+    case GrammarSource::Kind::kChoices:
+      format.mutable_choices()->mutable_texts()->Add(source.choices.begin(),
+                                                     source.choices.end());
+      break;
+  }
+  return format;
+}
+
 }  // namespace
 
 GenOptions FromProto(const v1::GenerationOptions& options) {
@@ -59,6 +102,10 @@ GenOptions FromProto(const v1::GenerationOptions& options) {
                              options.stop_strings().end());
   if (options.has_ignore_eos()) result.ignore_eos = options.ignore_eos();
   if (options.has_logprobs()) result.logprobs = options.logprobs();
+  if (options.has_min_tokens()) result.min_tokens = options.min_tokens();
+  if (options.has_response_format()) {
+    result.response_format = FromProto(options.response_format());
+  }
   if (options.has_draft_length()) result.draft_length = options.draft_length();
   if (options.has_draft_length_max()) {
     result.draft_length_max = options.draft_length_max();
@@ -74,6 +121,13 @@ absl::StatusOr<GenOptions> ParseGenOptions(const v1::GenerationOptions& options,
         "draft_sources",
         absl::StrCat("must be a value of DraftSources, is ",
                      static_cast<int>(options.draft_sources())));
+  }
+  if (options.has_response_format() &&
+      options.response_format().format_case() ==
+          v1::ResponseFormat::FORMAT_NOT_SET) {
+    return InvalidField("response_format",
+                        "must be json_schema, json_object, regex, grammar or "
+                        "choices");
   }
   GenOptions parsed = FromProto(options);
   TANDEM_RETURN_IF_ERROR(ValidateGenOptions(parsed, vocab_size));
@@ -102,6 +156,10 @@ v1::GenerationOptions ToProto(const GenOptions& options) {
                                      options.stop_strings.end());
   result.set_ignore_eos(options.ignore_eos);
   if (options.logprobs.has_value()) result.set_logprobs(*options.logprobs);
+  result.set_min_tokens(options.min_tokens);
+  if (options.response_format.has_value()) {
+    *result.mutable_response_format() = ToProto(*options.response_format);
+  }
   if (options.draft_length.has_value()) {
     result.set_draft_length(*options.draft_length);
   }

@@ -19,8 +19,8 @@ GenOptions FromProto(const v1::GenerationOptions& options);
 // what ValidateGenOptions refuses and for enum values that are not known.
 absl::StatusOr<GenOptions> ParseGenOptions(const v1::GenerationOptions& options,
                                            int vocab_size);
-// Every field is set, but seed, logprobs and draft_length only where they have
-// a value.
+// Every field is set, but seed, logprobs, response_format and draft_length only
+// where they have a value.
 v1::GenerationOptions ToProto(const GenOptions& options);
 
 // The log-probabilities of a sampled token, and the token made of its two

@@ -10,6 +10,8 @@ v1::FinishReason ToProto(FinishReason reason) {
       return v1::FINISH_REASON_STOP_TOKEN;
     case FinishReason::kStopString:
       return v1::FINISH_REASON_STOP_STRING;
+    case FinishReason::kGrammarEnd:
+      return v1::FINISH_REASON_GRAMMAR_END;
     case FinishReason::kLength:
       return v1::FINISH_REASON_LENGTH;
     case FinishReason::kContext:

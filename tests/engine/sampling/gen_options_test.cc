@@ -105,6 +105,7 @@ TEST(GenOptionsTest, EveryInteger) {
        &GenOptions::max_tokens,
        {1, kMaxTokensLimit},
        {0, -1, kMaxTokensLimit + 1, INT32_MAX, INT32_MIN}},
+      {"min_tokens", &GenOptions::min_tokens, {0, 512}, {-1, 513, INT32_MAX}},
       {"top_k", &GenOptions::top_k, {0, 1, INT32_MAX}, {-1, INT32_MIN}},
       {"draft_length_max",
        &GenOptions::draft_length_max,

@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <random>
 #include <set>
 
 #include "engine/base/error_reason.h"
+#include "engine/grammar/grammar_source.h"
 #include "tests/engine/sampling/reference_sampler.h"
 
 namespace tandem {
@@ -413,6 +415,98 @@ TEST(LogprobsTest, CountsAndLimits) {
     EXPECT_EQ(SampleId(options, {}, 0, {1, 2, 3}),
               SampleId(without, {}, 0, {1, 2, 3}));
   }
+}
+
+// Four letters and an end; "ab*" or "d".
+TokenConstraint Letters(int32_t min_tokens = 0) {
+  const std::vector<absl::string_view> texts = {"a", "b", "c", "d", ""};
+  auto grammar =
+      CompileGrammar({.kind = GrammarSource::Kind::kRegex, .text = "ab*|d"});
+  return TokenConstraint(
+      {.masks = std::make_shared<const TokenMasks>(
+           *std::move(grammar), std::make_shared<const TokenTrie>(texts)),
+       .stop_tokens = {4},
+       .min_tokens = min_tokens});
+}
+
+TEST(ConstrainedTest, TheGrammarComesBeforeAllElse) {
+  GenOptions options = PlainOptions();
+  options.logit_bias = {{1, 1000}, {0, -5}};
+  options.repetition_penalty = 1.5f;
+  for (const int32_t top_k : {0, 1, 2}) {
+    for (const float top_p : {1.0f, 0.5f}) {
+      for (uint64_t seed = 0; seed < 200; ++seed) {
+        options.seed = seed;
+        options.top_k = top_k;
+        options.top_p = top_p;
+        // Banned tokens are none for all steps: as if the row had no others.
+        std::vector<float> logits = {2, 9, 9, 1, 9};
+        LogitsProcessor processor(options, 5, {{2, 0}}, 2, Letters());
+        const SampledToken token = *processor.Sample(absl::MakeSpan(logits));
+        EXPECT_EQ(token.id, ReferenceSample(
+                                options, {{2, 0}}, 2,
+                                std::vector<float>{2, -kInf, -kInf, 1, -kInf}));
+      }
+    }
+  }
+}
+
+TEST(ConstrainedTest, LogprobsAreOfTheWholeRow) {
+  GenOptions options = Greedy();
+  options.logprobs = 2;
+  options.logit_bias = {{0, -1}};
+  std::vector<float> logits = {0, 2, 1, -9, 0.5};
+  std::vector<float> same = logits;
+  GenOptions unbiased = Greedy();
+  unbiased.logprobs = 2;
+  unbiased.logit_bias = {{0, 1000}};  // which chooses the same
+  LogitsProcessor plain(unbiased, 5, {}, 0);
+  const SampledToken expected = *plain.Sample(absl::MakeSpan(same));
+  LogitsProcessor bound(options, 5, {}, 0, Letters());
+  EXPECT_EQ(*bound.Sample(absl::MakeSpan(logits)), expected);
+  EXPECT_EQ(expected.alternatives[0].id, 1);
+}
+
+TEST(ConstrainedTest, CorruptRowsAreSeenFirst) {
+  std::vector<float> logits = {0, 0, kNan, 0, 0};  // a banned token's
+  LogitsProcessor processor(Greedy(), 5, {}, 0, Letters());
+  EXPECT_EQ(
+      GetErrorDetail(processor.Sample(absl::MakeSpan(logits)).status())->reason,
+      kReasonNumericCorruption);
+}
+
+TEST(ConstrainedTest, ABanThatLeavesNothingNamesThePosition) {
+  GenOptions options = Greedy();
+  options.logit_bias = {{0, -kInf}, {3, -kInf}};
+  std::vector<float> logits = {0, 1, 2, 3, 4};
+  LogitsProcessor processor(options, 5, {{1, 1, 1}}, 3, Letters());
+  const absl::Status status = processor.Sample(absl::MakeSpan(logits)).status();
+  EXPECT_EQ(GetErrorDetail(status)->reason, kReasonNoToken);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("position 3"));
+}
+
+TEST(ConstrainedTest, TheTurnsTokensMoveItAndTruncateTakesThemBack) {
+  const auto choose = [](LogitsProcessor* processor) {
+    std::vector<float> logits = {3, 2, 1, 0, 4};
+    return processor->Sample(absl::MakeSpan(logits))->id;
+  };
+  LogitsProcessor processor(Greedy(), 5, {{2, 2}}, 2, Letters());
+  EXPECT_EQ(choose(&processor), 0);
+  processor.Append(0);
+  EXPECT_EQ(choose(&processor), 4);  // the end
+  processor.Append(1);
+  EXPECT_EQ(choose(&processor), 4);
+  EXPECT_FALSE(processor.is_over());
+  processor.Truncate(2);
+  processor.Append(3);
+  EXPECT_TRUE(processor.is_over());
+  processor.Truncate(0);  // into the prompt
+  EXPECT_FALSE(processor.is_over());
+  // Tokens of the turn that stood there before.
+  LogitsProcessor moved(Greedy(), 5, {{2, 2, 3}}, 2, Letters());
+  EXPECT_TRUE(moved.is_over());
+  LogitsProcessor longer(Greedy(), 5, {{2, 2, 0}}, 2, Letters(3));
+  EXPECT_EQ(choose(&longer), 1);  // no end before three tokens
 }
 
 TEST(LogitsProcessorTest, AbsentSeedCountsAsZero) {

@@ -228,10 +228,13 @@ ReferenceTurn GenerateReference(const FakeModel& model, const TurnSpec& spec) {
   const GenOptions& options = spec.options;
   std::vector<TokenId> tokens = spec.prompt;
   StreamDecoder decoder(&tokenizer, options.stop_strings);
+  std::optional<GrammarMatcher> matcher;
+  if (spec.grammar != nullptr) matcher.emplace(spec.grammar);
   ReferenceTurn turn;
   while (true) {
     LogitsProcessor processor(options, kFakeVocabSize, tokens,
-                              static_cast<Position>(spec.prompt.size()));
+                              static_cast<Position>(spec.prompt.size()),
+                              ConstraintOf(tokenizer, options, spec.grammar));
     std::vector<float> logits = FakeLogits(model, tokens);
     turn.tokens.push_back(*processor.Sample(absl::MakeSpan(logits)));
     const TokenId id = turn.tokens.back().id;
@@ -243,6 +246,13 @@ ReferenceTurn GenerateReference(const FakeModel& model, const TurnSpec& spec) {
     if (decoder.Push(id)) {
       turn.reason = FinishReason::kStopString;
       break;
+    }
+    if (matcher.has_value()) {
+      TANDEM_CHECK(matcher->Accept(id).ok());
+      if (matcher->only_ends()) {
+        turn.reason = FinishReason::kGrammarEnd;
+        break;
+      }
     }
     if (static_cast<int>(turn.tokens.size()) == options.max_tokens) {
       turn.reason = FinishReason::kLength;

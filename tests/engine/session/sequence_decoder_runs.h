@@ -108,8 +108,9 @@ inline std::vector<SampledToken> Plain(const FakeModel& model,
                                        size_t count) {
   std::vector<SampledToken> result;
   while (result.size() < count) {
-    LogitsProcessor processor(options.options, kFakeVocabSize, tokens,
-                              options.generated_from);
+    LogitsProcessor processor(
+        options.options, kFakeVocabSize, tokens, options.generated_from,
+        ConstraintOf(FakeTokenizer(), options.options, options.grammar));
     std::vector<float> logits = FakeLogits(model, tokens);
     result.push_back(*processor.Sample(absl::MakeSpan(logits)));
     tokens.push_back(result.back().id);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "engine/sampling/logits_processor.h"
@@ -30,24 +31,32 @@ void SimulatedWorker::Apply(Position position,
 
 std::vector<TokenId> SimulatedWorker::Draft(const ProposeAction& action) {
   Apply(action.position, action.tokens);
-  LogitsProcessor processor(spec_.options, kFakeVocabSize, tokens_,
-                            static_cast<Position>(spec_.prompt.size()));
+  LogitsProcessor processor(
+      spec_.options, kFakeVocabSize, tokens_,
+      static_cast<Position>(spec_.prompt.size()),
+      ConstraintOf(TestTokenizer(), spec_.options, spec_.grammar));
   std::vector<TokenId> draft;
-  for (int i = 0; i < action.draft_length; ++i) {
+  // It goes on behind a stop token, but not where no token is left.
+  for (int i = 0; i < action.draft_length && !processor.is_over(); ++i) {
     std::vector<float> logits = FakeLogits(model_, tokens_);
-    draft.push_back(processor.Sample(absl::MakeSpan(logits))->id);
+    const auto token = processor.Sample(absl::MakeSpan(logits));
+    // Where its answers were changed it has tokens outside of the grammar.
+    if (!token.ok()) break;
+    draft.push_back(token->id);
     processor.Append(draft.back());
     tokens_.push_back(draft.back());
   }
   // The last drafted token has not been run.
-  tokens_.pop_back();
+  if (!draft.empty()) tokens_.pop_back();
   return draft;
 }
 
 std::vector<SampledToken> SimulatedWorker::Verify(const VerifyAction& action) {
   Apply(action.position, action.tokens);
-  LogitsProcessor processor(spec_.options, kFakeVocabSize, tokens_,
-                            static_cast<Position>(spec_.prompt.size()));
+  LogitsProcessor processor(
+      spec_.options, kFakeVocabSize, tokens_,
+      static_cast<Position>(spec_.prompt.size()),
+      ConstraintOf(TestTokenizer(), spec_.options, spec_.grammar));
   Verification verification(&processor, action.draft);
   std::vector<TokenId> prefix = tokens_;
   for (size_t row = 0; row <= action.draft.size(); ++row) {
@@ -208,7 +217,8 @@ void TurnDriver::AnswerPropose(const ProposeAction& action) {
   if (HasFatal()) return;
   // A drafter whose answers were changed may itself be wrong for good.
   if (faults_.bad_draft == 0) {
-    CheckSession(drafter_.tokens(), action.draft_length - 1);
+    CheckSession(drafter_.tokens(),
+                 std::max(static_cast<int>(draft.size()) - 1, 0));
   }
   if (spec_.draft_context_max > 0) {
     ASSERT_LE(turn_->session_tokens().size() + draft.size(),
@@ -274,7 +284,7 @@ void TurnDriver::CheckSession(std::vector<TokenId> tokens, int drafts) {
 }
 
 void TurnDriver::Spoil(std::vector<TokenId>* draft) {
-  switch (random_() % 5) {
+  switch (draft->empty() ? 1 : random_() % 5) {
     case 0:
       draft->clear();
       break;

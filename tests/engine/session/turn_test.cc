@@ -115,6 +115,7 @@ TEST(FinishReasonTest, Names) {
   EXPECT_EQ(FinishReasonName(FinishReason::kContext), "context");
   EXPECT_EQ(FinishReasonName(FinishReason::kCancelled), "cancelled");
   EXPECT_EQ(FinishReasonName(FinishReason::kDeadline), "deadline");
+  EXPECT_EQ(FinishReasonName(FinishReason::kGrammarEnd), "grammar_end");
   EXPECT_EQ(FinishReasonName(FinishReason::kError), "error");
 }
 

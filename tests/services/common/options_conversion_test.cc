@@ -27,6 +27,8 @@ TEST(OptionsConversionTest, NothingSetIsTheDefaults) {
   EXPECT_TRUE(converted.stop_token_ids.empty());
   EXPECT_TRUE(converted.stop_strings.empty());
   EXPECT_FALSE(converted.ignore_eos);
+  EXPECT_EQ(converted.min_tokens, 0);
+  EXPECT_FALSE(converted.response_format.has_value());
   EXPECT_FALSE(converted.logprobs.has_value());
   EXPECT_EQ(converted.draft_length, defaults.draft_length);
   EXPECT_EQ(converted.draft_length_max, defaults.draft_length_max);
@@ -50,6 +52,7 @@ TEST(OptionsConversionTest, EveryFieldSurvivesTheRoundTrip) {
   options.stop_token_ids = {1, 2};
   options.stop_strings = {"a", "b"};
   options.ignore_eos = true;
+  options.min_tokens = 3;
   options.logprobs = 0;
   options.draft_length = 0;
   options.draft_length_max = 9;
@@ -72,10 +75,34 @@ TEST(OptionsConversionTest, EveryFieldSurvivesTheRoundTrip) {
   EXPECT_EQ(back.stop_token_ids, options.stop_token_ids);
   EXPECT_EQ(back.stop_strings, options.stop_strings);
   EXPECT_TRUE(back.ignore_eos);
+  EXPECT_EQ(back.min_tokens, 3);
+  EXPECT_FALSE(back.response_format.has_value());
   EXPECT_EQ(back.logprobs, 0);
   EXPECT_EQ(back.draft_length, 0);
   EXPECT_EQ(back.draft_length_max, 9);
   EXPECT_EQ(back.draft_sources, DraftSources::kLookup);
+}
+
+TEST(OptionsConversionTest, EveryFormatSurvivesTheRoundTrip) {
+  using Kind = GrammarSource::Kind;
+  for (const GrammarSource& source :
+       {GrammarSource{.kind = Kind::kJsonSchema, .text = "{}"},
+        GrammarSource{.kind = Kind::kJsonObject},
+        GrammarSource{.kind = Kind::kRegex, .text = "a+"},
+        GrammarSource{.kind = Kind::kGbnf, .text = "root ::= \"a\""},
+        GrammarSource{.kind = Kind::kChoices, .choices = {"a", "b"}}}) {
+    GenOptions options;
+    options.response_format = source;
+    EXPECT_EQ(FromProto(ToProto(options)).response_format, source);
+  }
+}
+
+TEST(OptionsConversionTest, AFormatOfNoKindIsRefused) {
+  v1::GenerationOptions options;
+  options.mutable_response_format();
+  const auto detail = GetErrorDetail(ParseGenOptions(options, 10).status());
+  ASSERT_TRUE(detail.has_value());
+  EXPECT_EQ(detail->violations[0].field, "response_format");
 }
 
 TEST(OptionsConversionTest, AnEnumValueThatIsNotKnownIsRefused) {

@@ -11,6 +11,7 @@ using ::testing::ElementsAre;
 TEST(TurnConversionTest, EveryFinishReasonHasItsOwn) {
   EXPECT_EQ(ToProto(FinishReason::kStopToken), v1::FINISH_REASON_STOP_TOKEN);
   EXPECT_EQ(ToProto(FinishReason::kStopString), v1::FINISH_REASON_STOP_STRING);
+  EXPECT_EQ(ToProto(FinishReason::kGrammarEnd), v1::FINISH_REASON_GRAMMAR_END);
   EXPECT_EQ(ToProto(FinishReason::kLength), v1::FINISH_REASON_LENGTH);
   EXPECT_EQ(ToProto(FinishReason::kContext), v1::FINISH_REASON_CONTEXT);
   EXPECT_EQ(ToProto(FinishReason::kCancelled), v1::FINISH_REASON_CANCELLED);
