@@ -39,12 +39,19 @@ constexpr absl::Duration kHangTime = absl::Seconds(5);
 using Call =
     grpc::ServerCallbackReaderWriter<v1::DecodeRequest, v1::DecodeResponse>;
 
+// Of the worker; outlives all calls.
+GrammarThread* Grammars() {
+  static auto* const thread = new GrammarThread();
+  return thread;
+}
+
 // gRPC's side of one Decode stream: keeps what the stream started until the
 // script, on one thread, completes it.
 class FakeCall final : public Call {
  public:
   explicit FakeCall(ModelSet* models)
       : stream_(new DecodeStream({.models = models,
+                                  .grammars = Grammars(),
                                   .is_draining = [] { return false; },
                                   .on_gone = [this] { OnGone(); }})) {
     BindReactor(stream_);

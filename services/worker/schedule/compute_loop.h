@@ -156,6 +156,8 @@ class ComputeLoop {
   void Close(StreamId stream);
 
   ComputeLoad load() const;
+  // Of the model.
+  const Tokenizer& tokenizer() const { return engine_->tokenizer(); }
   // True where the thread has been in one round for longer than `limit` and
   // than kStallFactor times what its pass should take at most; before the first
   // pass kFirstStepLimit stands for that.

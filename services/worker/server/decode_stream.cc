@@ -7,6 +7,7 @@
 
 #include "absl/strings/escaping.h"
 #include "engine/base/check.h"
+#include "engine/tokenizer/response_grammar.h"
 #include "services/common/options_conversion.h"
 #include "services/common/status_conversion.h"
 #include "services/common/worker_protocol.h"
@@ -140,9 +141,40 @@ absl::Status DecodeStream::AcceptOpen(const v1::OpenSequence& open) {
                     stream_open.decoder.options.logprobs.has_value();
   LogOpen(open, options_.trace);
   pending_.push_back({});
+  if (!stream_open.decoder.options.response_format.has_value()) {
+    return OpenSequence(std::move(stream_open));
+  }
   references_.fetch_add(1);
-  absl::StatusOr<StreamId> id =
-      model_->loop->Open(std::move(stream_open), this);
+  const absl::Status status = options_.grammars->Run(
+      [this, model = model_, read = std::move(stream_open)]() mutable {
+        CompileAndOpen(*model, std::move(read));
+      });
+  compiling_ = status.ok();
+  if (!status.ok()) references_.fetch_sub(1);
+  return status;
+}
+
+void DecodeStream::CompileAndOpen(const ServedModel& model, StreamOpen open) {
+  absl::StatusOr<std::shared_ptr<const TokenMasks>> grammar =
+      CompileResponseFormat(model.loop->tokenizer(), open.decoder.options);
+  if (grammar.ok()) (*grammar)->Warm(kWarmSteps);
+  {
+    absl::MutexLock lock(&mutex_);
+    compiling_ = false;
+    absl::Status status = grammar.status();
+    if (status.ok() && !end_.has_value()) {
+      open.decoder.grammar = *std::move(grammar);
+      status = OpenSequence(std::move(open));
+    }
+    if (!status.ok()) End(ToGrpcStatus(status));
+    Pump();
+  }
+  Unref();
+}
+
+absl::Status DecodeStream::OpenSequence(StreamOpen open) {
+  references_.fetch_add(1);
+  absl::StatusOr<StreamId> id = model_->loop->Open(std::move(open), this);
   if (!id.ok()) {
     references_.fetch_sub(1);
     return id.status();
@@ -188,7 +220,7 @@ void DecodeStream::Pump() {
   }
   const size_t outstanding =
       pending_.size() + answers_.size() + (writing_ ? 1 : 0);
-  if (!reading_ && !half_closed_ && !end_.has_value() &&
+  if (!reading_ && !compiling_ && !half_closed_ && !end_.has_value() &&
       outstanding < kStreamRequestsMax) {
     reading_ = true;
     StartRead(&request_);

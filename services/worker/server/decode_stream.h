@@ -2,11 +2,11 @@
 // loop. It checks messages, hands them to the loop, and writes the answers in
 // order; its end, for whatever reason, closes the sequence.
 //
-// Owns itself: deleted when both gRPC (OnDone) and the loop (OnClosed) are
-// done with it. Reactions come on gRPC's threads, ComputeClient's functions on
-// the compute thread; none blocks. StartRead, StartWrite and Finish only
-// enqueue (no reaction runs inside them), so they are called under the mutex,
-// which keeps their order right.
+// Owns itself: deleted when gRPC (OnDone), the loop (OnClosed) and the grammar
+// thread are done with it. Reactions come on gRPC's threads, ComputeClient's
+// functions on the compute thread; none blocks. StartRead, StartWrite and
+// Finish only enqueue (no reaction runs inside them), so they are called under
+// the mutex, which keeps their order right.
 
 #ifndef TANDEM_SERVICES_WORKER_SERVER_DECODE_STREAM_H_
 #define TANDEM_SERVICES_WORKER_SERVER_DECODE_STREAM_H_
@@ -25,6 +25,7 @@
 #include "services/common/trace_context.h"
 #include "services/worker/models/model_set.h"
 #include "services/worker/schedule/compute_loop.h"
+#include "services/worker/server/grammar_thread.h"
 #include "tandem/v1/worker.pb.h"
 
 namespace tandem {
@@ -32,6 +33,8 @@ namespace tandem {
 struct DecodeStreamOptions {
   // Outlives the stream, which uses one of its models from `open` on.
   ModelSet* models = nullptr;
+  // Compiles the grammars of streams; outlives them.
+  GrammarThread* grammars = nullptr;
   // True while the worker takes no new sequences.
   std::function<bool()> is_draining;
   // The trace of the call, for the log.
@@ -67,6 +70,11 @@ class DecodeStream final
   absl::Status Accept() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status AcceptOpen(const v1::OpenSequence& open)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Gives the sequence to the loop; the answer is pending.
+  absl::Status OpenSequence(StreamOpen open)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // On the grammar thread: the same, once the sequence's grammar is compiled.
+  void CompileAndOpen(const ServedModel& model, StreamOpen open);
   absl::Status AcceptRequest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Ends the stream once, with `status` after the answers that are ready.
   void End(const grpc::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -75,7 +83,8 @@ class DecodeStream final
   void Unref();
 
   const DecodeStreamOptions options_;
-  std::atomic<int> references_{1};  // gRPC, and the loop while it is open
+  // gRPC, the loop while it is open, and the grammar thread while it compiles.
+  std::atomic<int> references_{1};
 
   absl::Mutex mutex_;
   v1::DecodeRequest request_ ABSL_GUARDED_BY(mutex_);    // being read
@@ -89,6 +98,7 @@ class DecodeStream final
   // no more is read, and the transport's flow control holds the sender.
   std::deque<Pending> pending_ ABSL_GUARDED_BY(mutex_);
   std::deque<v1::DecodeResponse> answers_ ABSL_GUARDED_BY(mutex_);
+  bool compiling_ ABSL_GUARDED_BY(mutex_) = false;  // nothing is read then
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool half_closed_ ABSL_GUARDED_BY(mutex_) = false;

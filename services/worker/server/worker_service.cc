@@ -148,6 +148,7 @@ WorkerService::Decode(grpc::CallbackServerContext* context) {
   if (!loaded_.load()) return new FailedStream(Loading());
   AddStream();
   return new DecodeStream({.models = &models_,
+                           .grammars = &grammars_,
                            .is_draining = [this] { return draining_.load(); },
                            .trace = TraceContextOf(context->client_metadata()),
                            .on_gone = [this] { OnStreamGone(); }});

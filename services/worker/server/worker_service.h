@@ -22,6 +22,7 @@
 #include "engine/base/monotonic_clock.h"
 #include "services/identity/caller_names.h"
 #include "services/worker/models/model_set.h"
+#include "services/worker/server/grammar_thread.h"
 #include "services/worker/server/watch_hub.h"
 #include "tandem/v1/worker.grpc.pb.h"
 
@@ -96,6 +97,7 @@ class WorkerService final : public v1::WorkerService::WithCallbackMethod_Decode<
   std::atomic<v1::WorkerRole> role_{v1::WORKER_ROLE_UNSPECIFIED};
   WatchHub hub_;
   ModelSet models_;
+  GrammarThread grammars_;
   TimedWait stream_gone_;
   absl::Mutex mutex_;
   int streams_ ABSL_GUARDED_BY(mutex_) = 0;
