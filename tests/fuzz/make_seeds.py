@@ -73,6 +73,11 @@ WORKER = {
                  "stop_token_ids": [9]})) + request(**verify(3, [5])),
     "draft_turn": DRAFT + request(**opening()) + request(
         **propose(3, [5])) + request(**propose(4, [6], 16)) + HALF_CLOSE,
+    "grammar": DRAFT + request(**opening(options={
+        "response_format": {"regex": "[abc]{6}e"}, "min_tokens": 2})) + request(
+            **propose(3, [5], 8)) + request(**propose(4, [6], 16)) + HALF_CLOSE,
+    "grammar_is_none": TARGET + request(**opening(options={
+        "response_format": {"json_schema": "{"}})) + request(**verify(3, [5])),
     "pipelined": TARGET + STOP_READING + request(**opening()) + 4 * request(
         **verify(3, [5], [6])) + READ + request(**verify(3, [5])),
     "two_streams": TARGET + request(**opening(tokens_max=150)) + request(
@@ -186,6 +191,12 @@ COORDINATOR = {
     "lookup": send(**start(tokens={"ids": [0, 270, 271, 272, 273, 274, 275,
                                            276]},
                            options={"draft_sources": 2})) + wait(8),
+    "grammar": send(**start(
+        tokens={"ids": [0, 260, 261, 263, 266, 267, 270]}, max_tokens=40,
+        options={"response_format": {"regex": "(w1w2w4w7w8w11){3}"},
+                 "draft_length": 4})) + wait(10),
+    "grammar_is_none": send(**start(options={
+        "response_format": {"choices": {"texts": [""]}}})) + wait(4),
     "worker_answers": send(**start(max_tokens=100)) + answer(
         0, opened={"fingerprint": "fp", "cached_tokens": 2,
                    "queued_us": 5}) + answer(0, **decoded(4, [270])) + answer(

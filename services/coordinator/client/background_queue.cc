@@ -39,10 +39,10 @@ BackgroundQueue::BackgroundQueue(int64_t tasks_max, MemoryBudget* budget)
       short_thread_([this] { Work(Takes::kShort); }),
       all_thread_([this] { Work(Takes::kAll); }) {}
 
-BackgroundQueue::~BackgroundQueue() {
+void BackgroundQueue::Stop() {
   {
     const absl::MutexLock lock(&mutex_);
-    stop_ = true;
+    if (std::exchange(stop_, true)) return;
   }
   short_thread_.join();
   all_thread_.join();
@@ -53,6 +53,7 @@ absl::Status BackgroundQueue::Run(BackgroundTask task) {
   bool is_taken = false;
   {
     const absl::MutexLock lock(&mutex_);
+    if (stop_) return Draining("the server is shutting down; try another");
     is_taken = Reserve(task);
     if (!is_taken) {
       over = TakeOver();

@@ -45,15 +45,17 @@ class BackgroundQueue {
 
   // At most `tasks_max` tasks wait. `budget` outlives the queue.
   BackgroundQueue(int64_t tasks_max, MemoryBudget* budget);
-  // Runs what is queued, then ends the threads.
-  ~BackgroundQueue();
+  ~BackgroundQueue() { Stop(); }
 
   BackgroundQueue(const BackgroundQueue&) = delete;
   BackgroundQueue& operator=(const BackgroundQueue&) = delete;
 
-  // RESOURCE_EXHAUSTED with EXHAUSTED where places or memory are used up; the
-  // task is then gone, and nothing of it was called.
+  // RESOURCE_EXHAUSTED with EXHAUSTED where places or memory are used up,
+  // UNAVAILABLE with DRAINING after Stop; the task is then gone, and nothing of
+  // it was called.
   absl::Status Run(BackgroundTask task);
+  // Runs what is queued, then ends the threads; one thread calls it.
+  void Stop();
 
  private:
   // The tasks of one thread, by tenant and size; of equal sizes the first that

@@ -231,7 +231,7 @@ absl::Status ClientStream::Prepare(v1::TurnRequest turn) {
     last = session_->LastToken();
   }
   transport_->Read();
-  if (IsShort(input.prompt)) {
+  if (IsShort(input.prompt) && !input.options.response_format.has_value()) {
     OnPrepared(input, EncodePrompt(input.prompt, *input.model.tokenizer, last));
     return absl::OkStatus();
   }
@@ -240,7 +240,7 @@ absl::Status ClientStream::Prepare(v1::TurnRequest turn) {
 
 absl::Status ClientStream::PrepareAside(TurnInput input,
                                         std::optional<TokenId> last) {
-  const int64_t bytes = PromptBytes(input.prompt);
+  const int64_t bytes = PromptBytes(input.prompt) + CompileBytes(input.options);
   services_->sessions->MakeRoom(setup_.tenant, bytes);
   return services_->background->Run(
       {.tenant = setup_.tenant,
@@ -248,8 +248,8 @@ absl::Status ClientStream::PrepareAside(TurnInput input,
        .run =
            [self = shared_from_this(), last,
             input = std::move(input)]() mutable {
-             absl::StatusOr<EncodedPrompt> prompt =
-                 EncodePrompt(input.prompt, *input.model.tokenizer, last);
+             absl::StatusOr<EncodedPrompt> prompt = EncodeTurn(
+                 input.prompt, input.options, {*input.model.tokenizer, last});
              ClientStream* const stream = self.get();
              stream->PostToSelf([stream, input = std::move(input),
                                  prompt = std::move(prompt)]() mutable {
@@ -275,7 +275,7 @@ absl::Status ClientStream::OpenTurn(const TurnInput& input,
   SessionTurn* const last_turn =
       session_ == nullptr ? nullptr : session_->last();
   TurnRunner* const last = last_turn == nullptr ? nullptr : &last_turn->runner;
-  TurnSpec spec{.options = input.options};
+  TurnSpec spec{.options = input.options, .grammar = prompt.grammar};
   if (session_ != nullptr) {
     const absl::Span<const TokenId> history = session_->History();
     spec.prompt.assign(history.begin(), history.end());

@@ -140,7 +140,7 @@ class ClientStream : public std::enable_shared_from_this<ClientStream>,
 
   // Checks the turn and makes token ids of its prompt; OnPrepared follows.
   absl::Status Prepare(v1::TurnRequest turn);
-  // Makes the ids on a helper thread.
+  // Makes the grammar and the ids on a helper thread.
   absl::Status PrepareAside(TurnInput input, std::optional<TokenId> last);
   void OnPrepared(const TurnInput& input, absl::StatusOr<EncodedPrompt> prompt);
   absl::Status OpenTurn(const TurnInput& input, EncodedPrompt prompt);

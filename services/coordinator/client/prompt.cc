@@ -193,4 +193,15 @@ absl::StatusOr<EncodedPrompt> EncodePrompt(const PromptSource& source,
                        .template_date = TemplateDate(chat)};
 }
 
+absl::StatusOr<EncodedPrompt> EncodeTurn(const PromptSource& source,
+                                         const GenOptions& options,
+                                         const PromptPlace& place) {
+  TANDEM_ASSIGN_OR_RETURN(std::shared_ptr<const TokenMasks> grammar,
+                          CompileOptions(options, place.tokenizer));
+  TANDEM_ASSIGN_OR_RETURN(EncodedPrompt prompt,
+                          EncodePrompt(source, place.tokenizer, place.last));
+  prompt.grammar = std::move(grammar);
+  return prompt;
+}
+
 }  // namespace tandem

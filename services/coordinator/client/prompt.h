@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -13,6 +14,8 @@
 
 #include "engine/base/status.h"
 #include "engine/base/types.h"
+#include "engine/grammar/automaton/token_masks.h"
+#include "engine/sampling/gen_options.h"
 #include "engine/template/chat_template.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "tandem/v1/generation.pb.h"
@@ -64,6 +67,8 @@ struct EncodedPrompt {
   std::vector<TokenId> ids;
   // The day that the chat template was given; "" without messages.
   std::string template_date = {};
+  // Of the turn's options; null where they ask for none.
+  std::shared_ptr<const TokenMasks> grammar = {};
 };
 
 // The prompt's ids after a history that ends with `last` (nothing: a new
@@ -72,6 +77,17 @@ struct EncodedPrompt {
 absl::StatusOr<EncodedPrompt> EncodePrompt(const PromptSource& source,
                                            const Tokenizer& tokenizer,
                                            std::optional<TokenId> last);
+
+// What a prompt is encoded for.
+struct PromptPlace {
+  const Tokenizer& tokenizer;
+  std::optional<TokenId> last = {};  // of the history; nothing: a new session
+};
+// The same with the grammar that `options` ask for. Errors: also those of
+// CompileOptions.
+absl::StatusOr<EncodedPrompt> EncodeTurn(const PromptSource& source,
+                                         const GenOptions& options,
+                                         const PromptPlace& place);
 
 }  // namespace tandem
 

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/error_reason.h"
 #include "services/common/options_conversion.h"
+#include "services/coordinator/client/background_queue.h"
 
 namespace tandem {
 namespace {
@@ -65,6 +66,20 @@ absl::StatusOr<GenOptions> ParseOptions(const v1::GenerationOptions& options,
   if (!parsed.ok()) return PrefixFields(parsed.status(), "options.");
   if (!parsed->seed.has_value()) parsed->seed = DrawSeed();
   return parsed;
+}
+
+absl::StatusOr<std::shared_ptr<const TokenMasks>> CompileOptions(
+    const GenOptions& options, const Tokenizer& tokenizer) {
+  absl::StatusOr<std::shared_ptr<const TokenMasks>> compiled =
+      CompileResponseFormat(tokenizer, options);
+  if (!compiled.ok()) return PrefixFields(compiled.status(), "options.");
+  return compiled;
+}
+
+int64_t CompileBytes(const GenOptions& options) {
+  if (!options.response_format.has_value()) return 0;
+  return static_cast<int64_t>(BytesOf(*options.response_format)) +
+         BackgroundQueue::kShortBytes;
 }
 
 absl::Status CheckResume(const v1::ResumeRequest& resume, const Turn& turn) {

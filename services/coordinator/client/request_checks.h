@@ -8,6 +8,7 @@
 #define TANDEM_SERVICES_COORDINATOR_CLIENT_REQUEST_CHECKS_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "engine/base/types.h"
 #include "engine/sampling/gen_options.h"
 #include "engine/session/turn.h"
+#include "engine/tokenizer/response_grammar.h"
 #include "services/coordinator/turn/event_loop.h"
 #include "services/coordinator/turn/turn_runner.h"
 #include "tandem/v1/generation.pb.h"
@@ -47,6 +49,14 @@ absl::StatusOr<MonotonicDuration> ParseGoOn(const v1::TurnRequest& turn);
 // The options with a seed, or INVALID_OPTIONS with "options.*" fields.
 absl::StatusOr<GenOptions> ParseOptions(const v1::GenerationOptions& options,
                                         int vocab_size);
+
+// As CompileResponseFormat, with "options.*" fields.
+absl::StatusOr<std::shared_ptr<const TokenMasks>> CompileOptions(
+    const GenOptions& options, const Tokenizer& tokenizer);
+
+// What compiling costs a helper thread, in bytes of text that take as long; 0
+// without a format.
+int64_t CompileBytes(const GenOptions& options);
 
 // OK, or INVALID_OPTIONS where a client can not have as much of `turn` as
 // `resume` says.

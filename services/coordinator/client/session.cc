@@ -7,6 +7,9 @@ namespace {
 // the journal of its turn shares with writes that are under way.
 constexpr int64_t kSessionBytes = 768;
 
+// Where a reply of some kilobytes stands in its grammar.
+constexpr size_t kMatcherBytes = 64 << 10;
+
 // About what a turn that does not run takes.
 int64_t BytesOf(const SessionTurn& kept) {
   const TurnRunner& runner = kept.runner;
@@ -22,6 +25,10 @@ int64_t BytesOf(const SessionTurn& kept) {
   bytes += options.logit_bias.capacity() * sizeof(LogitBias) +
            options.stop_token_ids.capacity() * sizeof(TokenId);
   for (const std::string& text : options.stop_strings) bytes += text.capacity();
+  if (options.response_format.has_value()) {
+    bytes += BytesOf(*options.response_format);
+    if (!turn.ended()) bytes += kMatcherBytes;
+  }
   if (kept.loaded_end.has_value()) bytes += kept.loaded_end->SpaceUsedLong();
   return static_cast<int64_t>(bytes);
 }

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <utility>
@@ -9,7 +10,6 @@
 #include "absl/strings/str_cat.h"
 #include "services/common/options_conversion.h"
 #include "services/coordinator/client/request_checks.h"
-#include "tandem/v1/turn_record.pb.h"
 
 namespace tandem {
 namespace {
@@ -89,6 +89,8 @@ std::optional<v1::TurnEnded> EndOf(const StoredTurn& turn) {
 void MakeAgain(TurnSetup* setup, RestoredTurn* restored) {
   setup->spec.options.max_tokens =
       static_cast<int32_t>(restored->generated.size());
+  setup->spec.options.min_tokens =
+      std::min(setup->spec.options.min_tokens, setup->spec.options.max_tokens);
   setup->timeout.reset();
   restored->generated.clear();
   restored->end.reset();
@@ -216,14 +218,55 @@ void SessionLoader::OnTakenOver(const Key& key, LoadFor purpose,
     parts_.sessions->Drop(
         here, status.ok() ? ResumedElsewhere() : InClientsWords(status));
   }
-  if (status.ok()) {
-    status = Restore(purpose, *std::move(stored));
+  if (status.ok() && stored->turns.empty()) {
+    status = Damaged(*stored, "no turn");
+  } else if (status.ok()) {
+    return Prepare(key, purpose, *std::move(stored));
   } else {
     spdlog::warn("session {}... was not loaded: {}", key.second.substr(0, 8),
                  std::string(status.message()));
     status = InClientsWords(status);
   }
   Answer(key, purpose, status);
+}
+
+void SessionLoader::Prepare(const Key& key, LoadFor purpose,
+                            StoredSession stored) {
+  const bool leaves_out = purpose == LoadFor::kNextTurn && EndsUnheard(stored);
+  if (leaves_out) stored.turns.pop_back();
+  absl::StatusOr<LastTurn> last = ReadLastTurn(stored);
+  if (!last.ok()) return Answer(key, purpose, last.status());
+  last->purpose = purpose;
+  last->leaves_out = leaves_out;
+  const bool has_format = last->options.response_format.has_value();
+  // A turn that is over is history for the next one.
+  const bool is_history = purpose == LoadFor::kNextTurn &&
+                          stored.turns.back().end_reason.has_value();
+  if (!has_format || is_history) {
+    return Answer(key, purpose, Restore(std::move(stored), *last));
+  }
+  const absl::Status status = parts_.background->Run(
+      {.tenant = key.first,
+       .bytes = CompileBytes(last->options),
+       .run =
+           [this, loop = parts_.loop, key, purpose, stored = std::move(stored),
+            last = *std::move(last)]() mutable {
+             auto grammar =
+                 CompileResponseFormat(*last.model.tokenizer, last.options);
+             loop->Post([this, key, purpose, stored = std::move(stored),
+                         last = std::move(last),
+                         grammar = std::move(grammar)]() mutable {
+               if (!grammar.ok()) {
+                 return Answer(key, purpose,
+                               Damaged(stored, "a grammar that is none"));
+               }
+               last.grammar = *std::move(grammar);
+               Answer(key, purpose, Restore(std::move(stored), last));
+             });
+           },
+       .is_over = [] { return false; },
+       .drop = [] {}});
+  if (!status.ok()) Answer(key, purpose, status);
 }
 
 void SessionLoader::Answer(const Key& key, LoadFor purpose,
@@ -233,12 +276,10 @@ void SessionLoader::Answer(const Key& key, LoadFor purpose,
   for (const Done& done : waiting) done(status);
 }
 
-absl::Status SessionLoader::Restore(LoadFor purpose, StoredSession stored) {
-  if (stored.turns.empty()) return Damaged(stored, "no turn");
-  const bool leaves_out = purpose == LoadFor::kNextTurn && EndsUnheard(stored);
-  if (leaves_out) stored.turns.pop_back();
+absl::Status SessionLoader::Restore(StoredSession stored,
+                                    const LastTurn& last) {
   TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<SessionTurn> turn,
-                          RestoreTurn(purpose, stored));
+                          RestoreTurn(stored, last));
   const bool is_one_shot =
       stored.record.is_one_shot && stored.turns.size() == 1;
   TANDEM_ASSIGN_OR_RETURN(
@@ -248,20 +289,27 @@ absl::Status SessionLoader::Restore(LoadFor purpose, StoredSession stored) {
           is_one_shot ? SessionUse::kOneShot : SessionUse::kConversation));
   session->Restore(stored.driver_epoch, stored.turns.back().number,
                    std::move(turn));
-  if (leaves_out) session->LeaveOutUnheardTurn();
+  if (last.leaves_out) session->LeaveOutUnheardTurn();
   parts_.sessions->Measure(session);
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<SessionTurn>> SessionLoader::RestoreTurn(
-    LoadFor purpose, const StoredSession& stored) {
-  const StoredTurn& last = stored.turns.back();
-  TANDEM_ASSIGN_OR_RETURN(const ModelSummary model,
-                          ModelOf(*parts_.router, stored.record));
-  v1::TurnSetupRecord record;
-  if (!record.ParseFromString(last.record.setup)) {
+absl::StatusOr<SessionLoader::LastTurn> SessionLoader::ReadLastTurn(
+    const StoredSession& stored) const {
+  LastTurn last;
+  TANDEM_ASSIGN_OR_RETURN(last.model, ModelOf(*parts_.router, stored.record));
+  if (!last.setup.ParseFromString(stored.turns.back().record.setup)) {
     return Damaged(stored, "a setup that does not parse");
   }
+  last.options = FromProto(last.setup.options());
+  return last;
+}
+
+absl::StatusOr<std::unique_ptr<SessionTurn>> SessionLoader::RestoreTurn(
+    const StoredSession& stored, const LastTurn& last_turn) {
+  const StoredTurn& last = stored.turns.back();
+  const ModelSummary& model = last_turn.model;
+  const v1::TurnSetupRecord& record = last_turn.setup;
   TurnSetup setup;
   setup.session_id = stored.id;
   setup.tenant = stored.record.tenant;
@@ -269,7 +317,8 @@ absl::StatusOr<std::unique_ptr<SessionTurn>> SessionLoader::RestoreTurn(
   setup.number = last.number;
   setup.tokenizer = model.tokenizer;
   setup.spec = {.prompt = PromptOf(stored),
-                .options = FromProto(record.options()),
+                .options = last_turn.options,
+                .grammar = last_turn.grammar,
                 .context_max = static_cast<Position>(record.context_max())};
   setup.template_date = record.template_date();
   if (record.timeout_ms() > 0) {
@@ -296,7 +345,7 @@ absl::StatusOr<std::unique_ptr<SessionTurn>> SessionLoader::RestoreTurn(
       .end = last.end_reason};
   const bool is_over = last.end_reason.has_value();
   std::optional<v1::TurnEnded> loaded_end = EndOf(last);
-  if (purpose == LoadFor::kResume && loaded_end.has_value() &&
+  if (last_turn.purpose == LoadFor::kResume && loaded_end.has_value() &&
       setup.spec.options.logprobs.has_value() && !last.generated.empty()) {
     MakeAgain(&setup, &restored);
   }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "services/coordinator/client/background_queue.h"
 #include "services/coordinator/client/session.h"
 #include "services/coordinator/client/session_store.h"
 #include "services/coordinator/client/turn_quotas.h"
@@ -19,6 +20,7 @@
 #include "services/coordinator/store/state_store.h"
 #include "services/coordinator/turn/event_loop.h"
 #include "services/coordinator/turn/turn_observer.h"
+#include "tandem/v1/turn_record.pb.h"
 
 namespace tandem {
 
@@ -49,6 +51,7 @@ class SessionLoader {
     Router* router = nullptr;
     TurnQuotas* quotas = nullptr;
     EventLoop* loop = nullptr;
+    BackgroundQueue* background = nullptr;
     TurnLimits turn_limits = {};
     PromptQuarantine* quarantine = nullptr;
     TurnObserver* observer = nullptr;
@@ -88,9 +91,22 @@ class SessionLoader {
                    absl::StatusOr<StoredSession> stored);
   // Calls all who wait for the session.
   void Answer(const Key& key, LoadFor purpose, const absl::Status& status);
-  absl::Status Restore(LoadFor purpose, StoredSession stored);
+  // What the last turn is restored with, and for whom.
+  struct LastTurn {
+    LoadFor purpose = LoadFor::kResume;
+    bool leaves_out = false;  // another one behind it, which nobody heard of
+    ModelSummary model = {};
+    v1::TurnSetupRecord setup = {};
+    GenOptions options = {};
+    std::shared_ptr<const TokenMasks> grammar = {};
+  };
+  absl::StatusOr<LastTurn> ReadLastTurn(const StoredSession& stored) const;
+  // Compiles the last turn's grammar on a helper thread, if it goes on with
+  // one; then restores the session and answers.
+  void Prepare(const Key& key, LoadFor purpose, StoredSession stored);
+  absl::Status Restore(StoredSession stored, const LastTurn& last);
   absl::StatusOr<std::unique_ptr<SessionTurn>> RestoreTurn(
-      LoadFor purpose, const StoredSession& stored);
+      const StoredSession& stored, const LastTurn& last_turn);
 
   const Parts parts_;
   // Who waits for the sessions that are being loaded: a resume needs a turn

@@ -112,6 +112,7 @@ CoordinatorServer::Sessions::Sessions(const CoordinatorOptions& options,
               .router = &server->router_,
               .quotas = &server->bounds_.quotas,
               .loop = server->loop_.loop(),
+              .background = &server->background_,
               .turn_limits = options.turn_limits,
               .quarantine = &server->bounds_.quarantine,
               .observer = &server->metrics_}),
@@ -128,9 +129,8 @@ CoordinatorServer::CoordinatorServer(
       pool_(options.workers, std::move(worker_credentials), &tokenizers_),
       router_([this] { return pool_.Workers(); }, std::random_device()()),
       bounds_(options, this),
+      background_(kBackgroundTasksMax, &bounds_.memory),
       sessions_(options, std::move(store), this),
-      background_(std::make_unique<BackgroundQueue>(kBackgroundTasksMax,
-                                                    &bounds_.memory)),
       service_(&services_, &registry_, &gate_),
       admin_service_({.services = &services_,
                       .pool = &pool_,
@@ -143,7 +143,7 @@ CoordinatorServer::CoordinatorServer(
   services_.loop = loop_.loop();
   services_.sessions = &sessions_.here;
   services_.router = &router_;
-  services_.background = background_.get();
+  services_.background = &background_;
   services_.memory = &bounds_.memory;
   services_.quotas = &bounds_.quotas;
   services_.left_turns = &sessions_.left_turns;
@@ -262,7 +262,7 @@ void CoordinatorServer::Stop(std::chrono::milliseconds drain_timeout) {
     registry_.WaitUntilEmpty(kWorkerStreamsGrace);
   }
   metrics_server_.reset();
-  background_.reset();
+  background_.Stop();
   WaitForWorkerStreams();
   pool_.Stop();
   loop_.Stop();

@@ -152,10 +152,10 @@ class CoordinatorServer {
   WorkerPool pool_;
   Router router_;
   Bounds bounds_;
+  BackgroundQueue background_;
   Sessions sessions_;
   ClientStreamRegistry registry_;
   ClientServices services_;
-  std::unique_ptr<BackgroundQueue> background_;
   GenerationService service_;
   CoordinatorAdminService admin_service_;
   absl::Mutex ready_mutex_;  // orders updates of the health service

@@ -19,7 +19,7 @@ constexpr std::array kFinishReasons = {
     FinishReason::kStopToken, FinishReason::kStopString,
     FinishReason::kLength,    FinishReason::kContext,
     FinishReason::kCancelled, FinishReason::kDeadline,
-    FinishReason::kError};
+    FinishReason::kError,     FinishReason::kGrammarEnd};
 
 int64_t Number(const SqlValue& value) { return std::get<int64_t>(value); }
 const std::string& Text(const SqlValue& value) {

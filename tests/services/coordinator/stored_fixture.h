@@ -30,7 +30,8 @@ struct FakeCoordinator {
                 .sessions = &sessions,
                 .router = &router,
                 .quotas = &quotas,
-                .loop = &loop}),
+                .loop = &loop,
+                .background = &background}),
         watch(store, &sessions, &loop) {
     info.address = "t";
     info.usable = true;
@@ -47,6 +48,7 @@ struct FakeCoordinator {
     services.router = &router;
     services.memory = &memory;
     services.quotas = &quotas;
+    services.background = &background;
     services.left_turns = &left_turns;
     services.loader = &loader;
   }
@@ -65,6 +67,8 @@ struct FakeCoordinator {
   TurnQuotas quotas{&loop, 100, &limits, 1};
   SessionStore sessions{&loop, SessionLimits(), &limits, &memory};
   LeftTurns left_turns{&loop, &sessions, &memory};
+  // Its tasks post to the loop and know no more of this.
+  BackgroundQueue background{100, &memory};
   SessionLoader loader;
   DriverWatch watch;
   ClientServices services;

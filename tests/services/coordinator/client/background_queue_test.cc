@@ -74,6 +74,16 @@ TEST_F(BackgroundQueueTest, RunsWhatItTookBeforeItEnds) {
   EXPECT_EQ(budget_.bytes(MemoryKind::kTexts), 0);
 }
 
+TEST_F(BackgroundQueueTest, TakesNothingAfterItsEnd) {
+  BackgroundQueue queue(10, &budget_);
+  ASSERT_TRUE(queue.Run(Noting("a", 1, "first")).ok());
+  queue.Stop();
+  EXPECT_EQ(order_.size(), 1u);
+  EXPECT_EQ(GetErrorDetail(queue.Run(Noting("a", 1, "second")))->reason,
+            kReasonDraining);
+  EXPECT_EQ(order_.size(), 1u);
+}
+
 TEST_F(BackgroundQueueTest, RefusesMoreThanItsQueueHolds) {
   BackgroundQueue queue(2, &budget_);
   HoldBoth(&queue);

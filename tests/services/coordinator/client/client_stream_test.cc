@@ -312,6 +312,20 @@ TEST_F(ClientStreamTest, BadResumesAreRefused) {
   }
 }
 
+TEST_F(ClientStreamTest, AWrongFormatIsRefusedBeforeAWorkerIsAsked) {
+  StartAll();
+  v1::GenerateRequest request = Request("w1", 10);
+  v1::ResponseFormat& format =
+      *request.mutable_turn()->mutable_options()->mutable_response_format();
+  format.set_regex("a(?=b)");
+  const grpc::Status status = Generate(request).status;
+  EXPECT_EQ(ReasonOf(status), kReasonInvalidOptions);
+  EXPECT_EQ(FieldOf(status), "turn.options.response_format.regex");
+  EXPECT_NE(status.error_message().find("character"), std::string::npos);
+  EXPECT_EQ(target_->service().opened, 0);
+  EXPECT_EQ(draft_->service().opened, 0);
+}
+
 TEST_F(ClientStreamTest, BadTurnsNameTheField) {
   StartAll();
   const auto status_of = [this](const v1::GenerateRequest& request) {

@@ -279,5 +279,23 @@ TEST(PromptTest, EncodesTextWithSpecialTokensWhereAskedTo) {
   EXPECT_EQ(encode(5), Ids{2});
 }
 
+TEST(PromptTest, ATurnHasItsGrammarToo) {
+  const auto tokenizer = MakeTokenizer(TestVocabulary::WithBytes());
+  v1::TurnRequest turn;
+  turn.set_text("a");
+  GenOptions options;
+  const auto plain = EncodeTurn(Parse(turn), options, {*tokenizer, 5});
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  EXPECT_EQ(plain->grammar, nullptr);
+  options.response_format = {.kind = GrammarSource::Kind::kRegex, .text = "a+"};
+  const auto bound = EncodeTurn(Parse(turn), options, {*tokenizer, 5});
+  ASSERT_TRUE(bound.ok()) << bound.status();
+  EXPECT_NE(bound->grammar, nullptr);
+  EXPECT_EQ(bound->ids, plain->ids);
+  options.response_format->text = "(";
+  ExpectInvalid(EncodeTurn(Parse(turn), options, {*tokenizer, 5}).status(),
+                "options.response_format.regex");
+}
+
 }  // namespace
 }  // namespace tandem

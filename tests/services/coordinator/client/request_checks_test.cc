@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "engine/base/error_reason.h"
+#include "services/coordinator/client/background_queue.h"
 #include "tests/services/coordinator/turn_runner_fixture.h"
 
 namespace tandem {
@@ -95,6 +96,27 @@ TEST(ParseOptionsTest, DrawsASeedWhereThereIsNone) {
   options.set_seed(std::numeric_limits<uint64_t>::max());
   EXPECT_EQ(ParseOptions(options, 100)->seed,
             std::numeric_limits<uint64_t>::max());
+}
+
+TEST(CompileOptionsTest, NamesTheFieldAndThePlace) {
+  GenOptions options;
+  EXPECT_EQ(*CompileOptions(options, *FakeTokenizer()), nullptr);
+  options.response_format = {.kind = GrammarSource::Kind::kRegex,
+                             .text = "w[0-9]+"};
+  EXPECT_NE(*CompileOptions(options, *FakeTokenizer()), nullptr);
+  // It does not hold up short texts.
+  EXPECT_EQ(CompileBytes(GenOptions()), 0);
+  EXPECT_GT(CompileBytes(options), BackgroundQueue::kShortBytes);
+  options.response_format = {
+      .kind = GrammarSource::Kind::kJsonSchema,
+      .text = R"({"properties": {"a": {"contains": {}}}})"};
+  const absl::Status status =
+      CompileOptions(options, *FakeTokenizer()).status();
+  EXPECT_EQ(GetErrorDetail(status)->reason, kReasonInvalidOptions);
+  EXPECT_THAT(Fields(status),
+              ElementsAre("options.response_format.json_schema"));
+  EXPECT_THAT(GetErrorDetail(status)->violations[0].description,
+              ::testing::StartsWith("/properties/a"));
 }
 
 TEST(CheckTokenIdsTest, NamesTheFirstThatIsOutOfRange) {

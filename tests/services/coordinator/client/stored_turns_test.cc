@@ -5,8 +5,10 @@
 
 #include <limits>
 #include <random>
+#include <thread>
 
 #include "engine/base/error_reason.h"
+#include "services/common/options_conversion.h"
 #include "tests/services/coordinator/stored_fixture.h"
 
 namespace tandem {
@@ -54,6 +56,14 @@ class StoredTurnsTest : public StoredFixture {
     client->Send(ResumeMessage(of, tokens, text_bytes));
     RunUntil([client] { return client->has_ended || client->finished; });
     return client->finished.value_or(absl::OkStatus());
+  }
+  // Until a helper thread has done its part: what is ready runs, and no time
+  // passes.
+  void AwaitHelper(const std::function<bool()>& done) {
+    while (!done()) {
+      if (RunReady()) continue;
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
   }
   TurnSpec Spec(int max_tokens) {
     return SpecOf(PromptOf(kPrompt), max_tokens);
@@ -165,6 +175,41 @@ TEST_F(StoredTurnsTest, CountsThatLieAreRefused) {
   FakeClient* const after = Resume(b_, *before);
   RunToEnd(after);
   ExpectPlain(*after, Spec(300));
+}
+
+// The place of the text in its grammar is found again by its tokens.
+TEST_F(StoredTurnsTest, AGrammarGoesOnElsewhere) {
+  v1::ConverseRequest start;
+  // This text repeats itself: w1w2w4w7w8w11. A drafter guesses other pieces
+  // three times in ten.
+  TurnSpec spec = SpecOf({kFakeRepeat, 260, 261, 263, 266, 267, 270}, 9000);
+  start.mutable_start()->mutable_tokens()->mutable_ids()->Add(
+      spec.prompt.begin(), spec.prompt.end());
+  spec.options.response_format = {.kind = GrammarSource::Kind::kRegex,
+                                  .text = "(w1w2w4w7w8w11){20}"};
+  *start.mutable_start()->mutable_options() = ToProto(spec.options);
+  spec.grammar = *CompileResponseFormat(*FakeTokenizer(), spec.options);
+  for (const size_t tokens : {1, 33, 80, 119}) {
+    FakeClient* const before = Connect(a_);
+    const int64_t sessions = a_->sessions.size();
+    before->Send(start);
+    AwaitHelper([&] { return a_->sessions.size() > sessions; });
+    RunUntil([before, tokens] { return before->tokens.size() >= tokens; });
+    Kill(a_);
+    FakeClient* const after = Resume(b_, *before);
+    AwaitHelper(
+        [&] { return b_->sessions.Find(before->session_id, "tenant").ok(); });
+    RunToEnd(after);
+    ExpectPlain(*after, spec);
+    EXPECT_EQ(after->tokens.size(), 120u);
+    EXPECT_EQ(after->ended.finish_reason(), v1::FINISH_REASON_GRAMMAR_END);
+    // Another turn needs no grammar of the last one.
+    FakeClient* const next = Connect(b_);
+    next->session_id = after->session_id;
+    next->Start("w3", 10);
+    RunToEnd(next);
+    a_->is_dead = false;
+  }
 }
 
 // The turn ends before as many tokens as the client claims to have.
