@@ -44,6 +44,7 @@ std::string ClientField(absl::string_view field, const FieldNames& names) {
   (void)(absl::ConsumePrefix(&field, "start.") ||
          absl::ConsumePrefix(&field, "turn."));
   absl::ConsumePrefix(&field, "options.");
+  if (field == "response_format.json_schema") return names.schema;
   const size_t end = std::min(field.find_first_of(".["), field.size());
   const absl::string_view first = field.substr(0, end);
   const absl::string_view rest = field.substr(end);

@@ -18,6 +18,7 @@ namespace tandem::gateway {
 struct FieldNames {
   std::string max_tokens = "max_tokens";
   std::string prompt = "prompt";
+  std::string schema = "response_format.json_schema.schema";
 };
 
 // The status of HTTP for a status of gRPC.

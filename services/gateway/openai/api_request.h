@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/strings/string_view.h"
 #include "engine/base/status.h"
 #include "services/gateway/openai/api_error.h"
 #include "services/gateway/openai/json_fields.h"
@@ -41,12 +42,18 @@ struct ApiRequest {
   ReplyFormat format;
 };
 
+// Each takes `body` as it was parsed from `text`, where the properties of a
+// schema stand in the order in which replies have them.
+
 // /v1/chat/completions.
-absl::StatusOr<ApiRequest> ParseChatRequest(const Json& body);
+absl::StatusOr<ApiRequest> ParseChatRequest(const Json& body,
+                                            absl::string_view text);
 // /v1/completions.
-absl::StatusOr<ApiRequest> ParseCompletionRequest(const Json& body);
+absl::StatusOr<ApiRequest> ParseCompletionRequest(const Json& body,
+                                                  absl::string_view text);
 // /v1/responses.
-absl::StatusOr<ApiRequest> ParseResponseRequest(const Json& body);
+absl::StatusOr<ApiRequest> ParseResponseRequest(const Json& body,
+                                                absl::string_view text);
 
 }  // namespace tandem::gateway
 

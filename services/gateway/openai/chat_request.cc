@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "services/gateway/openai/api_request.h"
+#include "services/gateway/openai/response_format.h"
 #include "services/gateway/openai/shared_fields.h"
 
 namespace tandem::gateway {
@@ -76,20 +77,13 @@ void RefuseWhatIsNotThere(JsonFields* fields) {
   if (modalities != nullptr && *modalities != Json::array({"text"})) {
     fields->Fail("modalities", "must be [\"text\"]");
   }
-  if (const Json* format = fields->Any("response_format")) {
-    JsonFields own(*format, "response_format");
-    if (own.Text("type").value_or("text") != "text") {
-      own.Fail("type", "must be text: JSON is not enforced here");
-    }
-    own.Ignore({"json_schema"});
-    fields->Fail(own.Finish());
-  }
   fields->Ignore({"parallel_tool_calls", "reasoning_effort", "verbosity"});
 }
 
 }  // namespace
 
-absl::StatusOr<ApiRequest> ParseChatRequest(const Json& body) {
+absl::StatusOr<ApiRequest> ParseChatRequest(const Json& body,
+                                            absl::string_view text) {
   ApiRequest request;
   request.format.api = ReplyFormat::Api::kChat;
   request.format.names = {.max_tokens = "max_tokens", .prompt = "messages"};
@@ -101,6 +95,7 @@ absl::StatusOr<ApiRequest> ParseChatRequest(const Json& body) {
   ReadMaxTokens(&fields, "max_completion_tokens", &request);
   ReadLogprobs(&fields, request.turn.mutable_options());
   ReadMessages(&fields, &request.turn);
+  ReadResponseFormat(text, &fields, request.turn.mutable_options());
   RefuseWhatIsNotThere(&fields);
   TANDEM_RETURN_IF_ERROR(fields.Finish());
   return request;

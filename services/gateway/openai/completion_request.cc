@@ -1,5 +1,6 @@
 #include "absl/strings/str_cat.h"
 #include "services/gateway/openai/api_request.h"
+#include "services/gateway/openai/response_format.h"
 #include "services/gateway/openai/shared_fields.h"
 
 namespace tandem::gateway {
@@ -35,7 +36,8 @@ void ReadPrompt(JsonFields* fields, v1::TurnRequest* turn) {
 
 }  // namespace
 
-absl::StatusOr<ApiRequest> ParseCompletionRequest(const Json& body) {
+absl::StatusOr<ApiRequest> ParseCompletionRequest(const Json& body,
+                                                  absl::string_view text) {
   ApiRequest request;
   request.format.api = ReplyFormat::Api::kCompletion;
   v1::GenerationOptions* options = request.turn.mutable_options();
@@ -48,6 +50,7 @@ absl::StatusOr<ApiRequest> ParseCompletionRequest(const Json& body) {
     options->set_logprobs(static_cast<int32_t>(*logprobs));
   }
   ReadPrompt(&fields, &request.turn);
+  ReadResponseFormat(text, &fields, options);
   if (fields.Whole("best_of", 1, kAlternativesMax).value_or(1) > 1) {
     fields.Fail("best_of", "must be 1: one request has one answer here");
   }

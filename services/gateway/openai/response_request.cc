@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "services/gateway/openai/api_request.h"
+#include "services/gateway/openai/response_format.h"
 #include "services/gateway/openai/shared_fields.h"
 
 namespace tandem::gateway {
@@ -87,25 +88,18 @@ void RefuseWhatIsNotThere(JsonFields* fields) {
   if (fields->Text("truncation").value_or("disabled") != "disabled") {
     fields->Fail("truncation", "must be disabled: nothing is left out");
   }
-  if (const Json* text = fields->Any("text")) {
-    const auto format = text->is_object() ? text->find("format") : text->end();
-    const bool is_plain =
-        text->is_object() &&
-        (format == text->end() ||
-         (format->is_object() && format->value("type", Json()) == "text"));
-    if (!is_plain) {
-      fields->Fail("text.format.type", "must be text: JSON is not enforced");
-    }
-  }
   fields->Ignore({"parallel_tool_calls", "reasoning", "stream_options"});
 }
 
 }  // namespace
 
-absl::StatusOr<ApiRequest> ParseResponseRequest(const Json& body) {
+absl::StatusOr<ApiRequest> ParseResponseRequest(const Json& body,
+                                                absl::string_view text) {
   ApiRequest request;
   request.format.api = ReplyFormat::Api::kResponse;
-  request.format.names = {.max_tokens = "max_output_tokens", .prompt = "input"};
+  request.format.names = {.max_tokens = "max_output_tokens",
+                          .prompt = "input",
+                          .schema = "text.format.schema"};
   JsonFields fields(body);
   ReadShared(&fields, &request);
   ReadMaxTokens(&fields, "max_output_tokens", &request);
@@ -115,6 +109,7 @@ absl::StatusOr<ApiRequest> ParseResponseRequest(const Json& body) {
   }
   ReadPrevious(&fields, &request);
   ReadInput(&fields, &request.turn);
+  ReadTextFormat(text, &fields, request.turn.mutable_options());
   RefuseWhatIsNotThere(&fields);
   TANDEM_RETURN_IF_ERROR(fields.Finish());
   OrderedJson& repeated = request.format.repeated;

@@ -53,6 +53,9 @@ void ReadBeyond(JsonFields* fields, v1::GenerationOptions* options) {
     options->set_ignore_eos(*ignore_eos);
   }
   ReadTokenIds(fields, "stop_token_ids", options);
+  if (const auto min_tokens = fields->Whole("min_tokens", 0, kInt32Max)) {
+    options->set_min_tokens(static_cast<int32_t>(*min_tokens));
+  }
 }
 
 void ReadDraftSources(JsonFields* fields, v1::GenerationOptions* options) {

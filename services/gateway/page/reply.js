@@ -13,6 +13,7 @@ const FINISH_WORDS = {
   stop: 'a stop of the model or of the options',
   stop_token: 'the model\u2019s end token',
   stop_string: 'a stop string',
+  grammar_end: 'the end of its format',
   context: 'the end of the model\u2019s context',
   cancelled: 'Stop',
   deadline: 'its deadline',

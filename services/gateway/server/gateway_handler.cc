@@ -171,7 +171,7 @@ void GatewayHandler::HandleTurn(const AskedPtr& asked,
                                 absl::string_view /*rest*/) {
   const absl::StatusOr<Json> body = ParseJsonObject(asked->request.body);
   if (!body.ok()) return Answer(asked, ErrorResponse(body.status()));
-  absl::StatusOr<ApiRequest> request = parse(*body);
+  absl::StatusOr<ApiRequest> request = parse(*body, asked->request.body);
   if (!request.ok()) return Answer(asked, ErrorResponse(request.status()));
   // Not kept for the length of the turn.
   asked->request.body = {};

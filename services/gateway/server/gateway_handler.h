@@ -58,7 +58,7 @@ class GatewayHandler final : public HttpHandler {
     std::vector<HttpHeader> cors;
   };
   using AskedPtr = std::shared_ptr<Asked>;
-  using Parse = absl::StatusOr<ApiRequest> (*)(const Json&);
+  using Parse = absl::StatusOr<ApiRequest> (*)(const Json&, absl::string_view);
   struct Route;
 
   static absl::Span<const Route> Routes();

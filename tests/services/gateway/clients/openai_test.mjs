@@ -67,6 +67,38 @@ test('errors are its own classes', async () => {
   assert.ok(AuthenticationError);
 });
 
+test('a reply by a schema', async (context) => {
+  const schema = {
+    type: 'object', additionalProperties: false, required: ['word', 'age'],
+    properties: {
+      word: {enum: ['wolf', 'fox']},
+      age: {type: 'integer', minimum: 0, maximum: 9},
+    },
+  };
+  const options = {...common, max_tokens: 200, response_format: {
+    type: 'json_schema', json_schema: {name: 'animal', strict: true, schema},
+  }};
+  const completion = await client.completions.create(options);
+  const value = JSON.parse(completion.choices[0].text);
+  assert.deepEqual(Object.keys(value), ['word', 'age']);
+  assert.equal(completion.choices[0].finish_reason, 'stop');
+  const info = await client.models.retrieve(model);
+  if (!info.tandem.chat_template) {
+    return context.skip('the model has no chat template');
+  }
+  const messages = [{role: 'user', content: 'An animal?'}];
+  const chat = await client.chat.completions.create({
+    model, messages, max_tokens: 200, seed: 5,
+    response_format: options.response_format,
+  });
+  assert.ok(JSON.parse(chat.choices[0].message.content).word);
+  const response = await client.responses.create({
+    model, input: 'An animal?', max_output_tokens: 200,
+    text: {format: {type: 'json_schema', name: 'animal', schema}},
+  });
+  assert.ok(JSON.parse(response.output_text).word);
+});
+
 test('chat', async (context) => {
   const info = await client.models.retrieve(model);
   if (!info.tandem.chat_template) {

@@ -31,6 +31,8 @@ TEST(InTermsOfTest, FieldsAreTheClients) {
   EXPECT_EQ(param_of("start.options.temperature"), "temperature");
   EXPECT_EQ(param_of("start.options.max_tokens"), "max_completion_tokens");
   EXPECT_EQ(param_of("start.options.stop_strings[2]"), "stop[2]");
+  EXPECT_EQ(param_of("turn.options.response_format.json_schema"),
+            "response_format.json_schema.schema");
   EXPECT_EQ(param_of("start.model_id"), "model");
   EXPECT_EQ(param_of("start.text"), "messages");
   EXPECT_EQ(param_of("start.messages.messages[0]"), "messages.messages[0]");

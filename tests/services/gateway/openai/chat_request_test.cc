@@ -7,19 +7,23 @@
 namespace tandem::gateway {
 namespace {
 
+absl::StatusOr<ApiRequest> ParseText(const std::string& text) {
+  return ParseChatRequest(Json::parse(text), text);
+}
+
 absl::StatusOr<ApiRequest> Parse(const std::string& fields) {
-  return ParseChatRequest(Json::parse(
+  return ParseText(
       R"({"model": "tales", "messages": [{"role": "user", "content": "Hi"}])" +
-      (fields.empty() ? "" : ", " + fields) + "}"));
+      (fields.empty() ? "" : ", " + fields) + "}");
 }
 
 TEST(ParseChatRequestTest, MessagesBecomeTheTurns) {
-  const absl::StatusOr<ApiRequest> request = ParseChatRequest(Json::parse(R"({
+  const absl::StatusOr<ApiRequest> request = ParseText(R"({
     "messages": [{"role": "developer", "content": "Be brief."},
                  {"role": "user", "content": [{"type": "text", "text": "Hi"}],
                   "name": "me"},
                  {"role": "assistant", "content": "Yes?", "refusal": null},
-                 {"role": "user", "content": "Go"}]})"));
+                 {"role": "user", "content": "Go"}]})");
   ASSERT_TRUE(request.ok()) << request.status();
   const v1::ChatMessages& messages = request->turn.messages();
   ASSERT_EQ(messages.messages_size(), 4);
@@ -62,10 +66,9 @@ TEST(ParseChatRequestTest, WhatIsNotThereIsRefusedByName) {
            {R"("tools": [{"type": "function"}])", "tools"},
            {R"("functions": [{}])", "functions"},
            {R"("tool_choice": "required")", "tool_choice"},
-           {R"("response_format": {"type": "json_object"})",
-            "response_format.type"},
+           {R"("response_format": {"type": "json"})", "response_format.type"},
            {R"("response_format": {"type": "json_schema", "json_schema": {}})",
-            "response_format.type"},
+            "response_format.json_schema.schema"},
            {R"("modalities": ["text", "audio"])", "modalities"},
            {R"("audio": {"voice": "x"})", "audio"},
            {R"("n": 2)", "n"},
@@ -90,7 +93,7 @@ TEST(ParseChatRequestTest, WrongMessagesAreNamed) {
            {R"([{"role": "assistant", "content": "x", "tool_calls": [{}]}])",
             "messages[0].tool_calls"}}) {
     const absl::StatusOr<ApiRequest> request =
-        ParseChatRequest(Json::parse("{\"messages\": " + messages + "}"));
+        ParseText("{\"messages\": " + messages + "}");
     ASSERT_FALSE(request.ok()) << messages;
     EXPECT_EQ(ErrorObject(request.status())["param"], param) << messages;
   }

@@ -8,7 +8,7 @@ namespace tandem::gateway {
 namespace {
 
 absl::StatusOr<ApiRequest> Parse(const std::string& text) {
-  return ParseCompletionRequest(Json::parse(text));
+  return ParseCompletionRequest(Json::parse(text), text);
 }
 
 TEST(ParseCompletionRequestTest, Prompts) {
@@ -34,8 +34,10 @@ TEST(ParseCompletionRequestTest, Options) {
   EXPECT_EQ(plain->turn.options().max_tokens(), 16) << "as OpenAI's";
   const absl::StatusOr<ApiRequest> request =
       Parse(R"({"prompt": "x", "max_tokens": 3, "logprobs": 2, "best_of": 1,
-                "echo": false, "suffix": null})");
+                "echo": false, "suffix": null,
+                "response_format": {"type": "json_object"}})");
   ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_TRUE(request->turn.options().response_format().has_json_object());
   EXPECT_EQ(request->turn.options().max_tokens(), 3);
   EXPECT_EQ(request->turn.options().logprobs(), 2);
 }
@@ -46,6 +48,7 @@ TEST(ParseCompletionRequestTest, WhatIsNotThereIsRefusedByName) {
            {R"("best_of": 2)", "best_of"},
            {R"("echo": true)", "echo"},
            {R"("suffix": "x")", "suffix"},
+           {R"("response_format": {"type": "x"})", "response_format.type"},
            {R"("logprobs": true)", "logprobs"}}) {
     const absl::StatusOr<ApiRequest> request =
         Parse("{\"prompt\": \"x\", " + field + "}");

@@ -9,7 +9,7 @@ namespace tandem::gateway {
 namespace {
 
 absl::StatusOr<ApiRequest> Parse(const std::string& text) {
-  return ParseResponseRequest(Json::parse(text));
+  return ParseResponseRequest(Json::parse(text), text);
 }
 
 TEST(ParseResponseRequestTest, InputsBecomeMessages) {
@@ -51,7 +51,7 @@ TEST(ParseResponseRequestTest, WhatIsNotThereIsRefusedByName) {
            {R"("input": "x", "background": true)", "background"},
            {R"("input": "x", "truncation": "auto")", "truncation"},
            {R"("input": "x", "text": {"format": {"type": "json_schema"}})",
-            "text.format.type"},
+            "text.format.schema"},
            {R"("input": "x", "previous_response_id": "resp_1")",
             "previous_response_id"},
            {R"("input": "x", "top_logprobs": 2)", "top_logprobs"}}) {

@@ -41,7 +41,7 @@ TEST(ReadSharedTest, OptionsAreTaken) {
     "stop": ["a", "b"], "seed": -1, "logit_bias": {"5": 2.5, "6": -100},
     "presence_penalty": 0.5, "frequency_penalty": -0.5, "n": 1,
     "stream_options": {"include_usage": true}, "user": "me",
-    "ignore_eos": true, "stop_token_ids": [3, 4]})");
+    "ignore_eos": true, "stop_token_ids": [3, 4], "min_tokens": 5})");
   ASSERT_TRUE(request.ok()) << request.status();
   const v1::GenerationOptions& options = request->turn.options();
   EXPECT_EQ(request->turn.model_id(), "tales");
@@ -52,6 +52,7 @@ TEST(ReadSharedTest, OptionsAreTaken) {
   EXPECT_EQ(options.top_k(), 0);
   EXPECT_EQ(options.min_p(), 0.125);
   EXPECT_EQ(options.max_tokens(), 7);
+  EXPECT_EQ(options.min_tokens(), 5);
   EXPECT_EQ(options.stop_strings_size(), 2);
   EXPECT_EQ(options.seed(), 18446744073709551615u);
   ASSERT_EQ(options.logit_bias_size(), 2);
