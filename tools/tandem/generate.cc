@@ -122,15 +122,18 @@ void AddGenerateCommand(CLI::App* app, CommandLine* line) {
   command->add_option(
       "--session", flags->session_id,
       "Id of a session to continue (--stats and --json show it)");
-  SetExamples(command,
-              {"tandem generate 'Once upon a time'",
-               "tandem generate --chat --system 'Answer briefly.' 'Why is the "
-               "sky blue?'",
-               "tandem generate --prompt-file letter.txt --max-tokens 100 "
-               "--temperature 0",
-               "tandem generate 'Once upon a time' --seed 7 --stats",
-               "tandem generate ' And then' --session "
-               "0123456789abcdef0123456789abcdef"});
+  SetExamples(
+      command,
+      {"tandem generate 'Once upon a time'",
+       "tandem generate --chat --system 'Answer briefly.' 'Why is the "
+       "sky blue?'",
+       "tandem generate --prompt-file letter.txt --max-tokens 100 "
+       "--temperature 0",
+       "tandem generate 'Once upon a time' --seed 7 --stats",
+       "tandem generate 'An animal as JSON: ' --json-schema animal.json",
+       "tandem generate 'Is it so? ' --choice yes --choice no",
+       "tandem generate ' And then' --session "
+       "0123456789abcdef0123456789abcdef"});
   RunWhenChosen(command, flags, RunGenerate, line);
 }
 

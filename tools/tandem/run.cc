@@ -223,6 +223,9 @@ absl::StatusOr<PreparedTurn> PrepareTurn(const RunFlags& flags,
                             .options = turn.options.generation,
                             .context_max = turn.context_max});
   if (!checked.ok()) return Explain(checked, flags);
+  const absl::Status compiled =
+      CompileResponseFormat(tokenizer, turn.options.generation).status();
+  if (!compiled.ok()) return Explain(compiled, flags);
   TANDEM_RETURN_IF_ERROR(ReserveMemory(flags, models, turn, memory));
   return turn;
 }

@@ -135,6 +135,12 @@ TEST(GenerationFlagsTest, AutoIsTheDefault) {
             v1::DRAFT_SOURCES_MODEL);
 }
 
+TEST(GenerationFlagsTest, MinTokensIsAtMostMaxTokens) {
+  EXPECT_EQ(Parse({"--min-tokens", "5"})->min_tokens(), 5);
+  EXPECT_THAT(ErrorOf({"--min-tokens", "5", "--max-tokens", "4"}),
+              HasSubstr("--min-tokens: must be in [0, 4]"));
+}
+
 TEST(GenerationFlagsTest, MalformedTextIsNamed) {
   for (const char* bias : {"5", "=1", "5=", "5=x", "x=5"}) {
     EXPECT_THAT(ErrorOf({"--logit-bias", bias}), HasSubstr("form ID=BIAS"))
@@ -158,6 +164,7 @@ TEST(GenerationFlagsTest, RangesAreThoseOfTheService) {
   };
   const Case cases[] = {
       {"--max-tokens", {"1", "1048576"}, {"0", "1048577", "99999999999"}},
+      {"--min-tokens", {"0", "512"}, {"-1", "1048577"}},
       {"--temperature", {"0", "100"}, {"-0.1", "100.1", "abc", "nan"}},
       {"--top-p", {"0.001", "1"}, {"-0.1", "1.01"}},
       {"--top-k", {"0", "2147483647"}, {"-1", "2147483648"}},

@@ -27,6 +27,8 @@ TEST(ServiceTermsTest, FieldsBecomeFlags) {
       {"start.options.temperature", "--temperature: is wrong"},
       {"turn.timeout_ms", "--timeout-ms: is wrong"},
       {"options.stop_strings[3]", "--stop (number 4): is wrong"},
+      {"turn.options.response_format.json_schema", "--json-schema: is wrong"},
+      {"options.response_format.choices", "--choice: is wrong"},
       {"start.options.stop_token_ids[0]", "--stop-token (number 1): is wrong"},
       {"options.logit_bias[1]", "--logit-bias (number 2): is wrong"},
       {"start.session_id", "--session: is wrong"},

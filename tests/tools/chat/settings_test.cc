@@ -38,6 +38,7 @@ TEST_F(SettingsTest, EveryOptionCanBeSetShownAndTakenBack) {
     const char* value;
     const char* shown;
   } cases[] = {{"max-tokens", "9", "9"},
+               {"min-tokens", "5", "5"},
                {"temperature", "0.5", "0.5"},
                {"top-p", "0.25", "0.25"},
                {"top-k", "3", "3"},

@@ -133,6 +133,8 @@ void AddGenerationFlags(CLI::App* command, Options* options) {
   const ScalarAdder add = {.command = command, .options = options};
   add("--max-tokens", &Options::set_max_tokens, WholeNumber(1, kMaxTokensLimit),
       "Tokens to generate at most; default 512");
+  add("--min-tokens", &Options::set_min_tokens, WholeNumber(0, kMaxTokensLimit),
+      "Tokens to generate before a token may end the turn; default 0");
   AddSamplingFlags(command, options);
   add("--min-p", &Options::set_min_p, Number(0, 1),
       "Drop tokens below this share of the best one's probability; 0 is off; "

@@ -1,5 +1,6 @@
-// The flags of a generation: one for every field of GenerationOptions, read
-// into the options themselves. What is not given is left to the service.
+// The flags of a generation: one for every field of GenerationOptions but
+// response_format (response_format_flags.h), read into the options themselves.
+// What is not given is left to the service.
 
 #ifndef TANDEM_TOOLS_TANDEM_BASE_GENERATION_FLAGS_H_
 #define TANDEM_TOOLS_TANDEM_BASE_GENERATION_FLAGS_H_

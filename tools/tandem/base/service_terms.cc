@@ -31,11 +31,24 @@ constexpr std::pair<absl::string_view, absl::string_view> kNames[] = {
     {"template_options", "--template-option"},
     {"sha256", "--model-sha256"}};
 
+// The same of the fields of response_format.
+constexpr std::pair<absl::string_view, absl::string_view> kFormats[] = {
+    {"json_schema", "--json-schema"},
+    {"json_object", "--json-object"},
+    {"regex", "--regex"},
+    {"grammar", "--grammar"},
+    {"choices", "--choice"}};
+
 // "start.options.stop_strings[3]" is "--stop (number 4)": people count from 1.
 // "template_options.date" is "--template-option date".
 std::string NameOfField(absl::string_view field, const RequestTerms& terms) {
   for (const absl::string_view part : {"start.", "turn.", "options."}) {
     absl::ConsumePrefix(&field, part);
+  }
+  if (absl::ConsumePrefix(&field, "response_format.")) {
+    for (const auto& [known, flag] : kFormats) {
+      if (field == known) return std::string(flag);
+    }
   }
   const absl::string_view name = field.substr(0, field.find_first_of(".["));
   if (name == "model_id") return terms.model_flag;

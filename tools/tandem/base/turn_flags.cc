@@ -126,6 +126,7 @@ void AddTurnFlags(CLI::App* command, TurnFlags* flags) {
                     "the session to standard error");
   AddTimeoutFlag(command, &flags->timeout_ms);
   AddGenerationFlags(command, &flags->generation);
+  AddResponseFormatFlags(command, &flags->response_format);
 }
 
 absl::StatusOr<TurnInput> ReadTurn(const TurnFlags& flags, const Io& io) {
@@ -151,6 +152,8 @@ absl::StatusOr<TurnInput> ReadTurn(const TurnFlags& flags, const Io& io) {
                           ParseTemplateOptions(flags.template_options));
   TANDEM_RETURN_IF_ERROR(CheckGenerationOptions(flags.generation));
   input.options = flags.generation;
+  TANDEM_RETURN_IF_ERROR(
+      ReadResponseFormat(flags.response_format, io, &input.options));
   TANDEM_ASSIGN_OR_RETURN(
       std::string prompt,
       ReadText(flags.prompt, {.what = "prompt", .file_flag = "--prompt-file"},

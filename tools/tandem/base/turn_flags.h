@@ -17,6 +17,7 @@
 #include "tandem/v1/types.pb.h"
 #include "tools/tandem/base/command.h"
 #include "tools/tandem/base/generation_flags.h"
+#include "tools/tandem/base/response_format_flags.h"
 #include "tools/tandem/base/text_input.h"
 #include "tools/tandem/base/turn_report.h"
 
@@ -25,6 +26,7 @@ namespace tandem::cli {
 struct TurnFlags {
   TextSource prompt = {};
   v1::GenerationOptions generation = {};
+  ResponseFormatFlags response_format = {};
   bool chat = false;
   std::optional<std::string> system = {};
   std::vector<std::string> template_options = {};  // "NAME=VALUE"
