@@ -135,6 +135,28 @@ class GatewayTest(processes.ClusterTest):
         self.assertEqual(answer["text"], text[:text.index(stop)])
         self.assertEqual(answer["finish_reason"], "stop")
 
+    def test_a_schema_is_kept_in_its_order(self):
+        schema = {"type": "object", "additionalProperties": False,
+                  "required": ["word", "age"],
+                  "properties": {"word": {"enum": ["wolf", "fox"]},
+                                 "age": {"type": "integer", "minimum": 0,
+                                         "maximum": 9}}}
+        answer = self.complete(max_tokens=200, response_format={
+            "type": "json_schema",
+            "json_schema": {"name": "animal", "strict": True,
+                            "schema": schema}})[1]["choices"][0]
+        value = json.loads(answer["text"])
+        self.assertEqual(list(value), ["word", "age"])
+        self.assertIn(value["word"], ("wolf", "fox"))
+        self.assertEqual(answer["finish_reason"], "stop")
+        status, refused = self.complete(response_format={
+            "type": "json_schema",
+            "json_schema": {"schema": {"properties": {"a": {"not": {}}}}}})
+        self.assertEqual(status, 400)
+        self.assertEqual(refused["error"]["param"],
+                         "response_format.json_schema.schema")
+        self.assertIn("/properties/a", refused["error"]["message"])
+
     def test_errors(self):
         for fields, status, param in (
                 ({"model": "none"}, 404, None),
