@@ -60,6 +60,8 @@ TEST_F(TurnSourceTest, GivesTheTurnToItsEnd) {
   EXPECT_EQ(metrics_.streams().Value(), 1);
   EXPECT_TRUE(store_.Find(name_, "k")->turn != nullptr);
   source.reset();
+  // The callback of the last event may still be on its way out.
+  while (store_.left() == 0) absl::SleepFor(absl::Milliseconds(1));
   EXPECT_EQ(metrics_.streams().Value(), 0);
   EXPECT_TRUE(store_.Find(name_, "k")->turn == nullptr);
   EXPECT_EQ(store_.left(), 1u);
