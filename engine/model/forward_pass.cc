@@ -56,10 +56,12 @@ void ForwardPass::PlaceRows(absl::Span<const StepItem> batch) {
     const StepItem& item = batch[i];
     const size_t count = item.tokens.size();
     for (size_t t = 0; t < count; ++t) {
-      const bool wanted = item.rows == WantedRows::kAll ||
-                          (item.rows == WantedRows::kLast && t + 1 == count);
+      const bool wanted =
+          (item.rows == WantedRows::kAll && t >= item.rows_from) ||
+          (item.rows == WantedRows::kLast && t + 1 == count);
       if (wanted) {
-        const size_t row = item.rows == WantedRows::kAll ? t : 0;
+        const size_t row =
+            item.rows == WantedRows::kAll ? t - item.rows_from : 0;
         scratch_.wanted.push_back(
             {.pass_row = static_cast<int64_t>(scratch_.rows.size()),
              .item = i,

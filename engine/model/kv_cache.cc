@@ -197,7 +197,9 @@ void KvCache::TakePrefix(const SequenceOptions& options, Sequence* sequence) {
   // The last token is run in any case, so that there are logits.
   sequence->fixed_pages =
       (static_cast<int64_t>(options.tokens.size()) - 1) / kKvPageTokens;
-  while (sequence->shared_pages < sequence->fixed_pages) {
+  const int64_t kept_max = std::min<int64_t>(sequence->fixed_pages,
+                                             options.kept_max / kKvPageTokens);
+  while (sequence->shared_pages < kept_max) {
     const PrefixCache::Entry entry = prefix_->Find(
         {.parent = sequence->last_entry,
          .tenant = &sequence->tenant,

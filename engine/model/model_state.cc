@@ -178,6 +178,8 @@ void ModelState::CheckBatch(absl::Span<const StepItem> batch) {
     const Position room = kv_->tokens_max(item.sequence) - item.position;
     TANDEM_CHECK(!item.tokens.empty() &&
                  item.tokens.size() <= static_cast<size_t>(room));
+    TANDEM_CHECK(item.rows_from == 0 || (item.rows == WantedRows::kAll &&
+                                         item.rows_from < item.tokens.size()));
     for (const TokenId token : item.tokens) {
       TANDEM_CHECK(token >= 0 && token < config_.vocab_size);
     }

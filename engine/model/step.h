@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -25,12 +26,15 @@ struct SequenceOptions {
   absl::Span<const TokenId> tokens = {};
   // Only sequences of one tenant share KV.
   absl::string_view tenant = {};
+  // Kept KV is used for the first so many tokens at most: rows from there on
+  // are wanted.
+  Position kept_max = std::numeric_limits<Position>::max();
 };
 
 enum class WantedRows {
   kNone,  // prefill: only the KV matters
   kLast,  // the row after the last token
-  kAll,   // the row after every token
+  kAll,   // the row after every token from rows_from on
 };
 
 // One sequence's part of a Step. The KV is cut at `position` (a rollback when
@@ -41,6 +45,7 @@ struct StepItem {
   Position position = 0;
   absl::Span<const TokenId> tokens = {};  // at least one; alive during the Step
   WantedRows rows = WantedRows::kNone;
+  size_t rows_from = 0;  // kAll: index in tokens, below their number
 };
 
 // Takes each wanted row in place. Called on the thread that called Step, item

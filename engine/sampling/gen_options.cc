@@ -160,6 +160,7 @@ absl::Status ValidateGenOptions(const GenOptions& options, int vocab_size) {
                         -kPenaltyLimit, kPenaltyLimit);
   violations.CheckFloat("frequency_penalty", options.frequency_penalty,
                         -kPenaltyLimit, kPenaltyLimit);
+  violations.CheckInteger("choice", options.choice, 0, kChoicesLimit - 1);
   CheckLogitBias(options.logit_bias, vocab_size, &violations);
   CheckStops(options, vocab_size, &violations);
   if (options.logprobs.has_value()) {

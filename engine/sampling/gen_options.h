@@ -22,6 +22,7 @@ inline constexpr int kStopStringsLimit = 16;
 inline constexpr int kStopStringBytesLimit = 256;
 inline constexpr int kLogitBiasLimit = 1024;
 inline constexpr int kLogprobsLimit = 20;
+inline constexpr int kChoicesLimit = 64;
 inline constexpr int kDraftLengthLimit = 16;
 // A fixed length where nobody measures.
 inline constexpr int kDraftLengthDefault = 4;
@@ -63,6 +64,9 @@ struct GenOptions {
   std::vector<LogitBias> logit_bias = {};
   // Any 64-bit value; absent: one below 2^53 is drawn and reported.
   std::optional<uint64_t> seed = {};
+  // Which of several replies to one prompt under one seed: each has noise of
+  // its own; greedy ones are all the same. 0 .. kChoicesLimit - 1.
+  int32_t choice = 0;
   // End the turn, beside the vocabulary's own end-of-generation tokens; at
   // most kStopTokenIdsLimit.
   std::vector<TokenId> stop_token_ids = {};

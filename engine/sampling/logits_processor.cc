@@ -11,6 +11,7 @@
 #include "engine/base/error_reason.h"
 #include "engine/base/fixed_math.h"
 #include "engine/sampling/noise.h"
+#include "engine/sampling/raw_logprobs.h"
 
 namespace tandem {
 namespace {
@@ -21,60 +22,17 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 // keeps are put in order, this many first and then twice as many each time.
 constexpr size_t kSortedFirst = 128;
 
-// Rows are read in blocks, which the compiler turns into vector code (16 floats
-// it unrolls into scalar code instead: 12 us for 32,000 logits, not 5).
-constexpr size_t kBlock = 64;
-
-struct RowSummary {
-  float highest = -kInfinity;
-  bool corrupt = false;  // a NaN or +infinity is there
-};
-
-RowSummary Summarise(absl::Span<const float> logits) {
-  float highest[kBlock];
-  uint32_t corrupt[kBlock] = {};
-  std::fill_n(highest, kBlock, -kInfinity);
-  size_t i = 0;
-  for (; i + kBlock <= logits.size(); i += kBlock) {
-    const float* const block = logits.data() + i;
-    for (size_t lane = 0; lane < kBlock; ++lane) {
-      const float x = block[lane];
-      highest[lane] = x > highest[lane] ? x : highest[lane];
-      corrupt[lane] |= x < kInfinity ? 0 : 1;  // false for NaN too
-    }
-  }
-  for (; i < logits.size(); ++i) {
-    highest[0] = std::max(highest[0], logits[i]);
-    corrupt[0] |= logits[i] < kInfinity ? 0 : 1;
-  }
-  RowSummary summary;
-  for (size_t lane = 0; lane < kBlock; ++lane) {
-    summary.highest = std::max(summary.highest, highest[lane]);
-    summary.corrupt |= corrupt[lane] != 0;
-  }
-  return summary;
-}
-
-absl::Status CorruptionError(absl::Span<const float> logits) {
-  const auto first = std::find_if(logits.begin(), logits.end(),
-                                  [](float x) { return !(x < kInfinity); });
-  return MakeError(absl::StatusCode::kInternal,
-                   {.reason = kReasonNumericCorruption},
-                   absl::StrCat("the logit of token ", first - logits.begin(),
-                                " is ", *first));
-}
-
 // Calls offer(id, logit) in id order for each logit at or above floor(), which
 // may rise on the way; a few below may come too.
 template <typename Floor, typename Offer>
 void ForEachFrom(absl::Span<const float> logits, Floor floor, Offer offer) {
-  for (size_t begin = 0; begin < logits.size(); begin += kBlock) {
+  for (size_t begin = 0; begin < logits.size(); begin += kLogitsBlock) {
     const float* const block = logits.data() + begin;
-    const size_t size = std::min(kBlock, logits.size() - begin);
-    if (size == kBlock) {
+    const size_t size = std::min(kLogitsBlock, logits.size() - begin);
+    if (size == kLogitsBlock) {
       const float lowest_kept = floor();
       int kept = 0;
-      for (size_t lane = 0; lane < kBlock; ++lane) {
+      for (size_t lane = 0; lane < kLogitsBlock; ++lane) {
         kept += block[lane] >= lowest_kept ? 1 : 0;
       }
       if (kept == 0) continue;
@@ -107,7 +65,7 @@ double RoughSum(absl::Span<const float> logits, double highest,
   constexpr double kLn2 = 0.6931471805599453;
   const double inverse = 1 / temperature;
   const double scaled_highest = highest / temperature;
-  double sums[kBlock] = {};
+  double sums[kLogitsBlock] = {};
   const auto add = [&](float logit, double* sum) {
     double x = logit * inverse - scaled_highest;
     x = x < -700.0 ? -700.0 : x;  // -infinity too; no sum shows it
@@ -126,52 +84,16 @@ double RoughSum(absl::Span<const float> logits, double highest,
                                   (std::bit_cast<uint64_t>(shifted) << 52));
   };
   size_t i = 0;
-  for (; i + kBlock <= logits.size(); i += kBlock) {
+  for (; i + kLogitsBlock <= logits.size(); i += kLogitsBlock) {
     const float* const block = logits.data() + i;
-    for (size_t lane = 0; lane < kBlock; ++lane) add(block[lane], sums + lane);
+    for (size_t lane = 0; lane < kLogitsBlock; ++lane)
+      add(block[lane], sums + lane);
   }
   for (; i < logits.size(); ++i) add(logits[i], sums);
   double total = 0;
   for (const double sum : sums) total += sum;
   return total;
 }
-
-// Log-probabilities of the raw logits.
-class RawLogprobs {
- public:
-  explicit RawLogprobs(absl::Span<const float> logits)
-      : logits_(logits), max_(*std::max_element(logits.begin(), logits.end())) {
-    double sum = 0;
-    for (const float x : logits) sum += FixedExp(double{x} - max_);
-    log_sum_ = FixedLog(sum);
-  }
-
-  float Of(float logit) const {
-    return static_cast<float>((double{logit} - max_) - log_sum_);
-  }
-
-  // The `count` highest, ties to the lower id.
-  std::vector<TokenLogprob> Highest(int count) const {
-    std::vector<TokenId> ids(logits_.size());
-    for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<TokenId>(i);
-    const size_t kept = std::min<size_t>(count, ids.size());
-    std::partial_sort(
-        ids.begin(), ids.begin() + kept, ids.end(),
-        [this](TokenId a, TokenId b) {
-          return logits_[a] != logits_[b] ? logits_[a] > logits_[b] : a < b;
-        });
-    std::vector<TokenLogprob> result;
-    for (size_t i = 0; i < kept && logits_[ids[i]] > -kInfinity; ++i) {
-      result.push_back({.id = ids[i], .logprob = Of(logits_[ids[i]])});
-    }
-    return result;
-  }
-
- private:
-  absl::Span<const float> logits_;
-  double max_;
-  double log_sum_;
-};
 
 }  // namespace
 
@@ -410,16 +332,17 @@ TokenId LogitsProcessor::Choose(absl::Span<const float> logits,
     SelectFrom(logits, floor);
   }
 
-  const uint64_t seed = options_.seed.value_or(0);
+  const NoiseKey key = {.seed = options_.seed.value_or(0),
+                        .choice = options_.choice};
   TokenId chosen = first.id;
-  double best = scaled_max + GumbelNoise(seed, length(), first.id);
+  double best = scaled_max + GumbelNoise(key, length(), first.id);
   for (const Candidate& c : candidates_) {
     const double scaled = c.logit / temperature_;
     if (scaled + kGumbelNoiseMax < best) continue;
     if (options_.min_p > 0 && Weight(c.logit, first.logit) < options_.min_p) {
       continue;
     }
-    const double score = scaled + GumbelNoise(seed, length(), c.id);
+    const double score = scaled + GumbelNoise(key, length(), c.id);
     if (score > best || (score == best && c.id < chosen)) {
       best = score;
       chosen = c.id;

@@ -6,8 +6,8 @@
 // Order of processing: the turn's constraint (its grammar and min_tokens);
 // logit bias; repetition penalty; presence and frequency
 // penalties; temperature; top-k; top-p; min-p; then the argmax of
-// (processed logit + GumbelNoise(seed, position, token)). Candidates are
-// ordered by (logit descending, id ascending); probabilities are summed in
+// (processed logit + GumbelNoise(seed and choice, position, token)). Candidates
+// are ordered by (logit descending, id ascending); probabilities are summed in
 // that order, in double. At least one token stays. README.md has the details.
 
 #ifndef TANDEM_ENGINE_SAMPLING_LOGITS_PROCESSOR_H_

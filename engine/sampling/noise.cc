@@ -29,11 +29,12 @@ std::array<uint32_t, 4> Philox4x32(std::array<uint32_t, 4> counter,
   return counter;
 }
 
-double GumbelNoise(uint64_t seed, Position position, TokenId token) {
+double GumbelNoise(NoiseKey key, Position position, TokenId token) {
   const uint32_t id = static_cast<uint32_t>(token);
   const std::array<uint32_t, 4> words = Philox4x32(
-      {id / 4, static_cast<uint32_t>(position), /*choice index=*/0, 0},
-      {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
+      {id / 4, static_cast<uint32_t>(position),
+       static_cast<uint32_t>(key.choice), 0},
+      {static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32)});
   // 33 bits, so exact; never 0 or 1.
   const double u = (words[id % 4] + 0.5) * 0x1p-32;
   return -FixedLog(-FixedLog(u));

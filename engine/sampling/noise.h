@@ -1,4 +1,5 @@
-// Counter-based Gumbel noise: a pure function of (seed, position, token).
+// Counter-based Gumbel noise: a pure function of (seed, choice, position,
+// token).
 //
 // Philox 4x32-10 (Salmon et al., SC 2011, "Parallel random numbers: as easy as
 // 1, 2, 3"): key = the seed's two halves, low first; counter = (token id / 4,
@@ -24,8 +25,15 @@ std::array<uint32_t, 4> Philox4x32(std::array<uint32_t, 4> counter,
 inline constexpr double kGumbelNoiseMin = -3.14;
 inline constexpr double kGumbelNoiseMax = 22.88;
 
-// The noise of `token` at `position` (below 2^32) under `seed`; choice 0.
-double GumbelNoise(uint64_t seed, Position position, TokenId token);
+// What tells the noise of one reply from that of another.
+struct NoiseKey {
+  uint64_t seed = 0;
+  // Which of several replies under one seed: their noises are independent.
+  int32_t choice = 0;
+};
+
+// The noise of `token` at `position` (below 2^32) under `key`.
+double GumbelNoise(NoiseKey key, Position position, TokenId token);
 
 }  // namespace tandem
 

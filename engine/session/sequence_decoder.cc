@@ -19,6 +19,7 @@ void CheckOptions(const SequenceDecoderOptions& options) {
   TANDEM_CHECK(options.generated_from >= 1 && options.generated_from <= size);
   TANDEM_CHECK(options.tokens_max >= size);
   TANDEM_CHECK(options.options.seed.has_value());
+  TANDEM_CHECK(options.score_from >= 0 && options.score_from < size);
 }
 
 }  // namespace
@@ -26,10 +27,14 @@ void CheckOptions(const SequenceDecoderOptions& options) {
 absl::StatusOr<std::unique_ptr<SequenceDecoder>> SequenceDecoder::Open(
     Engine* engine, SequenceDecoderOptions options) {
   CheckOptions(options);
+  SequenceOptions sequence_options{.tokens_max = options.tokens_max,
+                                   .tokens = options.tokens,
+                                   .tenant = options.tenant};
+  if (options.score_from > 0) {
+    sequence_options.kept_max = options.score_from - 1;
+  }
   TANDEM_ASSIGN_OR_RETURN(const SequenceId sequence,
-                          engine->Open({.tokens_max = options.tokens_max,
-                                        .tokens = options.tokens,
-                                        .tenant = options.tenant}));
+                          engine->Open(sequence_options));
   return absl::WrapUnique(
       new SequenceDecoder(engine, sequence, std::move(options)));
 }
@@ -45,13 +50,15 @@ SequenceDecoder::SequenceDecoder(Engine* engine, SequenceId sequence,
                               options_.grammar)),
       tokens_(std::move(options_.tokens)),
       cached_(engine->state(sequence).length),
-      tokens_found_(cached_) {}
+      tokens_found_(cached_),
+      score_next_(options_.score_from),
+      score_end_(options_.score_from > 0 ? known() : 0) {}
 
 SequenceDecoder::~SequenceDecoder() { engine_->Close(sequence_); }
 
 absl::Status SequenceDecoder::CheckRequest(
     Position position, absl::Span<const TokenId> tokens) const {
-  TANDEM_CHECK(!request_active() && !tokens.empty());
+  TANDEM_CHECK(!request_active() && !is_scoring() && !tokens.empty());
   if (position > known() || position < options_.generated_from - 1) {
     return WrongState(absl::StrCat(
         "position ", position, " is not between the prompt's end, ",
@@ -130,7 +137,7 @@ absl::Status SequenceDecoder::Begin(const VerifyAction& verify) {
 Position SequenceDecoder::first_wanted() const {
   switch (request_) {
     case Request::kNone:
-      return known();
+      return is_scoring() ? score_next_ - 1 : known();
     case Request::kPropose:
       return drafts_left_ > 0 ? known() - 1 : known();
     case Request::kVerify:
@@ -152,6 +159,7 @@ bool SequenceDecoder::next_is_decode() const {
 
 Position SequenceDecoder::item_end() const {
   const Position first = first_wanted();
+  if (is_scoring()) return std::min(known() - 1, first + kScoredRowsMax);
   // Several wanted rows go without unwanted ones before them.
   if (known() - first > 1 && cached_ < first) return first;
   return request_active() ? known() : known() - 1;
@@ -167,19 +175,32 @@ StepItem SequenceDecoder::NextItem(int rows_max) {
   const Position first = first_wanted();
   const Position end = std::min(item_end(), cached_ + rows_max);
   item_tokens_ = end - cached_;
-  WantedRows rows = WantedRows::kNone;
-  if (end > first) {
-    rows = item_tokens_ == 1 || cached_ < first ? WantedRows::kLast
-                                                : WantedRows::kAll;
+  StepItem item{
+      .sequence = sequence_,
+      .position = cached_,
+      .tokens = absl::MakeConstSpan(tokens_).subspan(cached_, item_tokens_)};
+  const Position wanted = end - std::max(first, cached_);
+  if (wanted == 1) {
+    item.rows = WantedRows::kLast;
+  } else if (wanted > 1) {
+    item.rows = WantedRows::kAll;
+    item.rows_from = static_cast<size_t>(item_tokens_ - wanted);
   }
-  return {.sequence = sequence_,
-          .position = cached_,
-          .tokens = absl::MakeConstSpan(tokens_).subspan(cached_, item_tokens_),
-          .rows = rows};
+  return item;
 }
 
-void SequenceDecoder::OnRow(size_t /*row*/, absl::Span<float> logits) {
+void SequenceDecoder::OnRow(size_t row, absl::Span<float> logits) {
   if (!row_status_.ok()) return;
+  if (is_scoring()) {
+    absl::StatusOr<ScoredToken> score = ScoreToken(
+        logits, tokens_[score_next_ + row], options_.score_alternatives);
+    if (score.ok()) {
+      scores_->push_back(*std::move(score));
+    } else {
+      row_status_ = score.status();
+    }
+    return;
+  }
   if (request_ == Request::kVerify) {
     row_status_ = verification_->OnRow(logits);
     return;
@@ -197,6 +218,7 @@ void SequenceDecoder::OnStepDone(const absl::Status& status) {
   const Position ran = std::exchange(item_tokens_, 0);
   if (status.ok()) cached_ += ran;
   prefill_rests_ = !status.ok();
+  if (is_scoring()) return OnScoreStep(status);
   if (!request_active()) return;
   if (!status.ok() || !row_status_.ok()) {
     FinishRequest(status.ok() ? row_status_ : status);
@@ -205,6 +227,20 @@ void SequenceDecoder::OnStepDone(const absl::Status& status) {
   } else if (verification_->done()) {
     FinishRequest(verification_->TakeTokens());
   }
+}
+
+void SequenceDecoder::OnScoreStep(absl::Status status) {
+  if (status.ok()) status = std::exchange(row_status_, absl::OkStatus());
+  if (status.ok()) {
+    score_next_ = std::max(score_next_, cached_ + 1);
+  } else {
+    scores_ = std::move(status);
+    score_next_ = score_end_;
+  }
+}
+
+absl::StatusOr<std::vector<ScoredToken>> SequenceDecoder::TakeScores() {
+  return std::exchange(scores_, std::vector<ScoredToken>());
 }
 
 void SequenceDecoder::OnDraftStep() {

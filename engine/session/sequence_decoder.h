@@ -29,6 +29,7 @@
 #include "engine/grammar/automaton/token_masks.h"
 #include "engine/sampling/gen_options.h"
 #include "engine/sampling/logits_processor.h"
+#include "engine/sampling/raw_logprobs.h"
 #include "engine/session/turn.h"
 #include "engine/speculation/verify.h"
 
@@ -48,7 +49,18 @@ struct SequenceDecoderOptions {
   std::shared_ptr<const TokenMasks> grammar = {};
   // Only sequences of one tenant share KV.
   std::string tenant = {};
+  // Log-probabilities are wanted of `tokens` from this index on, 1 ..
+  // tokens.size() - 1; 0: of none. They come with the prefill, before any
+  // request; kept KV is used up to the row of the first of them.
+  Position score_from = 0;
+  int score_alternatives = 0;  // of each, 0 .. kLogprobsLimit
 };
+
+// Rows that are scored in one piece of prefill at most. The log-probability of
+// a row takes 0.34 ms for 32,000 logits and 1.35 ms for 128,256, on the compute
+// thread alone: so a piece keeps the streams that share its pass for 22 or 87
+// ms longer.
+inline constexpr int kScoredRowsMax = 64;
 
 // What a request came to. Propose: the drafted ids (only .id is set), as many
 // as were asked for unless tokens_max, a stop token or the grammar ends the
@@ -81,6 +93,13 @@ class SequenceDecoder {
 
   // Of the opening tokens, those whose KV was there: they are not run.
   Position tokens_found() const { return tokens_found_; }
+
+  // True until the scores of all wanted tokens were computed, or an error ended
+  // them; no request begins before.
+  bool is_scoring() const { return score_next_ < score_end_; }
+  // What was scored since the last call, in order. Errors, once, which end the
+  // scoring: of a Step, or NUMERIC_CORRUPTION.
+  absl::StatusOr<std::vector<ScoredToken>> TakeScores();
 
   // True while tokens wait to be run (prefill or a request).
   bool has_work() const;
@@ -123,10 +142,12 @@ class SequenceDecoder {
   Position known() const { return static_cast<Position>(tokens_.size()); }
   // Where the next item ends.
   Position item_end() const;
-  // First token whose row the request wants; known() where it wants none.
+  // First token whose row is wanted now; known() where none is.
   Position first_wanted() const;
   void FinishRequest(absl::StatusOr<DecodedTokens> result);
   void OnDraftStep();
+  // After a Step with `status` of rows that were to be scored.
+  void OnScoreStep(absl::Status status);
 
   Engine* engine_;
   SequenceId sequence_;
@@ -140,6 +161,11 @@ class SequenceDecoder {
   const Position tokens_found_;
   Position item_tokens_ = 0;  // of the item under way
   bool prefill_rests_ = false;
+
+  // Of the opening tokens: the next to be scored, and the end of them.
+  Position score_next_;
+  Position score_end_;
+  absl::StatusOr<std::vector<ScoredToken>> scores_ = std::vector<ScoredToken>();
 
   Request request_ = Request::kNone;
   Position request_end_ = 0;  // tokens of the session with the request's

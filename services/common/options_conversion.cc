@@ -96,6 +96,7 @@ GenOptions FromProto(const v1::GenerationOptions& options) {
     result.logit_bias.push_back({.id = bias.token_id(), .bias = bias.bias()});
   }
   if (options.has_seed()) result.seed = options.seed();
+  if (options.has_choice()) result.choice = options.choice();
   result.stop_token_ids.assign(options.stop_token_ids().begin(),
                                options.stop_token_ids().end());
   result.stop_strings.assign(options.stop_strings().begin(),
@@ -150,6 +151,7 @@ v1::GenerationOptions ToProto(const GenOptions& options) {
     added->set_bias(bias.bias);
   }
   if (options.seed.has_value()) result.set_seed(*options.seed);
+  result.set_choice(options.choice);
   result.mutable_stop_token_ids()->Add(options.stop_token_ids.begin(),
                                        options.stop_token_ids.end());
   result.mutable_stop_strings()->Add(options.stop_strings.begin(),

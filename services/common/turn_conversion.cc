@@ -1,6 +1,11 @@
 #include "services/common/turn_conversion.h"
 
+#include <bit>
+
+#include "engine/base/hash.h"
 #include "engine/speculation/speculator.h"
+#include "services/common/options_conversion.h"
+#include "services/common/version.h"
 
 namespace tandem {
 
@@ -67,6 +72,43 @@ v1::NoDraftReason WhyNoDraft(const DraftConditions& conditions) {
     return v1::NO_DRAFT_REASON_UNSPECIFIED;  // it proposed nothing
   }
   return v1::NO_DRAFT_REASON_DOES_NOT_PAY;
+}
+
+v1::Receipt MakeReceipt(const ReceiptSource& source) {
+  v1::Receipt receipt;
+  receipt.set_version(kTandemVersion);
+  receipt.set_model_id(std::string(source.model_id));
+  receipt.set_fingerprint(std::string(source.fingerprint));
+  receipt.set_prompt_hash(HashOfTokens(source.prompt));
+  receipt.set_prompt_tokens(static_cast<int64_t>(source.prompt.size()));
+  v1::GenerationOptions& options = *receipt.mutable_options();
+  options = ToProto(source.options);
+  options.clear_draft_length();
+  options.clear_draft_length_max();
+  options.clear_draft_sources();
+  receipt.set_tokens_hash(HashOfTokens(source.generated));
+  receipt.set_generated_tokens(static_cast<int64_t>(source.generated.size()));
+  return receipt;
+}
+
+bool HasReceipt(v1::FinishReason reason) {
+  switch (reason) {
+    case v1::FINISH_REASON_STOP_TOKEN:
+    case v1::FINISH_REASON_STOP_STRING:
+    case v1::FINISH_REASON_GRAMMAR_END:
+    case v1::FINISH_REASON_LENGTH:
+    case v1::FINISH_REASON_CONTEXT:
+      return true;
+    default:
+      return false;
+  }
+}
+
+std::string HashOfTokens(absl::Span<const TokenId> ids) {
+  static_assert(sizeof(TokenId) == 4 &&
+                std::endian::native == std::endian::little);
+  return Sha256OfBytes({reinterpret_cast<const uint8_t*>(ids.data()),
+                        ids.size() * sizeof(TokenId)});
 }
 
 }  // namespace tandem

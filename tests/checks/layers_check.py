@@ -61,10 +61,13 @@ ALLOWED = {
         "services/coordinator/turn", "services/coordinator/workers",
         "services/coordinator/routing",
         "services/coordinator/store/state_store.h"),
+    "services/coordinator/score": COORDINATOR + (
+        "services/coordinator/turn", "services/coordinator/workers",
+        "services/coordinator/routing", "services/coordinator/client"),
     "services/coordinator/server": COORDINATOR + (
         "services/coordinator/turn", "services/coordinator/workers",
         "services/coordinator/routing", "services/coordinator/client",
-        "services/coordinator/store"),
+        "services/coordinator/score", "services/coordinator/store"),
     # HTTP in front of a coordinator. The server knows nothing of its requests,
     # and the API's objects know no server but HTTP's values.
     "services/gateway/http": ("engine/base",) + COMMON,
@@ -83,12 +86,17 @@ ALLOWED = {
     # The processes of `tandem up`; what a model is stands above.
     "tools/tandem/up": TEXT + COMMON + ("services/client",
                                        "tools/tandem/base"),
+    # Turns of a service that are run again, or by the thousands.
+    "tools/tandem/turns": TEXT + ("services/client", "services/common",
+                                  "tandem/v1", "tools/tandem/base"),
     "tools/load": TEXT + ("services/client", "services/common", "tandem/v1",
                           "tools/tandem/base"),
     "tools/tandem": TEXT + ("services/access", "services/client",
                             "services/common", "tandem/v1"),
     "tools/tandem/chat": TEXT + ("services/client", "services/common",
                                  "tandem/v1", "tools/tandem/base"),
+    "tools/tandem/score": TEXT + ("services/client", "services/common",
+                                  "tandem/v1", "tools/tandem/base"),
     # What a tensor takes in memory; and the quantiser, which runs in the
     # command's own process, as the benchmarks do.
     "tools/tandem/inspect.cc": ENGINE + ("services/common", "tools/tandem"),

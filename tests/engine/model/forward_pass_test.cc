@@ -240,7 +240,7 @@ TEST(ForwardPassTest, AgreesForEveryTensorType) {
 TEST(ForwardPassTest, RowsComeInOrderWithTheirPlaces) {
   const auto model = LoadTiny(TinyModel(TinyModelSpec()));
   ASSERT_TRUE(model.ok()) << model.status();
-  const auto engine = Engine::Load(*model, {.threads = 2, .rows_max = 200});
+  const auto engine = Engine::Load(*model, {.threads = 2, .rows_max = 250});
   ASSERT_TRUE(engine.ok()) << engine.status();
   // More wanted rows than two head tiles hold.
   const std::vector<TokenId> tokens = RandomTokens(70, 1);
@@ -254,10 +254,14 @@ TEST(ForwardPassTest, RowsComeInOrderWithTheirPlaces) {
       {.sequence = *(*engine)->Open({.tokens_max = 100}),
        .tokens = absl::MakeConstSpan(tokens).first(60),
        .rows = WantedRows::kLast},
+      {.sequence = *(*engine)->Open({.tokens_max = 100}),
+       .tokens = absl::MakeConstSpan(tokens).first(50),
+       .rows = WantedRows::kAll,
+       .rows_from = 47},
   };
   Collector collector;
   ASSERT_TRUE((*engine)->Step(batch, &collector).ok());
-  ASSERT_EQ(collector.rows.size(), 71u);
+  ASSERT_EQ(collector.rows.size(), 74u);
   for (size_t i = 0; i < 70; ++i) {
     EXPECT_EQ(collector.rows[i].item, 0u);
     EXPECT_EQ(collector.rows[i].row, i);
@@ -266,6 +270,11 @@ TEST(ForwardPassTest, RowsComeInOrderWithTheirPlaces) {
   EXPECT_EQ(collector.rows[70].item, 2u);
   EXPECT_EQ(collector.rows[70].row, 0u);
   EXPECT_EQ(collector.rows[70].logits, collector.rows[59].logits);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(collector.rows[71 + i].item, 3u);
+    EXPECT_EQ(collector.rows[71 + i].row, i);
+    EXPECT_EQ(collector.rows[71 + i].logits, collector.rows[47 + i].logits);
+  }
 }
 
 TEST(ForwardPassTest, AllZeroWeightsGiveEqualLogits) {

@@ -93,6 +93,33 @@ TEST(KvSharingTest, ASequenceBeginsWithTheKeptPagesOfItsTokens) {
   EXPECT_EQ(cache->pages_cached(), 3);
 }
 
+// A sequence whose rows are wanted runs them, and still shares its pages.
+TEST(KvSharingTest, KeptPagesAreUsedUpToABound) {
+  const std::unique_ptr<KvCache> cache = MakeCache(SharingOptions());
+  const std::vector<TokenId> tokens = Numbers(0, 4 * kKvPageTokens);
+  const SequenceId first = MustOpen(cache.get(), tokens);
+  cache->Extend(first, 0, tokens);
+  cache->ShareFull(first);
+  for (const Position kept_max :
+       {Position{0}, Position{1}, Position{kKvPageTokens - 1},
+        Position{kKvPageTokens}, Position{2 * kKvPageTokens + 5},
+        Position{9 * kKvPageTokens}}) {
+    const absl::StatusOr<SequenceId> id =
+        cache->Open({.tokens_max = 4 * kKvPageTokens + 1,
+                     .tokens = tokens,
+                     .kept_max = kept_max});
+    ASSERT_TRUE(id.ok()) << id.status();
+    const Position kept = std::min<Position>(kept_max / kKvPageTokens, 3);
+    EXPECT_EQ(cache->length(*id), kept * kKvPageTokens);
+    cache->Extend(*id, cache->length(*id),
+                  absl::MakeConstSpan(tokens).subspan(cache->length(*id)));
+    cache->ShareFull(*id);
+    EXPECT_EQ(cache->BlockAt(*id, 1, 2, 2).keys,
+              cache->BlockAt(first, 1, 2, 2).keys);
+    cache->Close(*id);
+  }
+}
+
 TEST(KvSharingTest, TenantsAndSequencesWithoutTokensShareNothing) {
   const std::unique_ptr<KvCache> cache = MakeCache(SharingOptions());
   const std::vector<TokenId> tokens = Numbers(0, 2 * kKvPageTokens + 1);

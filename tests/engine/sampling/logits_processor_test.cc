@@ -274,6 +274,7 @@ TEST(LogitsProcessorTest, EqualsTheDefinition) {
     options.presence_penalty = pick(0, 0, 0.5, -2);
     options.frequency_penalty = pick(0, 0, 0.25, -1);
     options.seed = random();
+    options.choice = static_cast<int32_t>(random() % kChoicesLimit);
     for (int id = 0; id < vocab_size; ++id) {
       if (random() % 8 != 0 || id == vocab_size / 2) continue;
       const float bias = pick(-kInf, -1, 0, 2.5, 1000);
@@ -292,6 +293,22 @@ TEST(LogitsProcessorTest, EqualsTheDefinition) {
     ASSERT_EQ(SampleId(options, history, generated_from, logits),
               ReferenceSample(options, history, generated_from, logits))
         << "round " << round;
+  }
+}
+
+TEST(LogitsProcessorTest, ChoicesDifferUnlessGreedy) {
+  GenOptions options = PlainOptions();
+  const std::vector<float> logits(4096, 1.0f);
+  std::set<TokenId> chosen;
+  for (options.choice = 0; options.choice < kChoicesLimit; ++options.choice) {
+    chosen.insert(SampleId(options, {}, 0, logits));
+  }
+  // 64 draws of 4,096: three pairs among them have odds of 0.1%.
+  EXPECT_GE(chosen.size(), 61u);
+  options.temperature = 0;
+  for (const int32_t choice : {0, 1, 63}) {
+    options.choice = choice;
+    EXPECT_EQ(SampleId(options, {}, 0, logits), 0);
   }
 }
 

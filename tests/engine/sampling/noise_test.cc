@@ -24,17 +24,22 @@ TEST(PhiloxTest, KnownAnswers) {
 
 TEST(GumbelNoiseTest, IsTheFormulaOverTheRightWord) {
   const uint64_t seed = 0x0123456789abcdef;
-  for (const TokenId token : {0, 1, 2, 3, 4, 7, 31999, 127999}) {
-    for (const Position position :
-         {Position{0}, Position{5}, Position{70000}}) {
-      const Words words = Philox4x32({static_cast<uint32_t>(token / 4),
-                                      static_cast<uint32_t>(position), 0, 0},
-                                     {0x89abcdef, 0x01234567});
-      const double u = (words[token % 4] + 0.5) / 4294967296.0;
-      // FixedLog is within 2 ulp of libm; the outer log divides the inner
-      // one's relative error by at most |log|, so 1e-14 is ample.
-      EXPECT_NEAR(GumbelNoise(seed, position, token), -std::log(-std::log(u)),
-                  1e-14 * (1 + std::fabs(std::log(-std::log(u)))));
+  for (const int32_t choice : {0, 1, 63}) {
+    for (const TokenId token : {0, 1, 2, 3, 4, 7, 31999, 127999}) {
+      for (const Position position :
+           {Position{0}, Position{5}, Position{70000}}) {
+        const Words words = Philox4x32(
+            {static_cast<uint32_t>(token / 4), static_cast<uint32_t>(position),
+             static_cast<uint32_t>(choice), 0},
+            {0x89abcdef, 0x01234567});
+        const double u = (words[token % 4] + 0.5) / 4294967296.0;
+        // FixedLog is within 2 ulp of libm; the outer log divides the inner
+        // one's relative error by at most |log|, so 1e-14 is ample.
+        EXPECT_NEAR(
+            GumbelNoise({.seed = seed, .choice = choice}, position, token),
+            -std::log(-std::log(u)),
+            1e-14 * (1 + std::fabs(std::log(-std::log(u)))));
+      }
     }
   }
 }
@@ -45,11 +50,14 @@ TEST(GumbelNoiseTest, BoundsHoldAtTheEndsOfTheRange) {
 }
 
 TEST(GumbelNoiseTest, EveryArgumentMatters) {
-  EXPECT_NE(GumbelNoise(1, 2, 3), GumbelNoise(2, 2, 3));
-  EXPECT_NE(GumbelNoise(1, 2, 3), GumbelNoise(1 + (uint64_t{1} << 32), 2, 3));
-  EXPECT_NE(GumbelNoise(1, 2, 3), GumbelNoise(1, 3, 3));
-  EXPECT_NE(GumbelNoise(1, 2, 3), GumbelNoise(1, 2, 4));
-  EXPECT_EQ(GumbelNoise(1, 2, 3), GumbelNoise(1, 2, 3));
+  EXPECT_NE(GumbelNoise({.seed = 1}, 2, 3), GumbelNoise({.seed = 2}, 2, 3));
+  EXPECT_NE(GumbelNoise({.seed = 1}, 2, 3),
+            GumbelNoise({.seed = 1 + (uint64_t{1} << 32)}, 2, 3));
+  EXPECT_NE(GumbelNoise({.seed = 1}, 2, 3), GumbelNoise({.seed = 1}, 3, 3));
+  EXPECT_NE(GumbelNoise({.seed = 1}, 2, 3), GumbelNoise({.seed = 1}, 2, 4));
+  EXPECT_NE(GumbelNoise({.seed = 1}, 2, 3),
+            GumbelNoise({.seed = 1, .choice = 1}, 2, 3));
+  EXPECT_EQ(GumbelNoise({.seed = 1}, 2, 3), GumbelNoise({.seed = 1}, 2, 3));
 }
 
 // Mean and variance of a Gumbel variable are Euler's constant and pi^2 / 6.
@@ -58,7 +66,7 @@ TEST(GumbelNoiseTest, HasTheRightMoments) {
   double sum = 0;
   double squares = 0;
   for (int i = 0; i < kCount; ++i) {
-    const double noise = GumbelNoise(42, i / 1000, i % 1000);
+    const double noise = GumbelNoise({.seed = 42}, i / 1000, i % 1000);
     sum += noise;
     squares += noise * noise;
   }
@@ -70,6 +78,24 @@ TEST(GumbelNoiseTest, HasTheRightMoments) {
   EXPECT_NEAR(mean, 0.5772156649, 4 * sigma / std::sqrt(kCount));
   EXPECT_NEAR(variance, sigma * sigma,
               4 * sigma * sigma * std::sqrt(4.4 / kCount));
+}
+
+// The correlation of the noises of two choices, over 400,000 pairs; that of
+// independent ones has the standard error 1 / sqrt(n).
+TEST(GumbelNoiseTest, ChoicesAreIndependent) {
+  constexpr int kCount = 400000;
+  const double mean = 0.5772156649;
+  const double variance = M_PI * M_PI / 6;
+  for (const int32_t choice : {1, 2, 63}) {
+    double sum = 0;
+    for (int i = 0; i < kCount; ++i) {
+      const double one = GumbelNoise({.seed = 42}, i / 1000, i % 1000);
+      const double other =
+          GumbelNoise({.seed = 42, .choice = choice}, i / 1000, i % 1000);
+      sum += (one - mean) * (other - mean);
+    }
+    EXPECT_NEAR(sum / kCount / variance, 0, 4 / std::sqrt(kCount)) << choice;
+  }
 }
 
 }  // namespace

@@ -92,7 +92,8 @@ TokenId ReferenceSample(const GenOptions& options,
   for (const ScoredToken& s : kept) {
     const double score =
         s.logit / double{options.temperature} +
-        GumbelNoise(*options.seed, static_cast<Position>(history.size()), s.id);
+        GumbelNoise({.seed = *options.seed, .choice = options.choice},
+                    static_cast<Position>(history.size()), s.id);
     if (score > best || (score == best && s.id < chosen)) {
       best = score;
       chosen = s.id;

@@ -122,6 +122,7 @@ Position FakeEngine::KeptOf(const SequenceOptions& options) const {
     longest = std::max(longest,
                        static_cast<Position>(differs - options.tokens.begin()));
   }
+  longest = std::min(longest, options.kept_max);
   return longest / options_.kept_page_tokens * options_.kept_page_tokens;
 }
 
@@ -183,7 +184,8 @@ absl::Status FakeEngine::Step(absl::Span<const StepItem> batch,
       ++rows_run_;
       const bool last = i + 1 == batch[item].tokens.size();
       if (batch[item].rows == WantedRows::kNone ||
-          (batch[item].rows == WantedRows::kLast && !last)) {
+          (batch[item].rows == WantedRows::kLast && !last) ||
+          i < batch[item].rows_from) {
         continue;
       }
       std::vector<float> logits = FakeLogits(options_.model, tokens);

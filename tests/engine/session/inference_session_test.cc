@@ -61,6 +61,9 @@ std::vector<GenOptions> OptionSets() {
     options.seed = 3;
     options.max_tokens = 60;
   }
+  sets.push_back(warm);
+  sets.back().seed = 3;
+  sets.back().choice = 5;
   sets.push_back(defaults);
   sets.back().seed = 4;
   sets.back().stop_strings = {"abab", "\u00e9"};

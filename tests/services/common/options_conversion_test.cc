@@ -24,6 +24,7 @@ TEST(OptionsConversionTest, NothingSetIsTheDefaults) {
   EXPECT_EQ(converted.frequency_penalty, defaults.frequency_penalty);
   EXPECT_TRUE(converted.logit_bias.empty());
   EXPECT_FALSE(converted.seed.has_value());
+  EXPECT_EQ(converted.choice, 0);
   EXPECT_TRUE(converted.stop_token_ids.empty());
   EXPECT_TRUE(converted.stop_strings.empty());
   EXPECT_FALSE(converted.ignore_eos);
@@ -49,6 +50,7 @@ TEST(OptionsConversionTest, EveryFieldSurvivesTheRoundTrip) {
       {.id = 4, .bias = -std::numeric_limits<float>::infinity()},
       {.id = 5, .bias = 1.5f}};
   options.seed = std::numeric_limits<uint64_t>::max();
+  options.choice = 63;
   options.stop_token_ids = {1, 2};
   options.stop_strings = {"a", "b"};
   options.ignore_eos = true;
@@ -72,6 +74,7 @@ TEST(OptionsConversionTest, EveryFieldSurvivesTheRoundTrip) {
   EXPECT_EQ(back.logit_bias[0].bias, options.logit_bias[0].bias);
   EXPECT_EQ(back.logit_bias[1].bias, 1.5f);
   EXPECT_EQ(back.seed, options.seed);
+  EXPECT_EQ(back.choice, 63);
   EXPECT_EQ(back.stop_token_ids, options.stop_token_ids);
   EXPECT_EQ(back.stop_strings, options.stop_strings);
   EXPECT_TRUE(back.ignore_eos);

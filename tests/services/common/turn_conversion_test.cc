@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <vector>
+
+#include "services/common/version.h"
+
 namespace tandem {
 namespace {
 
@@ -90,6 +94,62 @@ TEST(TurnConversionTest, TheNearestReasonSaysWhyNothingWasDrafted) {
       {{automatic, 100, true, none}, v1::NO_DRAFT_REASON_DOES_NOT_PAY}};
   for (size_t i = 0; i < std::size(kCases); ++i) {
     EXPECT_EQ(WhyNoDraft(kCases[i].conditions), kCases[i].reason) << i;
+  }
+}
+
+// What another program makes of the same ids, as sha256sum of their bytes.
+TEST(ReceiptTest, HashesAreOfLittleEndianIntegers) {
+  EXPECT_EQ(HashOfTokens(std::vector<TokenId>{1, 2, 300}),
+            "ec23a88fb0aa4b38d5442523720f6576"
+            "ba6310212cb39a86e9b71f42741f74f8");
+  EXPECT_EQ(HashOfTokens({}),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+}
+
+TEST(ReceiptTest, HasAllThatATextDependsOn) {
+  GenOptions options;
+  options.seed = 7;
+  options.choice = 3;
+  options.stop_strings = {"x"};
+  const std::vector<TokenId> prompt = {1, 2, 300};
+  const std::vector<TokenId> generated = {4, 5};
+  const ReceiptSource source = {.model_id = "m",
+                                .fingerprint = "fp",
+                                .prompt = prompt,
+                                .options = options,
+                                .generated = generated};
+  const v1::Receipt receipt = MakeReceipt(source);
+  EXPECT_EQ(receipt.version(), kTandemVersion);
+  EXPECT_EQ(receipt.model_id(), "m");
+  EXPECT_EQ(receipt.fingerprint(), "fp");
+  EXPECT_EQ(receipt.prompt_hash(), HashOfTokens(prompt));
+  EXPECT_EQ(receipt.prompt_tokens(), 3);
+  EXPECT_EQ(receipt.tokens_hash(), HashOfTokens(generated));
+  EXPECT_EQ(receipt.generated_tokens(), 2);
+  // Defaults are written out: they may be others in a later version.
+  EXPECT_TRUE(receipt.options().has_temperature());
+  EXPECT_EQ(receipt.options().max_tokens(), GenOptions().max_tokens);
+  EXPECT_EQ(receipt.options().seed(), 7u);
+  EXPECT_EQ(receipt.options().choice(), 3);
+  // How it was drafted does not matter.
+  options.draft_length = 4;
+  options.draft_length_max = 8;
+  options.draft_sources = DraftSources::kLookup;
+  EXPECT_EQ(MakeReceipt(source).SerializeAsString(),
+            receipt.SerializeAsString());
+}
+
+TEST(ReceiptTest, IsOfTurnsThatCameToTheirOwnEnd) {
+  for (const FinishReason reason :
+       {FinishReason::kStopToken, FinishReason::kStopString,
+        FinishReason::kGrammarEnd, FinishReason::kLength,
+        FinishReason::kContext}) {
+    EXPECT_TRUE(HasReceipt(ToProto(reason)));
+  }
+  for (const FinishReason reason :
+       {FinishReason::kCancelled, FinishReason::kDeadline,
+        FinishReason::kError}) {
+    EXPECT_FALSE(HasReceipt(ToProto(reason)));
   }
 }
 
