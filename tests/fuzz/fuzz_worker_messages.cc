@@ -149,8 +149,15 @@ class FakeCall final : public Call {
     return status_.has_value() ? nullptr : std::exchange(read_, nullptr);
   }
 
-  // One answer for each message, and `opened` is the first.
+  // One answer for each message, and `opened` is the first; scores come between
+  // that and the second.
   void CheckAnswer(const v1::DecodeResponse& answer) {
+    if (answer.has_scored()) {
+      TANDEM_CHECK(answered_ == 1);
+      TANDEM_CHECK(answer.scored().logprobs_size() > 0 &&
+                   answer.scored().logprobs_size() <= kScoredRowsMax);
+      return;
+    }
     TANDEM_CHECK(++answered_ <= delivered_);
     TANDEM_CHECK(answer.has_opened() == (answered_ == 1));
     for (const int32_t id : answer.decoded().token_ids()) {
@@ -222,7 +229,12 @@ v1::DecodeRequest MakeOpen(Script* script) {
   options.set_seed(7);
   options.set_temperature(static_cast<float>(script->Byte()) / 64);
   options.set_ignore_eos(script->Byte() % 2 == 0);
-  options.set_logprobs(script->Byte() % 21);
+  const int logprobs = script->Byte();
+  options.set_logprobs(logprobs % 21);
+  if (logprobs >= 128) {
+    open.set_score_from(logprobs % (open.tokens_size() + 1));
+    open.set_score_alternatives(logprobs % 22);
+  }
   options.add_stop_token_ids(script->Byte() % kFakeVocabSize);
   const std::string stop = Letters(script);
   if (!stop.empty()) options.add_stop_strings(stop);

@@ -329,6 +329,11 @@ void ComputeLoop::DropDecoder(Stream* stream) {
 }
 
 void ComputeLoop::Advance(Stream* stream) {
+  const absl::StatusOr<std::vector<ScoredToken>> scores =
+      stream->decoder->TakeScores();
+  if (!scores.ok()) return Fail(stream, scores.status());
+  if (!scores->empty()) stream->client->OnScored(*scores);
+  if (stream->decoder->is_scoring()) return;
   while (true) {
     if (std::optional<absl::StatusOr<DecodedTokens>> result =
             stream->decoder->TakeResult()) {

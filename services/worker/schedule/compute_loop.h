@@ -88,6 +88,9 @@ class ComputeClient {
   // Answers the oldest request. An error (which may come without a
   // request, from prefill) is the end: nothing but OnClosed follows.
   virtual void OnResult(absl::StatusOr<ComputeResult> result) = 0;
+  // More of what the open's score_from asks for, in order, at most
+  // kScoredRowsMax at a time; before any result.
+  virtual void OnScored(const std::vector<ScoredToken>& scores) = 0;
   // Answers Close: the KV is free, and the loop does not know the client any
   // more.
   virtual void OnClosed() = 0;
@@ -226,7 +229,8 @@ class ComputeLoop {
   void CloseStream(StreamId id);
   // Ends the stream's sequence: its pages are free.
   void DropDecoder(Stream* stream);
-  // Starts requests until one is under way or none waits; delivers results.
+  // Starts requests until one is under way or none may start; delivers results
+  // and scores.
   void Advance(Stream* stream);
   // Takes `requests` from the count of pending ones.
   void Settle(int requests);

@@ -112,6 +112,21 @@ void DecodeStream::OnResult(absl::StatusOr<ComputeResult> result) {
   Pump();
 }
 
+void DecodeStream::OnScored(const std::vector<ScoredToken>& scores) {
+  absl::MutexLock lock(&mutex_);
+  if (end_.has_value()) return;
+  v1::DecodeResponse response;
+  v1::ScoredTokens* scored = response.mutable_scored();
+  scored->set_position(score_next_);
+  for (const ScoredToken& score : scores) {
+    *scored->add_logprobs() = LogprobsToProto(score.token);
+    scored->add_is_greedy(score.is_greedy);
+  }
+  score_next_ += static_cast<Position>(scores.size());
+  answers_.push_back(std::move(response));
+  Pump();
+}
+
 void DecodeStream::OnClosed() { Unref(); }
 
 absl::Status DecodeStream::Accept() {
@@ -139,6 +154,8 @@ absl::Status DecodeStream::AcceptOpen(const v1::OpenSequence& open) {
   tokens_max_ = stream_open.decoder.tokens_max;
   wants_logprobs_ = model_->info.role == v1::WORKER_ROLE_TARGET &&
                     stream_open.decoder.options.logprobs.has_value();
+  score_next_ = stream_open.decoder.score_from;
+  if (score_next_ > 0) score_end_ = open.tokens_size();
   LogOpen(open, options_.trace);
   pending_.push_back({});
   if (!stream_open.decoder.options.response_format.has_value()) {
@@ -204,7 +221,8 @@ void DecodeStream::End(const grpc::Status& status) {
 }
 
 void DecodeStream::Pump() {
-  if (half_closed_ && pending_.empty() && answers_.empty() && !writing_) {
+  if (half_closed_ && pending_.empty() && answers_.empty() && !writing_ &&
+      score_next_ == score_end_) {
     End(grpc::Status::OK);
   }
   if (writing_ || finished_) return;

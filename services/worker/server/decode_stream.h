@@ -56,6 +56,7 @@ class DecodeStream final
 
   void OnOpened(const absl::StatusOr<OpenedStream>& opened) override;
   void OnResult(absl::StatusOr<ComputeResult> result) override;
+  void OnScored(const std::vector<ScoredToken>& scores) override;
   void OnClosed() override;
 
  private:
@@ -94,9 +95,13 @@ class DecodeStream final
   std::optional<StreamId> stream_ ABSL_GUARDED_BY(mutex_);
   Position tokens_max_ ABSL_GUARDED_BY(mutex_) = 0;
   bool wants_logprobs_ ABSL_GUARDED_BY(mutex_) = false;
+  // Of the open's tokens: the next to be scored, and the end of them.
+  Position score_next_ ABSL_GUARDED_BY(mutex_) = 0;
+  Position score_end_ ABSL_GUARDED_BY(mutex_) = 0;
   // Together at most kStreamRequestsMax, with the write under way: above that
   // no more is read, and the transport's flow control holds the sender.
   std::deque<Pending> pending_ ABSL_GUARDED_BY(mutex_);
+  // With scores, as many as the open's tokens have.
   std::deque<v1::DecodeResponse> answers_ ABSL_GUARDED_BY(mutex_);
   bool compiling_ ABSL_GUARDED_BY(mutex_) = false;  // nothing is read then
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;

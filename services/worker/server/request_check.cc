@@ -50,6 +50,25 @@ absl::Status CheckAdmission(const v1::OpenSequence& open) {
   return absl::OkStatus();
 }
 
+absl::Status CheckScores(const WorkerModelInfo& model,
+                         const v1::OpenSequence& open) {
+  if (open.score_from() < 0 || open.score_from() >= open.tokens_size()) {
+    return InvalidField("open.score_from",
+                        absl::StrCat("must be below the ", open.tokens_size(),
+                                     " tokens, is ", open.score_from()));
+  }
+  if (open.score_from() > 0 && model.role != v1::WORKER_ROLE_TARGET) {
+    return WrongState("open.score_from is not for a draft worker");
+  }
+  const int most = open.score_from() > 0 ? kLogprobsLimit : 0;
+  if (open.score_alternatives() < 0 || open.score_alternatives() > most) {
+    return InvalidField("open.score_alternatives",
+                        absl::StrCat("must be in [0, ", most, "], is ",
+                                     open.score_alternatives()));
+  }
+  return absl::OkStatus();
+}
+
 // What propose and verify have in common: the model's role, and tokens inside
 // the sequence.
 template <typename Message>
@@ -114,6 +133,7 @@ absl::StatusOr<StreamOpen> ReadOpen(const WorkerModelInfo& model,
     return InvalidField("open.options.seed", "must be set");
   }
   TANDEM_RETURN_IF_ERROR(CheckAdmission(open));
+  TANDEM_RETURN_IF_ERROR(CheckScores(model, open));
   StreamOpen result;
   SequenceDecoderOptions& decoder = result.decoder;
   decoder.tokens.assign(open.tokens().begin(), open.tokens().end());
@@ -122,6 +142,8 @@ absl::StatusOr<StreamOpen> ReadOpen(const WorkerModelInfo& model,
   TANDEM_ASSIGN_OR_RETURN(decoder.options,
                           ParseGenOptions(open.options(), model.vocab_size));
   decoder.tenant = open.tenant();
+  decoder.score_from = static_cast<Position>(open.score_from());
+  decoder.score_alternatives = open.score_alternatives();
   result.tenant = open.tenant();
   result.tenant_kv_share = open.tenant_kv_share();
   result.queue_timeout = absl::Milliseconds(open.queue_timeout_ms());

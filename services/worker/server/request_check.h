@@ -13,9 +13,9 @@
 
 namespace tandem {
 
-// Errors: NOT_FOUND with UNKNOWN_MODEL, FAILED_PRECONDITION (fingerprint),
-// INVALID_ARGUMENT with EMPTY_PROMPT, INVALID_TOKEN, CONTEXT_EXCEEDED or
-// INVALID_OPTIONS.
+// Errors: NOT_FOUND with UNKNOWN_MODEL, FAILED_PRECONDITION (fingerprint; with
+// WRONG_STATE: scores of a draft), INVALID_ARGUMENT with EMPTY_PROMPT,
+// INVALID_TOKEN, CONTEXT_EXCEEDED or INVALID_OPTIONS.
 absl::StatusOr<StreamOpen> ReadOpen(const WorkerModelInfo& model,
                                     const v1::OpenSequence& open);
 

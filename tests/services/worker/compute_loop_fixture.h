@@ -34,6 +34,13 @@ class LoopClient : public ComputeClient {
     EXPECT_FALSE(closed_);
     results_.push_back(std::move(result));
   }
+  void OnScored(const std::vector<ScoredToken>& scores) override {
+    absl::MutexLock lock(&mutex_);
+    EXPECT_FALSE(closed_);
+    EXPECT_TRUE(opened_.has_value());
+    EXPECT_TRUE(results_.empty());
+    scores_.insert(scores_.end(), scores.begin(), scores.end());
+  }
   void OnClosed() override {
     absl::MutexLock lock(&mutex_);
     EXPECT_FALSE(closed_);
@@ -57,6 +64,15 @@ class LoopClient : public ComputeClient {
     absl::StatusOr<ComputeResult> result = std::move(results_.front());
     results_.pop_front();
     return result;
+  }
+  // Once there are `count`.
+  std::vector<ScoredToken> WaitScores(size_t count) {
+    const auto ready = [this, count]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+      return scores_.size() >= count;
+    };
+    absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(&ready));
+    return scores_;
   }
   void WaitClosed() {
     absl::MutexLock lock(&mutex_);
@@ -85,6 +101,7 @@ class LoopClient : public ComputeClient {
   int64_t queued_us_ ABSL_GUARDED_BY(mutex_) = 0;
   Position cached_tokens_ ABSL_GUARDED_BY(mutex_) = -1;
   std::deque<absl::StatusOr<ComputeResult>> results_ ABSL_GUARDED_BY(mutex_);
+  std::vector<ScoredToken> scores_ ABSL_GUARDED_BY(mutex_);
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -137,6 +137,34 @@ TEST(RequestCheckTest, WrongOpenNamesTheField) {
                 "temperature");
 }
 
+TEST(RequestCheckTest, ScoresAreOfTheTokensAndOfTargets) {
+  const WorkerModelInfo target = Model(v1::WORKER_ROLE_TARGET);
+  v1::OpenSequence open = GoodOpen();  // of 3 tokens
+  open.set_score_from(2);
+  open.set_score_alternatives(20);
+  const auto options = ReadOpen(target, open);
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->decoder.score_from, 2);
+  EXPECT_EQ(options->decoder.score_alternatives, 20);
+  ExpectError(ReadOpen(Model(v1::WORKER_ROLE_DRAFT), open).status(),
+              absl::StatusCode::kFailedPrecondition, kReasonWrongState, "");
+  for (const int alternatives : {-1, 21}) {
+    open.set_score_alternatives(alternatives);
+    ExpectInvalid(ReadOpen(target, open).status(), kReasonInvalidOptions,
+                  "open.score_alternatives");
+  }
+  open.set_score_alternatives(0);
+  for (const int64_t from : {int64_t{-1}, int64_t{3}, kHuge}) {
+    open.set_score_from(from);
+    ExpectInvalid(ReadOpen(target, open).status(), kReasonInvalidOptions,
+                  "open.score_from");
+  }
+  open.set_score_from(0);
+  open.set_score_alternatives(1);
+  ExpectInvalid(ReadOpen(target, open).status(), kReasonInvalidOptions,
+                "open.score_alternatives");
+}
+
 TEST(RequestCheckTest, RolesMatch) {
   const v1::DecodeRequest propose = ProposeRequest(2, {4}, 4);
   const v1::DecodeRequest verify = VerifyRequest(2, {4}, {5});
