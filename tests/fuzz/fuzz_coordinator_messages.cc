@@ -25,6 +25,7 @@
 #include "services/coordinator/client/session_store.h"
 #include "services/coordinator/client/turn_quotas.h"
 #include "services/coordinator/routing/router.h"
+#include "services/coordinator/score/score_call.h"
 #include "services/coordinator/turn/event_loop.h"
 #include "services/coordinator/workers/worker_report.h"
 #include "services/coordinator/workers/worker_table.h"
@@ -167,6 +168,31 @@ struct Client {
   bool is_cancelled = false;
 };
 
+// A Score call of a client's.
+class Scored final : public ScoreTransport {
+ public:
+  explicit Scored(ClientServices* services)
+      : call_(std::make_shared<ScoreCall>(
+            services, this, ScoreCallSetup{.tenant = "tenant"})) {}
+
+  ScoreCall* call() { return call_.get(); }
+  bool finished() const { return finished_; }
+
+  void Finish(const absl::StatusOr<v1::ScoreResponse>& response) override {
+    TANDEM_CHECK(!std::exchange(finished_, true));
+    if (!response.ok()) return;
+    for (const v1::ContinuationScore& score : response->scores()) {
+      TANDEM_CHECK(score.token_ids_size() > 0 &&
+                   score.token_ids_size() == score.logprobs_size());
+      TANDEM_CHECK(score.logprob() <= 0);
+    }
+  }
+
+ private:
+  bool finished_ = false;
+  const std::shared_ptr<ScoreCall> call_;
+};
+
 class Scene {
  public:
   Scene()
@@ -213,7 +239,9 @@ class Scene {
       client->transport.reads_events = true;
       Cancel(client.get());
     }
+    if (scored_ != nullptr) scored_->call()->PostCancelled();
     Settle(kEndTime);
+    TANDEM_CHECK(scored_ == nullptr || scored_->finished());
     for (const auto& client : clients_) {
       TANDEM_CHECK(client->transport.finished);
     }
@@ -263,6 +291,11 @@ class Scene {
         return client->stream->PostDrain();
       case 13:
         return client->stream->PostStop();
+      case 14:
+        return Score(script->Piece());
+      case 15:
+        if (scored_ != nullptr) scored_->call()->PostCancelled();
+        return;
       default:
         return;
     }
@@ -296,6 +329,19 @@ class Scene {
                                message.start().text().size() > kInlineTextBytes;
     client->stream->PostMessage(std::move(message));
     if (!may_take_long) return;
+    loop_.RunReady();
+    RunBackground();
+  }
+
+  // As its reactor, one call at a time.
+  void Score(absl::string_view bytes) {
+    if (scored_ != nullptr && !scored_->finished()) return;
+    scored_ = std::make_unique<Scored>(&services_);
+    v1::ScoreRequest request;
+    if (!Parse(bytes, &request)) {
+      return scored_->call()->PostRefused(MalformedMessage());
+    }
+    scored_->call()->PostRequest(std::move(request));
     loop_.RunReady();
     RunBackground();
   }
@@ -374,6 +420,7 @@ class Scene {
   SessionStore sessions_;
   std::unique_ptr<BackgroundQueue> background_;
   std::vector<std::unique_ptr<Client>> clients_;
+  std::unique_ptr<Scored> scored_;
 };
 
 }  // namespace

@@ -86,6 +86,11 @@ WORKER = {
     "rollback": TARGET + request(**opening(list(range(1, 20)))) + request(
         **verify(18, [19], [3, 4, 5])) + request(
             **verify(10, [1, 2, 3])) + request(**verify(0, [1])),
+    "scores": TARGET + request(**opening(
+        list(range(1, 23)), score_from=3, score_alternatives=5)) + request(
+            **verify(21, [22], [3])) + HALF_CLOSE,
+    "scores_of_a_draft": DRAFT + request(**opening(score_from=1)),
+    "scores_outside": TARGET + request(**opening(score_from=4)),
     "wrong_role": DRAFT + request(**opening()) + request(**verify(3, [5])),
     "no_open": TARGET + request(**verify(3, [5])),
     "two_opens": TARGET + request(**opening()) + request(**opening()),
@@ -122,6 +127,16 @@ def resume(tokens, text_bytes=0, turn=1):
         text_bytes_received=text_bytes)}
 
 
+def score(**fields):
+    return bytes([14]) + piece(generation.ScoreRequest(**fields))
+
+
+def scored(position, *logprobs):
+    return {"scored": worker.ScoredTokens(
+        position=position, is_greedy=[True] * len(logprobs),
+        logprobs=[{"logprob": logprob} for logprob in logprobs])}
+
+
 def answer(stream, **fields):
     return bytes([6, stream]) + piece(worker.DecodeResponse(**fields))
 
@@ -151,6 +166,7 @@ def chat(*contents):
 CANCEL = {"cancel": generation.CancelRequest()}
 END, GONE, NEW_CLIENT, PAUSE = (bytes([n]) for n in (2, 3, 4, 5))
 DRAIN, STOP = bytes([12]), bytes([13])
+CANCEL_SCORE = bytes([15])
 
 
 def wait(power):
@@ -212,6 +228,20 @@ COORDINATOR = {
         0, opened={"fingerprint": "other"}) + wait(12),
     "worker_dies": send(**start(max_tokens=5000)) + close(0, 14) + wait(
         6) + close(0, 8) + wait(6) + close(0, 3) + wait(6),
+    "scores": score(text="w1 w2", continuations=[
+        {"text": " w3"}, {"tokens": {"ids": [7, 8]}}]) + wait(6) + score(
+            tokens={"ids": [5] * 40}, continuations=20 * [
+                {"tokens": {"ids": [6, 7, 8, 9, 10]}}]) + wait(1) + close(
+                    0, 14) + wait(13) + CANCEL_SCORE,
+    "scores_cancelled": score(text="w1 " * 900, continuations=[
+        {"text": "w3"}]) + CANCEL_SCORE + wait(4),
+    "scores_refused": score(text="w1") + wait(2) + score(
+        tokens={"ids": [5]}, continuations=[{"text": "w"}]) + wait(2),
+    "scores_not_asked_for": send(**start(max_tokens=100)) + answer(
+        0, **scored(4, -1)) + wait(4) + score(
+            tokens={"ids": [5]}, continuations=[{"tokens": {"ids": [6]}}]
+            ) + answer(1, **scored(1, -1, -2)) + answer(
+                1, **scored(1, 0.5)) + wait(13),
     "worker_silent": silence(2) + send(**start(max_tokens=50)) + wait(
         13) + silence(0) + silence(1) + wait(16),
     "reports": report(0) + report(1, takes_turns=True) + report(

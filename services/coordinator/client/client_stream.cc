@@ -21,10 +21,6 @@ absl::Status WrongSession(const char* field, const std::string& what) {
                    what);
 }
 
-absl::Status ShuttingDown() {
-  return Draining("the server is shutting down; try another, or later");
-}
-
 // The tenant's session that `turn` continues: null for a new one.
 absl::StatusOr<Session*> FindSession(const v1::TurnRequest& turn,
                                      const std::string& tenant,
@@ -49,13 +45,6 @@ absl::StatusOr<Session*> FindSession(const v1::TurnRequest& turn,
 void LogTrouble(const TurnRunner& runner, const std::string& what) {
   spdlog::warn("turn {} of session {}... {}", runner.setup().number,
                runner.setup().session_id.substr(0, 8), what);
-}
-
-// The reason that the client gets.
-std::string ReasonOf(const absl::Status& status) {
-  const std::optional<ErrorDetail> detail = GetErrorDetail(status);
-  return detail.has_value() ? detail->reason
-                            : absl::StatusCodeToString(status.code());
 }
 
 }  // namespace
@@ -488,10 +477,8 @@ std::optional<v1::ConverseResponse> ClientStream::NextEvent() {
     case TurnState::kEnded: {
       // The session's next turn follows all of this one's text.
       if (!turn_->journal.is_end_answered()) return std::nullopt;
-      v1::ConverseResponse ended = EndedEvent(runner, sent_.text_bytes);
-      if (turn_->loaded_end.has_value()) {
-        SetFigures(*turn_->loaded_end, ended.mutable_ended());
-      }
+      v1::ConverseResponse ended =
+          LastEvent(runner, sent_.text_bytes, turn_->loaded_end);
       LogTurnEnd(runner);
       // The client may start its next turn as soon as it has this.
       LeaveTurn();

@@ -17,6 +17,7 @@
 #include "engine/base/status.h"
 #include "services/common/trace_context.h"
 #include "services/coordinator/client/background_queue.h"
+#include "services/coordinator/client/client_call.h"
 #include "services/coordinator/client/left_turns.h"
 #include "services/coordinator/client/memory_budget.h"
 #include "services/coordinator/client/prompt.h"
@@ -90,6 +91,7 @@ struct ClientStreamSetup {
 };
 
 class ClientStream : public std::enable_shared_from_this<ClientStream>,
+                     public ClientCall,
                      private TurnListener,
                      private SessionHolder {
  public:
@@ -105,10 +107,8 @@ class ClientStream : public std::enable_shared_from_this<ClientStream>,
   void PostWriteDone();
   // The client is gone.
   void PostCancelled();
-  // The server is about to stop: an idle stream ends, a turn may end first.
-  void PostDrain();
-  // The time for that is over.
-  void PostStop();
+  void PostDrain() override;
+  void PostStop() override;
 
  private:
   enum class State {

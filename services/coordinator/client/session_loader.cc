@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "services/common/options_conversion.h"
+#include "services/common/turn_conversion.h"
 #include "services/coordinator/client/request_checks.h"
 
 namespace tandem {
@@ -85,8 +86,17 @@ std::optional<v1::TurnEnded> EndOf(const StoredTurn& turn) {
   return ended;
 }
 
-// Log-probabilities are not stored: the turn runs again, up to its end.
-void MakeAgain(TurnSetup* setup, RestoredTurn* restored) {
+// Log-probabilities are not stored: the turn runs again, up to its end. The
+// receipt is of the options as they were.
+void MakeAgain(TurnSetup* setup, RestoredTurn* restored, v1::TurnEnded* end) {
+  if (HasReceipt(end->finish_reason())) {
+    *end->mutable_receipt() =
+        MakeReceipt({.model_id = restored->model.id,
+                     .fingerprint = restored->model.fingerprint,
+                     .prompt = setup->spec.prompt,
+                     .options = setup->spec.options,
+                     .generated = restored->generated});
+  }
   setup->spec.options.max_tokens =
       static_cast<int32_t>(restored->generated.size());
   setup->spec.options.min_tokens =
@@ -347,7 +357,7 @@ absl::StatusOr<std::unique_ptr<SessionTurn>> SessionLoader::RestoreTurn(
   std::optional<v1::TurnEnded> loaded_end = EndOf(last);
   if (last_turn.purpose == LoadFor::kResume && loaded_end.has_value() &&
       setup.spec.options.logprobs.has_value() && !last.generated.empty()) {
-    MakeAgain(&setup, &restored);
+    MakeAgain(&setup, &restored, &*loaded_end);
   }
   std::unique_ptr<SessionTurn> turn(new SessionTurn{
       .runner = TurnRunner(parts_.loop, parts_.router, parts_.turn_limits,

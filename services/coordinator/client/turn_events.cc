@@ -22,6 +22,18 @@ void AddRound(const RoundPart& part, v1::TokensGenerated* tokens) {
   round.set_from_lookup(part.draft.from_lookup);
 }
 
+void AddReceipt(const TurnRunner& runner, v1::TurnEnded* ended) {
+  if (!HasReceipt(ended->finish_reason())) return;
+  const Turn& turn = runner.turn();
+  const absl::Span<const TokenId> tokens = turn.session_tokens();
+  *ended->mutable_receipt() = MakeReceipt(
+      {.model_id = runner.model().id,
+       .fingerprint = runner.model().fingerprint,
+       .prompt = tokens.first(tokens.size() - turn.generated().size()),
+       .options = turn.options(),
+       .generated = turn.generated()});
+}
+
 }  // namespace
 
 v1::ConverseResponse StartedEvent(const TurnRunner& runner) {
@@ -98,9 +110,22 @@ v1::ConverseResponse EndedEvent(const TurnRunner& runner, size_t text_sent) {
 
 void SetFigures(const v1::TurnEnded& end, v1::TurnEnded* ended) {
   ended->set_finish_reason(end.finish_reason());
+  if (end.has_receipt()) {
+    *ended->mutable_receipt() = end.receipt();
+  } else if (!HasReceipt(end.finish_reason())) {
+    ended->clear_receipt();
+  }
   *ended->mutable_usage() = end.usage();
   *ended->mutable_speculation() = end.speculation();
   ended->set_moves(end.moves());
+}
+
+v1::ConverseResponse LastEvent(const TurnRunner& runner, size_t text_sent,
+                               const std::optional<v1::TurnEnded>& loaded) {
+  v1::ConverseResponse event = EndedEvent(runner, text_sent);
+  AddReceipt(runner, event.mutable_ended());
+  if (loaded.has_value()) SetFigures(*loaded, event.mutable_ended());
+  return event;
 }
 
 std::string WriteTurnSetup(const TurnRunner& runner) {

@@ -5,6 +5,7 @@
 #define TANDEM_SERVICES_COORDINATOR_CLIENT_TURN_EVENTS_H_
 
 #include <cstddef>
+#include <optional>
 #include <string>
 
 #include "services/coordinator/turn/turn_runner.h"
@@ -17,12 +18,17 @@ v1::ConverseResponse StartedEvent(const TurnRunner& runner);
 v1::ConverseResponse TokensEvent(const TurnRunner& runner,
                                  const TurnProgress& from,
                                  const TurnProgress& to);
-// The turn has ended; `text_sent` bytes of its text were sent.
+// The turn has ended; `text_sent` bytes of its text were sent. Without receipt.
 v1::ConverseResponse EndedEvent(const TurnRunner& runner, size_t text_sent);
 
-// Reason, usage, speculation and moves of `end` in place of those in `ended`:
-// those of a turn that another process ended.
+// Reason, usage, speculation and moves of `end` in place of those in `ended`,
+// and its receipt where it has one: those of a turn that another process ended.
 void SetFigures(const v1::TurnEnded& end, v1::TurnEnded* ended);
+
+// The last event for a client: EndedEvent with the receipt, where the turn came
+// to its own end. `loaded`: the end of a turn that another process ended.
+v1::ConverseResponse LastEvent(const TurnRunner& runner, size_t text_sent,
+                               const std::optional<v1::TurnEnded>& loaded);
 
 // What the store keeps of the turn beside its tokens: a TurnSetupRecord.
 std::string WriteTurnSetup(const TurnRunner& runner);

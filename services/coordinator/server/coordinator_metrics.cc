@@ -55,6 +55,8 @@ CoordinatorMetrics::Usage::Usage(prometheus::Registry& registry)
                                 "Tokens of prompts of turns that ended.")),
       generation_tokens(MakeCounter(registry, "tandem_generation_tokens_total",
                                     "Tokens generated.")),
+      scored_tokens(MakeCounter(registry, "tandem_scored_tokens_total",
+                                "Tokens of continuations that were scored.")),
       prefix_queries(
           MakeCounter(registry, "tandem_prefix_cache_queries_total",
                       "Tokens of prompts that were looked for in a target's "
@@ -234,6 +236,10 @@ void CoordinatorMetrics::OnTurnOver(const TurnSummary& summary) {
       .Add({{"finished_reason",
              std::string(FinishReasonName(summary.finish_reason))}})
       .Increment();
+}
+
+void CoordinatorMetrics::OnScored(int64_t tokens) {
+  Add(usage_.scored_tokens, tokens);
 }
 
 void CoordinatorMetrics::OnStreamFailed(const std::string& reason) {

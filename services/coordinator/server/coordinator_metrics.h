@@ -55,6 +55,7 @@ class CoordinatorMetrics : public TurnObserver {
                 std::optional<MonotonicDuration> since_last) override;
   void OnRound(const VerifiedDraft& draft) override;
   void OnTurnOver(const TurnSummary& summary) override;
+  void OnScored(int64_t tokens) override;
   void OnStreamFailed(const std::string& reason) override;
   void OnPromptQuarantined() { usage_.quarantined.Increment(); }
 
@@ -75,6 +76,7 @@ class CoordinatorMetrics : public TurnObserver {
 
     prometheus::Counter& prompt_tokens;
     prometheus::Counter& generation_tokens;
+    prometheus::Counter& scored_tokens;
     prometheus::Counter& prefix_queries;
     prometheus::Counter& prefix_hits;
     prometheus::Family<prometheus::Counter>& finished;

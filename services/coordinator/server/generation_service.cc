@@ -1,6 +1,7 @@
 #include "services/coordinator/server/generation_service.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/functional/any_invocable.h"
@@ -14,6 +15,7 @@
 #include "services/common/trace_context.h"
 #include "services/common/version.h"
 #include "services/coordinator/client/request_checks.h"
+#include "services/coordinator/score/score_call.h"
 
 namespace tandem {
 namespace {
@@ -74,18 +76,23 @@ std::string PathOf(absl::string_view method) {
                       method);
 }
 
+// When the client itself gives up.
+std::optional<MonotonicTime> DeadlineOf(
+    const grpc::CallbackServerContext& context) {
+  const auto deadline = context.deadline();
+  if (deadline == std::chrono::system_clock::time_point::max()) return {};
+  // The wall clock's time, which gRPC made of the time that is left.
+  return std::chrono::steady_clock::now() +
+         (deadline - std::chrono::system_clock::now());
+}
+
 ClientStreamSetup SetupOf(const grpc::CallbackServerContext& context,
                           Caller caller, const char* turn_field) {
   ClientStreamSetup setup;
   setup.tenant = std::move(caller.tenant);
   setup.turn_field = turn_field;
   setup.trace = TraceContextOf(context.client_metadata());
-  const auto deadline = context.deadline();
-  if (deadline != std::chrono::system_clock::time_point::max()) {
-    // The wall clock's time, which gRPC made of the time that is left.
-    setup.call_deadline = std::chrono::steady_clock::now() +
-                          (deadline - std::chrono::system_clock::now());
-  }
+  setup.call_deadline = DeadlineOf(context);
   return setup;
 }
 
@@ -221,6 +228,45 @@ class GenerateReactor : public ClientReactor<WriteReactor> {
   }
 };
 
+// As ClientReactor, of a Score call.
+class ScoreReactor : public grpc::ServerUnaryReactor, public ScoreTransport {
+ public:
+  ScoreReactor(ClientServices* services, ClientStreamRegistry* registry,
+               ScoreCallSetup setup, grpc::ByteBuffer* response)
+      : registry_(registry),
+        response_(response),
+        trace_id_(setup.trace.has_value() ? setup.trace->trace_id : ""),
+        call_(std::make_shared<ScoreCall>(services, this, std::move(setup))) {
+    registry_->Add(call_);
+  }
+
+  // Once.
+  void Begin(const grpc::ByteBuffer& bytes) {
+    v1::ScoreRequest request;
+    if (Parse(bytes, &request)) {
+      call_->PostRequest(std::move(request));
+    } else {
+      call_->PostRefused(MalformedMessage());
+    }
+  }
+
+  void Finish(const absl::StatusOr<v1::ScoreResponse>& response) override {
+    if (response.ok()) *response_ = Serialize(*response);
+    ServerUnaryReactor::Finish(ToGrpcStatus(response.status(), trace_id_));
+  }
+  void OnCancel() override { call_->PostCancelled(); }
+  void OnDone() override {
+    registry_->Remove(call_.get());
+    delete this;
+  }
+
+ private:
+  ClientStreamRegistry* const registry_;
+  grpc::ByteBuffer* const response_;
+  const std::string trace_id_;  // empty: none
+  const std::shared_ptr<ScoreCall> call_;
+};
+
 grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
                                  const absl::Status& status) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
@@ -266,22 +312,22 @@ grpc::ServerUnaryReactor* AnswerWith(grpc::CallbackServerContext* context,
 
 }  // namespace
 
-void ClientStreamRegistry::Add(const std::shared_ptr<ClientStream>& stream) {
+void ClientStreamRegistry::Add(const std::shared_ptr<ClientCall>& call) {
   const absl::MutexLock lock(&mutex_);
-  streams_.emplace(stream.get(), stream);
+  calls_.emplace(call.get(), call);
 }
 
-void ClientStreamRegistry::Remove(const ClientStream* stream) {
+void ClientStreamRegistry::Remove(const ClientCall* call) {
   const absl::MutexLock lock(&mutex_);
-  streams_.erase(stream);
+  calls_.erase(call);
   removed_.Notify();
 }
 
-std::vector<std::shared_ptr<ClientStream>> ClientStreamRegistry::All() const {
-  std::vector<std::shared_ptr<ClientStream>> all;
+std::vector<std::shared_ptr<ClientCall>> ClientStreamRegistry::All() const {
+  std::vector<std::shared_ptr<ClientCall>> all;
   const absl::MutexLock lock(&mutex_);
-  for (const auto& [key, weak] : streams_) {
-    if (std::shared_ptr<ClientStream> strong = weak.lock()) {
+  for (const auto& [key, weak] : calls_) {
+    if (std::shared_ptr<ClientCall> strong = weak.lock()) {
       all.push_back(std::move(strong));
     }
   }
@@ -289,17 +335,17 @@ std::vector<std::shared_ptr<ClientStream>> ClientStreamRegistry::All() const {
 }
 
 void ClientStreamRegistry::PostDrain() {
-  for (const auto& stream : All()) stream->PostDrain();
+  for (const auto& call : All()) call->PostDrain();
 }
 
 void ClientStreamRegistry::PostStop() {
-  for (const auto& stream : All()) stream->PostStop();
+  for (const auto& call : All()) call->PostStop();
 }
 
 bool ClientStreamRegistry::WaitUntilEmpty(std::chrono::milliseconds timeout) {
   const absl::MutexLock lock(&mutex_);
   const auto empty = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return streams_.empty();
+    return calls_.empty();
   };
   return removed_.Await(&mutex_, MonotonicNow() + absl::FromChrono(timeout),
                         empty);
@@ -307,7 +353,7 @@ bool ClientStreamRegistry::WaitUntilEmpty(std::chrono::milliseconds timeout) {
 
 size_t ClientStreamRegistry::size() const {
   const absl::MutexLock lock(&mutex_);
-  return streams_.size();
+  return calls_.size();
 }
 
 absl::StatusOr<Caller> GenerationService::Admit(
@@ -334,6 +380,21 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* GenerationService::Generate(
   ClientStreamSetup setup = SetupOf(*context, *std::move(caller), "turn");
   setup.use = SessionUse::kOneShot;
   return new GenerateReactor(services_, registry_, std::move(setup), *request);
+}
+
+grpc::ServerUnaryReactor* GenerationService::Score(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  absl::StatusOr<Caller> caller = Admit(*context, "Score");
+  if (!caller.ok()) return Answer(context, caller.status());
+  auto* const reactor =
+      new ScoreReactor(services_, registry_,
+                       {.tenant = std::move(caller->tenant),
+                        .trace = TraceContextOf(context->client_metadata()),
+                        .deadline = DeadlineOf(*context)},
+                       response);
+  reactor->Begin(*request);
+  return reactor;
 }
 
 grpc::ServerUnaryReactor* GenerationService::Tokenize(

@@ -29,36 +29,39 @@
 
 namespace tandem {
 
-// The streams that are open, so that a drain reaches them. Owned by the
-// server; any thread.
+// The streams and Score calls that are under way, so that a drain reaches them.
+// Owned by the server; any thread.
 class ClientStreamRegistry {
  public:
-  void Add(const std::shared_ptr<ClientStream>& stream);
-  void Remove(const ClientStream* stream);
+  void Add(const std::shared_ptr<ClientCall>& call);
+  void Remove(const ClientCall* call);
 
   void PostDrain();
   void PostStop();
-  // True when no stream is open, within `timeout`.
+  // True when there is none, within `timeout`.
   bool WaitUntilEmpty(std::chrono::milliseconds timeout);
   size_t size() const;
 
  private:
-  std::vector<std::shared_ptr<ClientStream>> All() const;
+  std::vector<std::shared_ptr<ClientCall>> All() const;
 
   TimedWait removed_;
   mutable absl::Mutex mutex_;
-  std::map<const ClientStream*, std::weak_ptr<ClientStream>> streams_
+  std::map<const ClientCall*, std::weak_ptr<ClientCall>> calls_
       ABSL_GUARDED_BY(mutex_);
 };
 
+using GenerationServiceUnary =
+    v1::GenerationService::WithRawCallbackMethod_Tokenize<
+        v1::GenerationService::WithCallbackMethod_Detokenize<
+            v1::GenerationService::WithCallbackMethod_ListModels<
+                v1::GenerationService::WithCallbackMethod_GetServerInfo<
+                    v1::GenerationService::Service>>>>;
 using GenerationServiceBase =
     v1::GenerationService::WithRawCallbackMethod_Converse<
         v1::GenerationService::WithRawCallbackMethod_Generate<
-            v1::GenerationService::WithRawCallbackMethod_Tokenize<
-                v1::GenerationService::WithCallbackMethod_Detokenize<
-                    v1::GenerationService::WithCallbackMethod_ListModels<
-                        v1::GenerationService::WithCallbackMethod_GetServerInfo<
-                            v1::GenerationService::Service>>>>>>;
+            v1::GenerationService::WithRawCallbackMethod_Score<
+                GenerationServiceUnary>>>;
 
 class GenerationService final : public GenerationServiceBase {
  public:
@@ -72,6 +75,9 @@ class GenerationService final : public GenerationServiceBase {
   grpc::ServerWriteReactor<grpc::ByteBuffer>* Generate(
       grpc::CallbackServerContext* context,
       const grpc::ByteBuffer* request) override;
+  grpc::ServerUnaryReactor* Score(grpc::CallbackServerContext* context,
+                                  const grpc::ByteBuffer* request,
+                                  grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* Tokenize(grpc::CallbackServerContext* context,
                                      const grpc::ByteBuffer* request,
                                      grpc::ByteBuffer* response) override;

@@ -6,29 +6,9 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/error_reason.h"
 #include "engine/base/status.h"
+#include "services/coordinator/turn/worker_failure.h"
 
 namespace tandem {
-namespace {
-
-// True where another worker, or the same one later, can not do better: the
-// request itself is at fault, or the model's numbers are.
-bool IsFatal(const absl::Status& status) {
-  if (status.code() == absl::StatusCode::kInvalidArgument) return true;
-  const std::optional<ErrorDetail> detail = GetErrorDetail(status);
-  if (!detail.has_value()) return false;
-  return detail->reason == kReasonNoToken ||
-         detail->reason == kReasonNumericCorruption ||
-         detail->reason == kReasonContextExceeded;
-}
-
-// True where the worker's process is gone, as far as its connection shows:
-// everything that a worker or this process says has a reason.
-bool IsDeath(const absl::Status& status) {
-  return absl::IsUnavailable(status) && !GetErrorDetail(status).has_value();
-}
-
-}  // namespace
-
 void TargetLane::Start(const WorkerChoice& worker) {
   Begin();
   if (MayOpen()) Open(worker);

@@ -36,7 +36,10 @@ class TurnObserver {
   virtual void OnRound(const VerifiedDraft& draft) = 0;
   // Once for each turn.
   virtual void OnTurnOver(const TurnSummary& summary) = 0;
-  // A client's stream ended with an error that has this reason.
+  // A Score call is done, for so many tokens of continuations.
+  virtual void OnScored(int64_t tokens) = 0;
+  // A client's stream, or a Score call, ended with an error that has this
+  // reason.
   virtual void OnStreamFailed(const std::string& reason) = 0;
 };
 

@@ -18,6 +18,7 @@
 #include "engine/base/types.h"
 #include "engine/sampling/gen_options.h"
 #include "engine/sampling/logits_processor.h"
+#include "engine/sampling/raw_logprobs.h"
 #include "engine/session/turn.h"
 #include "engine/speculation/cost_curve.h"
 #include "engine/speculation/draft_policy.h"
@@ -44,6 +45,10 @@ struct OpenRequest {
   // How long the worker may let the sequence wait for KV.
   MonotonicDuration queue_timeout = {};
   std::optional<TraceContext> trace = {};
+  // Log-probabilities of `tokens` from this index on, 1 .. tokens.size() - 1;
+  // 0: none. And alternatives for each.
+  Position score_from = 0;
+  int score_alternatives = 0;
 };
 
 struct OpenedSequence {
@@ -61,6 +66,12 @@ struct WorkerAnswer {
   int64_t served_us = 0;   // at the worker, with waiting; 0: not reported
 };
 
+// Some of the scores that an open asked for; their tokens have no ids.
+struct WorkerScores {
+  Position position = 0;  // of the first, in the open's tokens
+  std::vector<ScoredToken> tokens = {};
+};
+
 // What a stream reports, on the event loop. Its owner may destroy it inside
 // these.
 class WorkerStreamEvents {
@@ -69,6 +80,8 @@ class WorkerStreamEvents {
   virtual void OnOpened(const OpenedSequence& opened) = 0;
   // As it came over the wire: it may be one that was not asked for.
   virtual void OnAnswer(WorkerAnswer answer) = 0;
+  // Likewise; nothing for who asks for no scores.
+  virtual void OnScored(WorkerScores /*scores*/) {}
   // The worker or the connection ended the stream (OK counts too); last.
   virtual void OnClosed(const absl::Status& status) = 0;
 };

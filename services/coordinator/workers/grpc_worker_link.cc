@@ -35,6 +35,8 @@ v1::DecodeRequest ToProto(const OpenRequest& open) {
       std::chrono::duration_cast<std::chrono::milliseconds>(open.queue_timeout)
           .count(),
       0, kQueueTimeoutMsMax)));
+  sequence.set_score_from(open.score_from);
+  sequence.set_score_alternatives(open.score_alternatives);
   return request;
 }
 
@@ -76,14 +78,18 @@ class DecodeCall
     AddHold();  // the loop starts reads and writes outside of reactions
     StartRead(&response_);
     Write(ToProto(open));
+    if (open.score_from > 0) {
+      // The worker owes the scores too.
+      scores_left_ = static_cast<int64_t>(open.tokens.size()) - open.score_from;
+      Expect();
+    }
     StartCall();
   }
 
   void Write(v1::DecodeRequest request) {
     if (ended_) return;
     TANDEM_CHECK(requests_.size() < kStreamRequestsMax);
-    ++unanswered_;
-    pulse_->OnAsked();
+    Expect();
     requests_.push_back(std::move(request));
     WriteNext();
   }
@@ -117,6 +123,19 @@ class DecodeCall
   }
 
  private:
+  void Expect() {
+    ++unanswered_;
+    pulse_->OnAsked();
+  }
+
+  // Scores come in several messages.
+  bool IsLastOfAnswer() {
+    if (!response_.has_scored()) return true;
+    if (scores_left_ <= 0) return false;
+    scores_left_ -= response_.scored().logprobs_size();
+    return scores_left_ <= 0;
+  }
+
   void WriteNext() {
     if (ended_ || writing_ || requests_.empty()) return;
     writing_ = true;
@@ -128,7 +147,7 @@ class DecodeCall
   void OnRead(bool ok) {
     if (!ok) return End();
     pulse_->OnHeard();
-    if (unanswered_ > 0) Settle(1);
+    if (unanswered_ > 0 && IsLastOfAnswer()) Settle(1);
     if (events_ != nullptr) DeliverResponse(response_, events_);
     if (!ended_) StartRead(&response_);
   }
@@ -167,6 +186,7 @@ class DecodeCall
   std::shared_ptr<DecodeCall> self_;  // until OnDone
   std::deque<v1::DecodeRequest> requests_;
   int unanswered_ = 0;  // requests, those that are not written yet too
+  int64_t scores_left_ = 0;
   bool writing_ = false;
   bool has_written_ = false;  // a request is on its way
   bool ended_ = false;

@@ -65,6 +65,18 @@ WorkerAnswer FromProto(const v1::DecodedTokens& proto) {
   return answer;
 }
 
+// No tokens where the lists do not fit each other.
+WorkerScores FromProto(const v1::ScoredTokens& proto) {
+  WorkerScores scores{.position = proto.position()};
+  if (proto.logprobs_size() != proto.is_greedy_size()) return scores;
+  for (int i = 0; i < proto.logprobs_size(); ++i) {
+    scores.tokens.push_back(
+        {.token = SampledTokenFromProto(/*id=*/0, proto.logprobs(i)),
+         .is_greedy = proto.is_greedy(i)});
+  }
+  return scores;
+}
+
 }  // namespace
 
 std::vector<ModelReport> ReadReport(const v1::WatchResponse& report) {
@@ -99,6 +111,8 @@ void DeliverResponse(const v1::DecodeResponse& response,
            .queued_us = response.opened().queued_us()});
     case v1::DecodeResponse::kDecoded:
       return events->OnAnswer(FromProto(response.decoded()));
+    case v1::DecodeResponse::kScored:
+      return events->OnScored(FromProto(response.scored()));
     case v1::DecodeResponse::RESPONSE_NOT_SET:
       return;
   }

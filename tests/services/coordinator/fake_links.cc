@@ -1,6 +1,7 @@
 #include "tests/services/coordinator/fake_links.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace tandem {
@@ -17,6 +18,7 @@ class FakeLinkStream : public WorkerStream {
     state_->events = events;
     ++link_->streams;
     ++link_->opened;
+    link_->streams_max = std::max(link_->streams_max, link_->streams);
     link_->Look(open.tokens);
     if (link_->Draw(link_->faults.open_close)) {
       if (link_->faults.queues) {
@@ -29,6 +31,7 @@ class FakeLinkStream : public WorkerStream {
                                      .cached_tokens = link_->cached_tokens,
                                      .queued_us = link_->queued_us}](
                 WorkerStreamEvents* to) { to->OnOpened(opened); });
+    if (open.score_from > 0 && !link_->silent) Score(open.score_from);
   }
   ~FakeLinkStream() override {
     state_->events = nullptr;
@@ -80,6 +83,21 @@ class FakeLinkStream : public WorkerStream {
       Deliver([unasked](WorkerStreamEvents* to) { to->OnAnswer(unasked); });
     }
     Deliver([answer](WorkerStreamEvents* to) { to->OnAnswer(answer); });
+  }
+
+  // Three at a time.
+  void Score(Position from) {
+    while (from < static_cast<Position>(sequence_.tokens().size())) {
+      if (link_->Draw(link_->faults.close)) return Close();
+      WorkerScores scores{.position = from,
+                          .tokens = FakeScores(sequence_.tokens(), from, 3)};
+      from += static_cast<Position>(scores.tokens.size());
+      if (link_->Draw(link_->faults.unasked)) ++scores.position;
+      if (link_->Draw(link_->faults.garbage)) {
+        scores.tokens.back().token.logprob = NAN;
+      }
+      Deliver([scores](WorkerStreamEvents* to) { to->OnScored(scores); });
+    }
   }
 
   void Close() {

@@ -31,7 +31,7 @@ class FakeClock : public Clock {
 struct FakeFaults {
   int close = 0;       // the stream fails instead of answering
   int unasked = 0;     // an answer comes that was not asked for
-  int garbage = 0;     // a draft of any ids and length
+  int garbage = 0;     // a draft of any ids and length; scores of none
   int open_close = 0;  // the stream fails at once
   MonotonicDuration delay_max = std::chrono::milliseconds(2);
   // An open that fails does so after it has waited as long as it may.
@@ -64,9 +64,10 @@ class FakeLink : public WorkerLink {
   int64_t queued_us = 0;      // likewise
   // Told to the next streams.
   OpenRequest last_open;
-  int queued = 0;   // told as streams of others that wait for KV
-  int streams = 0;  // open now
-  int opened = 0;   // ever
+  int queued = 0;       // told as streams of others that wait for KV
+  int streams = 0;      // open now
+  int opened = 0;       // ever
+  int streams_max = 0;  // open at once, ever
   int verifies = 0;
   int proposes = 0;
   bool silent = false;     // answers nothing

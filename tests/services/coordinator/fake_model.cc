@@ -78,6 +78,19 @@ TokenId FakeDraftToken(absl::Span<const TokenId> prefix) {
   return Hash(prefix, 1) % 10 < 7 ? token : kFirstPiece;
 }
 
+std::vector<ScoredToken> FakeScores(absl::Span<const TokenId> tokens,
+                                    Position from, size_t count) {
+  std::vector<ScoredToken> scores;
+  for (size_t i = static_cast<size_t>(from);
+       i < tokens.size() && scores.size() < count; ++i) {
+    const auto id = static_cast<size_t>(tokens[i]);
+    scores.push_back(
+        {.token = {.logprob = -static_cast<float>(1 + (id * 31 + i) % 97) / 8},
+         .is_greedy = (id + i) % 8 != 0});
+  }
+  return scores;
+}
+
 bool FakeSequence::Extend(Position position, absl::Span<const TokenId> tokens) {
   if (position < 0 || position > static_cast<Position>(tokens_.size()) ||
       tokens.empty()) {

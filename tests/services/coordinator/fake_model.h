@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "engine/sampling/raw_logprobs.h"
 #include "engine/session/turn.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "tests/engine/tokenizer/test_vocabulary.h"
@@ -32,6 +33,11 @@ inline constexpr size_t kFakePeriod = 6;
 TokenId FakeTargetToken(absl::Span<const TokenId> prefix);
 // What the drafter guesses: the same, seven times in ten.
 TokenId FakeDraftToken(absl::Span<const TokenId> prefix);
+
+// What the target scores `tokens` from index `from` on, but `count` at most:
+// functions of position and token.
+std::vector<ScoredToken> FakeScores(absl::Span<const TokenId> tokens,
+                                    Position from, size_t count);
 
 // A worker's sequence: tokens that are cut and extended.
 class FakeSequence {

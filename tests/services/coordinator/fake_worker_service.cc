@@ -236,12 +236,35 @@ class FakeDecodeReactor
       verified.mutable_token_ids()->Add(ids.begin(), ids.end());
       verified.set_compute_us(1);
     }
+    Send(std::move(response));
+    if (request_.has_open() && request_.open().score_from() > 0) Score();
+  }
+
+  void Send(v1::DecodeResponse response) {
     const int fail_after = service_->fail_after;
     if (fail_after >= 0 && ++sent_ > fail_after) {
       return End(grpc::Status(grpc::StatusCode::UNAVAILABLE, "failed"));
     }
     answers_.push_back(std::move(response));
     if (answers_.size() == 1) StartWrite(&answers_.front());
+  }
+
+  // Three at a time; not while requests are held.
+  void Score() {
+    if (service_->hold) return;
+    const std::vector<TokenId>& tokens = sequence_->tokens();
+    Position from = request_.open().score_from();
+    while (from < static_cast<Position>(tokens.size()) && !finished_) {
+      v1::DecodeResponse response;
+      response.mutable_scored()->set_position(from);
+      for (const ScoredToken& score : FakeScores(tokens, from, 3)) {
+        response.mutable_scored()->add_logprobs()->set_logprob(
+            score.token.logprob);
+        response.mutable_scored()->add_is_greedy(score.is_greedy);
+        ++from;
+      }
+      Send(std::move(response));
+    }
   }
 
   template <typename Request>

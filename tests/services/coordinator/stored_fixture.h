@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "services/common/turn_conversion.h"
 #include "services/coordinator/client/default_limits.h"
 #include "services/coordinator/client/driver_watch.h"
 #include "tests/services/coordinator/fake_client.h"
@@ -188,6 +189,15 @@ class StoredFixture : public ::testing::Test {
     EXPECT_TRUE(client.has_ended);
     EXPECT_EQ(client.tokens, plain.tokens);
     EXPECT_EQ(client.text, plain.text);
+    // Whoever drove the turn, and however often it moved.
+    const v1::Receipt& receipt = client.ended.receipt();
+    ASSERT_EQ(client.ended.has_receipt(),
+              HasReceipt(client.ended.finish_reason()));
+    if (!client.ended.has_receipt()) return;
+    EXPECT_EQ(receipt.prompt_hash(), HashOfTokens(spec.prompt));
+    EXPECT_EQ(receipt.tokens_hash(), HashOfTokens(plain.tokens));
+    EXPECT_EQ(receipt.options().max_tokens(), spec.options.max_tokens);
+    EXPECT_EQ(receipt.options().seed(), spec.options.seed);
   }
 
   FakeClock clock_;

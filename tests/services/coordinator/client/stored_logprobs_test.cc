@@ -50,6 +50,7 @@ TEST_F(StoredLogprobsTest, AreMadeAgain) {
   EXPECT_EQ(before->logprobs, static_cast<int>(before->tokens.size()));
   EXPECT_EQ(after->logprobs,
             static_cast<int>(after->tokens.size() - before->tokens.size()));
+  EXPECT_EQ(after->ended.receipt().generated_tokens(), 200);
 }
 
 // Also those of a turn whose end is stored.
@@ -64,6 +65,10 @@ TEST_F(StoredLogprobsTest, OfATurnThatHasEndedAreMadeAgain) {
   ExpectPlain(*after, SpecOf(PromptOf(kPrompt), 200));
   EXPECT_EQ(after->logprobs, 100);
   EXPECT_EQ(after->ended.usage().generated_tokens(), 200);
+  // Of the turn as it was asked for, not as it was made again.
+  EXPECT_EQ(after->ended.receipt().SerializeAsString(),
+            before->ended.receipt().SerializeAsString());
+  EXPECT_TRUE(before->ended.has_receipt());
 }
 
 TEST_F(StoredLogprobsTest, OfACancelledTurnAreMadeAgain) {
@@ -77,6 +82,7 @@ TEST_F(StoredLogprobsTest, OfACancelledTurnAreMadeAgain) {
   EXPECT_EQ(after->tokens, before->tokens);
   EXPECT_EQ(after->logprobs, static_cast<int>(before->tokens.size()) - 10);
   EXPECT_EQ(after->ended.finish_reason(), v1::FINISH_REASON_CANCELLED);
+  EXPECT_FALSE(after->ended.has_receipt());
 }
 
 // A next turn does not follow half of it.

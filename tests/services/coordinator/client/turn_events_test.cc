@@ -6,9 +6,11 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <optional>
 #include <sstream>
 #include <vector>
 
+#include "services/common/turn_conversion.h"
 #include "tandem/v1/turn_record.pb.h"
 #include "tests/services/coordinator/turn_runner_fixture.h"
 
@@ -149,6 +151,42 @@ TEST_F(TurnEventsTest, TheEndHasItsMovesAlsoWhereAnotherProcessEndedIt) {
   EXPECT_EQ(loaded.usage().generated_tokens(),
             ended.usage().generated_tokens());
   EXPECT_EQ(loaded.text(), "rest");
+}
+
+TEST_F(TurnEventsTest, TheLastOneHasAReceipt) {
+  Start();
+  RunToEnd();
+  const v1::TurnEnded ended = LastEvent(*runner_, 0, std::nullopt).ended();
+  EXPECT_EQ(ended.text(), runner_->turn().text());
+  EXPECT_FALSE(EndedEvent(*runner_, 0).ended().has_receipt());
+  const v1::Receipt& receipt = ended.receipt();
+  EXPECT_EQ(receipt.fingerprint(), "fp");
+  EXPECT_EQ(receipt.prompt_hash(), HashOfTokens(spec_.prompt));
+  EXPECT_EQ(receipt.tokens_hash(), HashOfTokens(tokens_));
+  EXPECT_EQ(receipt.generated_tokens(), ended.usage().generated_tokens());
+  EXPECT_EQ(receipt.options().seed(), 7u);
+  EXPECT_FALSE(receipt.options().has_draft_length_max());
+}
+
+TEST_F(TurnEventsTest, AnEndOfAnotherProcessHasItsOwnReceiptOrNone) {
+  Start();
+  RunToEnd();
+  v1::TurnEnded loaded = EndedEvent(*runner_, 0).ended();
+  EXPECT_EQ(LastEvent(*runner_, 0, loaded).SerializeAsString(),
+            LastEvent(*runner_, 0, std::nullopt).SerializeAsString());
+  loaded.mutable_receipt()->set_tokens_hash("of its own");
+  EXPECT_EQ(LastEvent(*runner_, 0, loaded).ended().receipt().tokens_hash(),
+            "of its own");
+  loaded.clear_receipt();
+  loaded.set_finish_reason(v1::FINISH_REASON_CANCELLED);
+  EXPECT_FALSE(LastEvent(*runner_, 0, loaded).ended().has_receipt());
+}
+
+TEST_F(TurnEventsTest, ACancelledTurnHasNoReceipt) {
+  Start();
+  RunUntil([this] { return tokens_.size() >= 10; });
+  runner_->Cancel(FinishReason::kCancelled);
+  EXPECT_FALSE(LastEvent(*runner_, 0, std::nullopt).ended().has_receipt());
 }
 
 TEST_F(TurnEventsTest, StoresHowTheTurnWasSetUp) {

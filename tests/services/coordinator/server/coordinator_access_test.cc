@@ -90,6 +90,7 @@ TEST_F(CoordinatorAccessTest, EveryMethodWantsAKeyWithItsScope) {
     const bool is_public =
         absl::StartsWith(method, "/tandem.v1.GenerationService/");
     if (!is_admin && !is_public) continue;
+    const bool is_score = absl::EndsWith(method, "/Score");
     SCOPED_TRACE(method);
     ++methods;
     const grpc::Status missing = Call("", method);
@@ -107,14 +108,16 @@ TEST_F(CoordinatorAccessTest, EveryMethodWantsAKeyWithItsScope) {
     EXPECT_EQ(ReasonOf(expired), kReasonInvalidKey);
     EXPECT_THAT(expired.error_message(),
                 StartsWith("the API key has expired at "));
-    const grpc::Status scope = Call(is_admin ? alice_ : others_, method);
+    const bool is_for_others = is_admin || is_score;
+    const grpc::Status scope = Call(is_for_others ? alice_ : others_, method);
     EXPECT_EQ(scope.error_code(), grpc::StatusCode::PERMISSION_DENIED);
     EXPECT_EQ(ReasonOf(scope), kReasonMissingScope);
-    EXPECT_THAT(scope.error_message(),
-                HasSubstr(is_admin ? "\"admin\"" : "\"generate\""));
+    EXPECT_THAT(scope.error_message(), HasSubstr(is_admin   ? "\"admin\""
+                                                 : is_score ? "\"score\""
+                                                            : "\"generate\""));
     // What is left is the method's own answer to an empty request.
     const std::string reason =
-        ReasonOf(Call(is_admin ? others_ : alice_, method));
+        ReasonOf(Call(is_for_others ? others_ : alice_, method));
     EXPECT_NE(reason, kReasonInvalidKey);
     EXPECT_NE(reason, kReasonMissingScope);
   }

@@ -103,6 +103,12 @@ TEST_F(CoordinatorMetricsTest, CountsATurnsSpeculation) {
   ExpectLine("tandem_e2e_request_latency_seconds_sum 4");
 }
 
+TEST_F(CoordinatorMetricsTest, CountsTokensThatWereScored) {
+  metrics_.OnScored(5);
+  metrics_.OnScored(7);
+  ExpectLine("tandem_scored_tokens_total 12");
+}
+
 TEST_F(CoordinatorMetricsTest, AFailedTurnIsNoSuccess) {
   metrics_.OnTurnOver({});
   metrics_.OnStreamFailed("NO_WORKER");

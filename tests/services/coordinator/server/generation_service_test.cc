@@ -102,6 +102,59 @@ TEST_F(GenerationServiceTest, DetokenizesToOneMessageAtMost) {
   EXPECT_EQ(response.text().size(), size_t{kTokensMax / 2 * 4});
 }
 
+TEST_F(GenerationServiceTest, ScoresContinuations) {
+  v1::ScoreRequest request;
+  request.set_text("w1 w2");
+  request.add_continuations()->set_text(" w3");
+  request.add_continuations()->mutable_tokens()->add_ids(7);
+  grpc::ClientContext context;
+  v1::ScoreResponse response;
+  const grpc::Status status = stub_->Score(&context, request, &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(response.model_id(), "fake");
+  EXPECT_EQ(response.fingerprint(), "fingerprint-1");
+  std::vector<TokenId> tokens = PromptOf("w1 w2");
+  EXPECT_EQ(response.prompt_tokens(), static_cast<int64_t>(tokens.size()));
+  ASSERT_EQ(response.scores_size(), 2);
+  tokens.push_back(7);
+  EXPECT_EQ(response.scores(1).logprob(),
+            FakeScores(tokens, response.prompt_tokens(), 1)[0].token.logprob);
+  const std::vector<TokenId> whole = PromptOf("w1 w2 w3");
+  EXPECT_THAT(
+      response.scores(0).token_ids(),
+      ElementsAreArray(whole.begin() + response.prompt_tokens(), whole.end()));
+}
+
+TEST_F(GenerationServiceTest, AScoreEndsWithItsClientsTime) {
+  target_->service().hold = true;
+  v1::ScoreRequest request;
+  request.set_text("w1 w2");
+  request.add_continuations()->set_text(" w3");
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() +
+                       std::chrono::milliseconds(100));
+  v1::ScoreResponse response;
+  EXPECT_EQ(stub_->Score(&context, request, &response).error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
+  WaitFor([this] { return target_->service().streams == 0; });
+  WaitFor([this] { return server_->turns() == 0; });
+}
+
+TEST_F(GenerationServiceTest, AScoreRefusesWhatIsWrong) {
+  v1::ScoreRequest request;
+  request.set_text("w1");
+  v1::ScoreResponse response;
+  grpc::ClientContext context;
+  grpc::Status status = stub_->Score(&context, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(GetErrorDetail(FromGrpcStatus(status))->violations[0].field,
+            "continuations");
+  request.set_text("\xC0\x80");
+  grpc::ClientContext malformed;
+  status = stub_->Score(&malformed, request, &response);
+  EXPECT_EQ(GetErrorDetail(FromGrpcStatus(status))->reason, kReasonInvalidText);
+}
+
 TEST_F(GenerationServiceTest, RefusesTextThatIsNotUtf8AndUnknownModels) {
   v1::TokenizeRequest request;
   request.set_text("\xC0\x80");

@@ -33,6 +33,7 @@ class RecordingObserver : public TurnObserver {
   void OnTurnOver(const TurnSummary& summary) override {
     summaries.push_back(summary);
   }
+  void OnScored(int64_t /*tokens*/) override {}
   void OnStreamFailed(const std::string&) override { ++failed; }
 
   int firsts = 0;

@@ -34,13 +34,15 @@ class GrpcWorkerLinkTest : public ::testing::Test, public WorkerStreamEvents {
                            .turn = 2,
                            .model_id = "fake",
                            .fingerprint = fingerprint,
-                           .tokens = {1, 260},
+                           .tokens = tokens_,
                            .generated_from = 2,
                            .tokens_max = 100,
                            .options = options,
                            .tenant = "tenant",
                            .tenant_kv_share = 0.25,
-                           .queue_timeout = queue_timeout_},
+                           .queue_timeout = queue_timeout_,
+                           .score_from = score_from_,
+                           .score_alternatives = score_from_ > 0 ? 3 : 0},
                           &loop_, this, deadline);
   }
   template <typename Predicate>
@@ -59,6 +61,11 @@ class GrpcWorkerLinkTest : public ::testing::Test, public WorkerStreamEvents {
     answer_ = std::move(answer);
     if (destroy_in_callback_) stream_.reset();
   }
+  void OnScored(WorkerScores scores) override {
+    EXPECT_EQ(scores.position,
+              score_from_ + static_cast<Position>(scores_.size()));
+    scores_.insert(scores_.end(), scores.tokens.begin(), scores.tokens.end());
+  }
   void OnClosed(const absl::Status& status) override {
     closed_ = status;
     if (destroy_in_callback_) stream_.reset();
@@ -70,6 +77,9 @@ class GrpcWorkerLinkTest : public ::testing::Test, public WorkerStreamEvents {
   std::unique_ptr<GrpcWorkerLink> link_;
   std::unique_ptr<WorkerStream> stream_;
   bool destroy_in_callback_ = false;
+  std::vector<TokenId> tokens_ = {1, 260};
+  Position score_from_ = 0;
+  std::vector<ScoredToken> scores_;
   MonotonicDuration queue_timeout_ = std::chrono::milliseconds(1500);
   std::optional<std::string> opened_;
   int64_t cached_tokens_ = -1;
@@ -97,6 +107,31 @@ TEST_F(GrpcWorkerLinkTest, CarriesRequestsAndAnswers) {
   EXPECT_EQ(answer_->tokens[0].id, FakeTargetToken({1, 260}));
   EXPECT_EQ(answer_->compute_us, 1);
   EXPECT_EQ(link_->tracker().own_streams(), 1);
+}
+
+TEST_F(GrpcWorkerLinkTest, CarriesScores) {
+  tokens_ = {1, 260, 261, 262, 263, 264, 265, 266};
+  score_from_ = 1;
+  Open();
+  RunUntil([this] { return scores_.size() == 7; });
+  EXPECT_EQ(scores_, FakeScores(tokens_, 1, 7));
+  EXPECT_EQ(worker_->service().last_open().score_from(), 1);
+  EXPECT_EQ(worker_->service().last_open().score_alternatives(), 3);
+  // The worker owes nothing more.
+  for (int looks = 0; looks < 100; ++looks) {
+    EXPECT_FALSE(pulse_->Look(kPulseTick));
+  }
+}
+
+TEST_F(GrpcWorkerLinkTest, AWorkerThatOwesScoresAndIsSilentHangs) {
+  worker_->service().hold = true;
+  score_from_ = 1;
+  Open();
+  RunUntil([this] { return opened_.has_value(); });
+  worker_->service().SetSilent(true);
+  int looks = 0;
+  while (!pulse_->Look(kPulseTick)) ASSERT_LT(++looks, 100);
+  EXPECT_TRUE(scores_.empty());
 }
 
 TEST_F(GrpcWorkerLinkTest, TellsWhoseTurnItIsAndHowLongItMayWait) {

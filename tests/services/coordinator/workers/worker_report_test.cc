@@ -107,9 +107,11 @@ struct SeenEvents : WorkerStreamEvents {
     opened.push_back(sequence);
   }
   void OnAnswer(WorkerAnswer answer) override { answers.push_back(answer); }
+  void OnScored(WorkerScores score) override { scores.push_back(score); }
   void OnClosed(const absl::Status&) override { FAIL(); }
 
   std::vector<OpenedSequence> opened;
+  std::vector<WorkerScores> scores;
   std::vector<WorkerAnswer> answers;
 };
 
@@ -147,6 +149,27 @@ TEST(DeliverResponseTest, CallsWhatItIsFor) {
   EXPECT_EQ(answer.tokens[0].logprob, -0.5f);
   EXPECT_EQ(answer.tokens[1].id, -4);
   EXPECT_EQ(answer.tokens[1].logprob, 0);
+
+  v1::ScoredTokens& scored = *response.mutable_scored();
+  scored.set_position(7);
+  scored.add_logprobs()->set_logprob(-0.25f);
+  v1::TokenLogprob* const alternative =
+      scored.mutable_logprobs(0)->add_alternatives();
+  alternative->set_token_id(4);
+  alternative->set_logprob(-0.125f);
+  scored.add_is_greedy(true);
+  DeliverResponse(response, &events);
+  // One that does not say of each whether it is greedy.
+  scored.add_logprobs();
+  DeliverResponse(response, &events);
+  ASSERT_EQ(events.scores.size(), 2u);
+  EXPECT_EQ(events.scores[0].position, 7);
+  const ScoredToken first = {
+      .token = {.logprob = -0.25f,
+                .alternatives = {{.id = 4, .logprob = -0.125f}}},
+      .is_greedy = true};
+  EXPECT_EQ(events.scores[0].tokens, std::vector<ScoredToken>{first});
+  EXPECT_TRUE(events.scores[1].tokens.empty());
 }
 
 }  // namespace
