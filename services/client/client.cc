@@ -110,9 +110,18 @@ template <typename Response, typename Stub, typename Request>
 absl::StatusOr<Response> Client::CallUnary(
     Method<Stub, Request, Response> method, Stub* stub, const Request& request,
     const CallOptions& call) const {
+  CallOptions bounded = call;
+  bounded.timeout = std::min(call.timeout, kUnaryTimeout);
+  return CallForLong(method, stub, request, bounded);
+}
+
+template <typename Response, typename Stub, typename Request>
+absl::StatusOr<Response> Client::CallForLong(
+    Method<Stub, Request, Response> method, Stub* stub, const Request& request,
+    const CallOptions& call) const {
   TANDEM_ASSIGN_OR_RETURN(const std::string key, KeyOf(call));
   grpc::ClientContext context;
-  SetUpCall(key, absl::Now() + std::min(call.timeout, kUnaryTimeout), &context);
+  SetUpCall(key, absl::Now() + call.timeout, &context);
   Response response;
   const grpc::Status status = (stub->*method)(&context, request, &response);
   if (!status.ok()) return FromGrpcStatus(status);
@@ -123,6 +132,12 @@ absl::StatusOr<v1::TokenizeResponse> Client::Tokenize(
     const v1::TokenizeRequest& request, const CallOptions& call) {
   return CallUnary(&v1::GenerationService::Stub::Tokenize,
                    connection_->generation.get(), request, call);
+}
+
+absl::StatusOr<v1::ScoreResponse> Client::Score(const v1::ScoreRequest& request,
+                                                const CallOptions& call) {
+  return CallForLong(&v1::GenerationService::Stub::Score,
+                     connection_->generation.get(), request, call);
 }
 
 absl::StatusOr<v1::DetokenizeResponse> Client::Detokenize(

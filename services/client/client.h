@@ -94,6 +94,9 @@ class Client {
   // Blocking; not on a thread of gRPC.
   absl::StatusOr<v1::TokenizeResponse> Tokenize(
       const v1::TokenizeRequest& request, const CallOptions& call = {});
+  // Takes as long as the model computes.
+  absl::StatusOr<v1::ScoreResponse> Score(const v1::ScoreRequest& request,
+                                          const CallOptions& call = {});
   absl::StatusOr<v1::DetokenizeResponse> Detokenize(
       const v1::DetokenizeRequest& request, const CallOptions& call = {});
   absl::StatusOr<v1::ListModelsResponse> ListModels(
@@ -127,6 +130,11 @@ class Client {
   absl::StatusOr<Response> CallUnary(Method<Stub, Request, Response> method,
                                      Stub* stub, const Request& request,
                                      const CallOptions& call) const;
+  // The same of one that may take call.timeout.
+  template <typename Response, typename Stub, typename Request>
+  absl::StatusOr<Response> CallForLong(Method<Stub, Request, Response> method,
+                                       Stub* stub, const Request& request,
+                                       const CallOptions& call) const;
 
   const ClientOptions options_;
   const std::unique_ptr<Connection> connection_;

@@ -40,6 +40,7 @@ TEST(ClientTest, UnaryCalls) {
   EXPECT_EQ(response->token_ids_size(), 2);
   // The fake has no more methods.
   EXPECT_TRUE(absl::IsUnimplemented(client->Detokenize({}).status()));
+  EXPECT_TRUE(absl::IsUnimplemented(client->Score({}).status()));
   EXPECT_TRUE(absl::IsUnimplemented(client->ListModels().status()));
   EXPECT_TRUE(absl::IsUnimplemented(client->GetServerInfo().status()));
   EXPECT_TRUE(absl::IsUnimplemented(client->GetStatus().status()));
