@@ -27,6 +27,8 @@ struct ReplyFormat {
   bool include_usage = false;  // a last chunk with the usage
   bool with_tandem = false;    // what tandem adds to OpenAI's objects
   bool resumable = true;       // of a stream
+  int choices = 1;             // asked for, "n"; several are not resumable
+  int choice = 0;              // that a stream's writer is of
   FieldNames names = {};
   // Of the reply; set by who answers.
   std::string id = {};

@@ -1,6 +1,6 @@
 // What the streams of /v1/chat/completions and /v1/completions share: chunks
-// with one choice, the usage at the end, and the fields under "tandem". Owned
-// and called as a StreamWriter.
+// with one choice each, the usage at the end, and the fields under "tandem".
+// Owned and called as a StreamWriter.
 
 #ifndef TANDEM_SERVICES_GATEWAY_OPENAI_CHUNK_WRITER_H_
 #define TANDEM_SERVICES_GATEWAY_OPENAI_CHUNK_WRITER_H_
@@ -29,7 +29,7 @@ class ChunkWriter : public StreamWriter {
 
   OrderedJson Chunk(OrderedJson content, OrderedJson finish_reason) const {
     OrderedJson choice;
-    choice["index"] = 0;
+    choice["index"] = format().choice;
     choice[content_] = std::move(content);
     choice["logprobs"] = nullptr;
     choice["finish_reason"] = std::move(finish_reason);
@@ -59,10 +59,13 @@ class ChunkWriter : public StreamWriter {
         Chunk(LastContent(), FinishReasonOf(ended.finish_reason()));
     if (format().with_tandem) chunk["tandem"] = TandemOf(ended);
     Emit(chunk);
+  }
+
+  void OnAllEnded(const v1::Usage& of_all) override {
     if (!format().include_usage) return;
-    chunk = Head();
+    OrderedJson chunk = Head();
     chunk["choices"] = OrderedJson::array();
-    chunk["usage"] = UsageObject(ended.usage());
+    chunk["usage"] = UsageObject(of_all);
     Emit(chunk);
   }
 

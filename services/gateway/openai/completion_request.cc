@@ -9,6 +9,7 @@ namespace {
 // OpenAI's default for this endpoint.
 constexpr int32_t kMaxTokensDefault = 16;
 constexpr int kAlternativesMax = 20;
+constexpr int kBestOfMax = 64;  // as n
 constexpr char kPromptForms[] =
     "must be one text, or one list of token ids; send a request for each of "
     "several prompts";
@@ -51,8 +52,9 @@ absl::StatusOr<ApiRequest> ParseCompletionRequest(const Json& body,
   }
   ReadPrompt(&fields, &request.turn);
   ReadResponseFormat(text, &fields, options);
-  if (fields.Whole("best_of", 1, kAlternativesMax).value_or(1) > 1) {
-    fields.Fail("best_of", "must be 1: one request has one answer here");
+  const int choices = request.format.choices;
+  if (fields.Whole("best_of", 1, kBestOfMax).value_or(choices) != choices) {
+    fields.Fail("best_of", "must be n: what is generated is returned");
   }
   fields.Refuse("echo", "is not taken: the answer is what was generated");
   fields.Refuse("suffix", "is not taken: texts are continued at their end");

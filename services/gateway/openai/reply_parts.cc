@@ -43,6 +43,15 @@ OrderedJson UsageObject(const v1::Usage& usage) {
   return json;
 }
 
+void AddChoice(const v1::Usage& choice, v1::Usage* all) {
+  if (all->prompt_tokens() == 0) {
+    *all = choice;
+    return;
+  }
+  all->set_generated_tokens(all->generated_tokens() +
+                            choice.generated_tokens());
+}
+
 OrderedJson ChatLogprobs(const v1::TokensGenerated& tokens,
                          const TokenTexts& texts) {
   OrderedJson content = OrderedJson::array();

@@ -23,6 +23,9 @@ std::string FinishReasonOf(v1::FinishReason reason);
 // {"prompt_tokens", "completion_tokens", "total_tokens",
 // "prompt_tokens_details"}
 OrderedJson UsageObject(const v1::Usage& usage);
+// Adds a choice to the usage of several: their prompt counts once, as the first
+// one that is added has it.
+void AddChoice(const v1::Usage& choice, v1::Usage* all);
 
 // The log-probabilities of `tokens` as chats have them: {"content": [...]}.
 // Bytes are null: a token's text may hold a part of a character.

@@ -16,6 +16,8 @@ constexpr int64_t kInt32Max = std::numeric_limits<int32_t>::max();
 // selection". The service bans at minus infinity only.
 constexpr float kBanBias = -100;
 constexpr size_t kSessionDigits = 32;
+// The service's: the index of a choice is below it.
+constexpr int64_t kChoicesMax = 64;
 
 void ReadNumber(JsonFields* fields, const char* name,
                 v1::GenerationOptions* options,
@@ -221,10 +223,12 @@ void ReadSampling(JsonFields* fields, ApiRequest* request) {
   } else if (seed != nullptr) {
     fields->Fail("seed", "must be a whole number of 64 bits");
   }
-  if (const auto n = fields->Whole("n", 1, kInt32Max); n.value_or(1) > 1) {
-    fields->Fail("n",
-                 "must be 1: one request has one answer here; send several "
-                 "requests, each with a seed of its own");
+  request->format.choices =
+      static_cast<int>(fields->Whole("n", 1, kChoicesMax).value_or(1));
+  if (request->format.choices == 1) return;
+  request->format.resumable = false;
+  if (!request->turn.session_id().empty()) {
+    fields->Fail("n", "must be 1 in a session: one reply is its history");
   }
 }
 

@@ -59,11 +59,17 @@ std::string StreamWriter::Tokens(const v1::TokensGenerated& tokens,
   return std::exchange(out_, {});
 }
 
-std::string StreamWriter::Ended(const v1::TurnEnded& ended) {
+std::string StreamWriter::Ended(const v1::TurnEnded& ended,
+                                const v1::Usage& of_all) {
+  std::string last = EndedChoice(ended);
+  OnAllEnded(of_all);
+  return absl::StrCat(last, std::exchange(out_, {}), LastLines());
+}
+
+std::string StreamWriter::EndedChoice(const v1::TurnEnded& ended) {
   position_.text_bytes += static_cast<int64_t>(ended.text().size());
   if (!ended.text().empty()) OnText(ended.text(), nullptr, {});
   OnEnded(ended);
-  out_ += LastLines();
   return std::exchange(out_, {});
 }
 
@@ -90,8 +96,10 @@ std::vector<int32_t> StreamWriter::TextsFor(
 
 void StreamWriter::Emit(const OrderedJson& data, const char* name) {
   if (name != nullptr) absl::StrAppend(&out_, "event: ", name, "\n");
-  absl::StrAppend(&out_, "id: ", WriteEventId(position_),
-                  "\ndata: ", WriteJson(data), "\n\n");
+  if (format_.choices == 1) {
+    absl::StrAppend(&out_, "id: ", WriteEventId(position_), "\n");
+  }
+  absl::StrAppend(&out_, "data: ", WriteJson(data), "\n\n");
 }
 
 std::unique_ptr<StreamWriter> MakeStreamWriter(const ReplyFormat& format) {

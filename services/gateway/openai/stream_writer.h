@@ -2,7 +2,8 @@
 // endpoint. Owned by a stream's source; one thread at a time.
 //
 // Each event's id is SESSION-TURN-TOKENS-BYTES: what a client that has the
-// event has of the turn, for Last-Event-ID.
+// event has of the turn, for Last-Event-ID; events of several choices have
+// none.
 
 #ifndef TANDEM_SERVICES_GATEWAY_OPENAI_STREAM_WRITER_H_
 #define TANDEM_SERVICES_GATEWAY_OPENAI_STREAM_WRITER_H_
@@ -49,7 +50,13 @@ class StreamWriter {
   std::string Tokens(const v1::TokensGenerated& tokens,
                      const TokenTexts& texts);
   // The last ones.
-  std::string Ended(const v1::TurnEnded& ended);
+  std::string Ended(const v1::TurnEnded& ended) {
+    return Ended(ended, ended.usage());
+  }
+  // The same of the last choice to end, with the usage of all; and of those
+  // that end before it.
+  std::string Ended(const v1::TurnEnded& ended, const v1::Usage& of_all);
+  std::string EndedChoice(const v1::TurnEnded& ended);
   // For a turn that ends by an error; the last ones.
   std::string Failed(const absl::Status& status) const;
 
@@ -69,6 +76,8 @@ class StreamWriter {
                       const v1::TokensGenerated* tokens,
                       const TokenTexts& texts) = 0;
   virtual void OnEnded(const v1::TurnEnded& ended) = 0;
+  // What follows the ends of all choices.
+  virtual void OnAllEnded(const v1::Usage& /*of_all*/) {}
   virtual std::string LastLines() const { return "data: [DONE]\n\n"; }
   // The data of an error, with the name of its event; "" for none.
   virtual std::string ErrorLines(const absl::Status& status) const;

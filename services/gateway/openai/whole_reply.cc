@@ -5,6 +5,30 @@
 #include "services/gateway/openai/response_object.h"
 
 namespace tandem::gateway {
+namespace {
+
+OrderedJson ChoiceOf(const ReplyFormat& format, const GatheredTurn& turn,
+                     const TokenTexts& texts) {
+  const bool is_chat = format.api == ReplyFormat::Api::kChat;
+  OrderedJson choice;
+  choice["index"] = 0;
+  if (is_chat) {
+    choice["message"]["role"] = "assistant";
+    choice["message"]["content"] = turn.tokens.text();
+    choice["message"]["refusal"] = nullptr;
+  } else {
+    choice["text"] = turn.tokens.text();
+  }
+  choice["logprobs"] = nullptr;
+  if (turn.tokens.logprobs_size() > 0) {
+    choice["logprobs"] = is_chat ? ChatLogprobs(turn.tokens, texts)
+                                 : CompletionLogprobs(turn.tokens, texts, 0);
+  }
+  choice["finish_reason"] = FinishReasonOf(turn.ended.finish_reason());
+  return choice;
+}
+
+}  // namespace
 
 void GatheredTurn::Add(const v1::ConverseResponse& event) {
   switch (event.event_case()) {
@@ -32,29 +56,13 @@ OrderedJson WholeReply(const ReplyFormat& format, const GatheredTurn& turn,
                           &turn.ended);
   }
   const bool is_chat = format.api == ReplyFormat::Api::kChat;
-  const bool has_logprobs = turn.tokens.logprobs_size() > 0;
-  OrderedJson choice;
-  choice["index"] = 0;
-  if (is_chat) {
-    choice["message"]["role"] = "assistant";
-    choice["message"]["content"] = turn.tokens.text();
-    choice["message"]["refusal"] = nullptr;
-  } else {
-    choice["text"] = turn.tokens.text();
-  }
-  choice["logprobs"] = nullptr;
-  if (has_logprobs) {
-    choice["logprobs"] = is_chat ? ChatLogprobs(turn.tokens, texts)
-                                 : CompletionLogprobs(turn.tokens, texts, 0);
-  }
-  choice["finish_reason"] = FinishReasonOf(turn.ended.finish_reason());
   OrderedJson reply;
   reply["id"] = format.id;
   reply["object"] = is_chat ? "chat.completion" : "text_completion";
   reply["created"] = format.created;
   reply["model"] = turn.started.model_id();
   reply["system_fingerprint"] = turn.started.fingerprint();
-  reply["choices"].push_back(std::move(choice));
+  reply["choices"].push_back(ChoiceOf(format, turn, texts));
   reply["usage"] = UsageObject(turn.ended.usage());
   if (format.with_tandem) {
     reply["tandem"] = TandemOf(turn.started);
@@ -63,6 +71,21 @@ OrderedJson WholeReply(const ReplyFormat& format, const GatheredTurn& turn,
       reply["tandem"][item.key()] = item.value();
     }
   }
+  return reply;
+}
+
+OrderedJson ReplyOfChoices(const ReplyFormat& format,
+                           const std::vector<GatheredTurn>& turns,
+                           const TokenTexts& texts) {
+  OrderedJson reply = WholeReply(format, turns[0], texts);
+  v1::Usage usage = turns[0].ended.usage();
+  for (size_t i = 1; i < turns.size(); ++i) {
+    OrderedJson choice = WholeReply(format, turns[i], texts)["choices"][0];
+    choice["index"] = i;
+    reply["choices"].push_back(std::move(choice));
+    AddChoice(turns[i].ended.usage(), &usage);
+  }
+  reply["usage"] = UsageObject(usage);
   return reply;
 }
 

@@ -4,6 +4,8 @@
 #ifndef TANDEM_SERVICES_GATEWAY_OPENAI_WHOLE_REPLY_H_
 #define TANDEM_SERVICES_GATEWAY_OPENAI_WHOLE_REPLY_H_
 
+#include <vector>
+
 #include "services/gateway/openai/api_request.h"
 #include "services/gateway/openai/json_fields.h"
 #include "services/gateway/openai/reply_parts.h"
@@ -24,6 +26,11 @@ struct GatheredTurn {
 // `texts` has those of IdsOfLogprobs(turn.tokens).
 OrderedJson WholeReply(const ReplyFormat& format, const GatheredTurn& turn,
                        const TokenTexts& texts);
+// The same of several choices of a chat or completion: those of turn 0, with a
+// choice for each, and the usage of all.
+OrderedJson ReplyOfChoices(const ReplyFormat& format,
+                           const std::vector<GatheredTurn>& turns,
+                           const TokenTexts& texts);
 
 }  // namespace tandem::gateway
 

@@ -12,9 +12,11 @@
 #include "engine/base/check.h"
 #include "services/common/channel.h"
 #include "services/gateway/openai/api_error.h"
+#include "services/gateway/server/choices_source.h"
 #include "services/gateway/server/turn_end.h"
 #include "services/gateway/server/turn_source.h"
 #include "services/gateway/server/unary_replies.h"
+#include "services/gateway/server/whole_choices.h"
 #include "services/gateway/server/whole_turn.h"
 
 namespace tandem::gateway {
@@ -36,13 +38,11 @@ HttpResponse NoSuchStream() {
       "there is no such stream of this client, or its 30 s are over");
 }
 
-HttpResponse StreamHead(const v1::TurnStarted& started) {
+HttpResponse StreamHead() {
   return {.content_type = "text/event-stream; charset=utf-8",
           .headers = {{"Cache-Control", "no-cache"},
                       // nginx: send each event at once.
-                      {"X-Accel-Buffering", "no"},
-                      {"X-Tandem-Stream",
-                       WriteTurnName(started.session_id(), started.turn())}}};
+                      {"X-Accel-Buffering", "no"}}};
 }
 
 }  // namespace
@@ -177,6 +177,9 @@ void GatewayHandler::HandleTurn(const AskedPtr& asked,
   asked->request.body = {};
   request->format.id = NewReplyId(request->format.api);
   request->format.created = absl::ToUnixSeconds(absl::Now());
+  if (request->format.choices > 1) {
+    return AnswerChoices(asked, *std::move(request));
+  }
   std::unique_ptr<StreamWriter> writer;
   if (request->format.stream) writer = MakeStreamWriter(request->format);
   AnswerTurn(asked, request->format,
@@ -279,11 +282,58 @@ void GatewayHandler::OnFirstEvent(
       ->Begin(**event);
 }
 
+void GatewayHandler::AnswerChoices(const AskedPtr& asked, ApiRequest request) {
+  const ReplyFormat format = request.format;
+  const auto turns = std::make_shared<ChoiceTurns>(
+      parts_.client, std::move(request.turn), asked->call, format.choices);
+  asked->exchange->OnGone([turns] { turns->Cancel(); });
+  turns->Ask(0, [this, asked, format, turns](int /*choice*/,
+                                             const client::NextEvent& event) {
+    OnFirstChoice(asked, format, turns, event);
+  });
+}
+
+void GatewayHandler::OnFirstChoice(const AskedPtr& asked,
+                                   const ReplyFormat& format,
+                                   const std::shared_ptr<ChoiceTurns>& turns,
+                                   const client::NextEvent& event) {
+  if (!event.ok()) {
+    return Answer(asked,
+                  ErrorResponse(InTermsOf(event.status(), format.names)));
+  }
+  if (!event->has_value() || !(*event)->has_started()) {
+    return Answer(asked, ErrorResponse(absl::InternalError(
+                             "the turn did not begin with its first event")));
+  }
+  if (!format.stream) {
+    std::make_shared<WholeChoices>(turns, format, asked->call, parts_.texts,
+                                   [this, asked](HttpResponse response) {
+                                     Answer(asked, std::move(response));
+                                   })
+        ->Begin(**event);
+    return;
+  }
+  HttpResponse head = StreamHead();
+  head.headers.insert(head.headers.end(), asked->cors.begin(),
+                      asked->cors.end());
+  parts_.metrics->CountRequest(asked->route, head.status);
+  const auto source = std::make_shared<ChoicesSource>(
+      ChoicesSource::Parts{.turns = turns,
+                           .format = format,
+                           .call = asked->call,
+                           .texts = parts_.texts,
+                           .metrics = parts_.metrics});
+  source->Begin((*event)->started());
+  asked->exchange->Stream(std::move(head), source);
+}
+
 void GatewayHandler::BeginStream(const AskedPtr& asked,
                                  std::shared_ptr<client::TurnStream> turn,
                                  std::unique_ptr<StreamWriter> writer,
                                  const v1::TurnStarted& started) {
-  HttpResponse head = StreamHead(started);
+  HttpResponse head = StreamHead();
+  head.headers.push_back(
+      {"X-Tandem-Stream", WriteTurnName(started.session_id(), started.turn())});
   head.headers.insert(head.headers.end(), asked->cors.begin(),
                       asked->cors.end());
   parts_.metrics->CountRequest(asked->route, head.status);

@@ -20,6 +20,7 @@
 #include "services/gateway/openai/stream_writer.h"
 #include "services/gateway/server/asset.h"
 #include "services/gateway/server/call_pool.h"
+#include "services/gateway/server/choice_turns.h"
 #include "services/gateway/server/gateway_metrics.h"
 #include "services/gateway/server/stream_store.h"
 #include "services/gateway/server/token_text_cache.h"
@@ -78,6 +79,11 @@ class GatewayHandler final : public HttpHandler {
                     const std::shared_ptr<client::TurnStream>& turn,
                     std::unique_ptr<StreamWriter> writer,
                     const client::NextEvent& event);
+  // The same of several choices.
+  void AnswerChoices(const AskedPtr& asked, ApiRequest request);
+  void OnFirstChoice(const AskedPtr& asked, const ReplyFormat& format,
+                     const std::shared_ptr<ChoiceTurns>& turns,
+                     const client::NextEvent& event);
   void BeginStream(const AskedPtr& asked,
                    std::shared_ptr<client::TurnStream> turn,
                    std::unique_ptr<StreamWriter> writer,

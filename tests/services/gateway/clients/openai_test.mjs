@@ -56,8 +56,30 @@ test('logprobs', async () => {
   assert.ok(values.every((value) => value <= 0));
 });
 
+test('several choices, whole and streamed', async () => {
+  const one = await client.completions.create(common);
+  const whole = await client.completions.create({...common, n: 3});
+  const texts = whole.choices.map((choice) => choice.text);
+  assert.deepEqual(whole.choices.map((choice) => choice.index), [0, 1, 2]);
+  assert.equal(texts[0], one.choices[0].text);
+  assert.equal(new Set(texts).size, 3);
+  assert.equal(whole.usage.prompt_tokens, one.usage.prompt_tokens);
+  assert.equal(whole.usage.completion_tokens, 72);
+  const stream = await client.completions.create({
+    ...common, n: 3, stream: true, stream_options: {include_usage: true},
+  });
+  const streamed = ['', '', ''];
+  let usage;
+  for await (const chunk of stream) {
+    for (const choice of chunk.choices) streamed[choice.index] += choice.text;
+    usage = chunk.usage ?? usage;
+  }
+  assert.deepEqual(streamed, texts);
+  assert.equal(usage.completion_tokens, 72);
+});
+
 test('errors are its own classes', async () => {
-  const error = await client.completions.create({...common, n: 2})
+  const error = await client.completions.create({...common, n: 65})
       .then(() => null, (caught) => caught);
   assert.ok(error instanceof APIError);
   assert.equal(error.status, 400);

@@ -71,7 +71,7 @@ TEST(ParseChatRequestTest, WhatIsNotThereIsRefusedByName) {
             "response_format.json_schema.schema"},
            {R"("modalities": ["text", "audio"])", "modalities"},
            {R"("audio": {"voice": "x"})", "audio"},
-           {R"("n": 2)", "n"},
+           {R"("n": 65)", "n"},
            {R"("max_completion_tokens": "many")", "max_completion_tokens"},
            {R"("top_logprobs": 21, "logprobs": true)", "top_logprobs"},
            {R"("guided_json": {})", "\"guided_json\""}}) {

@@ -32,6 +32,8 @@ TEST(ParseCompletionRequestTest, Prompts) {
 TEST(ParseCompletionRequestTest, Options) {
   const absl::StatusOr<ApiRequest> plain = Parse(R"({"prompt": "x"})");
   EXPECT_EQ(plain->turn.options().max_tokens(), 16) << "as OpenAI's";
+  EXPECT_EQ(Parse(R"({"prompt": "x", "n": 2, "best_of": 2})")->format.choices,
+            2);
   const absl::StatusOr<ApiRequest> request =
       Parse(R"({"prompt": "x", "max_tokens": 3, "logprobs": 2, "best_of": 1,
                 "echo": false, "suffix": null,

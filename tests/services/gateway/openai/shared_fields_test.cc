@@ -83,13 +83,24 @@ TEST(ReadSharedTest, TandemIsTaken) {
       Read(R"({"tandem": {"draft_length": null}})")->format.with_tandem);
 }
 
+TEST(ReadSharedTest, SeveralChoicesAreNotResumable) {
+  EXPECT_EQ(Read(R"({"n": null})")->format.choices, 1);
+  EXPECT_TRUE(Read(R"({"n": 1})")->format.resumable);
+  const absl::StatusOr<ApiRequest> request = Read(R"({"n": 64})");
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->format.choices, 64);
+  EXPECT_FALSE(request->format.resumable);
+  EXPECT_FALSE(request->turn.options().has_choice());
+}
+
 TEST(ReadSharedTest, ErrorsNameTheField) {
   for (const auto& [text, param] :
        std::vector<std::pair<std::string, std::string>>{
            {R"({"model": 3})", "model"},
            {R"({"temperature": "hot"})", "temperature"},
-           {R"({"n": 2})", "n"},
+           {R"({"n": 65})", "n"},
            {R"({"n": 0})", "n"},
+           {R"({"n": 2, "tandem": {"session_id": "abc"}})", "n"},
            {R"({"seed": 1.5})", "seed"},
            {R"({"stop": 3})", "stop"},
            {R"({"stop": [3]})", "stop"},

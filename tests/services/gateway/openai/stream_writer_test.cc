@@ -11,6 +11,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST(EventIdTest, IsReadAsWritten) {
   const StreamPosition position = {
@@ -50,6 +51,25 @@ TEST(StreamWriterTest, AResumedStreamCountsOn) {
   writer->Started(Started());
   EXPECT_THAT(Lines(writer->Tokens(Tokens(5, {1}, "xy"), {}), "id"),
               ElementsAre(absl::StrCat(kSession, "-2-6-11")));
+}
+
+TEST(StreamWriterTest, AChoiceHasItsIndexAndTheLastOneTheEndOfAll) {
+  const std::unique_ptr<StreamWriter> writer = MakeStreamWriter(
+      {.include_usage = true, .resumable = false, .choices = 2, .choice = 1});
+  EXPECT_THAT(Lines(writer->Started(Started()), "id"), ElementsAre());
+  const std::string tokens = writer->Tokens(Tokens(0, {1}, "a"), {});
+  EXPECT_EQ(Data(tokens)[0]["choices"][0]["index"], 1);
+  const v1::TurnEnded ended = Ended(v1::FINISH_REASON_LENGTH, "");
+  const std::string first = writer->EndedChoice(ended);
+  EXPECT_EQ(Data(first).size(), 1u);
+  EXPECT_THAT(first, Not(HasSubstr("[DONE]")));
+  v1::Usage of_all = ended.usage();
+  AddChoice(ended.usage(), &of_all);
+  const std::string last = writer->Ended(ended, of_all);
+  ASSERT_EQ(Data(last).size(), 2u);
+  EXPECT_EQ(Data(last)[1]["usage"]["completion_tokens"],
+            2 * ended.usage().generated_tokens());
+  EXPECT_THAT(last, HasSubstr("data: [DONE]"));
 }
 
 TEST(StreamWriterTest, ErrorsEndTheStreamInTheClientsTerms) {

@@ -51,5 +51,21 @@ TEST(WholeReplyTest, Response) {
   EXPECT_EQ(json["output"][0]["content"][0]["text"], "abc");
 }
 
+TEST(WholeReplyTest, SeveralChoicesHaveTheUsageOfAll) {
+  GatheredTurn other = Gather();
+  other.tokens.set_text("xyz");
+  const OrderedJson one = WholeReply({}, Gather(), {});
+  const OrderedJson json = ReplyOfChoices({}, {Gather(), other}, {{2, "b"}});
+  ASSERT_EQ(json["choices"].size(), 2u);
+  EXPECT_EQ(json["choices"][0]["index"], 0);
+  EXPECT_EQ(json["choices"][0]["message"]["content"], "abc");
+  EXPECT_EQ(json["choices"][1]["index"], 1);
+  EXPECT_EQ(json["choices"][1]["message"]["content"], "xyz");
+  EXPECT_EQ(json["choices"][1]["logprobs"]["content"][1]["token"], "b");
+  EXPECT_EQ(json["usage"]["prompt_tokens"], one["usage"]["prompt_tokens"]);
+  EXPECT_EQ(json["usage"]["completion_tokens"].get<int>(),
+            2 * one["usage"]["completion_tokens"].get<int>());
+}
+
 }  // namespace
 }  // namespace tandem::gateway

@@ -3,6 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
 #include "tests/services/gateway/openai/turn_events.h"
 #include "tests/services/gateway/server/gateway_fixture.h"
 
@@ -53,6 +58,72 @@ TEST_F(GatewayHandlerTest, ChatsAreStreamed) {
   EXPECT_EQ(chunks[1]["choices"][0]["delta"]["content"], "Once");
   EXPECT_EQ(chunks[3]["choices"][0]["finish_reason"], "length");
   EXPECT_THAT(result->body, EndsWith("data: [DONE]\n\n"));
+}
+
+TEST_F(GatewayHandlerTest, SeveralChoicesAreAnswered) {
+  StartGateway();
+  const Json json = JsonOf(Post("/v1/completions", R"({"prompt": "Once", "n": 3,
+      "seed": 5, "logprobs": 1})"));
+  ASSERT_EQ(json["choices"].size(), 3u) << json;
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(json["choices"][i]["index"], i);
+    EXPECT_EQ(json["choices"][i]["text"], "Once upon");
+    EXPECT_EQ(json["choices"][i]["finish_reason"], "length");
+    EXPECT_EQ(json["choices"][i]["logprobs"]["tokens"].size(), 2u);
+  }
+  EXPECT_EQ(json["usage"]["prompt_tokens"], 5);
+  EXPECT_EQ(json["usage"]["completion_tokens"], 6);
+  std::vector<int> choices;
+  for (const v1::TurnRequest& turn : service_.turns()) {
+    choices.push_back(turn.options().choice());
+    EXPECT_EQ(turn.options().seed(), 5u);
+    EXPECT_EQ(turn.text(), "Once");
+  }
+  std::sort(choices.begin(), choices.end());
+  EXPECT_EQ(choices, (std::vector<int>{0, 1, 2}));
+  EXPECT_FALSE(service_.turns()[0].options().has_choice()) << "is the first";
+}
+
+TEST_F(GatewayHandlerTest, SeveralChoicesAreStreamed) {
+  StartGateway();
+  const httplib::Result result =
+      Post("/v1/chat/completions",
+           R"({"messages": [{"role": "user", "content": "Hi"}], "n": 2,
+          "stream": true, "stream_options": {"include_usage": true}})");
+  ASSERT_TRUE(result);
+  EXPECT_FALSE(result->has_header("X-Tandem-Stream"));
+  EXPECT_TRUE(Lines(result->body, "id").empty());
+  std::map<int, std::string> texts;
+  int ends = 0;
+  Json usage;
+  for (const Json& chunk : Data(result->body)) {
+    if (chunk["choices"].empty()) {
+      usage = chunk["usage"];
+      continue;
+    }
+    EXPECT_TRUE(usage.is_null()) << "comes last";
+    const Json& choice = chunk["choices"][0];
+    const int index = choice["index"];
+    if (choice["delta"].contains("content")) {
+      texts[index] += choice["delta"]["content"].get<std::string>();
+    }
+    ends += choice["finish_reason"].is_null() ? 0 : 1;
+  }
+  EXPECT_EQ(texts,
+            (std::map<int, std::string>{{0, "Once upon"}, {1, "Once upon"}}));
+  EXPECT_EQ(ends, 2);
+  EXPECT_EQ(usage["completion_tokens"], 4);
+  EXPECT_EQ(usage["prompt_tokens"], 5);
+  EXPECT_THAT(result->body, EndsWith("data: [DONE]\n\n"));
+}
+
+TEST_F(GatewayHandlerTest, SeveralChoicesFailAsOne) {
+  StartGateway();
+  service_.error = Exhausted("no room", 3000);
+  EXPECT_EQ(Post("/v1/completions", R"({"prompt": "Once", "n": 2})")->status,
+            429);
+  EXPECT_EQ(Post("/v1/completions", R"({"prompt": "Once", "n": 65})")->status,
+            400);
 }
 
 TEST_F(GatewayHandlerTest, CompletionsAndResponsesAreAnswered) {

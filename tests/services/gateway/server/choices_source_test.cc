@@ -1,0 +1,99 @@
+#include "services/gateway/server/choices_source.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "tests/services/gateway/openai/turn_events.h"
+#include "tests/services/gateway/server/gateway_fixture.h"
+
+namespace tandem::gateway {
+namespace {
+
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+
+class ChoicesSourceTest : public GatewayFixture {
+ protected:
+  std::shared_ptr<ChoicesSource> MakeSource(int count) {
+    v1::TurnRequest request;
+    request.set_text("Once");
+    turns_ = std::make_shared<ChoiceTurns>(client_.get(), request,
+                                           client::CallOptions(), count);
+    auto source = std::make_shared<ChoicesSource>(
+        ChoicesSource::Parts{.turns = turns_,
+                             .format = {.resumable = false, .choices = count},
+                             .call = {},
+                             .texts = &texts_,
+                             .metrics = &metrics_});
+    absl::Notification started;
+    turns_->Ask(0, [&](int, const client::NextEvent& event) {
+      EXPECT_TRUE(event.ok()) << event.status();
+      source->Begin((*event)->started());
+      started.Notify();
+    });
+    started.WaitForNotification();
+    return source;
+  }
+  static std::optional<std::string> Next(ChoicesSource* source) {
+    std::optional<std::string> result;
+    absl::Notification done;
+    source->Next([&result, &done](std::optional<std::string> event) {
+      result = std::move(event);
+      done.Notify();
+    });
+    done.WaitForNotification();
+    return result;
+  }
+
+  GatewayMetrics metrics_;
+  const std::unique_ptr<client::Client> client_ = MakeClient();
+  CallPool pool_;
+  TokenTextCache texts_{client_.get(), &pool_};
+  std::shared_ptr<ChoiceTurns> turns_;
+};
+
+TEST_F(ChoicesSourceTest, GivesAllChoicesToTheirEnds) {
+  std::shared_ptr<ChoicesSource> source = MakeSource(4);
+  EXPECT_EQ(metrics_.streams().Value(), 1);
+  std::string all;
+  while (const std::optional<std::string> event = Next(source.get())) {
+    all += *event;
+  }
+  // The role, two texts and the end of each.
+  EXPECT_EQ(Data(all).size(), 16u);
+  EXPECT_THAT(all, EndsWith("data: [DONE]\n\n"));
+  EXPECT_EQ(all.find("[DONE]"), all.rfind("[DONE]"));
+  EXPECT_EQ(Next(source.get()), std::nullopt);
+  source.reset();
+  // The callback of the last event may still be on its way out.
+  while (metrics_.streams().Value() > 0) absl::SleepFor(absl::Milliseconds(1));
+}
+
+TEST_F(ChoicesSourceTest, AnErrorOfOneEndsAll) {
+  service_.end_early = true;
+  std::shared_ptr<ChoicesSource> source = MakeSource(2);
+  std::string all;
+  while (const std::optional<std::string> event = Next(source.get())) {
+    all += *event;
+  }
+  EXPECT_THAT(all, HasSubstr("\"error\""));
+  EXPECT_THAT(all, EndsWith("data: [DONE]\n\n"));
+}
+
+TEST_F(ChoicesSourceTest, ALeftOneGivesNothingMore) {
+  service_.wait_for_cancel = true;
+  std::shared_ptr<ChoicesSource> source = MakeSource(2);
+  Next(source.get());
+  source->Leave();
+  EXPECT_EQ(Next(source.get()), std::nullopt);
+}
+
+TEST_F(ChoicesSourceTest, SaysWhyItStops) {
+  EXPECT_THAT(MakeSource(2)->StopText(), HasSubstr("\"code\":\"draining\""));
+}
+
+}  // namespace
+}  // namespace tandem::gateway
