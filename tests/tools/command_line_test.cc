@@ -19,7 +19,11 @@ const std::vector<std::vector<std::string>>& Commands() {
                                                 {"up"},
                                                 {"run"},
                                                 {"generate"},
+                                                {"batch"},
+                                                {"replay"},
                                                 {"chat"},
+                                                {"score"},
+                                                {"perplexity"},
                                                 {"tokenize"},
                                                 {"detokenize"},
                                                 {"models"},
@@ -260,6 +264,9 @@ const WrongUsage kWrong[] = {
      "(see tandem generate --help)"},
     {{"generate", "p", "--logprobs", "1"},
      "--logprobs is printed with --json only: add --json"},
+    {{"perplexity", "f", "--stride", "-1"},
+     "--stride: \"-1\" is not a whole number from 0 to 16777216 (see tandem "
+     "perplexity --help)"},
     {{"generate", "p", "--timeout-ms", "-1"},
      "--timeout-ms: \"-1\" is not a whole number from 0 to 86400000 (see "
      "tandem generate --help)"},

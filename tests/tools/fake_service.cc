@@ -1,5 +1,8 @@
 #include "tests/tools/fake_service.h"
 
+#include <cmath>
+
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
@@ -9,9 +12,18 @@
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server_builder.h"
 #include "services/common/channel.h"
+#include "services/common/options_conversion.h"
 #include "services/common/status_conversion.h"
+#include "services/common/turn_conversion.h"
 
 namespace tandem::cli {
+namespace {
+
+TokenId TokenOf(const v1::TurnRequest& turn, size_t index) {
+  return 1000 * turn.options().choice() + 100 + static_cast<TokenId>(index);
+}
+
+}  // namespace
 
 FakeService::FakeService() {
   grpc::ServerBuilder builder;
@@ -34,7 +46,12 @@ void FakeService::SetServing(const std::string& service, bool serving) {
 
 v1::TurnRequest FakeService::last_turn() const {
   absl::MutexLock lock(&mutex_);
-  return last_turn_;
+  return turns_.empty() ? v1::TurnRequest() : turns_.back();
+}
+
+std::vector<v1::TurnRequest> FakeService::turns() const {
+  absl::MutexLock lock(&mutex_);
+  return turns_;
 }
 
 v1::TokenizeRequest FakeService::last_tokenize() const {
@@ -45,6 +62,11 @@ v1::TokenizeRequest FakeService::last_tokenize() const {
 v1::DetokenizeRequest FakeService::last_detokenize() const {
   absl::MutexLock lock(&mutex_);
   return last_detokenize_;
+}
+
+std::vector<v1::ScoreRequest> FakeService::scored() const {
+  absl::MutexLock lock(&mutex_);
+  return scored_;
 }
 
 v1::ListSessionsRequest FakeService::last_list() const {
@@ -71,12 +93,27 @@ void FakeService::NoteAuthorization(const grpc::ServerContext& context) {
   }
 }
 
+v1::Receipt FakeService::ReceiptOf(const v1::TurnRequest& turn) const {
+  const std::vector<TokenId> prompt(turn.text().begin(), turn.text().end());
+  std::vector<TokenId> generated;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    generated.push_back(TokenOf(turn, i));
+  }
+  GenOptions options = FromProto(turn.options());
+  if (!options.seed.has_value()) options.seed = 0;
+  return MakeReceipt({.model_id = "tales",
+                      .fingerprint = fingerprint,
+                      .prompt = prompt,
+                      .options = options,
+                      .generated = generated});
+}
+
 void FakeService::SendTokens(const v1::TurnRequest& turn, Stream* stream) {
   for (size_t i = 0; i < texts.size(); ++i) {
     v1::ConverseResponse response;
     v1::TokensGenerated* tokens = response.mutable_tokens();
     tokens->set_first_token(static_cast<int64_t>(i));
-    tokens->add_token_ids(static_cast<int32_t>(100 + i));
+    tokens->add_token_ids(TokenOf(turn, i));
     tokens->set_text(texts[i]);
     v1::VerifiedRound* round = tokens->add_rounds();
     round->set_drafted_tokens(4);
@@ -96,12 +133,12 @@ void FakeService::SendTokens(const v1::TurnRequest& turn, Stream* stream) {
 grpc::Status FakeService::Converse(grpc::ServerContext* context,
                                    Stream* stream) {
   NoteAuthorization(*context);
-  if (!error.ok()) return ToGrpcStatus(error);
+  if (!error.ok() && errors_max-- > 0) return ToGrpcStatus(error);
   v1::ConverseRequest request;
   if (!stream->Read(&request)) return grpc::Status::OK;
   {
     absl::MutexLock lock(&mutex_);
-    last_turn_ = request.start();
+    turns_.push_back(request.start());
   }
   if (forgets_sessions && !request.start().session_id().empty()) {
     return ToGrpcStatus(MakeError(absl::StatusCode::kNotFound,
@@ -113,7 +150,7 @@ grpc::Status FakeService::Converse(grpc::ServerContext* context,
   started->set_session_id("0123456789abcdef0123456789abcdef");
   started->set_turn(turn_number);
   started->set_model_id("tales");
-  started->set_fingerprint("f00d");
+  started->set_fingerprint(fingerprint);
   started->set_seed(request.start().options().seed());
   started->set_prompt_tokens(5);
   stream->Write(response);
@@ -130,6 +167,9 @@ grpc::Status FakeService::Converse(grpc::ServerContext* context,
   ended.mutable_usage()->set_prompt_tokens(5);
   ended.mutable_usage()->set_generated_tokens(
       static_cast<int64_t>(texts.size()));
+  if (gives_receipts && !wait_for_cancel) {
+    *ended.mutable_receipt() = ReceiptOf(request.start());
+  }
   v1::SpeculationStats* stats = ended.mutable_speculation();
   stats->set_rounds(1);
   stats->set_drafted_tokens(4);
@@ -153,8 +193,35 @@ grpc::Status FakeService::Tokenize(grpc::ServerContext* context,
   if (!error.ok()) return ToGrpcStatus(error);
   absl::MutexLock lock(&mutex_);
   last_tokenize_ = *request;
-  if (request->add_bos()) response->add_token_ids(1);
+  if (!request->has_add_bos() || request->add_bos()) {
+    response->add_token_ids(1);
+  }
   for (const char c : request->text()) response->add_token_ids(c);
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeService::Score(grpc::ServerContext* context,
+                                const v1::ScoreRequest* request,
+                                v1::ScoreResponse* response) {
+  NoteAuthorization(*context);
+  if (!error.ok()) return ToGrpcStatus(error);
+  absl::MutexLock lock(&mutex_);
+  scored_.push_back(*request);
+  response->set_model_id("model");
+  response->set_fingerprint("fp");
+  response->set_prompt_tokens(static_cast<int64_t>(request->text().size()));
+  for (const v1::Continuation& continuation : request->continuations()) {
+    v1::ContinuationScore* score = response->add_scores();
+    for (const char c : continuation.text()) score->add_token_ids(c);
+    for (const int32_t id : continuation.tokens().ids()) {
+      score->add_token_ids(id);
+    }
+    for (int i = 0; i < score->token_ids_size(); ++i) {
+      score->add_logprobs(std::log(0.25f));
+      score->set_logprob(score->logprob() + std::log(0.25));
+    }
+    score->set_is_greedy(absl::StartsWith(continuation.text(), "a"));
+  }
   return grpc::Status::OK;
 }
 

@@ -4,6 +4,7 @@
 #ifndef TANDEM_TESTS_TOOLS_FAKE_SERVICE_H_
 #define TANDEM_TESTS_TOOLS_FAKE_SERVICE_H_
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,6 +29,7 @@ class FakeService final : public v1::GenerationService::Service {
 
   // Set before the call that they are for.
   absl::Status error;                                  // returned where not OK
+  std::atomic<int> errors_max = 1 << 30;               // turns that get it
   std::vector<std::string> texts = {"Once", " upon"};  // one token each
   std::string held_back;                               // text of `ended`
   bool wait_for_cancel = false;                        // after the tokens
@@ -40,10 +42,17 @@ class FakeService final : public v1::GenerationService::Service {
   bool forgets_sessions = false;    // UNKNOWN_SESSION for turns of one
   bool has_chat_template = true;    // the model
   int accepted_tokens = 0;          // of each token's round: 0 or 1
+  // Turns that are not cancelled have receipts; their prompts' ids are the
+  // texts' bytes.
+  bool gives_receipts = false;
+  std::string fingerprint = "f00d";
 
   v1::TurnRequest last_turn() const;
+  // In the order in which they came. Token i of choice c is 1000 c + 100 + i.
+  std::vector<v1::TurnRequest> turns() const;
   v1::TokenizeRequest last_tokenize() const;
   v1::DetokenizeRequest last_detokenize() const;
+  std::vector<v1::ScoreRequest> scored() const;
   v1::ListSessionsRequest last_list() const;
   v1::DeleteSessionRequest last_delete() const;
   // The authorization header of the last call; empty: none.
@@ -60,6 +69,11 @@ class FakeService final : public v1::GenerationService::Service {
   grpc::Status Detokenize(grpc::ServerContext* context,
                           const v1::DetokenizeRequest* request,
                           v1::DetokenizeResponse* response) override;
+  // A character is a token, of probability 1 / 4; of a continuation that begins
+  // with "a" each is the most probable one.
+  grpc::Status Score(grpc::ServerContext* context,
+                     const v1::ScoreRequest* request,
+                     v1::ScoreResponse* response) override;
   grpc::Status ListModels(grpc::ServerContext* context,
                           const v1::ListModelsRequest* request,
                           v1::ListModelsResponse* response) override;
@@ -83,15 +97,17 @@ class FakeService final : public v1::GenerationService::Service {
     FakeService* const fake_;
   };
   void NoteAuthorization(const grpc::ServerContext& context);
+  v1::Receipt ReceiptOf(const v1::TurnRequest& turn) const;
   void SendTokens(const v1::TurnRequest& turn, Stream* stream);
 
   Admin admin_{this};
   std::string address_;
   std::unique_ptr<grpc::Server> server_;
   mutable absl::Mutex mutex_;
-  v1::TurnRequest last_turn_ ABSL_GUARDED_BY(mutex_);
+  std::vector<v1::TurnRequest> turns_ ABSL_GUARDED_BY(mutex_);
   v1::TokenizeRequest last_tokenize_ ABSL_GUARDED_BY(mutex_);
   v1::DetokenizeRequest last_detokenize_ ABSL_GUARDED_BY(mutex_);
+  std::vector<v1::ScoreRequest> scored_ ABSL_GUARDED_BY(mutex_);
   v1::ListSessionsRequest last_list_ ABSL_GUARDED_BY(mutex_);
   v1::DeleteSessionRequest last_delete_ ABSL_GUARDED_BY(mutex_);
   std::string last_authorization_ ABSL_GUARDED_BY(mutex_);

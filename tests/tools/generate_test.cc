@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/error_reason.h"
@@ -101,6 +102,33 @@ TEST_F(GenerateTest, SendsEveryOptionAndNothingElse) {
   Run({"p"});
   EXPECT_EQ(service_.last_turn().options().ByteSizeLong(), 0u)
       << service_.last_turn().options().ShortDebugString();
+}
+
+TEST_F(GenerateTest, SamplesAreChoicesOfOneSeed) {
+  const RunResult text = Run({"p", "--samples", "3", "--seed", "9"});
+  EXPECT_EQ(text.code, 0) << text.err;
+  EXPECT_EQ(text.out,
+            "==> sample 0 <==\nOnce upon\n\n==> sample 1 <==\nOnce upon\n\n"
+            "==> sample 2 <==\nOnce upon\n");
+  EXPECT_EQ(text.err, "");
+  EXPECT_EQ(service_.turns().size(), 3u);
+  const RunResult json = Run({"p", "-n", "2", "--json"});
+  EXPECT_EQ(json.code, 0) << json.err;
+  std::istringstream lines(json.out);
+  for (int choice = 0; choice < 2; ++choice) {
+    std::string line;
+    ASSERT_TRUE(std::getline(lines, line)) << json.out;
+    const auto object = nlohmann::json::parse(line);
+    EXPECT_EQ(object["choice"], choice);
+    EXPECT_EQ(object["token_ids"][0], 1000 * choice + 100);
+  }
+  for (const std::string single :
+       {"--session", "--choice-index", "--receipt"}) {
+    const RunResult refused = Run({"p", "-n", "2", single, "1"});
+    EXPECT_EQ(refused.code, 2) << refused.err;
+    EXPECT_THAT(refused.err, HasSubstr("does not go with " + single));
+  }
+  EXPECT_EQ(Run({"p", "-n", "65"}).code, 2);
 }
 
 TEST_F(GenerateTest, ChatSendsMessages) {

@@ -103,6 +103,23 @@ TEST(RunTest, JsonTellsTheTurnAndNoSession) {
   EXPECT_GT(drafted["speculation"]["drafted_tokens"], 0);
   EXPECT_GT(drafted["speculation"]["draft_us"], 0);
   EXPECT_EQ(drafted["logprobs"].size(), 24u);
+  const nlohmann::json receipt = plain["receipt"];
+  EXPECT_EQ(receipt["fingerprint"], plain["fingerprint"]);
+  EXPECT_EQ(receipt["prompt_tokens"], plain["usage"]["prompt_tokens"]);
+  EXPECT_EQ(receipt["generated_tokens"], 24);
+  EXPECT_EQ(receipt["options"]["seed"], 7);
+  EXPECT_EQ(drafted["receipt"]["tokens_hash"], receipt["tokens_hash"]);
+  EXPECT_EQ(drafted["receipt"]["prompt_hash"], receipt["prompt_hash"]);
+}
+
+TEST(RunTest, ChoicesHaveTextsOfTheirOwn) {
+  const nlohmann::json plain = RunJson({});
+  EXPECT_EQ(RunJson({"--choice-index", "0"})["token_ids"], plain["token_ids"]);
+  const nlohmann::json other = RunJson({"--choice-index", "1"});
+  EXPECT_NE(other["token_ids"], plain["token_ids"]);
+  EXPECT_EQ(RunJson({"--choice-index", "1", "--draft", kDraft, "--draft-length",
+                     "4"})["token_ids"],
+            other["token_ids"]);
 }
 
 TEST(RunTest, StatsTellNoRpc) {

@@ -100,7 +100,8 @@ void CostEngine::RunItem(size_t index, const StepItem& item,
   sequence.length = item.position + static_cast<Position>(count);
   TANDEM_CHECK(sequence.length <= sequence.tokens_max);
   if (item.rows == WantedRows::kNone) return;
-  const size_t first = item.rows == WantedRows::kLast ? count - 1 : 0;
+  const size_t first =
+      item.rows == WantedRows::kLast ? count - 1 : item.rows_from;
   for (size_t i = first; i < count; ++i) {
     std::fill(row_.begin(), row_.end(),
               -std::numeric_limits<float>::infinity());

@@ -10,6 +10,9 @@
 #include "services/common/manual/man_page.h"
 #include "services/common/server_flags.h"
 #include "services/common/version.h"
+#include "tools/tandem/score/perplexity.h"
+#include "tools/tandem/score/score.h"
+#include "tools/tandem/turns/turn_commands.h"
 
 namespace tandem::cli {
 namespace {
@@ -114,6 +117,10 @@ void AddCommands(CLI::App* app, CommandLine* line) {
   AddRunCommand(app, line);
   AddChatCommand(app, line);
   AddGenerateCommand(app, line);
+  AddBatchCommand(app, line);
+  AddReplayCommand(app, line);
+  AddScoreCommand(app, line);
+  AddPerplexityCommand(app, line);
   AddTokenizeCommand(app, line);
   AddDetokenizeCommand(app, line);
   AddModelsCommand(app, line);

@@ -7,13 +7,16 @@
 
 #include "CLI/App.hpp"
 #include "engine/base/status.h"
+#include "engine/sampling/gen_options.h"
 #include "services/common/flag_messages.h"
+#include "services/common/flag_values.h"
 #include "tools/tandem/base/client.h"
 #include "tools/tandem/base/interrupt.h"
 #include "tools/tandem/base/terminal_text.h"
 #include "tools/tandem/base/turn_flags.h"
 #include "tools/tandem/base/turn_report.h"
 #include "tools/tandem/command_line.h"
+#include "tools/tandem/turns/samples.h"
 
 namespace tandem::cli {
 namespace {
@@ -28,30 +31,19 @@ struct GenerateFlags {
   TurnFlags turn;
   std::string model_id;
   std::string session_id;
+  int samples = 1;
 };
-
-v1::ChatRole ToProto(ChatRole role) {
-  return role == ChatRole::kSystem ? v1::CHAT_ROLE_SYSTEM : v1::CHAT_ROLE_USER;
-}
 
 absl::StatusOr<v1::TurnRequest> MakeTurn(const GenerateFlags& flags,
                                          const Io& io) {
   TANDEM_ASSIGN_OR_RETURN(TurnInput input, ReadTurn(flags.turn, io));
-  v1::TurnRequest turn;
-  *turn.mutable_options() = std::move(input.options);
-  for (ChatMessage& message : input.messages) {
-    v1::ChatMessage* added = turn.mutable_messages()->add_messages();
-    added->set_role(ToProto(message.role));
-    added->set_content(std::move(message.content));
-  }
-  SetTemplateOptions(input.template_options, &turn);
-  if (input.messages.empty()) {
-    turn.set_text(std::move(input.text));
-    turn.set_parse_special(input.parse_special);
-  }
+  v1::TurnRequest turn = ToRequest(std::move(input));
   turn.set_model_id(flags.model_id);
   turn.set_session_id(flags.session_id);
   turn.set_timeout_ms(flags.turn.timeout_ms);
+  if (flags.samples > 1) {
+    TANDEM_RETURN_IF_ERROR(CheckSamples(flags.turn, turn));
+  }
   return turn;
 }
 
@@ -64,12 +56,28 @@ void PrintSession(const GenerateFlags& flags, const TurnRecord& record,
   }
 }
 
+absl::Status RunSeveral(const GenerateFlags& flags, const v1::TurnRequest& turn,
+                        Client* client, Interrupt* interrupt, const Io& io) {
+  TANDEM_ASSIGN_OR_RETURN(const TurnRecord first,
+                          RunSamples({.flags = flags.turn,
+                                      .turn = turn,
+                                      .count = flags.samples,
+                                      .client = client,
+                                      .interrupt = interrupt},
+                                     io));
+  PrintSession(flags, first, io);
+  return interrupt->came() ? InterruptedError() : absl::OkStatus();
+}
+
 absl::Status RunGenerate(const GenerateFlags& flags,
                          const ConnectionFlags& connection, const Io& io) {
   TANDEM_ASSIGN_OR_RETURN(const v1::TurnRequest turn, MakeTurn(flags, io));
   Interrupt interrupt;
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Client> client,
                           Client::Make(connection));
+  if (flags.samples > 1) {
+    return RunSeveral(flags, turn, client.get(), &interrupt, io);
+  }
   interrupt.SetUnderWay([&client] { client->CancelTurn(); });
   TurnRecord record;
   record.is_chat = turn.has_messages();
@@ -103,9 +111,9 @@ absl::Status RunGenerate(const GenerateFlags& flags,
   record.ended = *ended;
   record.tokens.mutable_text()->append(ended->text());
   if (!flags.turn.json) PrintText(ended->text(), io);
-  PrintTurn(flags.turn, record, io);
+  const absl::Status status = PrintTurn(flags.turn, record, io);
   PrintSession(flags, record, io);
-  return interrupt.came() ? InterruptedError() : absl::OkStatus();
+  return interrupt.came() ? InterruptedError() : status;
 }
 
 }  // namespace
@@ -122,6 +130,11 @@ void AddGenerateCommand(CLI::App* app, CommandLine* line) {
   command->add_option(
       "--session", flags->session_id,
       "Id of a session to continue (--stats and --json show it)");
+  AddValue(command, "-n,--samples", &flags->samples,
+           WholeNumber(1, kChoicesLimit),
+           "Replies to the prompt under one seed; the first is that of 1, and "
+           "the only one in the session. With --temperature 0 all are the "
+           "same. With --json one object a line");
   SetExamples(
       command,
       {"tandem generate 'Once upon a time'",
@@ -130,6 +143,8 @@ void AddGenerateCommand(CLI::App* app, CommandLine* line) {
        "tandem generate --prompt-file letter.txt --max-tokens 100 "
        "--temperature 0",
        "tandem generate 'Once upon a time' --seed 7 --stats",
+       "tandem generate 'Once upon a time' --samples 4 --max-tokens 40",
+       "tandem generate 'Once upon a time' --receipt receipt.json",
        "tandem generate 'An animal as JSON: ' --json-schema animal.json",
        "tandem generate 'Is it so? ' --choice yes --choice no",
        "tandem generate ' And then' --session "

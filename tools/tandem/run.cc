@@ -293,6 +293,14 @@ absl::Status Stream(const RunFlags& flags, const PreparedTurn& turn,
   record->tokens.set_text(session->text());
   record->ended.set_finish_reason(ToProto(*session->finish_reason()));
   *record->ended.mutable_usage() = ToProto(session->usage());
+  if (HasReceipt(record->ended.finish_reason())) {
+    *record->ended.mutable_receipt() =
+        MakeReceipt({.model_id = record->started.model_id(),
+                     .fingerprint = record->started.fingerprint(),
+                     .prompt = turn.prompt.ids,
+                     .options = turn.options.generation,
+                     .generated = record->tokens.token_ids()});
+  }
   return absl::OkStatus();
 }
 
@@ -323,12 +331,12 @@ absl::Status RunRun(const RunFlags& flags,
   const absl::Status status = Stream(flags, turn, session->get(), &record, io);
   interrupt.SetUnderWay(nullptr);
   TANDEM_RETURN_IF_ERROR(status);
-  PrintTurn(flags.turn, record, io);
+  const absl::Status printed = PrintTurn(flags.turn, record, io);
   if (flags.turn.stats) {
     *io.err << absl::StreamFormat("models: loaded in %.2f s\n",
                                   static_cast<double>(load_us) / 1e6);
   }
-  return interrupt.came() ? InterruptedError() : absl::OkStatus();
+  return interrupt.came() ? InterruptedError() : printed;
 }
 
 }  // namespace

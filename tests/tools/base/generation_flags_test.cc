@@ -23,6 +23,7 @@ absl::StatusOr<v1::GenerationOptions> Parse(
   CLI::App app("A test", "test");
   v1::GenerationOptions options;
   AddGenerationFlags(&app, &options);
+  AddChoiceFlag(&app, &options);
   std::reverse(arguments.begin(), arguments.end());
   try {
     app.parse(arguments);
@@ -135,6 +136,14 @@ TEST(GenerationFlagsTest, AutoIsTheDefault) {
             v1::DRAFT_SOURCES_MODEL);
 }
 
+TEST(GenerationFlagsTest, AChoiceIsNamedByItsFlag) {
+  EXPECT_EQ(Parse({"--choice-index", "5"})->choice(), 5);
+  v1::GenerationOptions options;
+  options.set_choice(64);
+  EXPECT_THAT(CheckGenerationOptions(options).message(),
+              HasSubstr("--choice-index: must be in [0, 63]"));
+}
+
 TEST(GenerationFlagsTest, MinTokensIsAtMostMaxTokens) {
   EXPECT_EQ(Parse({"--min-tokens", "5"})->min_tokens(), 5);
   EXPECT_THAT(ErrorOf({"--min-tokens", "5", "--max-tokens", "4"}),
@@ -175,6 +184,7 @@ TEST(GenerationFlagsTest, RangesAreThoseOfTheService) {
       {"--seed", {"0", "18446744073709551615"}, {"-1", "1.5"}},
       {"--stop-token", {"0", "2147483646"}, {"-1", "x"}},
       {"--logprobs", {"0", "20"}, {"-1", "21"}},
+      {"--choice-index", {"0", "63"}, {"-1", "64"}},
       {"--draft-length", {"0", "16", "auto"}, {"-1", "17"}},
       {"--draft-length-max", {"0", "16"}, {"-1", "17"}},
       {"--draft-sources", {"any", "model", "lookup"}, {"both"}}};

@@ -118,14 +118,46 @@ TEST(TurnFlagsTest, PrintsTheLineEndOrTheObject) {
   const auto print = [&record](const TurnFlags& flags) {
     std::ostringstream out;
     std::ostringstream err;
-    PrintTurn(flags, record, {.in = nullptr, .out = &out, .err = &err});
+    EXPECT_TRUE(
+        PrintTurn(flags, record, {.in = nullptr, .out = &out, .err = &err})
+            .ok());
     return out.str() + "|" + err.str();
   };
-  EXPECT_EQ(print({}), "\n|");
-  EXPECT_THAT(print({.stats = true}), HasSubstr("|tokens: "));
-  EXPECT_THAT(print({.json = true}), HasSubstr("\"text\":\"one\""));
+  TurnFlags flags;
+  EXPECT_EQ(print(flags), "\n|");
+  flags.stats = true;
+  EXPECT_THAT(print(flags), HasSubstr("|tokens: "));
+  flags.stats = false;
+  flags.json = true;
+  EXPECT_THAT(print(flags), HasSubstr("\"text\":\"one\""));
+  flags.json = false;
   record.tokens.set_text("one\n");
-  EXPECT_EQ(print({}), "|");
+  EXPECT_EQ(print(flags), "|");
+  // A turn without a receipt.
+  std::ostringstream out;
+  flags.receipt_file = "/nonexistent/receipt.json";
+  EXPECT_THAT(
+      PrintTurn(flags, record, {.in = nullptr, .out = &out, .err = &out})
+          .message(),
+      HasSubstr("--receipt /nonexistent/receipt.json"));
+}
+
+TEST(TurnFlagsTest, ARequestHasTheTextOrTheMessages) {
+  TurnInput input;
+  input.options.set_seed(3);
+  input.text = "Once";
+  input.parse_special = true;
+  v1::TurnRequest turn = ToRequest(input);
+  EXPECT_EQ(turn.text(), "Once");
+  EXPECT_TRUE(turn.parse_special());
+  EXPECT_EQ(turn.options().seed(), 3u);
+  input.messages = {{.role = ChatRole::kSystem, .content = "s"},
+                    {.role = ChatRole::kUser, .content = "u"}};
+  turn = ToRequest(input);
+  EXPECT_FALSE(turn.has_text());
+  ASSERT_EQ(turn.messages().messages_size(), 2);
+  EXPECT_EQ(turn.messages().messages(0).role(), v1::CHAT_ROLE_SYSTEM);
+  EXPECT_EQ(turn.messages().messages(1).content(), "u");
 }
 
 }  // namespace

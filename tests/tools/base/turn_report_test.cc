@@ -33,6 +33,8 @@ TEST(TurnReportTest, JsonHasEveryKeyInOrder) {
                                 "usage", "speculation", "session_id", "turn",
                                 "moves", "fingerprint", "model_id"));
   EXPECT_THAT(json.dump(), HasSubstr("\"token_ids\":[]"));
+  record.ended.mutable_receipt()->set_tokens_hash("ab");
+  EXPECT_EQ(TurnJson(record)["receipt"]["tokens_hash"], "ab");
   // Only chats have a day.
   record.started.set_template_date("2026-11-28");
   EXPECT_EQ(TurnJson(record)["template_date"], "2026-11-28");

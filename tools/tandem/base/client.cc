@@ -80,13 +80,17 @@ absl::Status Client::Explain(const absl::Status& error,
   return Annotate(error, address());
 }
 
-absl::StatusOr<v1::TurnEnded> Client::RunTurn(const v1::TurnRequest& turn,
-                                              const TurnListener& listener) {
+absl::Status Client::CheckTurnBytes(const v1::TurnRequest& turn) const {
   v1::ConverseRequest request;
   *request.mutable_start() = turn;
-  TANDEM_RETURN_IF_ERROR(CheckRequestBytes(request, "text"));
-  const std::shared_ptr<client::TurnStream> stream = service_->Start(
-      std::move(*request.mutable_start()), {.on_lost = listener.on_lost});
+  return CheckRequestBytes(request, "text");
+}
+
+absl::StatusOr<v1::TurnEnded> Client::RunTurn(const v1::TurnRequest& turn,
+                                              const TurnListener& listener) {
+  TANDEM_RETURN_IF_ERROR(CheckTurnBytes(turn));
+  const std::shared_ptr<client::TurnStream> stream =
+      service_->Start(turn, {.on_lost = listener.on_lost});
   SetTurn(stream);
   client::NextEvent next = std::optional<client::Event>();
   do {
@@ -130,6 +134,12 @@ absl::StatusOr<v1::TokenizeResponse> Client::Tokenize(
     const v1::TokenizeRequest& request) {
   TANDEM_RETURN_IF_ERROR(CheckRequestBytes(request, "text"));
   return Explained(service_->Tokenize(request), TermsOf(request.model_id()));
+}
+
+absl::StatusOr<v1::ScoreResponse> Client::Score(
+    const v1::ScoreRequest& request) {
+  TANDEM_RETURN_IF_ERROR(CheckRequestBytes(request, "text"));
+  return Explained(service_->Score(request), {.model_id = request.model_id()});
 }
 
 absl::StatusOr<v1::DetokenizeResponse> Client::Detokenize(

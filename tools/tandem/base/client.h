@@ -40,6 +40,10 @@ class Client {
   // Ends the turn under way, or the next one as it starts; it ends by its own
   // event. Any thread.
   void CancelTurn();
+  // RESOURCE_EXHAUSTED for a turn that is larger than one message may be; found
+  // out before gRPC does, whose error does not say whether the request or the
+  // response is.
+  absl::Status CheckTurnBytes(const v1::TurnRequest& turn) const;
   // For those who read a turn themselves. Its errors are the library's.
   std::shared_ptr<client::TurnStream> Start(
       v1::TurnRequest turn, const client::CallOptions& call = {}) {
@@ -48,6 +52,7 @@ class Client {
 
   absl::StatusOr<v1::TokenizeResponse> Tokenize(
       const v1::TokenizeRequest& request);
+  absl::StatusOr<v1::ScoreResponse> Score(const v1::ScoreRequest& request);
   absl::StatusOr<v1::DetokenizeResponse> Detokenize(
       const v1::DetokenizeRequest& request);
   absl::StatusOr<v1::ListModelsResponse> ListModels();
@@ -70,9 +75,7 @@ class Client {
   Client(ConnectionFlags flags, std::unique_ptr<client::Client> service);
 
   const std::string& address() const { return flags_.coordinator; }
-  // The limit of one message, found out before gRPC does: its error does not
-  // say whether the request or the response is too large. The request holds a
-  // `what`: "text".
+  // As CheckTurnBytes. The request holds a `what`: "text".
   absl::Status CheckRequestBytes(const google::protobuf::MessageLite& request,
                                  absl::string_view what) const;
   // A call's response, or its error explained.

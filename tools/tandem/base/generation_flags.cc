@@ -129,6 +129,13 @@ void AddDraftFlags(CLI::App* command, Options* options) {
       ->group(kGroup);
 }
 
+void AddChoiceFlag(CLI::App* command, Options* options) {
+  ScalarAdder{.command = command, .options = options}(
+      "--choice-index", &Options::set_choice, WholeNumber(0, kChoicesLimit - 1),
+      "Which of the replies that the seed has for the prompt: each has noise "
+      "of its own, greedy ones are all the same; default 0");
+}
+
 void AddGenerationFlags(CLI::App* command, Options* options) {
   const ScalarAdder add = {.command = command, .options = options};
   add("--max-tokens", &Options::set_max_tokens, WholeNumber(1, kMaxTokensLimit),

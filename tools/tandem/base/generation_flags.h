@@ -18,6 +18,8 @@ void AddGenerationFlags(CLI::App* command, v1::GenerationOptions* options);
 // --top-k; --draft-length, --draft-length-max and --draft-sources.
 void AddSamplingFlags(CLI::App* command, v1::GenerationOptions* options);
 void AddDraftFlags(CLI::App* command, v1::GenerationOptions* options);
+// --choice-index, which is of single turns: not of a conversation.
+void AddChoiceFlag(CLI::App* command, v1::GenerationOptions* options);
 
 // A usage error that names each flag whose value the service does not allow.
 absl::Status CheckGenerationOptions(const v1::GenerationOptions& options);

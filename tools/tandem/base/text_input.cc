@@ -12,7 +12,6 @@
 #include "engine/base/utf8.h"
 
 namespace tandem::cli {
-namespace {
 
 absl::StatusOr<std::string> ReadAll(std::istream* in, absl::string_view name) {
   std::string text;
@@ -30,8 +29,6 @@ absl::StatusOr<std::string> ReadAll(std::istream* in, absl::string_view name) {
   }
   return text;
 }
-
-}  // namespace
 
 absl::StatusOr<std::string> ReadText(const TextSource& source,
                                      const TextNames& names, const Io& io) {

@@ -4,6 +4,7 @@
 #define TANDEM_TOOLS_TANDEM_BASE_TEXT_INPUT_H_
 
 #include <cstddef>
+#include <istream>
 #include <optional>
 #include <string>
 
@@ -26,6 +27,9 @@ struct TextNames {
   std::string what;       // of the text, in errors
   std::string file_flag;  // of TextSource.file; "" for none
 };
+
+// All of `in`, which errors call `name`.
+absl::StatusOr<std::string> ReadAll(std::istream* in, absl::string_view name);
 
 // The text, byte for byte. Without argument and file, standard input is read,
 // unless it is a terminal: nobody would know what it waits for.

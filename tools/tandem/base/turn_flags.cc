@@ -6,10 +6,10 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
-
 #include "engine/base/status.h"
 #include "services/common/flag_values.h"
 #include "tools/tandem/base/output.h"
+#include "tools/tandem/base/receipt_file.h"
 #include "tools/tandem/base/service_terms.h"
 
 namespace tandem::cli {
@@ -40,6 +40,10 @@ TemplateOption MakeOption(std::string name, std::string value) {
     option.value = std::move(value);
   }
   return option;
+}
+
+bool IsChat(const PromptFlags& flags) {
+  return flags.chat || flags.system.has_value();
 }
 
 }  // namespace
@@ -97,7 +101,7 @@ void SetTemplateOptions(const std::vector<TemplateOption>& options,
   }
 }
 
-void AddTurnFlags(CLI::App* command, TurnFlags* flags) {
+void AddPromptFlags(CLI::App* command, PromptFlags* flags) {
   command->add_option("prompt", flags->prompt.argument,
                       "The prompt; \"-\" or absent: standard input, byte for "
                       "byte");
@@ -116,6 +120,10 @@ void AddTurnFlags(CLI::App* command, TurnFlags* flags) {
                    "With --chat, which it implies: the system's message")
       ->take_last();
   AddTemplateOptionFlag(command, "With --chat: ", &flags->template_options);
+}
+
+void AddTurnFlags(CLI::App* command, TurnFlags* flags) {
+  AddPromptFlags(command, flags);
   command->add_flag("--echo", flags->echo,
                     "Prints the prompt before the text that goes on from it; "
                     "not with --chat and --system; --json ignores it");
@@ -125,15 +133,18 @@ void AddTurnFlags(CLI::App* command, TurnFlags* flags) {
                     "Prints speed, acceptance, time split and, of a service, "
                     "the session to standard error");
   AddTimeoutFlag(command, &flags->timeout_ms);
+  command
+      ->add_option("--receipt", flags->receipt_file,
+                   "Writes the turn's receipt and token ids to this file, for "
+                   "`tandem replay`")
+      ->take_last();
   AddGenerationFlags(command, &flags->generation);
+  AddChoiceFlag(command, &flags->generation);
   AddResponseFormatFlags(command, &flags->response_format);
 }
 
-absl::StatusOr<TurnInput> ReadTurn(const TurnFlags& flags, const Io& io) {
-  if (flags.generation.has_logprobs() && !flags.json) {
-    return UsageError("--logprobs is printed with --json only: add --json");
-  }
-  const bool is_chat = flags.chat || flags.system.has_value();
+absl::StatusOr<TurnInput> ReadPrompt(const PromptFlags& flags, const Io& io) {
+  const bool is_chat = IsChat(flags);
   if (!is_chat && !flags.template_options.empty()) {
     return UsageError("--template-option goes with --chat: add --chat");
   }
@@ -142,18 +153,9 @@ absl::StatusOr<TurnInput> ReadTurn(const TurnFlags& flags, const Io& io) {
         "--special does not go with --chat or --system: the chat template "
         "writes the special tokens");
   }
-  if (is_chat && flags.echo) {
-    return UsageError(
-        "--echo does not go with --chat or --system: a reply does not go on "
-        "from the prompt's text");
-  }
   TurnInput input;
   TANDEM_ASSIGN_OR_RETURN(input.template_options,
                           ParseTemplateOptions(flags.template_options));
-  TANDEM_RETURN_IF_ERROR(CheckGenerationOptions(flags.generation));
-  input.options = flags.generation;
-  TANDEM_RETURN_IF_ERROR(
-      ReadResponseFormat(flags.response_format, io, &input.options));
   TANDEM_ASSIGN_OR_RETURN(
       std::string prompt,
       ReadText(flags.prompt, {.what = "prompt", .file_flag = "--prompt-file"},
@@ -174,7 +176,43 @@ absl::StatusOr<TurnInput> ReadTurn(const TurnFlags& flags, const Io& io) {
   return input;
 }
 
-void PrintTurn(const TurnFlags& flags, const TurnRecord& record, const Io& io) {
+absl::StatusOr<TurnInput> ReadTurn(const TurnFlags& flags, const Io& io) {
+  if (flags.generation.has_logprobs() && !flags.json) {
+    return UsageError("--logprobs is printed with --json only: add --json");
+  }
+  if (IsChat(flags) && flags.echo) {
+    return UsageError(
+        "--echo does not go with --chat or --system: a reply does not go on "
+        "from the prompt's text");
+  }
+  TANDEM_RETURN_IF_ERROR(CheckGenerationOptions(flags.generation));
+  v1::GenerationOptions options = flags.generation;
+  TANDEM_RETURN_IF_ERROR(
+      ReadResponseFormat(flags.response_format, io, &options));
+  TANDEM_ASSIGN_OR_RETURN(TurnInput input, ReadPrompt(flags, io));
+  input.options = std::move(options);
+  return input;
+}
+
+v1::TurnRequest ToRequest(TurnInput input) {
+  v1::TurnRequest turn;
+  *turn.mutable_options() = std::move(input.options);
+  for (ChatMessage& message : input.messages) {
+    v1::ChatMessage* added = turn.mutable_messages()->add_messages();
+    added->set_role(message.role == ChatRole::kSystem ? v1::CHAT_ROLE_SYSTEM
+                                                      : v1::CHAT_ROLE_USER);
+    added->set_content(std::move(message.content));
+  }
+  SetTemplateOptions(input.template_options, &turn);
+  if (input.messages.empty()) {
+    turn.set_text(std::move(input.text));
+    turn.set_parse_special(input.parse_special);
+  }
+  return turn;
+}
+
+absl::Status PrintTurn(const TurnFlags& flags, const TurnRecord& record,
+                       const Io& io) {
   if (flags.json) {
     PrintJson(TurnJson(record), io.out);
   } else {
@@ -184,6 +222,8 @@ void PrintTurn(const TurnFlags& flags, const TurnRecord& record, const Io& io) {
     io.out->flush();
   }
   if (flags.stats) *io.err << TurnStats(record);
+  if (flags.receipt_file.empty()) return absl::OkStatus();
+  return WriteReceipt(record, flags.receipt_file);
 }
 
 }  // namespace tandem::cli

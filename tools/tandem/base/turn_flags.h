@@ -1,5 +1,5 @@
-// What `generate` and `run` share: the flags of a turn, and what was given to
-// them.
+// What `generate`, `run` and `replay` share: the flags of a prompt and of a
+// turn, and what was given to them.
 
 #ifndef TANDEM_TOOLS_TANDEM_BASE_TURN_FLAGS_H_
 #define TANDEM_TOOLS_TANDEM_BASE_TURN_FLAGS_H_
@@ -23,14 +23,18 @@
 
 namespace tandem::cli {
 
-struct TurnFlags {
+struct PromptFlags {
   TextSource prompt = {};
-  v1::GenerationOptions generation = {};
-  ResponseFormatFlags response_format = {};
   bool chat = false;
   std::optional<std::string> system = {};
   std::vector<std::string> template_options = {};  // "NAME=VALUE"
   bool special = false;
+};
+
+struct TurnFlags : PromptFlags {
+  v1::GenerationOptions generation = {};
+  ResponseFormatFlags response_format = {};
+  std::string receipt_file = {};  // empty: none is written
   bool echo = false;
   bool json = false;
   bool stats = false;
@@ -50,6 +54,8 @@ void SetTemplateOptions(const std::vector<TemplateOption>& options,
                         v1::TurnRequest* turn);
 
 // `flags` outlives `command`. The prompt is the command's next positional.
+void AddPromptFlags(CLI::App* command, PromptFlags* flags);
+// Those of the prompt too.
 void AddTurnFlags(CLI::App* command, TurnFlags* flags);
 
 struct TurnInput {
@@ -61,12 +67,16 @@ struct TurnInput {
   bool parse_special = false;
 };
 
-// Checks the flags, then reads the prompt from where they say.
+// Checks the flags, then reads the prompt from where they say. Without options.
+absl::StatusOr<TurnInput> ReadPrompt(const PromptFlags& flags, const Io& io);
 absl::StatusOr<TurnInput> ReadTurn(const TurnFlags& flags, const Io& io);
+// The turn that a service is asked for.
+v1::TurnRequest ToRequest(TurnInput input);
 
 // Prints what --json and --stats ask for; else the end of the line that the
-// turn's text, printed before, leaves open.
-void PrintTurn(const TurnFlags& flags, const TurnRecord& record, const Io& io);
+// turn's text, printed before, leaves open. Writes the receipt of --receipt.
+absl::Status PrintTurn(const TurnFlags& flags, const TurnRecord& record,
+                       const Io& io);
 
 }  // namespace tandem::cli
 

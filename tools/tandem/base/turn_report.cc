@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "tools/tandem/base/receipt_file.h"
 
 namespace tandem::cli {
 namespace {
@@ -157,6 +158,7 @@ Json TurnJson(const TurnRecord& record) {
   if (record.tokens.logprobs_size() > 0) {
     json["logprobs"] = LogprobsJson(record.tokens);
   }
+  if (ended.has_receipt()) json["receipt"] = ReceiptJson(ended.receipt());
   return json;
 }
 

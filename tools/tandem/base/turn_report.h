@@ -25,7 +25,8 @@ struct TurnRecord {
 void Append(const v1::TokensGenerated& more, TurnRecord* record);
 
 // token_ids, text, finish_reason, seed, usage, speculation, session_id and turn
-// (not in process), fingerprint, model_id; logprobs where they were asked for.
+// (not in process), fingerprint, model_id; logprobs where they were asked for;
+// receipt of a turn that came to its own end.
 Json TurnJson(const TurnRecord& record);
 
 // The line that says how to go on in the turn's session.
