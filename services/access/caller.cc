@@ -24,6 +24,7 @@ constexpr MethodRule kRules[] = {
      AskedBy::kService},
     {"/tandem.v1.GenerationService/Generate", Scope::kGenerate,
      AskedBy::kService},
+    {"/tandem.v1.GenerationService/Score", Scope::kScore, AskedBy::kService},
     {"/tandem.v1.GenerationService/Tokenize", Scope::kGenerate,
      AskedBy::kService},
     {"/tandem.v1.GenerationService/Detokenize", Scope::kGenerate,

@@ -111,6 +111,12 @@ class CanaryTest(unittest.TestCase):
             text=PROMPT, model_id="none"))
         self.fails(self.stub.Detokenize, pb2.DetokenizeRequest(
             token_ids=[*first.ids[:8], 10**8]))
+        self.stub.Score(pb2.ScoreRequest(text=PROMPT, continuations=[
+            {"text": CHAT}]), timeout=processes.LIMIT_SECONDS)
+        for continuations in ([], [{"text": ""}], [{"text": PROMPT * 2000}],
+                              [{"tokens": {"ids": [*first.ids[:8], 10**8]}}]):
+            self.fails(self.stub.Score, pb2.ScoreRequest(
+                text=PROMPT, continuations=continuations))
         # Bytes that are no message, and a text that is not UTF-8.
         text = PROMPT.encode() + b"\xff"
         not_utf8 = bytes([0x0a, len(text) + 2, 0x1a, len(text)]) + text

@@ -163,7 +163,7 @@ class GatewayTest(processes.ClusterTest):
                 ({"temperature": -1}, 400, "temperature"),
                 ({"top_p": 7}, 400, "top_p"),
                 ({"stop": ["x" * 999]}, 400, "stop[0]"),
-                ({"n": 3}, 400, "n"),
+                ({"n": 65}, 400, "n"),
                 ({"temprature": 1}, 400, '"temprature"')):
             got, answer = self.complete(**fields)
             self.assertEqual((got, answer["error"]["param"]), (status, param),
