@@ -193,9 +193,7 @@ grpc::Status FakeService::Tokenize(grpc::ServerContext* context,
   if (!error.ok()) return ToGrpcStatus(error);
   absl::MutexLock lock(&mutex_);
   last_tokenize_ = *request;
-  if (!request->has_add_bos() || request->add_bos()) {
-    response->add_token_ids(1);
-  }
+  if (request->add_bos()) response->add_token_ids(1);
   for (const char c : request->text()) response->add_token_ids(c);
   return grpc::Status::OK;
 }

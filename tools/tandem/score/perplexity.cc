@@ -44,6 +44,7 @@ absl::StatusOr<std::vector<int32_t>> TokensOf(const std::string& text,
   v1::TokenizeRequest request;
   request.set_model_id(flags.model_id);
   request.set_text(text);
+  request.set_add_bos(true);
   TANDEM_ASSIGN_OR_RETURN(const v1::TokenizeResponse response,
                           client->Tokenize(request));
   if (response.token_ids_size() < 2) {
