@@ -132,8 +132,7 @@ void AddChatCommand(CLI::App* app, CommandLine* line) {
       "A conversation at the terminal: line editing, history, and commands "
       "that /help lists. Of standard input that is no terminal each line is a "
       "message.");
-  command->add_option("--model", flags->model_id,
-                      "Id of the model; may be absent where there is one");
+  AddModelFlag(command, &flags->model_id);
   command->add_option("--session", flags->session_id,
                       "Id of a session to go on with (/stats and `tandem "
                       "generate --stats` show it)");

@@ -125,8 +125,7 @@ void AddGenerateCommand(CLI::App* app, CommandLine* line) {
       "Generates text after a prompt, printed as it comes. Ctrl-C ends the "
       "turn.");
   AddTurnFlags(command, &flags->turn);
-  command->add_option("--model", flags->model_id,
-                      "Id of the model; may be absent where there is one");
+  AddModelFlag(command, &flags->model_id);
   command->add_option(
       "--session", flags->session_id,
       "Id of a session to continue (--stats and --json show it)");

@@ -57,6 +57,11 @@ void AddTemplateOptionFlag(CLI::App* command, const std::string& condition,
       ->take_all();
 }
 
+void AddModelFlag(CLI::App* command, std::string* model_id) {
+  command->add_option("--model", *model_id,
+                      "Id of the model; may be absent where there is one");
+}
+
 void AddTimeoutFlag(CLI::App* command, int64_t* timeout_ms) {
   command
       ->add_option("--timeout-ms", *timeout_ms,

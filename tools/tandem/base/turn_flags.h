@@ -45,6 +45,7 @@ struct TurnFlags : PromptFlags {
 // `command`. `condition` begins the help: "With --chat: ", or nothing.
 void AddTemplateOptionFlag(CLI::App* command, const std::string& condition,
                            std::vector<std::string>* values);
+void AddModelFlag(CLI::App* command, std::string* model_id);
 void AddTimeoutFlag(CLI::App* command, int64_t* timeout_ms);
 
 // What --template-option was given, each as "NAME=VALUE".

@@ -13,6 +13,7 @@
 #include "tools/tandem/base/client.h"
 #include "tools/tandem/base/output.h"
 #include "tools/tandem/base/text_input.h"
+#include "tools/tandem/base/turn_flags.h"
 
 namespace tandem::cli {
 namespace {
@@ -186,8 +187,7 @@ void AddPerplexityCommand(CLI::App* app, CommandLine* line) {
       ->add_option("file", flags->file,
                    "File with the text, up to 4 MiB; \"-\": standard input")
       ->required();
-  command->add_option("--model", flags->model_id,
-                      "Id of the model; may be absent where there is one");
+  AddModelFlag(command, &flags->model_id);
   AddValue(command, "--context", &flags->context, WholeNumber(0, kContextMax),
            "Tokens of a window; 0: the model's context, 2048 at most");
   AddValue(command, "--stride", &flags->stride, WholeNumber(0, kContextMax),

@@ -13,6 +13,7 @@
 #include "tools/tandem/base/output.h"
 #include "tools/tandem/base/terminal_text.h"
 #include "tools/tandem/base/text_input.h"
+#include "tools/tandem/base/turn_flags.h"
 
 namespace tandem::cli {
 namespace {
@@ -115,8 +116,7 @@ void AddScoreCommand(CLI::App* app, CommandLine* line) {
       ->add_option("continuation", flags->continuations,
                    "The texts, with the space that they begin with")
       ->required();
-  command->add_option("--model", flags->model_id,
-                      "Id of the model; may be absent where there is one");
+  AddModelFlag(command, &flags->model_id);
   command->add_flag("--special", flags->special,
                     "Names of special tokens in the texts become these tokens");
   command->add_flag("--json", flags->json,
