@@ -209,14 +209,10 @@ class GbnfParser {
     if (!least.has_value() || !most.has_value() || !cursor_.Take("}")) {
       return cursor_.LineErrorAt(place, "expected {N}, {N,} or {N,M}");
     }
-    if (*least > kRepeatMax || (*most > kRepeatMax && *most != kUnbounded)) {
-      return cursor_.LineErrorAt(
-          place, absl::StrCat("repeats more than ", kRepeatMax, " times"));
-    }
-    if (*least > *most) {
-      return cursor_.LineErrorAt(place, "the bounds of {N,M} are out of order");
-    }
-    return Bounds{.least = *least, .most = *most};
+    const Bounds counts = {.least = *least, .most = *most};
+    const std::string wrong = WrongCounts(counts);
+    if (!wrong.empty()) return cursor_.LineErrorAt(place, wrong);
+    return counts;
   }
 
   absl::StatusOr<ExprId> Literal(size_t place) {

@@ -123,14 +123,10 @@ class RegexParser {
       return cursor_.ErrorAt(
           place, "\"{\" begins no {N}, {N,} or {N,M}; escape it as \\{");
     }
-    if (*least > kRepeatMax || (*most > kRepeatMax && *most != kUnbounded)) {
-      return cursor_.ErrorAt(
-          place, absl::StrCat("repeats more than ", kRepeatMax, " times"));
-    }
-    if (*least > *most) {
-      return cursor_.ErrorAt(place, "the bounds of {N,M} are out of order");
-    }
-    return Bounds{.least = *least, .most = *most};
+    const Bounds counts = {.least = *least, .most = *most};
+    const std::string wrong = WrongCounts(counts);
+    if (!wrong.empty()) return cursor_.ErrorAt(place, wrong);
+    return counts;
   }
 
   absl::StatusOr<ExprId> Atom(int depth) {

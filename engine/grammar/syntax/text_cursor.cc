@@ -58,6 +58,17 @@ std::optional<uint32_t> TextCursor::TakeNumber(uint32_t most) {
   return static_cast<uint32_t>(number);
 }
 
+std::string WrongCounts(const Bounds& counts) {
+  if (counts.least > kRepeatMax ||
+      (counts.most > kRepeatMax && counts.most != kUnbounded)) {
+    return absl::StrCat("repeats more than ", kRepeatMax, " times");
+  }
+  if (counts.least > counts.most) {
+    return "the bounds of {N,M} are out of order";
+  }
+  return "";
+}
+
 std::string TextCursor::LineAndColumn() const {
   return absl::StrCat("line ", line_, ", column ", at_ - line_begin_ + 1);
 }

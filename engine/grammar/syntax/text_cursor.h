@@ -12,8 +12,12 @@
 
 #include "absl/strings/string_view.h"
 #include "engine/base/status.h"
+#include "engine/grammar/automaton/grammar.h"
 
 namespace tandem {
+
+// What is wrong with the counts of {N,M}; "" where nothing is.
+std::string WrongCounts(const Bounds& counts);
 
 class TextCursor {
  public:
