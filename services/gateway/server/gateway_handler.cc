@@ -38,6 +38,20 @@ HttpResponse NoSuchStream() {
       "there is no such stream of this client, or its 30 s are over");
 }
 
+// What is answered where a turn does not begin with its first event; nothing
+// where it does.
+std::optional<HttpResponse> NoBeginning(const client::NextEvent& event,
+                                        const ReplyFormat& format) {
+  if (!event.ok()) {
+    return ErrorResponse(InTermsOf(event.status(), format.names));
+  }
+  if (!event->has_value() || !(*event)->has_started()) {
+    return ErrorResponse(
+        absl::InternalError("the turn did not begin with its first event"));
+  }
+  return std::nullopt;
+}
+
 HttpResponse StreamHead() {
   return {.content_type = "text/event-stream; charset=utf-8",
           .headers = {{"Cache-Control", "no-cache"},
@@ -257,13 +271,8 @@ void GatewayHandler::OnFirstEvent(
     const AskedPtr& asked, const ReplyFormat& format,
     const std::shared_ptr<client::TurnStream>& turn,
     std::unique_ptr<StreamWriter> writer, const client::NextEvent& event) {
-  if (!event.ok()) {
-    return Answer(asked,
-                  ErrorResponse(InTermsOf(event.status(), format.names)));
-  }
-  if (!event->has_value() || !(*event)->has_started()) {
-    return Answer(asked, ErrorResponse(absl::InternalError(
-                             "the turn did not begin with its first event")));
+  if (std::optional<HttpResponse> none = NoBeginning(event, format)) {
+    return Answer(asked, *std::move(none));
   }
   const v1::TurnStarted& started = (*event)->started();
   if (format.previous_turn > 0 && started.turn() != format.previous_turn + 1) {
@@ -297,13 +306,8 @@ void GatewayHandler::OnFirstChoice(const AskedPtr& asked,
                                    const ReplyFormat& format,
                                    const std::shared_ptr<ChoiceTurns>& turns,
                                    const client::NextEvent& event) {
-  if (!event.ok()) {
-    return Answer(asked,
-                  ErrorResponse(InTermsOf(event.status(), format.names)));
-  }
-  if (!event->has_value() || !(*event)->has_started()) {
-    return Answer(asked, ErrorResponse(absl::InternalError(
-                             "the turn did not begin with its first event")));
+  if (std::optional<HttpResponse> none = NoBeginning(event, format)) {
+    return Answer(asked, *std::move(none));
   }
   if (!format.stream) {
     std::make_shared<WholeChoices>(turns, format, asked->call, parts_.texts,
@@ -313,10 +317,6 @@ void GatewayHandler::OnFirstChoice(const AskedPtr& asked,
         ->Begin(**event);
     return;
   }
-  HttpResponse head = StreamHead();
-  head.headers.insert(head.headers.end(), asked->cors.begin(),
-                      asked->cors.end());
-  parts_.metrics->CountRequest(asked->route, head.status);
   const auto source = std::make_shared<ChoicesSource>(
       ChoicesSource::Parts{.turns = turns,
                            .format = format,
@@ -324,7 +324,7 @@ void GatewayHandler::OnFirstChoice(const AskedPtr& asked,
                            .texts = parts_.texts,
                            .metrics = parts_.metrics});
   source->Begin((*event)->started());
-  asked->exchange->Stream(std::move(head), source);
+  Stream(asked, StreamHead(), source);
 }
 
 void GatewayHandler::BeginStream(const AskedPtr& asked,
@@ -334,18 +334,23 @@ void GatewayHandler::BeginStream(const AskedPtr& asked,
   HttpResponse head = StreamHead();
   head.headers.push_back(
       {"X-Tandem-Stream", WriteTurnName(started.session_id(), started.turn())});
+  Stream(asked, std::move(head),
+         std::make_shared<TurnSource>(
+             TurnSource::Parts{.turn = std::move(turn),
+                               .writer = std::move(writer),
+                               .call = asked->call,
+                               .store = parts_.store,
+                               .texts = parts_.texts,
+                               .metrics = parts_.metrics},
+             started));
+}
+
+void GatewayHandler::Stream(const AskedPtr& asked, HttpResponse head,
+                            std::shared_ptr<EventSource> source) {
   head.headers.insert(head.headers.end(), asked->cors.begin(),
                       asked->cors.end());
   parts_.metrics->CountRequest(asked->route, head.status);
-  asked->exchange->Stream(std::move(head),
-                          std::make_shared<TurnSource>(
-                              TurnSource::Parts{.turn = std::move(turn),
-                                                .writer = std::move(writer),
-                                                .call = asked->call,
-                                                .store = parts_.store,
-                                                .texts = parts_.texts,
-                                                .metrics = parts_.metrics},
-                              started));
+  asked->exchange->Stream(std::move(head), std::move(source));
 }
 
 void GatewayHandler::HandleModels(const AskedPtr& asked,

@@ -88,6 +88,9 @@ class GatewayHandler final : public HttpHandler {
                    std::shared_ptr<client::TurnStream> turn,
                    std::unique_ptr<StreamWriter> writer,
                    const v1::TurnStarted& started);
+  // Answers with a head of status 200 and the events behind it.
+  void Stream(const AskedPtr& asked, HttpResponse head,
+              std::shared_ptr<EventSource> source);
 
   // Calls that are answered at once; `rest` is what follows in the path.
   void HandleModels(const AskedPtr& asked, absl::string_view rest);
