@@ -101,6 +101,18 @@ inline absl::StatusOr<DecodedTokens> Finish(Engine* engine,
   }
 }
 
+// The scores that the options ask for, one row at a time, without a decoder.
+inline std::vector<ScoredToken> PlainScores(
+    const SequenceDecoderOptions& options) {
+  std::vector<ScoredToken> scores;
+  const absl::Span<const TokenId> tokens = options.tokens;
+  for (size_t i = options.score_from; i < tokens.size(); ++i) {
+    scores.push_back(*ScoreToken(FakeLogits({}, tokens.first(i)), tokens[i],
+                                 options.score_alternatives));
+  }
+  return scores;
+}
+
 // The model's own tokens after `tokens`, one at a time.
 inline std::vector<SampledToken> Plain(const FakeModel& model,
                                        const SequenceDecoderOptions& options,

@@ -27,17 +27,6 @@ SequenceDecoderOptions ScoreOptions(std::vector<TokenId> tokens,
   return options;
 }
 
-// One row at a time, without a decoder.
-std::vector<ScoredToken> PlainScores(const SequenceDecoderOptions& options) {
-  std::vector<ScoredToken> scores;
-  const absl::Span<const TokenId> tokens = options.tokens;
-  for (size_t i = options.score_from; i < tokens.size(); ++i) {
-    scores.push_back(*ScoreToken(FakeLogits({}, tokens.first(i)), tokens[i],
-                                 options.score_alternatives));
-  }
-  return scores;
-}
-
 // Runs the prefill with pieces of rows_max; what came at each Step.
 std::vector<ScoredToken> RunScores(FakeEngine* engine, SequenceDecoder* decoder,
                                    int rows_max) {

@@ -82,6 +82,16 @@ std::shared_ptr<const CostCurve> RandomCurve(std::mt19937_64* random) {
 
 }  // namespace
 
+Faults RandomFaults(std::mt19937_64* random) {
+  return {.bad_draft = static_cast<int>((*random)() % 3) * 25,
+          .drafter_lost = static_cast<int>((*random)() % 30),
+          .drafter_attached = static_cast<int>((*random)() % 60),
+          .target_replaced = static_cast<int>((*random)() % 30),
+          .restart = static_cast<int>((*random)() % 20),
+          .draft_late = static_cast<int>((*random)() % 3) * 20,
+          .ahead_late = static_cast<int>((*random)() % 3) * 30};
+}
+
 TurnDriver::TurnDriver(const Options& options)
     : spec_(options.spec),
       faults_(options.faults),

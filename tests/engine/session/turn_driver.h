@@ -50,6 +50,9 @@ struct Faults {
   int ahead_late = 0;  // its answer ahead comes after the verification
 };
 
+// Of each but strays, from none to many.
+Faults RandomFaults(std::mt19937_64* random);
+
 class TurnDriver {
  public:
   struct Options {

@@ -102,13 +102,7 @@ TEST(TurnGrammarTest, EqualsTheReferenceWhateverGoesWrong) {
     const FakeModel target = {.seed = random()};
     FakeModel draft = target;
     draft.noise = static_cast<double>(random() % 3) * 0.3;
-    const Faults faults = {.bad_draft = static_cast<int>(random() % 3) * 25,
-                           .drafter_lost = static_cast<int>(random() % 30),
-                           .drafter_attached = static_cast<int>(random() % 60),
-                           .target_replaced = static_cast<int>(random() % 30),
-                           .restart = static_cast<int>(random() % 20),
-                           .draft_late = static_cast<int>(random() % 3) * 20,
-                           .ahead_late = static_cast<int>(random() % 3) * 30};
+    const Faults faults = RandomFaults(&random);
     TurnDriver driver({.spec = spec,
                        .target = target,
                        .draft = draft,

@@ -257,14 +257,8 @@ TEST(TurnTest, AutomaticLengthsGiveTheReferenceWhateverGoesWrong) {
     const FakeModel target = {.seed = random()};
     FakeModel draft = target;
     draft.noise = (random() % 3) * 0.3;
-    const Faults faults = {.bad_draft = static_cast<int>(random() % 3) * 25,
-                           .drafter_lost = static_cast<int>(random() % 30),
-                           .drafter_attached = static_cast<int>(random() % 60),
-                           .target_replaced = static_cast<int>(random() % 30),
-                           .stray_answer = 20,
-                           .restart = static_cast<int>(random() % 20),
-                           .draft_late = static_cast<int>(random() % 3) * 20,
-                           .ahead_late = static_cast<int>(random() % 3) * 30};
+    Faults faults = RandomFaults(&random);
+    faults.stray_answer = 20;
     TurnDriver driver({.spec = spec,
                        .target = target,
                        .draft = draft,

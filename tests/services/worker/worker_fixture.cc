@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "services/common/channel.h"
 #include "services/common/options_conversion.h"
+#include "services/common/status_conversion.h"
 
 namespace tandem {
 
@@ -130,6 +131,26 @@ void WorkerFixture::SetModel(v1::WorkerRole role,
   parts.tokenizer_image = tokenizer_image_;
   parts.engine = std::move(engine);
   service_.SetModel(std::move(parts));
+}
+
+std::vector<TokenId> Ids(const std::vector<SampledToken>& tokens) {
+  std::vector<TokenId> ids;
+  for (const SampledToken& token : tokens) ids.push_back(token.id);
+  return ids;
+}
+
+std::vector<TokenId> Ids(const v1::DecodedTokens& tokens) {
+  return {tokens.token_ids().begin(), tokens.token_ids().end()};
+}
+
+void ExpectEnd(DecodeCall* call, grpc::StatusCode code,
+               const std::string& reason) {
+  const grpc::Status status = call->Finish();
+  EXPECT_EQ(status.error_code(), code) << status.error_message();
+  const std::optional<ErrorDetail> detail =
+      GetErrorDetail(FromGrpcStatus(status));
+  EXPECT_EQ(detail.has_value() ? detail->reason : "", reason)
+      << status.error_message();
 }
 
 void WaitForLoad(

@@ -58,6 +58,13 @@ class DecodeCall {
   bool finished_ = false;
 };
 
+std::vector<TokenId> Ids(const std::vector<SampledToken>& tokens);
+std::vector<TokenId> Ids(const v1::DecodedTokens& tokens);
+
+// Reads what is left of the call, which ends so.
+void ExpectEnd(DecodeCall* call, grpc::StatusCode code,
+               const std::string& reason);
+
 // Until a Watch report satisfies `condition`.
 void WaitForLoad(
     v1::WorkerService::StubInterface* stub,

@@ -37,16 +37,6 @@ class ChoicesSourceTest : public GatewayFixture {
     started.WaitForNotification();
     return source;
   }
-  static std::optional<std::string> Next(ChoicesSource* source) {
-    std::optional<std::string> result;
-    absl::Notification done;
-    source->Next([&result, &done](std::optional<std::string> event) {
-      result = std::move(event);
-      done.Notify();
-    });
-    done.WaitForNotification();
-    return result;
-  }
 
   GatewayMetrics metrics_;
   const std::unique_ptr<client::Client> client_ = MakeClient();

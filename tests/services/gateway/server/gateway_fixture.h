@@ -7,9 +7,13 @@
 #include <httplib.h>
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "services/gateway/http/http_exchange.h"
 #include "services/gateway/openai/json_fields.h"
 #include "services/gateway/server/gateway_server.h"
 #include "tests/tools/fake_service.h"
@@ -40,6 +44,17 @@ class GatewayFixture : public ::testing::Test {
   // A client of the service itself.
   std::unique_ptr<client::Client> MakeClient() const {
     return *client::Client::Make({.address = service_.address()});
+  }
+  // The body's next piece; nothing at its end.
+  static std::optional<std::string> Next(EventSource* source) {
+    std::optional<std::string> result;
+    absl::Notification done;
+    source->Next([&result, &done](std::optional<std::string> event) {
+      result = std::move(event);
+      done.Notify();
+    });
+    done.WaitForNotification();
+    return result;
   }
 
   cli::FakeService service_;

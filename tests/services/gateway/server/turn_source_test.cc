@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "tests/services/gateway/openai/turn_events.h"
 #include "tests/services/gateway/server/gateway_fixture.h"
@@ -29,16 +28,6 @@ class TurnSourceTest : public GatewayFixture {
                           .texts = &texts_,
                           .metrics = &metrics_},
         (*started)->started());
-  }
-  static std::optional<std::string> Next(TurnSource* source) {
-    std::optional<std::string> result;
-    absl::Notification done;
-    source->Next([&result, &done](std::optional<std::string> event) {
-      result = std::move(event);
-      done.Notify();
-    });
-    done.WaitForNotification();
-    return result;
   }
 
   const TurnName name_ = {.session_id = kSession, .turn = 3};

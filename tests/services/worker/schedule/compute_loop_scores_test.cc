@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/base/error_reason.h"
+#include "tests/engine/session/sequence_decoder_runs.h"
 #include "tests/services/worker/compute_loop_fixture.h"
 
 namespace tandem {
@@ -20,16 +21,6 @@ SequenceDecoderOptions ScoreOptions(size_t tokens, Position score_from) {
   SequenceDecoderOptions options = OpenOptions(std::move(ids));
   options.score_from = score_from;
   return options;
-}
-
-std::vector<ScoredToken> PlainScores(const SequenceDecoderOptions& options) {
-  std::vector<ScoredToken> scores;
-  const absl::Span<const TokenId> tokens = options.tokens;
-  for (size_t i = options.score_from; i < tokens.size(); ++i) {
-    scores.push_back(*ScoreToken(FakeLogits({}, tokens.first(i)), tokens[i],
-                                 options.score_alternatives));
-  }
-  return scores;
 }
 
 TEST_F(ComputeLoopScoresTest, ComeInOrderBesideOtherStreams) {

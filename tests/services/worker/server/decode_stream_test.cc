@@ -19,27 +19,6 @@ namespace {
 
 using DecodeStreamTest = WorkerFixture;
 
-std::vector<TokenId> Ids(const std::vector<SampledToken>& tokens) {
-  std::vector<TokenId> ids;
-  for (const SampledToken& token : tokens) ids.push_back(token.id);
-  return ids;
-}
-
-template <typename Message>
-std::vector<TokenId> Ids(const Message& message) {
-  return {message.token_ids().begin(), message.token_ids().end()};
-}
-
-void ExpectEnd(DecodeCall* call, grpc::StatusCode code,
-               const std::string& reason) {
-  const grpc::Status status = call->Finish();
-  EXPECT_EQ(status.error_code(), code) << status.error_message();
-  const std::optional<ErrorDetail> detail =
-      GetErrorDetail(FromGrpcStatus(status));
-  EXPECT_EQ(detail.has_value() ? detail->reason : "", reason)
-      << status.error_message();
-}
-
 TEST_F(DecodeStreamTest, ProposesAsTheDecoderAlone) {
   Start(v1::WORKER_ROLE_DRAFT);
   const std::vector<TokenId> prompt = {1, 3, 4, 5};
