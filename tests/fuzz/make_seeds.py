@@ -20,7 +20,7 @@ def import_messages():
         subprocess.run(
             ["protoc", "-I", PROTO, f"--python_out={folder}",
              *(PROTO / f"tandem/v1/{name}.proto"
-               for name in ("types", "generation", "worker"))], check=True)
+               for name in ("types", "chat", "generation", "worker"))], check=True)
         sys.path.insert(0, folder)
         return (importlib.import_module("tandem.v1.generation_pb2"),
                 importlib.import_module("tandem.v1.worker_pb2"))
@@ -251,6 +251,17 @@ COORDINATOR = {
     "too_many_turns": 3 * NEW_CLIENT + b"".join(
         send(client, **start(max_tokens=5000)) for client in range(4)) + wait(
             6),
+    "appended": send(append={"text": "w1 " * 50}) + wait(6) + send(
+        append={"text": "w2 w3 " * 30}) + wait(6) + send(**start("w4")) + wait(
+            8),
+    "appended_tokens": send(append={"tokens": {"ids": [5] * 70}}) + wait(
+        15) + send(append={"tokens": {"ids": [6] * 40}}) + close(0, 14) + send(
+            append={"tokens": {"ids": [7] * 40}}) + silence(0) + send(
+                **start(tokens={"ids": [8]})) + wait(8),
+    "appended_wrong": send(append={"text": "w1"}) + send(
+        append={"tokens": {"ids": [5]}}) + NEW_CLIENT + send(
+            1, append={"text": "w1 " * 60}) + send(1, **CANCEL) + send(
+                1, append={"text": "w2", "session_id": "*"}) + wait(4),
     "wrong_order": send(**start(max_tokens=5000)) + send(**start()) + wait(4),
     "resume_of_nothing": send(**resume(0)),
     "garbage": bytes([0]) + piece(b"\xff" * 20),

@@ -76,7 +76,8 @@ def make_stubs(folder):
         ["protoc", "-I", proto, f"--python_out={folder}",
          f"--grpc_python_out={folder}", "--plugin=protoc-gen-grpc_python=" +
          shutil.which("grpc_python_plugin"),
-         proto / "tandem/v1/types.proto", proto / "tandem/v1/generation.proto"],
+         proto / "tandem/v1/types.proto", proto / "tandem/v1/chat.proto",
+         proto / "tandem/v1/generation.proto"],
         check=True)
 
 
