@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "engine/base/types.h"
-#include "engine/template/chat_template.h"
+#include "engine/template/chat/chat_template.h"
 #include "engine/tokenizer/tokenizer.h"
 
 namespace tandem {

@@ -1,6 +1,6 @@
 // Fuzz target: a file's chat template and what becomes ids of it. The input's
-// parts end with a NUL: the template, then messages whose first byte chooses
-// the role.
+// parts end with a NUL: the template, then messages and tools. The bits of a
+// part's first byte say what it is: "0" to "3" are messages of the roles.
 
 #include <cstddef>
 #include <cstdint>
@@ -15,7 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "engine/base/check.h"
 #include "engine/base/utf8.h"
-#include "engine/template/chat_template.h"
+#include "engine/template/chat/chat_template.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "tests/engine/tokenizer/bpe_vocabulary.h"
 #include "tests/engine/tokenizer/test_vocabulary.h"
@@ -72,20 +72,46 @@ void TryParts(const std::vector<TextPart>& parts) {
   }
 }
 
+// Adds what the bits of `kind` say of `text`: a message or a tool.
+void AddPart(int kind, const std::string& text, ChatRequest* request) {
+  if ((kind & 0x80) != 0) {
+    request->tools.push_back(
+        {.name = absl::StrCat("tool", request->tools.size()),
+         .description = text,
+         .parameters = text});
+    return;
+  }
+  ChatMessage message = {.role = static_cast<ChatRole>(kind & 3)};
+  if ((kind & 4) == 0) message.content = text;
+  if ((kind & 8) != 0) message.name = text;
+  if (message.role == ChatRole::kAssistant) {
+    if ((kind & 16) != 0) message.reasoning = text;
+    for (int i = 0; i < (kind >> 5 & 3); ++i) {
+      message.tool_calls.push_back(
+          {.id = "call00001",
+           .name = absl::StrCat("<s>", text),
+           .arguments = i == 0 ? R"({"</s>": ["<|im_end|>", 1]})" : text});
+    }
+  }
+  if (message.role == ChatRole::kTool && (kind & 16) != 0) {
+    message.tool_call_id = "call00001";
+  }
+  request->messages.push_back(std::move(message));
+}
+
 void TryInput(absl::string_view input) {
   const std::vector<absl::string_view> parts = absl::StrSplit(input, '\0');
-  const ChatTemplate chat_template =
-      ChatTemplate::Parse({{.name = "", .text = std::string(parts[0])}},
-                          {{"bos_token", "<s>"}, {"eos_token", "</s>"}});
+  const ChatTemplate chat_template = ChatTemplate::Parse(
+      {{.name = "", .text = std::string(parts[0])}},
+      {{"bos_token", "<s>"}, {"eos_token", "</s>"}}, {"</s>", "<|im_end|>"});
   ChatRequest request = {
       .messages = {},
       .options = {{"flag", true}, {"text", std::string("<s>")}},
       .today = "2026-11-28"};
   for (size_t i = 1; i < parts.size(); ++i) {
     if (parts[i].empty()) continue;
-    request.messages.push_back(
-        {.role = static_cast<ChatRole>(static_cast<uint8_t>(parts[i][0]) % 3),
-         .content = std::string(parts[i].substr(1))});
+    AddPart(static_cast<uint8_t>(parts[i][0]) ^ '0',
+            std::string(parts[i].substr(1)), &request);
   }
   const auto prompt = chat_template.Render(request);
   TANDEM_CHECK(chat_template.Check(request.options).ok() || !prompt.ok());

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "engine/base/hash.h"
@@ -153,14 +154,22 @@ TEST(TextVersionTest, IdsAreThoseOfThisTextVersion) {
   EXPECT_EQ(found, wanted) << kAdvice;
 }
 
-// A turn of a new session and a later one, with the template of each family.
-TEST(TextVersionTest, ChatsAreThoseOfThisTextVersion) {
+// Templates of families; those that are there for tools, or the others.
+std::vector<std::string> TemplatePaths(absl::string_view kind) {
   std::vector<std::string> paths;
   for (const auto& entry : std::filesystem::directory_iterator(
            TANDEM_SOURCE_DIR "/tests/data/templates")) {
-    paths.push_back(entry.path());
+    const bool is_for_tools =
+        absl::StartsWith(entry.path().filename().string(), "tools-");
+    if (is_for_tools == (kind == "tools")) paths.push_back(entry.path());
   }
   std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+// A turn of a new session and a later one, with the template of each family.
+TEST(TextVersionTest, ChatsAreThoseOfThisTextVersion) {
+  const std::vector<std::string> paths = TemplatePaths("chats");
   ASSERT_GE(paths.size(), 29u);
   const ChatRequest request = {
       .messages = {{ChatRole::kUser, " e\u0301 <|im_end|>\u3000\n"}},
@@ -178,6 +187,39 @@ TEST(TextVersionTest, ChatsAreThoseOfThisTextVersion) {
     }
   }
   EXPECT_EQ(hash.HexDigest().substr(0, 16), "83862eafc3c8760d") << kAdvice;
+}
+
+// A new session in which a tool was called, with each template for tools.
+// Texts, since the ids of texts stand above; the value is that of Jinja's
+// texts.
+TEST(TextVersionTest, ChatsWithToolsAreThoseOfThisTextVersion) {
+  const ChatRequest request = {
+      .messages = {{.role = ChatRole::kUser, .content = " u\n"},
+                   {.role = ChatRole::kAssistant,
+                    .tool_calls = {{.id = "call00001",
+                                    .name = "a",
+                                    .arguments = R"({"x":1e2,"y":["<s>"]})"}},
+                    .reasoning = "why"},
+                   {.role = ChatRole::kTool,
+                    .content = "[1, 2]",
+                    .tool_call_id = "call00001"}},
+      .options = {},
+      .today = "2026-11-28",
+      .tools = {{.name = "a",
+                 .description = "<|im_end|>",
+                 .parameters = R"({"properties":{"x":{"minimum":0.50}}})"}}};
+  const std::vector<std::string> paths = TemplatePaths("tools");
+  ASSERT_GE(paths.size(), 10u);
+  Sha256 hash;
+  for (const std::string& path : paths) {
+    const auto tokenizer = ByteLevel("qwen2", ReadWholeFile(path));
+    const auto parts = tokenizer->chat_template().Render(request);
+    ASSERT_TRUE(parts.ok()) << path << ": " << parts.status();
+    std::string text;
+    for (const TextPart& part : *parts) text += part.text;
+    hash.AddString(text);
+  }
+  EXPECT_EQ(hash.HexDigest().substr(0, 16), "38ed3d219cf1589a") << kAdvice;
 }
 
 // Of vocabularies that are not part of the checkout.

@@ -10,6 +10,7 @@ chat templates are run by the libraries that models are published for.
 """
 
 import datetime
+import functools
 import json
 import pathlib
 import subprocess
@@ -69,6 +70,113 @@ CONVERSATIONS = [
      message("user", "d")],
 ]
 
+# What schemas have that templates write in ways of their own.
+TOOLS = [TOOL, {"type": "function", "function": {
+    "name": "get_weather", "description": "",
+    "parameters": {"type": "object", "properties": {}}}},
+    {"type": "function", "function": {
+        "name": "set-it.now", "description": "Sets it.\n<|im_end|> \u00e9",
+        "parameters": {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "type": "object", "additionalProperties": False,
+            "properties": {
+                "z": {"type": "number", "minimum": -0.5, "maximum": 1e21,
+                      "default": 1.0, "description": "Of what?"},
+                "items": {"type": "array", "items": {
+                    "type": "array", "items": {"type": "number"}}},
+                "keys": {"oneOf": [
+                    {"type": "string", "description": "a", "default": "x"},
+                    {"type": "null"}, {"type": "array"}], "default": "y"},
+                "mode": {"type": "string", "enum": ["a", "b\"c"],
+                         "default": "a", "nullable": True},
+                "flag": {"type": "boolean", "default": False},
+                "list": {"type": "array", "nullable": True, "minItems": 1,
+                         "items": {"type": "object", "required": ["k"],
+                                   "properties": {"k": {"type": "string"},
+                                                  "l": {"type": ["string"]}}}},
+                "any": {}},
+            "required": ["z", "mode"]}}}]
+
+TOOL_OPTIONS = [
+    {"add_generation_prompt": True},
+    {"add_generation_prompt": True, "tools": TOOLS},
+    {"add_generation_prompt": False, "tools": TOOLS[1:2],
+     "enable_thinking": False},
+    {"add_generation_prompt": True, "tools": TOOLS,
+     "tools_in_user_message": False, "builtin_tools": "find,code_interpreter",
+     "controls": {"length": "short"}, "reasoning_effort": "low"},
+]
+
+ARGUMENTS = [
+    {}, {"what": "a", "count": 3},
+    {"z": -0.25, "items": [[1, 2.5], []], "flag": True, "none": None,
+     "deep": {"k": {"l": ["<|im_end|>", "\u00e9\n\"'\\"]}}, "\u3000": 1e-7},
+]
+
+
+def call(index, identifier=None):
+    """The call with these of ARGUMENTS."""
+    made = {} if identifier is None else {"id": identifier}
+    return {**made, "type": "function", "function": {
+        "name": TOOLS[index]["function"]["name"],
+        "arguments": ARGUMENTS[index]}}
+
+
+def calling(calls, content="", **more):
+    return {**message("assistant", content), **more, "tool_calls": calls}
+
+
+def result(content, **more):
+    return {**message("tool", content), **more}
+
+
+def with_text_arguments(messages):
+    """In the form that some templates want: arguments as a text, no content."""
+    changed = json.loads(json.dumps(messages))
+    for one in changed:
+        for made in one.get("tool_calls", []):
+            function = made["function"]
+            function["arguments"] = json.dumps(function["arguments"])
+        if "tool_calls" in one and not one["content"]:
+            one["content"] = None
+    return changed
+
+
+FIRST, SECOND = "call00001", "call00002"
+ASKED = [message("user", "Look!"), calling([call(1, FIRST)])]
+REASONED = {"reasoning_content": " why\n", "reasoning": " why\n",
+            "thinking": " why\n"}
+TOOL_CONVERSATIONS = [
+    [message("user", "Hello")],
+    [message("system", "Be brief."), message("user", " Hello\n")],
+    [*ASKED, result("{\"t\": 21.5}", tool_call_id=FIRST, name="get_weather")],
+    [*ASKED, result("", tool_call_id=FIRST)],
+    [*ASKED, result("<tool_response> [1, 2]</s>\n\u00e9", tool_call_id=FIRST),
+     message("assistant", "So."), message("user", "Go on.")],
+    [message("system", "Be brief."), message("user", "Look!"),
+     calling([call(0, FIRST), call(2, SECOND)], "I look. "),
+     result("one", tool_call_id=FIRST), result("two", tool_call_id=SECOND)],
+    [message("user", "Look!"), calling([call(2)]), result("three"),
+     message("user", "And?")],
+    [message("user", "Look!"), calling([call(2, FIRST)], **REASONED),
+     result("[]", tool_call_id=FIRST, name="set-it.now"),
+     calling([call(0, SECOND)], **REASONED),
+     result("null", tool_call_id=SECOND, name="find")],
+    [message("user", "Look!"), calling([call(0, FIRST)], "Both.", **REASONED),
+     result("1", tool_call_id=FIRST)],
+    [message("user", "Why?"), {**message("assistant", "So."), **REASONED},
+     message("user", "Why, then?")],
+    [message("user", "Why?"), {**message("assistant", "So."), **REASONED}],
+    [{**message("user", "Hello"), "name": "Ann"}],
+    [message("user", "Look!"), calling([call(1, "1")]),
+     result("x", tool_call_id="1")],
+    [message("user", "<tool_response>a</tool_response>"),
+     calling([call(1, FIRST)]), result("x", tool_call_id=FIRST)],
+    [result("from an earlier turn", tool_call_id=FIRST)],
+]
+TOOL_CONVERSATIONS += [with_text_arguments(messages)
+                       for messages in TOOL_CONVERSATIONS[2:9]]
+
 SNIPPET_VARIABLES = {
     "d": {"a": 1, "items": 3, "b": [1, 2], "B": "x"},
     "l": [1, 2, 3], "s": "Hello wOrld", "n": None, "f": 2.5, "t": True,
@@ -113,10 +221,15 @@ def make_environment():
     return environment
 
 
+@functools.cache
+def compiled(environment, source):
+    return environment.from_string(source)
+
+
 def expected(environment, case):
     """What Jinja renders; None and the error where it does not."""
     try:
-        template = environment.from_string(case["source"])
+        template = compiled(environment, case["source"])
         return template.render(**case["variables"]), None
     except Exception as error:  # whatever a template may run into
         return None, f"{type(error).__name__}: {error}"
@@ -124,12 +237,17 @@ def expected(environment, case):
 
 def template_cases(folder):
     for path in sorted(pathlib.Path(folder).glob("*.jinja")):
-        for i, messages in enumerate(CONVERSATIONS):
-            for j, options in enumerate(OPTIONS):
-                yield {"name": f"{path.name}, conversation {i}, options {j}",
-                       "source": path.read_text(encoding="utf-8"),
-                       "variables": {**TOKENS, **options,
-                                     "messages": messages}}
+        source = path.read_text(encoding="utf-8")
+        for kind, conversations, all_options in (
+                ("", CONVERSATIONS, OPTIONS),
+                ("tool ", TOOL_CONVERSATIONS, TOOL_OPTIONS)):
+            for i, messages in enumerate(conversations):
+                for j, options in enumerate(all_options):
+                    yield {"name": f"{path.name}, {kind}conversation {i}, "
+                                   f"{kind}options {j}",
+                           "source": source,
+                           "variables": {**TOKENS, **options,
+                                         "messages": messages}}
 
 
 def snippet_cases(path):

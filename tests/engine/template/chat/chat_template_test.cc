@@ -1,16 +1,15 @@
-#include "engine/template/chat_template.h"
+#include "engine/template/chat/chat_template.h"
 
 #include <gtest/gtest.h>
 
-#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
 #include "engine/base/error_reason.h"
+#include "tests/engine/template/chat/expect_error.h"
 
 namespace tandem {
 namespace {
@@ -54,24 +53,6 @@ std::string After(const std::string& source, Messages messages,
                   Options options = {}) {
   return Text(Make(source).RenderAfterReply(
       Request(std::move(messages), std::move(options))));
-}
-
-void ExpectError(const absl::Status& status, absl::StatusCode code,
-                 const std::string& reason, const std::string& field,
-                 const std::string& text) {
-  EXPECT_EQ(status.code(), code) << status;
-  const auto detail = GetErrorDetail(status);
-  ASSERT_TRUE(detail.has_value()) << status;
-  EXPECT_EQ(detail->reason, reason);
-  ASSERT_EQ(detail->violations.size(), 1u) << status;
-  EXPECT_EQ(detail->violations[0].field, field);
-  EXPECT_TRUE(absl::StrContains(status.message(), text)) << status;
-}
-
-void ExpectInvalid(const absl::Status& status, const std::string& field,
-                   const std::string& text = "") {
-  ExpectError(status, absl::StatusCode::kInvalidArgument, kReasonInvalidOptions,
-              field, text);
 }
 
 void ExpectUnsupported(const absl::Status& status, const std::string& text) {
@@ -143,8 +124,6 @@ TEST(ChatTemplateTest, TellsTheDayThatWasAskedFor) {
   EXPECT_EQ(Rendered("{{ date is defined }}", user, date), "False");
   EXPECT_EQ(TemplateDate(Request(user)), "2026-11-28");
   EXPECT_EQ(TemplateDate(Request(user, date)), "2024-02-29");
-  EXPECT_EQ(UtcDate(absl::FromUnixSeconds(951782399)), "2000-02-28");
-  EXPECT_EQ(UtcDate(absl::FromUnixSeconds(951782400)), "2000-02-29");
 }
 
 TEST(ChatTemplateTest, AnOptionChoosesANamedTemplate) {
@@ -214,62 +193,21 @@ TEST(ChatTemplateTest, TheTemplateDecidesAboutRoles) {
             "<|im_start|>assistant");
 }
 
-TEST(ChatTemplateTest, ChecksMessages) {
-  EXPECT_TRUE(CheckChatMessages({{ChatRole::kUser, ""}}).ok());
-  EXPECT_TRUE(CheckChatMessages({{ChatRole::kSystem, ""}}).ok());
-  ExpectInvalid(CheckChatMessages({}), "messages");
-  ExpectInvalid(CheckChatMessages(Messages(kChatMessagesMax + 1)), "messages");
-  EXPECT_TRUE(CheckChatMessages(Messages(kChatMessagesMax)).ok());
+TEST(ChatTemplateTest, ChecksWhatIsAskedFor) {
   const Messages answered = {{ChatRole::kUser, "a"},
                              {ChatRole::kAssistant, "b"}};
-  ExpectInvalid(CheckChatMessages(answered), "messages[1].role");
   ExpectInvalid(Make("a").Render(Request(answered)).status(),
                 "messages[1].role");
   ExpectInvalid(Make("a").RenderAfterReply(Request({})).status(), "messages");
-}
-
-TEST(ChatTemplateTest, ChecksOptions) {
-  const auto check = [](const std::string& name, const auto& value) {
-    return CheckTemplateOptions(Options{{name, value}});
-  };
-  EXPECT_TRUE(check("enable_thinking", false).ok());
-  EXPECT_TRUE(check("_a1", std::string(4000, 'x')).ok());
-  for (const std::string name :
-       {"messages", "tools", "add_generation_prompt", "bos_token", "pad_token",
-        "raise_exception", "strftime_now", "range", "namespace", "loop", "True",
-        "not"}) {
-    ExpectInvalid(check(name, true), "template_options." + name);
-  }
-  for (const std::string& name :
-       {std::string(), std::string("a b"), std::string("1a"),
-        std::string("a\n"), std::string("\u00e9"), std::string(65, 'a')}) {
-    ExpectInvalid(check(name, true), "template_options");
-  }
-  ExpectInvalid(check("a", std::numeric_limits<double>::infinity()),
-                "template_options.a");
-  ExpectInvalid(check("a", std::string(4096, 'x')), "template_options", "4096");
-  for (const std::string date :
-       {"", "2026-11-31", "2026-1-1", "20261128", "2026-11-28 ", "+026-11-28",
-        "0000-01-01", "2023-02-29"}) {
-    ExpectInvalid(check("date", date), "template_options.date");
-  }
-  ExpectInvalid(check("date", int64_t{20261128}), "template_options.date");
-  ExpectInvalid(check("template", true), "template_options.template");
-  EXPECT_TRUE(check("date", std::string("2024-02-29")).ok());
-  Options many;
-  for (size_t i = 0; i < kTemplateOptionsMax; ++i) {
-    many.push_back({absl::StrCat("o", i), true});
-  }
-  EXPECT_TRUE(CheckTemplateOptions(many).ok());
-  many.push_back({"one_more", true});
-  ExpectInvalid(CheckTemplateOptions(many), "template_options", "32");
-  ExpectInvalid(CheckTemplateOptions(Options{{"a", true}, {"a", false}}),
-                "template_options.a", "twice");
-  // Render checks them too.
   ExpectInvalid(Make("a")
                     .Render(Request({{ChatRole::kUser, "u"}}, {{"loop", true}}))
                     .status(),
                 "template_options.loop");
+  ChatRequest request = Request({{ChatRole::kUser, "u"}});
+  request.tools = {{.name = "a b"}};
+  ExpectInvalid(Make("a").Render(request).status(), "tools[0].name");
+  request.tools = {{.name = "a", .parameters = "[]"}};
+  ExpectInvalid(Make("a").Render(request).status(), "tools[0].parameters");
 }
 
 TEST(ChatTemplateTest, GoesOnAfterAReply) {
@@ -395,6 +333,162 @@ TEST(ChatTemplateTest, ALaterSystemMessageIsTakenOrRefused) {
                   "'system' else m.content }}]{% endfor %}",
                   messages),
             "][9][u]");
+}
+
+// A template in the shape of many: calls are JSON in tags, and "</s>" ends each
+// message.
+constexpr char kCalls[] =
+    "{% for m in messages %}[{{ m.role }}]{{ m.content }}"
+    "{% for c in m.tool_calls %}<call>{{ c.function.name }} "
+    "{{ c.function.arguments | tojson }} {{ c.id }}</call>{% endfor %}</s>"
+    "{% endfor %}[assistant]";
+
+ChatTemplate MakeForTools(const std::string& source) {
+  return ChatTemplate::Parse({{.name = "", .text = source}},
+                             {{"eos_token", "</s>"}}, {"<end>", "</s>"});
+}
+
+ChatMessage Returned(const std::string& content, const std::string& id = "",
+                     const std::string& name = "") {
+  return {.role = ChatRole::kTool,
+          .content = content,
+          .tool_call_id = id,
+          .name = name};
+}
+
+Messages Called() {
+  return {{ChatRole::kUser, "u"},
+          {.role = ChatRole::kAssistant,
+           .tool_calls = {{.id = "1", .name = "f", .arguments = "{\"x\":7}"}}},
+          Returned("r", "1")};
+}
+
+TEST(ChatTemplateToolsTest, TemplatesGetToolsAndCalls) {
+  ChatRequest request = Request(Called());
+  request.tools = {{.name = "f", .description = "d"}};
+  EXPECT_EQ(Text(Make(kCalls).Render(request)),
+            "[user]u</s>[assistant]<call>f {\"x\": 7} 1</call></s>[tool]r</s>"
+            "[assistant]");
+  EXPECT_EQ(Text(Make("{{ tools | length }}{{ tools[0].function.name }}"
+                      "{{ messages[2].name }}{{ messages[2].tool_call_id }}")
+                     .Render(request)),
+            "1ff1");
+}
+
+// A template may want arguments as a text, and no content: it is tried.
+TEST(ChatTemplateToolsTest, TheFormOfCallsIsTheTemplates) {
+  const std::string text_alone =
+      "{% for m in messages %}{% for c in m.tool_calls %}"
+      "{{ '<' + c.function.arguments + '>' }}{% endfor %}{% endfor %}";
+  EXPECT_EQ(Rendered(text_alone, Called()), "<{\"x\":7}>");
+  const std::string none_alone =
+      "{% for m in messages %}{% if m.content is none %}"
+      "{% for c in m.tool_calls %}<{{ c.function.arguments | tojson }}>"
+      "{% endfor %}{% else %}{{ m.content }}{% endif %}{% endfor %}";
+  EXPECT_EQ(Rendered(none_alone, Called()), "u<{\"x\": 7}>r");
+  // As Python writes a map is not as models write it.
+  const std::string printed =
+      "{% for m in messages %}{% for c in m.tool_calls %}"
+      "{{ c.function.arguments }}{% endfor %}{% endfor %}";
+  EXPECT_EQ(Rendered(printed, Called()), "{\"x\":7}");
+  // What a tool's description says is no call.
+  ChatRequest request = Request(Called());
+  request.tools = {{.name = "f", .description = "tried \"tried\""}};
+  EXPECT_EQ(
+      Text(Make(absl::StrCat("{{ tools[0].function.description }}", text_alone))
+               .Render(request)),
+      "tried \"tried\"<{\"x\":7}>");
+  // A template that writes no calls, and one that refuses them.
+  EXPECT_EQ(Rendered("{{ messages[0].content }}", Called()), "u");
+  const std::string refuses =
+      "{% if messages[1].tool_calls is defined %}"
+      "{{ raise_exception('No calls!') }}{% endif %}";
+  ExpectInvalid(Make(refuses).Render(Request(Called())).status(), "messages",
+                "No calls!");
+  // A text beside calls would be lost, or the calls.
+  Messages both = Called();
+  both[1].content = "I look.";
+  ExpectInvalid(Make(none_alone).Render(Request(both)).status(),
+                "messages[1].content", "not both");
+  EXPECT_EQ(Rendered(text_alone, both), "<{\"x\":7}>");
+}
+
+TEST(ChatTemplateToolsTest, WrongArgumentsAreNamedInLaterTurnsToo) {
+  Messages messages = Called();
+  messages[1].tool_calls[0].arguments = "{\"x\": }";
+  for (const auto& rendered :
+       {MakeForTools(kCalls).Render(Request(messages)),
+        MakeForTools(kCalls).RenderAfterReply(Request(messages))}) {
+    ExpectInvalid(rendered.status(), "messages[1].tool_calls[0].arguments",
+                  "byte 7");
+  }
+}
+
+TEST(ChatTemplateToolsTest, GoesOnAfterCalls) {
+  const ChatTemplate chat = MakeForTools(kCalls);
+  const auto after = [&chat](const Messages& messages) {
+    return Text(chat.RenderAfterReply(Request(messages)));
+  };
+  EXPECT_EQ(after({Returned("r", "1", "f")}), "</s>[tool]r</s>[assistant]");
+  EXPECT_EQ(after({Returned("r")}), "</s>[tool]r</s>[assistant]");
+  EXPECT_EQ(
+      after({Returned("r", "1"), Returned("", "2"), {ChatRole::kUser, "u"}}),
+      "</s>[tool]r</s>[tool]</s>[user]u</s>[assistant]");
+  // A reply without calls comes before other messages.
+  EXPECT_EQ(after({{ChatRole::kUser, "u"}}), "</s>[user]u</s>[assistant]");
+  // What stands after the arguments is the reply's, up to the first end.
+  EXPECT_EQ(Text(MakeForTools("{% for m in messages %}{% for c in m.tool_calls "
+                              "%}{{ c.function.arguments | tojson }}"
+                              "{{ c.id }} {{ c.function.name }}<done><end>"
+                              "{% endfor %}{{ m.content }}</s>{% endfor %}")
+                     .RenderAfterReply(Request({Returned("r", "1", "f")}))),
+            "<end></s>r</s>");
+  // Arguments that are a text end with more than the word.
+  EXPECT_EQ(Text(MakeForTools("{% for m in messages %}{% for c in m.tool_calls "
+                              "%}{{ '' + c.function.arguments }}{% endfor %}"
+                              "{{ m.content }}</s>{% endfor %}")
+                     .RenderAfterReply(Request({Returned("r")}))),
+            "</s>r</s>");
+}
+
+TEST(ChatTemplateToolsTest, RefusesLaterTurnsOfToolsThatDependOnTheCall) {
+  const auto after = [](const std::string& source, const Messages& messages) {
+    return MakeForTools(source).RenderAfterReply(Request(messages)).status();
+  };
+  // No end between the call and what the tool returned.
+  ExpectUnsupported(
+      after("{% for m in messages %}{% for c in m.tool_calls %}"
+            "{{ c.function.arguments | tojson }}{% endfor %}{{ m.content }}"
+            "{% endfor %}</s>",
+            {Returned("r")}),
+      "does not end a reply with calls");
+  // Calls that are not written, and written twice.
+  ExpectUnsupported(after("{% for m in messages %}{{ m.content }}</s>"
+                          "{% endfor %}",
+                          {Returned("r")}),
+                    "exactly once");
+  ExpectUnsupported(after(absl::StrCat(kCalls, kCalls), {Returned("r")}),
+                    "exactly once");
+  // The name or the id of the call, which the message does not have.
+  const std::string names =
+      absl::StrCat(kCalls,
+                   "{% for m in messages %}{% for c in m.tool_calls %}"
+                   "{{ c.function.name }}{% endfor %}{% endfor %}");
+  ExpectInvalid(after(names, {Returned("r", "1", "f"), Returned("s", "2")}),
+                "messages[1].name", "must be set");
+  EXPECT_TRUE(after(names, {Returned("r", "", "f")}).ok());
+  const std::string ids = absl::StrCat(
+      kCalls,
+      "{% for m in messages %}{% for c in m.tool_calls %}{{ c.id }}"
+      "{% endfor %}{% endfor %}");
+  ExpectInvalid(after(ids, {Returned("r", "", "f")}),
+                "messages[0].tool_call_id", "must be set");
+  EXPECT_TRUE(after(ids, {Returned("r", "1")}).ok());
+  ExpectUnsupported(after(absl::StrCat(kCalls,
+                                       "{{ messages[1].tool_calls[0].function."
+                                       "arguments | length }}"),
+                          {Returned("r", "1", "f")}),
+                    "depends on the reply");
 }
 
 }  // namespace

@@ -5,82 +5,36 @@
 // What messages and options bring in is marked as content, so whoever makes
 // ids of the result can keep special tokens out of it.
 
-#ifndef TANDEM_ENGINE_TEMPLATE_CHAT_TEMPLATE_H_
-#define TANDEM_ENGINE_TEMPLATE_CHAT_TEMPLATE_H_
+#ifndef TANDEM_ENGINE_TEMPLATE_CHAT_CHAT_TEMPLATE_H_
+#define TANDEM_ENGINE_TEMPLATE_CHAT_CHAT_TEMPLATE_H_
 
 #include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "engine/base/status.h"
+#include "engine/template/chat/chat_request.h"
+#include "engine/template/chat/chat_values.h"
+#include "engine/template/chat/template_options.h"
 #include "engine/template/marked_text.h"
 #include "engine/template/template_program.h"
+#include "engine/template/template_value.h"
 
 namespace tandem {
-
-enum class ChatRole { kSystem, kUser, kAssistant };
-
-struct ChatMessage {
-  ChatRole role = ChatRole::kUser;
-  std::string content;  // UTF-8; plain text whatever it looks like
-};
-
-// A variable that the template may read. Two names are ours: "date" and
-// "template" (see ChatRequest).
-struct TemplateOption {
-  std::string name;
-  std::variant<bool, int64_t, double, std::string> value;
-};
-
-// What a prompt is made of.
-struct ChatRequest {
-  std::vector<ChatMessage> messages;
-  // Of option "template": the name of the template in the file; "default", or
-  // without this option, the one without a name.
-  std::vector<TemplateOption> options;
-  // What strftime_now tells, "YYYY-MM-DD", where option "date" does not say
-  // another day. The time of day is always 0:00.
-  std::string today;
-};
 
 // The name of the template that has none.
 inline constexpr char kDefaultChatTemplate[] = "default";
 
-// Limits of a request; more is refused.
-inline constexpr size_t kChatMessagesMax = 1024;
-inline constexpr size_t kTemplateOptionsMax = 32;
-inline constexpr size_t kTemplateOptionsBytesMax = 4096;  // names and values
 // Templates of a file that can be asked for; later ones are not read, nor those
 // whose names are not letters, digits, "_", "-" and ".".
 inline constexpr size_t kChatTemplatesMax = 32;
 // Bytes of their sources together: parsed, a byte takes up to some 140. The
 // templates of a file in use have up to 40 KiB.
 inline constexpr size_t kChatTemplatesBytesMax = 512 << 10;
-
-// OK, or INVALID_ARGUMENT with INVALID_OPTIONS for messages that no template
-// gets: none or too many, or the assistant's as the last one. Fields are
-// "messages", "messages[2].role".
-absl::Status CheckChatMessages(absl::Span<const ChatMessage> messages);
-
-// OK, or INVALID_ARGUMENT with INVALID_OPTIONS for options over the limits, a
-// name that is no identifier or stands for something else in templates, a
-// number that is not finite, a "date" that is none. Fields are
-// "template_options.NAME".
-absl::Status CheckTemplateOptions(absl::Span<const TemplateOption> options);
-
-// The day of `time` in UTC, "YYYY-MM-DD".
-std::string UtcDate(absl::Time time);
-
-// The day that strftime_now tells for `request`.
-std::string TemplateDate(const ChatRequest& request);
 
 class ChatTemplate {
  public:
@@ -95,9 +49,10 @@ class ChatTemplate {
   // No template: rendering fails.
   ChatTemplate() = default;
   // A template that can not be parsed, or is beyond the limit of their bytes,
-  // is kept as its error.
+  // is kept as its error. `reply_ends`: the texts of tokens that end a reply.
   static ChatTemplate Parse(absl::Span<const Source> sources,
-                            TokenTexts token_texts);
+                            TokenTexts token_texts,
+                            std::vector<std::string> reply_ends = {});
 
   // OK where the template that `options` choose can be run, else
   // FAILED_PRECONDITION with UNSUPPORTED_CHAT_TEMPLATE, which says what is
@@ -115,10 +70,12 @@ class ChatTemplate {
 
   // What goes on from a reply: the end of it, then the prompt. It is what
   // follows the reply in the rendering of a conversation of two other messages
-  // and these, so it depends on `request` alone. Errors: as Render;
-  // UNSUPPORTED_CHAT_TEMPLATE where what follows a reply depends on the reply
-  // or on what was said before it; INVALID_OPTIONS for a system message of
-  // which the template takes nothing.
+  // and these, so it depends on `request` alone. Where messages of tools come
+  // first, that reply called them. Errors: as Render; UNSUPPORTED_CHAT_TEMPLATE
+  // where what follows a reply depends on the reply or on what was said before
+  // it; INVALID_OPTIONS for a system message of which the template takes
+  // nothing, and for a tool's message without an id or a name that the template
+  // writes.
   absl::StatusOr<std::vector<TextPart>> RenderAfterReply(
       const ChatRequest& request) const;
 
@@ -131,24 +88,35 @@ class ChatTemplate {
   // The one that `options` choose.
   absl::StatusOr<const TemplateProgram*> Choose(
       absl::Span<const TemplateOption> options) const;
+  // A request and what is made of it once.
+  struct Job;
+  // What stands before the new messages of a later turn.
+  struct EarlierTurn;
+
+  absl::StatusOr<Job> MakeJob(const ChatRequest& request) const;
+  // Renders `messages`, which are values, instead of the request's.
   absl::StatusOr<std::vector<TextPart>> Run(
-      const TemplateProgram& program, const ChatRequest& request,
-      absl::Span<const ChatMessage> messages) const;
+      const Job& job, std::vector<TemplateValue> messages) const;
+  // The form in which the template writes calls of tools, found by trying.
+  ChatForm FindForm(const Job& job) const;
   // What follows a reply; the words of what stands before the new messages come
   // from `salt`.
-  absl::StatusOr<std::vector<TextPart>> Tail(const TemplateProgram& program,
-                                             const ChatRequest& request,
+  absl::StatusOr<std::vector<TextPart>> Tail(const Job& job,
                                              absl::string_view salt) const;
+  // `tail`, which follows the last word of calls of tools, without the rest of
+  // the calls.
+  absl::StatusOr<std::vector<TextPart>> TakeCallsAway(
+      const EarlierTurn& earlier, std::vector<TextPart> tail) const;
   // INVALID_OPTIONS that names the first system message without an effect.
-  // `tail` is what `request` gives.
-  absl::Status CheckSystemIsTaken(const TemplateProgram& program,
-                                  const ChatRequest& request,
+  // `tail` is what the job gives.
+  absl::Status CheckSystemIsTaken(const Job& job,
                                   const std::vector<TextPart>& tail) const;
 
   std::vector<Entry> entries_;
   TokenTexts token_texts_;
+  std::vector<std::string> reply_ends_;
 };
 
 }  // namespace tandem
 
-#endif  // TANDEM_ENGINE_TEMPLATE_CHAT_TEMPLATE_H_
+#endif  // TANDEM_ENGINE_TEMPLATE_CHAT_CHAT_TEMPLATE_H_
