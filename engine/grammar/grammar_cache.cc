@@ -13,7 +13,7 @@ absl::StatusOr<std::shared_ptr<const TokenMasks>> GrammarCache::Get(
     }
   }
   // Without the lock: others may compile the same meanwhile, and one stays.
-  TANDEM_ASSIGN_OR_RETURN(Grammar grammar, CompileGrammar(source));
+  TANDEM_ASSIGN_OR_RETURN(Grammar grammar, CompileGrammar(source, *trie_));
   auto masks = std::make_shared<const TokenMasks>(std::move(grammar), trie_);
   const absl::MutexLock lock(&mutex_);
   if (const auto known = by_key_.find(key); known != by_key_.end()) {

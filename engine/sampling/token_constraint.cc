@@ -53,6 +53,13 @@ bool TokenConstraint::IsStop(TokenId token) const {
                             setup_.stop_tokens.end(), token);
 }
 
+bool TokenConstraint::MayEndBy(TokenId token) const {
+  if (matcher_->may_end()) return true;
+  const TokenTrie& trie = setup_.masks->trie();
+  return token >= 0 && token < trie.vocab_size() && trie.IsControl(token) &&
+         matcher_->IsAllowed(token);
+}
+
 absl::Status TokenConstraint::Append(TokenId token) {
   const int64_t index = length_++;
   if (!has_grammar()) return absl::OkStatus();
@@ -62,7 +69,7 @@ absl::Status TokenConstraint::Append(TokenId token) {
     status = matcher_->Accept(token);
     if (status.ok()) return status;
     status = InRequestTerms(status, index);
-  } else if (!matcher_->may_end()) {
+  } else if (!MayEndBy(token)) {
     status = InvalidArgument(
         kReasonInvalidToken,
         absl::StrCat("token ", token, " ends the turn after ", index,
@@ -90,7 +97,7 @@ bool TokenConstraint::is_over() const {
 bool TokenConstraint::Allows(TokenId token) const {
   if (!has_grammar()) return true;
   if (halt_.has_value()) return false;
-  return IsStop(token) ? matcher_->may_end() : matcher_->IsAllowed(token);
+  return IsStop(token) ? MayEndBy(token) : matcher_->IsAllowed(token);
 }
 
 absl::Status TokenConstraint::FillMask() {
@@ -102,8 +109,10 @@ absl::Status TokenConstraint::FillMask() {
   const bool goes_on = std::any_of(mask_.begin(), mask_.end(),
                                    [](uint64_t word) { return word != 0; });
   // min_tokens yields where there is nothing but the end.
-  if (matcher_->may_end() && (length_ >= setup_.min_tokens || !goes_on)) {
-    for (const TokenId id : setup_.stop_tokens) SetBit(id, true, &mask_);
+  if (length_ >= setup_.min_tokens || !goes_on) {
+    for (const TokenId id : setup_.stop_tokens) {
+      if (MayEndBy(id)) SetBit(id, true, &mask_);
+    }
   }
   return absl::OkStatus();
 }

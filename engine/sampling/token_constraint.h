@@ -54,7 +54,8 @@ class TokenConstraint {
   // the turn. False without a grammar.
   bool is_over() const;
   // Whether the grammar allows `token` next; of one that ends the turn, whether
-  // the text may end. True without a grammar.
+  // the text may end, or the grammar names this control token here. True
+  // without a grammar.
   bool Allows(TokenId token) const;
 
   // Sets the logits [vocab_size] of banned tokens to -infinity. Errors: that of
@@ -70,6 +71,8 @@ class TokenConstraint {
   };
 
   bool IsStop(TokenId token) const;
+  // Of a stop token: the text may end here, or the grammar names the token.
+  bool MayEndBy(TokenId token) const;
   // Fills mask_ with what is allowed next.
   absl::Status FillMask();
 

@@ -19,6 +19,8 @@ absl::string_view ResponseFormatField(GrammarSource::Kind kind) {
       return "response_format.grammar";
     case GrammarSource::Kind::kChoices:
       return "response_format.choices";
+    case GrammarSource::Kind::kTags:
+      return "response_format.tags";
   }
   return "response_format";
 }
@@ -27,6 +29,9 @@ absl::StatusOr<std::shared_ptr<const TokenMasks>> CompileResponseFormat(
     const Tokenizer& tokenizer, const GenOptions& options) {
   if (!options.response_format.has_value()) return nullptr;
   const GrammarSource& source = *options.response_format;
+  if (const absl::Status preamble = CheckPreamble(source); !preamble.ok()) {
+    return InvalidField("response_format", preamble.message());
+  }
   absl::StatusOr<std::shared_ptr<const TokenMasks>> masks =
       tokenizer.grammars().Get(source);
   if (!masks.ok()) {

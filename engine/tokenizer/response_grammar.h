@@ -23,7 +23,8 @@ absl::string_view ResponseFormatField(GrammarSource::Kind kind);
 // The compiled grammar of options.response_format, from the tokenizer's cache
 // where it is there; null where the options ask for none. Takes up to 1 s:
 // never on an event loop. Errors: INVALID_ARGUMENT with INVALID_OPTIONS, by
-// ResponseFormatField, with the place in the source.
+// ResponseFormatField, with the place in the source; of a preamble by
+// "response_format".
 absl::StatusOr<std::shared_ptr<const TokenMasks>> CompileResponseFormat(
     const Tokenizer& tokenizer, const GenOptions& options);
 

@@ -31,7 +31,40 @@ v1::DraftSources ToProto(DraftSources sources) {
   return v1::DRAFT_SOURCES_UNSPECIFIED;
 }
 
-GrammarSource FromProto(const v1::ResponseFormat& format) {
+TextTags FromProto(const v1::TagsFormat& format) {
+  TextTags tags = {.trigger = format.trigger(),
+                   .trigger_at_start = format.trigger_at_start(),
+                   .section_begin = format.section_begin(),
+                   .separator = format.separator(),
+                   .section_end = format.section_end(),
+                   .tags_min = format.tags_min(),
+                   .tags_max = format.tags_max()};
+  for (const v1::JsonTag& tag : format.tags()) {
+    tags.tags.push_back({.begin = tag.begin(),
+                         .json_schema = tag.json_schema(),
+                         .end = tag.end()});
+  }
+  return tags;
+}
+
+void ToProto(const TextTags& tags, v1::TagsFormat* format) {
+  for (const JsonTag& tag : tags.tags) {
+    v1::JsonTag& added = *format->add_tags();
+    added.set_begin(tag.begin);
+    added.set_json_schema(tag.json_schema);
+    added.set_end(tag.end);
+  }
+  format->set_trigger(tags.trigger);
+  format->set_trigger_at_start(tags.trigger_at_start);
+  format->set_section_begin(tags.section_begin);
+  format->set_separator(tags.separator);
+  format->set_section_end(tags.section_end);
+  format->set_tags_min(tags.tags_min);
+  format->set_tags_max(tags.tags_max);
+}
+
+// Without the preamble.
+GrammarSource SourceOf(const v1::ResponseFormat& format) {
   using Kind = GrammarSource::Kind;
   switch (format.format_case()) {
     case v1::ResponseFormat::kJsonSchema:
@@ -44,11 +77,20 @@ GrammarSource FromProto(const v1::ResponseFormat& format) {
       return {.kind = Kind::kChoices,
               .choices = {format.choices().texts().begin(),
                           format.choices().texts().end()}};
+    case v1::ResponseFormat::kTags:
+      return {.kind = Kind::kTags, .tags = FromProto(format.tags())};
     case v1::ResponseFormat::kJsonObject:
     case v1::ResponseFormat::FORMAT_NOT_SET:
       break;
   }
   return {.kind = Kind::kJsonObject};
+}
+
+GrammarSource FromProto(const v1::ResponseFormat& format) {
+  GrammarSource source = SourceOf(format);
+  source.preamble_begin = format.preamble_begin();
+  source.preamble_end = format.preamble_end();
+  return source;
 }
 
 v1::ResponseFormat ToProto(const GrammarSource& source) {
@@ -70,7 +112,12 @@ v1::ResponseFormat ToProto(const GrammarSource& source) {
       format.mutable_choices()->mutable_texts()->Add(source.choices.begin(),
                                                      source.choices.end());
       break;
+    case GrammarSource::Kind::kTags:
+      ToProto(source.tags, format.mutable_tags());
+      break;
   }
+  format.set_preamble_begin(source.preamble_begin);
+  format.set_preamble_end(source.preamble_end);
   return format;
 }
 
@@ -127,8 +174,8 @@ absl::StatusOr<GenOptions> ParseGenOptions(const v1::GenerationOptions& options,
       options.response_format().format_case() ==
           v1::ResponseFormat::FORMAT_NOT_SET) {
     return InvalidField("response_format",
-                        "must be json_schema, json_object, regex, grammar or "
-                        "choices");
+                        "must be json_schema, json_object, regex, grammar, "
+                        "choices or tags");
   }
   GenOptions parsed = FromProto(options);
   TANDEM_RETURN_IF_ERROR(ValidateGenOptions(parsed, vocab_size));

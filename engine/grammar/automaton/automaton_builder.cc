@@ -166,6 +166,10 @@ void AutomatonBuilder::Compile(ExprId id, StateId from, StateId to) {
       return CompileLiterals(expr, from, to);
     case Expr::Kind::kChars:
       return CompileChars(Utf8RangesOf(expr.set), 0, from, to);
+    case Expr::Kind::kByte:
+      states_[from].bytes.push_back(
+          {.first = expr.byte.first, .last = expr.byte.last, .target = to});
+      return;
     case Expr::Kind::kSequence:
       return CompileSequence(expr, from, to);
     case Expr::Kind::kOneOf:

@@ -37,6 +37,10 @@ ExprId GrammarBuilder::Chars(CharSet set) {
   return Add({.kind = Expr::Kind::kChars, .set = std::move(set)});
 }
 
+ExprId GrammarBuilder::Byte(ByteRange byte) {
+  return Add({.kind = Expr::Kind::kByte, .byte = byte});
+}
+
 ExprId GrammarBuilder::Sequence(std::vector<ExprId> parts) {
   if (parts.size() == 1) return parts[0];
   return Add({.kind = Expr::Kind::kSequence, .parts = std::move(parts)});

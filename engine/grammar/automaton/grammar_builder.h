@@ -42,6 +42,7 @@ struct Expr {
     kNever,     // matches nothing
     kLiterals,  // one of `texts`; "" is a text too
     kChars,     // one character of `set`, as UTF-8
+    kByte,      // one byte of `byte`
     kSequence,  // all of `parts`, one after the other
     kOneOf,     // one of `parts`
     kRepeat,    // parts[0], as often as `bounds` say
@@ -57,6 +58,7 @@ struct Expr {
   Kind kind = Kind::kNever;
   std::vector<std::string> texts = {};
   CharSet set = {};
+  ByteRange byte = {};
   std::vector<ExprId> parts = {};
   Bounds bounds = {};
   RuleId rule = 0;
@@ -76,6 +78,8 @@ class GrammarBuilder {
   ExprId Literal(absl::string_view text);
   ExprId Literals(std::vector<std::string> texts);
   ExprId Chars(CharSet set);
+  // What a graph makes of bytes must be UTF-8 in the end, or a control token.
+  ExprId Byte(ByteRange byte);
   ExprId Sequence(std::vector<ExprId> parts);
   ExprId OneOf(std::vector<ExprId> parts);
   ExprId Optional(ExprId part) { return OneOf({part, Empty()}); }

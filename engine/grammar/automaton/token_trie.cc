@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 
 namespace tandem {
@@ -15,6 +16,17 @@ bool HasByteOutsideUtf8(absl::string_view text) {
   });
 }
 
+bool CanBeNamed(absl::string_view name) {
+  return !name.empty() && name.size() <= kControlNameBytesMax &&
+         !HasByteOutsideUtf8(name);
+}
+
+void AppendControl(absl::string_view name, std::string* bytes) {
+  bytes->push_back(kControlBegin);
+  absl::StrAppend(bytes, name);
+  bytes->push_back(kControlEnd);
+}
+
 size_t CommonBytes(absl::string_view a, absl::string_view b) {
   const size_t most = std::min(a.size(), b.size());
   size_t common = 0;
@@ -24,12 +36,16 @@ size_t CommonBytes(absl::string_view a, absl::string_view b) {
 
 }  // namespace
 
-TokenTrie::TokenTrie(absl::Span<const absl::string_view> texts) {
+TokenTrie::TokenTrie(absl::Span<const absl::string_view> texts,
+                     absl::Span<const absl::string_view> control_names) {
+  TANDEM_CHECK(control_names.empty() || control_names.size() == texts.size());
   text_begins_.push_back(0);
-  for (const absl::string_view text : texts) {
-    TANDEM_CHECK(text.size() <= kTrieTextBytesMax);
-    if (!HasByteOutsideUtf8(text)) {
-      bytes_.append(text.data(), text.size());
+  for (size_t i = 0; i < texts.size(); ++i) {
+    TANDEM_CHECK(texts[i].size() <= kTrieTextBytesMax);
+    if (!HasByteOutsideUtf8(texts[i])) absl::StrAppend(&bytes_, texts[i]);
+    if (texts[i].empty() && !control_names.empty() &&
+        CanBeNamed(control_names[i])) {
+      AppendControl(control_names[i], &bytes_);
     }
     text_begins_.push_back(static_cast<uint32_t>(bytes_.size()));
   }
@@ -63,6 +79,10 @@ TokenTrie::TokenTrie(absl::Span<const absl::string_view> texts) {
     last = bytes;
   }
   close_down_to(0);
+  while (control_node_ < nodes_.size() &&
+         nodes_[control_node_].byte != static_cast<uint8_t>(kControlBegin)) {
+    control_node_ = nodes_[control_node_].end;
+  }
 }
 
 TokenId TokenTrie::LongestIn(absl::string_view text) const {
@@ -83,6 +103,42 @@ TokenId TokenTrie::LongestIn(absl::string_view text) const {
     ++depth;
   }
   return longest;
+}
+
+size_t TokenTrie::ControlNameIn(absl::string_view text) const {
+  if (control_node_ == nodes_.size()) return 0;
+  size_t longest = 0;
+  uint32_t node = control_node_ + 1;
+  uint32_t end = nodes_[control_node_].end;
+  for (size_t depth = 0; node < end; ++depth) {
+    uint32_t found = end;
+    for (; node < end; node = nodes_[node].end) {
+      if (nodes_[node].byte == static_cast<uint8_t>(kControlEnd)) {
+        longest = depth;
+      } else if (depth < text.size() &&
+                 nodes_[node].byte == static_cast<uint8_t>(text[depth])) {
+        found = node;
+      }
+    }
+    if (found == end) break;
+    node = found + 1;
+    end = nodes_[found].end;
+  }
+  return longest;
+}
+
+std::string TokenTrie::WithControlTokens(absl::string_view text) const {
+  std::string bytes;
+  while (!text.empty()) {
+    const size_t name = ControlNameIn(text);
+    if (name > 0) {
+      AppendControl(text.substr(0, name), &bytes);
+    } else {
+      bytes.push_back(text.front());
+    }
+    text.remove_prefix(std::max<size_t>(name, 1));
+  }
+  return bytes;
 }
 
 }  // namespace tandem

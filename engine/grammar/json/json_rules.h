@@ -23,6 +23,8 @@ class JsonRules {
   // `builder` outlives this.
   explicit JsonRules(GrammarBuilder* builder);
 
+  GrammarBuilder* builder() const { return builder_; }
+
   ExprId space() const { return space_; }
   ExprId space_after_colon() const { return space_after_colon_; }
 

@@ -23,11 +23,13 @@ namespace {
 
 class SchemaCompiler {
  public:
-  SchemaCompiler(const JsonValue* root, GrammarBuilder* builder)
+  // `prefix` stands before the names of rules.
+  SchemaCompiler(const JsonValue* root, std::string prefix, JsonRules* json)
       : root_(*root),
-        b_(*builder),
-        json_(builder),
-        expander_(root, builder->budget()) {}
+        prefix_(std::move(prefix)),
+        b_(*json->builder()),
+        json_(*json),
+        expander_(root, b_.budget()) {}
 
   absl::StatusOr<RuleId> Compile() {
     const RuleId rule = RuleOf({&root_});
@@ -46,7 +48,8 @@ class SchemaCompiler {
     const auto [known, is_new] = rules_.try_emplace(schemas, 0);
     if (is_new) {
       const std::string pointer = PointerOf(*schemas.back());
-      known->second = b_.AddRule(pointer.empty() ? "#" : pointer);
+      known->second =
+          b_.AddRule(absl::StrCat(prefix_, pointer.empty() ? "#" : pointer));
       waiting_.push_back(schemas);
     }
     return known->second;
@@ -210,8 +213,9 @@ class SchemaCompiler {
   }
 
   const JsonValue& root_;
+  const std::string prefix_;
   GrammarBuilder& b_;
-  JsonRules json_;
+  JsonRules& json_;
   SchemaExpander expander_;
   std::map<Conjunction, RuleId> rules_;
   std::vector<Conjunction> waiting_;
@@ -223,7 +227,19 @@ absl::StatusOr<RuleId> CompileSchema(absl::string_view text,
                                      GrammarBuilder* builder) {
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<JsonValue> root,
                           ParseJson(text));
-  return SchemaCompiler(root.get(), builder).Compile();
+  JsonRules json(builder);
+  return SchemaCompiler(root.get(), "", &json).Compile();
+}
+
+absl::StatusOr<RuleId> CompileSchema(const SchemaSource& schema,
+                                     JsonRules* json) {
+  const absl::StatusOr<std::unique_ptr<JsonValue>> root =
+      ParseJson(schema.text);
+  if (!root.ok()) return Annotate(root.status(), schema.place);
+  const absl::StatusOr<RuleId> rule =
+      SchemaCompiler(root->get(), absl::StrCat(schema.place, ": "), json)
+          .Compile();
+  return rule.ok() ? rule : Annotate(rule.status(), schema.place);
 }
 
 }  // namespace tandem

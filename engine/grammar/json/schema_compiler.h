@@ -7,13 +7,24 @@
 #include "absl/strings/string_view.h"
 #include "engine/base/status.h"
 #include "engine/grammar/automaton/grammar_builder.h"
+#include "engine/grammar/json/json_rules.h"
 
 namespace tandem {
+
+// A schema among others of one grammar.
+struct SchemaSource {
+  absl::string_view text;
+  // Names it in all errors, "tags[3].json_schema: /properties/a: ...".
+  absl::string_view place;
+};
 
 // The JSON texts that the schema `text` takes. Errors: INVALID_ARGUMENT,
 // "/properties/a: ..." by the JSON pointer of the keyword.
 absl::StatusOr<RuleId> CompileSchema(absl::string_view text,
                                      GrammarBuilder* builder);
+// The same with rules of JSON that several schemas share, and their builder.
+absl::StatusOr<RuleId> CompileSchema(const SchemaSource& schema,
+                                     JsonRules* json);
 
 }  // namespace tandem
 

@@ -44,8 +44,15 @@ std::string Ipv6() {
   return absl::StrCat("(?:", any, ")");
 }
 
+// Without hyphens in the third and fourth place together, which begin other
+// scripts' names in Punycode (RFC 5891, section 4.2.3.1): few of these are
+// valid.
 std::string Label() {
-  return "[A-Za-z0-9](?:[A-Za-z0-9\\-]{0,61}[A-Za-z0-9])?";
+  const std::string ends = "[A-Za-z0-9]";
+  const std::string inner = "[A-Za-z0-9\\-]";
+  return absl::StrCat(ends, "(?:", inner, "{0,2}", ends, "|", inner,
+                      "(?:", ends, inner, "|-", ends, ")", inner, "{0,58}",
+                      ends, ")?");
 }
 
 std::string Hostname() {

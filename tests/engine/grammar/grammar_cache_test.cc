@@ -24,6 +24,15 @@ TEST(GrammarCacheTest, KeepsTheGrammarsThatWereUsedLast) {
   EXPECT_NE(*cache.Get(Choice("b")), *b);
 }
 
+TEST(GrammarCacheTest, GrammarsNameControlTokensOfTheVocabulary) {
+  GrammarCache cache(ByteTrie({}, {"<call>"}), 1);
+  const auto masks =
+      cache.Get({.kind = GrammarSource::Kind::kTags,
+                 .tags = {.tags = {{.begin = "<call>"}}, .trigger = "<call>"}});
+  ASSERT_TRUE(masks.ok()) << masks.status();
+  EXPECT_TRUE(GrammarMatcher(*masks).IsAllowed(256));
+}
+
 TEST(GrammarCacheTest, MasksOutliveTheCache) {
   std::shared_ptr<const TokenMasks> masks;
   {

@@ -100,6 +100,60 @@ TEST(TokenConstraintTest, AStopTokenIsNoText) {
   EXPECT_TRUE(constraint.is_over());
 }
 
+// "a", "{", "}" and the control tokens <call> and <end>.
+constexpr TokenId kCall = 3;
+constexpr TokenId kEndOfCall = 4;
+
+std::shared_ptr<const TokenMasks> CompileTag(const std::string& end) {
+  const std::vector<absl::string_view> texts = {"a", "{", "}", "", ""};
+  const std::vector<absl::string_view> names = {"", "", "", "<call>", "<end>"};
+  auto trie = std::make_shared<const TokenTrie>(texts, names);
+  auto grammar =
+      CompileGrammar({.kind = GrammarSource::Kind::kTags,
+                      .tags = {.tags = {{.begin = "<call>", .end = end}},
+                               .trigger = "<call>",
+                               .tags_max = 1}},
+                     *trie);
+  EXPECT_TRUE(grammar.ok()) << grammar.status();
+  return std::make_shared<const TokenMasks>(*std::move(grammar), trie);
+}
+
+TEST(TokenConstraintTest, AnEndThatTheGrammarNamesComesThereToo) {
+  TokenConstraint constraint(
+      {.masks = CompileTag("<end>"), .stop_tokens = {kEndOfCall}});
+  const auto left = [&constraint] {
+    std::vector<float> logits(5, 1.0f);
+    EXPECT_TRUE(constraint.Apply(absl::MakeSpan(logits)).ok());
+    std::vector<TokenId> ids;
+    for (TokenId id = 0; id < 5; ++id) {
+      const bool is_left = !std::isinf(logits[static_cast<size_t>(id)]);
+      EXPECT_EQ(constraint.Allows(id), is_left) << id;
+      if (is_left) ids.push_back(id);
+    }
+    return ids;
+  };
+  EXPECT_THAT(left(), ElementsAre(0, 1, 2, kCall, kEndOfCall));  // free text
+  for (const TokenId token : {0, 3, 1}) {
+    ASSERT_TRUE(constraint.Append(token).ok());
+  }
+  EXPECT_THAT(left(), ElementsAre(2));
+  ASSERT_TRUE(constraint.Append(2).ok());
+  EXPECT_THAT(left(), ElementsAre(kEndOfCall));
+  EXPECT_FALSE(constraint.is_over());
+  ASSERT_TRUE(constraint.Append(kEndOfCall).ok());
+  EXPECT_TRUE(constraint.is_over());
+  constraint.Truncate(3);
+  EXPECT_EQ(ReasonOf(constraint.Append(kEndOfCall)), kReasonInvalidToken);
+}
+
+TEST(TokenConstraintTest, AnEndThatTheGrammarNamesIsTextWhereItEndsNothing) {
+  TokenConstraint constraint({.masks = CompileTag("<end>a")});
+  for (const TokenId token : {3, 1, 2, 4, 0}) {
+    ASSERT_TRUE(constraint.Append(token).ok()) << token;
+  }
+  EXPECT_TRUE(constraint.is_over());
+}
+
 TEST(TokenConstraintTest, ItIsOverWhereTheTextCanOnlyEnd) {
   TokenConstraint constraint({.masks = Regex("abc?"), .stop_tokens = {kEnd}});
   ASSERT_TRUE(constraint.Append(3).ok());

@@ -93,7 +93,24 @@ TEST(OptionsConversionTest, EveryFormatSurvivesTheRoundTrip) {
         GrammarSource{.kind = Kind::kJsonObject},
         GrammarSource{.kind = Kind::kRegex, .text = "a+"},
         GrammarSource{.kind = Kind::kGbnf, .text = "root ::= \"a\""},
-        GrammarSource{.kind = Kind::kChoices, .choices = {"a", "b"}}}) {
+        GrammarSource{.kind = Kind::kChoices, .choices = {"a", "b"}},
+        GrammarSource{.kind = Kind::kTags,
+        .tags = {.tags = {{.begin = "<a>", .json_schema = "{}"},
+                          {.begin = "<b>", .end = "</b>"}},
+                .trigger = "<",
+                .trigger_at_start = true,
+                .section_begin = "[",
+                .separator = ",",
+                .section_end = "]",
+                .tags_min = 2,
+                .tags_max = 3}},
+        GrammarSource{.kind = Kind::kTags,
+        .tags = {.trigger = "x", .tags_max = 0}},
+        GrammarSource{.kind = Kind::kJsonObject,
+        .preamble_begin = "<think>",
+        .preamble_end = "</think>"},
+        GrammarSource{
+            .kind = Kind::kRegex, .text = "a", .preamble_end = "</think>"}}) {
     GenOptions options;
     options.response_format = source;
     EXPECT_EQ(FromProto(ToProto(options)).response_format, source);
@@ -106,6 +123,9 @@ TEST(OptionsConversionTest, AFormatOfNoKindIsRefused) {
   const auto detail = GetErrorDetail(ParseGenOptions(options, 10).status());
   ASSERT_TRUE(detail.has_value());
   EXPECT_EQ(detail->violations[0].field, "response_format");
+  EXPECT_EQ(detail->violations[0].description,
+            "must be json_schema, json_object, regex, grammar, choices or "
+            "tags");
 }
 
 TEST(OptionsConversionTest, AnEnumValueThatIsNotKnownIsRefused) {

@@ -30,6 +30,17 @@ TEST(GrammarBuilderTest, ExpressionsMatchWhatTheySay) {
   }
 }
 
+TEST(GrammarBuilderTest, BytesMakeCharactersTogether) {
+  GrammarBuilder b;
+  const Grammar grammar =
+      GrammarOf(&b, b.Sequence({b.Byte({.first = 0xC3, .last = 0xC4}),
+                                b.Byte({.first = 0xA8, .last = 0xA9})}));
+  EXPECT_TRUE(Matches(grammar, "\xC3\xA9"));
+  EXPECT_TRUE(Matches(grammar, "\xC4\xA8"));
+  EXPECT_FALSE(Matches(grammar, "\xC3\xAA"));
+  EXPECT_FALSE(Matches(grammar, "\xC5\xA9"));
+}
+
 TEST(GrammarBuilderTest, GraphsMatchTheirPaths) {
   GrammarBuilder b;
   const ExprId a = b.Literal("a");

@@ -63,5 +63,49 @@ TEST(TokenTrieTest, FindsTheLongestToken) {
   EXPECT_EQ(TokenTrie({}).LongestIn("a"), -1);
 }
 
+// Tokens "a" and "", and control tokens behind them.
+TokenTrie TrieOfControls(std::vector<absl::string_view> names) {
+  std::vector<absl::string_view> texts = {"a", ""};
+  texts.resize(2 + names.size(), "");
+  names.insert(names.begin(), {"not used", ""});
+  return TokenTrie(texts, names);
+}
+
+TEST(TokenTrieTest, ControlTokensStandBesideAllTexts) {
+  const std::string too_long(kControlNameBytesMax + 1, 'x');
+  const TokenTrie trie = TrieOfControls({"<a>", "a", "\xFE", too_long, "<a>"});
+  using Ids = std::set<TokenId>;
+  EXPECT_THAT(Spelt(trie),
+              UnorderedElementsAre(std::pair("a", Ids{0}),
+                                   std::pair("\xFF<a>\xFE", Ids{2, 6}),
+                                   std::pair("\xFF"
+                                             "a\xFE",
+                                             Ids{3})));
+  const std::vector<bool> is_control = {false, false, true, true,
+                                        false, false, true};
+  for (TokenId id = 0; id < trie.vocab_size(); ++id) {
+    EXPECT_EQ(trie.IsControl(id), is_control[static_cast<size_t>(id)]) << id;
+  }
+  EXPECT_EQ(trie.LongestIn("\xFF<a>\xFE"), 2);
+  EXPECT_EQ(trie.LongestIn("<a>"), -1);
+}
+
+TEST(TokenTrieTest, NamesOfControlTokensAreFoundInTexts) {
+  const TokenTrie trie = TrieOfControls({"<a>", "<a>bc", "<|\xEF\xBD\x9C|>"});
+  const auto with = [&trie](absl::string_view text) {
+    return trie.WithControlTokens(text);
+  };
+  EXPECT_EQ(with(""), "");
+  EXPECT_EQ(with("a<a"), "a<a");
+  EXPECT_EQ(with("<<a>b<"),
+            "<\xFF<a>\xFE"
+            "b<");
+  EXPECT_EQ(with("<a><a>bc<a>bd"),
+            "\xFF<a>\xFE\xFF<a>bc\xFE\xFF<a>\xFE"
+            "bd");
+  EXPECT_EQ(with("<|\xEF\xBD\x9C|>"), "\xFF<|\xEF\xBD\x9C|>\xFE");
+  EXPECT_EQ(TokenTrie({}).WithControlTokens("<a>"), "<a>");
+}
+
 }  // namespace
 }  // namespace tandem

@@ -28,6 +28,39 @@ std::string ErrorOf(const std::string& schema) {
   return std::string(status.message());
 }
 
+TEST(SchemaCompilerTest, SchemasOfOneGrammarShareTheRulesOfJson) {
+  const auto states_with = [](int schemas) {
+    GrammarBuilder builder;
+    JsonRules json(&builder);
+    std::vector<ExprId> parts;
+    for (int i = 0; i < schemas; ++i) {
+      const auto rule = CompileSchema(
+          {.text = R"({"type": "array", "items": {"type": "string"}})",
+           .place = "here"},
+          &json);
+      EXPECT_TRUE(rule.ok()) << rule.status();
+      parts.push_back(builder.Call(*rule));
+    }
+    const Grammar grammar = GrammarOf(&builder, builder.Sequence(parts));
+    EXPECT_EQ(Matches(grammar, R"(["a"]["b"])"), schemas == 2);
+    return grammar.states.size();
+  };
+  EXPECT_LT(states_with(2), states_with(1) * 3 / 2);
+}
+
+TEST(SchemaCompilerTest, ASchemaAmongOthersIsNamedInItsErrors) {
+  GrammarBuilder builder;
+  JsonRules json(&builder);
+  for (const char* text : {"{\"not\": {}}", "{"}) {
+    const auto rule = CompileSchema({.text = text, .place = "here"}, &json);
+    EXPECT_TRUE(absl::StartsWith(rule.status().message(), "here: ")) << text;
+  }
+  const auto never = CompileSchema({.text = "false", .place = "here"}, &json);
+  ASSERT_TRUE(never.ok()) << never.status();
+  EXPECT_THAT(std::string(builder.Build(*never).status().message()),
+              HasSubstr("here: #: nothing matches"));
+}
+
 // What each keyword takes stands in schema_cases.json.
 TEST(SchemaCompilerTest, SchemasMayBeRecursive) {
   const auto grammar = GrammarOfSchema(R"({

@@ -23,23 +23,37 @@ Grammar GrammarOf(GrammarBuilder* builder, ExprId body) {
   return grammar.ok() ? *std::move(grammar) : Grammar();
 }
 
+std::shared_ptr<const TokenTrie> TrieOfTexts(
+    const std::vector<std::string>& texts,
+    const std::vector<std::string>& control_names) {
+  std::vector<absl::string_view> views(texts.begin(), texts.end());
+  std::vector<absl::string_view> names(texts.size(), "");
+  views.resize(texts.size() + control_names.size(), "");
+  names.insert(names.end(), control_names.begin(), control_names.end());
+  return std::make_shared<TokenTrie>(views, names);
+}
+
 std::shared_ptr<const TokenTrie> ByteTrie(
-    const std::vector<std::string>& more) {
+    const std::vector<std::string>& more,
+    const std::vector<std::string>& control_names) {
   std::vector<std::string> texts;
   for (int byte = 0; byte < 256; ++byte) {
     texts.emplace_back(1, static_cast<char>(byte));
   }
   texts.insert(texts.end(), more.begin(), more.end());
-  const std::vector<absl::string_view> views(texts.begin(), texts.end());
-  return std::make_shared<TokenTrie>(views);
+  return TrieOfTexts(texts, control_names);
 }
 
 std::shared_ptr<const TokenTrie> TrieOf(const Tokenizer& tokenizer) {
   std::vector<absl::string_view> texts;
+  std::vector<absl::string_view> names;
   for (TokenId id = 0; id < tokenizer.vocab_size(); ++id) {
     texts.push_back(tokenizer.TokenText(id, /*skip_special=*/true));
+    names.push_back(texts.back().empty()
+                        ? tokenizer.TokenText(id, /*skip_special=*/false)
+                        : "");
   }
-  return std::make_shared<TokenTrie>(texts);
+  return std::make_shared<TokenTrie>(texts, names);
 }
 
 std::vector<std::unique_ptr<Tokenizer>> KnownTokenizers() {

@@ -22,10 +22,15 @@ namespace tandem {
 // The grammar of one rule, `body`. Fails the test where it can not be built.
 Grammar GrammarOf(GrammarBuilder* builder, ExprId body);
 
+// A trie of tokens with `texts`, and behind them control tokens.
+std::shared_ptr<const TokenTrie> TrieOfTexts(
+    const std::vector<std::string>& texts,
+    const std::vector<std::string>& control_names = {});
 // The trie of all 256 bytes, one token each, and `more` tokens.
 std::shared_ptr<const TokenTrie> ByteTrie(
-    const std::vector<std::string>& more = {});
-// The trie of a vocabulary: special and control tokens have no text.
+    const std::vector<std::string>& more = {},
+    const std::vector<std::string>& control_names = {});
+// The trie of a vocabulary: special and control tokens have a name alone.
 std::shared_ptr<const TokenTrie> TrieOf(const Tokenizer& tokenizer);
 // The tokenizers of the folder of vocabularies beside the checkout; those that
 // are not there are left out.
