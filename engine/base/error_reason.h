@@ -50,6 +50,8 @@ inline constexpr char kReasonNumericCorruption[] = "NUMERIC_CORRUPTION";
 // Messages were sent to a model without a chat template that can be run.
 inline constexpr char kReasonUnsupportedChatTemplate[] =
     "UNSUPPORTED_CHAT_TEMPLATE";
+// Tools were sent to a model whose way of writing calls is not known.
+inline constexpr char kReasonUnsupportedTools[] = "UNSUPPORTED_TOOLS";
 // The server is shutting down; try another.
 inline constexpr char kReasonDraining[] = "DRAINING";
 // The caller's certificate has no name that the server takes calls from.
