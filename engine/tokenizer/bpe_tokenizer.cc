@@ -81,6 +81,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> BpeTokenizer::FromGguf(
   TANDEM_RETURN_IF_ERROR(tokenizer->IndexTokens(file));
   TANDEM_RETURN_IF_ERROR(tokenizer->CheckBytes(file, &OccursInUtf8));
   TANDEM_RETURN_IF_ERROR(tokenizer->ReadMerges(file));
+  tokenizer->cuts_.AllowAfterWords();
   tokenizer->FinishTokens();
   return tokenizer;
 }

@@ -148,12 +148,14 @@ absl::Status SpmTokenizer::IndexTokens(const GgufFile& file) {
           absl::StrReplaceAll(vocabulary_.pieces[id], {{kEscapedSpace, " "}}));
     }
   }
+  cuts_.AllowAfterAll();
   // Only now do all texts stand where they stay.
   for (TokenId id = 0; id < vocabulary_.size(); ++id) {
     const std::string& piece = vocabulary_.pieces[id];
     if (is_special_[id] == 0 && kind(id) == TokenKind::kNormal &&
         !piece.empty()) {
       TANDEM_RETURN_IF_ERROR(AddMergeable(file, piece, id));
+      cuts_.Spare(piece);
     }
   }
   TANDEM_RETURN_IF_ERROR(IndexUserDefined(file));

@@ -114,18 +114,19 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::FromGguf(
 std::vector<TokenId> Tokenizer::Encode(absl::string_view text,
                                        const EncodeOptions& options) const {
   std::vector<TokenId> ids;
-  if (options.add_bos && special().bos.has_value()) {
+  SpacePrefix prefix =
+      options.goes_on ? SpacePrefix::kNone : SpacePrefix::kAsVocabularySays;
+  if (options.add_bos && !options.goes_on && special().bos.has_value()) {
     ids.push_back(*special().bos);
   }
   while (!text.empty()) {
     const size_t plain = options.parse_special
                              ? special_tokens_.NextStart(text, 0)
                              : text.size();
-    if (plain > 0) {
-      EncodePlain(text.substr(0, plain), SpacePrefix::kAsVocabularySays, &ids);
-    }
+    if (plain > 0) EncodePlain(text.substr(0, plain), prefix, &ids);
     text.remove_prefix(plain);
     if (text.empty()) break;
+    prefix = SpacePrefix::kAsVocabularySays;
     const TokenId id = *special_tokens_.Longest(text);
     ids.push_back(id);
     text.remove_prefix(TokenText(id, /*skip_special=*/false).size());
@@ -154,7 +155,12 @@ absl::Status Tokenizer::ReadChatTemplate(const GgufFile& file) {
     if (!id.has_value()) continue;
     texts.emplace_back(name, TokenText(*id, /*skip_special=*/false));
   }
-  chat_template_ = ChatTemplate::Parse(sources, std::move(texts));
+  std::vector<std::string> reply_ends;
+  for (const TokenId id : end_tokens_) {
+    reply_ends.emplace_back(TokenText(id, /*skip_special=*/false));
+  }
+  chat_template_ =
+      ChatTemplate::Parse(sources, std::move(texts), std::move(reply_ends));
   return absl::OkStatus();
 }
 
@@ -301,12 +307,15 @@ bool Tokenizer::IsEndOfGeneration(TokenId id) const {
 GrammarCache& Tokenizer::grammars() const {
   absl::call_once(grammars_made_, [this] {
     std::vector<absl::string_view> texts;
+    std::vector<absl::string_view> control_names;
     for (TokenId id = 0; id < vocab_size(); ++id) {
       const absl::string_view text = TokenText(id, /*skip_special=*/true);
       texts.push_back(text.size() <= kTrieTextBytesMax ? text : "");
+      control_names.push_back(
+          text.empty() ? TokenText(id, /*skip_special=*/false) : "");
     }
     grammars_ = std::make_unique<GrammarCache>(
-        std::make_shared<TokenTrie>(texts), kGrammarsMax);
+        std::make_shared<TokenTrie>(texts, control_names), kGrammarsMax);
   });
   return *grammars_;
 }
@@ -318,8 +327,12 @@ void Tokenizer::FinishTokens() {
     if (id.has_value()) end_tokens_.push_back(*id);
   }
   for (TokenId id = 0; id < vocab_size(); ++id) {
-    if (!Bytes(*this, id).empty() && IsSpecial(*this, id)) {
+    if (Bytes(*this, id).empty()) continue;
+    if (IsSpecial(*this, id)) {
       special_tokens_.Add(Bytes(*this, id), id);
+      cuts_.AddSpecial(Bytes(*this, id));
+    } else if (kind(id) == TokenKind::kUserDefined) {
+      cuts_.AddWhole(Bytes(*this, id));
     }
   }
   special_tokens_.Build();

@@ -19,8 +19,9 @@
 #include "engine/base/types.h"
 #include "engine/gguf/gguf_file.h"
 #include "engine/grammar/grammar_cache.h"
-#include "engine/template/chat_template.h"
+#include "engine/template/chat/chat_template.h"
 #include "engine/template/marked_text.h"
+#include "engine/tokenizer/text_cuts.h"
 #include "engine/tokenizer/token_matcher.h"
 #include "engine/tokenizer/vocabulary.h"
 
@@ -29,11 +30,16 @@ namespace tandem {
 // The template of a file's chats; others of a name stand under KEY.NAME.
 inline constexpr char kChatTemplateKey[] = "tokenizer.chat_template";
 
+// Longer texts are merged in parts, which cuts would move.
+inline constexpr size_t kCutTextBytesMax = 4 << 20;
+
 struct EncodeOptions {
   // BOS first, where the vocabulary has one.
   bool add_bos = false;
   // The texts of special tokens become these tokens; else they are plain text.
   bool parse_special = false;
+  // The text goes on from a cut (LastCut): neither BOS nor a space comes first.
+  bool goes_on = false;
 };
 
 class Tokenizer {
@@ -54,6 +60,15 @@ class Tokenizer {
   // The same with the text of special tokens plain.
   std::vector<TokenId> Encode(absl::string_view text, bool add_bos) const {
     return Encode(text, EncodeOptions{.add_bos = add_bos});
+  }
+
+  // The last place in `text` behind `from` and not behind `to` where it can be
+  // cut whatever follows it: Encode of what is before, and Encode with
+  // `goes_on` of all from there, joined, are Encode of the whole, for texts up
+  // to kCutTextBytesMax. `from`: 0 or such a place, and the answer where there
+  // is no other.
+  size_t LastCut(absl::string_view text, size_t from, size_t to) const {
+    return cuts_.Last(text, from, to);
   }
 
   // The file's chat templates; none where it has none.
@@ -142,6 +157,8 @@ class Tokenizer {
   size_t mergeable_bytes_max_ = 0;
   TokenMatcher user_defined_;
   std::array<TokenId, 256> byte_ids_;
+  // Without the tokens that FinishTokens adds.
+  TextCuts cuts_;
 
  private:
   void ComputeFingerprint();

@@ -45,8 +45,8 @@ TEST(CompileResponseFormatTest, IsKeptByTheTokenizer) {
   const auto first = CompileResponseFormat(*tokenizer, options);
   ASSERT_TRUE(first.ok()) << first.status();
   EXPECT_EQ((*first)->trie().vocab_size(), tokenizer->vocab_size());
-  // Special tokens have no text in grammars.
-  EXPECT_EQ((*first)->trie().text(kEos), "");
+  // Special tokens have no text in grammars, but a name.
+  EXPECT_EQ((*first)->trie().text(kEos), "\xFF</s>\xFE");
   EXPECT_EQ(*CompileResponseFormat(*tokenizer, options), *first);
 }
 
@@ -58,7 +58,10 @@ TEST(CompileResponseFormatTest, ErrorsNameTheFieldOfTheKind) {
             "response_format.json_schema"},
            {{.kind = Kind::kRegex, .text = "("}, "response_format.regex"},
            {{.kind = Kind::kGbnf, .text = "x"}, "response_format.grammar"},
-           {{.kind = Kind::kChoices}, "response_format.choices"}}) {
+           {{.kind = Kind::kChoices}, "response_format.choices"},
+           {{.kind = Kind::kTags}, "response_format.tags"},
+           {{.kind = Kind::kJsonObject, .preamble_begin = "<think>"},
+            "response_format"}}) {
     const absl::Status status =
         CompileResponseFormat(*tokenizer, With(source)).status();
     const auto detail = GetErrorDetail(status);
@@ -69,6 +72,24 @@ TEST(CompileResponseFormatTest, ErrorsNameTheFieldOfTheKind) {
   }
   EXPECT_EQ(ResponseFormatField(Kind::kJsonObject),
             "response_format.json_object");
+}
+
+// Special tokens are in no mask, but where a format names them.
+TEST(CompileResponseFormatTest, TagsNameSpecialTokens) {
+  const auto tokenizer = MakeTokenizer();
+  const auto masks = CompileResponseFormat(
+      *tokenizer, With({.kind = Kind::kTags,
+                        .tags = {.tags = {{.begin = "<s>ab", .end = "</s>"}},
+                                 .trigger = "<s>",
+                                 .tags_max = 1}}));
+  ASSERT_TRUE(masks.ok()) << masks.status();
+  GrammarMatcher matcher(*masks);
+  const auto byte = [](char c) { return static_cast<TokenId>(3 + c); };
+  EXPECT_FALSE(matcher.IsAllowed(kEos));
+  for (const TokenId token : {byte('x'), 1, 259, byte('{'), byte('}'), kEos}) {
+    ASSERT_TRUE(matcher.Accept(token).ok()) << token;
+  }
+  EXPECT_TRUE(matcher.only_ends());
 }
 
 TEST(StopTokensTest, AreThoseThatEndTurns) {
