@@ -20,6 +20,7 @@ absl::StatusOr<bool> ReceivedTurn::Add(const Event& event) {
   }
   expects_started_ = false;
   if (event.has_started()) return AddStarted(event.started());
+  if (event.has_prompt()) return AddPrompt(event.prompt());
   if (event.has_tokens()) return AddTokens(event.tokens());
   return AddEnded(event.ended());
 }
@@ -38,6 +39,16 @@ absl::StatusOr<bool> ReceivedTurn::AddStarted(const v1::TurnStarted& started) {
   started_ = started;
   position_.session_id = started.session_id();
   position_.turn = started.turn();
+  return true;
+}
+
+absl::StatusOr<bool> ReceivedTurn::AddPrompt(const v1::PromptScored& prompt) {
+  if (prompt.first_token() != position_.prompt_tokens) {
+    return DoesNotFollow(absl::StrCat("token ", prompt.first_token(),
+                                      " of the prompt where token ",
+                                      position_.prompt_tokens, " is next"));
+  }
+  position_.prompt_tokens += prompt.token_ids_size();
   return true;
 }
 

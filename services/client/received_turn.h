@@ -35,6 +35,7 @@ class ReceivedTurn {
 
  private:
   absl::StatusOr<bool> AddStarted(const v1::TurnStarted& started);
+  absl::StatusOr<bool> AddPrompt(const v1::PromptScored& prompt);
   absl::StatusOr<bool> AddTokens(const v1::TokensGenerated& tokens);
   absl::StatusOr<bool> AddEnded(const v1::TurnEnded& ended);
 

@@ -153,6 +153,7 @@ v1::ConverseRequest ResumingTurn::FirstMessage() const {
   resume->set_turn(from.turn);
   resume->set_tokens_received(from.tokens);
   resume->set_text_bytes_received(from.text_bytes);
+  resume->set_prompt_tokens_received(from.prompt_tokens);
   return first;
 }
 

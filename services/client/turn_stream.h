@@ -27,12 +27,15 @@ struct TurnPosition {
   int64_t turn = 0;        // its number in the session, from 1
   int64_t tokens = 0;      // received tokens of the turn
   int64_t text_bytes = 0;  // received bytes of the turn's text
+  // Tokens of the prompt whose log-probabilities were received.
+  int64_t prompt_tokens = 0;
 
   friend bool operator==(const TurnPosition&, const TurnPosition&) = default;
 };
 
-// `started`, `tokens` or `ended`: one `started`, then any number of `tokens`
-// without gap or repeat, then one `ended`.
+// `started`, `prompt`, `tokens` or `ended`: one `started`, then, where the
+// request asks for log-probabilities of the prompt, any number of `prompt`,
+// then any number of `tokens`, both without gap or repeat, then one `ended`.
 using Event = v1::ConverseResponse;
 // nullopt: the turn is over, `ended` was given before. An error ends the stream
 // for good, and every further Next gives the same one. Its ErrorDetail

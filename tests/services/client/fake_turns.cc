@@ -83,6 +83,12 @@ std::vector<v1::ConverseResponse> FakeTurns::EventsAfter(
   started->set_session_id("s1");
   started->set_turn(turn_number);
   started->set_fingerprint("f00d");
+  for (int64_t i = has.prompt_tokens_received(); i < prompt_tokens; ++i) {
+    v1::PromptScored* const prompt = events.emplace_back().mutable_prompt();
+    prompt->set_first_token(i);
+    prompt->add_token_ids(50 + static_cast<int32_t>(i));
+    prompt->add_logprobs()->set_logprob(-1);
+  }
   const std::string text = Text();
   size_t sent = static_cast<size_t>(has.text_bytes_received());
   for (int64_t i = has.tokens_received(); i < kTokens; ++i) {

@@ -43,6 +43,7 @@ class FakeTurns final : public v1::GenerationService::Service {
   int64_t turn_number = 1;
   bool waits_for_cancel = false;  // after the tokens
   int text_bytes = 3;             // of each token, which come one event late
+  int prompt_tokens = 0;          // that have log-probabilities, one an event
 
   // The first messages of all streams.
   std::vector<v1::ConverseRequest> firsts() const;

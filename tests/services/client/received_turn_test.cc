@@ -33,9 +33,33 @@ Event Ended(int64_t tokens, const std::string& text = "") {
   return event;
 }
 
+Event Prompt(int64_t first, int count) {
+  Event event;
+  event.mutable_prompt()->set_first_token(first);
+  for (int i = 0; i < count; ++i) event.mutable_prompt()->add_token_ids(i);
+  return event;
+}
+
 void ExpectWrong(const absl::StatusOr<bool>& added, const std::string& words) {
   EXPECT_EQ(added.status().code(), absl::StatusCode::kInternal);
   EXPECT_THAT(std::string(added.status().message()), HasSubstr(words));
+}
+
+TEST(ReceivedTurnTest, CountsScoredTokensOfThePrompt) {
+  ReceivedTurn turn;
+  EXPECT_TRUE(*turn.Add(Started(1)));
+  EXPECT_TRUE(*turn.Add(Prompt(0, 2)));
+  EXPECT_TRUE(*turn.Add(Prompt(2, 1)));
+  EXPECT_EQ(turn.position().prompt_tokens, 3);
+  EXPECT_EQ(turn.position().tokens, 0);
+  ExpectWrong(turn.Add(Prompt(2, 1)), "token 2 of the prompt where token 3");
+  ExpectWrong(turn.Add(Prompt(4, 1)), "token 4 of the prompt where token 3");
+  EXPECT_TRUE(*turn.Add(Tokens(0, 1)));
+  EXPECT_EQ(turn.position().prompt_tokens, 3);
+  // One that goes on elsewhere.
+  ReceivedTurn resumed(turn.position());
+  EXPECT_TRUE(*resumed.Add(Started(1)));
+  ExpectWrong(resumed.Add(Prompt(0, 1)), "token 0 of the prompt");
 }
 
 TEST(ReceivedTurnTest, CountsTokensAndBytes) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
 #include <memory>
 #include <numeric>
@@ -86,6 +87,34 @@ TEST_F(ResumingTurnTest, GoesOnWhereverTheConnectionIsLost) {
         EXPECT_EQ(resume.tokens_received(), events - 1);
       }
     }
+  }
+}
+
+TEST_F(ResumingTurnTest, GoesOnInsideThePromptsLogProbabilities) {
+  service_.prompt_tokens = 4;
+  for (int events = 1; events <= 6; ++events) {
+    SCOPED_TRACE(absl::StrCat("after ", events, " events"));
+    service_.Expect({{.events = events, .status = Lost()}});
+    const auto stream = client_->Start({}, Noting());
+    std::vector<int32_t> prompt;
+    std::vector<int32_t> tokens;
+    while (true) {
+      const NextEvent next = stream->Next();
+      ASSERT_TRUE(next.ok()) << next.status();
+      if (!next->has_value()) break;
+      for (const int32_t id : (*next)->prompt().token_ids()) {
+        prompt.push_back(id);
+      }
+      for (const int32_t id : (*next)->tokens().token_ids()) {
+        tokens.push_back(id);
+      }
+    }
+    EXPECT_EQ(prompt, (std::vector<int32_t>{50, 51, 52, 53}));
+    EXPECT_EQ(tokens.size(), static_cast<size_t>(FakeTurns::kTokens));
+    EXPECT_EQ(stream->position().prompt_tokens, 4);
+    const v1::ResumeRequest resume = service_.firsts().back().resume();
+    EXPECT_EQ(resume.prompt_tokens_received(), std::min(events - 1, 4));
+    EXPECT_EQ(resume.tokens_received(), std::max(events - 5, 0));
   }
 }
 
