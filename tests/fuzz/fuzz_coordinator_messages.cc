@@ -16,6 +16,7 @@
 
 #include "absl/strings/string_view.h"
 #include "engine/base/check.h"
+#include "services/coordinator/append/appended_prompt.h"
 #include "services/coordinator/client/background_queue.h"
 #include "services/coordinator/client/client_stream.h"
 #include "services/coordinator/client/default_limits.h"
@@ -166,6 +167,7 @@ struct Client {
   FakeTransport transport;
   const std::shared_ptr<ClientStream> stream;
   bool is_cancelled = false;
+  bool has_appended = false;  // so a start's text may be longer than it looks
 };
 
 // A Score call of a client's.
@@ -227,6 +229,7 @@ class Scene {
     RunBackground();
     services_.memory = &memory_;
     services_.quotas = &quotas_;
+    TakeAppends(kAppendIdle, &services_);
     AddClient();
   }
 
@@ -319,14 +322,18 @@ class Scene {
       return client->stream->PostRefused(MalformedMessage());
     }
     std::string* const session =
-        message.has_resume()  ? message.mutable_resume()->mutable_session_id()
-        : message.has_start() ? message.mutable_start()->mutable_session_id()
-                              : nullptr;
+        message.has_resume()   ? message.mutable_resume()->mutable_session_id()
+        : message.has_start()  ? message.mutable_start()->mutable_session_id()
+        : message.has_append() ? message.mutable_append()->mutable_session_id()
+                               : nullptr;
     if (session != nullptr && *session == kLastSession) {
       *session = last_session_;
     }
-    const bool may_take_long = message.start().has_messages() ||
-                               message.start().text().size() > kInlineTextBytes;
+    client->has_appended = client->has_appended || message.has_append();
+    const bool may_take_long =
+        message.start().has_messages() ||
+        message.start().text().size() > kInlineTextBytes ||
+        (message.has_start() && client->has_appended);
     client->stream->PostMessage(std::move(message));
     if (!may_take_long) return;
     loop_.RunReady();

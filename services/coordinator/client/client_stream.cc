@@ -1,53 +1,13 @@
 #include "services/coordinator/client/client_stream.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
-#include "services/coordinator/client/request_checks.h"
 #include "services/coordinator/turn/turn_observer.h"
 
 namespace tandem {
-namespace {
-
-// The turn does not go with the state of its session.
-absl::Status WrongSession(const char* field, const std::string& what) {
-  return MakeError(absl::StatusCode::kFailedPrecondition,
-                   {.reason = kReasonWrongState,
-                    .violations = {{.field = field, .description = what}}},
-                   what);
-}
-
-// The tenant's session that `turn` continues: null for a new one.
-absl::StatusOr<Session*> FindSession(const v1::TurnRequest& turn,
-                                     const std::string& tenant,
-                                     SessionStore* sessions) {
-  if (turn.session_id().empty()) return nullptr;
-  TANDEM_ASSIGN_OR_RETURN(Session* const session,
-                          sessions->Find(turn.session_id(), tenant));
-  if (session->holder() != nullptr && session->holder()->has_client()) {
-    return WrongSession("session_id",
-                        "another stream has a turn of this session under way");
-  }
-  const std::string model_id = session->model().id;
-  if (!model_id.empty() && !turn.model_id().empty() &&
-      turn.model_id() != model_id) {
-    return WrongSession(
-        "model_id", absl::StrCat("the session's model is ", model_id, ", not ",
-                                 turn.model_id()));
-  }
-  return session;
-}
-
-void LogTrouble(const TurnRunner& runner, const std::string& what) {
-  spdlog::warn("turn {} of session {}... {}", runner.setup().number,
-               runner.setup().session_id.substr(0, 8), what);
-}
-
-}  // namespace
 
 ClientStream::ClientStream(ClientServices* services, ClientTransport* transport,
                            ClientStreamSetup setup)
@@ -90,7 +50,7 @@ void ClientStream::PostWriteDone() {
       if (std::exchange(may_go_, false)) {
         services_->sessions->Hold(session_, this);
       }
-      turn_->runner.SetTokensRead(sent_.tokens);
+      turn_->runner.SetTokensRead(told_.sent.tokens);
       Pump();
     } else {
       FinishIfDone();
@@ -114,7 +74,8 @@ void ClientStream::PostStop() {
   PostToSelf([this] {
     if (state_ == State::kTurn && turn_->runner.active()) {
       turn_->runner.Suspend(ShuttingDown());
-    } else if (state_ == State::kPreparing || state_ == State::kLoading) {
+    } else if (state_ == State::kPreparing || state_ == State::kLoading ||
+               told_.scores.has_value()) {
       Finish(ShuttingDown());
     }
   });
@@ -125,7 +86,8 @@ void ClientStream::OnMessage(v1::ConverseRequest message) {
   const bool first = std::exchange(first_message_, false);
   switch (message.request_case()) {
     case v1::ConverseRequest::kStart:
-      return OnStart(std::move(*message.mutable_start()));
+    case v1::ConverseRequest::kAppend:
+      return OnPrompt(std::move(message));
     case v1::ConverseRequest::kResume:
       if (!first) {
         return Finish(WrongState("resume must be a stream's first message"));
@@ -136,6 +98,7 @@ void ClientStream::OnMessage(v1::ConverseRequest message) {
           [this, resume = message.resume()] { OnResume(resume); });
     case v1::ConverseRequest::kCancel:
       if (state_ == State::kPreparing) cancel_requested_ = true;
+      appended_.reset();
       transport_->Read();
       // A turn that is made again has ended.
       if (state_ == State::kTurn && !turn_->loaded_end.has_value()) {
@@ -143,23 +106,34 @@ void ClientStream::OnMessage(v1::ConverseRequest message) {
       }
       return;
     case v1::ConverseRequest::REQUEST_NOT_SET:
-      return Finish(InvalidField("request", "must be start, resume or cancel"));
+      return Finish(
+          InvalidField("request", "must be start, resume, cancel or append"));
   }
 }
 
-void ClientStream::OnStart(v1::TurnRequest turn) {
+void ClientStream::OnPrompt(v1::ConverseRequest message) {
+  const bool starts = message.has_start();
+  const std::string field = starts ? setup_.turn_field : "append";
   if (state_ != State::kIdle) {
-    return Finish(WrongState("start came while a turn is under way"));
+    return Finish(WrongState(field + " came while a turn is under way"));
   }
   if (services_->draining.load()) return Finish(ShuttingDown());
-  const std::string session_id = turn.session_id();
-  WithSession(
-      session_id, LoadFor::kNextTurn,
-      [this, start = std::move(turn)]() mutable {
-        const absl::Status status = Prepare(std::move(start));
-        if (status.ok()) return;
-        Finish(PrefixFields(status, absl::StrCat(setup_.turn_field, ".")));
-      });
+  const std::string session_id =
+      starts ? message.start().session_id() : message.append().session_id();
+  WithSession(session_id, LoadFor::kNextTurn,
+              [this, field, message = std::move(message)]() mutable {
+                absl::Status status;
+                if (message.has_start()) {
+                  status = Prepare(std::move(*message.mutable_start()));
+                } else {
+                  if (appended_ == nullptr) {
+                    appended_ = services_->begin_append(setup_);
+                  }
+                  status = appended_->Add(std::move(*message.mutable_append()));
+                  if (status.ok()) transport_->Read();
+                }
+                if (!status.ok()) Finish(PrefixFields(status, field + "."));
+              });
 }
 
 void ClientStream::WithSession(const std::string& session_id, LoadFor purpose,
@@ -181,35 +155,26 @@ void ClientStream::WithSession(const std::string& session_id, LoadFor purpose,
 }
 
 absl::Status ClientStream::Prepare(v1::TurnRequest turn) {
-  TurnInput input;
-  TANDEM_ASSIGN_OR_RETURN(input.timeout, ParseTimeout(turn.timeout_ms()));
-  TANDEM_ASSIGN_OR_RETURN(input.go_on, ParseGoOn(turn));
-  TANDEM_ASSIGN_OR_RETURN(input.prompt, ParsePrompt(&turn));
+  if (const auto parts = std::exchange(appended_, nullptr)) {
+    TANDEM_RETURN_IF_ERROR(parts->Complete(&turn));
+  }
+  TANDEM_ASSIGN_OR_RETURN(TurnInput input, ParseTurnInput(&turn));
+  TANDEM_ASSIGN_OR_RETURN(Session* const found,
+                          services_->sessions->FindFor(turn, setup_.tenant));
   TANDEM_ASSIGN_OR_RETURN(
-      Session* const session,
-      FindSession(turn, setup_.tenant, services_->sessions));
-  TANDEM_ASSIGN_OR_RETURN(
-      input.model,
-      services_->router->FindModel(session == nullptr ? turn.model_id()
-                                                      : session->model().id));
-  if (session != nullptr && session->model().vocabulary_fingerprint !=
-                                input.model.vocabulary_fingerprint) {
+      input.model, services_->router->FindModel(
+                       found == nullptr ? turn.model_id() : found->model().id));
+  if (found != nullptr && found->model().vocabulary_fingerprint !=
+                              input.model.vocabulary_fingerprint) {
     return OtherVocabulary(input.model.model_id);
   }
-  TANDEM_ASSIGN_OR_RETURN(input.options,
-                          ParseOptions(turn.options(), input.model.vocab_size));
-  TANDEM_RETURN_IF_ERROR(CheckPrompt(input.prompt, *input.model.tokenizer));
-  TANDEM_RETURN_IF_ERROR(CheckPromptRoom(
-      input.prompt,
-      {.tokens_before = session == nullptr
-                            ? int64_t{0}
-                            : static_cast<int64_t>(session->History().size()),
-       .context_max = input.model.context_largest,
-       .token_bytes_max = input.model.token_bytes_max}));
+  TANDEM_RETURN_IF_ERROR(FitToModel(turn, found, &input));
+  Session* const session = input.forked.empty() ? found : nullptr;
   state_ = State::kPreparing;
   session_ = session;
   cancel_requested_ = false;
   std::optional<TokenId> last;
+  if (!input.forked.empty()) last = input.forked.back();
   if (session_ != nullptr) {
     // A turn without a client rests, and ends when this one is opened.
     if (session_->holder() != nullptr) {
@@ -220,7 +185,8 @@ absl::Status ClientStream::Prepare(v1::TurnRequest turn) {
     last = session_->LastToken();
   }
   transport_->Read();
-  if (IsShort(input.prompt) && !input.options.response_format.has_value()) {
+  if (IsShort(input.prompt) && !input.options.response_format.has_value() &&
+      !IsSplit(input)) {
     OnPrepared(input, EncodePrompt(input.prompt, *input.model.tokenizer, last));
     return absl::OkStatus();
   }
@@ -237,8 +203,12 @@ absl::Status ClientStream::PrepareAside(TurnInput input,
        .run =
            [self = shared_from_this(), last,
             input = std::move(input)]() mutable {
-             absl::StatusOr<EncodedPrompt> prompt = EncodeTurn(
-                 input.prompt, input.options, {*input.model.tokenizer, last});
+             absl::StatusOr<EncodedPrompt> prompt =
+                 EncodeTurn(input.prompt, input.options,
+                            {.tokenizer = *input.model.tokenizer,
+                             .last = last,
+                             .split = IsSplit(input) ? &input.split : nullptr,
+                             .reply_format = input.model.reply_format.get()});
              ClientStream* const stream = self.get();
              stream->PostToSelf([stream, input = std::move(input),
                                  prompt = std::move(prompt)]() mutable {
@@ -264,12 +234,10 @@ absl::Status ClientStream::OpenTurn(const TurnInput& input,
   SessionTurn* const last_turn =
       session_ == nullptr ? nullptr : session_->last();
   TurnRunner* const last = last_turn == nullptr ? nullptr : &last_turn->runner;
-  TurnSpec spec{.options = input.options, .grammar = prompt.grammar};
-  if (session_ != nullptr) {
-    const absl::Span<const TokenId> history = session_->History();
-    spec.prompt.assign(history.begin(), history.end());
-  }
-  spec.prompt.insert(spec.prompt.end(), prompt.ids.begin(), prompt.ids.end());
+  TurnSpec spec = SpecOf(
+      input,
+      session_ == nullptr ? absl::Span<const TokenId>() : session_->History(),
+      &prompt);
   const std::optional<WorkerChoice> target = services_->router->PickTarget(
       {.model_id = input.model.model_id,
        .vocabulary_fingerprint = input.model.vocabulary_fingerprint,
@@ -300,11 +268,8 @@ absl::Status ClientStream::OpenTurn(const TurnInput& input,
   setup.tenant = session_->tenant();
   setup.tenant_kv_share = services_->quotas->LimitsOf(setup.tenant).kv_share;
   setup.number = session_->turns() + 1;
-  setup.tokenizer = input.model.tokenizer;
   setup.spec = std::move(spec);
-  setup.template_date = std::move(prompt.template_date);
-  setup.timeout = input.timeout;
-  setup.go_on = input.go_on;
+  SetRequested(input, prompt, &setup);
   setup.trace = setup_.trace;
   setup.quarantine = services_->quarantine;
   setup.observer = services_->observer;
@@ -317,7 +282,7 @@ absl::Status ClientStream::OpenTurn(const TurnInput& input,
       .journal = TurnJournal(
           {.store = services_->store(), .loop = services_->loop, .key = key})});
   SessionTurn* const turn = opening_.get();
-  FollowTurn(turn, {});
+  FollowTurn(turn, {}, /*prompt_sent=*/0);
   turn->runner.Start(*target);
   if (turn_ != turn) return absl::OkStatus();  // Start has failed it
   turn->journal.Begin(
@@ -330,13 +295,27 @@ absl::Status ClientStream::OpenTurn(const TurnInput& input,
   return absl::OkStatus();
 }
 
-void ClientStream::FollowTurn(SessionTurn* turn, const TurnProgress& sent) {
+void ClientStream::FollowTurn(SessionTurn* turn, const TurnProgress& sent,
+                              int64_t prompt_sent) {
   state_ = State::kTurn;
   turn_ = turn;
   turn->journal.SetListener([this] { OnJournalChanged(); });
-  started_sent_ = false;
+  told_.started = false;
   set_aside_ = may_go_ = false;
-  sent_ = sent;
+  told_.sent = sent;
+  told_.split.reset();
+  if (turn->runner.setup().reply_split.has_value()) {
+    told_.split.emplace(turn->runner);
+  }
+  if (turn->runner.setup().prompt_logprobs.has_value()) {
+    told_.scores.emplace(PromptScores::Setup{.loop = services_->loop,
+                                             .directory = services_->router,
+                                             .limits = services_->turn_limits,
+                                             .deadline = setup_.call_deadline,
+                                             .on_change = [this] { Pump(); }},
+                         &turn->runner, prompt_sent);
+    if (told_.scores->is_over()) told_.scores.reset();
+  }
   turn->runner.SetListener(this);
   turn->runner.SetTokensRead(sent.tokens);
 }
@@ -369,8 +348,11 @@ void ClientStream::OnResume(const v1::ResumeRequest& resume) {
   transport_->Read();
   FollowTurn(session->last(),
              {.tokens = resume.tokens_received(),
-              .text_bytes = static_cast<size_t>(resume.text_bytes_received())});
-  if (runner->state() == TurnState::kSuspended) return RunOn();
+              .text_bytes = static_cast<size_t>(resume.text_bytes_received())},
+             resume.prompt_tokens_received());
+  if (runner->state() == TurnState::kSuspended || told_.scores.has_value()) {
+    return RunOn();
+  }
   OnTurnChanged();
 }
 
@@ -392,7 +374,7 @@ void ClientStream::OnClientGone() {
     } else if (may_go_on) {
       LeftTurns::Left left = {.session = session_,
                               .admission = *std::move(admission_),
-                              .tokens_read = sent_.tokens};
+                              .tokens_read = told_.sent.tokens};
       LeaveTurn();
       services_->left_turns->Add(std::move(left));
     } else {
@@ -409,7 +391,9 @@ void ClientStream::OnTurnChanged() {
   if (admission_.has_value()) {
     if (turn_->runner.target().is_confirmed()) admission_->OnTaken();
     admission_->OnTokens(turn_->runner.usage().generated_tokens);
-    if (!turn_->runner.active()) admission_.reset();
+    const bool is_scored =
+        turn_->runner.state() == TurnState::kEnded && told_.scores.has_value();
+    if (!turn_->runner.active() && !is_scored) admission_.reset();
   }
   if (opening_ != nullptr) {
     if (!turn_->runner.taken()) {
@@ -450,6 +434,10 @@ void ClientStream::Pump() {
   if (reader_.is_writing() || state_ != State::kTurn || opening_ != nullptr) {
     return;
   }
+  if (told_.scores.has_value() && told_.scores->is_over()) {
+    told_.scores.reset();
+    if (!turn_->runner.active()) admission_.reset();
+  }
   const std::optional<v1::ConverseResponse> event = NextEvent();
   if (!event.has_value()) return;
   reader_.OnWrite();
@@ -458,7 +446,7 @@ void ClientStream::Pump() {
 
 std::optional<v1::ConverseResponse> ClientStream::NextEvent() {
   const TurnRunner& runner = turn_->runner;
-  if (!std::exchange(started_sent_, true)) return StartedEvent(runner);
+  if (!std::exchange(told_.started, true)) return StartedEvent(runner);
   if (unchecked_.has_value()) {
     const auto claim = CheckResumeOf(*unchecked_, runner);
     if (claim.has_value()) unchecked_.reset();
@@ -467,18 +455,39 @@ std::optional<v1::ConverseResponse> ClientStream::NextEvent() {
       return std::nullopt;
     }
   }
-  if (sent_.tokens < runner.usage().generated_tokens) {
+  if (told_.scores.has_value()) {
+    const auto part = told_.scores->Next(kEventTokensMax);
+    if (part.has_value()) return PromptEvent(*part);
+    if (!told_.scores->status().ok()) {
+      LogTrouble(runner, absl::StrCat("has no scores of its prompt: ",
+                                      told_.scores->status().message()));
+      Finish(told_.scores->status());
+      return std::nullopt;
+    }
+  } else if (told_.sent.tokens < runner.usage().generated_tokens) {
     TurnProgress next =
-        runner.rounds().NextGroup(sent_.tokens, kEventTokensMax);
-    next.text_bytes = std::max(sent_.text_bytes, next.text_bytes);
-    return TokensEvent(runner, std::exchange(sent_, next), next);
+        runner.rounds().NextGroup(told_.sent.tokens, kEventTokensMax);
+    next.text_bytes = std::max(told_.sent.text_bytes, next.text_bytes);
+    v1::ConverseResponse event = TokensEvent(runner, told_.sent, next);
+    if (told_.split.has_value()) {
+      *event.mutable_tokens()->mutable_reply() =
+          told_.split->Between(runner, told_.sent, next);
+    }
+    told_.sent = next;
+    return event;
   }
   switch (runner.state()) {
     case TurnState::kEnded: {
       // The session's next turn follows all of this one's text.
-      if (!turn_->journal.is_end_answered()) return std::nullopt;
+      if (told_.scores.has_value() || !turn_->journal.is_end_answered()) {
+        return std::nullopt;
+      }
       v1::ConverseResponse ended =
-          LastEvent(runner, sent_.text_bytes, turn_->loaded_end);
+          LastEvent(runner, told_.sent.text_bytes, turn_->loaded_end);
+      if (told_.split.has_value()) {
+        *ended.mutable_ended()->mutable_reply() =
+            told_.split->Rest(runner, told_.sent);
+      }
       LogTurnEnd(runner);
       // The client may start its next turn as soon as it has this.
       LeaveTurn();
@@ -515,6 +524,7 @@ void ClientStream::OnStalled(MonotonicDuration since) {
     turn_->runner.Suspend(absl::OkStatus());
   }
   // It has no place among the turns that run.
+  admission_.reset();
   may_go_ = true;
   services_->sessions->SetAside(session_);
 }
@@ -529,6 +539,7 @@ void ClientStream::RunOn() {
   if (!admission.ok()) return Finish(admission.status());
   admission_ = *std::move(admission);
   set_aside_ = false;
+  if (turn_->runner.state() != TurnState::kSuspended) return OnTurnChanged();
   turn_->runner.Resume();
 }
 
@@ -540,6 +551,7 @@ void ClientStream::LeaveTurn() {
     session->SetBegunInVain();
   }
   admission_.reset();
+  told_.scores.reset();
   opening_.reset();
   unchecked_.reset();
   if (session == nullptr) return;
@@ -568,6 +580,7 @@ void ClientStream::Finish(const absl::Status& status) {
     turn_->runner.Suspend(absl::OkStatus());
   }
   LeaveTurn();
+  appended_.reset();
   reader_.Stop();
   state_ = State::kFinished;
   if (!status.ok() && !absl::IsCancelled(status) &&

@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/base/status.h"
 #include "services/common/trace_context.h"
@@ -22,13 +23,16 @@
 #include "services/coordinator/client/memory_budget.h"
 #include "services/coordinator/client/prompt.h"
 #include "services/coordinator/client/reader_watch.h"
+#include "services/coordinator/client/request_checks.h"
 #include "services/coordinator/client/session.h"
 #include "services/coordinator/client/session_loader.h"
 #include "services/coordinator/client/session_store.h"
+#include "services/coordinator/client/split_reply.h"
 #include "services/coordinator/client/turn_events.h"
 #include "services/coordinator/client/turn_quotas.h"
 #include "services/coordinator/routing/router.h"
 #include "services/coordinator/turn/event_loop.h"
+#include "services/coordinator/turn/prompt_scores.h"
 #include "services/coordinator/turn/turn_runner.h"
 #include "tandem/v1/generation.pb.h"
 
@@ -47,6 +51,19 @@ inline constexpr MonotonicDuration kClientStall = std::chrono::seconds(2);
 // read.
 inline constexpr int kStallsMax = 15;
 
+struct ClientStreamSetup;
+
+// A prompt that comes in parts before its turn starts. Owned by its stream.
+class PromptParts {
+ public:
+  virtual ~PromptParts() = default;
+  // Fields of errors are those of the part.
+  virtual absl::Status Add(v1::AppendRequest part) = 0;
+  // Puts the parts before the prompt of `turn`, which may have none of its own.
+  // INVALID_OPTIONS with a field of the turn where it is not that of the parts.
+  virtual absl::Status Complete(v1::TurnRequest* turn) = 0;
+};
+
 // What client streams share; owned by the server, outlives them.
 struct ClientServices {
   EventLoop* loop = nullptr;
@@ -61,6 +78,9 @@ struct ClientServices {
   MonotonicDuration client_stall = kClientStall;
   PromptQuarantine* quarantine = nullptr;  // may be null, and so may this:
   TurnObserver* observer = nullptr;
+  // Begins the prompt of a stream whose first part has come.
+  std::function<std::unique_ptr<PromptParts>(const ClientStreamSetup&)>
+      begin_append;
   std::atomic<bool> draining{false};
 
   StateStore* store() const {  // may be null
@@ -118,19 +138,20 @@ class ClientStream : public std::enable_shared_from_this<ClientStream>,
     kTurn,       // session_ and turn_ are set
     kFinished,   // transport_ is not ours any more
   };
-  // A turn's request, parsed and checked.
-  struct TurnInput {
-    std::optional<MonotonicDuration> timeout;
-    MonotonicDuration go_on = {};
-    PromptSource prompt;
-    ModelSummary model;
-    GenOptions options;
+  // What the client was told of a turn, and what else it is told than tokens.
+  struct Told {
+    bool started = false;
+    TurnProgress sent;                // tokens and text
+    std::optional<SplitReply> split;  // where the turn's reply is split
+    // Of the prompt, until the client has what it is to get of them.
+    std::optional<PromptScores> scores;
   };
 
   // Runs `closure` on the event loop while this lives on.
   void PostToSelf(EventLoop::Closure closure);
   void OnMessage(v1::ConverseRequest message);
-  void OnStart(v1::TurnRequest turn);
+  // A start, or a part of a prompt.
+  void OnPrompt(v1::ConverseRequest message);
   void OnResume(const v1::ResumeRequest& resume);
   // Calls `then` when the session is here, if there is one of that id: it may
   // have to be loaded. The stream ends where it can not be had.
@@ -144,8 +165,10 @@ class ClientStream : public std::enable_shared_from_this<ClientStream>,
   absl::Status PrepareAside(TurnInput input, std::optional<TokenId> last);
   void OnPrepared(const TurnInput& input, absl::StatusOr<EncodedPrompt> prompt);
   absl::Status OpenTurn(const TurnInput& input, EncodedPrompt prompt);
-  // `turn` goes to the client from `sent` on.
-  void FollowTurn(SessionTurn* turn, const TurnProgress& sent);
+  // `turn` goes to the client from `sent` on, and the log-probabilities of its
+  // prompt, if it has some, from token `prompt_sent` on.
+  void FollowTurn(SessionTurn* turn, const TurnProgress& sent,
+                  int64_t prompt_sent);
 
   void OnTurnChanged() override;
   void OnJournalChanged();
@@ -159,7 +182,7 @@ class ClientStream : public std::enable_shared_from_this<ClientStream>,
   // The client has not read for `since`: the turn and its session may be set
   // aside.
   void OnStalled(MonotonicDuration since);
-  // Lets the suspended turn run on.
+  // Lets the turn, which is suspended or lacks scores of its prompt, run on.
   void RunOn();
   // The turn is not this stream's any more.
   void LeaveTurn();
@@ -179,6 +202,7 @@ class ClientStream : public std::enable_shared_from_this<ClientStream>,
   std::optional<absl::Status> finish_status_;  // waits for the last write
   std::optional<TurnAdmission> admission_;     // while a turn runs
   std::atomic<bool> is_gone_{false};           // the client; any thread
+  std::unique_ptr<PromptParts> appended_;      // in kIdle; null: none
 
   // In kPreparing (null for a new session) and kTurn.
   Session* session_ = nullptr;
@@ -189,10 +213,9 @@ class ClientStream : public std::enable_shared_from_this<ClientStream>,
   // Of a resume: to be checked when the turn has that many tokens, which one
   // that was loaded has to make again.
   std::optional<v1::ResumeRequest> unchecked_;
-  bool started_sent_ = false;
   bool set_aside_ = false;  // the turn; until the client has read what there is
   bool may_go_ = false;     // the session; until the client reads
-  TurnProgress sent_;
+  Told told_;
 };
 
 }  // namespace tandem

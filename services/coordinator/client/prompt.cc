@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "engine/tokenizer/chat_turn.h"
 #include "services/coordinator/client/request_checks.h"
+#include "services/coordinator/client/split_reply.h"
+#include "services/coordinator/prompt/chat_fields.h"
 
 namespace tandem {
 namespace {
@@ -20,32 +23,13 @@ constexpr size_t kNormalisedPart = 4;
 // A character that a vocabulary has no bytes for is one token.
 constexpr size_t kCharacterBytesMax = 4;
 
-absl::StatusOr<std::vector<ChatMessage>> ParseMessages(
-    v1::ChatMessages* messages) {
-  std::vector<ChatMessage> parsed;
-  parsed.reserve(static_cast<size_t>(messages->messages_size()));
-  for (v1::ChatMessage& message : *messages->mutable_messages()) {
-    ChatRole role = ChatRole::kUser;
-    switch (message.role()) {
-      case v1::CHAT_ROLE_SYSTEM:
-        role = ChatRole::kSystem;
-        break;
-      case v1::CHAT_ROLE_USER:
-        break;
-      case v1::CHAT_ROLE_ASSISTANT:
-        role = ChatRole::kAssistant;
-        break;
-      default:
-        return InvalidField(
-            absl::StrCat("messages[", parsed.size(), "].role"),
-            absl::StrCat("must be system, user or assistant, is ",
-                         static_cast<int>(message.role())));
-    }
-    parsed.push_back(
-        {.role = role, .content = std::move(*message.mutable_content())});
-  }
-  TANDEM_RETURN_IF_ERROR(CheckChatMessages(parsed));
-  return parsed;
+// `status` of the engine by fields of the turn.
+absl::Status PrefixMessages(const absl::Status& status) {
+  const std::optional<ErrorDetail> detail = GetErrorDetail(status);
+  const bool is_of_messages =
+      detail.has_value() && !detail->violations.empty() &&
+      absl::StartsWith(detail->violations[0].field, "messages");
+  return is_of_messages ? PrefixFields(status, kMessagesPath) : status;
 }
 
 absl::StatusOr<std::vector<TemplateOption>> ParseTemplateOptions(
@@ -81,12 +65,13 @@ absl::StatusOr<std::vector<TemplateOption>> ParseTemplateOptions(
 
 absl::StatusOr<ChatRequest> ParseChat(v1::TurnRequest* turn) {
   absl::StatusOr<std::vector<ChatMessage>> messages =
-      ParseMessages(turn->mutable_messages());
-  if (!messages.ok()) return PrefixFields(messages.status(), kMessagesPath);
+      TakeMessages(turn->mutable_messages());
+  if (!messages.ok()) return PrefixMessages(messages.status());
   ChatRequest request;
   request.messages = *std::move(messages);
   TANDEM_ASSIGN_OR_RETURN(request.options, ParseTemplateOptions(*turn));
   request.today = UtcDate(absl::Now());
+  TANDEM_ASSIGN_OR_RETURN(request.tools, TakeTools(turn));
   return request;
 }
 
@@ -99,6 +84,7 @@ absl::StatusOr<PromptSource> ParsePrompt(v1::TurnRequest* turn) {
   if (!turn->template_options().empty() && !turn->has_messages()) {
     return InvalidField("template_options", "goes with messages only");
   }
+  TANDEM_RETURN_IF_ERROR(CheckToolFields(*turn));
   switch (turn->prompt_case()) {
     case v1::TurnRequest::kText:
       return PromptText{.text = std::move(*turn->mutable_text()),
@@ -160,9 +146,7 @@ int64_t PromptBytes(const PromptSource& source) {
   } else if (const auto* text = std::get_if<PromptText>(&source)) {
     bytes = text->text.size();
   } else {
-    for (const ChatMessage& message : std::get<ChatRequest>(source).messages) {
-      bytes += message.content.size();
-    }
+    bytes = TextBytes(std::get<ChatRequest>(source));
   }
   return static_cast<int64_t>(bytes);
 }
@@ -188,7 +172,7 @@ absl::StatusOr<EncodedPrompt> EncodePrompt(const PromptSource& source,
   const auto& chat = std::get<ChatRequest>(source);
   absl::StatusOr<std::vector<TokenId>> ids =
       EncodeChatTurn(tokenizer, chat, last);
-  if (!ids.ok()) return PrefixFields(ids.status(), kMessagesPath);
+  if (!ids.ok()) return PrefixMessages(ids.status());
   return EncodedPrompt{.ids = *std::move(ids),
                        .template_date = TemplateDate(chat)};
 }
@@ -196,11 +180,27 @@ absl::StatusOr<EncodedPrompt> EncodePrompt(const PromptSource& source,
 absl::StatusOr<EncodedPrompt> EncodeTurn(const PromptSource& source,
                                          const GenOptions& options,
                                          const PromptPlace& place) {
-  TANDEM_ASSIGN_OR_RETURN(std::shared_ptr<const TokenMasks> grammar,
-                          CompileOptions(options, place.tokenizer));
   TANDEM_ASSIGN_OR_RETURN(EncodedPrompt prompt,
                           EncodePrompt(source, place.tokenizer, place.last));
-  prompt.grammar = std::move(grammar);
+  GenOptions used = options;
+  if (place.split != nullptr) {
+    prompt.starts_in_reasoning =
+        StartsInReasoning(*place.reply_format, place.tokenizer, prompt.ids);
+    used.response_format =
+        FormatOfReply(source, options,
+                      {.rules = *place.split,
+                       .format = *place.reply_format,
+                       .starts_in_reasoning = prompt.starts_in_reasoning});
+  }
+  absl::StatusOr<std::shared_ptr<const TokenMasks>> grammar =
+      CompileOptions(used, place.tokenizer);
+  if (!grammar.ok()) {
+    return place.split == nullptr
+               ? grammar.status()
+               : InToolsWords(grammar.status(), source, *place.split);
+  }
+  prompt.grammar = *std::move(grammar);
+  prompt.response_format = std::move(used.response_format);
   return prompt;
 }
 

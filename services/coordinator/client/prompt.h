@@ -16,7 +16,7 @@
 #include "engine/base/types.h"
 #include "engine/grammar/automaton/token_masks.h"
 #include "engine/sampling/gen_options.h"
-#include "engine/template/chat_template.h"
+#include "engine/template/chat/chat_template.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "tandem/v1/generation.pb.h"
 
@@ -32,7 +32,7 @@ using PromptSource =
 
 // Takes the prompt out of `turn`; messages get today's day in UTC. Errors:
 // EMPTY_PROMPT where there is none, INVALID_OPTIONS that names the field
-// ("messages.messages[1].role", "template_options.date").
+// ("messages.messages[1].role", "tools[0].name", "template_options.date").
 absl::StatusOr<PromptSource> ParsePrompt(v1::TurnRequest* turn);
 
 // OK, or what a model with `tokenizer` has against the prompt: INVALID_TOKEN
@@ -55,7 +55,7 @@ absl::Status CheckPromptRoom(const PromptSource& source,
 // The tokens that `bytes` of text take at least.
 int64_t TokensAtLeast(size_t bytes, size_t token_bytes_max);
 
-// Bytes of the prompt's ids, text or messages.
+// Bytes of the prompt's ids or text, or of all texts of messages and tools.
 int64_t PromptBytes(const PromptSource& source);
 
 // False for what may take longer than an event loop can spare: messages, since
@@ -63,12 +63,19 @@ int64_t PromptBytes(const PromptSource& source);
 inline constexpr size_t kInlineTextBytes = 2048;  // well below 1 ms
 bool IsShort(const PromptSource& source);
 
+struct SplitRules;  // split_reply.h
+struct ReplyFormat;
+
 struct EncodedPrompt {
   std::vector<TokenId> ids;
   // The day that the chat template was given; "" without messages.
   std::string template_date = {};
-  // Of the turn's options; null where they ask for none.
+  // What the reply may be, of the turn's options and tools, and the grammar of
+  // it.
+  std::optional<GrammarSource> response_format = {};
   std::shared_ptr<const TokenMasks> grammar = {};
+  // The prompt has begun the reasoning of a model that reasons.
+  bool starts_in_reasoning = false;
 };
 
 // The prompt's ids after a history that ends with `last` (nothing: a new
@@ -82,9 +89,12 @@ absl::StatusOr<EncodedPrompt> EncodePrompt(const PromptSource& source,
 struct PromptPlace {
   const Tokenizer& tokenizer;
   std::optional<TokenId> last = {};  // of the history; nothing: a new session
+  // Null where the reply is not split into its parts.
+  const SplitRules* split = nullptr;
+  const ReplyFormat* reply_format = nullptr;
 };
-// The same with the grammar that `options` ask for. Errors: also those of
-// CompileOptions.
+// The same with the grammar that `options`, and tools in a split reply, ask
+// for. Errors: also those of CompileOptions; of tools by "tools[1].parameters".
 absl::StatusOr<EncodedPrompt> EncodeTurn(const PromptSource& source,
                                          const GenOptions& options,
                                          const PromptPlace& place);

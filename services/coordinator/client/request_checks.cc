@@ -13,7 +13,73 @@ bool IsCharacterStart(const std::string& text, size_t index) {
          (static_cast<unsigned char>(text[index]) & 0xC0) != 0x80;
 }
 
+// Tokens of the turn's prompt that its client gets log-probabilities of.
+int64_t ScoredPromptTokens(const TurnRunner& runner) {
+  const std::optional<PromptLogprobs>& asked = runner.setup().prompt_logprobs;
+  const Turn& turn = runner.turn();
+  if (!asked.has_value()) return 0;
+  return static_cast<int64_t>(turn.session_tokens().size() -
+                              turn.generated().size()) -
+         asked->first;
+}
+
 }  // namespace
+
+absl::StatusOr<TurnInput> ParseTurnInput(v1::TurnRequest* turn) {
+  TurnInput input;
+  TANDEM_ASSIGN_OR_RETURN(input.timeout, ParseTimeout(turn->timeout_ms()));
+  TANDEM_ASSIGN_OR_RETURN(input.go_on, ParseGoOn(*turn));
+  input.split = ParseSplitRules(*turn);
+  TANDEM_ASSIGN_OR_RETURN(input.prompt_logprobs, ParsePromptLogprobs(*turn));
+  TANDEM_ASSIGN_OR_RETURN(input.prompt, ParsePrompt(turn));
+  return input;
+}
+
+absl::Status FitToModel(const v1::TurnRequest& turn, const Session* session,
+                        TurnInput* input) {
+  const ModelSummary& model = input->model;
+  TANDEM_ASSIGN_OR_RETURN(input->forked, ForkedHistory(turn, session));
+  TANDEM_ASSIGN_OR_RETURN(input->options,
+                          ParseOptions(turn.options(), model.vocab_size));
+  TANDEM_RETURN_IF_ERROR(CheckPrompt(input->prompt, *model.tokenizer));
+  TANDEM_RETURN_IF_ERROR(CheckTools(input->prompt, model.reply_format.get()));
+  size_t before = input->forked.size();
+  if (before == 0 && session != nullptr) before = session->History().size();
+  return CheckPromptRoom(input->prompt,
+                         {.tokens_before = static_cast<int64_t>(before),
+                          .context_max = model.context_largest,
+                          .token_bytes_max = model.token_bytes_max});
+}
+
+TurnSpec SpecOf(const TurnInput& input, absl::Span<const TokenId> history,
+                EncodedPrompt* prompt) {
+  TurnSpec spec{.options = input.options, .grammar = prompt->grammar};
+  spec.options.response_format = std::move(prompt->response_format);
+  spec.prompt.assign(history.begin(), history.end());
+  prompt->ids.insert(prompt->ids.begin(), input.forked.begin(),
+                     input.forked.end());
+  spec.prompt.insert(spec.prompt.end(), prompt->ids.begin(), prompt->ids.end());
+  return spec;
+}
+
+void SetRequested(const TurnInput& input, const EncodedPrompt& prompt,
+                  TurnSetup* setup) {
+  setup->tokenizer = input.model.tokenizer;
+  setup->template_date = prompt.template_date;
+  setup->timeout = input.timeout;
+  setup->go_on = input.go_on;
+  if (IsSplit(input)) {
+    setup->reply_split = {.format = input.model.reply_format,
+                          .has_tools = HasTools(input.prompt),
+                          .starts_in_reasoning = prompt.starts_in_reasoning};
+  }
+  if (input.prompt_logprobs.has_value()) {
+    setup->prompt_logprobs = {
+        .alternatives = *input.prompt_logprobs,
+        .first = static_cast<Position>(setup->spec.prompt.size() -
+                                       prompt.ids.size())};
+  }
+}
 
 absl::Status PrefixFields(const absl::Status& status,
                           absl::string_view prefix) {
@@ -58,6 +124,19 @@ absl::StatusOr<MonotonicDuration> ParseGoOn(const v1::TurnRequest& turn) {
                         "needs on_disconnect to be ON_DISCONNECT_GO_ON");
   }
   return std::chrono::milliseconds(go_on_ms == 0 ? kGoOnMsDefault : go_on_ms);
+}
+
+absl::StatusOr<std::optional<int>> ParsePromptLogprobs(
+    const v1::TurnRequest& turn) {
+  std::optional<int> alternatives;
+  if (!turn.has_prompt_logprobs()) return alternatives;
+  if (turn.prompt_logprobs() < 0 || turn.prompt_logprobs() > kLogprobsLimit) {
+    return InvalidField("prompt_logprobs",
+                        absl::StrCat("must be in [0, ", kLogprobsLimit,
+                                     "], is ", turn.prompt_logprobs()));
+  }
+  alternatives = turn.prompt_logprobs();
+  return alternatives;
 }
 
 absl::StatusOr<GenOptions> ParseOptions(const v1::GenerationOptions& options,
@@ -107,6 +186,15 @@ absl::Status CheckResume(const v1::ResumeRequest& resume, const Turn& turn) {
 std::optional<absl::Status> CheckResumeOf(const v1::ResumeRequest& resume,
                                           const TurnRunner& runner) {
   const Turn& turn = runner.turn();
+  const int64_t scored = ScoredPromptTokens(runner);
+  if (resume.prompt_tokens_received() < 0 ||
+      resume.prompt_tokens_received() > scored) {
+    return InvalidField("prompt_tokens_received",
+                        absl::StrCat("must be in [0, ", scored,
+                                     "], the tokens of the prompt that have "
+                                     "log-probabilities, is ",
+                                     resume.prompt_tokens_received()));
+  }
   const bool may_follow =
       runner.is_restored() && runner.state() != TurnState::kEnded &&
       resume.tokens_received() > turn.usage().generated_tokens &&
@@ -127,6 +215,22 @@ absl::Status CheckTokenIds(absl::Span<const int32_t> ids, int vocab_size,
     }
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<TokenId>> ForkedHistory(const v1::TurnRequest& turn,
+                                                   const Session* session) {
+  if (!turn.has_fork_tokens()) return std::vector<TokenId>();
+  if (session == nullptr) {
+    return InvalidField("fork_tokens", "goes with session_id only");
+  }
+  const absl::Span<const TokenId> history = session->History();
+  const int64_t tokens = turn.fork_tokens();
+  if (tokens < 1 || tokens > static_cast<int64_t>(history.size())) {
+    return InvalidField("fork_tokens",
+                        absl::StrCat("must be 1 to the session's ",
+                                     history.size(), " tokens, is ", tokens));
+  }
+  return std::vector<TokenId>(history.begin(), history.begin() + tokens);
 }
 
 absl::Status MalformedMessage() {

@@ -117,6 +117,16 @@ std::vector<TokenId> PromptOf(const StoredSession& stored) {
   return tokens;
 }
 
+std::optional<PromptLogprobs> PromptLogprobsOf(
+    const TurnSpec& spec, const StoredTurn& turn,
+    const v1::TurnSetupRecord& record) {
+  if (!record.has_prompt_logprobs()) return std::nullopt;
+  return PromptLogprobs{
+      .alternatives = std::clamp(record.prompt_logprobs(), 0, kLogprobsLimit),
+      .first = static_cast<Position>(spec.prompt.size() -
+                                     turn.record.prompt.size())};
+}
+
 }  // namespace
 
 absl::Status StoreIsAway() {
@@ -335,6 +345,12 @@ absl::StatusOr<std::unique_ptr<SessionTurn>> SessionLoader::RestoreTurn(
     setup.timeout = std::chrono::milliseconds(record.timeout_ms());
   }
   setup.go_on = std::chrono::milliseconds(record.go_on_ms());
+  if (record.split_reply() && model.reply_format != nullptr) {
+    setup.reply_split = {.format = model.reply_format,
+                         .has_tools = record.has_tools(),
+                         .starts_in_reasoning = record.starts_in_reasoning()};
+  }
+  setup.prompt_logprobs = PromptLogprobsOf(setup.spec, last, record);
   if (stored.turns.size() > 1) {
     setup.previous_fingerprint =
         stored.turns[stored.turns.size() - 2].record.fingerprint;

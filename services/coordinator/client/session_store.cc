@@ -17,6 +17,14 @@ namespace {
 
 constexpr size_t kSessionIdBytes = 16;
 
+// The turn does not go with the state of its session.
+absl::Status WrongSession(const char* field, const std::string& what) {
+  return MakeError(absl::StatusCode::kFailedPrecondition,
+                   {.reason = kReasonWrongState,
+                    .violations = {{.field = field, .description = what}}},
+                   what);
+}
+
 }  // namespace
 
 absl::Status UnknownSession() {
@@ -93,6 +101,25 @@ absl::StatusOr<Session*> SessionStore::Find(const std::string& session_id,
     return UnknownSession();
   }
   return found->second.session.get();
+}
+
+absl::StatusOr<Session*> SessionStore::FindFor(const v1::TurnRequest& turn,
+                                               const std::string& tenant) {
+  if (turn.session_id().empty()) return nullptr;
+  TANDEM_ASSIGN_OR_RETURN(Session* const session,
+                          Find(turn.session_id(), tenant));
+  if (session->holder() != nullptr && session->holder()->has_client()) {
+    return WrongSession("session_id",
+                        "another stream has a turn of this session under way");
+  }
+  const std::string model_id = session->model().id;
+  if (!model_id.empty() && !turn.model_id().empty() &&
+      turn.model_id() != model_id) {
+    return WrongSession(
+        "model_id", absl::StrCat("the session's model is ", model_id, ", not ",
+                                 turn.model_id()));
+  }
+  return session;
 }
 
 Session* SessionStore::FindAny(const std::string& session_id) const {

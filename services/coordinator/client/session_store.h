@@ -70,6 +70,11 @@ class SessionStore {
   // another tenant's alike.
   absl::StatusOr<Session*> Find(const std::string& session_id,
                                 const std::string& tenant);
+  // The tenant's session that `turn` continues: null for a new one. Errors:
+  // also FAILED_PRECONDITION where another stream has a turn of it under way,
+  // or it has another model.
+  absl::StatusOr<Session*> FindFor(const v1::TurnRequest& turn,
+                                   const std::string& tenant);
   // The session of this id, whoever's it is; null where there is none.
   Session* FindAny(const std::string& session_id) const;
   void Remove(Session* session);

@@ -79,6 +79,17 @@ v1::ConverseResponse TokensEvent(const TurnRunner& runner,
   return event;
 }
 
+v1::ConverseResponse PromptEvent(const PromptScoresPart& part) {
+  v1::ConverseResponse event;
+  v1::PromptScored& prompt = *event.mutable_prompt();
+  prompt.set_first_token(part.first_token);
+  for (const SampledToken& token : part.tokens) {
+    prompt.add_token_ids(token.id);
+    *prompt.add_logprobs() = LogprobsToProto(token);
+  }
+  return event;
+}
+
 v1::ConverseResponse EndedEvent(const TurnRunner& runner, size_t text_sent) {
   v1::ConverseResponse event;
   v1::TurnEnded& ended = *event.mutable_ended();
@@ -136,12 +147,25 @@ std::string WriteTurnSetup(const TurnRunner& runner) {
                               *runner.setup().timeout)
                               .count());
   }
+  const std::optional<ReplySplit>& split = runner.setup().reply_split;
+  record.set_split_reply(split.has_value());
+  record.set_has_tools(split.has_value() && split->has_tools);
+  record.set_starts_in_reasoning(split.has_value() &&
+                                 split->starts_in_reasoning);
+  if (runner.setup().prompt_logprobs.has_value()) {
+    record.set_prompt_logprobs(runner.setup().prompt_logprobs->alternatives);
+  }
   record.set_template_date(runner.setup().template_date);
   record.set_context_max(runner.turn().context_max());
   record.set_go_on_ms(std::chrono::duration_cast<std::chrono::milliseconds>(
                           runner.setup().go_on)
                           .count());
   return record.SerializeAsString();
+}
+
+void LogTrouble(const TurnRunner& runner, const std::string& what) {
+  spdlog::warn("turn {} of session {}... {}", runner.setup().number,
+               runner.setup().session_id.substr(0, 8), what);
 }
 
 void LogTurnEnd(const TurnRunner& runner) {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "services/coordinator/turn/prompt_scores.h"
 #include "services/coordinator/turn/turn_runner.h"
 #include "tandem/v1/generation.pb.h"
 
@@ -18,6 +19,8 @@ v1::ConverseResponse StartedEvent(const TurnRunner& runner);
 v1::ConverseResponse TokensEvent(const TurnRunner& runner,
                                  const TurnProgress& from,
                                  const TurnProgress& to);
+// Scores of the turn's prompt.
+v1::ConverseResponse PromptEvent(const PromptScoresPart& part);
 // The turn has ended; `text_sent` bytes of its text were sent. Without receipt.
 v1::ConverseResponse EndedEvent(const TurnRunner& runner, size_t text_sent);
 
@@ -33,6 +36,8 @@ v1::ConverseResponse LastEvent(const TurnRunner& runner, size_t text_sent,
 // What the store keeps of the turn beside its tokens: a TurnSetupRecord.
 std::string WriteTurnSetup(const TurnRunner& runner);
 
+// A warning for the log: `what` has befallen the turn.
+void LogTrouble(const TurnRunner& runner, const std::string& what);
 // One line for the log: at level info for a trace that its caller records, else
 // debug.
 void LogTurnEnd(const TurnRunner& runner);

@@ -24,8 +24,8 @@
 #include "services/common/trace_context.h"
 #include "services/coordinator/client/client_call.h"
 #include "services/coordinator/client/client_stream.h"
-#include "services/coordinator/score/score_lane.h"
 #include "services/coordinator/score/score_request.h"
+#include "services/coordinator/turn/score_lane.h"
 #include "tandem/v1/generation.pb.h"
 
 namespace tandem {

@@ -126,6 +126,7 @@ CoordinatorServer::CoordinatorServer(
     : certificates_(std::move(certificates)),
       certificate_metrics_(*metrics_.registry()),
       gate_(*metrics_.registry()),
+      tokenizers_(options.reply_formats),
       pool_(options.workers, std::move(worker_credentials), &tokenizers_),
       router_([this] { return pool_.Workers(); }, std::random_device()()),
       bounds_(options, this),
@@ -152,6 +153,7 @@ CoordinatorServer::CoordinatorServer(
   services_.client_stall = options.client_stall;
   services_.quarantine = &bounds_.quarantine;
   services_.observer = &metrics_;
+  TakeAppends(options.append_idle, &services_);
   pool_.SetChangeListener([this] { UpdateReady(); });
   pool_.SetAliveListener([this](const std::string& worker) {
     loop_.loop()->Post([this, worker] { bounds_.quarantine.OnAlive(worker); });

@@ -16,6 +16,7 @@
 #include "services/common/listen/metrics_server.h"
 #include "services/common/memory_trimmer.h"
 #include "services/common/metrics_flags.h"
+#include "services/coordinator/append/appended_prompt.h"
 #include "services/coordinator/client/background_queue.h"
 #include "services/coordinator/client/client_stream.h"
 #include "services/coordinator/client/default_limits.h"
@@ -55,11 +56,13 @@ struct CoordinatorOptions {
   std::string keys;  // the key file; empty: none
   ChannelTlsFiles worker_tls;
   WorkerPoolOptions workers;
+  NamedReplyFormats reply_formats;
   SessionLimits sessions;
   StoreOptions store;
   int64_t turns_max = 1000;
   TurnLimits turn_limits;
   MonotonicDuration client_stall = kClientStall;
+  MonotonicDuration append_idle = kAppendIdle;
   // Of each tenant that has none of its own in the key file; each coordinator
   // by itself.
   TenantLimits tenant_limits;

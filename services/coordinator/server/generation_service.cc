@@ -198,6 +198,9 @@ v1::GenerateResponse ToGenerateResponse(const v1::ConverseResponse& event) {
     case v1::ConverseResponse::kEnded:
       *response.mutable_ended() = event.ended();
       break;
+    case v1::ConverseResponse::kPrompt:
+      *response.mutable_prompt() = event.prompt();
+      break;
     case v1::ConverseResponse::EVENT_NOT_SET:
       break;
   }
@@ -472,6 +475,12 @@ grpc::ServerUnaryReactor* GenerationService::ListModels(
     for (std::string& name : chat_template.names()) {
       info.add_chat_template_names(std::move(name));
     }
+    if (model.reply_format == nullptr) continue;
+    info.set_tool_format(model.reply_format->tool_format);
+    info.set_tool_format_error(
+        std::string(model.reply_format->tools_error.message()));
+    info.set_has_reasoning(model.reply_format->has_channels ||
+                           !model.reply_format->reasoning_end.empty());
   }
   return Answer(context, absl::OkStatus());
 }

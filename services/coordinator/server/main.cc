@@ -7,7 +7,10 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "engine/reply/reply_format.h"
 #include "services/common/flag_messages.h"
 #include "services/common/flag_values.h"
 #include "services/common/listen/listening.h"
@@ -31,11 +34,13 @@ struct Flags {
   int64_t generate_idle_seconds = 300;
   int64_t queue_timeout_ms = 30000;
   int64_t client_stall_ms = 2000;
+  int64_t append_idle_ms = 30000;
   int64_t resolve_interval_ms = 5000;
   int64_t connection_age_max_seconds = 0;
   int64_t connection_age_grace_seconds = 30;  // as the time to drain
   std::string store;
   int64_t state_keep_hours = 720;
+  std::vector<std::string> reply_formats;
 };
 
 // Where sessions outlive the process.
@@ -94,6 +99,11 @@ void AddMemoryFlags(CLI::App* app, Flags* flags) {
                   "KV back where others wait for it, and goes on when the "
                   "client reads")
       ->check(WholeNumber(int64_t{100}, int64_t{3600000}))
+      ->capture_default_str();
+  app->add_option("--append-idle-ms", flags->append_idle_ms,
+                  "A prompt that comes in parts gives its KV back when no part "
+                  "has come for this long; the next one takes it again")
+      ->check(WholeNumber(int64_t{100}, int64_t{600000}))
       ->capture_default_str();
   app->add_option("--generate-idle-seconds", flags->generate_idle_seconds,
                   "The same of a session that a Generate made, until its "
@@ -156,6 +166,11 @@ void AddFlags(CLI::App* app, Flags* flags) {
                 options.turn_limits.draft_ahead,
                 "Let drafters go on while their draft is verified (default); "
                 "only where workers do not share cores by --compute-turn");
+  app->add_option("--reply-format", flags->reply_formats,
+                  absl::StrCat("How models write calls of tools, where their "
+                               "chat templates do not show it: one of ",
+                               ReplyFormatNames(),
+                               "; MODEL=NAME for one model alone; repeat"));
   app->add_option("--worker-ca", options.worker_tls.ca,
                   "Roots for the workers' certificates (PEM); TLS to workers");
   app->add_option("--worker-cert", options.worker_tls.cert,
@@ -191,6 +206,14 @@ FileAccess FilesOf(const CoordinatorOptions& options) {
   return access;
 }
 
+absl::Status ReadReplyFormats(const std::vector<std::string>& flags,
+                              CoordinatorOptions* options) {
+  absl::StatusOr<NamedReplyFormats> formats = ParseReplyFormats(flags);
+  if (!formats.ok()) return Annotate(formats.status(), "--reply-format");
+  options->reply_formats = *std::move(formats);
+  return absl::OkStatus();
+}
+
 int Main(int argc, char** argv) {
   CLI::App app(
       "Holds clients' sessions and drives their turns over draft and "
@@ -210,6 +233,7 @@ int Main(int argc, char** argv) {
   // a signal; and it is a thread, which the sandbox comes before.
   SignalWatcher signal({.takes_reload = true});
   absl::Status status = CheckServerFlags(flags.server);
+  if (status.ok()) status = ReadReplyFormats(flags.reply_formats, &options);
   if (!status.ok()) return PrintUsageError(kProgram, status);
   options.listen = flags.server.listen;
   options.tls = flags.server.tls;
@@ -227,6 +251,7 @@ int Main(int argc, char** argv) {
   options.store.postgres.address.address = flags.store;
   options.store.retention.idle = absl::Hours(flags.state_keep_hours);
   options.client_stall = std::chrono::milliseconds(flags.client_stall_ms);
+  options.append_idle = std::chrono::milliseconds(flags.append_idle_ms);
   options.connection_age = {
       .max = std::chrono::seconds(flags.connection_age_max_seconds),
       .grace = std::chrono::seconds(flags.connection_age_grace_seconds)};

@@ -147,10 +147,12 @@ MonotonicDuration DraftLane::Patience() const {
 }
 
 // Where the target's prompt takes longer, the drafter has that time too. Both
-// have the prompts of others to run.
+// have the prompts of others to run. What the target has already counts for
+// neither: a drafter that lacks it would keep the first token waiting.
 MonotonicDuration DraftLane::PromptTime() const {
   if (lane_.ran_prompt()) return {};
-  const Position tokens = lane_.unanswered().back().answer_position;
+  const Position tokens = std::max<Position>(
+      0, lane_.unanswered().back().answer_position - context_->target.cached);
   double longest_us = 0;
   for (const WorkerChoice& worker : {lane_.worker(), context_->target}) {
     const std::shared_ptr<const CostCurve> passes = PassesOf(CostsOf(worker));

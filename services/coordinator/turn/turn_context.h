@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "engine/reply/reply_format.h"
 #include "engine/session/turn.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "services/common/trace_context.h"
@@ -56,6 +57,19 @@ struct TurnLimits {
   int64_t unread_tokens_max = 64;
 };
 
+// How the reply of a turn is split into its parts.
+struct ReplySplit {
+  std::shared_ptr<const ReplyFormat> format;  // the model's; not null
+  bool has_tools = false;
+  bool starts_in_reasoning = false;
+};
+
+// Log-probabilities of the prompt's own tokens are asked for.
+struct PromptLogprobs {
+  int alternatives = 0;  // to each, 0 .. kLogprobsLimit
+  Position first = 0;    // index in the session of the first of these tokens
+};
+
 struct TurnSetup {
   std::string session_id;
   std::string tenant = {};
@@ -69,6 +83,10 @@ struct TurnSetup {
   std::optional<MonotonicDuration> timeout;
   // How long the turn goes on without its client; 0: it waits at once.
   MonotonicDuration go_on = {};
+  // Nothing: the client gets the text alone.
+  std::optional<ReplySplit> reply_split = {};
+  // Nothing: the client gets none.
+  std::optional<PromptLogprobs> prompt_logprobs = {};
   // The model of the session's turn before; empty: there was none.
   std::string previous_fingerprint = {};
   // The worker that drafted for the session last.

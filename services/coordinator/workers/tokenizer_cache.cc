@@ -1,8 +1,10 @@
 #include "services/coordinator/workers/tokenizer_cache.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "engine/base/error_reason.h"
 #include "engine/gguf/gguf_file.h"
 #include "services/common/status_conversion.h"
@@ -42,6 +44,30 @@ std::string KeyOf(const TokenizerSource& source) {
 
 }  // namespace
 
+absl::StatusOr<NamedReplyFormats> ParseReplyFormats(
+    const std::vector<std::string>& flags) {
+  const std::string known = ReplyFormatNames();
+  const std::vector<absl::string_view> names = absl::StrSplit(known, ", ");
+  NamedReplyFormats formats;
+  for (const std::string& flag : flags) {
+    const size_t equal = flag.find('=');
+    const std::string model =
+        equal == std::string::npos ? "" : flag.substr(0, equal);
+    const std::string name =
+        equal == std::string::npos ? flag : flag.substr(equal + 1);
+    if (std::find(names.begin(), names.end(), name) == names.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"", flag, "\" names none of the formats ", known));
+    }
+    if (!formats.emplace(model, name).second) {
+      return absl::InvalidArgumentError(
+          model.empty() ? "all models have one format"
+                        : absl::StrCat("model ", model, " has two formats"));
+    }
+  }
+  return formats;
+}
+
 absl::StatusOr<std::shared_ptr<const Tokenizer>> TokenizerCache::Fetch(
     const TokenizerSource& source, grpc::ClientContext* context) {
   if (std::shared_ptr<const Tokenizer> found = Find(source)) return found;
@@ -63,13 +89,16 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> TokenizerCache::Fetch(
                                   source.vocabulary_fingerprint,
                                   " but its tokenizer has ", fingerprint));
   }
+  auto reply_format = std::make_shared<const ReplyFormat>(
+      FormatOf(source.model_id, *tokenizer));
   absl::MutexLock lock(&mutex_);
   std::erase_if(tokenizers_, [](const auto& entry) {
     return entry.second.tokenizer.use_count() == 1;
   });
   return tokenizers_
-      .emplace(KeyOf(source),
-               Entry{.tokenizer = std::move(tokenizer), .bytes = parsed_bytes})
+      .emplace(KeyOf(source), Entry{.tokenizer = std::move(tokenizer),
+                                    .reply_format = std::move(reply_format),
+                                    .bytes = parsed_bytes})
       .first->second.tokenizer;
 }
 
@@ -109,6 +138,27 @@ std::shared_ptr<const Tokenizer> TokenizerCache::Find(
   absl::MutexLock lock(&mutex_);
   const auto found = tokenizers_.find(KeyOf(source));
   return found == tokenizers_.end() ? nullptr : found->second.tokenizer;
+}
+
+std::shared_ptr<const ReplyFormat> TokenizerCache::FindReplyFormat(
+    const TokenizerSource& source) const {
+  absl::MutexLock lock(&mutex_);
+  const auto found = tokenizers_.find(KeyOf(source));
+  return found == tokenizers_.end() ? nullptr : found->second.reply_format;
+}
+
+ReplyFormat TokenizerCache::FormatOf(const std::string& model_id,
+                                     const Tokenizer& tokenizer) const {
+  auto named = reply_formats_.find(model_id);
+  if (named == reply_formats_.end()) named = reply_formats_.find("");
+  if (named == reply_formats_.end()) return DeriveReplyFormat(tokenizer);
+  absl::StatusOr<ReplyFormat> format =
+      NamedReplyFormat(named->second, tokenizer);
+  if (format.ok()) return *std::move(format);
+  ReplyFormat derived = DeriveReplyFormat(tokenizer);
+  derived.tool_format.clear();
+  derived.tools_error = format.status();
+  return derived;
 }
 
 int64_t TokenizerCache::bytes() const {

@@ -463,9 +463,7 @@ absl::StatusOr<WorkerInfo> WorkerPool::DescribeModel(
                   .vocabulary_fingerprint = model.vocabulary_fingerprint(),
                   .numerics = model.numerics(),
                   .context_max = model.context_max(),
-                  .vocab_size = model.vocab_size(),
-                  .tokenizer = nullptr,
-                  .link = nullptr};
+                  .vocab_size = model.vocab_size()};
   const TokenizerSource source{
       .stub = slot->stub.get(),
       .address = info.address,
@@ -479,6 +477,7 @@ absl::StatusOr<WorkerInfo> WorkerPool::DescribeModel(
                        : tokenizers_->Fetch(source, call.context());
   if (!tokenizer.ok()) return tokenizer.status();
   info.tokenizer = *std::move(tokenizer);
+  info.reply_format = tokenizers_->FindReplyFormat(source);
   info.vocab_size = info.tokenizer->vocab_size();
   absl::MutexLock lock(&mutex_);
   std::shared_ptr<GrpcWorkerLink>& link = slot->links[info.model_id];

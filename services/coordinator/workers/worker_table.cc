@@ -42,6 +42,7 @@ ModelSummary Summarize(const WorkerTable::Workers& targets) {
           .context_largest = context_largest,
           .vocab_size = worker.vocab_size,
           .tokenizer = worker.tokenizer,
+          .reply_format = worker.reply_format,
           .token_bytes_max = worker.tokenizer == nullptr
                                  ? 0
                                  : LongestTokenBytes(*worker.tokenizer),

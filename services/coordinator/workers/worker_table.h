@@ -16,6 +16,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/types/span.h"
 #include "engine/base/status.h"
+#include "engine/reply/reply_format.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "services/coordinator/turn/worker_link.h"
 
@@ -37,9 +38,11 @@ struct WorkerInfo {
   Position context_max = 0;
   int vocab_size = 0;
   // A drafter's: one of its vocabulary. Null: never seen.
-  std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_ptr<const Tokenizer> tokenizer = {};
+  // A target's, with its tokenizer.
+  std::shared_ptr<const ReplyFormat> reply_format = {};
   // For opening streams; has loads and costs.
-  std::shared_ptr<WorkerLink> link;
+  std::shared_ptr<WorkerLink> link = {};
 };
 
 // A model that can be asked for now.
@@ -53,6 +56,7 @@ struct ModelSummary {
   Position context_largest = 0;
   int vocab_size = 0;
   std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_ptr<const ReplyFormat> reply_format = {};
   // The most bytes of text that one token stands for; 0: not known.
   size_t token_bytes_max = 0;
   int target_workers = 0;

@@ -45,6 +45,7 @@ class FakeClient : public ClientTransport {
                 static_cast<int64_t>(tokens.size()));
       for (const int32_t id : event.tokens().token_ids()) tokens.push_back(id);
       text += event.tokens().text();
+      AddParts(event.tokens().reply());
       for (const v1::PositionLogprobs& position : event.tokens().logprobs()) {
         logprobs += position.logprob() == -1 ? 1 : 0;
       }
@@ -56,6 +57,7 @@ class FakeClient : public ClientTransport {
       has_ended = true;
       ended = event.ended();
       text += ended.text();
+      AddParts(ended.reply());
     }
     if (reads) {
       stream_->PostWriteDone();
@@ -64,6 +66,10 @@ class FakeClient : public ClientTransport {
     }
   }
   void Finish(const absl::Status& status) override { finished = status; }
+  void AddParts(const v1::ReplyDelta& reply) {
+    content += reply.content();
+    reasoning += reply.reasoning();
+  }
 
   void Send(v1::ConverseRequest message) {
     stream_->PostMessage(std::move(message));
@@ -80,6 +86,15 @@ class FakeClient : public ClientTransport {
     options.set_max_tokens(max_tokens);
     options.set_seed(7);
     options.set_ignore_eos(true);
+    Send(std::move(message));
+  }
+  // Part of the prompt of the next turn, with `more` set.
+  void Append(const std::string& words, v1::AppendRequest more = {}) {
+    v1::ConverseRequest message;
+    v1::AppendRequest& part = *message.mutable_append();
+    part = std::move(more);
+    part.set_text(words);
+    part.set_session_id(session_id);
     Send(std::move(message));
   }
   void Cancel() {
@@ -101,7 +116,8 @@ class FakeClient : public ClientTransport {
   int64_t prompt_tokens = 0;
   std::vector<TokenId> tokens;
   std::string text;
-  int logprobs = 0;  // those that a fake worker has made
+  std::string content, reasoning;  // of a reply in parts
+  int logprobs = 0;                // those that a fake worker has made
   bool has_started = false;
   v1::TurnStarted started;
   bool has_ended = false;

@@ -31,7 +31,9 @@ class FakeLinkStream : public WorkerStream {
                                      .cached_tokens = link_->cached_tokens,
                                      .queued_us = link_->queued_us}](
                 WorkerStreamEvents* to) { to->OnOpened(opened); });
-    if (open.score_from > 0 && !link_->silent) Score(open.score_from);
+    if (open.score_from > 0 && !link_->silent) {
+      Score(open.score_from, open.score_alternatives);
+    }
   }
   ~FakeLinkStream() override {
     state_->events = nullptr;
@@ -86,11 +88,12 @@ class FakeLinkStream : public WorkerStream {
   }
 
   // Three at a time.
-  void Score(Position from) {
+  void Score(Position from, int alternatives) {
     while (from < static_cast<Position>(sequence_.tokens().size())) {
       if (link_->Draw(link_->faults.close)) return Close();
-      WorkerScores scores{.position = from,
-                          .tokens = FakeScores(sequence_.tokens(), from, 3)};
+      WorkerScores scores{
+          .position = from,
+          .tokens = FakeScores(sequence_.tokens(), from, 3, alternatives)};
       from += static_cast<Position>(scores.tokens.size());
       if (link_->Draw(link_->faults.unasked)) ++scores.position;
       if (link_->Draw(link_->faults.garbage)) {
@@ -149,7 +152,8 @@ std::optional<WorkerChoice> FakeDirectory::PickTarget(
                           .fingerprint = entry.fingerprint,
                           .vocabulary_fingerprint = "vocabulary",
                           .context_max = entry.context_max,
-                          .vocab_size = entry.vocab_size};
+                          .vocab_size = entry.vocab_size,
+                          .cached = entry.cached};
     if (!avoided) return choice;
   }
   return choice;

@@ -99,6 +99,7 @@ class FakeDirectory : public WorkerDirectory {
     bool up = true;
     Position context_max = 100000;
     int vocab_size = FakeTokenizer()->vocab_size();
+    Position cached = 0;  // as the directory believes
   };
   std::map<std::string, Entry> targets;
   std::map<std::string, Entry> drafters;

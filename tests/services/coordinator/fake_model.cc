@@ -79,7 +79,8 @@ TokenId FakeDraftToken(absl::Span<const TokenId> prefix) {
 }
 
 std::vector<ScoredToken> FakeScores(absl::Span<const TokenId> tokens,
-                                    Position from, size_t count) {
+                                    Position from, size_t count,
+                                    int alternatives) {
   std::vector<ScoredToken> scores;
   for (size_t i = static_cast<size_t>(from);
        i < tokens.size() && scores.size() < count; ++i) {
@@ -87,6 +88,11 @@ std::vector<ScoredToken> FakeScores(absl::Span<const TokenId> tokens,
     scores.push_back(
         {.token = {.logprob = -static_cast<float>(1 + (id * 31 + i) % 97) / 8},
          .is_greedy = (id + i) % 8 != 0});
+    for (int k = 0; k < alternatives; ++k) {
+      scores.back().token.alternatives.push_back(
+          {.id = static_cast<TokenId>(i % 5) + k,
+           .logprob = -static_cast<float>(k + 1) / 4});
+    }
   }
   return scores;
 }

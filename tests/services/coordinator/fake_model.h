@@ -34,10 +34,11 @@ TokenId FakeTargetToken(absl::Span<const TokenId> prefix);
 // What the drafter guesses: the same, seven times in ten.
 TokenId FakeDraftToken(absl::Span<const TokenId> prefix);
 
-// What the target scores `tokens` from index `from` on, but `count` at most:
-// functions of position and token.
+// What the target scores `tokens` from index `from` on, but `count` at most,
+// with `alternatives` each: functions of position and token, without ids.
 std::vector<ScoredToken> FakeScores(absl::Span<const TokenId> tokens,
-                                    Position from, size_t count);
+                                    Position from, size_t count,
+                                    int alternatives = 0);
 
 // A worker's sequence: tokens that are cut and extended.
 class FakeSequence {

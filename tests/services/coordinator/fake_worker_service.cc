@@ -11,6 +11,7 @@
 #include "engine/base/check.h"
 #include "services/common/channel.h"
 #include "services/common/listen/listening_sockets.h"
+#include "services/common/options_conversion.h"
 #include "tests/services/coordinator/fake_model.h"
 
 namespace tandem {
@@ -257,9 +258,10 @@ class FakeDecodeReactor
     while (from < static_cast<Position>(tokens.size()) && !finished_) {
       v1::DecodeResponse response;
       response.mutable_scored()->set_position(from);
-      for (const ScoredToken& score : FakeScores(tokens, from, 3)) {
-        response.mutable_scored()->add_logprobs()->set_logprob(
-            score.token.logprob);
+      for (const ScoredToken& score :
+           FakeScores(tokens, from, 3, request_.open().score_alternatives())) {
+        *response.mutable_scored()->add_logprobs() =
+            LogprobsToProto(score.token);
         response.mutable_scored()->add_is_greedy(score.is_greedy);
         ++from;
       }

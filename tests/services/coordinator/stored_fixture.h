@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "services/common/turn_conversion.h"
@@ -151,6 +152,14 @@ class StoredFixture : public ::testing::Test {
       clock_.AdvanceTo(*next);
     }
     FAIL() << "never";
+  }
+  // Until a helper thread has done its part: what is ready runs, and no time
+  // passes.
+  void AwaitHelper(const std::function<bool()>& done) {
+    while (!done()) {
+      if (RunReady()) continue;
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
   }
   void RunFor(MonotonicDuration time) {
     const MonotonicTime until = clock_.Now() + time;

@@ -52,6 +52,7 @@ class TurnRunnerFixture : public ::testing::Test, public TurnListener {
                   .spec = spec_,
                   .timeout = timeout_,
                   .go_on = go_on_,
+                  .prompt_logprobs = prompt_logprobs_,
                   .previous_fingerprint = previous_fingerprint_,
                   .last_drafter = last_drafter_,
                   .trace = trace_,
@@ -136,6 +137,7 @@ class TurnRunnerFixture : public ::testing::Test, public TurnListener {
   TurnSpec spec_;
   std::optional<MonotonicDuration> timeout_;
   MonotonicDuration go_on_ = {};
+  std::optional<PromptLogprobs> prompt_logprobs_;
   std::string previous_fingerprint_;
   LastWorker last_drafter_;
   std::optional<TraceContext> trace_;

@@ -110,6 +110,39 @@ TEST_F(ClientStreamTest, TwoTurnsACancelAndAThird) {
   EXPECT_EQ(server_->turns(), 0);
 }
 
+TEST_F(ClientStreamTest, PartsOfAPromptComeBeforeItsTurn) {
+  StartAll();
+  const std::unique_ptr<Client> client = Connect();
+  const auto append = [&client](const std::string& session_id,
+                                const std::string& text) {
+    v1::ConverseRequest request;
+    request.mutable_append()->set_session_id(session_id);
+    request.mutable_append()->set_text(text);
+    ASSERT_TRUE(client->stream->Write(request));
+  };
+  append("", "w1 w");
+  append("", "2 w3 ");
+  Outcome first;
+  client->Start("", "w4", 30);
+  client->Read(&first);
+  const std::vector<TokenId> prompt = PromptOf("w1 w2 w3 w4");
+  ExpectPlain(first, prompt, 30);
+
+  const std::string session = first.started.session_id();
+  append(session, "w5 ");
+  Outcome second;
+  client->Start(session, "", 30);
+  client->Read(&second);
+  EXPECT_EQ(second.started.turn(), 2);
+  ExpectPlain(second, Continued(prompt, first.tokens, "w5 "), 30);
+
+  append("", "w6");
+  client->Start(session, "w7", 30);
+  const grpc::Status status = client->Finish();
+  EXPECT_EQ(ReasonOf(status), "INVALID_OPTIONS");
+  EXPECT_EQ(FieldOf(status), "start.session_id");
+}
+
 TEST_F(ClientStreamTest, ASessionGoesOnFromAnyStream) {
   StartAll();
   std::string session;

@@ -161,6 +161,72 @@ TEST(PromptTest, CountsItsBytes) {
   EXPECT_EQ(PromptBytes(Parse(turn)), 8);
 }
 
+// A turn whose messages call and answer, with a tool.
+v1::TurnRequest ToolTurn() {
+  v1::TurnRequest turn = MessagesTurn({{v1::CHAT_ROLE_USER, "u"},
+                                       {v1::CHAT_ROLE_ASSISTANT, ""},
+                                       {v1::CHAT_ROLE_TOOL, "r"}});
+  v1::ToolCall* call =
+      turn.mutable_messages()->mutable_messages(1)->add_tool_calls();
+  call->set_id("i");
+  call->set_name("f");
+  call->set_arguments("{\"x\":1}");
+  turn.mutable_messages()->mutable_messages(2)->set_tool_call_id("i");
+  v1::Tool* tool = turn.add_tools();
+  tool->set_name("f");
+  tool->set_description("d");
+  tool->set_parameters("{}");
+  return turn;
+}
+
+TEST(PromptTest, MessagesCarryToolsAndCalls) {
+  GgufWriter writer = BpeVocabulary::WithBytes().Writer();
+  writer.SetString(kChatTemplateKey,
+                   "{% for t in tools %}{{ t.function.name }}"
+                   "{{ t.function.description }};{% endfor %}"
+                   "{% for m in messages %}{{ m.role }}{{ m.content }}"
+                   "{% for c in m.tool_calls %}{{ c.function.arguments | "
+                   "tojson }}{% endfor %};{% endfor %}");
+  const auto tokenizer = std::move(MakeTokenizer(writer).value());
+  const PromptSource source = Parse(ToolTurn());
+  EXPECT_EQ(PromptBytes(source), 16);
+  EXPECT_FALSE(IsShort(source));
+  const auto encoded = EncodePrompt(source, *tokenizer, std::nullopt);
+  ASSERT_TRUE(encoded.ok()) << encoded.status();
+  EXPECT_EQ(tokenizer->Decode(encoded->ids, /*skip_special=*/false),
+            "fd;useru;assistant{\"x\": 1};toolr;");
+}
+
+TEST(PromptTest, NamesTheToolOrTheCallThatIsWrong) {
+  v1::TurnRequest turn = ToolTurn();
+  turn.mutable_tools(0)->set_name("");
+  ExpectInvalid(ParseStatus(turn), "tools[0].name");
+  turn = ToolTurn();
+  turn.set_tool_name("g");
+  turn.set_tool_choice(v1::TOOL_CHOICE_REQUIRED);
+  ExpectInvalid(ParseStatus(turn), "tool_name");
+  turn = ToolTurn();
+  turn.set_text("t");
+  ExpectInvalid(ParseStatus(turn), "tools");
+  turn = ToolTurn();
+  v1::ToolCall* call =
+      turn.mutable_messages()->mutable_messages(1)->mutable_tool_calls(0);
+  call->set_name("");
+  ExpectInvalid(ParseStatus(turn), "messages.messages[1].tool_calls[0].name");
+  // What takes time is seen when the prompt is made.
+  GgufWriter writer = BpeVocabulary::WithBytes().Writer();
+  writer.SetString(kChatTemplateKey, "{{ tools | tojson }}");
+  const auto tokenizer = std::move(MakeTokenizer(writer).value());
+  call->set_name("f");
+  call->set_arguments("{");
+  ExpectInvalid(EncodePrompt(Parse(turn), *tokenizer, std::nullopt).status(),
+                "messages.messages[1].tool_calls[0].arguments");
+  call->set_arguments("{}");
+  turn.mutable_tools(0)->set_parameters("7");
+  ExpectInvalid(EncodePrompt(Parse(turn), *tokenizer, 5).status(),
+                "tools[0].parameters");
+}
+
 TEST(PromptTest, NamesTheTemplateOptionThatIsWrong) {
   v1::TurnRequest turn = MessagesTurn({{v1::CHAT_ROLE_USER, "a"}});
   (*turn.mutable_template_options())["enable_thinking"].set_bool_value(false);

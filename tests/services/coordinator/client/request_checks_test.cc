@@ -147,6 +147,21 @@ TEST(PrefixFieldsTest, KeepsEverythingElse) {
   EXPECT_EQ(PrefixFields(quota, "turn."), quota);
 }
 
+TEST(ParsePromptLogprobsTest, AreCheckedForTheirRange) {
+  v1::TurnRequest turn;
+  EXPECT_EQ(*ParsePromptLogprobs(turn), std::nullopt);
+  for (const int good : {0, 1, 20}) {
+    turn.set_prompt_logprobs(good);
+    EXPECT_EQ(*ParsePromptLogprobs(turn), good);
+  }
+  for (const int wrong : {-1, 21, std::numeric_limits<int>::max()}) {
+    turn.set_prompt_logprobs(wrong);
+    const absl::Status status = ParsePromptLogprobs(turn).status();
+    EXPECT_EQ(GetErrorDetail(status)->reason, kReasonInvalidOptions);
+    EXPECT_EQ(GetErrorDetail(status)->violations[0].field, "prompt_logprobs");
+  }
+}
+
 TEST(MalformedMessageTest, IsAnInvalidText) {
   EXPECT_EQ(MalformedMessage().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(GetErrorDetail(MalformedMessage())->reason, kReasonInvalidText);
@@ -177,6 +192,31 @@ class ResumeOfTest : public TurnRunnerFixture {
 
   PlainResult plain_;
 };
+
+TEST_F(ResumeOfTest, CountsScoredTokensOfThePrompt) {
+  const auto check = [this](int64_t prompt_tokens) {
+    v1::ResumeRequest resume;
+    resume.set_tokens_received(32);
+    resume.set_prompt_tokens_received(prompt_tokens);
+    return *CheckResumeOf(resume, *runner_);
+  };
+  Restore(std::nullopt);
+  EXPECT_TRUE(check(0).ok());
+  EXPECT_EQ(GetErrorDetail(check(1))->violations[0].field,
+            "prompt_tokens_received");
+  // Two of the three are the turn's own.
+  prompt_logprobs_ = {.alternatives = 0, .first = 1};
+  Restore(std::nullopt);
+  EXPECT_TRUE(check(0).ok());
+  EXPECT_TRUE(check(2).ok());
+  for (const int64_t wrong :
+       {int64_t{-1}, int64_t{3}, std::numeric_limits<int64_t>::min(),
+        std::numeric_limits<int64_t>::max()}) {
+    EXPECT_EQ(GetErrorDetail(check(wrong))->violations[0].field,
+              "prompt_tokens_received")
+        << wrong;
+  }
+}
 
 TEST_F(ResumeOfTest, WhatIsNotMadeAgainIsNotKnown) {
   Restore(std::nullopt);

@@ -17,7 +17,26 @@
 namespace tandem {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+
+TEST(PromptEventTest, HasTokensAndTheirScores) {
+  const v1::PromptScored prompt =
+      PromptEvent({.first_token = 7,
+                   .tokens = {{.id = 3, .logprob = 0, .alternatives = {}},
+                              {.id = 4,
+                               .logprob = -2,
+                               .alternatives = {{.id = 5, .logprob = -1}}}}})
+          .prompt();
+  EXPECT_EQ(prompt.first_token(), 7);
+  EXPECT_THAT(prompt.token_ids(), ElementsAre(3, 4));
+  ASSERT_EQ(prompt.logprobs_size(), 2);
+  EXPECT_EQ(prompt.logprobs(0).logprob(), 0);
+  EXPECT_EQ(prompt.logprobs(0).alternatives_size(), 0);
+  EXPECT_EQ(prompt.logprobs(1).logprob(), -2);
+  ASSERT_EQ(prompt.logprobs(1).alternatives_size(), 1);
+  EXPECT_EQ(prompt.logprobs(1).alternatives(0).token_id(), 5);
+}
 
 class TurnEventsTest : public TurnRunnerFixture {
  protected:

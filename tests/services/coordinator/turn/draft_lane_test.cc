@@ -121,6 +121,22 @@ TEST_F(DraftLaneTest, AFirstDraftIsWaitedForAsLongAsThePromptTakes) {
   ExpectPlain();
 }
 
+// The target has computed all but a few tokens of the prompt before the turn.
+TEST_F(DraftLaneTest, APromptThatTheTargetHasIsNotWaitedFor) {
+  spec_.options.draft_sources = DraftSources::kModel;
+  spec_.prompt.assign(640, 270);
+  directory_.targets["t1"].cached = 576;
+  target()->reported = Costs(100000, 0);
+  drafter_->reported = Costs(1000, 0);
+  drafter_->silent = true;
+  const MonotonicTime began = clock_.Now();
+  Start();
+  RunUntil([this] { return runner_->turn().speculation().late > 0; });
+  EXPECT_LT(clock_.Now() - began, milliseconds(350));
+  RunToEnd();
+  ExpectPlain();
+}
+
 // This drafter lacks the last of the fake model's 300 tokens, which come soon.
 TEST_F(DraftLaneTest, ATokenThatTheDrafterLacksEndsDrafting) {
   constexpr int kVocabSize = 290;

@@ -114,7 +114,7 @@ TEST_F(GrpcWorkerLinkTest, CarriesScores) {
   score_from_ = 1;
   Open();
   RunUntil([this] { return scores_.size() == 7; });
-  EXPECT_EQ(scores_, FakeScores(tokens_, 1, 7));
+  EXPECT_EQ(scores_, FakeScores(tokens_, 1, 7, 3));
   EXPECT_EQ(worker_->service().last_open().score_from(), 1);
   EXPECT_EQ(worker_->service().last_open().score_alternatives(), 3);
   // The worker owes nothing more.

@@ -112,5 +112,36 @@ TEST_F(TokenizerCacheTest, TellsAWorkerThatIsGone) {
             absl::StatusCode::kUnavailable);
 }
 
+// The fake's template knows nothing of tools, whatever the format's name.
+TEST_F(TokenizerCacheTest, AModelsRepliesHaveAFormat) {
+  TokenizerCache named(NamedReplyFormats{{"fake", "hermes"}});
+  for (TokenizerCache* cache : {&cache_, &named}) {
+    EXPECT_EQ(cache->FindReplyFormat(Source()), nullptr);
+    grpc::ClientContext context;
+    ASSERT_TRUE(cache->Fetch(Source(), &context).ok());
+    const auto format = cache->FindReplyFormat(Source());
+    ASSERT_NE(format, nullptr);
+    EXPECT_EQ(GetErrorDetail(format->tools_error)->reason,
+              kReasonUnsupportedTools);
+  }
+}
+
+TEST(ParseReplyFormatsTest, AreOfAllModelsOrOfOne) {
+  const auto formats = ParseReplyFormats({"hermes", "a=llama3", "b=mistral"});
+  ASSERT_TRUE(formats.ok()) << formats.status();
+  EXPECT_EQ(*formats, (NamedReplyFormats{
+                          {"", "hermes"}, {"a", "llama3"}, {"b", "mistral"}}));
+  EXPECT_TRUE(ParseReplyFormats({})->empty());
+  EXPECT_EQ(ParseReplyFormats({"a=xml"}).status().message().substr(0, 39),
+            "\"a=xml\" names none of the formats deeps");
+  for (const char* wrong : {"", "=", "a=", "HERMES", ", "}) {
+    EXPECT_EQ(ParseReplyFormats({wrong}).status().code(),
+              absl::StatusCode::kInvalidArgument)
+        << wrong;
+  }
+  EXPECT_FALSE(ParseReplyFormats({"hermes", "llama3"}).ok());
+  EXPECT_FALSE(ParseReplyFormats({"a=hermes", "a=llama3"}).ok());
+}
+
 }  // namespace
 }  // namespace tandem

@@ -1,11 +1,13 @@
-#include "services/coordinator/score/score_lane.h"
+#include "services/coordinator/turn/score_lane.h"
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/base/error_reason.h"
@@ -63,6 +65,7 @@ class ScoreLaneTest : public ::testing::Test, public ScoreLaneOwner {
     const std::vector<ScoredToken> scores =
         FakeScores(tokens_, from, tokens_.size());
     ASSERT_EQ(lane_->logprobs().size(), scores.size());
+    EXPECT_TRUE(lane_->alternatives().empty());
     bool is_greedy = true;
     for (size_t i = 0; i < scores.size(); ++i) {
       EXPECT_EQ(lane_->logprobs()[i], scores[i].token.logprob);
@@ -99,6 +102,85 @@ TEST_F(ScoreLaneTest, TakesTheScoresOfOneSequence) {
   EXPECT_EQ(open.tenant, "tenant");
   EXPECT_EQ(open.fingerprint, "fp");
   EXPECT_EQ(directory_.computed["t1"], 40u);
+}
+
+TEST_F(ScoreLaneTest, KeepsAlternativesOverLostWorkers) {
+  AddTarget("t2")->faults = {.close = 150};
+  target()->faults = {.close = 150};
+  for (int i = 0; i < 20; ++i) {
+    lane_.emplace(&context_, this,
+                  ScoreLane::Sequence{.number = 1,
+                                      .tokens = tokens_,
+                                      .score_from = 10,
+                                      .alternatives = 3});
+    lane_->Start();
+    RunToEnd();
+    ASSERT_EQ(lane_->state(), State::kDone) << lane_->status();
+    const std::vector<ScoredToken> scores =
+        FakeScores(tokens_, 10, tokens_.size(), 3);
+    ASSERT_EQ(lane_->logprobs().size(), scores.size());
+    ASSERT_EQ(lane_->alternatives().size(), scores.size());
+    for (size_t k = 0; k < scores.size(); ++k) {
+      EXPECT_EQ(lane_->logprobs()[k], scores[k].token.logprob);
+      EXPECT_EQ(lane_->alternatives()[k], scores[k].token.alternatives);
+    }
+  }
+  EXPECT_EQ(target()->last_open.score_alternatives, 3);
+}
+
+// A link that gives each score another alternative than the fake worker's.
+class WrongAlternatives : public FakeLink {
+ public:
+  explicit WrongAlternatives(TokenLogprob wrong)
+      : FakeLink(1, "fp"), wrong_(wrong) {}
+  std::unique_ptr<WorkerStream> Open(
+      OpenRequest request, EventLoop* loop, WorkerStreamEvents* events,
+      std::optional<MonotonicTime> deadline) override {
+    to_.events = events;
+    to_.wrong = wrong_;
+    return FakeLink::Open(std::move(request), loop, &to_, deadline);
+  }
+
+ private:
+  struct Events : WorkerStreamEvents {
+    void OnOpened(const OpenedSequence& opened) override {
+      events->OnOpened(opened);
+    }
+    void OnAnswer(WorkerAnswer answer) override { events->OnAnswer(answer); }
+    void OnScored(WorkerScores scores) override {
+      scores.tokens.back().token.alternatives = {wrong};
+      events->OnScored(scores);
+    }
+    void OnClosed(const absl::Status& status) override {
+      events->OnClosed(status);
+    }
+    WorkerStreamEvents* events = nullptr;
+    TokenLogprob wrong;
+  };
+
+  const TokenLogprob wrong_;
+  Events to_;
+};
+
+TEST_F(ScoreLaneTest, AlternativesThatAreNoneLoseTheWorker) {
+  for (const auto& [wrong, asked] : std::vector<std::pair<TokenLogprob, int>>{
+           {{.id = -1, .logprob = -1}, 1},
+           {{.id = 1, .logprob = 0.5}, 1},
+           {{.id = 1, .logprob = std::nanf("")}, 1},
+           {{.id = 1, .logprob = -1}, 0}}) {  // was not asked for
+    changes_ = 0;
+    directory_.targets["t1"].link = std::make_shared<WrongAlternatives>(wrong);
+    lane_.emplace(&context_, this,
+                  ScoreLane::Sequence{.number = 1,
+                                      .tokens = tokens_,
+                                      .score_from = 10,
+                                      .alternatives = asked});
+    lane_->Start();
+    RunToEnd();
+    EXPECT_EQ(lane_->state(), State::kFailed);
+    EXPECT_TRUE(lane_->logprobs().empty());
+    lane_.reset();
+  }
 }
 
 TEST_F(ScoreLaneTest, IsGreedyWhereEachTokenIs) {

@@ -1,11 +1,11 @@
-// The scores of one continuation: opens a sequence of prompt and continuation
-// at a target worker, takes its log-probabilities, and goes on at another
-// worker where one is lost. Scores are a function of the tokens before them, so
-// those that came stay. Owned by a ScoreCall; everything belongs to the event
-// loop.
+// The scores of the last tokens of a sequence: opens it at a target worker,
+// takes their log-probabilities, and goes on at another worker where one is
+// lost. Scores are a function of the tokens before them, so those that came
+// stay. Owned by who asks for them: a Score call, which has a continuation
+// scored, or a turn's PromptScores. Everything belongs to the event loop.
 
-#ifndef TANDEM_SERVICES_COORDINATOR_SCORE_SCORE_LANE_H_
-#define TANDEM_SERVICES_COORDINATOR_SCORE_SCORE_LANE_H_
+#ifndef TANDEM_SERVICES_COORDINATOR_TURN_SCORE_LANE_H_
+#define TANDEM_SERVICES_COORDINATOR_TURN_SCORE_LANE_H_
 
 #include <cstdint>
 #include <memory>
@@ -23,7 +23,7 @@
 
 namespace tandem {
 
-// What the lanes of one call share; outlives them.
+// What the lanes of one call, or turn, share; outlives them.
 struct ScoreContext {
   EventLoop* loop = nullptr;
   WorkerDirectory* directory = nullptr;
@@ -57,6 +57,7 @@ class ScoreLane : private WorkerStreamEvents {
     int64_t number = 0;  // in the call, from 1; for the workers' logs
     std::vector<TokenId> tokens = {};
     Position score_from = 0;
+    int alternatives = 0;  // of each, 0 .. kLogprobsLimit
   };
 
   ScoreLane(ScoreContext* context, ScoreLaneOwner* owner, Sequence sequence)
@@ -75,6 +76,10 @@ class ScoreLane : private WorkerStreamEvents {
   int64_t number() const { return sequence_.number; }
   // Natural logarithms, of the tokens from score_from on that there are yet.
   absl::Span<const float> logprobs() const { return logprobs_; }
+  // To each of those; empty where none are asked for.
+  absl::Span<const std::vector<TokenLogprob>> alternatives() const {
+    return alternatives_;
+  }
   // Each of those is the most probable token.
   bool is_greedy() const { return is_greedy_; }
 
@@ -94,7 +99,7 @@ class ScoreLane : private WorkerStreamEvents {
   bool MayOpen();
   void Open(const WorkerChoice& worker);
   // Takes the scores; false where they are not those that come next.
-  bool Take(const WorkerScores& scores);
+  bool Take(WorkerScores scores);
   void Lose(const absl::Status& status);
   void Fail(const absl::Status& status);
   // That no worker can be had, in words for the client.
@@ -110,6 +115,7 @@ class ScoreLane : private WorkerStreamEvents {
   State state_ = State::kRunning;
   absl::Status status_;
   std::vector<float> logprobs_;
+  std::vector<std::vector<TokenLogprob>> alternatives_;
   bool is_greedy_ = true;
 
   std::unique_ptr<WorkerStream> stream_;
@@ -126,4 +132,4 @@ class ScoreLane : private WorkerStreamEvents {
 
 }  // namespace tandem
 
-#endif  // TANDEM_SERVICES_COORDINATOR_SCORE_SCORE_LANE_H_
+#endif  // TANDEM_SERVICES_COORDINATOR_TURN_SCORE_LANE_H_

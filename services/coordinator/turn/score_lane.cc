@@ -1,4 +1,4 @@
-#include "services/coordinator/score/score_lane.h"
+#include "services/coordinator/turn/score_lane.h"
 
 #include <algorithm>
 #include <utility>
@@ -9,6 +9,22 @@
 #include "services/coordinator/turn/worker_failure.h"
 
 namespace tandem {
+namespace {
+
+// False for NaN too.
+bool IsLogprob(float logprob) { return logprob <= 0; }
+
+bool IsSound(const SampledToken& token, int alternatives) {
+  return IsLogprob(token.logprob) &&
+         token.alternatives.size() <= static_cast<size_t>(alternatives) &&
+         std::all_of(token.alternatives.begin(), token.alternatives.end(),
+                     [](const TokenLogprob& alternative) {
+                       return alternative.id >= 0 &&
+                              IsLogprob(alternative.logprob);
+                     });
+}
+
+}  // namespace
 
 ScoreLane::~ScoreLane() { context_->loop->CancelTimer(&timer_); }
 
@@ -92,7 +108,8 @@ void ScoreLane::Open(const WorkerChoice& worker) {
                          .queue_timeout = QueueTimeout(),
                          .trace = context_->trace,
                          .score_from = sequence_.score_from +
-                                       static_cast<Position>(logprobs_.size())},
+                                       static_cast<Position>(logprobs_.size()),
+                         .score_alternatives = sequence_.alternatives},
                         context_->loop, this, context_->deadline);
   context_->directory->OnComputed({.worker = worker.name,
                                    .tenant = context_->tenant,
@@ -115,7 +132,7 @@ void ScoreLane::OnAnswer(WorkerAnswer /*answer*/) {
 }
 
 void ScoreLane::OnScored(WorkerScores scores) {
-  if (Take(scores)) {
+  if (Take(std::move(scores))) {
     context_->is_begun = true;
     since_ = context_->loop->Now();
     opens_ = 1;
@@ -139,7 +156,7 @@ void ScoreLane::OnClosed(const absl::Status& status) {
   owner_->OnLaneChanged();
 }
 
-bool ScoreLane::Take(const WorkerScores& scores) {
+bool ScoreLane::Take(WorkerScores scores) {
   const size_t begin =
       static_cast<size_t>(sequence_.score_from) + logprobs_.size();
   if (!is_confirmed_ || scores.tokens.empty() ||
@@ -148,11 +165,13 @@ bool ScoreLane::Take(const WorkerScores& scores) {
     return false;
   }
   for (const ScoredToken& score : scores.tokens) {
-    // False for NaN too.
-    if (!(score.token.logprob <= 0)) return false;
+    if (!IsSound(score.token, sequence_.alternatives)) return false;
   }
-  for (const ScoredToken& score : scores.tokens) {
+  for (ScoredToken& score : scores.tokens) {
     logprobs_.push_back(score.token.logprob);
+    if (sequence_.alternatives > 0) {
+      alternatives_.push_back(std::move(score.token.alternatives));
+    }
     is_greedy_ = is_greedy_ && score.is_greedy;
   }
   return true;
@@ -176,7 +195,7 @@ absl::Status ScoreLane::NoneLeft() const {
   if (absl::IsResourceExhausted(lost_status_)) {
     const std::optional<ErrorDetail> detail = GetErrorDetail(lost_status_);
     return Exhausted(
-        "the target workers have no room for the continuation now",
+        "the target workers have no room for what is scored now",
         detail.has_value() ? detail->retry_delay_ms : std::nullopt);
   }
   WorkerDirectory* const directory = context_->directory;
