@@ -39,19 +39,48 @@ OrderedJson MakeError(int http_status, const std::optional<std::string>& param,
   return error;
 }
 
+// `field`, which begins with a tool or a call of the list `list`: what a
+// function has stands in an object.
+std::string FunctionField(absl::string_view field, absl::string_view list,
+                          const FieldNames& names) {
+  const size_t at = field.find(list);
+  if (at == absl::string_view::npos) return std::string(field);
+  const size_t end = field.find("].", at);
+  if (end == absl::string_view::npos) return std::string(field);
+  const absl::string_view rest = field.substr(end + 2);
+  if (rest == "id") return std::string(field);
+  return absl::StrCat(field.substr(0, end + 2), names.function, rest);
+}
+
 // The name of `field` of a ConverseRequest in the client's API.
 std::string ClientField(absl::string_view field, const FieldNames& names) {
   (void)(absl::ConsumePrefix(&field, "start.") ||
          absl::ConsumePrefix(&field, "turn."));
   absl::ConsumePrefix(&field, "options.");
   if (field == "response_format.json_schema") return names.schema;
+  absl::ConsumePrefix(&field, "messages.");  // of ChatMessages
+  if (absl::StartsWith(field, "messages")) {
+    return names.function.empty() ? names.prompt
+                                  : FunctionField(field, "tool_calls[", names);
+  }
+  if (absl::StartsWith(field, "tools[")) {
+    return FunctionField(field, "tools[", names);
+  }
+  if (field == "tool_name") {
+    return absl::StrCat("tool_choice.", names.function, "name");
+  }
   const size_t end = std::min(field.find_first_of(".["), field.size());
   const absl::string_view first = field.substr(0, end);
   const absl::string_view rest = field.substr(end);
   const std::pair<absl::string_view, absl::string_view> kNames[] = {
-      {"stop_strings", "stop"},         {"model_id", "model"},
-      {"max_tokens", names.max_tokens}, {"text", names.prompt},
-      {"tokens", names.prompt},         {"session_id", "tandem.session_id"},
+      {"stop_strings", "stop"},
+      {"model_id", "model"},
+      {"max_tokens", names.max_tokens},
+      {"text", names.prompt},
+      {"tokens", names.prompt},
+      {"session_id", "tandem.session_id"},
+      {"response_format", names.format},
+      {"tool_calls_max", "parallel_tool_calls"},
   };
   for (const auto& [ours, theirs] : kNames) {
     if (first == ours) return absl::StrCat(theirs, rest);

@@ -8,8 +8,8 @@
 
 #include "absl/strings/string_view.h"
 #include "engine/base/status.h"
+#include "services/common/openai/json_fields.h"
 #include "services/gateway/http/http_message.h"
-#include "services/gateway/openai/json_fields.h"
 
 namespace tandem::gateway {
 
@@ -18,7 +18,11 @@ namespace tandem::gateway {
 struct FieldNames {
   std::string max_tokens = "max_tokens";
   std::string prompt = "prompt";
+  std::string format = "response_format";
   std::string schema = "response_format.json_schema.schema";
+  // Before the names of what a function has, in tools and in calls. "": so in
+  // /v1/responses, where messages are made of the items of `prompt`.
+  std::string function = "function.";
 };
 
 // The status of HTTP for a status of gRPC.

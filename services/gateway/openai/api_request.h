@@ -13,8 +13,8 @@
 
 #include "absl/strings/string_view.h"
 #include "engine/base/status.h"
+#include "services/common/openai/json_fields.h"
 #include "services/gateway/openai/api_error.h"
-#include "services/gateway/openai/json_fields.h"
 #include "tandem/v1/generation.pb.h"
 
 namespace tandem::gateway {

@@ -2,10 +2,31 @@
 
 #include <utility>
 
+#include "services/client/joined_reply.h"
 #include "services/gateway/openai/chunk_writer.h"
 
 namespace tandem::gateway {
 namespace {
+
+// A delta of each call, which has id and name where the call begins: clients
+// put together what has the same index.
+OrderedJson CallDeltas(const v1::ReplyDelta& parts) {
+  v1::ReplyDelta joined;
+  client::JoinReply(parts, &joined);
+  OrderedJson deltas = OrderedJson::array();
+  for (const v1::ToolCallDelta& call : joined.tool_calls()) {
+    OrderedJson delta;
+    delta["index"] = call.index();
+    if (!call.name().empty()) {
+      delta["id"] = call.id();
+      delta["type"] = "function";
+      delta["function"]["name"] = call.name();
+    }
+    delta["function"]["arguments"] = call.arguments();
+    deltas.push_back(std::move(delta));
+  }
+  return deltas;
+}
 
 class ChatWriter final : public ChunkWriter {
  public:
@@ -22,16 +43,19 @@ class ChatWriter final : public ChunkWriter {
     Emit(chunk);
   }
 
-  OrderedJson ContentOf(const std::string& text) const override {
-    OrderedJson delta;
-    delta["content"] = text;
+  OrderedJson ContentOf(const Piece& piece) const override {
+    const v1::ReplyDelta& parts = piece.parts;
+    OrderedJson delta = OrderedJson::object();
+    if (!parts.reasoning().empty()) {
+      delta["reasoning_content"] = parts.reasoning();
+    }
+    if (!parts.content().empty()) delta["content"] = parts.content();
+    if (!parts.tool_calls().empty()) delta["tool_calls"] = CallDeltas(parts);
     return delta;
   }
-  OrderedJson LastContent() const override { return OrderedJson::object(); }
-  OrderedJson LogprobsOf(const std::string& /*text*/,
-                         const v1::TokensGenerated& tokens,
-                         const TokenTexts& texts) const override {
-    return ChatLogprobs(tokens, texts);
+  OrderedJson NoContent() const override { return OrderedJson::object(); }
+  OrderedJson LogprobsOf(const Piece& piece) const override {
+    return ChatLogprobs(*piece.tokens, piece.texts);
   }
 };
 

@@ -20,12 +20,11 @@ class ChunkWriter : public StreamWriter {
               const char* content)
       : StreamWriter(format), object_(object), content_(content) {}
 
-  // What a choice has of `text`, and what it has at the end.
-  virtual OrderedJson ContentOf(const std::string& text) const = 0;
-  virtual OrderedJson LastContent() const = 0;
-  virtual OrderedJson LogprobsOf(const std::string& text,
-                                 const v1::TokensGenerated& tokens,
-                                 const TokenTexts& texts) const = 0;
+  // What a choice has of an event, and what it has of one that adds nothing.
+  virtual OrderedJson ContentOf(const Piece& piece) const = 0;
+  virtual OrderedJson NoContent() const = 0;
+  // Of a piece with tokens.
+  virtual OrderedJson LogprobsOf(const Piece& piece) const = 0;
 
   OrderedJson Chunk(OrderedJson content, OrderedJson finish_reason) const {
     OrderedJson choice;
@@ -40,23 +39,21 @@ class ChunkWriter : public StreamWriter {
   }
 
  private:
-  void OnText(const std::string& text, const v1::TokensGenerated* tokens,
-              const TokenTexts& texts) override {
-    const bool has_logprobs = tokens != nullptr && tokens->logprobs_size() > 0;
-    if (text.empty() && !has_logprobs && !format().with_tandem) return;
-    OrderedJson chunk = Chunk(ContentOf(text), nullptr);
-    if (has_logprobs) {
-      chunk["choices"][0]["logprobs"] = LogprobsOf(text, *tokens, texts);
-    }
-    if (format().with_tandem && tokens != nullptr) {
-      chunk["tandem"] = TandemOf(*tokens, texts);
-    }
+  void OnPiece(const Piece& piece) override {
+    const bool has_tokens = piece.tokens != nullptr;
+    const bool has_logprobs = has_tokens && piece.tokens->logprobs_size() > 0;
+    const bool shows_tokens = has_tokens && format().with_tandem;
+    OrderedJson content = ContentOf(piece);
+    if (content == NoContent() && !has_logprobs && !shows_tokens) return;
+    OrderedJson chunk = Chunk(std::move(content), nullptr);
+    if (has_logprobs) chunk["choices"][0]["logprobs"] = LogprobsOf(piece);
+    if (shows_tokens) chunk["tandem"] = TandemOf(*piece.tokens, piece.texts);
     Emit(chunk);
   }
 
   void OnEnded(const v1::TurnEnded& ended) override {
-    OrderedJson chunk =
-        Chunk(LastContent(), FinishReasonOf(ended.finish_reason()));
+    OrderedJson chunk = Chunk(
+        NoContent(), FinishReasonOf(ended.finish_reason(), position().calls));
     if (format().with_tandem) chunk["tandem"] = TandemOf(ended);
     Emit(chunk);
   }

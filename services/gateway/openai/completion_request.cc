@@ -51,7 +51,8 @@ absl::StatusOr<ApiRequest> ParseCompletionRequest(const Json& body,
     options->set_logprobs(static_cast<int32_t>(*logprobs));
   }
   ReadPrompt(&fields, &request.turn);
-  ReadResponseFormat(text, &fields, options);
+  OrderedTexts texts(text, {kFormatSchema});
+  ReadResponseFormat(&texts, &fields, options);
   const int choices = request.format.choices;
   if (fields.Whole("best_of", 1, kBestOfMax).value_or(choices) != choices) {
     fields.Fail("best_of", "must be n: what is generated is returned");

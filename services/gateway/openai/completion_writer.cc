@@ -18,14 +18,14 @@ class CompletionWriter final : public ChunkWriter {
     Emit(chunk);
   }
 
-  OrderedJson ContentOf(const std::string& text) const override { return text; }
-  OrderedJson LastContent() const override { return ""; }
-  OrderedJson LogprobsOf(const std::string& text,
-                         const v1::TokensGenerated& tokens,
-                         const TokenTexts& texts) const override {
+  OrderedJson ContentOf(const Piece& piece) const override {
+    return piece.text;
+  }
+  OrderedJson NoContent() const override { return ""; }
+  OrderedJson LogprobsOf(const Piece& piece) const override {
     return CompletionLogprobs(
-        tokens, texts,
-        position().text_bytes - static_cast<int64_t>(text.size()));
+        *piece.tokens, piece.texts,
+        position().text_bytes - static_cast<int64_t>(piece.text.size()));
   }
 };
 

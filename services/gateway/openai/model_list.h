@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "services/gateway/openai/json_fields.h"
+#include "services/common/openai/json_fields.h"
 #include "tandem/v1/generation.pb.h"
 
 namespace tandem::gateway {

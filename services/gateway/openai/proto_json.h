@@ -11,7 +11,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
-#include "services/gateway/openai/json_fields.h"
+#include "services/common/openai/json_fields.h"
 
 namespace tandem::gateway {
 

@@ -23,8 +23,11 @@ OrderedJson LogprobEntry(int32_t id, float logprob, const TokenTexts& texts) {
 
 }  // namespace
 
-std::string FinishReasonOf(v1::FinishReason reason) {
+std::string FinishReasonOf(v1::FinishReason reason, int64_t calls) {
   switch (reason) {
+    case v1::FINISH_REASON_STOP_TOKEN:
+    case v1::FINISH_REASON_GRAMMAR_END:
+      return calls > 0 ? "tool_calls" : "stop";
     case v1::FINISH_REASON_LENGTH:
     case v1::FINISH_REASON_CONTEXT:
     case v1::FINISH_REASON_DEADLINE:

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "services/gateway/openai/json_fields.h"
+#include "services/common/openai/json_fields.h"
 #include "tandem/v1/generation.pb.h"
 
 namespace tandem::gateway {
@@ -18,8 +18,9 @@ namespace tandem::gateway {
 using TokenTexts = std::map<int32_t, std::string>;
 
 // "stop" or "length". A turn that was cancelled has stopped, one whose time was
-// over was cut as by a maximum of tokens.
-std::string FinishReasonOf(v1::FinishReason reason);
+// over was cut as by a maximum of tokens. "tool_calls" of a turn that came to
+// its own end and has `calls` of tools.
+std::string FinishReasonOf(v1::FinishReason reason, int64_t calls = 0);
 // {"prompt_tokens", "completion_tokens", "total_tokens",
 // "prompt_tokens_details"}
 OrderedJson UsageObject(const v1::Usage& usage);

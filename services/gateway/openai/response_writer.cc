@@ -10,60 +10,43 @@
 namespace tandem::gateway {
 namespace {
 
+using Kind = OutputItem::Kind;
+
+// The last events hold all of the reply. So a stream that is resumed asks the
+// service for the turn from its beginning, writes all events again and leaves
+// out what the client has. That is counted in steps: an event is one, a delta
+// as many as it has bytes, however the tokens were grouped. In place of
+// TOKENS-BYTES the ids of this endpoint have EVENTS-STEPS.
 class ResponseWriter final : public StreamWriter {
  public:
   explicit ResponseWriter(const ReplyFormat& format) : StreamWriter(format) {}
 
-  // The last events hold the whole text: the service is asked for all of it,
-  // and what the client has is left out.
   StreamPosition Resume(const StreamPosition& from) override {
-    had_bytes_ = from.text_bytes;
-    StreamPosition begin = from;
-    begin.tokens = 0;
-    begin.text_bytes = 0;
-    return StreamWriter::Resume(begin);
+    had_steps_ = from.text_bytes;
+    // An event is a step at least.
+    sequence_ = std::min(from.tokens, from.text_bytes);
+    return StreamWriter::Resume(
+        {.session_id = from.session_id, .turn = from.turn});
   }
 
  private:
   void OnStarted() override {
-    if (had_bytes_ > 0) return;
     EmitResponse("response.created", nullptr);
     EmitResponse("response.in_progress", nullptr);
-    OrderedJson item;
-    item["output_index"] = 0;
-    item["item"] = ResponseItem(started(), "", nullptr);
-    EmitTyped("response.output_item.added", std::move(item));
-    OrderedJson part = PartPlace();
-    part["part"] = ResponsePart("");
-    EmitTyped("response.content_part.added", std::move(part));
   }
 
-  void OnText(const std::string& text, const v1::TokensGenerated* /*tokens*/,
-              const TokenTexts& /*texts*/) override {
-    const int64_t before = static_cast<int64_t>(text_.size());
-    text_ += text;
-    const int64_t had = std::clamp<int64_t>(had_bytes_ - before, 0,
-                                            static_cast<int64_t>(text.size()));
-    const std::string fresh = text.substr(static_cast<size_t>(had));
-    if (fresh.empty()) return;
-    OrderedJson delta = PartPlace();
-    delta["delta"] = fresh;
-    delta["logprobs"] = OrderedJson::array();
-    EmitTyped("response.output_text.delta", std::move(delta));
+  void OnPiece(const Piece& piece) override {
+    for (OutputItem& part : PiecesOf(piece.parts, items_)) {
+      const std::string text = part.text;
+      if (!GoesOn(part, items_)) Begin(std::move(part));
+      EmitDelta(text);
+      items_.back().text += text;
+    }
   }
 
   void OnEnded(const v1::TurnEnded& ended) override {
-    OrderedJson done = PartPlace();
-    done["text"] = text_;
-    done["logprobs"] = OrderedJson::array();
-    EmitTyped("response.output_text.done", std::move(done));
-    OrderedJson part = PartPlace();
-    part["part"] = ResponsePart(text_);
-    EmitTyped("response.content_part.done", std::move(part));
-    OrderedJson item;
-    item["output_index"] = 0;
-    item["item"] = ResponseItem(started(), text_, &ended);
-    EmitTyped("response.output_item.done", std::move(item));
+    if (items_.empty()) Begin({});
+    EndItem(ResponseStatus(&ended));
     const bool is_whole = FinishReasonOf(ended.finish_reason()) == "stop";
     EmitResponse(is_whole ? "response.completed" : "response.incomplete",
                  &ended);
@@ -82,31 +65,110 @@ class ResponseWriter final : public StreamWriter {
     return absl::StrCat("event: error\ndata: ", WriteJson(data), "\n\n");
   }
 
-  OrderedJson PartPlace() const {
-    OrderedJson place;
-    place["item_id"] = ResponseItemId(started());
-    place["output_index"] = 0;
-    place["content_index"] = 0;
+  StreamPosition EventPosition() const override {
+    StreamPosition place = position();
+    place.tokens = sequence_;
+    place.text_bytes = steps_;
+    place.calls = 0;
     return place;
+  }
+
+  // Ends the item under way and begins `item`, without its text.
+  void Begin(OutputItem item) {
+    if (!items_.empty()) EndItem("completed");
+    item.index = static_cast<int64_t>(items_.size());
+    item.text = "";
+    items_.push_back(std::move(item));
+    EmitItem("response.output_item.added", ResponseStatus(nullptr));
+    if (items_.back().kind == Kind::kCall) return;
+    OrderedJson part = Place();
+    part["part"] = ResponsePart(items_.back());
+    EmitTyped("response.content_part.added", std::move(part));
+  }
+
+  void EndItem(const std::string& status) {
+    const OutputItem& item = items_.back();
+    OrderedJson done = Place();
+    if (item.kind == Kind::kCall) {
+      done["name"] = item.name;
+      done["arguments"] = item.text;
+    } else {
+      done["text"] = item.text;
+    }
+    if (item.kind == Kind::kMessage) done["logprobs"] = OrderedJson::array();
+    EmitTyped(absl::StrCat(TextType(), ".done"), std::move(done));
+    if (item.kind != Kind::kCall) {
+      OrderedJson part = Place();
+      part["part"] = ResponsePart(item);
+      EmitTyped("response.content_part.done", std::move(part));
+    }
+    EmitItem("response.output_item.done", status);
+  }
+
+  // Of the item under way.
+  const char* TextType() const {
+    switch (items_.back().kind) {
+      case Kind::kReasoning:
+        return "response.reasoning_text";
+      case Kind::kMessage:
+        return "response.output_text";
+      case Kind::kCall:
+        break;
+    }
+    return "response.function_call_arguments";
+  }
+
+  // Where the item under way has its text.
+  OrderedJson Place() const {
+    OrderedJson place;
+    place["item_id"] = ResponseItemId(started(), items_.back());
+    place["output_index"] = items_.back().index;
+    if (items_.back().kind != Kind::kCall) place["content_index"] = 0;
+    return place;
+  }
+
+  void EmitItem(const char* type, const std::string& status) {
+    OrderedJson data;
+    data["output_index"] = items_.back().index;
+    data["item"] = ResponseItem(started(), items_.back(), status);
+    EmitTyped(type, std::move(data));
+  }
+
+  void EmitDelta(const std::string& text) {
+    const int64_t steps = static_cast<int64_t>(text.size());
+    const int64_t had = std::clamp<int64_t>(had_steps_ - steps_, 0, steps);
+    if (had == steps) {
+      steps_ += steps;
+      return;
+    }
+    OrderedJson delta = Place();
+    delta["delta"] = text.substr(static_cast<size_t>(had));
+    if (items_.back().kind == Kind::kMessage) {
+      delta["logprobs"] = OrderedJson::array();
+    }
+    steps_ += steps - 1;  // and one of the event
+    EmitTyped(absl::StrCat(TextType(), ".delta"), std::move(delta));
   }
 
   void EmitResponse(const char* type, const v1::TurnEnded* ended) {
     OrderedJson data;
-    data["response"] = ResponseObject(format(), started(), text_, ended);
+    data["response"] = ResponseObject(format(), started(), items_, ended);
     EmitTyped(type, std::move(data));
   }
 
-  void EmitTyped(const char* type, OrderedJson fields) {
+  void EmitTyped(const std::string& type, OrderedJson fields) {
+    if (++steps_ <= had_steps_) return;
     OrderedJson data;
     data["type"] = type;
     data["sequence_number"] = sequence_++;
     for (auto& item : fields.items()) data[item.key()] = item.value();
-    Emit(data, type);
+    Emit(data, type.c_str());
   }
 
-  int64_t had_bytes_ = 0;  // of the text, which the client has
+  int64_t had_steps_ = 0;  // that the client has
+  int64_t steps_ = 0;
   int64_t sequence_ = 0;
-  std::string text_;
+  std::vector<OutputItem> items_;
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "services/common/openai/chat_json.h"
 
 namespace tandem::gateway {
 namespace {
@@ -79,31 +80,6 @@ void ReadDraftSources(JsonFields* fields, v1::GenerationOptions* options) {
   }
   if (model && !lookup) options->set_draft_sources(v1::DRAFT_SOURCES_MODEL);
   if (lookup && !model) options->set_draft_sources(v1::DRAFT_SOURCES_LOOKUP);
-}
-
-void ReadTemplateOptions(JsonFields* fields, v1::TurnRequest* turn) {
-  const Json* options = fields->Any("template_options");
-  if (options == nullptr) return;
-  if (!options->is_object()) {
-    return fields->Fail("template_options", "must be an object");
-  }
-  for (const auto& item : options->items()) {
-    v1::TemplateOption& option =
-        (*turn->mutable_template_options())[item.key()];
-    const Json& value = item.value();
-    if (value.is_boolean()) {
-      option.set_bool_value(value.get<bool>());
-    } else if (value.is_number_integer()) {
-      option.set_int_value(value.get<int64_t>());
-    } else if (value.is_number()) {
-      option.set_number_value(value.get<double>());
-    } else if (value.is_string()) {
-      option.set_text_value(value.get<std::string>());
-    } else {
-      fields->Fail("template_options",
-                   "must have values that are true, false, numbers or strings");
-    }
-  }
 }
 
 // The object "tandem".
@@ -238,44 +214,6 @@ void ReadMaxTokens(JsonFields* fields, const char* name, ApiRequest* request) {
   request->turn.mutable_options()->set_max_tokens(
       static_cast<int32_t>(*tokens));
   request->format.names.max_tokens = name;
-}
-
-std::optional<v1::ChatRole> RoleOf(const std::string& name) {
-  if (name == "system" || name == "developer") return v1::CHAT_ROLE_SYSTEM;
-  if (name == "user") return v1::CHAT_ROLE_USER;
-  if (name == "assistant") return v1::CHAT_ROLE_ASSISTANT;
-  return std::nullopt;
-}
-
-std::optional<std::string> ReadContent(JsonFields* fields, const Json& content,
-                                       const std::string& path) {
-  if (content.is_string()) return content.get<std::string>();
-  if (!content.is_array()) {
-    fields->Fail(path, "must be a string or a list of parts");
-    return std::nullopt;
-  }
-  std::string text;
-  for (size_t i = 0; i < content.size(); ++i) {
-    const Json& part = content[i];
-    const auto type = part.is_object() ? part.find("type") : part.end();
-    if (!part.is_object() || type == part.end() || !type->is_string()) {
-      fields->Fail(absl::StrCat(path, "[", i, "]"), "must have a type");
-      return std::nullopt;
-    }
-    const std::string& name = type->get_ref<const std::string&>();
-    const auto found = part.find("text");
-    if (name != "text" && name != "input_text" && name != "output_text") {
-      fields->Fail(absl::StrCat(path, "[", i, "].type"),
-                   "must be text: images, audio and files are not taken");
-      return std::nullopt;
-    }
-    if (found == part.end() || !found->is_string()) {
-      fields->Fail(absl::StrCat(path, "[", i, "].text"), "must be a string");
-      return std::nullopt;
-    }
-    text += found->get_ref<const std::string&>();
-  }
-  return text;
 }
 
 std::optional<TurnName> ParseTurnName(absl::string_view text) {

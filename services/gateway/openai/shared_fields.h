@@ -7,8 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "services/common/openai/json_fields.h"
 #include "services/gateway/openai/api_request.h"
-#include "services/gateway/openai/json_fields.h"
 
 namespace tandem::gateway {
 
@@ -20,14 +20,6 @@ void ReadShared(JsonFields* fields, ApiRequest* request);
 void ReadSampling(JsonFields* fields, ApiRequest* request);
 // A maximum of tokens under the name `name`.
 void ReadMaxTokens(JsonFields* fields, const char* name, ApiRequest* request);
-
-// The role called `name`; nothing where there is none such. "developer" is the
-// later name of "system".
-std::optional<v1::ChatRole> RoleOf(const std::string& name);
-// A text, or a list of parts of type text, joined; nothing after an error at
-// `path`, where it also stands for images and other parts.
-std::optional<std::string> ReadContent(JsonFields* fields, const Json& content,
-                                       const std::string& path);
 
 // A session and a turn in it, as one name: "SESSION-TURN".
 struct TurnName {

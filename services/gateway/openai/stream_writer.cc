@@ -1,10 +1,12 @@
 #include "services/gateway/openai/stream_writer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "services/client/joined_reply.h"
 #include "services/gateway/openai/shared_fields.h"
 
 namespace tandem::gateway {
@@ -19,18 +21,22 @@ bool ParseCount(absl::string_view text, int64_t* count) {
 }  // namespace
 
 std::string WriteEventId(const StreamPosition& position) {
-  return absl::StrCat(WriteTurnName(position.session_id, position.turn), "-",
-                      position.tokens, "-", position.text_bytes);
+  std::string id =
+      absl::StrCat(WriteTurnName(position.session_id, position.turn), "-",
+                   position.tokens, "-", position.text_bytes);
+  if (position.calls > 0) absl::StrAppend(&id, "-", position.calls);
+  return id;
 }
 
 std::optional<StreamPosition> ParseEventId(absl::string_view text) {
   const std::vector<absl::string_view> parts = absl::StrSplit(text, '-');
-  if (parts.size() != 4) return std::nullopt;
+  if (parts.size() != 4 && parts.size() != 5) return std::nullopt;
   const std::optional<TurnName> name =
       ParseTurnName(absl::StrCat(parts[0], "-", parts[1]));
   StreamPosition position;
   if (!name.has_value() || !ParseCount(parts[2], &position.tokens) ||
-      !ParseCount(parts[3], &position.text_bytes)) {
+      !ParseCount(parts[3], &position.text_bytes) ||
+      (parts.size() == 5 && !ParseCount(parts[4], &position.calls))) {
     return std::nullopt;
   }
   position.session_id = name->session_id;
@@ -54,9 +60,20 @@ std::string StreamWriter::Started(const v1::TurnStarted& started) {
 std::string StreamWriter::Tokens(const v1::TokensGenerated& tokens,
                                  const TokenTexts& texts) {
   position_.tokens = tokens.first_token() + tokens.token_ids_size();
-  position_.text_bytes += static_cast<int64_t>(tokens.text().size());
-  OnText(tokens.text(), &tokens, texts);
+  AddPiece({.text = tokens.text(),
+            .parts = client::PartsOf(tokens),
+            .tokens = &tokens,
+            .texts = texts});
   return std::exchange(out_, {});
+}
+
+void StreamWriter::AddPiece(const Piece& piece) {
+  position_.text_bytes += static_cast<int64_t>(piece.text.size());
+  for (const v1::ToolCallDelta& call : piece.parts.tool_calls()) {
+    position_.calls =
+        std::max<int64_t>(position_.calls, int64_t{call.index()} + 1);
+  }
+  OnPiece(piece);
 }
 
 std::string StreamWriter::Ended(const v1::TurnEnded& ended,
@@ -67,8 +84,9 @@ std::string StreamWriter::Ended(const v1::TurnEnded& ended,
 }
 
 std::string StreamWriter::EndedChoice(const v1::TurnEnded& ended) {
-  position_.text_bytes += static_cast<int64_t>(ended.text().size());
-  if (!ended.text().empty()) OnText(ended.text(), nullptr, {});
+  AddPiece({.text = ended.text(),
+            .parts = client::PartsOf(ended),
+            .texts = TokenTexts()});
   OnEnded(ended);
   return std::exchange(out_, {});
 }
@@ -97,7 +115,7 @@ std::vector<int32_t> StreamWriter::TextsFor(
 void StreamWriter::Emit(const OrderedJson& data, const char* name) {
   if (name != nullptr) absl::StrAppend(&out_, "event: ", name, "\n");
   if (format_.choices == 1) {
-    absl::StrAppend(&out_, "id: ", WriteEventId(position_), "\n");
+    absl::StrAppend(&out_, "id: ", WriteEventId(EventPosition()), "\n");
   }
   absl::StrAppend(&out_, "data: ", WriteJson(data), "\n\n");
 }

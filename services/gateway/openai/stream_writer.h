@@ -1,9 +1,9 @@
 // The events of a turn as server-sent events (WHATWG HTML, section 9.2) of one
 // endpoint. Owned by a stream's source; one thread at a time.
 //
-// Each event's id is SESSION-TURN-TOKENS-BYTES: what a client that has the
-// event has of the turn, for Last-Event-ID; events of several choices have
-// none.
+// Each event's id is SESSION-TURN-TOKENS-BYTES, and -CALLS where tools were
+// called: what a client that has the event has of the turn, for Last-Event-ID;
+// events of several choices have none.
 
 #ifndef TANDEM_SERVICES_GATEWAY_OPENAI_STREAM_WRITER_H_
 #define TANDEM_SERVICES_GATEWAY_OPENAI_STREAM_WRITER_H_
@@ -29,6 +29,7 @@ struct StreamPosition {
   int64_t turn = 0;
   int64_t tokens = 0;
   int64_t text_bytes = 0;
+  int64_t calls = 0;  // of tools, begun
 };
 std::string WriteEventId(const StreamPosition& position);
 std::optional<StreamPosition> ParseEventId(absl::string_view text);
@@ -69,12 +70,18 @@ class StreamWriter {
  protected:
   explicit StreamWriter(ReplyFormat format) : format_(std::move(format)) {}
 
+  // What an event adds to the reply.
+  struct Piece {
+    const std::string& text;      // as the model wrote it
+    const v1::ReplyDelta& parts;  // made of it, by client::PartsOf
+    // Those of the event; null: what was held back.
+    const v1::TokensGenerated* tokens = nullptr;
+    const TokenTexts& texts;
+  };
+
   // What an endpoint has for each event of the turn: calls Emit.
   virtual void OnStarted() = 0;
-  // `text` is that of `tokens`, or held-back text without tokens (null).
-  virtual void OnText(const std::string& text,
-                      const v1::TokensGenerated* tokens,
-                      const TokenTexts& texts) = 0;
+  virtual void OnPiece(const Piece& piece) = 0;
   virtual void OnEnded(const v1::TurnEnded& ended) = 0;
   // What follows the ends of all choices.
   virtual void OnAllEnded(const v1::Usage& /*of_all*/) {}
@@ -85,8 +92,12 @@ class StreamWriter {
   // Adds an event. `name`: its type; null: none.
   void Emit(const OrderedJson& data, const char* name = nullptr);
   const StreamPosition& position() const { return position_; }
+  // What the ids of events say.
+  virtual StreamPosition EventPosition() const { return position_; }
 
  private:
+  void AddPiece(const Piece& piece);
+
   const ReplyFormat format_;
   v1::TurnStarted started_;
   StreamPosition position_;

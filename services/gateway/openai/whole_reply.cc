@@ -2,10 +2,31 @@
 
 #include <utility>
 
-#include "services/gateway/openai/response_object.h"
+#include "services/client/joined_reply.h"
 
 namespace tandem::gateway {
 namespace {
+
+OrderedJson MessageOf(const v1::ReplyDelta& reply) {
+  OrderedJson message;
+  message["role"] = "assistant";
+  message["content"] = reply.content();
+  message["refusal"] = nullptr;
+  if (!reply.reasoning().empty()) {
+    message["reasoning_content"] = reply.reasoning();
+  }
+  if (reply.tool_calls().empty()) return message;
+  if (reply.content().empty()) message["content"] = nullptr;
+  for (const v1::ToolCallDelta& call : reply.tool_calls()) {
+    OrderedJson entry;
+    entry["id"] = call.id();
+    entry["type"] = "function";
+    entry["function"]["name"] = call.name();
+    entry["function"]["arguments"] = call.arguments();
+    message["tool_calls"].push_back(std::move(entry));
+  }
+  return message;
+}
 
 OrderedJson ChoiceOf(const ReplyFormat& format, const GatheredTurn& turn,
                      const TokenTexts& texts) {
@@ -13,9 +34,7 @@ OrderedJson ChoiceOf(const ReplyFormat& format, const GatheredTurn& turn,
   OrderedJson choice;
   choice["index"] = 0;
   if (is_chat) {
-    choice["message"]["role"] = "assistant";
-    choice["message"]["content"] = turn.tokens.text();
-    choice["message"]["refusal"] = nullptr;
+    choice["message"] = MessageOf(client::PartsOf(turn.tokens));
   } else {
     choice["text"] = turn.tokens.text();
   }
@@ -24,7 +43,8 @@ OrderedJson ChoiceOf(const ReplyFormat& format, const GatheredTurn& turn,
     choice["logprobs"] = is_chat ? ChatLogprobs(turn.tokens, texts)
                                  : CompletionLogprobs(turn.tokens, texts, 0);
   }
-  choice["finish_reason"] = FinishReasonOf(turn.ended.finish_reason());
+  choice["finish_reason"] = FinishReasonOf(
+      turn.ended.finish_reason(), turn.tokens.reply().tool_calls_size());
   return choice;
 }
 
@@ -36,14 +56,15 @@ void GatheredTurn::Add(const v1::ConverseResponse& event) {
       started = event.started();
       return;
     case v1::ConverseResponse::kTokens:
-      tokens.mutable_token_ids()->MergeFrom(event.tokens().token_ids());
-      tokens.mutable_logprobs()->MergeFrom(event.tokens().logprobs());
-      tokens.mutable_text()->append(event.tokens().text());
+      client::JoinTokens(event.tokens(), &tokens);
+      JoinItems(client::PartsOf(event.tokens()), &items);
       return;
     case v1::ConverseResponse::kEnded:
       ended = event.ended();
-      tokens.mutable_text()->append(ended.text());
+      client::JoinEnd(ended, &tokens);
+      JoinItems(client::PartsOf(ended), &items);
       return;
+    case v1::ConverseResponse::kPrompt:  // was not asked for
     case v1::ConverseResponse::EVENT_NOT_SET:
       return;
   }
@@ -52,8 +73,7 @@ void GatheredTurn::Add(const v1::ConverseResponse& event) {
 OrderedJson WholeReply(const ReplyFormat& format, const GatheredTurn& turn,
                        const TokenTexts& texts) {
   if (format.api == ReplyFormat::Api::kResponse) {
-    return ResponseObject(format, turn.started, turn.tokens.text(),
-                          &turn.ended);
+    return ResponseObject(format, turn.started, turn.items, &turn.ended);
   }
   const bool is_chat = format.api == ReplyFormat::Api::kChat;
   OrderedJson reply;

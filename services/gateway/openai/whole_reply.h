@@ -6,9 +6,10 @@
 
 #include <vector>
 
+#include "services/common/openai/json_fields.h"
 #include "services/gateway/openai/api_request.h"
-#include "services/gateway/openai/json_fields.h"
 #include "services/gateway/openai/reply_parts.h"
+#include "services/gateway/openai/response_object.h"
 #include "tandem/v1/generation.pb.h"
 
 namespace tandem::gateway {
@@ -16,9 +17,11 @@ namespace tandem::gateway {
 // All of a turn.
 struct GatheredTurn {
   v1::TurnStarted started;
-  // With the text of `ended`.
+  // With the text and the reply of `ended`.
   v1::TokensGenerated tokens;
   v1::TurnEnded ended;
+  // The reply as /v1/responses has it.
+  std::vector<OutputItem> items;
 
   void Add(const v1::ConverseResponse& event);
 };

@@ -11,7 +11,9 @@ export const MARKS = ['draft', 'lookup', 'own', 'unknown'];
 export function readChunk(json) {
   const choice = json.choices?.[0];
   const extra = json.tandem ?? {};
-  const text = choice?.delta?.content ?? choice?.text ?? '';
+  // What a model thinks before it answers is part of what it says.
+  const text = (choice?.delta?.reasoning_content ?? '') +
+      (choice?.delta?.content ?? choice?.text ?? '');
   const rounds = (extra.rounds ?? []).map(readRound);
   return {
     text,

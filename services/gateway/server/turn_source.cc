@@ -56,8 +56,9 @@ void TurnSource::OnEvent(client::NextEvent event, const Done& done) {
       has_ended_ = true;
       return done(parts_.writer->Ended((*event)->ended()));
     case v1::ConverseResponse::kStarted:
+    case v1::ConverseResponse::kPrompt:
     case v1::ConverseResponse::EVENT_NOT_SET:
-      // The client has resumed by itself.
+      // The client has resumed by itself; nothing is asked of the prompt.
       return done(std::string());
   }
 }

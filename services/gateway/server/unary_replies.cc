@@ -7,10 +7,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "services/common/flag_values.h"
+#include "services/common/openai/json_fields.h"
 #include "services/common/version.h"
 #include "services/common/worker_protocol.h"
 #include "services/gateway/openai/api_error.h"
-#include "services/gateway/openai/json_fields.h"
 #include "services/gateway/openai/model_list.h"
 #include "services/gateway/openai/proto_json.h"
 

@@ -35,7 +35,22 @@ TEST(InTermsOfTest, FieldsAreTheClients) {
             "response_format.json_schema.schema");
   EXPECT_EQ(param_of("start.model_id"), "model");
   EXPECT_EQ(param_of("start.text"), "messages");
-  EXPECT_EQ(param_of("start.messages.messages[0]"), "messages.messages[0]");
+  EXPECT_EQ(param_of("start.messages.messages[0]"), "messages[0]");
+  EXPECT_EQ(param_of("messages.messages[1].role"), "messages[1].role");
+  EXPECT_EQ(param_of("messages.messages[1].tool_calls[10].arguments"),
+            "messages[1].tool_calls[10].function.arguments");
+  EXPECT_EQ(param_of("messages.messages[1].tool_calls[0].id"),
+            "messages[1].tool_calls[0].id");
+  EXPECT_EQ(param_of("messages.messages[1].tool_calls"),
+            "messages[1].tool_calls");
+  EXPECT_EQ(param_of("start.tools"), "tools");
+  EXPECT_EQ(param_of("start.tools[3]"), "tools[3]");
+  EXPECT_EQ(param_of("start.tools[3].parameters"),
+            "tools[3].function.parameters");
+  EXPECT_EQ(param_of("start.tool_choice"), "tool_choice");
+  EXPECT_EQ(param_of("start.tool_name"), "tool_choice.function.name");
+  EXPECT_EQ(param_of("start.tool_calls_max"), "parallel_tool_calls");
+  EXPECT_EQ(param_of("start.options.response_format"), "response_format");
   EXPECT_EQ(param_of("start.session_id"), "tandem.session_id");
 }
 

@@ -33,6 +33,36 @@ TEST(ParseChatRequestTest, MessagesBecomeTheTurns) {
   EXPECT_EQ(request->format.api, ReplyFormat::Api::kChat);
 }
 
+TEST(ParseChatRequestTest, ToolsAreTaken) {
+  const absl::StatusOr<ApiRequest> request = ParseText(R"({
+    "messages": [
+      {"role": "user", "content": "What time is it?"},
+      {"role": "assistant", "content": null, "reasoning_content": "Look.",
+       "tool_calls": [{"id": "call_1", "type": "function", "function":
+         {"name": "clock", "arguments": "{\"zone\":\"UTC\"}"}}]},
+      {"role": "tool", "tool_call_id": "call_1", "content": "12:00"}],
+    "tools": [{"type": "function", "function": {"name": "clock",
+      "parameters": {"type": "object", "properties": {"zone": {}, "a": {}}}}}],
+    "tool_choice": {"type": "function", "function": {"name": "clock"}},
+    "parallel_tool_calls": false, "n": 2})");
+  ASSERT_TRUE(request.ok()) << request.status();
+  const v1::TurnRequest& turn = request->turn;
+  EXPECT_EQ(turn.messages().messages(1).reasoning(), "Look.");
+  EXPECT_EQ(turn.messages().messages(1).tool_calls(0).arguments(),
+            R"({"zone":"UTC"})");
+  EXPECT_EQ(turn.messages().messages(2).tool_call_id(), "call_1");
+  EXPECT_EQ(turn.tools(0).parameters(),
+            R"({"type":"object","properties":{"zone":{},"a":{}}})");
+  EXPECT_EQ(turn.tool_choice(), v1::TOOL_CHOICE_REQUIRED);
+  EXPECT_EQ(turn.tool_name(), "clock");
+  EXPECT_EQ(turn.tool_calls_max(), 1);
+  EXPECT_EQ(request->format.choices, 2);
+}
+
+TEST(ParseChatRequestTest, RepliesAreSplit) {
+  EXPECT_TRUE(Parse("")->turn.split_reply());
+}
+
 TEST(ParseChatRequestTest, TheServicesDefaultBoundsTokens) {
   EXPECT_FALSE(Parse("")->turn.options().has_max_tokens());
   const absl::StatusOr<ApiRequest> request =
@@ -63,7 +93,9 @@ TEST(ParseChatRequestTest, HarmlessFieldsAreIgnored) {
 TEST(ParseChatRequestTest, WhatIsNotThereIsRefusedByName) {
   for (const auto& [fields, param] :
        std::vector<std::pair<std::string, std::string>>{
-           {R"("tools": [{"type": "function"}])", "tools"},
+           {R"("tools": [{"type": "function"}])", "tools[0].function"},
+           {R"("tools": [{"type": "web_search"}])", "tools[0].type"},
+           {R"("function_call": "auto")", "function_call"},
            {R"("functions": [{}])", "functions"},
            {R"("tool_choice": "required")", "tool_choice"},
            {R"("response_format": {"type": "json"})", "response_format.type"},
@@ -87,11 +119,11 @@ TEST(ParseChatRequestTest, WrongMessagesAreNamed) {
            {"[]", "messages"},
            {"\"Hi\"", "messages"},
            {"[3]", "messages[0]"},
-           {R"([{"role": "tool", "content": "x"}])", "messages[0].role"},
+           {R"([{"role": "function", "content": "x"}])", "messages[0].role"},
            {R"([{"content": "x"}])", "messages[0].role"},
            {R"([{"role": "user"}])", "messages[0].content"},
            {R"([{"role": "assistant", "content": "x", "tool_calls": [{}]}])",
-            "messages[0].tool_calls"}}) {
+            "messages[0].tool_calls[0].function"}}) {
     const absl::StatusOr<ApiRequest> request =
         ParseText("{\"messages\": " + messages + "}");
     ASSERT_FALSE(request.ok()) << messages;

@@ -23,6 +23,15 @@ TEST(FinishReasonOfTest, AreOpenAis) {
   EXPECT_EQ(FinishReasonOf(v1::FINISH_REASON_LENGTH), "length");
   EXPECT_EQ(FinishReasonOf(v1::FINISH_REASON_CONTEXT), "length");
   EXPECT_EQ(FinishReasonOf(v1::FINISH_REASON_DEADLINE), "length");
+  EXPECT_EQ(FinishReasonOf(v1::FINISH_REASON_GRAMMAR_END), "stop");
+}
+
+TEST(FinishReasonOfTest, CallsCountWhereTheTurnCameToItsEnd) {
+  EXPECT_EQ(FinishReasonOf(v1::FINISH_REASON_STOP_TOKEN, 2), "tool_calls");
+  EXPECT_EQ(FinishReasonOf(v1::FINISH_REASON_GRAMMAR_END, 1), "tool_calls");
+  EXPECT_EQ(FinishReasonOf(v1::FINISH_REASON_STOP_STRING, 1), "stop");
+  EXPECT_EQ(FinishReasonOf(v1::FINISH_REASON_CANCELLED, 1), "stop");
+  EXPECT_EQ(FinishReasonOf(v1::FINISH_REASON_LENGTH, 1), "length");
 }
 
 TEST(UsageObjectTest, AddsUp) {

@@ -19,10 +19,11 @@ std::string Read(const std::string& text, bool is_response,
   JsonFields fields(body);
   fields.Ignore({"a"});
   v1::GenerationOptions options;
+  OrderedTexts texts(text, {kFormatSchema, kTextFormatSchema});
   if (is_response) {
-    ReadTextFormat(text, &fields, &options);
+    ReadTextFormat(&texts, &fields, &options);
   } else {
-    ReadResponseFormat(text, &fields, &options);
+    ReadResponseFormat(&texts, &fields, &options);
   }
   *format = options.response_format();
   const absl::Status status = fields.Finish();
@@ -85,23 +86,6 @@ TEST(ReadResponseFormatTest, WhatIsWrongIsNamed) {
   EXPECT_EQ(
       Read(R"({"text": {"format": {"type": "json_schema"}}})", true, &format),
       "text.format.schema");
-}
-
-TEST(ObjectTextTest, FindsTheObjectAtThePath) {
-  EXPECT_EQ(ObjectText(R"({"b": {"c": 1}, "a": {"b": {"z": {}, "c": []}}})",
-                       {"a", "b"}),
-            R"({"z":{},"c":[]})");
-  // Not in an array, not elsewhere, and no scalar.
-  EXPECT_EQ(ObjectText(R"({"a": [{"b": {}}], "c": {"a": {"b": {"x": 1}}}})",
-                       {"a", "b"}),
-            "");
-  EXPECT_EQ(ObjectText(R"({"a": {"b": 5}})", {"a", "b"}), "");
-  // The last one counts, as it does for the parser.
-  EXPECT_EQ(ObjectText(R"({"a": {"b": {"x": 1}}, "a": {"b": {"y": [2, 3]}}})",
-                       {"a", "b"}),
-            R"({"y":[2,3]})");
-  EXPECT_EQ(ObjectText(R"({"a": {"x": {"b": {}}, "b": {"y": 1}}})", {"a", "b"}),
-            R"({"y":1})");
 }
 
 }  // namespace

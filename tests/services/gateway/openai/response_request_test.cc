@@ -41,13 +41,57 @@ TEST(ParseResponseRequestTest, APreviousResponseIsASession) {
   EXPECT_EQ(request->format.previous_turn, 2);
 }
 
+TEST(ParseResponseRequestTest, ToolsAreTaken) {
+  const absl::StatusOr<ApiRequest> request = Parse(R"({
+    "input": "What time is it?", "parallel_tool_calls": false,
+    "tools": [{"type": "function", "name": "clock", "strict": true,
+               "parameters": {"type": "object", "properties": {"z": {},
+                                                               "a": {}}}}],
+    "tool_choice": "required"})");
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->turn.tools(0).name(), "clock");
+  EXPECT_EQ(request->turn.tools(0).parameters(),
+            R"({"type":"object","properties":{"z":{},"a":{}}})");
+  EXPECT_EQ(request->turn.tool_choice(), v1::TOOL_CHOICE_REQUIRED);
+  EXPECT_EQ(request->turn.tool_calls_max(), 1);
+  EXPECT_TRUE(request->turn.split_reply());
+}
+
+TEST(ParseResponseRequestTest, AnswersOfToolsContinueASession) {
+  const absl::StatusOr<ApiRequest> request =
+      Parse(std::string(R"({"input": [{"type": "function_call_output",
+                      "call_id": "call_1", "output": "12:00"}],
+                      "previous_response_id": "resp_)") +
+            kSession + "-2\"}");
+  ASSERT_TRUE(request.ok()) << request.status();
+  ASSERT_EQ(request->turn.messages().messages_size(), 1);
+  EXPECT_EQ(request->turn.messages().messages(0).role(), v1::CHAT_ROLE_TOOL);
+  EXPECT_EQ(request->turn.session_id(), kSession);
+}
+
+TEST(ParseResponseRequestTest, ErrorsOfTheServiceAreInItsTerms) {
+  const FieldNames names = Parse(R"({"input": "Hi"})")->format.names;
+  for (const auto& [field, param] :
+       std::vector<std::pair<std::string, std::string>>{
+           {"start.tools[2].parameters", "tools[2].parameters"},
+           {"start.tool_name", "tool_choice.name"},
+           {"start.messages.messages[1].tool_calls[0].arguments", "input"},
+           {"start.options.response_format", "text.format"}}) {
+    const absl::Status status =
+        InTermsOf(InvalidField(field, "is wrong"), names);
+    EXPECT_EQ(ErrorObject(status)["param"], param) << field;
+  }
+}
+
 TEST(ParseResponseRequestTest, WhatIsNotThereIsRefusedByName) {
   for (const auto& [fields, param] :
        std::vector<std::pair<std::string, std::string>>{
            {R"("input": [])", "input"},
            {R"("instructions": "x")", "input"},
-           {R"("input": [{"type": "function_call"}])", "input[0].type"},
-           {R"("input": "x", "tools": [{}])", "tools"},
+           {R"("input": [{"type": "item_reference"}])", "input[0].type"},
+           {R"("input": "x", "tools": [{}])", "tools[0].type"},
+           {R"("input": "x", "tool_choice": "required")", "tool_choice"},
+           {R"("input": "x", "max_tool_calls": 3)", "max_tool_calls"},
            {R"("input": "x", "background": true)", "background"},
            {R"("input": "x", "truncation": "auto")", "truncation"},
            {R"("input": "x", "text": {"format": {"type": "json_schema"}})",

@@ -119,35 +119,6 @@ TEST(ReadSharedTest, ErrorsNameTheField) {
   }
 }
 
-TEST(ReadContentTest, TakesTextsAlone) {
-  const auto read = [](const char* text, absl::Status* status) {
-    const Json content = Json::parse(text);
-    const Json body = Json::object();
-    JsonFields fields(body);
-    const std::optional<std::string> found =
-        ReadContent(&fields, content, "messages[0].content");
-    *status = fields.Finish();
-    return found;
-  };
-  absl::Status status;
-  EXPECT_EQ(read(R"("plain")", &status), "plain");
-  EXPECT_EQ(read(R"([{"type": "text", "text": "a"},
-                     {"type": "input_text", "text": "b"}])",
-                 &status),
-            "ab");
-  EXPECT_TRUE(status.ok());
-  EXPECT_EQ(read(R"([{"type": "image_url", "image_url": {}}])", &status),
-            std::nullopt);
-  EXPECT_EQ(status.message(),
-            "messages[0].content[0].type must be text: images, audio and "
-            "files are not taken");
-  EXPECT_EQ(read(R"([{"type": "text"}])", &status), std::nullopt);
-  EXPECT_EQ(status.message(), "messages[0].content[0].text must be a string");
-  EXPECT_EQ(read(R"([3])", &status), std::nullopt);
-  EXPECT_EQ(read(R"(3)", &status), std::nullopt);
-  EXPECT_FALSE(status.ok());
-}
-
 TEST(TurnNameTest, IsReadAsWritten) {
   const std::optional<TurnName> name =
       ParseTurnName(WriteTurnName(kSession, 12));

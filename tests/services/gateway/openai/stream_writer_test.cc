@@ -24,10 +24,23 @@ TEST(EventIdTest, IsReadAsWritten) {
   for (const std::string& text :
        {std::string(""), absl::StrCat(kSession, "-3-40"),
         absl::StrCat(kSession, "-3-40--1"), absl::StrCat(kSession, "-3-x-1"),
-        absl::StrCat(kSession, "-3-40-1-1"),
+        absl::StrCat(kSession, "-3-40-1-x"),
+        absl::StrCat(kSession, "-3-40-1-1-1"),
         absl::StrCat(kSession, "-3-40-99999999999999999999")}) {
     EXPECT_FALSE(ParseEventId(text).has_value()) << text;
   }
+}
+
+TEST(EventIdTest, CountsCallsWhereThereAreSome) {
+  const StreamPosition position = {.session_id = kSession,
+                                   .turn = 3,
+                                   .tokens = 40,
+                                   .text_bytes = 123,
+                                   .calls = 2};
+  const std::string id = WriteEventId(position);
+  EXPECT_EQ(id, absl::StrCat(kSession, "-3-40-123-2"));
+  EXPECT_EQ(ParseEventId(id)->calls, 2);
+  EXPECT_EQ(ParseEventId(absl::StrCat(kSession, "-3-40-123"))->calls, 0);
 }
 
 TEST(StreamWriterTest, IdsCountWhatTheClientHas) {
@@ -51,6 +64,18 @@ TEST(StreamWriterTest, AResumedStreamCountsOn) {
   writer->Started(Started());
   EXPECT_THAT(Lines(writer->Tokens(Tokens(5, {1}, "xy"), {}), "id"),
               ElementsAre(absl::StrCat(kSession, "-2-6-11")));
+}
+
+TEST(StreamWriterTest, IdsCountCallsAndBytesOfTheWholeText) {
+  const std::unique_ptr<StreamWriter> writer = MakeStreamWriter({});
+  writer->Started(Started());
+  EXPECT_THAT(Lines(writer->Tokens(Told(0, "<b>b", Content("b")), {}), "id"),
+              ElementsAre(absl::StrCat(kSession, "-2-1-4")));
+  EXPECT_THAT(
+      Lines(writer->Tokens(Told(1, "call", Call(0, "f", "{")), {}), "id"),
+      ElementsAre(absl::StrCat(kSession, "-2-2-8-1")));
+  EXPECT_THAT(Lines(writer->Tokens(Told(2, "}", Call(0, "", "}")), {}), "id"),
+              ElementsAre(absl::StrCat(kSession, "-2-3-9-1")));
 }
 
 TEST(StreamWriterTest, AChoiceHasItsIndexAndTheLastOneTheEndOfAll) {

@@ -6,8 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "services/gateway/openai/json_fields.h"
+#include "services/common/openai/json_fields.h"
 #include "tandem/v1/generation.pb.h"
 
 namespace tandem::gateway {
@@ -43,6 +44,36 @@ inline v1::TokensGenerated WithLogprobs(v1::TokensGenerated tokens) {
     other->set_token_id(9);
     other->set_logprob(-0.25);
   }
+  return tokens;
+}
+
+// What events add to the parts of a reply.
+inline v1::ReplyDelta Reasoning(const std::string& text) {
+  v1::ReplyDelta parts;
+  parts.set_reasoning(text);
+  return parts;
+}
+inline v1::ReplyDelta Content(const std::string& text) {
+  v1::ReplyDelta parts;
+  parts.set_content(text);
+  return parts;
+}
+// Begins a call where it has a name.
+inline v1::ReplyDelta Call(int index, const std::string& name,
+                           const std::string& arguments) {
+  v1::ReplyDelta parts;
+  v1::ToolCallDelta* call = parts.add_tool_calls();
+  call->set_index(index);
+  if (!name.empty()) call->set_id(absl::StrCat("call_", index));
+  call->set_name(name);
+  call->set_arguments(arguments);
+  return parts;
+}
+// One token, with the parts that its text adds.
+inline v1::TokensGenerated Told(int64_t first, const std::string& text,
+                                const v1::ReplyDelta& parts) {
+  v1::TokensGenerated tokens = Tokens(first, {1}, text);
+  *tokens.mutable_reply() = parts;
   return tokens;
 }
 

@@ -51,6 +51,72 @@ TEST(WholeReplyTest, Response) {
   EXPECT_EQ(json["output"][0]["content"][0]["text"], "abc");
 }
 
+GatheredTurn GatherParts(const std::vector<v1::ReplyDelta>& parts) {
+  GatheredTurn turn;
+  v1::ConverseResponse event;
+  *event.mutable_started() = Started();
+  turn.Add(event);
+  for (const v1::ReplyDelta& delta : parts) {
+    *event.mutable_tokens() = Told(turn.tokens.token_ids_size(), "raw", delta);
+    turn.Add(event);
+  }
+  *event.mutable_ended() = Ended(v1::FINISH_REASON_STOP_TOKEN);
+  turn.Add(event);
+  return turn;
+}
+
+TEST(WholeReplyTest, AMessageHasThePartsOfItsReply) {
+  const OrderedJson json = WholeReply({},
+                                      GatherParts({Reasoning("s"),
+                                                   Reasoning("o"),
+                                                   {},
+                                                   Call(0, "f", ""),
+                                                   Call(0, "", "{}"),
+                                                   Call(1, "g", "{\"a\":1}")}),
+                                      {});
+  EXPECT_EQ(json["choices"][0]["message"].dump(),
+            R"({"role":"assistant","content":null,"refusal":null,)"
+            R"("reasoning_content":"so","tool_calls":[)"
+            R"({"id":"call_0","type":"function",)"
+            R"("function":{"name":"f","arguments":"{}"}},)"
+            R"({"id":"call_1","type":"function",)"
+            R"("function":{"name":"g","arguments":"{\"a\":1}"}}]})");
+  EXPECT_EQ(json["choices"][0]["finish_reason"], "tool_calls");
+}
+
+TEST(WholeReplyTest, ContentStandsBesideCalls) {
+  const OrderedJson both = WholeReply(
+      {}, GatherParts({Content("Let me see."), Call(0, "f", "{}")}), {});
+  EXPECT_EQ(both["choices"][0]["message"]["content"], "Let me see.");
+  EXPECT_FALSE(both["choices"][0]["message"].contains("reasoning_content"));
+  const OrderedJson none = WholeReply({}, GatherParts({{}}), {});
+  EXPECT_EQ(none["choices"][0]["message"]["content"], "");
+  EXPECT_FALSE(none["choices"][0]["message"].contains("tool_calls"));
+  EXPECT_EQ(none["choices"][0]["finish_reason"], "stop");
+}
+
+TEST(WholeReplyTest, EachChoiceHasItsOwnCalls) {
+  const OrderedJson json = ReplyOfChoices(
+      {}, {GatherParts({Call(0, "f", "{}")}), GatherParts({Content("No.")})},
+      {});
+  EXPECT_EQ(json["choices"][0]["finish_reason"], "tool_calls");
+  EXPECT_EQ(json["choices"][1]["finish_reason"], "stop");
+  EXPECT_EQ(json["choices"][1]["message"]["content"], "No.");
+}
+
+TEST(WholeReplyTest, AResponseHasThePartsAsItems) {
+  const OrderedJson json =
+      WholeReply({.api = ReplyFormat::Api::kResponse},
+                 GatherParts({Reasoning("so"), Call(0, "f", "{"),
+                              Call(0, "", "}"), Call(1, "g", "{}")}),
+                 {});
+  ASSERT_EQ(json["output"].size(), 3u);
+  EXPECT_EQ(json["output"][0]["type"], "reasoning");
+  EXPECT_EQ(json["output"][1]["arguments"], "{}");
+  EXPECT_EQ(json["output"][2]["call_id"], "call_1");
+  EXPECT_EQ(json["status"], "completed");
+}
+
 TEST(WholeReplyTest, SeveralChoicesHaveTheUsageOfAll) {
   GatheredTurn other = Gather();
   other.tokens.set_text("xyz");

@@ -49,6 +49,16 @@ test('text that is held back stands at the last token', () => {
   assert.deepEqual(texts(chunk), ['', 'é']);
 });
 
+test('thoughts are text too, before the answer', () => {
+  const chunk = readChunk({
+    choices: [{delta: {reasoning_content: 'so', content: 'Yes'}}],
+    tandem: {tokens: [{id: 1, text: 'so', drafted: false},
+                      {id: 2, text: 'Yes', drafted: false}]},
+  });
+  assert.equal(chunk.text, 'soYes');
+  assert.deepEqual(texts(chunk), ['so', 'Yes']);
+});
+
 test('the first and the last chunk', () => {
   const first = readChunk({
     choices: [{delta: {role: 'assistant', content: ''}}],

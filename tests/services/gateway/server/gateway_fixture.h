@@ -13,8 +13,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "services/common/openai/json_fields.h"
 #include "services/gateway/http/http_exchange.h"
-#include "services/gateway/openai/json_fields.h"
 #include "services/gateway/server/gateway_server.h"
 #include "tests/tools/fake_service.h"
 

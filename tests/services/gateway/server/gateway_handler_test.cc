@@ -139,6 +139,33 @@ TEST_F(GatewayHandlerTest, CompletionsAndResponsesAreAnswered) {
   EXPECT_EQ(Lines(stream->body, "event").back(), "response.incomplete");
 }
 
+TEST_F(GatewayHandlerTest, RepliesHaveTheirParts) {
+  service_.texts = {"<think>so</think>", "<call>"};
+  service_.replies.resize(2);
+  service_.replies[0].set_reasoning("so");
+  v1::ToolCallDelta* call = service_.replies[1].add_tool_calls();
+  call->set_id("call_1");
+  call->set_name("f");
+  call->set_arguments("{}");
+  StartGateway();
+  const Json message =
+      JsonOf(Post("/v1/chat/completions", kChat))["choices"][0]["message"];
+  EXPECT_TRUE(message["content"].is_null());
+  EXPECT_EQ(message["reasoning_content"], "so");
+  EXPECT_EQ(message["tool_calls"][0]["function"]["arguments"], "{}");
+  const std::vector<Json> chunks =
+      Data(Post("/v1/chat/completions", kChatStream)->body);
+  ASSERT_GE(chunks.size(), 4u);
+  EXPECT_EQ(chunks[1]["choices"][0]["delta"],
+            Json({{"reasoning_content", "so"}}));
+  EXPECT_EQ(chunks[2]["choices"][0]["delta"]["tool_calls"][0]["id"], "call_1");
+  const Json output =
+      JsonOf(Post("/v1/responses", R"({"input": "Hi"})"))["output"];
+  ASSERT_EQ(output.size(), 2u);
+  EXPECT_EQ(output[0]["content"][0]["text"], "so");
+  EXPECT_EQ(output[1]["call_id"], "call_1");
+}
+
 TEST_F(GatewayHandlerTest, OnlyTheLastResponseIsContinued) {
   StartGateway();
   const std::string before = absl::StrCat("\"resp_", kSession, "-");
