@@ -271,7 +271,8 @@ const WrongUsage kWrong[] = {
      "--timeout-ms: \"-1\" is not a whole number from 0 to 86400000 (see "
      "tandem generate --help)"},
     {{"generate", "p", "--special", "--chat"},
-     "--special does not go with --chat or --system: the chat template writes "
+     "--special does not go with --chat, --system or --messages: the chat "
+     "template writes "
      "the special tokens"},
     {{"generate", "p", "--json=x"},
      "--json: \"x\" is neither true nor false (see tandem generate --help)"},

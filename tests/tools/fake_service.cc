@@ -109,12 +109,20 @@ v1::Receipt FakeService::ReceiptOf(const v1::TurnRequest& turn) const {
 }
 
 void FakeService::SendTokens(const v1::TurnRequest& turn, Stream* stream) {
+  for (int i = 0; turn.has_prompt_logprobs() && i < 3; ++i) {
+    v1::ConverseResponse response;
+    response.mutable_prompt()->set_first_token(i);
+    response.mutable_prompt()->add_token_ids(10 + i);
+    response.mutable_prompt()->add_logprobs()->set_logprob(-0.5f * i);
+    stream->Write(response);
+  }
   for (size_t i = 0; i < texts.size(); ++i) {
     v1::ConverseResponse response;
     v1::TokensGenerated* tokens = response.mutable_tokens();
     tokens->set_first_token(static_cast<int64_t>(i));
     tokens->add_token_ids(TokenOf(turn, i));
     tokens->set_text(texts[i]);
+    if (i < replies.size()) *tokens->mutable_reply() = replies[i];
     v1::VerifiedRound* round = tokens->add_rounds();
     round->set_drafted_tokens(4);
     round->set_accepted_tokens(accepted_tokens);
@@ -292,6 +300,8 @@ grpc::Status FakeService::ListModels(grpc::ServerContext* context,
   if (has_chat_template) {
     model->set_chat_template("default");
     model->add_chat_template_names("default");
+    model->set_tool_format("hermes");
+    model->set_has_reasoning(true);
   }
   return grpc::Status::OK;
 }

@@ -32,10 +32,11 @@ class FakeService final : public v1::GenerationService::Service {
   std::atomic<int> errors_max = 1 << 30;               // turns that get it
   std::vector<std::string> texts = {"Once", " upon"};  // one token each
   std::string held_back;                               // text of `ended`
-  bool wait_for_cancel = false;                        // after the tokens
-  bool end_early = false;                              // OK without `ended`
-  int64_t turn_number = 3;                             // in its session
-  v1::GetStatusResponse status;                        // of GetStatus
+  std::vector<v1::ReplyDelta> replies;  // of `texts`' events, in order
+  bool wait_for_cancel = false;         // after the tokens
+  bool end_early = false;               // OK without `ended`
+  int64_t turn_number = 3;              // in its session
+  v1::GetStatusResponse status;         // of GetStatus
   // Of ListSessions: the page token of each is its index.
   std::vector<v1::ListSessionsResponse> session_pages;
   v1::ShowSessionResponse session;  // of ShowSession
@@ -98,6 +99,7 @@ class FakeService final : public v1::GenerationService::Service {
   };
   void NoteAuthorization(const grpc::ServerContext& context);
   v1::Receipt ReceiptOf(const v1::TurnRequest& turn) const;
+  // The scores of three tokens of the prompt before, where they are asked for.
   void SendTokens(const v1::TurnRequest& turn, Stream* stream);
 
   Admin admin_{this};

@@ -131,6 +131,43 @@ TEST_F(GenerateTest, SamplesAreChoicesOfOneSeed) {
   EXPECT_EQ(Run({"p", "-n", "65"}).code, 2);
 }
 
+// The events of a reply with reasoning, an answer and a call.
+void GiveParts(FakeService* service) {
+  service->texts = {"<think>so", "</think>", "Yes", "<call>"};
+  service->replies.resize(4);
+  service->replies[0].set_reasoning("so");
+  service->replies[2].set_content("Yes");
+  v1::ToolCallDelta* call = service->replies[3].add_tool_calls();
+  call->set_id("call_1");
+  call->set_name("f");
+  call->set_arguments(R"({"a": 1})");
+}
+
+constexpr char kPrintedParts[] =
+    "Yes\n"
+    R"({"id":"call_1","name":"f","arguments":{"a":1}})"
+    "\n";
+
+TEST_F(GenerateTest, AScriptGetsTheAnswerAndTheCalls) {
+  GiveParts(&service_);
+  const RunResult result = Run({"Tell"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.out, kPrintedParts);
+  EXPECT_EQ(result.err, "");
+  const RunResult samples = Run({"Tell", "-n", "2"});
+  EXPECT_EQ(samples.out, absl::StrCat("==> sample 0 <==\n", kPrintedParts,
+                                      "\n==> sample 1 <==\n", kPrintedParts));
+}
+
+TEST_F(GenerateTest, JsonHasTheTextAndTheParts) {
+  GiveParts(&service_);
+  const auto json = nlohmann::json::parse(Run({"Tell", "--json"}).out);
+  EXPECT_EQ(json["text"], "<think>so</think>Yes<call>");
+  EXPECT_EQ(json["reply"]["reasoning"], "so");
+  EXPECT_EQ(json["reply"]["content"], "Yes");
+  EXPECT_EQ(json["reply"]["tool_calls"][0]["arguments"]["a"], 1);
+}
+
 TEST_F(GenerateTest, ChatSendsMessages) {
   ASSERT_EQ(Run({"Hello", "--chat"}).code, 0);
   v1::TurnRequest turn = service_.last_turn();
@@ -146,6 +183,26 @@ TEST_F(GenerateTest, ChatSendsMessages) {
   EXPECT_EQ(turn.messages().messages(0).content(), "Be brief.");
   EXPECT_EQ(turn.messages().messages(1).content(), "Hi");
   EXPECT_EQ(Run({"a", "--system", "\xff"}).code, 2);
+}
+
+TEST_F(GenerateTest, AConversationWithToolsIsSent) {
+  const std::string tools =
+      absl::StrCat(::testing::TempDir(), "tools-", getpid(), ".json");
+  std::ofstream(tools) << R"([{"type": "function",
+                               "function": {"name": "clock"}}])";
+  const RunResult result =
+      Run({"--messages", "-", "--tools", tools, "--tool-choice", "clock"},
+          R"([{"role": "user", "content": "What time is it?"}])");
+  ASSERT_EQ(result.code, 0) << result.err;
+  const v1::TurnRequest turn = service_.last_turn();
+  EXPECT_EQ(turn.messages().messages(0).content(), "What time is it?");
+  EXPECT_EQ(turn.tools(0).name(), "clock");
+  EXPECT_EQ(turn.tool_choice(), v1::TOOL_CHOICE_REQUIRED);
+  EXPECT_EQ(turn.tool_name(), "clock");
+  EXPECT_TRUE(turn.split_reply());
+  const RunResult wrong = Run({"--messages", "-"}, "[{}]");
+  EXPECT_EQ(wrong.code, 2);
+  EXPECT_THAT(wrong.err, HasSubstr("--messages -: messages[0].role must be"));
 }
 
 TEST_F(GenerateTest, TemplateOptionsGoWithAChat) {
@@ -192,6 +249,35 @@ TEST_F(GenerateTest, JsonIsOneObject) {
   EXPECT_EQ(json["usage"]["generated_tokens"], 2);
   EXPECT_EQ(json["speculation"]["acceptance_rate"], 0.25);
   EXPECT_EQ(json["logprobs"].size(), 2u);
+}
+
+TEST_F(GenerateTest, JsonHasTheScoresOfThePrompt) {
+  RunResult result = Run({"p", "--json", "--prompt-logprobs", "2"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(service_.last_turn().prompt_logprobs(), 2);
+  const auto json = nlohmann::json::parse(result.out);
+  ASSERT_EQ(json["prompt_logprobs"].size(), 3u);
+  EXPECT_EQ(json["prompt_logprobs"][2]["token_id"], 12);
+  EXPECT_EQ(json["prompt_logprobs"][2]["logprob"], -1);
+  EXPECT_EQ(json["text"], "Once upon");
+
+  result = Run({"p", "--json"});
+  EXPECT_FALSE(service_.last_turn().has_prompt_logprobs());
+  EXPECT_THAT(result.out, Not(HasSubstr("prompt_logprobs")));
+  Run({"p", "--json", "--prompt-logprobs", "0"});
+  EXPECT_TRUE(service_.last_turn().has_prompt_logprobs());
+
+  for (const auto& [flags, words] :
+       std::vector<std::pair<std::vector<std::string>, std::string>>{
+           {{"p", "--prompt-logprobs", "1"}, "add --json"},
+           {{"p", "--prompt-logprobs", "1", "--json", "-n", "2"}, "--samples"},
+           {{"p", "--prompt-logprobs", "21", "--json"}, "--prompt-logprobs"},
+           {{"p", "--prompt-logprobs", "x", "--json"}, "--prompt-logprobs"}}) {
+    result = Run(flags);
+    EXPECT_EQ(result.code, 2);
+    EXPECT_THAT(result.err, HasSubstr(words));
+    EXPECT_EQ(result.out, "");
+  }
 }
 
 TEST_F(GenerateTest, StatsGoToStandardError) {

@@ -14,7 +14,8 @@ TEST(ModelsTest, TableAndJson) {
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_THAT(result.out, HasSubstr("tales"));
   EXPECT_THAT(result.out, HasSubstr("0123456789abcdef"));
-  EXPECT_THAT(result.out, HasSubstr("default        0123456789abcdef"));
+  EXPECT_THAT(result.out,
+              HasSubstr("default        hermes       0123456789abcdef"));
   result = RunTandem({"models", "--json", "--coordinator", service.address()});
   const auto json = nlohmann::json::parse(result.out);
   EXPECT_EQ(json["models"][0]["model_id"], "tales");
@@ -22,6 +23,9 @@ TEST(ModelsTest, TableAndJson) {
   EXPECT_EQ(json["models"][0]["context_max"], 1024);
   EXPECT_EQ(json["models"][0]["chat_template"], "default");
   EXPECT_EQ(json["models"][0]["chat_template_names"][0], "default");
+  EXPECT_EQ(json["models"][0]["tool_format"], "hermes");
+  EXPECT_EQ(json["models"][0]["tool_format_error"], "");
+  EXPECT_EQ(json["models"][0]["has_reasoning"], true);
 }
 
 TEST(ModelsTest, NoCoordinator) {

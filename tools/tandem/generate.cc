@@ -1,6 +1,7 @@
 // tandem generate: one turn, streamed.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -8,10 +9,13 @@
 #include "CLI/App.hpp"
 #include "engine/base/status.h"
 #include "engine/sampling/gen_options.h"
+#include "services/client/joined_reply.h"
 #include "services/common/flag_messages.h"
 #include "services/common/flag_values.h"
 #include "tools/tandem/base/client.h"
+#include "tools/tandem/base/conversation_flags.h"
 #include "tools/tandem/base/interrupt.h"
+#include "tools/tandem/base/reply_printer.h"
 #include "tools/tandem/base/terminal_text.h"
 #include "tools/tandem/base/turn_flags.h"
 #include "tools/tandem/base/turn_report.h"
@@ -32,15 +36,34 @@ struct GenerateFlags {
   std::string model_id;
   std::string session_id;
   int samples = 1;
+  std::optional<int> prompt_logprobs;
 };
+
+absl::Status CheckPromptLogprobs(const GenerateFlags& flags) {
+  if (!flags.prompt_logprobs.has_value()) return absl::OkStatus();
+  if (!flags.turn.json) {
+    return UsageError(
+        "--prompt-logprobs is printed with --json only: add --json");
+  }
+  if (flags.samples > 1) {
+    return UsageError(
+        "--prompt-logprobs is the same for all samples: leave "
+        "--samples away");
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<v1::TurnRequest> MakeTurn(const GenerateFlags& flags,
                                          const Io& io) {
+  TANDEM_RETURN_IF_ERROR(CheckPromptLogprobs(flags));
   TANDEM_ASSIGN_OR_RETURN(TurnInput input, ReadTurn(flags.turn, io));
   v1::TurnRequest turn = ToRequest(std::move(input));
   turn.set_model_id(flags.model_id);
   turn.set_session_id(flags.session_id);
   turn.set_timeout_ms(flags.turn.timeout_ms);
+  if (flags.prompt_logprobs.has_value()) {
+    turn.set_prompt_logprobs(*flags.prompt_logprobs);
+  }
   if (flags.samples > 1) {
     TANDEM_RETURN_IF_ERROR(CheckSamples(flags.turn, turn));
   }
@@ -81,6 +104,7 @@ absl::Status RunGenerate(const GenerateFlags& flags,
   interrupt.SetUnderWay([&client] { client->CancelTurn(); });
   TurnRecord record;
   record.is_chat = turn.has_messages();
+  ReplyPrinter printer(io, ReplyPrinter::ColourFor(io));
   const auto ended = client->RunTurn(
       turn, {.on_started =
                  [&record, &flags, &turn, &io](const v1::TurnStarted& started) {
@@ -90,9 +114,11 @@ absl::Status RunGenerate(const GenerateFlags& flags,
                    }
                  },
              .on_tokens =
-                 [&record, &flags, &io](const v1::TokensGenerated& tokens) {
+                 [&](const v1::TokensGenerated& tokens) {
                    Append(tokens, &record);
-                   if (!flags.turn.json) PrintText(tokens.text(), io);
+                   if (!flags.turn.json) {
+                     printer.Print(client::PartsOf(tokens));
+                   }
                  },
              .on_lost =
                  [&io](const client::LostConnection& lost) {
@@ -102,15 +128,18 @@ absl::Status RunGenerate(const GenerateFlags& flags,
                        detail.has_value() &&
                        detail->reason == kReasonStoreUnavailable;
                    *io.err << (is_store ? kStoreAway : kLost) << std::flush;
+                 },
+             .on_prompt =
+                 [&record](const v1::PromptScored& prompt) {
+                   Append(prompt, &record);
                  }});
   interrupt.SetUnderWay(nullptr);
   if (!ended.ok()) {
     if (!flags.turn.json && !record.tokens.text().empty()) *io.out << "\n";
     return ended.status();
   }
-  record.ended = *ended;
-  record.tokens.mutable_text()->append(ended->text());
-  if (!flags.turn.json) PrintText(ended->text(), io);
+  End(*ended, &record);
+  if (!flags.turn.json) printer.Print(client::PartsOf(*ended));
   const absl::Status status = PrintTurn(flags.turn, record, io);
   PrintSession(flags, record, io);
   return interrupt.came() ? InterruptedError() : status;
@@ -125,10 +154,17 @@ void AddGenerateCommand(CLI::App* app, CommandLine* line) {
       "Generates text after a prompt, printed as it comes. Ctrl-C ends the "
       "turn.");
   AddTurnFlags(command, &flags->turn);
+  AddConversationFlags(command, &flags->turn.conversation);
   AddModelFlag(command, &flags->model_id);
   command->add_option(
       "--session", flags->session_id,
       "Id of a session to continue (--stats and --json show it)");
+  command
+      ->add_option("--prompt-logprobs", flags->prompt_logprobs,
+                   "With --json: log-probabilities of the prompt's tokens, and "
+                   "of this many alternatives to each")
+      ->check(WholeNumber(0, kLogprobsLimit))
+      ->take_last();
   AddValue(command, "-n,--samples", &flags->samples,
            WholeNumber(1, kChoicesLimit),
            "Replies to the prompt under one seed; the first is that of 1, and "
@@ -139,6 +175,9 @@ void AddGenerateCommand(CLI::App* app, CommandLine* line) {
       {"tandem generate 'Once upon a time'",
        "tandem generate --chat --system 'Answer briefly.' 'Why is the "
        "sky blue?'",
+       "tandem generate --chat --tools tools.json --json 'What time is it?'",
+       "tandem generate --messages conversation.json --tools tools.json "
+       "--tool-choice required --json",
        "tandem generate --prompt-file letter.txt --max-tokens 100 "
        "--temperature 0",
        "tandem generate 'Once upon a time' --seed 7 --stats",

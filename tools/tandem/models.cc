@@ -24,7 +24,10 @@ Json ModelJson(const v1::ModelInfo& model) {
           {"draft_workers", model.draft_workers()},
           {"chat_template", model.chat_template()},
           {"chat_template_error", model.chat_template_error()},
-          {"chat_template_names", model.chat_template_names()}};
+          {"chat_template_names", model.chat_template_names()},
+          {"tool_format", model.tool_format()},
+          {"tool_format_error", model.tool_format_error()},
+          {"has_reasoning", model.has_reasoning()}};
 }
 
 absl::Status RunModels(const bool& json, const ConnectionFlags& connection,
@@ -40,11 +43,12 @@ absl::Status RunModels(const bool& json, const ConnectionFlags& connection,
   if (json) {
     PrintJson({{"models", models}}, io.out);
   } else {
-    PrintReport({{"models", Columns(models, {"model_id", "numerics",
-                                             "context_max", "vocab_size",
-                                             "target_workers", "draft_workers",
-                                             "chat_template", "fingerprint"})}},
-                io.out);
+    PrintReport(
+        {{"models",
+          Columns(models, {"model_id", "numerics", "context_max", "vocab_size",
+                           "target_workers", "draft_workers", "chat_template",
+                           "tool_format", "fingerprint"})}},
+        io.out);
   }
   return absl::OkStatus();
 }

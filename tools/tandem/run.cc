@@ -22,7 +22,7 @@
 #include "engine/model/model_store.h"
 #include "engine/sampling/gen_options.h"
 #include "engine/session/inference_session.h"
-#include "engine/template/chat_template.h"
+#include "engine/template/chat/chat_template.h"
 #include "engine/tokenizer/chat_turn.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "services/common/flag_messages.h"

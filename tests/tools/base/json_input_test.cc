@@ -32,6 +32,13 @@ TEST(JsonInputTest, TakesObjectsAlone) {
   EXPECT_THAT(error(Nested(1000000)), HasSubstr("nested"));
 }
 
+TEST(JsonInputTest, TakesListsAlone) {
+  EXPECT_EQ(ParseJsonList("[1, 2]")->size(), 2u);
+  EXPECT_EQ(ParseJsonList("{}").status().message(), "is no JSON list");
+  EXPECT_THAT(std::string(ParseJsonList("[1").status().message()),
+              HasSubstr("no JSON"));
+}
+
 TEST(JsonInputTest, ReadsMessagesByTheirNames) {
   v1::GenerationOptions options;
   const Json json = *ParseJsonObject(

@@ -36,6 +36,10 @@ TEST(ServiceTermsTest, FieldsBecomeFlags) {
       {"start.messages.messages[0].content", "the prompt: is wrong"},
       {"token_ids[4]", "token id (number 5): is wrong"},
       {"start.parse_special", "--special: is wrong"},
+      {"start.tools[1].parameters", "--tools (number 2): is wrong"},
+      {"start.tool_choice", "--tool-choice: is wrong"},
+      {"start.tool_name", "--tool-choice: is wrong"},
+      {"start.split_reply", "--split-reply: is wrong"},
       {"template_options", "--template-option: is wrong"},
       {"start.template_options.date", "--template-option date: is wrong"}};
   for (const auto& [field, expected] : cases) {

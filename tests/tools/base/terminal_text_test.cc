@@ -39,6 +39,12 @@ TEST(HarmlessTextTest, EveryControlCharacterOfC0IsHarmlessAfterwards) {
   }
 }
 
+TEST(PrintStyledTest, EachLineHasTheStyle) {
+  std::ostringstream out;
+  PrintStyled("a\n\nb\x1b", kDim, {.out = &out, .out_is_terminal = true});
+  EXPECT_EQ(out.str(), "\x1b[2ma\x1b[0m\n\n\x1b[2mb\xef\xbf\xbd\x1b[0m");
+}
+
 TEST(PrintTextTest, AFileGetsTheBytes) {
   std::ostringstream out;
   Io io = {.out = &out};

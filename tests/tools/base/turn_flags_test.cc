@@ -25,6 +25,7 @@ Parsed Read(std::vector<std::string> arguments,
   CLI::App app;
   TurnFlags flags;
   AddTurnFlags(&app, &flags);
+  AddConversationFlags(&app, &flags.conversation);
   std::reverse(arguments.begin(), arguments.end());
   app.parse(arguments);
   std::istringstream in(typed);
@@ -55,6 +56,45 @@ TEST(TurnFlagsTest, APromptIsTextOrAMessage) {
   ASSERT_EQ(system.input->messages.size(), 2u);
   EXPECT_EQ(system.input->messages[0].role, ChatRole::kSystem);
   EXPECT_EQ(system.input->messages[0].content, "Be brief.");
+}
+
+TEST(TurnFlagsTest, AConversationTakesThePromptsPlace) {
+  static constexpr char kMessages[] = R"([{"role": "user", "content": "Hi"}])";
+  const Parsed chat =
+      Read({"--messages", "-", "--template-option", "a=1", "--seed", "3"},
+           kMessages);
+  ASSERT_TRUE(chat.input.ok()) << chat.input.status();
+  const v1::TurnRequest turn = ToRequest(*chat.input);
+  EXPECT_FALSE(turn.has_text());
+  ASSERT_EQ(turn.messages().messages_size(), 1);
+  EXPECT_EQ(turn.messages().messages(0).content(), "Hi");
+  EXPECT_EQ(turn.template_options().at("a").int_value(), 1);
+  EXPECT_EQ(turn.options().seed(), 3u);
+  const auto error = [](std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), {"--messages", "-"});
+    return std::string(
+        Read(std::move(arguments), kMessages).input.status().message());
+  };
+  EXPECT_EQ(error({}), "");
+  for (const std::vector<std::string>& others :
+       std::vector<std::vector<std::string>>{
+           {"Hi"}, {"--prompt-file", "f"}, {"--chat"}, {"--system", "s"}}) {
+    EXPECT_THAT(error(others), HasSubstr("leave out the prompt")) << others[0];
+  }
+  EXPECT_THAT(error({"--special"}), HasSubstr("--special does not go with"));
+  EXPECT_THAT(error({"--echo"}), HasSubstr("--echo does not go with"));
+}
+
+TEST(TurnFlagsTest, ToolsAndPartsGoWithAChat) {
+  const Parsed chat = Read({"--chat", "Hi", "--split-reply"});
+  ASSERT_TRUE(chat.input.ok()) << chat.input.status();
+  const v1::TurnRequest turn = ToRequest(*chat.input);
+  EXPECT_TRUE(turn.split_reply());
+  EXPECT_EQ(turn.messages().messages(0).content(), "Hi");
+  EXPECT_THAT(Read({"Hi", "--tools", "t"}).input.status().message(),
+              HasSubstr("--tools goes with --chat"));
+  EXPECT_THAT(Read({"Hi", "--split-reply"}).input.status().message(),
+              HasSubstr("--split-reply goes with --chat"));
 }
 
 TEST(TurnFlagsTest, WhatIsWrongIsToldBeforeInputIsRead) {
@@ -133,6 +173,10 @@ TEST(TurnFlagsTest, PrintsTheLineEndOrTheObject) {
   flags.json = false;
   record.tokens.set_text("one\n");
   EXPECT_EQ(print(flags), "|");
+  // Of the parts of a reply that were printed the last counts.
+  record.tokens.mutable_reply()->set_content("one");
+  EXPECT_EQ(print(flags), "\n|");
+  record.tokens.clear_reply();
   // A turn without a receipt.
   std::ostringstream out;
   flags.receipt_file = "/nonexistent/receipt.json";

@@ -1,7 +1,9 @@
 #include "tools/tandem/base/turn_report.h"
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tools/tandem/base/json_input.h"
 
 namespace tandem::cli {
 namespace {
@@ -21,6 +23,75 @@ TEST(TurnReportTest, AppendJoins) {
   Append(more, &record);
   EXPECT_THAT(record.tokens.token_ids(), ElementsAre(1, 2));
   EXPECT_EQ(record.tokens.text(), "ab");
+}
+
+TEST(TurnReportTest, TheEndIsJoinedToo) {
+  TurnRecord record;
+  v1::TurnEnded ended;
+  ended.set_text("a");
+  ended.set_finish_reason(v1::FINISH_REASON_LENGTH);
+  End(ended, &record);
+  EXPECT_EQ(record.tokens.text(), "a");
+  EXPECT_EQ(record.ended.finish_reason(), v1::FINISH_REASON_LENGTH);
+  EXPECT_FALSE(TurnJson(record).contains("reply"));
+}
+
+TEST(TurnReportTest, JsonHasTheReplysParts) {
+  TurnRecord record;
+  v1::TokensGenerated more;
+  more.set_text("<think>so</think>Yes<call>");
+  more.mutable_reply()->set_reasoning("so");
+  more.mutable_reply()->set_content("Yes");
+  v1::ToolCallDelta* call = more.mutable_reply()->add_tool_calls();
+  call->set_id("call_1");
+  call->set_name("f");
+  call->set_arguments("{\"b\": 1,");
+  Append(more, &record);
+  v1::TurnEnded ended;
+  ended.mutable_reply()->add_tool_calls()->set_arguments(" \"a\": []}");
+  End(ended, &record);
+  const Json json = TurnJson(record);
+  EXPECT_EQ(json["text"], "<think>so</think>Yes<call>");
+  EXPECT_EQ(json["reply"].dump(),
+            R"({"content":"Yes","reasoning":"so","tool_calls":[)"
+            R"({"id":"call_1","name":"f","arguments":{"b":1,"a":[]}}]})");
+}
+
+TEST(TurnReportTest, ArgumentsThatAreNoObjectAreAText) {
+  v1::ToolCallDelta call;
+  for (const std::string& arguments :
+       {std::string("{\"a\": "), std::string("[1]"), std::string(),
+        std::string("{\"a\": 1e999}"),
+        std::string(R"({"a":)") + std::string(100000, '[')}) {
+    call.set_arguments(arguments);
+    EXPECT_EQ(CallJson(call)["arguments"], arguments);
+  }
+  std::string deep = "1";
+  for (int i = 0; i <= kJsonDepthMax; ++i) {
+    deep = absl::StrCat(R"({"a":)", deep, "}");
+  }
+  call.set_arguments(deep);
+  EXPECT_EQ(CallJson(call)["arguments"], deep);
+}
+
+TEST(TurnReportTest, JsonHasTheScoresOfThePrompt) {
+  TurnRecord record;
+  EXPECT_FALSE(TurnJson(record).contains("prompt_logprobs"));
+  v1::PromptScored more;
+  more.add_token_ids(5);
+  more.add_logprobs();
+  Append(more, &record);
+  more.set_token_ids(0, 6);
+  more.mutable_logprobs(0)->set_logprob(-0.5);
+  v1::TokenLogprob* const best = more.mutable_logprobs(0)->add_alternatives();
+  best->set_token_id(7);
+  best->set_logprob(-0.25);
+  more.add_token_ids(8);  // without its score: not taken
+  Append(more, &record);
+  EXPECT_EQ(TurnJson(record)["prompt_logprobs"].dump(),
+            R"([{"token_id":5,"logprob":0.0,"alternatives":[]},)"
+            R"({"token_id":6,"logprob":-0.5,"alternatives":)"
+            R"([{"token_id":7,"logprob":-0.25}]}])");
 }
 
 TEST(TurnReportTest, JsonHasEveryKeyInOrder) {

@@ -44,6 +44,31 @@ TEST(BatchLineTest, APromptIsTextIdsOrMessages) {
   EXPECT_EQ(chat.template_options().at("d").text_value(), "x");
 }
 
+TEST(BatchLineTest, ToolsGoWithMessages) {
+  const v1::TurnRequest turn = TurnOf(R"({
+      "messages": [
+        {"role": "user", "content": "What time is it?"},
+        {"role": "assistant", "content": null, "reasoning": "Look.",
+         "tool_calls": [{"function": {"name": "clock",
+                                      "arguments": {"z": 1, "a": 2}}}]},
+        {"role": "tool", "name": "clock", "content": "12:00"}],
+      "tools": [{"type": "function", "function": {
+        "name": "clock", "parameters": {"type": "object", "properties": {
+          "z": {}, "a": {}}}}}],
+      "tool_choice": "required", "parallel_tool_calls": false,
+      "split_reply": true, "max_tokens": 5})");
+  EXPECT_EQ(turn.messages().messages(1).tool_calls(0).arguments(),
+            R"({"z":1,"a":2})");
+  EXPECT_EQ(turn.messages().messages(1).reasoning(), "Look.");
+  EXPECT_EQ(turn.messages().messages(2).name(), "clock");
+  EXPECT_EQ(turn.tools(0).parameters(),
+            R"({"type":"object","properties":{"z":{},"a":{}}})");
+  EXPECT_EQ(turn.tool_choice(), v1::TOOL_CHOICE_REQUIRED);
+  EXPECT_EQ(turn.tool_calls_max(), 1);
+  EXPECT_TRUE(turn.split_reply());
+  EXPECT_EQ(turn.options().max_tokens(), 5);
+}
+
 TEST(BatchLineTest, OptionsTakeTheDefaultsPlaces) {
   BatchDefaults defaults = {.model_id = "m"};
   defaults.options.set_temperature(0.5);
@@ -90,10 +115,18 @@ TEST(BatchLineTest, WhatIsWrongIsNamed) {
            {R"({"prompt": "p", "model_id": 3})", "model_id"},
            {R"({"prompt": "p", "parse_special": 3})", "parse_special"},
            {R"({"prompt": "p", "template_options": 3})", "template_options"},
-           {R"({"prompt": "p", "template_options": {"a": []}})", "option a"},
-           {R"({"messages": {}})", "no list"},
-           {R"({"messages": [{"role": "user"}]})", "has a message that is not"},
-           {R"({"messages": [{"role": "x", "content": "c"}]})", "role \"x\""},
+           {R"({"prompt": "p", "template_options": {"a": []}})",
+            "template_options must have values"},
+           {R"({"messages": null})", "either prompt or messages"},
+           {R"({"messages": {}})", "messages must be a list"},
+           {R"({"messages": [{"role": "user"}]})",
+            "is wrong: messages[0].content must be"},
+           {R"({"messages": [{"role": "x", "content": "c"}]})",
+            "messages[0].role must be"},
+           {R"({"prompt": "p", "tools": [{}]})", "tools[0].type must be"},
+           {R"({"prompt": "p", "tool_choice": "required"})",
+            "tool_choice is for requests with tools only"},
+           {R"({"prompt": "p", "split_reply": 3})", "split_reply must be"},
            {R"({"prompt": "p", "max_tokns": 3})", "max_tokns"},
            {R"({"prompt": "p", "max_tokens": "many"})", "max_tokens"}}) {
     const BatchLine parsed = Parse(line);
@@ -128,6 +161,8 @@ TEST(BatchLineTest, AResultHasNothingOfTheTime) {
             R"("usage":{"prompt_tokens":0,"generated_tokens":1}})");
   record.ended.mutable_receipt()->set_tokens_hash("ab");
   EXPECT_EQ(ResultLine({}, record)["receipt"]["tokens_hash"], "ab");
+  record.tokens.mutable_reply()->set_content("t");
+  EXPECT_EQ(ResultLine({}, record)["reply"]["content"], "t");
 }
 
 TEST(BatchLineTest, AnErrorHasItsReason) {

@@ -97,6 +97,9 @@ absl::StatusOr<v1::TurnEnded> Client::RunTurn(const v1::TurnRequest& turn,
     next = stream->Next();
     if (!next.ok()) break;
     if ((*next)->has_started()) listener.on_started((*next)->started());
+    if ((*next)->has_prompt() && listener.on_prompt) {
+      listener.on_prompt((*next)->prompt());
+    }
     if ((*next)->has_tokens()) listener.on_tokens((*next)->tokens());
   } while (!(*next)->has_ended());
   SetTurn(nullptr);

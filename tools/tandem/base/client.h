@@ -26,6 +26,8 @@ struct TurnListener {
   std::function<void(const v1::TurnStarted&)> on_started;
   std::function<void(const v1::TokensGenerated&)> on_tokens;
   std::function<void(const client::LostConnection&)> on_lost = {};
+  // Of a turn that asks for log-probabilities of its prompt.
+  std::function<void(const v1::PromptScored&)> on_prompt = {};
 };
 
 class Client {

@@ -6,10 +6,13 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/status.h"
 
 namespace tandem::cli {
 
-absl::StatusOr<Json> ParseJsonObject(absl::string_view text) {
+namespace {
+
+absl::StatusOr<Json> Parse(absl::string_view text) {
   bool is_deep = false;
   const auto within_depth = [&is_deep](int depth, Json::parse_event_t event,
                                        Json&) {
@@ -27,10 +30,21 @@ absl::StatusOr<Json> ParseJsonObject(absl::string_view text) {
   if (json.is_discarded()) {
     return absl::InvalidArgumentError("is no JSON, or not UTF-8");
   }
-  if (!json.is_object()) {
-    return absl::InvalidArgumentError("is no JSON object");
-  }
   return json;
+}
+
+}  // namespace
+
+absl::StatusOr<Json> ParseJsonObject(absl::string_view text) {
+  TANDEM_ASSIGN_OR_RETURN(Json json, Parse(text));
+  if (json.is_object()) return json;
+  return absl::InvalidArgumentError("is no JSON object");
+}
+
+absl::StatusOr<Json> ParseJsonList(absl::string_view text) {
+  TANDEM_ASSIGN_OR_RETURN(Json json, Parse(text));
+  if (json.is_array()) return json;
+  return absl::InvalidArgumentError("is no JSON list");
 }
 
 absl::Status ReadMessage(const Json& json, absl::string_view what,

@@ -16,12 +16,13 @@
 
 namespace tandem::cli {
 
-// Objects and lists within each other, at most: nothing that is read here has
-// more.
-inline constexpr int kJsonDepthMax = 32;
+// Objects and lists within each other, at most: as many as a schema may have,
+// and those around it.
+inline constexpr int kJsonDepthMax = 128;
 
 // Errors, here and below: INVALID_ARGUMENT, which says what is wrong where.
 absl::StatusOr<Json> ParseJsonObject(absl::string_view text);
+absl::StatusOr<Json> ParseJsonList(absl::string_view text);
 
 // `json` as protobuf's JSON mapping has the message, by the names of the
 // .proto; a field that is not known is an error. `what` is the message's name

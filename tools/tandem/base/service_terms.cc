@@ -27,6 +27,7 @@ constexpr std::pair<absl::string_view, absl::string_view> kNames[] = {
     {"tokens", "the prompt"},
     {"prompt", "the prompt"},
     {"messages", "the prompt"},
+    {"tool_name", "--tool-choice"},
     {"continuations", "continuation"},
     {"token_ids", "token id"},
     {"path", "the file"},

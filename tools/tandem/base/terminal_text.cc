@@ -1,5 +1,6 @@
 #include "tools/tandem/base/terminal_text.h"
 
+#include "absl/strings/str_split.h"
 #include "engine/base/utf8.h"
 
 namespace tandem::cli {
@@ -39,6 +40,18 @@ void PrintText(absl::string_view text, const Io& io) {
   } else {
     *io.out << text << std::flush;
   }
+}
+
+void PrintStyled(absl::string_view text, absl::string_view style,
+                 const Io& io) {
+  // A background that is on at the end of a line would fill it.
+  const char* newline = "";
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+    *io.out << newline;
+    if (!line.empty()) *io.out << style << HarmlessText(line) << kNoStyle;
+    newline = "\n";
+  }
+  io.out->flush();
 }
 
 }  // namespace tandem::cli

@@ -7,10 +7,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
 #include "engine/base/status.h"
+#include "services/client/joined_reply.h"
 #include "services/common/flag_values.h"
 #include "tools/tandem/base/output.h"
 #include "tools/tandem/base/receipt_file.h"
+#include "tools/tandem/base/reply_printer.h"
 #include "tools/tandem/base/service_terms.h"
+#include "tools/tandem/base/terminal_text.h"
 
 namespace tandem::cli {
 namespace {
@@ -42,8 +45,66 @@ TemplateOption MakeOption(std::string name, std::string value) {
   return option;
 }
 
+bool HasMessages(const PromptFlags& flags) {
+  return !flags.conversation.messages_file.empty();
+}
+
 bool IsChat(const PromptFlags& flags) {
-  return flags.chat || flags.system.has_value();
+  return flags.chat || flags.system.has_value() || HasMessages(flags);
+}
+
+// What the flags of a prompt exclude.
+absl::Status CheckPromptFlags(const PromptFlags& flags) {
+  if (!IsChat(flags)) {
+    if (!flags.template_options.empty()) {
+      return UsageError("--template-option goes with --chat: add --chat");
+    }
+    if (!flags.conversation.tools_file.empty()) {
+      return UsageError("--tools goes with --chat or --messages: add --chat");
+    }
+    if (flags.conversation.split_reply) {
+      return UsageError(
+          "--split-reply goes with --chat or --messages: add --chat");
+    }
+    return absl::OkStatus();
+  }
+  if (flags.special) {
+    return UsageError(
+        "--special does not go with --chat, --system or --messages: the chat "
+        "template writes the special tokens");
+  }
+  const bool has_prompt =
+      flags.prompt.argument.has_value() || !flags.prompt.file.empty();
+  if (HasMessages(flags) &&
+      (has_prompt || flags.chat || flags.system.has_value())) {
+    return UsageError(
+        "--messages has the whole conversation: leave out the prompt, --chat "
+        "and --system");
+  }
+  return absl::OkStatus();
+}
+
+// The prompt's text, with a system message where there is one.
+absl::Status ReadPromptText(const PromptFlags& flags, const Io& io,
+                            TurnInput* input) {
+  TANDEM_ASSIGN_OR_RETURN(
+      std::string prompt,
+      ReadText(flags.prompt, {.what = "prompt", .file_flag = "--prompt-file"},
+               io));
+  TANDEM_RETURN_IF_ERROR(CheckUtf8(prompt, "prompt"));
+  if (flags.system.has_value()) {
+    TANDEM_RETURN_IF_ERROR(CheckUtf8(*flags.system, "text of --system"));
+    input->messages.push_back(
+        {.role = ChatRole::kSystem, .content = *flags.system});
+  }
+  if (IsChat(flags)) {
+    input->messages.push_back(
+        {.role = ChatRole::kUser, .content = std::move(prompt)});
+  } else {
+    input->text = std::move(prompt);
+    input->parse_special = flags.special;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -149,34 +210,13 @@ void AddTurnFlags(CLI::App* command, TurnFlags* flags) {
 }
 
 absl::StatusOr<TurnInput> ReadPrompt(const PromptFlags& flags, const Io& io) {
-  const bool is_chat = IsChat(flags);
-  if (!is_chat && !flags.template_options.empty()) {
-    return UsageError("--template-option goes with --chat: add --chat");
-  }
-  if (is_chat && flags.special) {
-    return UsageError(
-        "--special does not go with --chat or --system: the chat template "
-        "writes the special tokens");
-  }
+  TANDEM_RETURN_IF_ERROR(CheckPromptFlags(flags));
   TurnInput input;
   TANDEM_ASSIGN_OR_RETURN(input.template_options,
                           ParseTemplateOptions(flags.template_options));
-  TANDEM_ASSIGN_OR_RETURN(
-      std::string prompt,
-      ReadText(flags.prompt, {.what = "prompt", .file_flag = "--prompt-file"},
-               io));
-  TANDEM_RETURN_IF_ERROR(CheckUtf8(prompt, "prompt"));
-  if (flags.system.has_value()) {
-    TANDEM_RETURN_IF_ERROR(CheckUtf8(*flags.system, "text of --system"));
-    input.messages.push_back(
-        {.role = ChatRole::kSystem, .content = *flags.system});
-  }
-  if (is_chat) {
-    input.messages.push_back(
-        {.role = ChatRole::kUser, .content = std::move(prompt)});
-  } else {
-    input.text = std::move(prompt);
-    input.parse_special = flags.special;
+  TANDEM_RETURN_IF_ERROR(ReadChat(flags.conversation, io, &input.conversation));
+  if (!HasMessages(flags)) {
+    TANDEM_RETURN_IF_ERROR(ReadPromptText(flags, io, &input));
   }
   return input;
 }
@@ -187,8 +227,8 @@ absl::StatusOr<TurnInput> ReadTurn(const TurnFlags& flags, const Io& io) {
   }
   if (IsChat(flags) && flags.echo) {
     return UsageError(
-        "--echo does not go with --chat or --system: a reply does not go on "
-        "from the prompt's text");
+        "--echo does not go with --chat, --system or --messages: a reply does "
+        "not go on from the prompt's text");
   }
   TANDEM_RETURN_IF_ERROR(CheckGenerationOptions(flags.generation));
   v1::GenerationOptions options = flags.generation;
@@ -200,7 +240,7 @@ absl::StatusOr<TurnInput> ReadTurn(const TurnFlags& flags, const Io& io) {
 }
 
 v1::TurnRequest ToRequest(TurnInput input) {
-  v1::TurnRequest turn;
+  v1::TurnRequest turn = std::move(input.conversation);
   *turn.mutable_options() = std::move(input.options);
   for (ChatMessage& message : input.messages) {
     v1::ChatMessage* added = turn.mutable_messages()->add_messages();
@@ -209,7 +249,7 @@ v1::TurnRequest ToRequest(TurnInput input) {
     added->set_content(std::move(message.content));
   }
   SetTemplateOptions(input.template_options, &turn);
-  if (input.messages.empty()) {
+  if (!turn.has_messages()) {
     turn.set_text(std::move(input.text));
     turn.set_parse_special(input.parse_special);
   }
@@ -221,10 +261,7 @@ absl::Status PrintTurn(const TurnFlags& flags, const TurnRecord& record,
   if (flags.json) {
     PrintJson(TurnJson(record), io.out);
   } else {
-    // A shell's prompt belongs on a line of its own.
-    const std::string& text = record.tokens.text();
-    if (text.empty() || text.back() != '\n') *io.out << "\n";
-    io.out->flush();
+    PrintText(EndOfReply(client::PartsOf(record.tokens), io), io);
   }
   if (flags.stats) *io.err << TurnStats(record);
   if (flags.receipt_file.empty()) return absl::OkStatus();

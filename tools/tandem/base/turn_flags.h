@@ -12,10 +12,11 @@
 #include "CLI/App.hpp"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "engine/template/chat_template.h"
+#include "engine/template/chat/chat_template.h"
 #include "tandem/v1/generation.pb.h"
 #include "tandem/v1/types.pb.h"
 #include "tools/tandem/base/command.h"
+#include "tools/tandem/base/conversation_flags.h"
 #include "tools/tandem/base/generation_flags.h"
 #include "tools/tandem/base/response_format_flags.h"
 #include "tools/tandem/base/text_input.h"
@@ -29,6 +30,7 @@ struct PromptFlags {
   std::optional<std::string> system = {};
   std::vector<std::string> template_options = {};  // "NAME=VALUE"
   bool special = false;
+  ConversationFlags conversation = {};  // of commands that have its flags
 };
 
 struct TurnFlags : PromptFlags {
@@ -61,11 +63,14 @@ void AddTurnFlags(CLI::App* command, TurnFlags* flags);
 
 struct TurnInput {
   v1::GenerationOptions options;
-  // The prompt: messages, or where there are none a text.
+  // The prompt: those of the conversation, or these messages, or where there
+  // are none a text.
   std::vector<ChatMessage> messages = {};
   std::vector<TemplateOption> template_options = {};  // of messages
   std::string text = {};
   bool parse_special = false;
+  // What ConversationFlags say; where it has messages there are no others.
+  v1::TurnRequest conversation = {};
 };
 
 // Checks the flags, then reads the prompt from where they say. Without options.
@@ -74,8 +79,8 @@ absl::StatusOr<TurnInput> ReadTurn(const TurnFlags& flags, const Io& io);
 // The turn that a service is asked for.
 v1::TurnRequest ToRequest(TurnInput input);
 
-// Prints what --json and --stats ask for; else the end of the line that the
-// turn's text, printed before, leaves open. Writes the receipt of --receipt.
+// Prints what --json and --stats ask for; else what follows the reply, which a
+// ReplyPrinter has printed. Writes the receipt of --receipt.
 absl::Status PrintTurn(const TurnFlags& flags, const TurnRecord& record,
                        const Io& io);
 

@@ -1,26 +1,52 @@
 #include "tools/tandem/base/turn_report.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "services/client/joined_reply.h"
+#include "tools/tandem/base/json_input.h"
 #include "tools/tandem/base/receipt_file.h"
 
 namespace tandem::cli {
 namespace {
 
+Json PositionJson(const v1::PositionLogprobs& position) {
+  Json alternatives = Json::array();
+  for (const v1::TokenLogprob& token : position.alternatives()) {
+    alternatives.push_back(
+        {{"token_id", token.token_id()}, {"logprob", token.logprob()}});
+  }
+  return {{"logprob", position.logprob()}, {"alternatives", alternatives}};
+}
+
 Json LogprobsJson(const v1::TokensGenerated& tokens) {
   Json positions = Json::array();
   for (const v1::PositionLogprobs& position : tokens.logprobs()) {
-    Json alternatives = Json::array();
-    for (const v1::TokenLogprob& token : position.alternatives()) {
-      alternatives.push_back(
-          {{"token_id", token.token_id()}, {"logprob", token.logprob()}});
-    }
-    positions.push_back(
-        {{"logprob", position.logprob()}, {"alternatives", alternatives}});
+    positions.push_back(PositionJson(position));
   }
   return positions;
+}
+
+Json PromptJson(const v1::PromptScored& prompt) {
+  Json positions = Json::array();
+  for (int i = 0; i < prompt.token_ids_size(); ++i) {
+    Json position = {{"token_id", prompt.token_ids(i)}};
+    position.update(PositionJson(prompt.logprobs(i)));
+    positions.push_back(std::move(position));
+  }
+  return positions;
+}
+
+Json ReplyJson(const v1::ReplyDelta& reply) {
+  Json calls = Json::array();
+  for (const v1::ToolCallDelta& call : reply.tool_calls()) {
+    calls.push_back(CallJson(call));
+  }
+  return {{"content", reply.content()},
+          {"reasoning", reply.reasoning()},
+          {"tool_calls", calls}};
 }
 
 double Milliseconds(int64_t us) { return static_cast<double>(us) / 1000; }
@@ -111,9 +137,28 @@ std::string MeanRound(const TurnRecord& record) {
 }  // namespace
 
 void Append(const v1::TokensGenerated& more, TurnRecord* record) {
-  record->tokens.mutable_token_ids()->MergeFrom(more.token_ids());
-  record->tokens.mutable_text()->append(more.text());
-  record->tokens.mutable_logprobs()->MergeFrom(more.logprobs());
+  client::JoinTokens(more, &record->tokens);
+}
+
+void End(const v1::TurnEnded& ended, TurnRecord* record) {
+  record->ended = ended;
+  client::JoinEnd(ended, &record->tokens);
+}
+
+Json CallJson(const v1::ToolCallDelta& call) {
+  const absl::StatusOr<Json> arguments = ParseJsonObject(call.arguments());
+  return {{"id", call.id()},
+          {"name", call.name()},
+          {"arguments", arguments.ok() ? *arguments : Json(call.arguments())}};
+}
+
+void Append(const v1::PromptScored& more, TurnRecord* record) {
+  // A server's lists may be of two lengths.
+  const int count = std::min(more.token_ids_size(), more.logprobs_size());
+  for (int i = 0; i < count; ++i) {
+    record->prompt.add_token_ids(more.token_ids(i));
+    *record->prompt.add_logprobs() = more.logprobs(i);
+  }
 }
 
 std::string NoDraftReasonName(v1::NoDraftReason reason) {
@@ -155,8 +200,14 @@ Json TurnJson(const TurnRecord& record) {
   if (!started.template_date().empty()) {
     json["template_date"] = started.template_date();
   }
+  if (record.tokens.has_reply()) {
+    json["reply"] = ReplyJson(record.tokens.reply());
+  }
   if (record.tokens.logprobs_size() > 0) {
     json["logprobs"] = LogprobsJson(record.tokens);
+  }
+  if (record.prompt.token_ids_size() > 0) {
+    json["prompt_logprobs"] = PromptJson(record.prompt);
   }
   if (ended.has_receipt()) json["receipt"] = ReceiptJson(ended.receipt());
   return json;

@@ -15,18 +15,29 @@ namespace tandem::cli {
 // The events of one turn, collected.
 struct TurnRecord {
   v1::TurnStarted started;
-  v1::TokensGenerated tokens;  // all of them, joined
-  v1::TurnEnded ended;         // its text is joined to tokens.text
+  v1::TokensGenerated tokens;  // all of them, joined, with their reply
+  v1::TurnEnded ended;         // its text and reply are joined to `tokens`
+  v1::PromptScored prompt;     // likewise; empty where it was not asked for
   bool in_process = false;     // no session, and no RPC to tell about
   bool is_chat = false;        // the prompt is messages
 };
 
-// Joins `more` to the record's tokens.
+// Joins `more` to the record's tokens, or to those of its prompt.
 void Append(const v1::TokensGenerated& more, TurnRecord* record);
+void Append(const v1::PromptScored& more, TurnRecord* record);
+// Takes the last event.
+void End(const v1::TurnEnded& ended, TurnRecord* record);
+
+// A call of a tool as an object: id, name and arguments, which are an object
+// too, or a text where they are none (of a reply that was cut) or are nested
+// more than kJsonDepthMax deep.
+Json CallJson(const v1::ToolCallDelta& call);
 
 // token_ids, text, finish_reason, seed, usage, speculation, session_id and turn
-// (not in process), fingerprint, model_id; logprobs where they were asked for;
-// receipt of a turn that came to its own end.
+// (not in process), fingerprint, model_id; reply (content, reasoning,
+// tool_calls) where the service told its parts; logprobs and prompt_logprobs
+// (of each token of the turn's own prompt: token_id, logprob, alternatives)
+// where they were asked for; receipt of a turn that came to its own end.
 Json TurnJson(const TurnRecord& record);
 
 // The line that says how to go on in the turn's session.

@@ -246,10 +246,10 @@ void Chat::TakeEvent(const client::Event& event, ChatTurn* turn) {
       parts_.screen->Reply(event.tokens(), settings_.shade);
       break;
     case client::Event::kEnded:
-      record.ended = event.ended();
-      record.tokens.mutable_text()->append(event.ended().text());
+      End(event.ended(), &record);
       parts_.screen->Reply(event.ended().text());
       break;
+    case client::Event::kPrompt:  // was not asked for
     case client::Event::EVENT_NOT_SET:
       break;  // an event of a later version
   }

@@ -3,17 +3,14 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_split.h"
 #include "tools/tandem/base/terminal_text.h"
 #include "tools/tandem/chat/shading.h"
 
 namespace tandem::cli {
 namespace {
 
-constexpr char kDim[] = "\x1b[2m";
 // White on dark blue of the 256 colours: to be read on dark and light screens.
 constexpr char kBackground[] = "\x1b[97;48;5;24m";
-constexpr char kNoStyle[] = "\x1b[0m";
 
 absl::string_view StyleOf(Shade shade) {
   switch (shade) {
@@ -33,16 +30,7 @@ void Screen::Write(absl::string_view text, absl::string_view style) {
   if (text.empty()) return;
   is_line_open_ = text.back() != '\n';
   if (style.empty()) return PrintText(text, io_);
-  // A background that is on at the end of a line would fill it.
-  const char* newline = "";
-  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
-    *io_.out << newline;
-    if (!line.empty()) {
-      *io_.out << style << HarmlessText(line) << kNoStyle;
-    }
-    newline = "\n";
-  }
-  io_.out->flush();
+  PrintStyled(text, style, io_);
 }
 
 void Screen::Reply(const v1::TokensGenerated& event, Shade shade) {

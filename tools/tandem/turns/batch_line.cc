@@ -9,6 +9,7 @@
 #include "engine/base/hash.h"
 #include "engine/base/status.h"
 #include "google/protobuf/descriptor.h"
+#include "services/common/openai/chat_json.h"
 #include "tools/tandem/base/json_input.h"
 
 namespace tandem::cli {
@@ -21,54 +22,6 @@ absl::Status Malformed(absl::string_view what) {
   return MakeError(absl::StatusCode::kInvalidArgument,
                    {.reason = kReasonInvalidOptions},
                    absl::StrCat("the line ", what));
-}
-
-absl::StatusOr<v1::ChatRole> RoleOf(const Json& role) {
-  if (role == "system") return v1::CHAT_ROLE_SYSTEM;
-  if (role == "user") return v1::CHAT_ROLE_USER;
-  if (role == "assistant") return v1::CHAT_ROLE_ASSISTANT;
-  return Malformed(absl::StrCat("has a message of role ", role.dump(),
-                                ", not system, user or assistant"));
-}
-
-absl::Status ReadMessages(const Json& messages, v1::ChatMessages* chat) {
-  if (!messages.is_array()) return Malformed("has messages that are no list");
-  for (const Json& message : messages) {
-    if (!message.is_object() || message.size() != 2 ||
-        !message.contains("role") || !message.contains("content") ||
-        !message["content"].is_string()) {
-      return Malformed(
-          "has a message that is not {\"role\": ..., \"content\": TEXT}");
-    }
-    v1::ChatMessage& added = *chat->add_messages();
-    TANDEM_ASSIGN_OR_RETURN(const v1::ChatRole role, RoleOf(message["role"]));
-    added.set_role(role);
-    added.set_content(message["content"].get<std::string>());
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ReadTemplateOptions(const Json& options, v1::TurnRequest* turn) {
-  if (!options.is_object()) {
-    return Malformed("has template_options that are no object");
-  }
-  for (const auto& [name, value] : options.items()) {
-    v1::TemplateOption& option = (*turn->mutable_template_options())[name];
-    if (value.is_boolean()) {
-      option.set_bool_value(value.get<bool>());
-    } else if (value.is_number_integer()) {
-      option.set_int_value(value.get<int64_t>());
-    } else if (value.is_number()) {
-      option.set_number_value(value.get<double>());
-    } else if (value.is_string()) {
-      option.set_text_value(value.get<std::string>());
-    } else {
-      return Malformed(absl::StrCat("has the template option ", name,
-                                    " of another type than true, a number or "
-                                    "a text"));
-    }
-  }
-  return absl::OkStatus();
 }
 
 absl::Status ReadPrompt(const Json& prompt, v1::TurnRequest* turn) {
@@ -91,6 +44,20 @@ std::optional<Json> Take(const char* name, Json* json) {
   Json value = std::move(*found);
   json->erase(found);
   return value;
+}
+
+// The fields of a conversation, as OpenAI's API has them, and those of its
+// prompt that are a service's own.
+Json TakeChat(Json* json) {
+  Json chat = Json::object();
+  for (const char* name :
+       {"messages", "template_options", "tools", "tool_choice",
+        "parallel_tool_calls", "split_reply"}) {
+    if (std::optional<Json> value = Take(name, json)) {
+      chat[name] = *std::move(value);
+    }
+  }
+  return chat;
 }
 
 // The defaults, with what the line says in their place: a list as a whole.
@@ -116,15 +83,14 @@ absl::StatusOr<v1::TurnRequest> ReadTurn(Json json,
                                          const BatchDefaults& defaults) {
   v1::TurnRequest turn;
   const std::optional<Json> prompt = Take("prompt", &json);
-  const std::optional<Json> messages = Take("messages", &json);
-  if (prompt.has_value() == messages.has_value()) {
+  const Json chat = TakeChat(&json);
+  if (prompt.has_value() == !chat.value("messages", Json()).is_null()) {
     return Malformed("must have either prompt or messages");
   }
-  if (prompt.has_value()) {
-    TANDEM_RETURN_IF_ERROR(ReadPrompt(*prompt, &turn));
-  } else {
-    TANDEM_RETURN_IF_ERROR(ReadMessages(*messages, turn.mutable_messages()));
+  if (const absl::Status read = ParseChat(chat.dump(), &turn); !read.ok()) {
+    return Malformed(absl::StrCat("is wrong: ", read.message()));
   }
+  if (prompt.has_value()) TANDEM_RETURN_IF_ERROR(ReadPrompt(*prompt, &turn));
   turn.set_model_id(defaults.model_id);
   if (const std::optional<Json> model = Take("model_id", &json)) {
     if (!model->is_string()) return Malformed("has a model_id that is no text");
@@ -135,9 +101,6 @@ absl::StatusOr<v1::TurnRequest> ReadTurn(Json json,
       return Malformed("has a parse_special that is not true or false");
     }
     turn.set_parse_special(special->get<bool>());
-  }
-  if (const std::optional<Json> options = Take("template_options", &json)) {
-    TANDEM_RETURN_IF_ERROR(ReadTemplateOptions(*options, &turn));
   }
   TANDEM_ASSIGN_OR_RETURN(*turn.mutable_options(), ReadOptions(json, defaults));
   return turn;
@@ -188,7 +151,7 @@ Json ResultLine(const BatchLineName& name, const TurnRecord& record) {
   const v1::Usage& usage = record.ended.usage();
   line["usage"] = {{"prompt_tokens", usage.prompt_tokens()},
                    {"generated_tokens", usage.generated_tokens()}};
-  for (const char* key : {"template_date", "logprobs", "receipt"}) {
+  for (const char* key : {"template_date", "reply", "logprobs", "receipt"}) {
     if (turn.contains(key)) line[key] = turn[key];
   }
   return line;
@@ -210,7 +173,8 @@ bool IsErrorOfLine(const absl::Status& error) {
   for (const char* reason :
        {kReasonInvalidOptions, kReasonInvalidText, kReasonEmptyPrompt,
         kReasonInvalidToken, kReasonContextExceeded, kReasonNoToken,
-        kReasonUnsupportedChatTemplate, kReasonPromptQuarantined}) {
+        kReasonUnsupportedChatTemplate, kReasonUnsupportedTools,
+        kReasonPromptQuarantined}) {
     if (detail->reason == reason) return true;
   }
   return false;

@@ -136,8 +136,7 @@ absl::StatusOr<TurnRecord> ParallelTurns::Read(client::TurnStream* stream,
     if (event->has_started()) record.started = event->started();
     if (event->has_tokens()) Append(event->tokens(), &record);
     if (!event->has_ended()) continue;
-    record.ended = event->ended();
-    record.tokens.mutable_text()->append(record.ended.text());
+    End(event->ended(), &record);
     return record;
   }
 }

@@ -6,8 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status.h"
+#include "services/client/joined_reply.h"
 #include "tools/tandem/base/output.h"
-#include "tools/tandem/base/terminal_text.h"
+#include "tools/tandem/base/reply_printer.h"
 #include "tools/tandem/turns/parallel_turns.h"
 
 namespace tandem::cli {
@@ -56,8 +57,9 @@ absl::StatusOr<TurnRecord> RunFirst(const SamplesSetup& setup,
     }
   };
   const bool prints = !setup.flags.json;
+  ReplyPrinter printer(io, ReplyPrinter::ColourFor(io));
   TANDEM_ASSIGN_OR_RETURN(
-      record.ended,
+      const v1::TurnEnded ended,
       setup.client->RunTurn(setup.turn,
                             {.on_started =
                                  [&](const v1::TurnStarted& started) {
@@ -69,10 +71,12 @@ absl::StatusOr<TurnRecord> RunFirst(const SamplesSetup& setup,
                                    if (record.tokens.token_ids().empty())
                                      add_others();
                                    Append(tokens, &record);
-                                   if (prints) PrintText(tokens.text(), io);
+                                   if (prints) {
+                                     printer.Print(client::PartsOf(tokens));
+                                   }
                                  }}));
-  record.tokens.mutable_text()->append(record.ended.text());
-  if (prints) PrintText(record.ended.text(), io);
+  End(ended, &record);
+  if (prints) printer.Print(client::PartsOf(ended));
   return record;
 }
 
@@ -108,7 +112,8 @@ absl::StatusOr<TurnRecord> RunSamples(const SamplesSetup& setup, const Io& io) {
     }
     if (!setup.flags.json) {
       *io.out << Heading(choice);
-      PrintText(other->tokens.text(), io);
+      ReplyPrinter(io, ReplyPrinter::ColourFor(io))
+          .Print(client::PartsOf(other->tokens));
     }
     status = PrintSample(setup.flags, choice, *other, io);
   }
