@@ -36,13 +36,13 @@ def without_template(data):
             data[24:begin] + data[end:])
 
 
-def add_template(source, path):
+def add_template(source, path, template=TEMPLATE):
     """Writes the GGUF file `source` with another chat template to `path`. A
     comment after the template fills the entry up, so that all tensors stay
     aligned."""
     def entry(padding):
         return (text("tokenizer.chat_template") + struct.pack("<I", 8) +
-                text(TEMPLATE + "{#" + padding * " " + "#}"))
+                text(template + "{#" + padding * " " + "#}"))
 
     data = without_template(source.read_bytes())
     version, tensors, entries = struct.unpack_from("<IQQ", data, 4)
@@ -52,11 +52,12 @@ def add_template(source, path):
 
 
 class ChatCluster(processes.Cluster):
+    template = TEMPLATE
 
     def worker(self, role, model):
         if role == "target":
             chat = self.folder / "chat.gguf"
-            add_template(model, chat)
+            add_template(model, chat, self.template)
             model = chat
         return super().worker(role, model)
 

@@ -329,6 +329,8 @@ class ServerUsageTest(unittest.TestCase):
                  (*coordinator, "--tenant-turns-max", "-1")),
                 (f'--client-stall-ms: "1" {NUMBER} 100 to 3600000',
                  (*coordinator, "--client-stall-ms", "1")),
+                (f'--append-idle-ms: "99" {NUMBER} 100 to 600000',
+                 (*coordinator, "--append-idle-ms", "99")),
                 (f'--connection-age-max-seconds: "-1" {NUMBER} 0 to 86400',
                  (*coordinator, "--connection-age-max-seconds", "-1")),
                 ('--tenant-kv-share: "2" is not a number from 0.01 to 1',

@@ -10,6 +10,7 @@ import unittest
 
 import gateway_test
 import processes
+import tools_test
 
 SOURCE = processes.SOURCE_DIR / "tests/services/gateway/clients"
 FOLDER = processes.BINARY_DIR / "gateway_clients"
@@ -49,16 +50,23 @@ class GatewayClientsTest(processes.ClusterTest):
         super().setUpClass()
         cls.gateway = gateway_test.Gateway(cls.cluster)
 
-    def run_script(self, name):
+    def run_script(self, name, gateway=None):
         # Modules are looked for beside the script.
         shutil.copy(SOURCE / name, FOLDER)
         result = subprocess.run(
             ["node", "--test", FOLDER / name], capture_output=True, text=True,
             check=False, timeout=processes.LIMIT_SECONDS,
             env={**os.environ,
-                 "TANDEM_GATEWAY": f"http://{self.gateway.address}"})
+                 "TANDEM_GATEWAY":
+                     f"http://{(gateway or self.gateway).address}"})
         print(result.stdout, file=sys.stderr)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+
+    def test_tools_by_the_official_client(self):
+        cluster = tools_test.ToolsCluster()
+        self.addCleanup(cluster.stop)
+        self.run_script("openai_tools_test.mjs",
+                        gateway_test.Gateway(cluster))
 
     def test_the_official_client(self):
         self.run_script("openai_test.mjs")

@@ -133,10 +133,6 @@ class ResponseFormatTest(processes.ClusterTest):
         self.assertEqual(answer.ended.finish_reason,
                          plain.ended.finish_reason)
 
-    def reserved_pages(self, name):
-        return self.cluster.metrics(name)[0][
-            'tandem_kv_pages{state="reserved"}']
-
     def test_texts_validate(self):
         complete = 0
         for (schema, _), answer in zip(self.turns, self.plain):
@@ -167,22 +163,13 @@ class ResponseFormatTest(processes.ClusterTest):
     def test_a_worker_that_dies_in_the_middle(self):
         moves = 0
         for number, (_, turn) in enumerate(self.turns[:8]):
-            stream = turns.Stream(self.stub)
-            answer = turns.Answer()
-            stream.send(start=drafted(turn, WAYS[number % len(WAYS)]))
-            half = max(1, len(self.plain[number].ids) // 2)
-            stream.read(answer, ids_max=half)
-            if not answer.ended:
-                # Else the test would prove nothing.
-                name = max(self.cluster.targets, key=self.reserved_pages)
-                self.cluster.processes[name].kill()
-                self.cluster.processes[name].wait()
-                stream.read(answer)
-                self.cluster.start_worker(name)
-                self.cluster.wait_for_workers(2, 1)
-            stream.close()
+            answer = turns.outlive_a_target(
+                self.cluster, self.stub,
+                drafted(turn, WAYS[number % len(WAYS)]),
+                max(1, len(self.plain[number].ids) // 2))
             self.check(number, answer)
             moves += answer.ended.moves
+        # Else the test would prove nothing.
         self.assertGreater(moves, 0)
 
     def test_other_formats(self):

@@ -41,7 +41,13 @@ class Answer:
         self.ids = []
         self.text = ""
         self.logprobs = []
+        # (id, logprob, (id, logprob) of each alternative ...) of its tokens.
+        self.prompt = []
         self.ended = None
+        # Of a reply in parts; calls as [id, name, arguments].
+        self.content = ""
+        self.reasoning = ""
+        self.calls = []
 
     def add(self, event):
         kind = event.WhichOneof("event")
@@ -54,13 +60,35 @@ class Answer:
                                      f"{len(self.ids)} tokens")
             self.ids += tokens.token_ids
             self.text += tokens.text
+            self.add_parts(tokens.reply)
             self.logprobs += [(position.logprob, *(
                 (token.token_id, token.logprob)
                 for token in position.alternatives))
                 for position in tokens.logprobs]
+        elif kind == "prompt":
+            self.add_prompt(event.prompt)
         else:
             self.ended = event.ended
             self.text += event.ended.text
+            self.add_parts(event.ended.reply)
+
+    def add_parts(self, reply):
+        self.content += reply.content
+        self.reasoning += reply.reasoning
+        for call in reply.tool_calls:
+            if call.index == len(self.calls):
+                self.calls.append([call.id, call.name, ""])
+            self.calls[call.index][2] += call.arguments
+
+    def add_prompt(self, prompt):
+        if self.ids or prompt.first_token != len(self.prompt):
+            raise AssertionError(f"token {prompt.first_token} of the prompt "
+                                 f"follows {len(self.prompt)} of it and "
+                                 f"{len(self.ids)} tokens")
+        self.prompt += [(token_id, position.logprob, *(
+            (token.token_id, token.logprob)
+            for token in position.alternatives))
+            for token_id, position in zip(prompt.token_ids, prompt.logprobs)]
 
 
 def connect(test, address):
@@ -94,6 +122,26 @@ def converse(stub, turn, **options):
     return answer
 
 
+def outlive_a_target(cluster, stub, turn, ids):
+    """The answer to a turn whose target is killed when `ids` ids have come, and
+    started again."""
+    stream = Stream(stub)
+    answer = Answer()
+    stream.send(start=turn)
+    stream.read(answer, ids_max=ids)
+    # One that has ended already proves nothing: it moved nowhere.
+    if not answer.ended:
+        name = max(cluster.targets, key=lambda name: cluster.metrics(name)[0][
+            'tandem_kv_pages{state="reserved"}'])
+        cluster.processes[name].kill()
+        cluster.processes[name].wait()
+        stream.read(answer)
+        cluster.start_worker(name)
+        cluster.wait_for_workers(len(cluster.targets), len(cluster.drafts))
+    stream.close()
+    return answer
+
+
 class Stream:
     """A Converse stream."""
 
@@ -104,6 +152,10 @@ class Stream:
 
     def send(self, **request):
         self._requests.put(pb2.ConverseRequest(**request))
+
+    def events(self):
+        """Events as they come; those that are not taken stay."""
+        return self._events
 
     def read(self, answer, ids_max=None):
         """Adds events until the turn ends or has so many ids."""
