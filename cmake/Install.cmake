@@ -72,14 +72,14 @@ install(EXPORT tandem-client-targets NAMESPACE tandem::
         DESTINATION ${package} COMPONENT client)
 
 # Headers include each other by their paths in the repository.
-foreach(header services/client/client.h services/client/turn_stream.h
-               services/common/credentials.h engine/base/status.h
-               engine/base/error_reason.h)
+foreach(header services/client/client.h services/client/joined_reply.h
+               services/client/turn_stream.h services/common/credentials.h
+               engine/base/status.h engine/base/error_reason.h)
   get_filename_component(folder ${header} DIRECTORY)
   install(FILES ${CMAKE_SOURCE_DIR}/${header} DESTINATION ${headers}/${folder}
           COMPONENT client)
 endforeach()
-foreach(proto types generation coordinator_admin)
+foreach(proto types chat generation coordinator_admin)
   install(FILES ${CMAKE_BINARY_DIR}/proto/generated/tandem/v1/${proto}.pb.h
           DESTINATION ${headers}/tandem/v1 COMPONENT client)
 endforeach()

@@ -5,7 +5,8 @@ import re
 import check
 
 TEXT = ("engine/base", "engine/gguf", "engine/grammar", "engine/sampling",
-        "engine/template", "engine/tokenizer", "engine/speculation")
+        "engine/template", "engine/tokenizer", "engine/reply",
+        "engine/speculation")
 ENGINE = TEXT + ("engine/kernels", "engine/model", "engine/session",
                  "engine/engine.h")
 COMMON = ("services/common", "services/identity", "services/access", "tandem/v1")
@@ -25,8 +26,11 @@ ALLOWED = {
     "engine/kernels": ("engine/base",),
     "engine/sampling": ("engine/base", "engine/grammar"),
     "engine/template": ("engine/base",),
+    "engine/template/chat": ("engine/base", "engine/template"),
     "engine/tokenizer": ("engine/base", "engine/gguf", "engine/grammar",
                          "engine/sampling", "engine/template"),
+    "engine/reply": ("engine/base", "engine/grammar", "engine/template",
+                     "engine/tokenizer"),
     "engine/speculation": ("engine/base", "engine/sampling"),
     "engine/model": TEXT + ("engine/kernels",),
     "engine/session": ENGINE,
@@ -37,6 +41,8 @@ ALLOWED = {
                                "google/rpc"),
     "services/common/sandbox": TEXT + ("services/common",),
     "services/common/listen": TEXT + ("services/common",),
+    # What a request in OpenAI's JSON says, for the gateway and the command line.
+    "services/common/openai": ("engine/base", "services/common", "tandem/v1"),
     # Man pages, of every program; server_flags.cc uses it.
     "services/common/manual": (),
     # Certificates and the names in them; services/common knows none of it.
@@ -57,22 +63,30 @@ ALLOWED = {
         "services/coordinator/turn",),
     "services/coordinator/routing": COORDINATOR + (
         "services/coordinator/turn", "services/coordinator/workers"),
+    # What a turn asks for, as values of the engine.
+    "services/coordinator/prompt": COORDINATOR,
     "services/coordinator/client": COORDINATOR + (
-        "services/coordinator/turn", "services/coordinator/workers",
+        "services/coordinator/prompt", "services/coordinator/turn", "services/coordinator/workers",
         "services/coordinator/routing",
         "services/coordinator/store/state_store.h"),
     "services/coordinator/score": COORDINATOR + (
         "services/coordinator/turn", "services/coordinator/workers",
         "services/coordinator/routing", "services/coordinator/client"),
+    "services/coordinator/append": COORDINATOR + (
+        "services/coordinator/turn", "services/coordinator/workers",
+        "services/coordinator/routing", "services/coordinator/client"),
     "services/coordinator/server": COORDINATOR + (
         "services/coordinator/turn", "services/coordinator/workers",
         "services/coordinator/routing", "services/coordinator/client",
-        "services/coordinator/score", "services/coordinator/store"),
+        "services/coordinator/score", "services/coordinator/append",
+        "services/coordinator/store"),
     # HTTP in front of a coordinator. The server knows nothing of its requests,
-    # and the API's objects know no server but HTTP's values.
+    # and the API's objects know no server but HTTP's values, and no client but
+    # what it makes of events.
     "services/gateway/http": ("engine/base",) + COMMON,
     "services/gateway/openai": ("engine/base",) + COMMON + (
-        "services/gateway/http/http_message.h",),
+        "services/client/joined_reply.h",
+        "services/gateway/http/http_message.h"),
     "services/gateway/server": ("engine/base",) + COMMON + (
         "services/client", "services/gateway/http",
         "services/gateway/openai"),
