@@ -57,7 +57,9 @@ class ChatCluster(processes.Cluster):
     def worker(self, role, model):
         if role == "target":
             chat = self.folder / "chat.gguf"
-            add_template(model, chat, self.template)
+            # Once: a worker that reads a file takes no change of it.
+            if not chat.exists():
+                add_template(model, chat, self.template)
             model = chat
         return super().worker(role, model)
 
