@@ -37,6 +37,15 @@ int CallsMax(const CallMarks& marks, const ToolRules& rules) {
 
 }  // namespace
 
+void AllowReasoning(const ReplyFormat& format, StartsIn starts_in,
+                    GrammarSource* source) {
+  if (format.reasoning_end.empty()) return;
+  source->preamble_end = format.reasoning_end;
+  if (starts_in == StartsIn::kAnswer) {
+    source->preamble_begin = format.reasoning_begin;
+  }
+}
+
 GrammarSource ToolGrammar(const ReplyFormat& format,
                           absl::Span<const ChatTool> tools,
                           const ToolRules& rules, StartsIn starts_in) {
@@ -59,12 +68,7 @@ GrammarSource ToolGrammar(const ReplyFormat& format,
   source.tags.tags_min = rules.choice == ToolChoice::kRequired ? 1 : 0;
   source.tags.tags_max =
       rules.choice == ToolChoice::kNone ? 0 : CallsMax(marks, rules);
-  if (!format.reasoning_end.empty()) {
-    source.preamble_end = format.reasoning_end;
-    if (starts_in == StartsIn::kAnswer) {
-      source.preamble_begin = format.reasoning_begin;
-    }
-  }
+  AllowReasoning(format, starts_in, &source);
   return source;
 }
 

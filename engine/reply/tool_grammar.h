@@ -29,6 +29,11 @@ struct ToolRules {
 // Whether a prompt has begun the reasoning (StartsInReasoning).
 enum class StartsIn { kAnswer, kReasoning };
 
+// Lets the model's reasoning come before the text of `source`, as its preamble;
+// nothing where the model has none.
+void AllowReasoning(const ReplyFormat& format, StartsIn starts_in,
+                    GrammarSource* source);
+
 // What a reply with these tools may be, for GenOptions::response_format.
 // `format` has a tool_format. A tool without parameters takes none. Schemas are
 // not looked at but for this: one that does not say that it is of an object

@@ -89,18 +89,14 @@ std::optional<GrammarSource> FormatOfReply(const PromptSource& source,
                                            const GenOptions& options,
                                            const SplitPlace& place) {
   const absl::Span<const ChatTool> tools = ToolsOf(source);
+  const StartsIn starts_in =
+      place.starts_in_reasoning ? StartsIn::kReasoning : StartsIn::kAnswer;
   if (!tools.empty()) {
-    return ToolGrammar(
-        place.format, tools, place.rules.tools,
-        place.starts_in_reasoning ? StartsIn::kReasoning : StartsIn::kAnswer);
+    return ToolGrammar(place.format, tools, place.rules.tools, starts_in);
   }
   std::optional<GrammarSource> format = options.response_format;
-  if (format.has_value() && format->preamble_end.empty() &&
-      !place.format.reasoning_end.empty()) {
-    format->preamble_end = place.format.reasoning_end;
-    if (!place.starts_in_reasoning) {
-      format->preamble_begin = place.format.reasoning_begin;
-    }
+  if (format.has_value() && format->preamble_end.empty()) {
+    AllowReasoning(place.format, starts_in, &*format);
   }
   return format;
 }
