@@ -76,18 +76,13 @@ absl::Status AppendedPrompt::Add(v1::AppendRequest part) {
 }
 
 absl::Status AppendedPrompt::Begin(const v1::AppendRequest& part) {
-  v1::TurnRequest turn;
-  turn.set_session_id(part.session_id());
-  turn.set_model_id(part.model_id());
-  TANDEM_ASSIGN_OR_RETURN(Session* const session,
-                          services_->sessions->FindFor(turn, setup_.tenant));
-  TANDEM_ASSIGN_OR_RETURN(
-      model_, services_->router->FindModel(
-                  session == nullptr ? part.model_id() : session->model().id));
-  if (session != nullptr && session->model().vocabulary_fingerprint !=
-                                model_.vocabulary_fingerprint) {
-    return OtherVocabulary(model_.model_id);
-  }
+  TANDEM_ASSIGN_OR_RETURN(SessionPlace place,
+                          FindPlace({.tenant = setup_.tenant,
+                                     .session_id = part.session_id(),
+                                     .model_id = part.model_id()},
+                                    services_->sessions, *services_->router));
+  const Session* const session = place.session;
+  model_ = std::move(place.model);
   if (part.parse_special() && !part.has_text()) {
     return InvalidField("parse_special", "goes with text only");
   }

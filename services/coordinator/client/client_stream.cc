@@ -159,19 +159,15 @@ absl::Status ClientStream::Prepare(v1::TurnRequest turn) {
     TANDEM_RETURN_IF_ERROR(parts->Complete(&turn));
   }
   TANDEM_ASSIGN_OR_RETURN(TurnInput input, ParseTurnInput(&turn));
-  TANDEM_ASSIGN_OR_RETURN(Session* const found,
-                          services_->sessions->FindFor(turn, setup_.tenant));
-  TANDEM_ASSIGN_OR_RETURN(
-      input.model, services_->router->FindModel(
-                       found == nullptr ? turn.model_id() : found->model().id));
-  if (found != nullptr && found->model().vocabulary_fingerprint !=
-                              input.model.vocabulary_fingerprint) {
-    return OtherVocabulary(input.model.model_id);
-  }
-  TANDEM_RETURN_IF_ERROR(FitToModel(turn, found, &input));
-  Session* const session = input.forked.empty() ? found : nullptr;
+  TANDEM_ASSIGN_OR_RETURN(SessionPlace place,
+                          FindPlace({.tenant = setup_.tenant,
+                                     .session_id = turn.session_id(),
+                                     .model_id = turn.model_id()},
+                                    services_->sessions, *services_->router));
+  input.model = std::move(place.model);
+  TANDEM_RETURN_IF_ERROR(FitToModel(turn, place.session, &input));
   state_ = State::kPreparing;
-  session_ = session;
+  session_ = input.forked.empty() ? place.session : nullptr;
   cancel_requested_ = false;
   std::optional<TokenId> last;
   if (!input.forked.empty()) last = input.forked.back();

@@ -149,6 +149,23 @@ absl::Status OtherVocabulary(const std::string& model_id) {
                                 "start a new one"));
 }
 
+absl::StatusOr<SessionPlace> FindPlace(const SessionQuery& query,
+                                       SessionStore* sessions,
+                                       const Router& router) {
+  SessionPlace place;
+  TANDEM_ASSIGN_OR_RETURN(place.session, sessions->FindFor(query));
+  const TurnModel before =
+      place.session == nullptr ? TurnModel() : place.session->model();
+  TANDEM_ASSIGN_OR_RETURN(
+      place.model,
+      router.FindModel(place.session == nullptr ? query.model_id : before.id));
+  if (place.session != nullptr &&
+      before.vocabulary_fingerprint != place.model.vocabulary_fingerprint) {
+    return OtherVocabulary(place.model.model_id);
+  }
+  return place;
+}
+
 absl::Status InClientsWords(const absl::Status& status) {
   if (absl::IsAborted(status)) return ResumedElsewhere();
   if (absl::IsNotFound(status)) return UnknownSession();

@@ -37,6 +37,17 @@ absl::Status OtherVocabulary(const std::string& model_id);
 absl::Status InClientsWords(const absl::Status& status);
 
 // What the client wants of a session.
+// A session and the model of its next turn.
+struct SessionPlace {
+  Session* session = nullptr;  // null: a new one
+  ModelSummary model;
+};
+// Errors: those of SessionStore::FindFor and Router::FindModel, and
+// OtherVocabulary.
+absl::StatusOr<SessionPlace> FindPlace(const SessionQuery& query,
+                                       SessionStore* sessions,
+                                       const Router& router);
+
 enum class LoadFor { kNextTurn, kResume };
 
 class SessionLoader {

@@ -103,21 +103,20 @@ absl::StatusOr<Session*> SessionStore::Find(const std::string& session_id,
   return found->second.session.get();
 }
 
-absl::StatusOr<Session*> SessionStore::FindFor(const v1::TurnRequest& turn,
-                                               const std::string& tenant) {
-  if (turn.session_id().empty()) return nullptr;
+absl::StatusOr<Session*> SessionStore::FindFor(const SessionQuery& query) {
+  if (query.session_id.empty()) return nullptr;
   TANDEM_ASSIGN_OR_RETURN(Session* const session,
-                          Find(turn.session_id(), tenant));
+                          Find(query.session_id, query.tenant));
   if (session->holder() != nullptr && session->holder()->has_client()) {
     return WrongSession("session_id",
                         "another stream has a turn of this session under way");
   }
   const std::string model_id = session->model().id;
-  if (!model_id.empty() && !turn.model_id().empty() &&
-      turn.model_id() != model_id) {
+  if (!model_id.empty() && !query.model_id.empty() &&
+      query.model_id != model_id) {
     return WrongSession(
         "model_id", absl::StrCat("the session's model is ", model_id, ", not ",
-                                 turn.model_id()));
+                                 query.model_id));
   }
   return session;
 }

@@ -44,6 +44,12 @@ std::string DrawSessionId();
 
 // For the client: NOT_FOUND with UNKNOWN_SESSION.
 absl::Status UnknownSession();
+// What a prompt says of where it belongs.
+struct SessionQuery {
+  std::string tenant;
+  std::string session_id;  // empty: a new session
+  std::string model_id;    // empty: the session's, or the only one
+};
 
 class SessionStore {
  public:
@@ -70,11 +76,10 @@ class SessionStore {
   // another tenant's alike.
   absl::StatusOr<Session*> Find(const std::string& session_id,
                                 const std::string& tenant);
-  // The tenant's session that `turn` continues: null for a new one. Errors:
-  // also FAILED_PRECONDITION where another stream has a turn of it under way,
-  // or it has another model.
-  absl::StatusOr<Session*> FindFor(const v1::TurnRequest& turn,
-                                   const std::string& tenant);
+  // The session that a prompt continues: null for a new one. Errors: also
+  // FAILED_PRECONDITION where another stream has a turn of it under way, or it
+  // has another model.
+  absl::StatusOr<Session*> FindFor(const SessionQuery& query);
   // The session of this id, whoever's it is; null where there is none.
   Session* FindAny(const std::string& session_id) const;
   void Remove(Session* session);
