@@ -14,12 +14,12 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "engine/base/check.h"
-#include "engine/base/utf8.h"
 #include "engine/reply/reply_format.h"
 #include "engine/reply/reply_splitter.h"
 #include "engine/tokenizer/stream_decoder.h"
 #include "tests/engine/reply/reply_test_util.h"
 #include "tests/fuzz/script.h"
+#include "tests/fuzz/whole_utf8.h"
 
 namespace tandem {
 namespace {
@@ -30,15 +30,6 @@ const std::vector<ReplyFormat>& Formats() {
   static const auto* const formats =
       new std::vector<ReplyFormat>(AllReplyFormats(*AllMarksTokenizer()));
   return *formats;
-}
-
-bool IsWholeUtf8(absl::string_view text) {
-  while (!text.empty()) {
-    const Utf8Prefix first = FirstUtf8(text);
-    if (first.kind != Utf8Prefix::Kind::kCharacter) return false;
-    text.remove_prefix(first.bytes);
-  }
-  return true;
 }
 
 // A group of tokens, and how much text is decided after it.

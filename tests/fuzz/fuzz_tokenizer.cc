@@ -14,7 +14,6 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/check.h"
-#include "engine/base/utf8.h"
 #include "engine/gguf/gguf_file.h"
 #include "engine/tokenizer/nfc.h"
 #include "engine/tokenizer/pre_tokenizer.h"
@@ -22,6 +21,7 @@
 #include "engine/tokenizer/tokenizer.h"
 #include "tests/engine/tokenizer/bpe_vocabulary.h"
 #include "tests/engine/tokenizer/test_vocabulary.h"
+#include "tests/fuzz/whole_utf8.h"
 
 namespace tandem {
 namespace {
@@ -76,15 +76,6 @@ const Tokenizer& FixedTokenizer() {
     return MakeTokenizer(vocabulary).release();
   }();
   return *tokenizer;
-}
-
-bool IsWholeUtf8(absl::string_view text) {
-  while (!text.empty()) {
-    const Utf8Prefix first = FirstUtf8(text);
-    if (first.kind != Utf8Prefix::Kind::kCharacter) return false;
-    text.remove_prefix(first.bytes);
-  }
-  return true;
 }
 
 // Looks at what each token adds, once: linear in the text.

@@ -3,28 +3,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <memory>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "engine/base/error_reason.h"
 #include "engine/base/status.h"
+#include "tests/engine/reply/read_template.h"
 #include "tests/engine/reply/reply_test_util.h"
 
 namespace tandem {
 namespace {
 
 using ::testing::HasSubstr;
-
-std::string ReadTemplate(const std::string& name) {
-  std::ifstream file(TANDEM_SOURCE_DIR "/tests/data/templates/" + name);
-  std::stringstream text;
-  text << file.rdbuf();
-  EXPECT_FALSE(text.str().empty()) << name;
-  return text.str();
-}
 
 const std::vector<std::string>& ThinkMarks() {
   static const auto* const marks =

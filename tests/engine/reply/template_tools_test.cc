@@ -3,28 +3,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <memory>
-#include <sstream>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/error_reason.h"
 #include "engine/base/status.h"
 #include "engine/reply/reply_format.h"
+#include "tests/engine/reply/read_template.h"
 #include "tests/engine/reply/reply_test_util.h"
 
 namespace tandem {
 namespace {
 
 using ::testing::HasSubstr;
-
-std::string ReadTemplate(const std::string& name) {
-  std::ifstream file(TANDEM_SOURCE_DIR "/tests/data/templates/" + name);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 // A template that shows the tools and writes calls as `calls` does, which sees
 // them as message.tool_calls.
