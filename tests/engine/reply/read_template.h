@@ -11,8 +11,10 @@
 
 namespace tandem {
 
-inline std::string ReadTemplate(const std::string& name) {
-  std::ifstream file(TANDEM_SOURCE_DIR "/tests/data/templates/" + name);
+// `source_dir`: TANDEM_SOURCE_DIR.
+inline std::string ReadTemplate(const std::string& source_dir,
+                                const std::string& name) {
+  std::ifstream file(source_dir + "/tests/data/templates/" + name);
   std::stringstream text;
   text << file.rdbuf();
   EXPECT_FALSE(text.str().empty()) << name;

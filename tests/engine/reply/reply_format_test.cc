@@ -49,7 +49,8 @@ TEST(ReplyFormatTest, ATemplateThatIgnoresToolsHasNone) {
 // By the prompt, by options, and by what is taken out of earlier replies.
 TEST(ReplyFormatTest, TheTemplateShowsReasoning) {
   for (const std::string& source :
-       {ReadTemplate("r1-distill.jinja"), ReadTemplate("qwen3-thinking.jinja"),
+       {ReadTemplate(TANDEM_SOURCE_DIR, "r1-distill.jinja"),
+        ReadTemplate(TANDEM_SOURCE_DIR, "qwen3-thinking.jinja"),
         std::string("{% for m in messages %}{{ m.content.split('</think>')[-1] "
                     "}}{% endfor %}")}) {
     const ReplyFormat format =
@@ -72,7 +73,8 @@ TEST(ReplyFormatTest, MarksOfReasoningMayBeControlTokens) {
 }
 
 TEST(ReplyFormatTest, MarksNeedBothTokensAndTheTemplate) {
-  const std::string source = ReadTemplate("r1-distill.jinja");
+  const std::string source =
+      ReadTemplate(TANDEM_SOURCE_DIR, "r1-distill.jinja");
   for (const auto& marks :
        std::vector<std::vector<std::string>>{{}, {"<think>"}, {"</think>"}}) {
     EXPECT_EQ(DeriveReplyFormat(*MakeReplyTokenizer({}, marks, source))
@@ -88,7 +90,8 @@ TEST(ReplyFormatTest, MarksNeedBothTokensAndTheTemplate) {
 }
 
 TEST(ReplyFormatTest, ChannelsNeedTheirTokensAndTheTemplate) {
-  const std::string source = ReadTemplate("gpt-oss-channels.jinja");
+  const std::string source =
+      ReadTemplate(TANDEM_SOURCE_DIR, "gpt-oss-channels.jinja");
   const std::vector<std::string> controls = {"<|start|>", "<|channel|>",
                                              "<|message|>", "<|end|>"};
   const ReplyFormat format =

@@ -42,7 +42,8 @@ ReplyFormat Derive(const std::string& source) {
 
 TEST(TemplateToolsTest, DerivesHermes) {
   for (const std::string& source :
-       {TemplateWith(kHermes), ReadTemplate("qwen25-tools.jinja")}) {
+       {TemplateWith(kHermes),
+        ReadTemplate(TANDEM_SOURCE_DIR, "qwen25-tools.jinja")}) {
     const ReplyFormat format = Derive(source);
     EXPECT_EQ(format.tool_format, "hermes") << format.tools_error;
     EXPECT_TRUE(format.tools_error.ok());
@@ -52,7 +53,8 @@ TEST(TemplateToolsTest, DerivesHermes) {
 }
 
 TEST(TemplateToolsTest, DerivesLlama3) {
-  const ReplyFormat format = Derive(ReadTemplate("llama3-date-tools.jinja"));
+  const ReplyFormat format =
+      Derive(ReadTemplate(TANDEM_SOURCE_DIR, "llama3-date-tools.jinja"));
   EXPECT_EQ(format.tool_format, "llama3") << format.tools_error;
   EXPECT_TRUE(format.calls.is_at_start);
   EXPECT_EQ(format.calls.calls_max, 1);
