@@ -33,6 +33,10 @@ def make_lines():
         if number % 5 == 3:
             line["response_format"] = {"regex": "[a-z]{3,9}"}
         lines.append(json.dumps(line))
+    # So long that no process ends before it is killed.
+    lines[-1] = json.dumps({"id": f"line-{LINES - 1}", "prompt": PROMPTS[0],
+                            "min_tokens": 900, "max_tokens": 900,
+                            "temperature": 0.8, "seed": 1})
     lines[7] = '{"prompt": "p", "temperature": -1}'
     lines[12] = "nonsense"
     return lines
@@ -93,7 +97,8 @@ class BatchTest(processes.ClusterTest):
                 self.assertRegex(line["text"], "^[a-z]{0,9}$")
                 continue
             flags = [f"--{name.replace('_', '-')}={asked[name]}"
-                     for name in ("max_tokens", "temperature", "seed")]
+                     for name in ("min_tokens", "max_tokens", "temperature",
+                                  "seed") if name in asked]
             flags.append(f"--choice-index={asked.get('choice', 0)}")
             alone = json.loads(self.cluster.tandem(
                 "generate", asked["prompt"], "--json", *flags).stdout)

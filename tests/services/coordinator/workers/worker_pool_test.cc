@@ -174,11 +174,16 @@ TEST_F(WorkerPoolTest, KnowsAProcessThatIsBackFromAnotherOne) {
   const std::string address = absl::StrCat("unix:", ::testing::TempDir(),
                                            "worker-pool-", getpid(), ".sock");
   Start({address});
+  // Usable, usable once more after its first report, and gone.
+  int changes = 0;
   for (const int64_t generation : {5, 5, 6, 7, 7}) {
-    const int changes = changes_;
-    FakeWorker worker({.address = address, .models_generation = generation});
-    // Usable, and after its first report once more.
-    WaitFor([&] { return changes_ >= changes + 2; });
+    auto worker = std::make_unique<FakeWorker>(FakeWorkerOptions{
+        .address = address, .models_generation = generation});
+    changes += 2;
+    WaitFor([&] { return changes_ >= changes; });
+    worker.reset();
+    ++changes;
+    WaitFor([&] { return changes_ >= changes; });
   }
   WaitFor([this] { return alive_ == 2; });
   pool_->Stop();
