@@ -76,7 +76,9 @@ absl::StatusOr<CompiledTags> CompileSourceTags(const GrammarSource& source,
                                        " bytes, more than ",
                                        kGrammarSourceBytesMax));
   }
-  return CompileTags(source.tags, vocabulary, builder);
+  return CompileTags(source.tags,
+                     vocabulary.WithControlTokens(source.answer_begin),
+                     vocabulary, builder);
 }
 
 // `compiled` after the preamble of `source`, if that has one.
@@ -118,7 +120,7 @@ ExprId WithPreamble(const GrammarSource& source, const TokenTrie& vocabulary,
 
 size_t BytesOf(const GrammarSource& source) {
   size_t bytes = source.text.size() + source.preamble_begin.size() +
-                 source.preamble_end.size();
+                 source.preamble_end.size() + source.answer_begin.size();
   for (const std::string& choice : source.choices) bytes += choice.size();
   const TextTags& tags = source.tags;
   bytes += tags.trigger.size() + tags.section_begin.size() +
@@ -136,7 +138,8 @@ absl::Status CheckPreamble(const GrammarSource& source) {
   for (const auto& [field, text] :
        {std::pair<absl::string_view, absl::string_view>{"preamble_begin",
                                                         source.preamble_begin},
-        {"preamble_end", source.preamble_end}}) {
+        {"preamble_end", source.preamble_end},
+        {"answer_begin", source.answer_begin}}) {
     if (text.size() > kPreambleBytesMax) {
       return InvalidGrammar(absl::StrCat(field, ": has ", text.size(),
                                          " bytes, more than ",
@@ -162,6 +165,9 @@ absl::StatusOr<Grammar> CompileGrammar(const GrammarSource& source,
                             CompileSourceTags(source, vocabulary, &builder));
   } else {
     TANDEM_ASSIGN_OR_RETURN(compiled.text, CompileText(source, &builder));
+    compiled.text = builder.Sequence(
+        {builder.Literal(vocabulary.WithControlTokens(source.answer_begin)),
+         compiled.text});
   }
   const ExprId whole = WithPreamble(source, vocabulary, compiled, &builder);
   const RuleId root = builder.AddRule("");
@@ -191,6 +197,7 @@ std::string KeyOf(const GrammarSource& source) {
   hash.AddNumber(static_cast<uint64_t>(tags.tags_max));
   hash.AddString(source.preamble_begin);
   hash.AddString(source.preamble_end);
+  hash.AddString(source.answer_begin);
   return hash.HexDigest();
 }
 

@@ -63,6 +63,9 @@ struct GrammarSource {
   // preamble_begin there always is such a part, else it may be left out.
   std::string preamble_begin = {};
   std::string preamble_end = {};
+  // What stands before the text of the grammar and after the preamble; of
+  // `tags` before the free text alone, and there are tags or a text then.
+  std::string answer_begin = {};
 
   friend bool operator==(const GrammarSource&, const GrammarSource&) = default;
 };
@@ -74,15 +77,15 @@ size_t BytesOf(const GrammarSource& source);
 // pointer ("/properties/a: ..."), "character 5: ...", "line 2, column 3: ...",
 // "choice 3: ...", "tags[3].json_schema: /properties/a: ..." or what
 // CheckPreamble says. A source takes at most kGrammarSourceBytesMax bytes and
-// kGrammarStatesMax states. Tags and preamble name the control tokens of
-// `vocabulary`.
+// kGrammarStatesMax states. Tags, preamble and answer_begin name the control
+// tokens of `vocabulary`.
 absl::StatusOr<Grammar> CompileGrammar(const GrammarSource& source,
                                        const TokenTrie& vocabulary);
 // The same for a vocabulary without control tokens.
 absl::StatusOr<Grammar> CompileGrammar(const GrammarSource& source);
 
-// Whether the preamble alone is right. Errors: INVALID_ARGUMENT,
-// "preamble_end: ..." or "preamble_begin: ...".
+// Whether preamble and answer_begin alone are right. Errors: INVALID_ARGUMENT,
+// "preamble_end: ...", "preamble_begin: ..." or "answer_begin: ...".
 absl::Status CheckPreamble(const GrammarSource& source);
 
 // SHA-256 of a source in hexadecimal: equal keys mean equal grammars.

@@ -58,9 +58,10 @@ ExprId OneOfBranches(absl::Span<const Branch> branches, size_t depth,
 
 class TagsCompiler {
  public:
-  TagsCompiler(const TextTags& tags, const TokenTrie& vocabulary,
-               GrammarBuilder* builder)
+  TagsCompiler(const TextTags& tags, absl::string_view answer_begin,
+               const TokenTrie& vocabulary, GrammarBuilder* builder)
       : tags_(tags),
+        answer_begin_(answer_begin),
         vocabulary_(vocabulary),
         b_(*builder),
         json_(builder),
@@ -77,6 +78,13 @@ class TagsCompiler {
     const bool has_section = tags_.tags_max > 0 && !tags_.tags.empty();
     const RuleId section = b_.AddRule("tags");
     b_.SetBody(section, has_section ? Section(trigger_) : b_.Never());
+    if (!answer_begin_.empty()) {
+      const ExprId answer = b_.Sequence(
+          {b_.Literal(answer_begin_), FreeText({}, b_.Empty(), &b_)});
+      return CompiledTags{
+          .text = b_.OneOf(
+              {answer, b_.Sequence({b_.Literal(trigger_), b_.Call(section)})})};
+    }
     const FreeTextMark trigger{.bytes = trigger_,
                                .place = tags_.trigger_at_start
                                             ? FreeTextMark::Place::kAtStart
@@ -195,6 +203,7 @@ class TagsCompiler {
   }
 
   const TextTags& tags_;
+  const absl::string_view answer_begin_;
   const TokenTrie& vocabulary_;
   GrammarBuilder& b_;
   JsonRules json_;
@@ -206,9 +215,10 @@ class TagsCompiler {
 }  // namespace
 
 absl::StatusOr<CompiledTags> CompileTags(const TextTags& tags,
+                                         absl::string_view answer_begin,
                                          const TokenTrie& vocabulary,
                                          GrammarBuilder* builder) {
-  return TagsCompiler(tags, vocabulary, builder).Compile();
+  return TagsCompiler(tags, answer_begin, vocabulary, builder).Compile();
 }
 
 }  // namespace tandem

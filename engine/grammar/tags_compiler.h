@@ -6,6 +6,7 @@
 
 #include <optional>
 
+#include "absl/strings/string_view.h"
 #include "engine/base/status.h"
 #include "engine/grammar/automaton/grammar_builder.h"
 #include "engine/grammar/automaton/token_trie.h"
@@ -17,12 +18,15 @@ namespace tandem {
 struct CompiledTags {
   // The whole text, with the white space that may stand before it.
   ExprId text = 0;
-  // Where the whole text is free text: the mark that ends it.
+  // Where the whole text begins as free text: the mark that ends it.
   std::optional<FreeTextMark> trigger = {};
 };
 
-// Errors: INVALID_ARGUMENT, "tags[3].begin: ..." by the field of TextTags.
+// `answer_begin`: that of GrammarSource, as TokenTrie::WithControlTokens
+// returns it. Errors: INVALID_ARGUMENT, "tags[3].begin: ..." by the field of
+// TextTags.
 absl::StatusOr<CompiledTags> CompileTags(const TextTags& tags,
+                                         absl::string_view answer_begin,
                                          const TokenTrie& vocabulary,
                                          GrammarBuilder* builder);
 

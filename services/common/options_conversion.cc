@@ -63,7 +63,7 @@ void ToProto(const TextTags& tags, v1::TagsFormat* format) {
   format->set_tags_max(tags.tags_max);
 }
 
-// Without the preamble.
+// Without preamble and answer_begin.
 GrammarSource SourceOf(const v1::ResponseFormat& format) {
   using Kind = GrammarSource::Kind;
   switch (format.format_case()) {
@@ -90,6 +90,7 @@ GrammarSource FromProto(const v1::ResponseFormat& format) {
   GrammarSource source = SourceOf(format);
   source.preamble_begin = format.preamble_begin();
   source.preamble_end = format.preamble_end();
+  source.answer_begin = format.answer_begin();
   return source;
 }
 
@@ -118,6 +119,7 @@ v1::ResponseFormat ToProto(const GrammarSource& source) {
   }
   format.set_preamble_begin(source.preamble_begin);
   format.set_preamble_end(source.preamble_end);
+  format.set_answer_begin(source.answer_begin);
   return format;
 }
 

@@ -58,7 +58,8 @@ std::vector<GrammarSource> SourcesWithMarks() {
           {.kind = Kind::kChoices,
            .choices = {"red", "green"},
            .preamble_begin = "</s>",
-           .preamble_end = "."}};
+           .preamble_end = ".",
+           .answer_begin = ": "}};
 }
 
 TEST(GrammarSourceTest, EveryKindCompiles) {
@@ -107,6 +108,8 @@ TEST(GrammarSourceTest, ErrorsSayWhere) {
               HasSubstr("preamble_begin: has 257 bytes"));
   EXPECT_THAT(error({.preamble_begin = "x", .preamble_end = "a\xFE"}),
               HasSubstr("preamble_end: is not UTF-8 at byte 1"));
+  EXPECT_THAT(error({.answer_begin = std::string(kPreambleBytesMax + 1, 'x')}),
+              HasSubstr("answer_begin: has 257 bytes, more than 256"));
   const std::string long_text(kGrammarSourceBytesMax + 1, ' ');
   EXPECT_THAT(error({.kind = Kind::kJsonSchema, .text = long_text}),
               HasSubstr("bytes, more than"));
@@ -126,7 +129,7 @@ TEST(GrammarSourceTest, KeysTellSourcesApart) {
 
 TEST(GrammarSourceTest, EveryFieldIsInTheKeyAndInTheBytes) {
   const GrammarSource plain = SourcesWithMarks()[0];
-  std::vector<GrammarSource> sources(14, plain);
+  std::vector<GrammarSource> sources(15, plain);
   size_t i = 0;
   sources[i++].tags.tags[0].begin += "x";
   sources[i++].tags.tags[0].json_schema += "x";
@@ -137,6 +140,7 @@ TEST(GrammarSourceTest, EveryFieldIsInTheKeyAndInTheBytes) {
   sources[i++].tags.section_end += "x";
   sources[i++].preamble_begin += "x";
   sources[i++].preamble_end += "x";
+  sources[i++].answer_begin += "x";
   const size_t texts = i;
   sources[i++].tags.trigger_at_start = true;
   sources[i++].tags.tags_min = 1;

@@ -25,9 +25,12 @@ constexpr char kSchema[] =
 class Format {
  public:
   explicit Format(TextTags tags, std::vector<std::string> control_names = {})
+      : Format({.kind = GrammarSource::Kind::kTags, .tags = std::move(tags)},
+               control_names) {}
+  Format(const GrammarSource& source,
+         const std::vector<std::string>& control_names)
       : trie_(ByteTrie({}, control_names)) {
-    auto compiled = CompileGrammar(
-        {.kind = GrammarSource::Kind::kTags, .tags = tags}, *trie_);
+    auto compiled = CompileGrammar(source, *trie_);
     EXPECT_TRUE(compiled.ok()) << compiled.status();
     if (compiled.ok()) grammar_ = *std::move(compiled);
   }
@@ -358,6 +361,57 @@ TEST(TagsCompilerTest, ATagThatNothingMatchesIsNamedOrLeftOut) {
       CompileGrammar({.kind = GrammarSource::Kind::kTags, .tags = tags});
   EXPECT_THAT(std::string(grammar.status().message()),
               HasSubstr("tags[0].json_schema: #: nothing matches"));
+}
+
+// Messages with a header each, as gpt-oss writes them.
+GrammarSource Channels(GrammarSource::Kind kind) {
+  return {.kind = kind,
+          .text = "[a-z]+",
+          .tags = {.tags = {{.begin = "<|channel|>commentary<|message|>",
+                             .json_schema = kSchema,
+                             .end = "<|call|>"}},
+                   .trigger = "<|channel|>commentary<|message|>",
+                   .tags_max = 1},
+          .preamble_begin = "<|channel|>analysis<|message|>",
+          .preamble_end = "<|end|><|start|>assistant",
+          .answer_begin = "<|channel|>final<|message|>"};
+}
+
+TEST(TagsCompilerTest, AnswersBeginWithTheirHeaderAndTagsDoNot) {
+  const std::vector<std::string> controls = {
+      "<|channel|>", "<|message|>", "<|start|>", "<|end|>", "<|call|>"};
+  const std::string thought =
+      "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant";
+  const std::string call = "<|channel|>commentary<|message|>{\"x\": 1}<|call|>";
+  const Format tags(Channels(GrammarSource::Kind::kTags), controls);
+  for (const std::string& before : {std::string(), thought}) {
+    EXPECT_TRUE(tags.Takes(before + "<|channel|>final<|message|>Hello."));
+    EXPECT_TRUE(tags.Takes(before + "<|channel|>final<|message|>"));
+    EXPECT_TRUE(tags.Takes(before + call));
+    EXPECT_FALSE(tags.Begins(before + "H"));
+    EXPECT_FALSE(tags.Takes(before));
+    EXPECT_FALSE(tags.Begins(before + "<|channel|>final<|message|>Hm." + call));
+    EXPECT_FALSE(tags.Begins(before + call + "."));
+  }
+  EXPECT_FALSE(tags.Begins(thought + "<|channel|>analysis"));
+
+  GrammarSource required = Channels(GrammarSource::Kind::kTags);
+  required.tags.tags_min = 1;
+  const Format must_call(required, controls);
+  EXPECT_TRUE(must_call.Takes(thought + call));
+  EXPECT_TRUE(must_call.Takes(call));
+  EXPECT_FALSE(must_call.Begins("<|channel|>final"));
+
+  GrammarSource none = Channels(GrammarSource::Kind::kTags);
+  none.tags.tags_max = 0;
+  const Format no_call(none, controls);
+  EXPECT_TRUE(no_call.Takes(thought + "<|channel|>final<|message|>Hello."));
+  EXPECT_FALSE(no_call.Begins(thought + "<|channel|>commentary<|message|>"));
+
+  const Format regex(Channels(GrammarSource::Kind::kRegex), controls);
+  EXPECT_TRUE(regex.Takes(thought + "<|channel|>final<|message|>abc"));
+  EXPECT_TRUE(regex.Takes("<|channel|>final<|message|>abc"));
+  EXPECT_FALSE(regex.Begins("abc"));
 }
 
 }  // namespace

@@ -108,7 +108,8 @@ TEST(OptionsConversionTest, EveryFormatSurvivesTheRoundTrip) {
         .tags = {.trigger = "x", .tags_max = 0}},
         GrammarSource{.kind = Kind::kJsonObject,
         .preamble_begin = "<think>",
-        .preamble_end = "</think>"},
+        .preamble_end = "</think>",
+        .answer_begin = "<answer>"},
         GrammarSource{
             .kind = Kind::kRegex, .text = "a", .preamble_end = "</think>"}}) {
     GenOptions options;
