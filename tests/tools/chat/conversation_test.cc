@@ -68,6 +68,22 @@ TEST(ConversationTest, AForgottenSessionIsToldAll) {
                           "assistant: B", "user: c"));
 }
 
+TEST(ConversationTest, ThoughtsAreToldApartFromAnswers) {
+  Conversation conversation({});
+  EXPECT_TRUE(conversation.Request("a", {}).split_reply());
+  ChatTurn turn = TurnOf("a", "<think>Hm.</think>A");
+  turn.record.tokens.mutable_reply()->set_reasoning("Hm.");
+  turn.record.tokens.mutable_reply()->set_content("A");
+  conversation.Add(std::move(turn));
+  EXPECT_TRUE(conversation.ForgetSession());
+  const v1::TurnRequest request = conversation.Request("b", {});
+  EXPECT_THAT(MessagesOf(request),
+              ElementsAre("user: a", "assistant: A", "user: b"));
+  EXPECT_EQ(request.messages().messages(1).reasoning(), "Hm.");
+  const Conversation plain({.is_plain = true});
+  EXPECT_FALSE(plain.Request("a", {}).split_reply());
+}
+
 TEST(ConversationTest, ATurnThatIsTakenBackIsNotTold) {
   Conversation conversation({});
   EXPECT_THAT(conversation.TakeBack().status().message(),

@@ -247,7 +247,7 @@ void Chat::TakeEvent(const client::Event& event, ChatTurn* turn) {
       break;
     case client::Event::kEnded:
       End(event.ended(), &record);
-      parts_.screen->Reply(event.ended().text());
+      parts_.screen->Reply(event.ended());
       break;
     case client::Event::kPrompt:  // was not asked for
     case client::Event::EVENT_NOT_SET:

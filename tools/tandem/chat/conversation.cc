@@ -8,11 +8,12 @@
 namespace tandem::cli {
 namespace {
 
-void AddMessage(v1::ChatRole role, const std::string& content,
-                v1::ChatMessages* messages) {
+v1::ChatMessage* AddMessage(v1::ChatRole role, const std::string& content,
+                            v1::ChatMessages* messages) {
   v1::ChatMessage* const message = messages->add_messages();
   message->set_role(role);
   message->set_content(content);
+  return message;
 }
 
 }  // namespace
@@ -31,6 +32,7 @@ v1::TurnRequest Conversation::Request(
     request.set_text(session_id_.empty() ? PlainHistory() + prompt : prompt);
     return request;
   }
+  request.set_split_reply(true);
   v1::ChatMessages* const messages = request.mutable_messages();
   if (options_.system.has_value() && !is_system_told_) {
     AddMessage(v1::CHAT_ROLE_SYSTEM, *options_.system, messages);
@@ -43,7 +45,11 @@ v1::TurnRequest Conversation::Request(
 void Conversation::AddHistory(v1::ChatMessages* messages) const {
   for (const ChatTurn& turn : turns_) {
     AddMessage(v1::CHAT_ROLE_USER, turn.prompt, messages);
-    AddMessage(v1::CHAT_ROLE_ASSISTANT, turn.record.tokens.text(), messages);
+    const v1::TokensGenerated& reply = turn.record.tokens;
+    v1::ChatMessage* const answer = AddMessage(
+        v1::CHAT_ROLE_ASSISTANT,
+        reply.has_reply() ? reply.reply().content() : reply.text(), messages);
+    answer->set_reasoning(reply.reply().reasoning());
   }
 }
 

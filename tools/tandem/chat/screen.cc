@@ -34,15 +34,44 @@ void Screen::Write(absl::string_view text, absl::string_view style) {
 }
 
 void Screen::Reply(const v1::TokensGenerated& event, Shade shade) {
+  if (event.has_reply()) {
+    WriteThought(event.reply().reasoning());
+    // Marks are no part of the answer, so the rounds say nothing of it.
+    if (event.reply().content() != event.text()) {
+      return WriteAnswer(event.reply().content(), "");
+    }
+  }
   const absl::string_view style = colour_ == Colour::kYes ? StyleOf(shade) : "";
-  if (style.empty()) return Write(event.text(), "");
+  if (style.empty()) return WriteAnswer(event.text(), "");
   for (const ShadedSpan& span : ShadedSpans(event)) {
-    Write(span.text, span.is_drafted ? style : "");
+    WriteAnswer(span.text, span.is_drafted ? style : "");
     is_shaded_ = is_shaded_ || span.is_drafted;
   }
 }
 
+void Screen::Reply(const v1::TurnEnded& event) {
+  if (!event.has_reply()) return WriteAnswer(event.text(), "");
+  WriteThought(event.reply().reasoning());
+  WriteAnswer(event.reply().content(), "");
+}
+
+void Screen::WriteThought(absl::string_view text) {
+  if (text.empty() || !io_.out_is_terminal) return;
+  const absl::string_view style = colour_ == Colour::kYes ? kDim : "";
+  if (!std::exchange(is_thinking_, true)) Write("thinking: ", style);
+  Write(text, style);
+}
+
+void Screen::WriteAnswer(absl::string_view text, absl::string_view style) {
+  if (!text.empty() && std::exchange(is_thinking_, false)) {
+    EndReply();
+    Write("\n", "");
+  }
+  Write(text, style);
+}
+
 void Screen::EndReply() {
+  is_thinking_ = false;
   if (std::exchange(is_line_open_, false)) *io_.out << "\n" << std::flush;
 }
 

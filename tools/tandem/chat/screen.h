@@ -1,6 +1,7 @@
-// What a chat prints: replies, with what was drafted shaded; lines of its own,
-// dim; errors. Where standard output is no terminal it has replies and what
-// commands were asked to print, and nothing else. One thread.
+// What a chat prints: replies, with what was drafted shaded; what the model
+// thinks and lines of its own, dim; errors. Where standard output is no
+// terminal it has answers and what commands were asked to print, and nothing
+// else. One thread.
 
 #ifndef TANDEM_TOOLS_TANDEM_CHAT_SCREEN_H_
 #define TANDEM_TOOLS_TANDEM_CHAT_SCREEN_H_
@@ -22,9 +23,10 @@ class Screen {
   // `io` outlives it.
   Screen(const Io& io, Colour colour) : io_(io), colour_(colour) {}
 
-  // More of a reply.
+  // More of a reply. What the model thinks before it answers is dim, after
+  // "thinking: ", and on a terminal only.
   void Reply(const v1::TokensGenerated& event, Shade shade);
-  void Reply(absl::string_view text) { Write(text, ""); }
+  void Reply(const v1::TurnEnded& event);
   // Ends the line that a reply has left open.
   void EndReply();
   // Whether text has been shaded since the last call.
@@ -40,11 +42,15 @@ class Screen {
  private:
   // `style`: an escape sequence, or "" for none.
   void Write(absl::string_view text, absl::string_view style);
+  void WriteThought(absl::string_view text);
+  // Below a thought, if there is one.
+  void WriteAnswer(absl::string_view text, absl::string_view style);
 
   const Io& io_;
   const Colour colour_;
   bool is_line_open_ = false;
   bool is_shaded_ = false;
+  bool is_thinking_ = false;  // the last of the reply was a thought
 };
 
 }  // namespace tandem::cli
