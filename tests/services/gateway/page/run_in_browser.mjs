@@ -5,11 +5,11 @@
 // node run_in_browser.mjs [SCRIPT ARGUMENT...]: runs that script instead.
 
 import {spawnSync} from 'node:child_process';
-import {
-  copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync,
-} from 'node:fs';
+import {existsSync, readdirSync} from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
+
+import {installPackages} from '../../../node_packages.mjs';
 
 const SKIPPED = 77;
 // Each file has a browser of its own, and waits most of its time.
@@ -18,35 +18,17 @@ const HERE = path.dirname(fileURLToPath(import.meta.url));
 const BUILD = process.env.TANDEM_BINARY_DIR ??
     path.join(HERE, '../../../../build/release');
 const MODULES = path.join(BUILD, 'node/page');
-const LOCK = 'package-lock.json';
 
 function skip(why) {
   console.log(`page tests skipped: ${why}`);
   process.exit(SKIPPED);
 }
 
-function installPackages() {
-  const lock = readFileSync(path.join(HERE, LOCK), 'utf8');
-  const stamp = path.join(MODULES, 'installed');
-  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return;
-  mkdirSync(MODULES, {recursive: true});
-  for (const name of ['package.json', LOCK]) {
-    copyFileSync(path.join(HERE, name), path.join(MODULES, name));
-  }
-  const {status, stderr, error} = spawnSync(
-      'npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'],
-      {cwd: MODULES, encoding: 'utf8'});
-  if (status !== 0) {
-    const why = error?.message ?? stderr.trim().split('\n')[0];
-    skip(`npm can not install playwright-core: ${why}`);
-  }
-  writeFileSync(stamp, lock);
-}
-
 if (!existsSync('/usr/bin/chromium')) {
   skip('there is no /usr/bin/chromium; run tools/setup');
 }
-installPackages();
+const why = installPackages(HERE, MODULES);
+if (why) skip(`npm can not install playwright-core: ${why}`);
 const tests = readdirSync(path.join(HERE, 'browser'))
     .filter((name) => name.endsWith('_test.mjs'))
     .map((name) => path.join(HERE, 'browser', name));
