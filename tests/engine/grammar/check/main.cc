@@ -2,18 +2,25 @@
 //   {"kind": "json_schema", "text": ..., "choices": [...], "texts": [...],
 //    "samples": N, "seed": N}
 //   {"accepts": [bool for each of texts], "samples": [texts of the grammar]}
-//   {"error": "message"}
-// compare_with_jsonschema.py drives it.
+//   {"vocabulary": path of a GGUF}
+//   what TokenWalk::Vocabulary says of it; walks are by its tokens
+//   {"kind": ..., "text": ..., "walk": {"tokens_max": N, "seed": N}}
+//   {"steps": what TokenWalk::Walk says}
+// or {"error": "message"}. compare_with_jsonschema.py and
+// compare_with_xgrammar.mjs drive it.
 
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/grammar/automaton/grammar_parser.h"
 #include "engine/grammar/grammar_source.h"
+#include "tests/engine/grammar/check/token_walk.h"
 
 namespace tandem {
 namespace {
@@ -66,16 +73,14 @@ std::string Sample(const Grammar& grammar, std::mt19937_64* random) {
   return "";
 }
 
-Json Answer(const Json& request) {
-  GrammarSource source{.kind = Kinds().at(request.at("kind")),
-                       .text = request.value("text", "")};
-  for (const Json& choice : request.value("choices", Json::array())) {
-    source.choices.push_back(choice);
-  }
+Json ErrorOf(const absl::Status& status) {
+  return {{"error", std::string(status.message())}};
+}
+
+// Texts that a grammar takes, and random ones of it.
+Json TextsOf(const GrammarSource& source, const Json& request) {
   const auto grammar = CompileGrammar(source);
-  if (!grammar.ok()) {
-    return {{"error", std::string(grammar.status().message())}};
-  }
+  if (!grammar.ok()) return ErrorOf(grammar.status());
   Json accepts = Json::array();
   for (const Json& text : request.value("texts", Json::array())) {
     accepts.push_back(Accepts(*grammar, text));
@@ -89,14 +94,36 @@ Json Answer(const Json& request) {
   return {{"accepts", accepts}, {"samples", samples}};
 }
 
+Json Answer(const Json& request, std::optional<TokenWalk>* walk) {
+  if (request.contains("vocabulary")) {
+    auto opened = TokenWalk::Open(request.at("vocabulary"));
+    if (!opened.ok()) return ErrorOf(opened.status());
+    *walk = *std::move(opened);
+    return (*walk)->Vocabulary();
+  }
+  GrammarSource source{.kind = Kinds().at(request.at("kind")),
+                       .text = request.value("text", "")};
+  for (const Json& choice : request.value("choices", Json::array())) {
+    source.choices.push_back(choice);
+  }
+  if (!request.contains("walk")) return TextsOf(source, request);
+  const Json& options = request.at("walk");
+  const auto steps = walk->value().Walk(
+      source,
+      {.tokens_max = options.at("tokens_max"), .seed = options.at("seed")});
+  if (!steps.ok()) return ErrorOf(steps.status());
+  return {{"steps", *steps}};
+}
+
 }  // namespace
 }  // namespace tandem
 
 int main() {
+  std::optional<tandem::TokenWalk> walk;
   std::string line;
   while (std::getline(std::cin, line)) {
-    std::cout << tandem::Answer(nlohmann::json::parse(line)).dump() << "\n"
-              << std::flush;
+    const auto request = nlohmann::json::parse(line);
+    std::cout << tandem::Answer(request, &walk).dump() << "\n" << std::flush;
   }
   return 0;
 }
