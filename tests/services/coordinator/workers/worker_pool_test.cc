@@ -177,8 +177,8 @@ TEST_F(WorkerPoolTest, KnowsAProcessThatIsBackFromAnotherOne) {
   // Usable, usable once more after its first report, and gone.
   int changes = 0;
   for (const int64_t generation : {5, 5, 6, 7, 7}) {
-    auto worker = std::make_unique<FakeWorker>(FakeWorkerOptions{
-        .address = address, .models_generation = generation});
+    auto worker = std::make_unique<FakeWorker>(
+        FakeWorkerOptions{.address = address, .models_generation = generation});
     changes += 2;
     WaitFor([&] { return changes_ >= changes; });
     worker.reset();
