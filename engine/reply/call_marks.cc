@@ -12,6 +12,7 @@
 #include "absl/strings/strip.h"
 #include "engine/base/error_reason.h"
 #include "engine/base/status.h"
+#include "engine/reply/channel_names.h"
 #include "engine/reply/mark_pattern.h"
 
 namespace tandem {
@@ -52,8 +53,26 @@ CallMarks DeepSeekMarks(absl::string_view kind, std::string arguments_begin,
           .trigger = "<｜tool▁calls▁begin｜>"};
 }
 
+// A message to a function; `type` is that of its content. Its name stands
+// before the channel or in it.
+std::vector<KnownCalls> HarmonyCalls(absl::string_view type) {
+  const auto known = [](std::string name_begin, std::string arguments_begin) {
+    return KnownCalls{.name = kHarmony,
+                      .marks = {.name_begin = name_begin,
+                                .arguments_begin = std::move(arguments_begin),
+                                .call_end = std::string(kCallMark),
+                                .trigger = name_begin,
+                                .is_at_start = true,
+                                .calls_max = 1}};
+  };
+  return {known(" to=functions.",
+                absl::StrCat("<|channel|>commentary", type, "<|message|>")),
+          known("<|channel|>commentary to=functions.",
+                absl::StrCat(type, "<|message|>"))};
+}
+
 std::vector<KnownCalls> MakeKnownCalls() {
-  return {
+  std::vector<KnownCalls> all = {
       {.name = "hermes",
        .marks = {.name_begin = absl::StrCat("<tool_call>\n", kNameBegin),
                  .arguments_begin = kArgumentsBegin,
@@ -83,9 +102,16 @@ std::vector<KnownCalls> MakeKnownCalls() {
                  .is_at_start = true,
                  .calls_max = 1}},
   };
+  for (const char* type : {" json", " <|constrain|>json", ""}) {
+    for (KnownCalls& known : HarmonyCalls(type)) {
+      all.push_back(std::move(known));
+    }
+  }
+  return all;
 }
 
-// The end of `text` that `mark` matches, with the spacing there.
+// The end of `text` that `mark` matches, with the spacing there; before it only
+// where the mark begins with some.
 std::optional<absl::string_view> FindAtEnd(absl::string_view mark,
                                            absl::string_view text) {
   if (mark.empty()) return "";
@@ -94,10 +120,15 @@ std::optional<absl::string_view> FindAtEnd(absl::string_view mark,
   for (size_t begin = text.size(); begin-- > first;) {
     const absl::string_view end = text.substr(begin);
     const MarkMatch match = pattern.Match(SymbolsOf(end, {}));
-    if (match.kind == MarkMatch::Kind::kWhole &&
-        absl::StripAsciiWhitespace(end.substr(match.length)).empty()) {
-      return end;
+    if (match.kind != MarkMatch::Kind::kWhole ||
+        !absl::StripAsciiWhitespace(end.substr(match.length)).empty()) {
+      continue;
     }
+    while (IsSpaceSymbol(mark[0]) && begin > 0 &&
+           IsSpaceSymbol(text[begin - 1])) {
+      --begin;
+    }
+    return text.substr(begin);
   }
   return std::nullopt;
 }

@@ -1,10 +1,15 @@
-// The control tokens of replies in channels, as gpt-oss writes them ("harmony",
-// github.com/openai/harmony, docs/format.md):
+// The words of replies in channels, as gpt-oss writes them ("harmony",
+// github.com/openai/harmony, docs/format.md), behind "<|start|>assistant":
 //
 //   <|channel|>analysis<|message|>...<|end|>
+//   <|start|>assistant<|channel|>final<|message|>...<|return|>
+//
+// or, in place of the second message, a call in one of two spellings:
+//
+//   <|start|>assistant to=functions.NAME<|channel|>commentary json<|message|>
+//       {...}<|call|>
 //   <|start|>assistant<|channel|>commentary to=functions.NAME
 //       <|constrain|>json<|message|>{...}<|call|>
-//   <|start|>assistant<|channel|>final<|message|>...<|return|>
 
 #ifndef TANDEM_ENGINE_REPLY_CHANNEL_NAMES_H_
 #define TANDEM_ENGINE_REPLY_CHANNEL_NAMES_H_
@@ -13,14 +18,22 @@
 
 namespace tandem {
 
+inline constexpr char kHarmony[] = "harmony";
+
 inline constexpr absl::string_view kStartMark = "<|start|>";
 inline constexpr absl::string_view kChannelMark = "<|channel|>";
 inline constexpr absl::string_view kMessageMark = "<|message|>";
 inline constexpr absl::string_view kEndMark = "<|end|>";
-// All that a vocabulary must have. "<|constrain|>", "<|call|>" and
-// "<|return|>" end replies or say nothing.
-inline constexpr absl::string_view kChannelMarks[] = {kStartMark, kChannelMark,
-                                                      kMessageMark, kEndMark};
+inline constexpr absl::string_view kCallMark = "<|call|>";
+// All that a vocabulary must have. "<|constrain|>" says nothing, and
+// "<|return|>" ends replies.
+inline constexpr absl::string_view kChannelMarks[] = {
+    kStartMark, kChannelMark, kMessageMark, kEndMark, kCallMark};
+
+// What stands around reasoning, and before the answer.
+inline constexpr char kAnalysisBegin[] = "<|channel|>analysis<|message|>";
+inline constexpr char kAnalysisEnd[] = "<|end|><|start|>assistant";
+inline constexpr char kFinalBegin[] = "<|channel|>final<|message|>";
 
 }  // namespace tandem
 

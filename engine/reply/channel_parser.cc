@@ -22,12 +22,19 @@ bool IsNameByte(char byte) {
 }
 
 // True where `text` may be the beginning of what stands before a channel:
-// "assistant to=functions.NAME", of which each part may be missing.
+// "assistant to=functions.NAME", of which each part may be missing, with white
+// space around each.
 bool MayBeRole(absl::string_view text) {
+  constexpr absl::string_view kTo = absl::string_view(kRecipient).substr(1);
+  text = absl::StripLeadingAsciiWhitespace(text);
   if (absl::StartsWith(kRole, text)) return true;
-  absl::ConsumePrefix(&text, kRole);
-  if (absl::StartsWith(kRecipient, text)) return true;
-  if (!absl::ConsumePrefix(&text, kRecipient)) return false;
+  if (absl::ConsumePrefix(&text, kRole) &&
+      !absl::ascii_isspace(static_cast<unsigned char>(text[0]))) {
+    return false;
+  }
+  text = absl::StripLeadingAsciiWhitespace(text);
+  if (absl::StartsWith(kTo, text)) return true;
+  if (!absl::ConsumePrefix(&text, kTo)) return false;
   while (!text.empty() && IsNameByte(text.front())) text.remove_prefix(1);
   return absl::StripAsciiWhitespace(text).empty();
 }
@@ -61,7 +68,8 @@ ChannelParser::ChannelParser(const ReplyFormat& format, Options options)
       channel_(ControlOf(format, kChannelMark)),
       message_(ControlOf(format, kMessageMark)),
       end_(ControlOf(format, kEndMark)),
-      calls_(std::move(options.call_id_seed)) {}
+      calls_(std::move(options.call_id_seed)),
+      part_(options.starts_in_reasoning ? Part::kReasoning : Part::kHeader) {}
 
 void ChannelParser::Read(absl::Span<const ReplySymbol> symbols,
                          ReplyParts* parts) {

@@ -23,6 +23,7 @@ class ChannelParser : public ReplyParser {
  public:
   struct Options {
     bool has_tools = false;
+    bool starts_in_reasoning = false;
     std::string call_id_seed = {};
   };
   // `format` has channels.
@@ -62,7 +63,7 @@ class ChannelParser : public ReplyParser {
   ReplySymbol end_ = 0;
   CallWriter calls_;
   JsonScanner arguments_;
-  Part part_ = Part::kHeader;
+  Part part_;
   std::string role_;  // of the header, before the channel
   std::optional<std::string> channel_text_;  // behind "<|channel|>"
   std::string header_;                       // its bytes

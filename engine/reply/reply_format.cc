@@ -23,7 +23,6 @@ constexpr absl::string_view kReasoningMarks[][2] = {
     {"<think>", "</think>"},
     {"[THINK]", "[/THINK]"},
 };
-constexpr char kHarmony[] = "harmony";
 // Tokens at the end of a prompt that StartsInReasoning looks at: a mark may be
 // several, and white space follows.
 constexpr size_t kPromptTokensSeen = 32;
@@ -164,20 +163,40 @@ bool SplitsAt(const Tokenizer& tokenizer, absl::string_view mark) {
                            "tandem0thought");
 }
 
-void DeriveReasoning(const Tokenizer& tokenizer, ReplyFormat* format) {
+// OK where replies can be in channels.
+absl::Status CheckChannelMarks(const Tokenizer& tokenizer) {
+  for (const absl::string_view mark : kChannelMarks) {
+    const std::optional<TokenId> id = FindToken(tokenizer, mark);
+    if (id.has_value() && IsSpecial(tokenizer, *id)) continue;
+    return UnsupportedTools(
+        absl::StrCat("the model's vocabulary has no control token ", mark,
+                     ", which replies in the format harmony have"));
+  }
+  return absl::OkStatus();
+}
+
+// A format in channels, without tools.
+ReplyFormat ChannelFormat() {
+  return {.reasoning_begin = kAnalysisBegin,
+          .reasoning_end = kAnalysisEnd,
+          .answer_begin = kFinalBegin,
+          .has_channels = true};
+}
+
+void DeriveReasoning(const Tokenizer& tokenizer, const RenderedCalls& rendered,
+                     ReplyFormat* format) {
   const std::vector<std::string> texts = RenderThoughts(tokenizer);
   const auto is_written = [&texts](absl::string_view mark) {
     return absl::c_any_of(texts, [mark](const std::string& text) {
       return absl::StrContains(text, mark);
     });
   };
-  format->has_channels =
-      is_written(kChannelMark) &&
-      absl::c_all_of(kChannelMarks, [&tokenizer](absl::string_view mark) {
-        const std::optional<TokenId> id = FindToken(tokenizer, mark);
-        return id.has_value() && IsSpecial(tokenizer, *id);
-      });
-  if (format->has_channels) return;
+  const bool has_channels =
+      is_written(kChannelMark) || absl::StrContains(rendered.one, kChannelMark);
+  if (has_channels && CheckChannelMarks(tokenizer).ok()) {
+    *format = ChannelFormat();
+    return;
+  }
   for (const auto& [begin, end] : kReasoningMarks) {
     if (!HasToken(tokenizer, begin) || !HasToken(tokenizer, end)) continue;
     if (!is_written(begin) && !is_written(end) && !SplitsAt(tokenizer, end)) {
@@ -191,7 +210,6 @@ void DeriveReasoning(const Tokenizer& tokenizer, ReplyFormat* format) {
 
 // OK where the model sees tools.
 absl::Status CheckToolsAreShown(const Tokenizer& tokenizer,
-                                const ReplyFormat& format,
                                 const RenderedCalls& rendered) {
   const absl::Status status = tokenizer.chat_template().Check({});
   if (!status.ok()) {
@@ -202,11 +220,25 @@ absl::Status CheckToolsAreShown(const Tokenizer& tokenizer,
     return UnsupportedTools(
         "the model's chat template does not show tools to the model");
   }
-  if (format.has_channels) {
-    return UnsupportedTools(
-        "the model's answers begin with control tokens (harmony), and a "
-        "grammar "
-        "of calls can not hold such answers");
+  return absl::OkStatus();
+}
+
+// OK where replies of `format` can have calls in the way `name`.
+absl::Status CheckWayFits(const Tokenizer& tokenizer, const ReplyFormat& format,
+                          absl::string_view name) {
+  if (format.has_channels && name != kHarmony) {
+    return UnsupportedTools(absl::StrCat(
+        "the model's replies are in channels, but its chat template writes "
+        "calls in the way of ",
+        name));
+  }
+  if (name != kHarmony) return absl::OkStatus();
+  TANDEM_RETURN_IF_ERROR(CheckChannelMarks(tokenizer));
+  const std::optional<TokenId> end = FindToken(tokenizer, kEndMark);
+  if (end.has_value() && tokenizer.IsEndOfGeneration(*end)) {
+    return UnsupportedTools(absl::StrCat(
+        "in the model's vocabulary ", kEndMark,
+        " ends replies, and in the format harmony it stands before calls"));
   }
   return absl::OkStatus();
 }
@@ -215,9 +247,9 @@ absl::Status CheckToolsAreShown(const Tokenizer& tokenizer,
 void FindControls(const Tokenizer& tokenizer, ReplyFormat* format) {
   const CallMarks& calls = format->calls;
   std::vector<std::string> marks = {
-      format->reasoning_begin, format->reasoning_end, calls.section_begin,
-      calls.name_begin,        calls.arguments_begin, calls.call_end,
-      calls.separator,         calls.section_end};
+      format->reasoning_begin, format->reasoning_end, format->answer_begin,
+      calls.section_begin,     calls.name_begin,      calls.arguments_begin,
+      calls.call_end,          calls.separator,       calls.section_end};
   if (format->has_channels) {
     for (const absl::string_view mark : kChannelMarks) marks.emplace_back(mark);
   }
@@ -245,17 +277,17 @@ const KnownCalls* FindKnown(const Tokenizer& tokenizer,
   return nullptr;
 }
 
-}  // namespace
-
-ReplyFormat DeriveReplyFormat(const Tokenizer& tokenizer) {
+// The format that `rendered` shows.
+ReplyFormat Derive(const Tokenizer& tokenizer, const RenderedCalls& rendered) {
   ReplyFormat format;
-  DeriveReasoning(tokenizer, &format);
-  const RenderedCalls rendered = RenderCalls(tokenizer);
-  format.tools_error = CheckToolsAreShown(tokenizer, format, rendered);
+  DeriveReasoning(tokenizer, rendered, &format);
+  format.tools_error = CheckToolsAreShown(tokenizer, rendered);
   if (format.tools_error.ok()) {
     absl::StatusOr<KnownCalls> calls = ReadCalls(rendered);
-    format.tools_error = calls.status();
-    if (calls.ok()) {
+    format.tools_error = calls.ok()
+                             ? CheckWayFits(tokenizer, format, calls->name)
+                             : calls.status();
+    if (format.tools_error.ok()) {
       format.tool_format = calls->name;
       format.calls = calls->marks;
     }
@@ -264,8 +296,14 @@ ReplyFormat DeriveReplyFormat(const Tokenizer& tokenizer) {
   return format;
 }
 
+}  // namespace
+
+ReplyFormat DeriveReplyFormat(const Tokenizer& tokenizer) {
+  return Derive(tokenizer, RenderCalls(tokenizer));
+}
+
 std::string ReplyFormatNames() {
-  std::set<std::string> names = {kHarmony};
+  std::set<std::string> names;
   for (const KnownCalls& known : AllKnownCalls()) names.insert(known.name);
   return absl::StrJoin(names, ", ");
 }
@@ -273,31 +311,26 @@ std::string ReplyFormatNames() {
 absl::StatusOr<ReplyFormat> NamedReplyFormat(absl::string_view name,
                                              const Tokenizer& tokenizer) {
   const KnownCalls* const known = FindKnown(tokenizer, name);
-  if (known == nullptr && name != kHarmony) {
+  if (known == nullptr) {
     return InvalidField("reply_format",
                         absl::StrCat("must be one of ", ReplyFormatNames()));
   }
-  ReplyFormat format = DeriveReplyFormat(tokenizer);
-  if (name == kHarmony) {
-    for (const absl::string_view mark : kChannelMarks) {
-      const std::optional<TokenId> id = FindToken(tokenizer, mark);
-      if (id.has_value() && IsSpecial(tokenizer, *id)) continue;
-      return UnsupportedTools(
-          absl::StrCat("the model's vocabulary has no control token ", mark,
-                       ", which replies in the format harmony begin with"));
-    }
-    format = {.has_channels = true};
-    format.tools_error =
-        CheckToolsAreShown(tokenizer, format, RenderCalls(tokenizer));
-    FindControls(tokenizer, &format);
-    return format;
-  }
+  const bool is_harmony = name == kHarmony;
+  if (is_harmony) TANDEM_RETURN_IF_ERROR(CheckChannelMarks(tokenizer));
+  const RenderedCalls rendered = RenderCalls(tokenizer);
+  ReplyFormat format = Derive(tokenizer, rendered);
   if (format.tool_format == name) return format;
-  format.has_channels = false;
+  if (is_harmony) {
+    format = ChannelFormat();
+  } else if (format.has_channels) {
+    format = {};
+  }
   format.tool_format.clear();
   format.calls = {};
-  format.tools_error =
-      CheckToolsAreShown(tokenizer, format, RenderCalls(tokenizer));
+  format.tools_error = CheckToolsAreShown(tokenizer, rendered);
+  if (format.tools_error.ok()) {
+    format.tools_error = CheckWayFits(tokenizer, format, name);
+  }
   if (format.tools_error.ok()) {
     format.tool_format = known->name;
     format.calls = known->marks;

@@ -21,8 +21,8 @@
 namespace tandem {
 
 struct ReplyFormat {
-  // "hermes", "llama3", "mistral", "granite" or "deepseek"; "": tools can not
-  // be used.
+  // "hermes", "llama3", "mistral", "granite", "deepseek" or "harmony"; "":
+  // tools can not be used.
   std::string tool_format = {};
   // Why tool_format is "": FAILED_PRECONDITION with UNSUPPORTED_TOOLS. OK
   // otherwise.
@@ -30,10 +30,12 @@ struct ReplyFormat {
   // What stands around reasoning, as "<think>" and "</think>"; "" without.
   std::string reasoning_begin = {};
   std::string reasoning_end = {};
+  // What stands before an answer and not before calls; "" for nothing.
+  std::string answer_begin = {};
   // What stands around calls; empty where tool_format is.
   CallMarks calls = {};
-  // Replies are messages in channels ("harmony", as gpt-oss has it), with
-  // reasoning in one of them; the fields above are empty then.
+  // Replies are messages in channels ("harmony", as gpt-oss has it): each has a
+  // header, which says whether it is reasoning, the answer or a call.
   bool has_channels = false;
   // The control tokens that the marks have.
   std::vector<ControlMark> controls = {};
@@ -43,12 +45,12 @@ struct ReplyFormat {
 // neither reasoning nor tools has one too, with tools_error.
 ReplyFormat DeriveReplyFormat(const Tokenizer& tokenizer);
 
-// The format of that name ("harmony" too), which need not be the one that the
-// template shows; where it is, with the template's spacing. Reasoning is as
-// DeriveReplyFormat finds it. tools_error is set where the template shows no
-// tools to the model. Errors: INVALID_ARGUMENT, which lists the names, for
-// another name; FAILED_PRECONDITION with UNSUPPORTED_TOOLS where the vocabulary
-// lacks the tokens of the format.
+// The format of that name, which need not be the one that the template shows;
+// where it is, with the template's spacing. Reasoning is that of channels in
+// "harmony", else as DeriveReplyFormat finds it. tools_error is set where the
+// template shows no tools to the model. Errors: INVALID_ARGUMENT, which lists
+// the names, for another name; FAILED_PRECONDITION with UNSUPPORTED_TOOLS where
+// the vocabulary lacks the tokens of the format.
 absl::StatusOr<ReplyFormat> NamedReplyFormat(absl::string_view name,
                                              const Tokenizer& tokenizer);
 

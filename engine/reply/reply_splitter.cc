@@ -18,6 +18,7 @@ std::unique_ptr<ReplyParser> MakeParser(const ReplyFormat& format,
     return std::make_unique<ChannelParser>(
         format, ChannelParser::Options{
                     .has_tools = options.has_tools,
+                    .starts_in_reasoning = options.starts_in_reasoning,
                     .call_id_seed = std::move(options.call_id_seed)});
   }
   return std::make_unique<MarkParser>(

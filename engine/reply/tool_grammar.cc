@@ -39,6 +39,7 @@ int CallsMax(const CallMarks& marks, const ToolRules& rules) {
 
 void AllowReasoning(const ReplyFormat& format, StartsIn starts_in,
                     GrammarSource* source) {
+  if (source->answer_begin.empty()) source->answer_begin = format.answer_begin;
   if (format.reasoning_end.empty()) return;
   source->preamble_end = format.reasoning_end;
   if (starts_in == StartsIn::kAnswer) {

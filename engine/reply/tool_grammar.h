@@ -29,8 +29,9 @@ struct ToolRules {
 // Whether a prompt has begun the reasoning (StartsInReasoning).
 enum class StartsIn { kAnswer, kReasoning };
 
-// Lets the model's reasoning come before the text of `source`, as its preamble;
-// nothing where the model has none.
+// Lets the model's reasoning come before the text of `source`, as its preamble,
+// and what the model writes before an answer behind it, unless `source` has an
+// answer_begin; nothing where the model has neither.
 void AllowReasoning(const ReplyFormat& format, StartsIn starts_in,
                     GrammarSource* source);
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -143,6 +144,39 @@ TEST(CallMarksTest, ReadsBothOfDeepSeek) {
   EXPECT_EQ(later->name, "deepseek");
   EXPECT_EQ(later->marks.arguments_begin, "<｜tool▁sep｜>");
   EXPECT_EQ(later->marks.calls_max, 1);
+}
+
+// The function's name stands before the channel or in it, and the type of the
+// content with a control token, without, or not at all.
+TEST(CallMarksTest, ReadsAllOfHarmony) {
+  for (const std::string type : {" json", " <|constrain|>json", ""}) {
+    for (const auto& [name_begin, arguments_begin] :
+         {std::pair<std::string, std::string>{
+              " to=functions.",
+              absl::StrCat("<|channel|>commentary", type, "<|message|>")},
+          {"<|channel|>commentary to=functions.",
+           absl::StrCat(type, "<|message|>")}}) {
+      const auto known = ReadCalls(Rendered(
+          absl::StrCat(name_begin, "$F", arguments_begin, "$A<|call|>"),
+          absl::StrCat(name_begin, "$F", arguments_begin, "$A<|call|>",
+                       name_begin, "$G", arguments_begin, "$A<|call|>")));
+      ASSERT_TRUE(known.ok()) << known.status();
+      EXPECT_EQ(known->name, "harmony");
+      EXPECT_EQ(known->marks, (CallMarks{.name_begin = name_begin,
+                                         .arguments_begin = arguments_begin,
+                                         .call_end = "<|call|>",
+                                         .trigger = name_begin,
+                                         .is_at_start = true,
+                                         .calls_max = 1}));
+    }
+  }
+  // A call behind another message is not what a reply begins with.
+  EXPECT_FALSE(
+      ReadCalls(Rendered("<|channel|>commentary<|message|>Well.<|end|>"
+                         "<|channel|>commentary to=functions.$F<|message|>$A"
+                         "<|call|>",
+                         ""))
+          .ok());
 }
 
 TEST(CallMarksTest, WhatIsNotKnownIsShown) {

@@ -60,6 +60,30 @@ TEST(ChannelParserTest, CommentaryToAFunctionIsACall) {
   }
 }
 
+// A grammar lets white space stand between its parts.
+TEST(ChannelParserTest, WhiteSpaceMayStandAroundHeaders) {
+  EXPECT_EQ(
+      Parse("\n <|channel|>analysis<|message|>Hm.<|end|><|start|>assistant"
+            "\n\n to=functions.f<|channel|>commentary json<|message|>{}"),
+      (ReplyParts{.reasoning = "Hm.", .calls = Call("f", "{}")}));
+  EXPECT_EQ(
+      Parse("<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant \n"
+            "<|channel|>final<|message|>Yes."),
+      (ReplyParts{.content = "Yes.", .reasoning = "Hm."}));
+  EXPECT_EQ(Parse("\n  to functions"),
+            (ReplyParts{.content = "\n  to functions"}));
+  EXPECT_EQ(Parse(" "), (ReplyParts{.content = " "}));
+}
+
+TEST(ChannelParserTest, AReplyMayGoOnWithReasoning) {
+  EXPECT_EQ(Parse("They ask.<|end|><|start|>assistant to=functions.f<|channel|>"
+                  "commentary json<|message|>{}<|call|>",
+                  {.has_tools = true, .starts_in_reasoning = true}),
+            (ReplyParts{.reasoning = "They ask.", .calls = Call("f", "{}")}));
+  EXPECT_EQ(Parse("assistant", {.starts_in_reasoning = true}),
+            (ReplyParts{.reasoning = "assistant"}));
+}
+
 TEST(ChannelParserTest, OtherCommentaryIsContent) {
   EXPECT_EQ(Parse("<|channel|>commentary<|message|>I look.<|end|><|start|>"
                   "assistant<|channel|>final<|message|>Yes."),

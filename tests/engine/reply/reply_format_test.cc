@@ -9,6 +9,7 @@
 
 #include "engine/base/error_reason.h"
 #include "engine/base/status.h"
+#include "engine/reply/channel_names.h"
 #include "tests/engine/reply/read_template.h"
 #include "tests/engine/reply/reply_test_util.h"
 
@@ -92,18 +93,25 @@ TEST(ReplyFormatTest, MarksNeedBothTokensAndTheTemplate) {
 TEST(ReplyFormatTest, ChannelsNeedTheirTokensAndTheTemplate) {
   const std::string source =
       ReadTemplate(TANDEM_SOURCE_DIR, "gpt-oss-channels.jinja");
-  const std::vector<std::string> controls = {"<|start|>", "<|channel|>",
-                                             "<|message|>", "<|end|>"};
+  const std::vector<std::string> controls = {"<|start|>",   "<|channel|>",
+                                             "<|message|>", "<|end|>",
+                                             "<|call|>",    "<|return|>"};
   const ReplyFormat format =
       DeriveReplyFormat(*MakeReplyTokenizer(controls, ThinkMarks(), source));
   EXPECT_TRUE(format.has_channels);
-  EXPECT_EQ(format.reasoning_begin, "");
+  EXPECT_EQ(format.reasoning_begin, kAnalysisBegin);
+  EXPECT_EQ(format.reasoning_end, kAnalysisEnd);
+  EXPECT_EQ(format.answer_begin, kFinalBegin);
+  // This template shows tools and writes no calls.
   EXPECT_EQ(format.tool_format, "");
-  EXPECT_FALSE(format.tools_error.ok());
-  EXPECT_EQ(format.controls.size(), 4u);
-  EXPECT_FALSE(DeriveReplyFormat(*MakeReplyTokenizer(
-                                     {"<|start|>", "<|channel|>"}, {}, source))
-                   .has_channels);
+  ExpectUnsupported(format.tools_error, "does not write calls");
+  EXPECT_EQ(format.controls.size(), 5u);
+  for (const char* missing : {"<|start|>", "<|call|>"}) {
+    std::vector<std::string> others = controls;
+    std::erase(others, missing);
+    EXPECT_FALSE(DeriveReplyFormat(*MakeReplyTokenizer(others, {}, source))
+                     .has_channels);
+  }
   EXPECT_FALSE(
       DeriveReplyFormat(*MakeReplyTokenizer(controls, {}, "A")).has_channels);
 }
@@ -131,7 +139,9 @@ TEST(ReplyFormatTest, TheNameHarmonyMakesChannels) {
   const auto format = NamedReplyFormat("harmony", *AllMarksTokenizer());
   ASSERT_TRUE(format.ok()) << format.status();
   EXPECT_TRUE(format->has_channels);
-  EXPECT_FALSE(format->tools_error.ok());
+  EXPECT_EQ(format->answer_begin, kFinalBegin);
+  EXPECT_EQ(format->tool_format, "");
+  ExpectUnsupported(format->tools_error, "chat template");
 }
 
 TEST(ReplyFormatTest, APromptMayEndInReasoning) {
@@ -151,6 +161,17 @@ TEST(ReplyFormatTest, APromptMayEndInReasoning) {
   format.reasoning_begin = "[THINK]";
   EXPECT_TRUE(starts("A[THINK]"));
   EXPECT_FALSE(StartsInReasoning({}, *tokenizer, ReplyIds(*tokenizer, "A")));
+}
+
+TEST(ReplyFormatTest, APromptMayEndInTheChannelOfReasoning) {
+  const auto tokenizer = AllMarksTokenizer();
+  const ReplyFormat format = FormatOf("harmony", *tokenizer);
+  const auto starts = [&](const std::string& prompt) {
+    return StartsInReasoning(format, *tokenizer, ReplyIds(*tokenizer, prompt));
+  };
+  EXPECT_TRUE(starts("<|start|>assistant<|channel|>analysis<|message|>"));
+  EXPECT_FALSE(starts("<|start|>assistant"));
+  EXPECT_FALSE(starts("<|start|>assistant<|channel|>final<|message|>"));
 }
 
 }  // namespace

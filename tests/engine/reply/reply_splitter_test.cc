@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/tokenizer/stream_decoder.h"
 #include "tests/engine/reply/reply_test_util.h"
@@ -79,8 +80,8 @@ std::vector<TokenId> WrittenReply(const Tokenizer& tokenizer,
                    "{\"a\": \"é }\"}", marks.call_end);
   const std::string text =
       format.has_channels
-          ? "<|channel|>analysis<|message|>é<|end|><|start|>assistant"
-            "<|channel|>commentary to=functions.f<|message|>{\"a\": \"é\"}"
+          ? absl::StrCat(format.reasoning_begin, "é", format.reasoning_end,
+                         call)
           : absl::StrCat("<think>\né\n</think>\n\n",
                          marks.is_at_start ? "" : "A \n", marks.section_begin,
                          call, marks.separator, call, marks.section_end);
@@ -135,6 +136,58 @@ TEST(ReplySplitterTest, PartsAreTheSameInAllGroups) {
                             &random);
     }
   }
+}
+
+// A reply in channels that comes in two groups, cut between any two tokens.
+TEST(ReplySplitterTest, ChannelsAreTheSameAtEveryCut) {
+  const auto tokenizer = AllMarksTokenizer();
+  for (const ReplyFormat& format : AllReplyFormats(*tokenizer)) {
+    if (!format.has_channels) continue;
+    const std::string arguments = "{\"a\": \"é }\"}";
+    const std::vector<TokenId> ids = ReplyIds(
+        *tokenizer,
+        absl::StrCat(format.reasoning_begin, "Why? é", format.reasoning_end,
+                     format.calls.name_begin, "f-1.x",
+                     format.calls.arguments_begin, arguments, "<|call|>"));
+    const ReplyParts all = {.reasoning = "Why? é",
+                            .calls = {{0, CallId("", 0), "f-1.x", arguments}}};
+    for (size_t cut = 0; cut <= ids.size(); ++cut) {
+      StreamDecoder decoder(tokenizer.get(), {});
+      ReplySplitter splitter(tokenizer, format, {.has_tools = true});
+      ReplyParts parts;
+      const auto add = [&](size_t from, size_t to) {
+        for (size_t i = from; i < to; ++i) decoder.Push(ids[i]);
+        AddParts(splitter.Add(absl::MakeConstSpan(ids).subspan(from, to - from),
+                              decoder.decided().size()),
+                 &parts);
+      };
+      add(0, cut);
+      // Text that is not all can only be the beginning.
+      EXPECT_EQ(parts.content, "") << cut;
+      EXPECT_TRUE(absl::StartsWith(all.reasoning, parts.reasoning)) << cut;
+      add(cut, ids.size());
+      decoder.Finish();
+      AddParts(splitter.Finish(decoder.decided().size()), &parts);
+      EXPECT_EQ(parts, all) << format.calls.name_begin << " " << cut;
+    }
+  }
+}
+
+TEST(ReplySplitterTest, AnAnswerOfJsonStandsInTheFinalChannel) {
+  const auto tokenizer = AllMarksTokenizer();
+  const ReplyFormat format = FormatOf("harmony", *tokenizer);
+  const std::string json = "{\"a\": [\"<|call|\"]}";
+  EXPECT_EQ(SplitReply(
+                tokenizer, format, {.has_tools = true},
+                ReplyIds(*tokenizer, absl::StrCat("<|channel|>final<|message|>",
+                                                  json, "<|return|>"))),
+            (ReplyParts{.content = json}));
+  EXPECT_EQ(SplitReply(
+                tokenizer, format, {.starts_in_reasoning = true},
+                ReplyIds(*tokenizer, absl::StrCat("Hm.<|end|><|start|>assistant"
+                                                  "<|channel|>final<|message|>",
+                                                  json, "<|return|>"))),
+            (ReplyParts{.content = json, .reasoning = "Hm."}));
 }
 
 // Without marks nothing is taken away.

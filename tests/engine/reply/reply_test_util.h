@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "engine/reply/call_marks.h"
+#include "engine/reply/channel_names.h"
 #include "engine/reply/reply_format.h"
 #include "engine/reply/reply_splitter.h"
 #include "tests/engine/tokenizer/bpe_vocabulary.h"
@@ -69,22 +70,20 @@ inline std::vector<ControlMark> ControlsOf(const Tokenizer& tokenizer) {
   return controls;
 }
 
-// The known ways of writing calls as formats, and one with channels last.
+// The known ways of writing calls as formats, those in channels last.
 inline std::vector<ReplyFormat> AllReplyFormats(const Tokenizer& tokenizer) {
   std::vector<ReplyFormat> formats;
   for (const KnownCalls& known : AllKnownCalls()) {
     ReplyFormat format;
     format.tool_format = known.name;
-    format.reasoning_begin = "<think>";
-    format.reasoning_end = "</think>";
+    format.has_channels = known.name == kHarmony;
+    format.reasoning_begin = format.has_channels ? kAnalysisBegin : "<think>";
+    format.reasoning_end = format.has_channels ? kAnalysisEnd : "</think>";
+    format.answer_begin = format.has_channels ? kFinalBegin : "";
     format.calls = known.marks;
     format.controls = ControlsOf(tokenizer);
     formats.push_back(std::move(format));
   }
-  ReplyFormat channels;
-  channels.has_channels = true;
-  channels.controls = ControlsOf(tokenizer);
-  formats.push_back(std::move(channels));
   return formats;
 }
 

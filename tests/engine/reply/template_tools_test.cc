@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/error_reason.h"
@@ -74,6 +75,103 @@ TEST(TemplateToolsTest, DerivesMistral) {
   EXPECT_EQ(list.tool_format, "mistral") << list.tools_error;
   EXPECT_EQ(list.calls.section_begin, "[TOOL_CALLS][");
   EXPECT_EQ(list.calls.calls_max, 0);
+}
+
+std::vector<std::string> HarmonyTokens() {
+  return {"<|start|>", "<|channel|>",   "<|message|>", "<|end|>",
+          "<|call|>",  "<|constrain|>", "<|return|>"};
+}
+
+// A template of replies in channels that writes calls as `calls` does.
+std::string ChannelsWith(absl::string_view calls) {
+  return absl::StrCat(
+      "{{ tools | tojson }}{% for message in messages %}"
+      "<|start|>{{ message.role }}{% if message.tool_calls %}"
+      "{% for call in message.tool_calls %}",
+      calls,
+      "{% endfor %}{% else %}<|channel|>final<|message|>{{ message.content }}"
+      "<|end|>{% endif %}{% endfor %}<|start|>assistant");
+}
+
+TEST(TemplateToolsTest, DerivesHarmony) {
+  const ReplyFormat format = DeriveReplyFormat(*MakeReplyTokenizer(
+      HarmonyTokens(), {},
+      ReadTemplate(TANDEM_SOURCE_DIR, "tools-harmony.jinja")));
+  EXPECT_EQ(format.tool_format, "harmony") << format.tools_error;
+  EXPECT_TRUE(format.has_channels);
+  EXPECT_EQ(format.calls,
+            (CallMarks{.name_begin = " to=functions.",
+                       .arguments_begin = "<|channel|>commentary json"
+                                          "<|message|>",
+                       .call_end = "<|call|>",
+                       .trigger = " to=functions.",
+                       .is_at_start = true,
+                       .calls_max = 1}));
+  EXPECT_EQ(format.reasoning_end, "<|end|><|start|>assistant");
+  EXPECT_EQ(format.answer_begin, "<|channel|>final<|message|>");
+  EXPECT_EQ(format.controls.size(), 5u);
+  const ReplyFormat other = DeriveReplyFormat(*MakeReplyTokenizer(
+      HarmonyTokens(), {},
+      ChannelsWith("<|channel|>commentary to=functions.{{ call.function.name "
+                   "}} <|constrain|>json<|message|>"
+                   "{{ call.function.arguments | tojson }}<|call|>")));
+  EXPECT_EQ(other.tool_format, "harmony") << other.tools_error;
+  EXPECT_EQ(other.calls.name_begin, "<|channel|>commentary to=functions.");
+  EXPECT_EQ(other.calls.arguments_begin, " <|constrain|>json<|message|>");
+  EXPECT_EQ(other.controls.size(), 6u);
+}
+
+TEST(TemplateToolsTest, HarmonyNeedsItsTokensAndCalls) {
+  const std::string source =
+      ReadTemplate(TANDEM_SOURCE_DIR, "tools-harmony.jinja");
+  const auto why_not = [](const ReplyFormat& format) {
+    EXPECT_EQ(format.tool_format, "");
+    EXPECT_EQ(GetErrorDetail(format.tools_error)->reason,
+              kReasonUnsupportedTools);
+    return std::string(format.tools_error.message());
+  };
+  for (const std::string& missing : HarmonyTokens()) {
+    if (missing == "<|constrain|>") continue;
+    std::vector<std::string> tokens = HarmonyTokens();
+    std::erase(tokens, missing);
+    const auto tokenizer = MakeReplyTokenizer(tokens, {}, source);
+    // Without "<|return|>" the end of a message ends the reply.
+    EXPECT_THAT(why_not(DeriveReplyFormat(*tokenizer)),
+                HasSubstr(missing == "<|return|>" ? "<|end|>" : missing));
+    const auto named = NamedReplyFormat("harmony", *tokenizer);
+    if (missing == "<|return|>") {
+      EXPECT_THAT(why_not(*named), HasSubstr("<|end|> ends replies"));
+    } else {
+      EXPECT_THAT(named.status().message(), HasSubstr(missing));
+    }
+  }
+  EXPECT_THAT(why_not(DeriveReplyFormat(*MakeReplyTokenizer(
+                  HarmonyTokens(), {}, ChannelsWith(kHermes)))),
+              HasSubstr("in the way of hermes"));
+}
+
+TEST(TemplateToolsTest, HarmonyIsTakenAndLeftByName) {
+  // With the spelling of gpt-oss, where the template writes no calls.
+  const auto taken = NamedReplyFormat(
+      "harmony", *MakeReplyTokenizer(HarmonyTokens(), {}, ChannelsWith("")));
+  ASSERT_TRUE(taken.ok()) << taken.status();
+  EXPECT_EQ(taken->tool_format, "harmony") << taken->tools_error;
+  EXPECT_EQ(taken->calls.name_begin, " to=functions.");
+  // As the template spells it, where it does.
+  const auto tokenizer = MakeReplyTokenizer(
+      HarmonyTokens(), {},
+      ChannelsWith("<|channel|>commentary to=functions.{{ call.function.name "
+                   "}}<|message|>{{ call.function.arguments | tojson }}"
+                   "<|call|>"));
+  const auto own = NamedReplyFormat("harmony", *tokenizer);
+  ASSERT_TRUE(own.ok()) << own.status();
+  EXPECT_EQ(own->calls.arguments_begin, "<|message|>");
+  const auto left = NamedReplyFormat("hermes", *tokenizer);
+  ASSERT_TRUE(left.ok()) << left.status();
+  EXPECT_EQ(left->tool_format, "hermes") << left->tools_error;
+  EXPECT_FALSE(left->has_channels);
+  EXPECT_EQ(left->answer_begin, "");
+  EXPECT_EQ(left->reasoning_end, "");
 }
 
 TEST(TemplateToolsTest, WhatIsNotKnownIsShown) {

@@ -161,8 +161,18 @@ TEST(FormatOfReplyTest, AFormatFollowsTheReasoning) {
   made = FormatOfReply(prompt, options, {.rules = rules, .format = format});
   EXPECT_EQ(made->preamble_begin, "");
   EXPECT_EQ(made->preamble_end, "own");
-  const ReplyFormat plain;
+  // A model may write something before its answers, and a client's own first
+  // part is all that stands before its format.
+  const ReplyFormat channels = {.reasoning_begin = "<analysis>",
+                                .reasoning_end = "</analysis>",
+                                .answer_begin = "<final>"};
+  made = FormatOfReply(prompt, options, {.rules = rules, .format = channels});
+  EXPECT_EQ(made, options.response_format);
   options.response_format->preamble_end = "";
+  made = FormatOfReply(prompt, options, {.rules = rules, .format = channels});
+  EXPECT_EQ(made->preamble_end, "</analysis>");
+  EXPECT_EQ(made->answer_begin, "<final>");
+  const ReplyFormat plain;
   EXPECT_EQ(FormatOfReply(prompt, options, {.rules = rules, .format = plain}),
             options.response_format);
 }
