@@ -1,6 +1,7 @@
 // Fuzz target: sources of grammars. The first byte says the kind (S, R, G, C or
 // T), the others are the source; of T they are fields with tabs between them.
-// Before that may stand P and a preamble: its begin, its end, a tab after each.
+// Before that may stand P and a preamble: its begin, its end, a tab after each;
+// and behind these A and an answer_begin with a tab after it.
 // What compiles is read along a text that its masks allow: a mask has just the
 // tokens that can be read, something is allowed wherever the text may not end,
 // and reading again gives the same. An error is one line.
@@ -84,7 +85,7 @@ TextTags TagsOf(absl::string_view text) {
   return tags;
 }
 
-// Of an `input` that is not empty, without a preamble.
+// Of an `input` that is not empty, without preamble and answer_begin.
 GrammarSource SourceOf(absl::string_view input) {
   const std::string text(input.substr(1));
   switch (input[0]) {
@@ -142,10 +143,13 @@ void TryInput(absl::string_view input) {
     preamble_begin = TakeField(&input);
     preamble_end = TakeField(&input);
   }
+  std::string answer_begin;
+  if (absl::ConsumePrefix(&input, "A")) answer_begin = TakeField(&input);
   if (input.empty()) return;
   GrammarSource source = SourceOf(input);
   source.preamble_begin = std::move(preamble_begin);
   source.preamble_end = std::move(preamble_end);
+  source.answer_begin = std::move(answer_begin);
   auto grammar = CompileGrammar(source, *Trie());
   if (!grammar.ok()) {
     TANDEM_CHECK(grammar.status().code() == absl::StatusCode::kInvalidArgument);
