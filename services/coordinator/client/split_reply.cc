@@ -69,10 +69,12 @@ size_t ToolOfTag(size_t tag, absl::Span<const ChatTool> tools,
 bool HasTools(const PromptSource& source) { return !ToolsOf(source).empty(); }
 
 SplitRules ParseSplitRules(const v1::TurnRequest& turn) {
+  // Who names the tool wants that one call.
+  const int calls_max = turn.tool_name().empty() ? turn.tool_calls_max() : 1;
   return {.is_split = turn.split_reply() || turn.tools_size() > 0,
           .tools = {.choice = FromProto(turn.tool_choice()),
                     .tool_name = turn.tool_name(),
-                    .calls_max = turn.tool_calls_max()}};
+                    .calls_max = calls_max}};
 }
 
 absl::Status CheckTools(const PromptSource& source, const ReplyFormat* format) {

@@ -119,7 +119,9 @@ TEST(SplitRulesTest, ToolsAskForParts) {
   EXPECT_TRUE(rules.is_split);
   EXPECT_EQ(rules.tools.choice, ToolChoice::kRequired);
   EXPECT_EQ(rules.tools.tool_name, "f");
-  EXPECT_EQ(rules.tools.calls_max, 3);
+  EXPECT_EQ(rules.tools.calls_max, 1) << "a tool by its name is one call";
+  turn.clear_tool_name();
+  EXPECT_EQ(ParseSplitRules(turn).tools.calls_max, 3);
 }
 
 TEST(SplitRulesTest, ToolsWantAFormat) {
