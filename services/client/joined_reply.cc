@@ -53,6 +53,11 @@ void JoinTokens(const v1::TokensGenerated& more, v1::TokensGenerated* all) {
   JoinText(more, all);
 }
 
+void JoinPrompt(const v1::PromptScored& more, v1::PromptScored* all) {
+  all->mutable_token_ids()->MergeFrom(more.token_ids());
+  all->mutable_logprobs()->MergeFrom(more.logprobs());
+}
+
 void JoinEnd(const v1::TurnEnded& ended, v1::TokensGenerated* all) {
   JoinText(ended, all);
 }

@@ -109,7 +109,7 @@ v1::Receipt FakeService::ReceiptOf(const v1::TurnRequest& turn) const {
 }
 
 void FakeService::SendTokens(const v1::TurnRequest& turn, Stream* stream) {
-  for (int i = 0; turn.has_prompt_logprobs() && i < 3; ++i) {
+  for (int i = 0; turn.has_prompt_logprobs() && i < scored_tokens; ++i) {
     v1::ConverseResponse response;
     response.mutable_prompt()->set_first_token(i);
     response.mutable_prompt()->add_token_ids(10 + i);

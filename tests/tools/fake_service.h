@@ -43,6 +43,8 @@ class FakeService final : public v1::GenerationService::Service {
   bool forgets_sessions = false;    // UNKNOWN_SESSION for turns of one
   bool has_chat_template = true;    // the model
   int accepted_tokens = 0;          // of each token's round: 0 or 1
+  // Of the prompt, that have scores where they are asked for; prompts have 5.
+  int scored_tokens = 3;
   // Turns that are not cancelled have receipts; their prompts' ids are the
   // texts' bytes.
   bool gives_receipts = false;
@@ -99,7 +101,7 @@ class FakeService final : public v1::GenerationService::Service {
   };
   void NoteAuthorization(const grpc::ServerContext& context);
   v1::Receipt ReceiptOf(const v1::TurnRequest& turn) const;
-  // The scores of three tokens of the prompt before, where they are asked for.
+  // The scores of tokens of the prompt before, where they are asked for.
   void SendTokens(const v1::TurnRequest& turn, Stream* stream);
 
   Admin admin_{this};

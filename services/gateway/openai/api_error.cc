@@ -78,6 +78,7 @@ std::string ClientField(absl::string_view field, const FieldNames& names) {
       {"max_tokens", names.max_tokens},
       {"text", names.prompt},
       {"tokens", names.prompt},
+      {"token_ids", names.token_ids},
       {"session_id", "tandem.session_id"},
       {"response_format", names.format},
       {"tool_calls_max", "parallel_tool_calls"},

@@ -23,6 +23,8 @@ struct FieldNames {
   // Before the names of what a function has, in tools and in calls. "": so in
   // /v1/responses, where messages are made of the items of `prompt`.
   std::string function = "function.";
+  // Tokens whose text is asked for.
+  std::string token_ids = "token_ids";
 };
 
 // The status of HTTP for a status of gRPC.

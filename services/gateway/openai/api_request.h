@@ -9,6 +9,7 @@
 #define TANDEM_SERVICES_GATEWAY_OPENAI_API_REQUEST_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/strings/string_view.h"
@@ -18,6 +19,16 @@
 #include "tandem/v1/generation.pb.h"
 
 namespace tandem::gateway {
+
+// The prompt as the reply repeats it (echo.h).
+struct Echo {
+  std::string text = {};
+  // Alternatives to each of its tokens, which have log-probabilities then.
+  std::optional<int32_t> logprobs = {};
+  // The reply is the prompt alone. The turn generates one token, which is not
+  // shown.
+  bool is_alone = false;
+};
 
 // How a turn is to be answered.
 struct ReplyFormat {
@@ -30,6 +41,8 @@ struct ReplyFormat {
   int choices = 1;             // asked for, "n"; several are not resumable
   int choice = 0;              // that a stream's writer is of
   FieldNames names = {};
+  // Of a completion. The text of a prompt of tokens is set by who answers.
+  std::optional<Echo> echo = {};
   // Of the reply; set by who answers.
   std::string id = {};
   int64_t created = 0;  // seconds since 1970
@@ -37,6 +50,9 @@ struct ReplyFormat {
   OrderedJson repeated = {};
   // The turn that the request continues; 0: none.
   int64_t previous_turn = 0;
+
+  // Whether the turn's reply is not shown.
+  bool has_no_reply() const { return echo.has_value() && echo->is_alone; }
 };
 
 struct ApiRequest {

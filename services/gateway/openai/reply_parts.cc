@@ -21,6 +21,44 @@ OrderedJson LogprobEntry(int32_t id, float logprob, const TokenTexts& texts) {
   return entry;
 }
 
+// Event: TokensGenerated or PromptScored, which have the same lists.
+template <typename Event>
+OrderedJson LogprobLists(const Event& tokens, const TokenTexts& texts,
+                         int64_t text_bytes) {
+  OrderedJson json;
+  for (const char* name :
+       {"tokens", "token_logprobs", "top_logprobs", "text_offset"}) {
+    json[name] = OrderedJson::array();
+  }
+  for (int i = 0; i < tokens.logprobs_size(); ++i) {
+    const std::string text = TextOf(tokens.token_ids(i), texts);
+    OrderedJson top = OrderedJson::object();
+    for (const v1::TokenLogprob& other : tokens.logprobs(i).alternatives()) {
+      // Two tokens may read alike; the first is the more probable one.
+      const std::string name = TextOf(other.token_id(), texts);
+      if (!top.contains(name)) top[name] = other.logprob();
+    }
+    json["tokens"].push_back(text);
+    json["token_logprobs"].push_back(tokens.logprobs(i).logprob());
+    json["top_logprobs"].push_back(std::move(top));
+    json["text_offset"].push_back(text_bytes);
+    text_bytes += static_cast<int64_t>(text.size());
+  }
+  return json;
+}
+
+template <typename Event>
+std::vector<int32_t> IdsOf(const Event& tokens) {
+  std::vector<int32_t> ids;
+  for (int i = 0; i < tokens.logprobs_size(); ++i) {
+    ids.push_back(tokens.token_ids(i));
+    for (const v1::TokenLogprob& other : tokens.logprobs(i).alternatives()) {
+      ids.push_back(other.token_id());
+    }
+  }
+  return ids;
+}
+
 }  // namespace
 
 std::string FinishReasonOf(v1::FinishReason reason, int64_t calls) {
@@ -77,35 +115,20 @@ OrderedJson ChatLogprobs(const v1::TokensGenerated& tokens,
 
 OrderedJson CompletionLogprobs(const v1::TokensGenerated& tokens,
                                const TokenTexts& texts, int64_t text_bytes) {
-  OrderedJson json;
-  for (const char* name :
-       {"tokens", "token_logprobs", "top_logprobs", "text_offset"}) {
-    json[name] = OrderedJson::array();
-  }
-  for (int i = 0; i < tokens.logprobs_size(); ++i) {
-    const std::string text = TextOf(tokens.token_ids(i), texts);
-    OrderedJson top = OrderedJson::object();
-    for (const v1::TokenLogprob& other : tokens.logprobs(i).alternatives()) {
-      top[TextOf(other.token_id(), texts)] = other.logprob();
-    }
-    json["tokens"].push_back(text);
-    json["token_logprobs"].push_back(tokens.logprobs(i).logprob());
-    json["top_logprobs"].push_back(std::move(top));
-    json["text_offset"].push_back(text_bytes);
-    text_bytes += static_cast<int64_t>(text.size());
-  }
-  return json;
+  return LogprobLists(tokens, texts, text_bytes);
+}
+
+OrderedJson CompletionLogprobs(const v1::PromptScored& prompt,
+                               const TokenTexts& texts, int64_t text_bytes) {
+  return LogprobLists(prompt, texts, text_bytes);
 }
 
 std::vector<int32_t> IdsOfLogprobs(const v1::TokensGenerated& tokens) {
-  std::vector<int32_t> ids;
-  for (int i = 0; i < tokens.logprobs_size(); ++i) {
-    ids.push_back(tokens.token_ids(i));
-    for (const v1::TokenLogprob& other : tokens.logprobs(i).alternatives()) {
-      ids.push_back(other.token_id());
-    }
-  }
-  return ids;
+  return IdsOf(tokens);
+}
+
+std::vector<int32_t> IdsOfLogprobs(const v1::PromptScored& prompt) {
+  return IdsOf(prompt);
 }
 
 OrderedJson TandemOf(const v1::TurnStarted& started) {

@@ -36,8 +36,11 @@ OrderedJson ChatLogprobs(const v1::TokensGenerated& tokens,
 // text_offset counts from there, in bytes.
 OrderedJson CompletionLogprobs(const v1::TokensGenerated& tokens,
                                const TokenTexts& texts, int64_t text_bytes);
+OrderedJson CompletionLogprobs(const v1::PromptScored& prompt,
+                               const TokenTexts& texts, int64_t text_bytes);
 // Ids of all tokens that ChatLogprobs and CompletionLogprobs name.
 std::vector<int32_t> IdsOfLogprobs(const v1::TokensGenerated& tokens);
+std::vector<int32_t> IdsOfLogprobs(const v1::PromptScored& prompt);
 
 // What tandem adds ("tandem" in a chunk).
 OrderedJson TandemOf(const v1::TurnStarted& started);

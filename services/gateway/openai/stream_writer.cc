@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "services/client/joined_reply.h"
+#include "services/gateway/openai/echo.h"
 #include "services/gateway/openai/shared_fields.h"
 
 namespace tandem::gateway {
@@ -57,6 +58,12 @@ std::string StreamWriter::Started(const v1::TurnStarted& started) {
   return std::exchange(out_, {});
 }
 
+std::string StreamWriter::Prompt(const v1::PromptScored& prompt,
+                                 const TokenTexts& texts) {
+  if (WantsPrompt()) OnPrompt(prompt, texts);
+  return std::exchange(out_, {});
+}
+
 std::string StreamWriter::Tokens(const v1::TokensGenerated& tokens,
                                  const TokenTexts& texts) {
   position_.tokens = tokens.first_token() + tokens.token_ids_size();
@@ -68,18 +75,20 @@ std::string StreamWriter::Tokens(const v1::TokensGenerated& tokens,
 }
 
 void StreamWriter::AddPiece(const Piece& piece) {
+  // A turn whose time is over ends before its prompt was scored.
+  if (WantsPrompt()) OnPrompt({}, TokenTexts());
   position_.text_bytes += static_cast<int64_t>(piece.text.size());
   for (const v1::ToolCallDelta& call : piece.parts.tool_calls()) {
     position_.calls =
         std::max<int64_t>(position_.calls, int64_t{call.index()} + 1);
   }
-  OnPiece(piece);
+  if (!format_.has_no_reply()) OnPiece(piece);
 }
 
 std::string StreamWriter::Ended(const v1::TurnEnded& ended,
                                 const v1::Usage& of_all) {
   std::string last = EndedChoice(ended);
-  OnAllEnded(of_all);
+  OnAllEnded(format_.has_no_reply() ? WithoutReply(of_all) : of_all);
   return absl::StrCat(last, std::exchange(out_, {}), LastLines());
 }
 
@@ -87,7 +96,7 @@ std::string StreamWriter::EndedChoice(const v1::TurnEnded& ended) {
   AddPiece({.text = ended.text(),
             .parts = client::PartsOf(ended),
             .texts = TokenTexts()});
-  OnEnded(ended);
+  OnEnded(format_.has_no_reply() ? WithoutReply(ended) : ended);
   return std::exchange(out_, {});
 }
 
@@ -104,7 +113,9 @@ std::string StreamWriter::ErrorLines(const absl::Status& status) const {
 
 std::vector<int32_t> StreamWriter::TextsFor(
     const v1::TokensGenerated& tokens) const {
-  if (format_.api == ReplyFormat::Api::kResponse) return {};
+  if (format_.api == ReplyFormat::Api::kResponse || format_.has_no_reply()) {
+    return {};
+  }
   std::vector<int32_t> ids = IdsOfLogprobs(tokens);
   if (format_.with_tandem && tokens.token_ids_size() > 1) {
     ids.insert(ids.end(), tokens.token_ids().begin(), tokens.token_ids().end());

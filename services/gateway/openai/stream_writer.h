@@ -3,7 +3,8 @@
 //
 // Each event's id is SESSION-TURN-TOKENS-BYTES, and -CALLS where tools were
 // called: what a client that has the event has of the turn, for Last-Event-ID;
-// events of several choices have none.
+// events of several choices have none. An echoed prompt is one event, the
+// first, and BYTES has those of the prompt and of the reply.
 
 #ifndef TANDEM_SERVICES_GATEWAY_OPENAI_STREAM_WRITER_H_
 #define TANDEM_SERVICES_GATEWAY_OPENAI_STREAM_WRITER_H_
@@ -45,8 +46,15 @@ class StreamWriter {
   // the client has. Before the first event.
   virtual StreamPosition Resume(const StreamPosition& from);
 
+  // Whether the stream has the scores of the whole prompt before its tokens;
+  // after Resume.
+  virtual bool WantsPrompt() const { return false; }
+
   // Each gives the bytes to send, which may be none.
   std::string Started(const v1::TurnStarted& started);
+  // All of the prompt; nothing where WantsPrompt() does not hold. `texts` has
+  // those of IdsOfLogprobs(prompt).
+  std::string Prompt(const v1::PromptScored& prompt, const TokenTexts& texts);
   // `texts` has those of TextsFor.
   std::string Tokens(const v1::TokensGenerated& tokens,
                      const TokenTexts& texts);
@@ -81,6 +89,8 @@ class StreamWriter {
 
   // What an endpoint has for each event of the turn: calls Emit.
   virtual void OnStarted() = 0;
+  virtual void OnPrompt(const v1::PromptScored& /*prompt*/,
+                        const TokenTexts& /*texts*/) {}
   virtual void OnPiece(const Piece& piece) = 0;
   virtual void OnEnded(const v1::TurnEnded& ended) = 0;
   // What follows the ends of all choices.
@@ -92,6 +102,10 @@ class StreamWriter {
   // Adds an event. `name`: its type; null: none.
   void Emit(const OrderedJson& data, const char* name = nullptr);
   const StreamPosition& position() const { return position_; }
+  // Text that comes before the reply's, for the ids of events.
+  void AddText(const std::string& text) {
+    position_.text_bytes += static_cast<int64_t>(text.size());
+  }
   // What the ids of events say.
   virtual StreamPosition EventPosition() const { return position_; }
 

@@ -1,8 +1,10 @@
 #include "services/gateway/openai/whole_reply.h"
 
+#include <string>
 #include <utility>
 
 #include "services/client/joined_reply.h"
+#include "services/gateway/openai/echo.h"
 
 namespace tandem::gateway {
 namespace {
@@ -28,23 +30,43 @@ OrderedJson MessageOf(const v1::ReplyDelta& reply) {
   return message;
 }
 
-OrderedJson ChoiceOf(const ReplyFormat& format, const GatheredTurn& turn,
-                     const TokenTexts& texts) {
+// The prompt, where it is asked for, and the reply.
+OrderedJson LogprobsOf(const ReplyFormat& format,
+                       const v1::PromptScored& prompt, const GatheredTurn& turn,
+                       const TokenTexts& texts) {
+  const bool has_reply = turn.tokens.logprobs_size() > 0;
+  if (format.api == ReplyFormat::Api::kChat) {
+    return has_reply ? ChatLogprobs(turn.tokens, texts) : OrderedJson();
+  }
+  const std::string before = format.echo.value_or(Echo()).text;
+  OrderedJson reply;
+  if (has_reply) {
+    reply = CompletionLogprobs(turn.tokens, texts,
+                               static_cast<int64_t>(before.size()));
+  }
+  if (prompt.logprobs().empty()) return reply;
+  OrderedJson all = EchoLogprobs(prompt, texts, before);
+  if (has_reply) AppendLogprobs(reply, &all);
+  return all;
+}
+
+OrderedJson ChoiceOf(const ReplyFormat& format, const v1::PromptScored& prompt,
+                     const GatheredTurn& turn, const TokenTexts& texts) {
   const bool is_chat = format.api == ReplyFormat::Api::kChat;
   OrderedJson choice;
   choice["index"] = 0;
   if (is_chat) {
     choice["message"] = MessageOf(client::PartsOf(turn.tokens));
   } else {
-    choice["text"] = turn.tokens.text();
+    std::string text = format.echo.value_or(Echo()).text;
+    if (!format.has_no_reply()) text += turn.tokens.text();
+    choice["text"] = std::move(text);
   }
-  choice["logprobs"] = nullptr;
-  if (turn.tokens.logprobs_size() > 0) {
-    choice["logprobs"] = is_chat ? ChatLogprobs(turn.tokens, texts)
-                                 : CompletionLogprobs(turn.tokens, texts, 0);
-  }
-  choice["finish_reason"] = FinishReasonOf(
-      turn.ended.finish_reason(), turn.tokens.reply().tool_calls_size());
+  choice["logprobs"] = LogprobsOf(format, prompt, turn, texts);
+  choice["finish_reason"] =
+      FinishReasonOf(format.has_no_reply() ? v1::FINISH_REASON_LENGTH
+                                           : turn.ended.finish_reason(),
+                     turn.tokens.reply().tool_calls_size());
   return choice;
 }
 
@@ -64,7 +86,9 @@ void GatheredTurn::Add(const v1::ConverseResponse& event) {
       client::JoinEnd(ended, &tokens);
       JoinItems(client::PartsOf(ended), &items);
       return;
-    case v1::ConverseResponse::kPrompt:  // was not asked for
+    case v1::ConverseResponse::kPrompt:
+      client::JoinPrompt(event.prompt(), &prompt);
+      return;
     case v1::ConverseResponse::EVENT_NOT_SET:
       return;
   }
@@ -82,11 +106,13 @@ OrderedJson WholeReply(const ReplyFormat& format, const GatheredTurn& turn,
   reply["created"] = format.created;
   reply["model"] = turn.started.model_id();
   reply["system_fingerprint"] = turn.started.fingerprint();
-  reply["choices"].push_back(ChoiceOf(format, turn, texts));
-  reply["usage"] = UsageObject(turn.ended.usage());
+  reply["choices"].push_back(ChoiceOf(format, turn.prompt, turn, texts));
+  const v1::TurnEnded end =
+      format.has_no_reply() ? WithoutReply(turn.ended) : turn.ended;
+  reply["usage"] = UsageObject(end.usage());
   if (format.with_tandem) {
     reply["tandem"] = TandemOf(turn.started);
-    const OrderedJson ended = TandemOf(turn.ended);
+    const OrderedJson ended = TandemOf(end);
     for (const auto& item : ended.items()) {
       reply["tandem"][item.key()] = item.value();
     }
@@ -100,12 +126,13 @@ OrderedJson ReplyOfChoices(const ReplyFormat& format,
   OrderedJson reply = WholeReply(format, turns[0], texts);
   v1::Usage usage = turns[0].ended.usage();
   for (size_t i = 1; i < turns.size(); ++i) {
-    OrderedJson choice = WholeReply(format, turns[i], texts)["choices"][0];
+    OrderedJson choice = ChoiceOf(format, turns[0].prompt, turns[i], texts);
     choice["index"] = i;
     reply["choices"].push_back(std::move(choice));
     AddChoice(turns[i].ended.usage(), &usage);
   }
-  reply["usage"] = UsageObject(usage);
+  reply["usage"] =
+      UsageObject(format.has_no_reply() ? WithoutReply(usage) : usage);
   return reply;
 }
 

@@ -17,6 +17,7 @@ namespace tandem::gateway {
 // All of a turn.
 struct GatheredTurn {
   v1::TurnStarted started;
+  v1::PromptScored prompt;  // where it was asked for
   // With the text and the reply of `ended`.
   v1::TokensGenerated tokens;
   v1::TurnEnded ended;
@@ -26,11 +27,11 @@ struct GatheredTurn {
   void Add(const v1::ConverseResponse& event);
 };
 
-// `texts` has those of IdsOfLogprobs(turn.tokens).
+// `texts` has those of IdsOfLogprobs of turn.prompt and of turn.tokens.
 OrderedJson WholeReply(const ReplyFormat& format, const GatheredTurn& turn,
                        const TokenTexts& texts);
 // The same of several choices of a chat or completion: those of turn 0, with a
-// choice for each, and the usage of all.
+// choice for each, and the usage of all. The prompt of turn 0 is that of all.
 OrderedJson ReplyOfChoices(const ReplyFormat& format,
                            const std::vector<GatheredTurn>& turns,
                            const TokenTexts& texts);

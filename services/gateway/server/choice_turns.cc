@@ -8,6 +8,7 @@ ChoiceTurns::ChoiceTurns(client::Client* client, v1::TurnRequest request,
                          const client::CallOptions& call, int count)
     : client_(client), call_(call), count_(count), request_(request) {
   turns_.push_back({.stream = client_->Start(std::move(request), call_)});
+  request_.clear_prompt_logprobs();
 }
 
 void ChoiceTurns::Ask(int choice, Listener listener) {
@@ -55,6 +56,7 @@ void ChoiceTurns::OnFirstChoice(const client::Event& event,
       }
       return;
     }
+    if (event.has_prompt()) return;
     if (turns_.size() > 1 || is_cancelled_) return;
     for (int choice = 1; choice < count_; ++choice) {
       request_.mutable_options()->set_choice(choice);

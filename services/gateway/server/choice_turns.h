@@ -24,7 +24,8 @@ class ChoiceTurns : public std::enable_shared_from_this<ChoiceTurns> {
   using Listener =
       std::function<void(int choice, const client::NextEvent& event)>;
 
-  // `request` is of no session; `client` outlives this. Choice 0 is started.
+  // `request` is of no session; `client` outlives this. Choice 0 is started; it
+  // alone has the scores of the prompt, where they are asked for.
   ChoiceTurns(client::Client* client, v1::TurnRequest request,
               const client::CallOptions& call, int count);
 

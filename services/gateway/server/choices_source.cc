@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "services/client/joined_reply.h"
 #include "services/gateway/openai/reply_parts.h"
 
 namespace tandem::gateway {
@@ -85,7 +87,11 @@ void ChoicesSource::OnEvent(int choice, const client::NextEvent& event) {
   switch ((*event)->event_case()) {
     case v1::ConverseResponse::kStarted:
       return Put({.choice = choice,
-                  .bytes = writer(choice)->Started((*event)->started())});
+                  .bytes = absl::StrCat(
+                      writer(choice)->Started((*event)->started()),
+                      writer(choice)->Prompt(prompt_, prompt_texts_))});
+    case v1::ConverseResponse::kPrompt:
+      return OnPrompt((*event)->prompt());
     case v1::ConverseResponse::kTokens:
       return OnTokens(choice, (*event)->tokens());
     case v1::ConverseResponse::kEnded:
@@ -93,6 +99,22 @@ void ChoicesSource::OnEvent(int choice, const client::NextEvent& event) {
     default:
       return Ask(choice);
   }
+}
+
+void ChoicesSource::OnPrompt(const v1::PromptScored& more) {
+  client::JoinPrompt(more, &prompt_);
+  if (!writer(0)->WantsPrompt() ||
+      prompt_.token_ids_size() < writer(0)->started().prompt_tokens()) {
+    return Ask(0);
+  }
+  parts_.texts->Get(
+      writer(0)->started(), parts_.call, IdsOfLogprobs(prompt_),
+      [self = shared_from_this()](const absl::StatusOr<TokenTexts>& texts) {
+        if (texts.ok()) self->prompt_texts_ = *texts;
+        self->Put({.choice = 0,
+                   .bytes = self->writer(0)->Prompt(self->prompt_,
+                                                    self->prompt_texts_)});
+      });
 }
 
 void ChoicesSource::OnTokens(int choice, const v1::TokensGenerated& tokens) {

@@ -55,6 +55,8 @@ class ChoicesSource final : public EventSource,
 
   void Ask(int choice);
   void OnEvent(int choice, const client::NextEvent& event);
+  // Of choice 0.
+  void OnPrompt(const v1::PromptScored& more);
   void OnTokens(int choice, const v1::TokensGenerated& tokens);
   void OnEnded(int choice, const v1::TurnEnded& ended);
   // The end of all of them.
@@ -70,6 +72,9 @@ class ChoicesSource final : public EventSource,
   const Parts parts_;
   // Each belongs to the callback of its choice's event.
   std::vector<std::unique_ptr<StreamWriter>> writers_;
+  // All of it, with the texts of its tokens, when the others begin.
+  v1::PromptScored prompt_;
+  TokenTexts prompt_texts_;
   absl::Mutex mutex_;
   std::deque<Piece> ready_ ABSL_GUARDED_BY(mutex_);
   Done waiting_ ABSL_GUARDED_BY(mutex_);

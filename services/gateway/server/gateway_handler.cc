@@ -12,6 +12,7 @@
 #include "engine/base/check.h"
 #include "services/common/channel.h"
 #include "services/gateway/openai/api_error.h"
+#include "services/gateway/openai/echo.h"
 #include "services/gateway/server/choices_source.h"
 #include "services/gateway/server/turn_end.h"
 #include "services/gateway/server/turn_source.h"
@@ -36,6 +37,10 @@ HttpResponse NoSuchStream() {
   return ErrorResponse(
       404, "unknown_stream",
       "there is no such stream of this client, or its 30 s are over");
+}
+
+HttpResponse TooManyWait() {
+  return ErrorResponse(503, "exhausted", "too many requests wait; try again");
 }
 
 // What is answered where a turn does not begin with its first event; nothing
@@ -189,15 +194,40 @@ void GatewayHandler::HandleTurn(const AskedPtr& asked,
   if (!request.ok()) return Answer(asked, ErrorResponse(request.status()));
   // Not kept for the length of the turn.
   asked->request.body = {};
-  request->format.id = NewReplyId(request->format.api);
-  request->format.created = absl::ToUnixSeconds(absl::Now());
-  if (request->format.choices > 1) {
-    return AnswerChoices(asked, *std::move(request));
+  if (request->format.echo.has_value() && request->turn.has_tokens()) {
+    return EchoTokens(asked, *std::move(request));
   }
+  BeginTurn(asked, *std::move(request));
+}
+
+void GatewayHandler::EchoTokens(const AskedPtr& asked, ApiRequest request) {
+  const auto held = std::make_shared<ApiRequest>(std::move(request));
+  const bool runs = parts_.pool->Run([this, asked, held] {
+    const absl::StatusOr<std::string> text =
+        TextOfPrompt(parts_.client, asked->call, held->turn);
+    if (!text.ok()) {
+      return Answer(
+          asked, ErrorResponse(InTermsOf(text.status(), held->format.names)));
+    }
+    held->format.echo->text = *text;
+    BeginTurn(asked, std::move(*held));
+  });
+  if (!runs) Answer(asked, TooManyWait());
+}
+
+void GatewayHandler::BeginTurn(const AskedPtr& asked, ApiRequest request) {
+  ReplyFormat& format = request.format;
+  format.id = NewReplyId(format.api);
+  format.created = absl::ToUnixSeconds(absl::Now());
+  // Without text the ids of events do not say whether the client has it.
+  if (format.echo.has_value() && format.echo->text.empty()) {
+    format.resumable = false;
+  }
+  if (format.choices > 1) return AnswerChoices(asked, std::move(request));
   std::unique_ptr<StreamWriter> writer;
-  if (request->format.stream) writer = MakeStreamWriter(request->format);
-  AnswerTurn(asked, request->format,
-             parts_.client->Start(std::move(request->turn), asked->call),
+  if (format.stream) writer = MakeStreamWriter(format);
+  AnswerTurn(asked, format,
+             parts_.client->Start(std::move(request.turn), asked->call),
              std::move(writer));
 }
 
@@ -222,12 +252,17 @@ void GatewayHandler::HandleResume(const AskedPtr& asked,
   if (!stored.has_value()) return Answer(asked, NoSuchStream());
   std::unique_ptr<StreamWriter> writer = MakeStreamWriter(stored->format);
   const StreamPosition begin = writer->Resume(from);
+  const std::optional<Echo>& echo = stored->format.echo;
+  const bool has_scores =
+      echo.has_value() && echo->logprobs.has_value() && !writer->WantsPrompt();
+  const int64_t prompt_tokens = has_scores ? stored->prompt_tokens : 0;
   parts_.metrics->resumed().Increment();
   AnswerTurn(asked, stored->format,
              parts_.client->Resume({.session_id = begin.session_id,
                                     .turn = begin.turn,
                                     .tokens = begin.tokens,
-                                    .text_bytes = begin.text_bytes},
+                                    .text_bytes = begin.text_bytes,
+                                    .prompt_tokens = prompt_tokens},
                                    asked->call),
              std::move(writer));
 }
@@ -281,6 +316,11 @@ void GatewayHandler::OnFirstEvent(
                              "previous_response_id",
                              "is not the last response of its session")));
   }
+  const absl::Status echoes = CheckEcho(format, started);
+  if (!echoes.ok()) {
+    EndTurn(turn);
+    return Answer(asked, ErrorResponse(echoes));
+  }
   if (writer != nullptr) {
     return BeginStream(asked, turn, std::move(writer), started);
   }
@@ -308,6 +348,11 @@ void GatewayHandler::OnFirstChoice(const AskedPtr& asked,
                                    const client::NextEvent& event) {
   if (std::optional<HttpResponse> none = NoBeginning(event, format)) {
     return Answer(asked, *std::move(none));
+  }
+  const absl::Status echoes = CheckEcho(format, (*event)->started());
+  if (!echoes.ok()) {
+    turns->Cancel();
+    return Answer(asked, ErrorResponse(echoes));
   }
   if (!format.stream) {
     std::make_shared<WholeChoices>(turns, format, asked->call, parts_.texts,
@@ -405,8 +450,7 @@ void GatewayHandler::AnswerByCall(const AskedPtr& asked,
   asked->call.timeout = kCallTimeout;
   if (!parts_.pool->Run(
           [this, asked, ask = std::move(call)] { Answer(asked, ask()); })) {
-    Answer(asked, ErrorResponse(503, "exhausted",
-                                "too many requests wait; try again"));
+    Answer(asked, TooManyWait());
   }
 }
 

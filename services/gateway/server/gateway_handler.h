@@ -69,6 +69,9 @@ class GatewayHandler final : public HttpHandler {
   // The turns of an endpoint.
   template <Parse parse>
   void HandleTurn(const AskedPtr& asked, absl::string_view rest);
+  // Asks for the text of the prompt's tokens, which the reply repeats.
+  void EchoTokens(const AskedPtr& asked, ApiRequest request);
+  void BeginTurn(const AskedPtr& asked, ApiRequest request);
   void HandleResume(const AskedPtr& asked, absl::string_view rest);
   void HandleCancel(const AskedPtr& asked, absl::string_view rest);
   // Answers by the turn's first event.

@@ -10,6 +10,16 @@ namespace {
 // How late a turn may be cancelled.
 constexpr absl::Duration kSweepInterval = absl::Milliseconds(500);
 
+// About what a JSON value takes for each byte of its text.
+constexpr size_t kJsonFactor = 4;
+
+// What a stream keeps of its request.
+size_t BytesOf(const ReplyFormat& format) {
+  size_t bytes = kJsonFactor * WriteJson(format.repeated).size();
+  if (format.echo.has_value()) bytes += format.echo->text.size();
+  return bytes;
+}
+
 // In a time that depends on lengths alone.
 bool IsSameKey(const std::string& a, const std::string& b) {
   return a.size() == b.size() &&
@@ -37,9 +47,10 @@ void StreamStore::Stop() {
 int64_t StreamStore::Put(StoredStream stream) {
   const std::string key =
       WriteTurnName(stream.name.session_id, stream.name.turn);
+  const size_t bytes = BytesOf(stream.format);
   absl::MutexLock lock(&mutex_);
   Entry& entry = entries_[key];
-  entry = {.stream = std::move(stream), .number = ++numbers_};
+  entry = {.stream = std::move(stream), .number = ++numbers_, .bytes = bytes};
   return entry.number;
 }
 
@@ -50,7 +61,10 @@ void StreamStore::Leave(const TurnName& name, int64_t number, bool has_ended) {
   if (found == entries_.end() || found->second.number != number) return;
   found->second.has_ended = has_ended;
   found->second.stream.turn = nullptr;
-  left_.emplace(MonotonicNow() + resume_time_, std::make_pair(key, number));
+  const size_t bytes = found->second.bytes;
+  left_.emplace(MonotonicNow() + resume_time_,
+                Left{.key = key, .number = number, .bytes = bytes});
+  left_bytes_ += bytes;
 }
 
 std::optional<StoredStream> StreamStore::Find(const TurnName& name,
@@ -71,12 +85,16 @@ size_t StreamStore::left() const {
 
 std::optional<StoredStream> StreamStore::TakeDue(absl::Time now) {
   while (!left_.empty() &&
-         (left_.begin()->first <= now || left_.size() > kLeftStreamsMax)) {
-    const auto [key, number] = left_.begin()->second;
+         (left_.begin()->first <= now || left_.size() > kLeftStreamsMax ||
+          left_bytes_ > kLeftBytesMax)) {
+    const Left left = std::move(left_.begin()->second);
     left_.erase(left_.begin());
-    const auto found = entries_.find(key);
+    left_bytes_ -= left.bytes;
+    const auto found = entries_.find(left.key);
     // Somebody has come back to it.
-    if (found == entries_.end() || found->second.number != number) continue;
+    if (found == entries_.end() || found->second.number != left.number) {
+      continue;
+    }
     const Entry entry = std::move(found->second);
     entries_.erase(found);
     if (!entry.has_ended) return entry.stream;

@@ -28,9 +28,11 @@
 namespace tandem::gateway {
 
 inline constexpr absl::Duration kResumeTime = absl::Seconds(30);
-// Streams that are kept without a client; one more ends the one that was left
-// first. 1 KiB each.
+// Streams that are kept without a client, and bytes of what they repeat of
+// their requests, which are 1 KiB mostly; one more ends the one that was left
+// first.
 inline constexpr size_t kLeftStreamsMax = 4096;
+inline constexpr size_t kLeftBytesMax = size_t{64} << 20;
 
 struct StoredStream {
   TurnName name;
@@ -38,6 +40,7 @@ struct StoredStream {
   client::CallOptions call;  // with the client's key
   // While it is sent.
   std::shared_ptr<client::TurnStream> turn;
+  int64_t prompt_tokens = 0;
 };
 
 class StreamStore {
@@ -71,7 +74,13 @@ class StreamStore {
   struct Entry {
     StoredStream stream;
     int64_t number = 0;
+    size_t bytes = 0;  // that it keeps of its request
     bool has_ended = false;
+  };
+  struct Left {
+    std::string key;
+    int64_t number = 0;  // Put's of the time
+    size_t bytes = 0;
   };
   using Entries = std::map<std::string, Entry>;  // by WriteTurnName
 
@@ -84,10 +93,9 @@ class StreamStore {
   const absl::Duration resume_time_;
   mutable absl::Mutex mutex_;
   Entries entries_ ABSL_GUARDED_BY(mutex_);
-  // Those without a client, by Put's number of the time, in the order in which
-  // they were left.
-  std::multimap<absl::Time, std::pair<std::string, int64_t>> left_
-      ABSL_GUARDED_BY(mutex_);
+  // Those without a client, in the order in which they were left.
+  std::multimap<absl::Time, Left> left_ ABSL_GUARDED_BY(mutex_);
+  size_t left_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t numbers_ ABSL_GUARDED_BY(mutex_) = 0;
   bool is_ending_ ABSL_GUARDED_BY(mutex_) = false;
   TimedWait changed_;

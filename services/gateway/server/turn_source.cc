@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "services/client/joined_reply.h"
 #include "services/gateway/server/turn_end.h"
 
 namespace tandem::gateway {
@@ -14,7 +15,8 @@ TurnSource::TurnSource(Parts parts, v1::TurnStarted started)
       {.name = {.session_id = started_.session_id(), .turn = started_.turn()},
        .format = parts_.writer->format(),
        .call = parts_.call,
-       .turn = parts_.turn});
+       .turn = parts_.turn,
+       .prompt_tokens = started_.prompt_tokens()});
 }
 
 TurnSource::~TurnSource() {
@@ -55,12 +57,29 @@ void TurnSource::OnEvent(client::NextEvent event, const Done& done) {
       is_over_ = true;
       has_ended_ = true;
       return done(parts_.writer->Ended((*event)->ended()));
-    case v1::ConverseResponse::kStarted:
     case v1::ConverseResponse::kPrompt:
+      return OnPrompt((*event)->prompt(), done);
+    case v1::ConverseResponse::kStarted:
     case v1::ConverseResponse::EVENT_NOT_SET:
-      // The client has resumed by itself; nothing is asked of the prompt.
+      // The client has resumed by itself.
       return done(std::string());
   }
+}
+
+void TurnSource::OnPrompt(const v1::PromptScored& more, const Done& done) {
+  client::JoinPrompt(more, &prompt_);
+  if (!parts_.writer->WantsPrompt() ||
+      prompt_.token_ids_size() < started_.prompt_tokens()) {
+    return done(std::string());
+  }
+  parts_.texts->Get(started_, parts_.call, IdsOfLogprobs(prompt_),
+                    [self = shared_from_this(),
+                     done](const absl::StatusOr<TokenTexts>& texts) {
+                      const v1::PromptScored prompt =
+                          std::exchange(self->prompt_, {});
+                      done(self->parts_.writer->Prompt(
+                          prompt, texts.ok() ? *texts : TokenTexts()));
+                    });
 }
 
 void TurnSource::OnTokens(const v1::TokensGenerated& tokens, const Done& done) {

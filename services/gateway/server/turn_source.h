@@ -43,10 +43,12 @@ class TurnSource final : public EventSource,
 
  private:
   void OnEvent(client::NextEvent event, const Done& done);
+  void OnPrompt(const v1::PromptScored& more, const Done& done);
   void OnTokens(const v1::TokensGenerated& tokens, const Done& done);
 
   const Parts parts_;
   const v1::TurnStarted started_;
+  v1::PromptScored prompt_;  // what has come of it
   bool has_begun_ = false;
   bool is_over_ = false;
   std::atomic<bool> has_ended_ = false;  // with the turn's last event

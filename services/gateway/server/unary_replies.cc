@@ -13,6 +13,7 @@
 #include "services/gateway/openai/api_error.h"
 #include "services/gateway/openai/model_list.h"
 #include "services/gateway/openai/proto_json.h"
+#include "services/gateway/server/call_pool.h"
 
 namespace tandem::gateway {
 namespace {
@@ -151,6 +152,18 @@ HttpResponse ReplyDetokenize(client::Client* client,
   OrderedJson json;
   json["text"] = response->text();
   return Ok(json);
+}
+
+absl::StatusOr<std::string> TextOfPrompt(client::Client* client,
+                                         client::CallOptions call,
+                                         const v1::TurnRequest& turn) {
+  call.timeout = kCallTimeout;
+  v1::DetokenizeRequest request;
+  request.set_model_id(turn.model_id());
+  *request.mutable_token_ids() = turn.tokens().ids();
+  TANDEM_ASSIGN_OR_RETURN(v1::DetokenizeResponse response,
+                          client->Detokenize(request, call));
+  return std::move(*response.mutable_text());
 }
 
 HttpResponse ReplyHealth(client::Client* client) {

@@ -6,8 +6,10 @@
 
 #include <string>
 
+#include "engine/base/status.h"
 #include "services/client/client.h"
 #include "services/gateway/http/http_message.h"
+#include "tandem/v1/generation.pb.h"
 
 namespace tandem::gateway {
 
@@ -28,6 +30,10 @@ HttpResponse ReplyTokenize(client::Client* client,
 HttpResponse ReplyDetokenize(client::Client* client,
                              const client::CallOptions& call,
                              const std::string& body);
+// The text of `turn`'s prompt, which is of tokens.
+absl::StatusOr<std::string> TextOfPrompt(client::Client* client,
+                                         client::CallOptions call,
+                                         const v1::TurnRequest& turn);
 // 200 where turns can be started, else 503.
 HttpResponse ReplyHealth(client::Client* client);
 

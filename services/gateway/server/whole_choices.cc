@@ -45,7 +45,7 @@ void WholeChoices::OnEvent(int choice, const client::NextEvent& event) {
 }
 
 void WholeChoices::OnAllEnded() {
-  std::vector<int32_t> ids;
+  std::vector<int32_t> ids = IdsOfLogprobs(gathered_[0].prompt);
   for (const GatheredTurn& turn : gathered_) {
     const std::vector<int32_t> more = IdsOfLogprobs(turn.tokens);
     ids.insert(ids.end(), more.begin(), more.end());

@@ -43,7 +43,9 @@ void WholeTurn::OnEvent(const client::NextEvent& event) {
 void WholeTurn::OnEnded() {
   std::vector<int32_t> ids;
   if (format_.api != ReplyFormat::Api::kResponse) {
-    ids = IdsOfLogprobs(gathered_.tokens);
+    ids = IdsOfLogprobs(gathered_.prompt);
+    const std::vector<int32_t> more = IdsOfLogprobs(gathered_.tokens);
+    ids.insert(ids.end(), more.begin(), more.end());
   }
   texts_->Get(
       gathered_.started, call_, std::move(ids),

@@ -53,6 +53,19 @@ TEST(JoinedReplyTest, JoinsTokensAndTexts) {
   EXPECT_FALSE(all.has_reply()) << "nobody asked for parts";
 }
 
+TEST(JoinedReplyTest, JoinsThePrompt) {
+  v1::PromptScored all;
+  for (const int id : {1, 2}) {
+    v1::PromptScored more;
+    more.add_token_ids(id);
+    more.add_logprobs()->set_logprob(static_cast<float>(-id));
+    JoinPrompt(more, &all);
+  }
+  EXPECT_THAT(all.token_ids(), ElementsAre(1, 2));
+  ASSERT_EQ(all.logprobs_size(), 2);
+  EXPECT_EQ(all.logprobs(1).logprob(), -2);
+}
+
 TEST(JoinedReplyTest, JoinsThePartsOfEachEvent) {
   v1::TokensGenerated all;
   v1::TokensGenerated more = Tokens(1, "<think>so");

@@ -56,6 +56,34 @@ test('logprobs', async () => {
   assert.ok(values.every((value) => value <= 0));
 });
 
+test('a prompt is echoed, whole and streamed', async () => {
+  const plain = await client.completions.create({...common, logprobs: 1});
+  const options = {...common, logprobs: 1, echo: true};
+  const whole = await client.completions.create(options);
+  const {text, logprobs} = whole.choices[0];
+  assert.equal(text, common.prompt + plain.choices[0].text);
+  assert.equal(logprobs.tokens.length, whole.usage.total_tokens);
+  assert.equal(logprobs.token_logprobs[0], null);
+  assert.ok(logprobs.token_logprobs.slice(1).every((value) => value <= 0));
+  assert.deepEqual(logprobs.token_logprobs.slice(whole.usage.prompt_tokens),
+                   plain.choices[0].logprobs.token_logprobs);
+  const stream = await client.completions.create({...options, stream: true});
+  let streamed = '';
+  const values = [];
+  for await (const {choices: [choice]} of stream) {
+    if (!streamed) assert.equal(choice.text, common.prompt);
+    streamed += choice.text;
+    values.push(...choice.logprobs?.token_logprobs ?? []);
+  }
+  assert.equal(streamed, text);
+  assert.deepEqual(values, logprobs.token_logprobs);
+  const alone = await client.completions.create(
+      {...common, echo: true, max_tokens: 0});
+  assert.equal(alone.choices[0].text, common.prompt);
+  assert.equal(alone.choices[0].finish_reason, 'length');
+  assert.equal(alone.usage.completion_tokens, 0);
+});
+
 test('several choices, whole and streamed', async () => {
   const one = await client.completions.create(common);
   const whole = await client.completions.create({...common, n: 3});

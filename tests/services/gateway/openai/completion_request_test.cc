@@ -44,11 +44,46 @@ TEST(ParseCompletionRequestTest, Options) {
   EXPECT_EQ(request->turn.options().logprobs(), 2);
 }
 
+TEST(ParseCompletionRequestTest, EchoAsksForThePrompt) {
+  EXPECT_FALSE(
+      Parse(R"({"prompt": "x", "logprobs": 1})")->turn.has_prompt_logprobs());
+  const absl::StatusOr<ApiRequest> plain =
+      Parse(R"({"prompt": "x", "echo": true, "max_tokens": 3})");
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  ASSERT_TRUE(plain->format.echo.has_value());
+  EXPECT_EQ(plain->format.echo->text, "x");
+  EXPECT_FALSE(plain->format.has_no_reply());
+  EXPECT_FALSE(plain->turn.has_prompt_logprobs());
+  EXPECT_EQ(plain->turn.options().max_tokens(), 3);
+  // As lm-evaluation-harness asks.
+  const absl::StatusOr<ApiRequest> scored = Parse(
+      R"({"model": "m", "prompt": [[1, 2]], "temperature": 0, "max_tokens": 1,
+          "logprobs": 1, "seed": 1234, "echo": true})");
+  ASSERT_TRUE(scored.ok()) << scored.status();
+  EXPECT_EQ(scored->turn.prompt_logprobs(), 1);
+  EXPECT_EQ(scored->turn.options().logprobs(), 1);
+  EXPECT_EQ(scored->format.echo->logprobs, 1);
+  EXPECT_FALSE(scored->format.has_no_reply());
+}
+
+TEST(ParseCompletionRequestTest, AnEchoMayStandAlone) {
+  const absl::StatusOr<ApiRequest> request =
+      Parse(R"({"prompt": "x", "echo": true, "max_tokens": 0, "logprobs": 2})");
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_TRUE(request->format.has_no_reply());
+  EXPECT_EQ(request->turn.options().max_tokens(), 1);
+  EXPECT_FALSE(request->turn.options().has_logprobs());
+  EXPECT_EQ(request->turn.prompt_logprobs(), 2);
+}
+
 TEST(ParseCompletionRequestTest, WhatIsNotThereIsRefusedByName) {
   for (const auto& [field, param] :
        std::vector<std::pair<std::string, std::string>>{
            {R"("best_of": 2)", "best_of"},
-           {R"("echo": true)", "echo"},
+           {R"("echo": 1)", "echo"},
+           {R"("echo": true, "tandem": {"session_id": "s"})", "echo"},
+           {R"("max_tokens": 0)", "max_tokens"},
+           {R"("echo": true, "max_tokens": -1)", "max_tokens"},
            {R"("suffix": "x")", "suffix"},
            {R"("response_format": {"type": "x"})", "response_format.type"},
            {R"("logprobs": true)", "logprobs"}}) {

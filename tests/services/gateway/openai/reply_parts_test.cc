@@ -60,6 +60,15 @@ TEST(LogprobsTest, TokensHaveTheirTexts) {
   EXPECT_EQ(completion["top_logprobs"][0][" a"], -0.25);
 }
 
+TEST(LogprobsTest, OfTokensThatReadAlikeTheMoreProbableOneStands) {
+  v1::TokensGenerated tokens = WithLogprobs(Tokens(0, {4}, "a"));
+  v1::TokenLogprob* other = tokens.mutable_logprobs(0)->add_alternatives();
+  other->set_token_id(8);
+  other->set_logprob(-3);
+  const OrderedJson json = CompletionLogprobs(tokens, {{8, "x"}, {9, "x"}}, 0);
+  EXPECT_EQ(json["top_logprobs"][0].dump(), R"({"x":-0.25})");
+}
+
 TEST(TandemOfTest, MarksDraftedTokens) {
   v1::TokensGenerated tokens = Tokens(0, {1, 2, 3, 4}, "abcd");
   AddRound(&tokens, 4, 2, 3);

@@ -47,6 +47,15 @@ inline v1::TokensGenerated WithLogprobs(v1::TokensGenerated tokens) {
   return tokens;
 }
 
+// The prompt's tokens, with log-probabilities as above.
+inline v1::PromptScored Scored(const std::vector<int>& ids) {
+  const v1::TokensGenerated tokens = WithLogprobs(Tokens(0, ids, ""));
+  v1::PromptScored prompt;
+  *prompt.mutable_token_ids() = tokens.token_ids();
+  *prompt.mutable_logprobs() = tokens.logprobs();
+  return prompt;
+}
+
 // What events add to the parts of a reply.
 inline v1::ReplyDelta Reasoning(const std::string& text) {
   v1::ReplyDelta parts;

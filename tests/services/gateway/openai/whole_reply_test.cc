@@ -117,6 +117,62 @@ TEST(WholeReplyTest, AResponseHasThePartsAsItems) {
   EXPECT_EQ(json["status"], "completed");
 }
 
+GatheredTurn GatherEcho() {
+  GatheredTurn turn = Gather();
+  v1::ConverseResponse event;
+  *event.mutable_prompt() = Scored({3});
+  turn.Add(event);
+  *event.mutable_prompt() = Scored({4, 5});
+  turn.Add(event);
+  return turn;
+}
+
+TEST(WholeReplyTest, AnEchoStandsBeforeTheReply) {
+  ReplyFormat format = {.api = ReplyFormat::Api::kCompletion,
+                        .echo = Echo{.text = "xyz", .logprobs = 1}};
+  const TokenTexts texts = {{1, "a"}, {3, "x"}, {4, "y"}, {5, "z"}};
+  const OrderedJson json = WholeReply(format, GatherEcho(), texts);
+  EXPECT_EQ(json["choices"][0]["text"], "xyzabc");
+  const OrderedJson& logprobs = json["choices"][0]["logprobs"];
+  EXPECT_EQ(logprobs["tokens"].dump(), R"(["x","y","z","a",""])");
+  EXPECT_EQ(logprobs["token_logprobs"].dump(), "[null,-0.5,-0.5,-0.5,-0.5]");
+  EXPECT_EQ(logprobs["text_offset"].dump(), "[0,1,2,3,4]");
+  // Without log-probabilities.
+  format.echo->logprobs.reset();
+  GatheredTurn plain;
+  plain.tokens = Tokens(0, {1}, "abc");
+  const OrderedJson text = WholeReply(format, plain, {});
+  EXPECT_EQ(text["choices"][0]["text"], "xyzabc");
+  EXPECT_TRUE(text["choices"][0]["logprobs"].is_null());
+}
+
+TEST(WholeReplyTest, AnEchoAloneHasNoReply) {
+  GatheredTurn turn = GatherEcho();
+  turn.tokens.clear_logprobs();
+  turn.ended.set_finish_reason(v1::FINISH_REASON_STOP_TOKEN);
+  const ReplyFormat format = {
+      .api = ReplyFormat::Api::kCompletion,
+      .with_tandem = true,
+      .echo = Echo{.text = "xyz", .logprobs = 1, .is_alone = true}};
+  const OrderedJson json = WholeReply(format, turn, {});
+  EXPECT_EQ(json["choices"][0]["text"], "xyz");
+  EXPECT_EQ(json["choices"][0]["logprobs"]["tokens"].size(), 3u);
+  EXPECT_EQ(json["choices"][0]["finish_reason"], "length");
+  EXPECT_EQ(json["usage"]["completion_tokens"], 0);
+  EXPECT_EQ(json["tandem"]["usage"]["generated_tokens"], 0);
+  const OrderedJson both = ReplyOfChoices(format, {turn, turn}, {});
+  EXPECT_EQ(both["usage"]["completion_tokens"], 0);
+}
+
+TEST(WholeReplyTest, EachChoiceHasThePromptOfTheFirst) {
+  const ReplyFormat format = {.api = ReplyFormat::Api::kCompletion,
+                              .echo = Echo{.text = "xyz", .logprobs = 1}};
+  const OrderedJson json = ReplyOfChoices(format, {GatherEcho(), Gather()}, {});
+  EXPECT_EQ(json["choices"][1]["index"], 1);
+  EXPECT_EQ(json["choices"][1]["text"], "xyzabc");
+  EXPECT_EQ(json["choices"][1]["logprobs"], json["choices"][0]["logprobs"]);
+}
+
 TEST(WholeReplyTest, SeveralChoicesHaveTheUsageOfAll) {
   GatheredTurn other = Gather();
   other.tokens.set_text("xyz");

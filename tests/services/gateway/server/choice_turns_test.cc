@@ -65,6 +65,23 @@ TEST_F(ChoiceTurnsTest, TheOthersFollowTheFirstTokenOfChoice0) {
   EXPECT_TRUE(service_.turns()[1].options().has_seed());
 }
 
+TEST_F(ChoiceTurnsTest, OnlyChoice0HasTheScoresOfThePrompt) {
+  v1::TurnRequest request;
+  request.set_text("Once");
+  request.set_prompt_logprobs(1);
+  const auto turns = std::make_shared<ChoiceTurns>(client_.get(), request,
+                                                   client::CallOptions(), 2);
+  Read(turns.get(), 0);
+  done_.WaitForNotification();
+  ASSERT_TRUE(error_.ok()) << error_;
+  EXPECT_TRUE(events_[0][1].has_prompt());
+  EXPECT_EQ(events_[0].size(), 7u);
+  EXPECT_EQ(events_[1].size(), 4u);
+  ASSERT_EQ(service_.turns().size(), 2u);
+  EXPECT_TRUE(service_.turns()[0].has_prompt_logprobs());
+  EXPECT_FALSE(service_.turns()[1].has_prompt_logprobs());
+}
+
 TEST_F(ChoiceTurnsTest, AnErrorComesToTheListener) {
   service_.error = Exhausted("no room", 10);
   const std::shared_ptr<ChoiceTurns> turns = Make(2);

@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <string>
+#include <vector>
+
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -17,14 +21,18 @@ using ::testing::HasSubstr;
 
 class ChoicesSourceTest : public GatewayFixture {
  protected:
-  std::shared_ptr<ChoicesSource> MakeSource(int count) {
+  std::shared_ptr<ChoicesSource> MakeSource(int count,
+                                            ReplyFormat format = {}) {
     v1::TurnRequest request;
     request.set_text("Once");
+    if (format.echo.has_value()) request.set_prompt_logprobs(1);
+    format.resumable = false;
+    format.choices = count;
     turns_ = std::make_shared<ChoiceTurns>(client_.get(), request,
                                            client::CallOptions(), count);
     auto source = std::make_shared<ChoicesSource>(
         ChoicesSource::Parts{.turns = turns_,
-                             .format = {.resumable = false, .choices = count},
+                             .format = format,
                              .call = {},
                              .texts = &texts_,
                              .metrics = &metrics_});
@@ -60,6 +68,30 @@ TEST_F(ChoicesSourceTest, GivesAllChoicesToTheirEnds) {
   source.reset();
   // The callback of the last event may still be on its way out.
   while (metrics_.streams().Value() > 0) absl::SleepFor(absl::Milliseconds(1));
+}
+
+TEST_F(ChoicesSourceTest, EachChoiceHasThePromptBeforeIt) {
+  service_.scored_tokens = 5;
+  std::shared_ptr<ChoicesSource> source =
+      MakeSource(3, {.api = ReplyFormat::Api::kCompletion,
+                     .echo = Echo{.text = "abc", .logprobs = 1}});
+  std::string all;
+  while (const std::optional<std::string> event = Next(source.get())) {
+    all += *event;
+  }
+  std::map<int, std::vector<Json>> choices;
+  for (const Json& chunk : Data(all)) {
+    const Json& choice = chunk["choices"][0];
+    choices[choice["index"]].push_back(choice);
+  }
+  ASSERT_EQ(choices.size(), 3u) << all;
+  for (const auto& [index, chunks] : choices) {
+    ASSERT_EQ(chunks.size(), 4u) << index;
+    EXPECT_EQ(chunks[0]["text"], "abc");
+    EXPECT_EQ(chunks[0]["logprobs"], choices[0][0]["logprobs"]);
+    EXPECT_EQ(chunks[1]["text"], "Once");
+  }
+  EXPECT_EQ(choices[0][0]["logprobs"]["token_logprobs"].size(), 5u);
 }
 
 TEST_F(ChoicesSourceTest, AnErrorOfOneEndsAll) {

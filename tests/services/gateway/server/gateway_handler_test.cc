@@ -126,6 +126,47 @@ TEST_F(GatewayHandlerTest, SeveralChoicesFailAsOne) {
             400);
 }
 
+TEST_F(GatewayHandlerTest, APromptOfTokensIsEchoed) {
+  StartGateway();
+  const Json json =
+      JsonOf(Post("/v1/completions", R"({"prompt": [72, 105], "echo": true,
+          "max_tokens": 2, "logprobs": 1})"));
+  // The fake's tokens are bytes.
+  EXPECT_EQ(json["choices"][0]["text"], "HiOnce upon") << json;
+  const Json& logprobs = json["choices"][0]["logprobs"];
+  EXPECT_EQ(logprobs["tokens"].size(), 5u);
+  EXPECT_TRUE(logprobs["token_logprobs"][0].is_null());
+  EXPECT_EQ(logprobs["tokens"][4], "e");
+  EXPECT_EQ(service_.last_turn().prompt_logprobs(), 1);
+  EXPECT_EQ(service_.last_turn().tokens().ids_size(), 2);
+  const Json choices = JsonOf(
+      Post("/v1/completions", R"({"prompt": [72, 105], "echo": true, "n": 3,
+          "max_tokens": 0})"));
+  ASSERT_EQ(choices["choices"].size(), 3u) << choices;
+  for (const Json& choice : choices["choices"]) {
+    EXPECT_EQ(choice["text"], "Hi");
+    EXPECT_EQ(choice["finish_reason"], "length");
+  }
+  EXPECT_EQ(choices["usage"]["completion_tokens"], 0);
+  service_.error = InvalidField("token_ids[1]", "must be below 100");
+  const httplib::Result wrong =
+      Post("/v1/completions", R"({"prompt": [72, 105], "echo": true})");
+  EXPECT_EQ(wrong->status, 400);
+  EXPECT_EQ(JsonOf(wrong)["error"]["param"], "prompt[1]");
+}
+
+TEST_F(GatewayHandlerTest, AnEchoThatIsTooMuchIsRefused) {
+  StartGateway();
+  for (const char* more : {"", R"(, "stream": true)"}) {
+    const std::string body =
+        absl::StrCat(R"({"echo": true, "n": 64, "prompt": ")",
+                     std::string((1 << 20) + 1, 'x'), "\"", more, "}");
+    const httplib::Result result = Post("/v1/completions", body);
+    EXPECT_EQ(result->status, 400);
+    EXPECT_EQ(JsonOf(result)["error"]["param"], "echo");
+  }
+}
+
 TEST_F(GatewayHandlerTest, CompletionsAndResponsesAreAnswered) {
   StartGateway();
   const Json completion =

@@ -88,5 +88,30 @@ TEST_F(StreamStoreTest, TheFirstOnesGoWhereThereAreTooMany) {
   EXPECT_EQ(cancelled(), (std::vector<int64_t>{1, 2}));
 }
 
+TEST_F(StreamStoreTest, TheFirstOnesGoWhereTheyKeepTooMuch) {
+  StartStore(absl::Hours(1));
+  for (int64_t turn = 1; turn <= 4; ++turn) {
+    const int64_t number = store_->Put(
+        {.name = Name(turn),
+         .format = {.echo = Echo{.text = std::string(kLeftBytesMax / 3, 'x')}},
+         .call = {},
+         .turn = nullptr});
+    store_->Leave(Name(turn), number, /*has_ended=*/false);
+  }
+  while (cancelled().empty()) absl::SleepFor(absl::Milliseconds(10));
+  EXPECT_EQ(cancelled(), (std::vector<int64_t>{1}));
+  EXPECT_EQ(store_->left(), 3u);
+  // What is repeated counts too.
+  ReplyFormat format;
+  format.repeated["instructions"] = std::string(kLeftBytesMax, 'x');
+  store_->Leave(
+      Name(5),
+      store_->Put(
+          {.name = Name(5), .format = format, .call = {}, .turn = nullptr}),
+      /*has_ended=*/false);
+  while (store_->left() > 0) absl::SleepFor(absl::Milliseconds(10));
+  EXPECT_FALSE(store_->Find(Name(5), "").has_value());
+}
+
 }  // namespace
 }  // namespace tandem::gateway

@@ -17,6 +17,7 @@ class TurnSourceTest : public GatewayFixture {
   std::shared_ptr<TurnSource> MakeSource(const ReplyFormat& format) {
     v1::TurnRequest request;
     request.set_text("Once");
+    if (format.echo.has_value()) request.set_prompt_logprobs(1);
     const std::shared_ptr<client::TurnStream> turn = client_->Start(request);
     const client::NextEvent started = turn->Next();
     EXPECT_TRUE(started.ok()) << started.status();
@@ -54,6 +55,23 @@ TEST_F(TurnSourceTest, GivesTheTurnToItsEnd) {
   EXPECT_EQ(metrics_.streams().Value(), 0);
   EXPECT_TRUE(store_.Find(name_, "k")->turn == nullptr);
   EXPECT_EQ(store_.left(), 1u);
+}
+
+TEST_F(TurnSourceTest, AnEchoIsOneEventBeforeTheReply) {
+  service_.scored_tokens = 5;
+  std::shared_ptr<TurnSource> source =
+      MakeSource({.api = ReplyFormat::Api::kCompletion,
+                  .echo = Echo{.text = "abc", .logprobs = 1}});
+  std::string all;
+  while (const std::optional<std::string> event = Next(source.get())) {
+    all += *event;
+  }
+  const std::vector<Json> chunks = Data(all);
+  ASSERT_EQ(chunks.size(), 4u) << all;
+  EXPECT_EQ(chunks[0]["choices"][0]["text"], "abc");
+  EXPECT_EQ(chunks[0]["choices"][0]["logprobs"]["token_logprobs"].size(), 5u);
+  EXPECT_EQ(chunks[1]["choices"][0]["text"], "Once");
+  EXPECT_EQ(store_.Find(name_, "k")->prompt_tokens, 5);
 }
 
 TEST_F(TurnSourceTest, ATurnThatIsLeftCanBeResumed) {
