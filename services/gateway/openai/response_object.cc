@@ -165,9 +165,9 @@ OrderedJson ResponseObject(const ReplyFormat& format,
     json["incomplete_details"]["reason"] = "max_output_tokens";
   }
   // Defaults of fields that a request may have, which is then repeated.
-  json["parallel_tool_calls"] = false;
+  json["parallel_tool_calls"] = true;
   json["text"]["format"]["type"] = "text";
-  json["tool_choice"] = "none";
+  json["tool_choice"] = "auto";
   json["tools"] = OrderedJson::array();
   for (const auto& item : format.repeated.items()) {
     json[item.key()] = item.value();

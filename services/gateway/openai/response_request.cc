@@ -1,3 +1,7 @@
+#include <algorithm>
+#include <string>
+
+#include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "services/common/openai/tools_json.h"
 #include "services/gateway/openai/api_request.h"
@@ -9,6 +13,8 @@ namespace tandem::gateway {
 namespace {
 
 constexpr char kIdPrefix[] = "resp_";
+// Of a field that is repeated; schemas may have 100.
+constexpr int kLevelsMax = 128;
 
 // The session goes on after its last turn; its history is in it.
 void ReadPrevious(JsonFields* fields, ApiRequest* request) {
@@ -40,6 +46,50 @@ void RefuseWhatIsNotThere(JsonFields* fields) {
   fields->Ignore({"reasoning", "stream_options"});
 }
 
+// Whether `value` has at most `levels` levels of lists and objects.
+bool HasAtMost(int levels, const Json& value) {
+  if (!value.is_structured()) return true;
+  if (levels == 0) return false;
+  return std::all_of(value.begin(), value.end(), [levels](const Json& entry) {
+    return HasAtMost(levels - 1, entry);
+  });
+}
+
+// Sets `*repeated` to `value`, if that is there.
+void Repeat(const Json* value, const std::string& name, JsonFields* fields,
+            OrderedJson* repeated) {
+  if (value == nullptr) return;
+  if (!HasAtMost(kLevelsMax, *value)) {
+    return fields->Fail(name, absl::StrCat("must have at most ", kLevelsMax,
+                                           " levels of lists and objects"));
+  }
+  *repeated = *value;
+}
+
+// Sets what the reply repeats of the request, which was read.
+void RepeatFields(JsonFields* fields, ApiRequest* request) {
+  OrderedJson& repeated = request->format.repeated;
+  // Null where they are not set.
+  for (const char* const name :
+       {"instructions", "max_output_tokens", "previous_response_id"}) {
+    Repeat(fields->Any(name), name, fields, &repeated[name]);
+  }
+  for (const char* const name :
+       {"parallel_tool_calls", "tool_choice", "tools"}) {
+    if (const Json* const value = fields->Any(name)) {
+      Repeat(value, name, fields, &repeated[name]);
+    }
+  }
+  const Json* const text = fields->Any("text");
+  if (text != nullptr && text->contains("format") &&
+      !(*text)["format"].is_null()) {
+    Repeat(&(*text)["format"], "text.format", fields,
+           &repeated["text"]["format"]);
+  }
+  repeated["temperature"] = request->turn.options().temperature();
+  repeated["top_p"] = request->turn.options().top_p();
+}
+
 }  // namespace
 
 absl::StatusOr<ApiRequest> ParseResponseRequest(const Json& body,
@@ -69,17 +119,8 @@ absl::StatusOr<ApiRequest> ParseResponseRequest(const Json& body,
   ReadTextFormat(&texts, &fields, request.turn.mutable_options());
   RefuseWhatIsNotThere(&fields);
   request.turn.set_split_reply(true);
+  RepeatFields(&fields, &request);
   TANDEM_RETURN_IF_ERROR(fields.Finish());
-  OrderedJson& repeated = request.format.repeated;
-  const auto repeat = [&body, &repeated](const char* name) {
-    repeated[name] =
-        body.contains(name) ? OrderedJson(body[name]) : OrderedJson();
-  };
-  repeat("instructions");
-  repeat("max_output_tokens");
-  repeat("previous_response_id");
-  repeated["temperature"] = request.turn.options().temperature();
-  repeated["top_p"] = request.turn.options().top_p();
   return request;
 }
 

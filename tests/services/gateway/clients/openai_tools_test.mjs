@@ -50,6 +50,17 @@ test('a call, whole and streamed', async () => {
                call.function.arguments);
 });
 
+test('a tool by its name is called once', async () => {
+  const {parallel_tool_calls: _, ...others} = options;
+  for (const seed of [1, 2, 3]) {
+    const {choices: [choice]} = await client.chat.completions.create({
+      ...others, seed, tool_choice: {type: 'function', function: {name: 'hunt'}},
+    });
+    assert.equal(choice.message.tool_calls.length, 1);
+    check(choice.message.tool_calls[0].function.arguments);
+  }
+});
+
 test('its result goes on', async () => {
   const {message} = (await client.chat.completions.create(options)).choices[0];
   const answer = await client.chat.completions.create({
@@ -66,10 +77,15 @@ test('responses', async () => {
   const flat = [{type: 'function', name: 'hunt', parameters, strict: true}];
   const asked = {
     model, input: 'Hunt the fox!', tools: flat, max_output_tokens: 200,
-    tool_choice: {type: 'function', name: 'hunt'}, parallel_tool_calls: false,
+    tool_choice: {type: 'function', name: 'hunt'},
   };
   const response = await client.responses.create(asked);
-  const [call] = response.output.filter((item) => item.type === 'function_call');
+  assert.deepEqual(response.tools, flat);
+  assert.deepEqual(response.tool_choice, asked.tool_choice);
+  assert.equal(response.parallel_tool_calls, true);
+  const calls = response.output.filter((item) => item.type === 'function_call');
+  assert.equal(calls.length, 1);
+  const [call] = calls;
   assert.equal(call.name, 'hunt');
   check(call.arguments);
   let streamed = '';

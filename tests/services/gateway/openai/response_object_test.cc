@@ -80,7 +80,7 @@ TEST(ResponseObjectTest, WholeItHasTextAndUsage) {
 TEST(ResponseObjectTest, RepeatsTheRequestsTools) {
   ReplyFormat format;
   EXPECT_EQ(ResponseObject(format, Started(), {}, nullptr)["tool_choice"],
-            "none");
+            "auto");
   format.repeated["tool_choice"] = "required";
   format.repeated["tools"].push_back("f");
   const OrderedJson json = ResponseObject(format, Started(), {}, nullptr);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "services/gateway/openai/api_request.h"
+#include "services/gateway/openai/response_object.h"
 #include "tests/services/gateway/openai/turn_events.h"
 
 namespace tandem::gateway {
@@ -55,6 +56,48 @@ TEST(ParseResponseRequestTest, ToolsAreTaken) {
   EXPECT_EQ(request->turn.tool_choice(), v1::TOOL_CHOICE_REQUIRED);
   EXPECT_EQ(request->turn.tool_calls_max(), 1);
   EXPECT_TRUE(request->turn.split_reply());
+}
+
+TEST(ParseResponseRequestTest, TheReplyRepeatsWhatWasAsked) {
+  const std::string tools =
+      R"([{"name":"clock","parameters":{},"strict":true,"type":"function"}])";
+  const absl::StatusOr<ApiRequest> request =
+      Parse(R"({"input": "Hi", "parallel_tool_calls": false,
+                "tool_choice": {"type": "function", "name": "clock"},
+                "text": {"format": {"type": "text"}, "verbosity": "low"},
+                "tools": )" +
+            tools + "}");
+  ASSERT_TRUE(request.ok()) << request.status();
+  const OrderedJson json =
+      ResponseObject(request->format, Started(), {}, nullptr);
+  EXPECT_EQ(json["tools"].dump(), tools);
+  EXPECT_EQ(json["tool_choice"]["name"], "clock");
+  EXPECT_EQ(json["parallel_tool_calls"], false);
+  EXPECT_EQ(json["text"].dump(), R"({"format":{"type":"text"}})");
+  const OrderedJson plain = ResponseObject(
+      Parse(R"({"input": "Hi", "tools": null, "text": {"format": null}})")
+          ->format,
+      Started(), {}, nullptr);
+  EXPECT_EQ(plain["tools"].dump(), "[]");
+  EXPECT_EQ(plain["tool_choice"], "auto");
+  EXPECT_EQ(plain["parallel_tool_calls"], true);
+  EXPECT_EQ(plain["text"]["format"]["type"], "text");
+  EXPECT_TRUE(plain["instructions"].is_null());
+}
+
+TEST(ParseResponseRequestTest, WhatIsRepeatedIsNotEndlesslyDeep) {
+  const auto deep = [](size_t levels) {
+    return Parse(R"({"input": "Hi", "tools": [{"type": "function",
+        "name": "f", "parameters": {"a": )" +
+                 std::string(levels, '[') + std::string(levels, ']') + "}}]}");
+  };
+  // The list, the tool and its schema are levels too.
+  EXPECT_TRUE(deep(125).ok());
+  for (const size_t levels : {size_t{126}, size_t{1000000}}) {
+    const absl::StatusOr<ApiRequest> request = deep(levels);
+    ASSERT_FALSE(request.ok());
+    EXPECT_EQ(ErrorObject(request.status())["param"], "tools");
+  }
 }
 
 TEST(ParseResponseRequestTest, AnswersOfToolsContinueASession) {
