@@ -10,6 +10,10 @@ import processes
 from processes import BIN, TARGET_MODEL, Cluster, ClusterTest
 
 
+# What README.md of tools/load measures with.
+SCHEMA = processes.SOURCE_DIR / "tests/data/tale_schema.json"
+
+
 class CostCluster(Cluster):
     """Workers without weights: the draft agrees at half of all positions."""
 
@@ -38,6 +42,48 @@ class DemoPair(ClusterTest):
             self.assertEqual(len(row["tokens_per_second_by_round"]), 2)
         self.assertEqual(rows[0]["speculation"]["drafted_tokens"], 0)
         self.assertGreater(rows[1]["speculation"]["drafted_tokens"], 0)
+
+    def test_replies_by_a_schema_end_by_it(self):
+        done = self.cluster.tandem(
+            "bench", "serve", "--sessions", "2", "--requests", "4",
+            "--prompt-tokens", "8", "--output-tokens", "600", "--temperature",
+            "1", "--json-schema", SCHEMA, "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        report = json.loads(done.stdout)
+        self.assertEqual(report["errors"], {})
+        self.assertEqual(report["finish_reasons"], {"grammar_end": 4})
+        tokens = report["throughput"]["generated_tokens"]
+        self.assertGreater(tokens, 4 * 100)
+        # Of the tokens that came and of those that the server counted.
+        speculation = report["speculation"]
+        self.assertAlmostEqual(
+            speculation["tokens_per_round"] * speculation["rounds"], tokens,
+            delta=0.01)
+        self.assertAlmostEqual(
+            speculation["accepted_per_round"] * speculation["rounds"],
+            speculation["accepted_tokens"], delta=0.01)
+
+    def test_a_sweep_runs_with_a_format_and_without(self):
+        done = self.cluster.tandem(
+            "bench", "serve", "--requests", "3", "--prompt-tokens", "8",
+            "--output-tokens", "30", "--regex", "[a-z]{5}", "--sweep",
+            "0,auto", "--rounds", "2", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        rows = json.loads(done.stdout)["sweep"]
+        self.assertEqual([(row["draft_length"], row["with_format"])
+                          for row in rows],
+                         [(0, False), (0, True), ("auto", False),
+                          ("auto", True)])
+        for row in rows:
+            self.assertEqual(row["errors"], {})
+            self.assertEqual(row["turns"]["ended"], 6)
+            if row["with_format"]:
+                self.assertEqual(row["finish_reasons"], {"grammar_end": 6})
+                self.assertLessEqual(
+                    row["throughput"]["generated_tokens"], 6 * 5)
+                self.assertGreater(row["ratio_to_free"], 0)
+            else:
+                self.assertEqual(row["finish_reasons"], {"length": 6})
 
     def test_sessions_of_several_turns(self):
         done = self.cluster.tandem(

@@ -26,6 +26,8 @@ Json SpeculationJson(const LoadFigures& figures) {
       static_cast<double>(figures.usage.generated_tokens()) / rounds;
   json["mean_draft_length"] =
       static_cast<double>(stats.drafted_tokens()) / rounds;
+  json["accepted_per_round"] =
+      static_cast<double>(stats.accepted_tokens()) / rounds;
   return json;
 }
 
@@ -72,8 +74,10 @@ Json SweepJson(absl::Span<const SweepRow> rows) {
   Json json = Json::array();
   for (const SweepRow& row : rows) {
     Json entry = {{"draft_length", ValueOr(row.draft_length, "auto")},
+                  {"with_format", row.with_format},
                   {"ratio_to_plain", ValueOr(row.ratio_to_plain, {})},
                   {"ratio_to_best_fixed", ValueOr(row.ratio_to_best_fixed, {})},
+                  {"ratio_to_free", ValueOr(row.ratio_to_free, {})},
                   {"tokens_per_second_by_round", row.rates}};
     entry.update(LoadJson(row.figures));
     json.push_back(std::move(entry));
@@ -83,6 +87,8 @@ Json SweepJson(absl::Span<const SweepRow> rows) {
 
 Json SweepSummary(const Json& sweep) {
   Json rows = Json::array();
+  bool has_format = false;
+  for (const Json& row : sweep) has_format |= row["with_format"].get<bool>();
   for (const Json& row : sweep) {
     const Json& latency = row["latency_us"];
     const Json& speculation = row["speculation"];
@@ -96,6 +102,9 @@ Json SweepSummary(const Json& sweep) {
          {"first, us", latency["first_token"]["p50"]},
          {"events, us", latency["between_events"]["p50"]},
          {"failed", row["turns"]["failed"]}});
+    if (!has_format) continue;
+    rows.back()["format"] = row["with_format"].get<bool>() ? "yes" : "no";
+    rows.back()["to free"] = row["ratio_to_free"];
   }
   return rows;
 }

@@ -15,8 +15,8 @@ namespace tandem::load {
 // cached_tokens and queue_us where the server reported them.
 cli::Json LoadJson(const LoadFigures& figures);
 
-// Per row draft_length, ratio_to_plain, ratio_to_best_fixed,
-// tokens_per_second_by_round and LoadJson's.
+// Per row draft_length, with_format, ratio_to_plain, ratio_to_best_fixed,
+// ratio_to_free, tokens_per_second_by_round and LoadJson's.
 cli::Json SweepJson(absl::Span<const SweepRow> rows);
 // What a table shows of it: the main figures of each row.
 cli::Json SweepSummary(const cli::Json& sweep);

@@ -61,7 +61,8 @@ class LoadTarget {
 // A tandem coordinator: a turn is a stream of services/client, thousands of
 // them on gRPC's few threads. Sessions take the clients, which are connections,
 // in turn; one or more. `common` is part of every turn's request; prompt,
-// max_tokens, seed and draft_length are the turn's.
+// max_tokens, seed and draft_length are the turn's, and whether
+// response_format counts.
 std::unique_ptr<LoadTarget> MakeTandemTarget(
     std::vector<std::unique_ptr<client::Client>> clients,
     const v1::TurnRequest& common);

@@ -76,7 +76,7 @@ cli::Json RunLoads(const ServeFlags& flags, int vocab_size, LoadTarget* target,
 
 absl::Status RunServe(const ServeFlags& given,
                       const ConnectionFlags& given_connection, const Io& io) {
-  TANDEM_ASSIGN_OR_RETURN(const ServeFlags flags, CheckServeFlags(given));
+  TANDEM_ASSIGN_OR_RETURN(const ServeFlags flags, CheckServeFlags(given, io));
   cli::Interrupt interrupt;
   const bool is_tandem = flags.openai.empty();
   ConnectionFlags connection = given_connection;
@@ -131,6 +131,8 @@ void AddServeCommand(CLI::App* app, cli::CommandLine* line) {
   SetExamples(command, {"tandem bench serve --sessions 8 --duration 30",
                         "tandem bench serve --rate 2 --requests 100 --json",
                         "tandem bench serve --sweep 0,2,4,auto --rounds 5",
+                        "tandem bench serve --json-schema reply.json "
+                        "--output-tokens 500",
                         "tandem bench serve --openai http://127.0.0.1:8080 "
                         "--vocab 32000"});
   RunWhenChosen(command, flags, RunServe, line);

@@ -12,6 +12,7 @@
 #include "tools/load/sweep.h"
 #include "tools/load/turn_source.h"
 #include "tools/tandem/base/command.h"
+#include "tools/tandem/base/response_format_flags.h"
 
 namespace tandem::load {
 
@@ -19,6 +20,7 @@ struct ServeFlags {
   LoadOptions load;
   SweepOptions sweep = {.lengths = {}, .rounds = 3};  // no lengths: one run
   v1::TurnRequest common;  // of all turns: the model and options
+  cli::ResponseFormatFlags response_format;
   bool greedy = false;
   bool stop_at_eos = false;
   std::string openai;
@@ -30,9 +32,10 @@ struct ServeFlags {
 
 // serve_flags.cc. `flags` outlives `command`.
 void AddServeFlags(CLI::App* command, ServeFlags* flags);
-// The flags with defaults that depend on others put in. Usage errors: flags
-// that do not go together.
-absl::StatusOr<ServeFlags> CheckServeFlags(ServeFlags flags);
+// The flags with defaults that depend on others put in, and the reply's format
+// read into `common`. Usage errors: flags that do not go together, and a format
+// that can not be read.
+absl::StatusOr<ServeFlags> CheckServeFlags(ServeFlags flags, const cli::Io& io);
 
 // Adds itself to `app`, the bench command; `line` outlives it.
 void AddServeCommand(CLI::App* app, cli::CommandLine* line);

@@ -78,10 +78,12 @@ absl::Status CheckServer(const ServeFlags& flags) {
   if (is_openai &&
       (load.turns > 1 || !flags.sweep.lengths.empty() ||
        options.has_draft_length() || options.has_draft_length_max() ||
-       options.draft_sources() != v1::DRAFT_SOURCES_UNSPECIFIED)) {
+       options.draft_sources() != v1::DRAFT_SOURCES_UNSPECIFIED ||
+       options.has_response_format())) {
     return UsageError(
-        "--turns, --sweep, --draft-length, --draft-length-max and "
-        "--draft-sources need a tandem coordinator, not --openai");
+        "--turns, --sweep, --draft-length, --draft-length-max, "
+        "--draft-sources, --json-schema and other formats of the reply need a "
+        "tandem coordinator, not --openai");
   }
   const int sessions = load.rate > 0 ? load.sessions_max : load.sessions;
   const int limit =
@@ -144,6 +146,7 @@ void AddTurnFlags(CLI::App* command, ServeFlags* flags) {
                     "without this flag");
   cli::AddSamplingFlags(command, flags->common.mutable_options());
   cli::AddDraftFlags(command, flags->common.mutable_options());
+  cli::AddResponseFormatFlags(command, &flags->response_format);
 }
 
 void AddServerChoice(CLI::App* command, ServeFlags* flags) {
@@ -181,7 +184,8 @@ void AddServeFlags(CLI::App* command, ServeFlags* flags) {
       ->add_option_function<std::vector<std::string>>(
           "--sweep", take_lengths,
           "Draft lengths with commas, e.g. 0,1,2,4,8,auto: runs each, round "
-          "after round, and shows their ratios")
+          "after round, and shows their ratios; with --json-schema or another "
+          "format of the reply, each with it and without it")
       ->delimiter(',')
       ->check(AutoOrWholeNumber(0, kDraftLengthLimit));
   AddValue(command, "--rounds", &sweep.rounds, WholeNumber(1, kRoundsMax),
@@ -194,10 +198,14 @@ void AddServeFlags(CLI::App* command, ServeFlags* flags) {
            "on a terminal, else off");
 }
 
-absl::StatusOr<ServeFlags> CheckServeFlags(ServeFlags flags) {
-  TANDEM_RETURN_IF_ERROR(CheckServer(flags));
+absl::StatusOr<ServeFlags> CheckServeFlags(ServeFlags flags,
+                                           const cli::Io& io) {
   LoadOptions& load = flags.load;
   v1::GenerationOptions& options = *flags.common.mutable_options();
+  TANDEM_RETURN_IF_ERROR(
+      cli::ReadResponseFormat(flags.response_format, io, &options));
+  flags.sweep.has_format = options.has_response_format();
+  TANDEM_RETURN_IF_ERROR(CheckServer(flags));
   if (load.requests == 0 && load.duration.count() == 0) {
     load.duration = kDefaultDuration + load.warmup;
   }

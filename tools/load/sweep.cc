@@ -27,19 +27,24 @@ std::optional<double> RatioTo(const SweepRow* base, const SweepRow& row) {
 }
 
 void SetRatios(std::vector<SweepRow>* rows) {
-  const SweepRow* plain = nullptr;
-  const SweepRow* best = nullptr;
-  for (const SweepRow& row : *rows) {
-    if (!row.draft_length.has_value()) continue;
-    if (*row.draft_length == 0) plain = &row;
-    if (best == nullptr || row.figures.generated_per_second() >
-                               best->figures.generated_per_second()) {
-      best = &row;
-    }
-  }
   for (SweepRow& row : *rows) {
+    const SweepRow* plain = nullptr;
+    const SweepRow* best = nullptr;
+    const SweepRow* unformatted = nullptr;
+    for (const SweepRow& other : *rows) {
+      const bool is_same_length = other.draft_length == row.draft_length;
+      if (is_same_length && !other.with_format) unformatted = &other;
+      if (other.with_format != row.with_format) continue;
+      if (!other.draft_length.has_value()) continue;
+      if (*other.draft_length == 0) plain = &other;
+      if (best == nullptr || other.figures.generated_per_second() >
+                                 best->figures.generated_per_second()) {
+        best = &other;
+      }
+    }
     row.ratio_to_plain = RatioTo(plain, row);
     row.ratio_to_best_fixed = RatioTo(best, row);
+    if (row.with_format) row.ratio_to_free = RatioTo(unformatted, row);
   }
 }
 
@@ -51,6 +56,8 @@ std::vector<SweepRow> RunSweep(
   std::vector<SweepRow> rows;
   for (const DraftLength& length : options.lengths) {
     rows.push_back({.draft_length = length});
+    if (!options.has_format) continue;
+    rows.push_back({.draft_length = length, .with_format = true});
   }
   LoadOptions load = base;
   bool was_interrupted = false;
@@ -59,6 +66,7 @@ std::vector<SweepRow> RunSweep(
     for (size_t i = 0; i < rows.size() && !was_interrupted; ++i) {
       const size_t at = round % 2 == 0 ? i : rows.size() - 1 - i;
       load.draft_length = rows[at].draft_length;
+      load.with_format = rows[at].with_format;
       ++load.salt;
       figures[at] = run(load);
       was_interrupted = !figures[at].has_value();

@@ -26,6 +26,7 @@ v1::TurnRequest RequestOf(const LoadTurn& turn, const v1::TurnRequest& common,
   if (turn.draft_length.has_value()) {
     options->set_draft_length(*turn.draft_length);
   }
+  if (!turn.with_format) options->clear_response_format();
   return request;
 }
 

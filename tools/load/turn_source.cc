@@ -54,6 +54,7 @@ LoadTurn TurnSource::Make(int64_t session, int turn) const {
   }
   made.seed = random();
   made.draft_length = options_.draft_length;
+  made.with_format = options_.with_format;
   return made;
 }
 

@@ -54,6 +54,8 @@ struct LoadOptions {
 
   // Drafts a round; absent: automatic.
   std::optional<int> draft_length = {};
+  // Whether replies have the format that requests ask for, if any.
+  bool with_format = true;
 };
 
 // Ids below stand for special tokens in most vocabularies; prompts have none.
@@ -64,6 +66,7 @@ struct LoadTurn {
   int64_t output_tokens = 0;
   uint64_t seed = 0;
   std::optional<int> draft_length = {};
+  bool with_format = true;
 };
 
 class TurnSource {

@@ -47,6 +47,7 @@ TEST(LoadReportTest, TheObjectHasEveryFigure) {
   EXPECT_EQ(json["speculation"]["acceptance_rate"], 0.75);
   EXPECT_EQ(json["speculation"]["tokens_per_round"], 5);
   EXPECT_EQ(json["speculation"]["mean_draft_length"], 4);
+  EXPECT_EQ(json["speculation"]["accepted_per_round"], 3);
   EXPECT_EQ(json["speculation"]["draft_us"], 100000);
   EXPECT_EQ(json["finish_reasons"]["length"], 1);
   EXPECT_EQ(json["errors"]["UNAVAILABLE"], 1);
@@ -90,6 +91,22 @@ TEST(LoadReportTest, ASweepIsATableOfRatios) {
   EXPECT_EQ(summary[1]["tokens/s"], 250);
   EXPECT_EQ(summary[1]["to 0"], 1.25);
   EXPECT_EQ(summary[1]["events, us"], 50);
+  EXPECT_FALSE(summary[1].contains("format"));
+}
+
+TEST(LoadReportTest, ASweepSaysWhichRowsHaveTheFormat) {
+  std::vector<SweepRow> rows(2);
+  rows[1].with_format = true;
+  rows[1].ratio_to_free = 0.9;
+  const Json json = SweepJson(rows);
+  EXPECT_EQ(json[0]["with_format"], false);
+  EXPECT_TRUE(json[0]["ratio_to_free"].is_null());
+  EXPECT_EQ(json[1]["with_format"], true);
+  EXPECT_EQ(json[1]["ratio_to_free"], 0.9);
+  const Json summary = SweepSummary(json);
+  EXPECT_EQ(summary[0]["format"], "no");
+  EXPECT_EQ(summary[1]["format"], "yes");
+  EXPECT_EQ(summary[1]["to free"], 0.9);
 }
 
 TEST(LoadReportTest, Progress) {

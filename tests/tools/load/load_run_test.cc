@@ -34,6 +34,30 @@ TEST(LoadRunTest, AClosedLoopRunsTheTurnsAskedFor) {
   EXPECT_EQ(target.sessions_open, 0);
 }
 
+// As replies do that are complete by their format.
+TEST(LoadRunTest, TurnsThatEndBeforeTheirLengthMakePlaceForTheNext) {
+  LoadOptions options;
+  options.output_tokens = {.low = 500, .high = 500};
+  options.requests = 6;
+  FakeTarget target;
+  target.on_start = [](const LoadTurn&, TurnObserver* observer) {
+    observer->OnTokens(2);
+    observer->OnTokens(5);
+    TurnOutcome outcome = {.status = {}, .finish_reason = "grammar_end"};
+    outcome.usage.set_generated_tokens(7);
+    outcome.speculation.set_rounds(2);
+    observer->OnEnd(outcome);
+  };
+  const LoadFigures figures = RunLoad(options, &target);
+  EXPECT_EQ(target.turns, 6);
+  EXPECT_EQ(figures.turns_ended, 6);
+  EXPECT_EQ(figures.turns_cut, 0);
+  EXPECT_EQ(figures.generated_tokens, 42);
+  EXPECT_EQ(figures.usage.generated_tokens(), 42);
+  EXPECT_EQ(figures.event_gap_us.count(), 6);
+  EXPECT_EQ(figures.finish_reasons.at("grammar_end"), 6);
+}
+
 TEST(LoadRunTest, SessionsHaveTheirTurnsAndThenMakePlace) {
   LoadOptions options;
   options.sessions = 2;

@@ -1,6 +1,8 @@
 #include "tools/load/serve.h"
 
 #include <algorithm>
+#include <fstream>
+#include <sstream>
 
 #include "CLI/CLI.hpp"
 #include "engine/base/status.h"
@@ -25,7 +27,9 @@ absl::StatusOr<ServeFlags> Parse(std::vector<std::string> arguments) {
   } catch (const CLI::ParseError& error) {
     return cli::UsageError(error.what());
   }
-  return CheckServeFlags(flags);
+  std::istringstream in;
+  std::ostringstream out;
+  return CheckServeFlags(flags, {.in = &in, .out = &out, .err = &out});
 }
 
 std::string Refusal(const std::vector<std::string>& arguments) {
@@ -110,6 +114,25 @@ TEST(ServeFlagsTest, ASweepIsAListOfLengths) {
   EXPECT_THAT(plan->sweep.lengths,
               ElementsAre(DraftLength(0), DraftLength(4), DraftLength()));
   EXPECT_EQ(plan->sweep.rounds, 5);
+}
+
+TEST(ServeFlagsTest, RepliesMayHaveAFormat) {
+  EXPECT_FALSE(Parse({"--sweep", "0"})->sweep.has_format);
+  const std::string path = ::testing::TempDir() + "/serve_flags_schema.json";
+  std::ofstream(path) << "{\"type\": \"null\"}";
+  const absl::StatusOr<ServeFlags> plan =
+      Parse({"--json-schema", path, "--sweep", "0,auto"});
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ(plan->common.options().response_format().json_schema(),
+            "{\"type\": \"null\"}");
+  EXPECT_TRUE(plan->sweep.has_format);
+  EXPECT_TRUE(plan->load.with_format);
+  EXPECT_THAT(Refusal({"--json-schema", path, "--regex", "a"}),
+              HasSubstr("--json-schema and --regex"));
+  EXPECT_THAT(Refusal({"--openai", "http://localhost:1", "--vocab", "100",
+                       "--json-schema", path}),
+              HasSubstr("--json-schema"));
+  EXPECT_FALSE(Parse({"--json-schema", path + ".none"}).ok());
 }
 
 TEST(ServeFlagsTest, WhatIsWrongIsNamed) {

@@ -2,6 +2,7 @@
 
 #include <httplib.h>
 
+#include <fstream>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -70,6 +71,22 @@ TEST_F(ServeTest, SweepsDraftLengths) {
   EXPECT_EQ(rows[2]["draft_length"], "auto");
   EXPECT_EQ(rows[2]["turns"]["ended"], 4);
   EXPECT_GT(rows[2]["ratio_to_best_fixed"], 0);
+}
+
+TEST_F(ServeTest, RepliesHaveTheFormatThatIsAskedFor) {
+  const std::string path = ::testing::TempDir() + "/serve_schema.json";
+  std::ofstream(path) << "{\"type\": \"null\"}";
+  const RunResult result = Serve({"--requests", "1", "--json-schema", path});
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(service_.last_turn().options().response_format().json_schema(),
+            "{\"type\": \"null\"}");
+  const RunResult swept = Serve({"--requests", "1", "--sweep", "2", "--rounds",
+                                 "1", "--json-schema", path, "--json"});
+  ASSERT_EQ(swept.code, 0) << swept.err;
+  const auto rows = nlohmann::json::parse(swept.out)["sweep"];
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[1]["with_format"], true);
+  EXPECT_GT(rows[1]["ratio_to_free"], 0);
 }
 
 TEST_F(ServeTest, ErrorsAreInTheReport) {

@@ -7,6 +7,7 @@ namespace tandem::load {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::Pair;
 
 LoadFigures WithRate(double rate) {
   LoadFigures figures;
@@ -42,6 +43,32 @@ TEST(SweepTest, LengthsTakeTurnsAndRatiosAreMediansOverRounds) {
   EXPECT_DOUBLE_EQ(*rows[1].ratio_to_best_fixed, 1);
   EXPECT_DOUBLE_EQ(*rows[2].ratio_to_best_fixed, 0.8);
   EXPECT_EQ(rows[0].figures.seconds, 30);
+}
+
+TEST(SweepTest, EachLengthRunsWithTheFormatAndWithoutIt) {
+  const SweepOptions options = {
+      .lengths = {0, DraftLength()}, .rounds = 2, .has_format = true};
+  std::vector<std::pair<int, bool>> order;
+  const std::vector<SweepRow> rows =
+      RunSweep({}, options, [&](const LoadOptions& load) {
+        order.push_back({load.draft_length.value_or(-1), load.with_format});
+        double rate = load.draft_length.has_value() ? 100 : 150;
+        if (load.with_format) rate = load.draft_length.has_value() ? 80 : 240;
+        return std::optional<LoadFigures>(WithRate(rate));
+      });
+  EXPECT_THAT(order,
+              ElementsAre(Pair(0, false), Pair(0, true), Pair(-1, false),
+                          Pair(-1, true), Pair(-1, true), Pair(-1, false),
+                          Pair(0, true), Pair(0, false)));
+  ASSERT_EQ(rows.size(), 4u);
+  EXPECT_TRUE(rows[3].with_format);
+  EXPECT_FALSE(rows[0].ratio_to_free.has_value());
+  EXPECT_DOUBLE_EQ(*rows[1].ratio_to_free, 0.8);
+  EXPECT_DOUBLE_EQ(*rows[3].ratio_to_free, 1.6);
+  EXPECT_DOUBLE_EQ(*rows[1].ratio_to_plain, 1);
+  EXPECT_DOUBLE_EQ(*rows[2].ratio_to_plain, 1.5);
+  EXPECT_DOUBLE_EQ(*rows[3].ratio_to_plain, 3);
+  EXPECT_DOUBLE_EQ(*rows[3].ratio_to_best_fixed, 3);
 }
 
 TEST(SweepTest, WithoutAFixedLengthThereAreNoRatios) {

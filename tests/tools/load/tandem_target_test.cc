@@ -27,6 +27,7 @@ class TandemTargetTest : public ::testing::Test {
     v1::TurnRequest common;
     common.set_model_id("m");
     common.mutable_options()->set_ignore_eos(true);
+    common.mutable_options()->mutable_response_format()->set_regex("a+");
     std::vector<std::unique_ptr<client::Client>> clients;
     for (int i = 0; i < 2; ++i) {
       auto client = client::Client::Make({.address = server_.address()});
@@ -71,6 +72,19 @@ TEST_F(TandemTargetTest, TurnsOfASessionGoOnInIt) {
   EXPECT_EQ(turns[2].options().seed(), 42u);
   EXPECT_TRUE(turns[2].options().ignore_eos());
   EXPECT_EQ(turns[2].model_id(), "m");
+}
+
+TEST_F(TandemTargetTest, ATurnMayLeaveTheFormatOut) {
+  for (const bool with_format : {true, false}) {
+    LoadTurn turn = SmallTurn();
+    turn.with_format = with_format;
+    RecordingObserver observer;
+    const auto session = target_->NewSession();
+    EXPECT_TRUE(RunTurn(session.get(), turn, &observer).status.ok());
+    const v1::GenerationOptions options = server_.turns().back().options();
+    EXPECT_EQ(options.response_format().regex(), with_format ? "a+" : "");
+    EXPECT_EQ(options.has_response_format(), with_format);
+  }
 }
 
 TEST_F(TandemTargetTest, CancelEndsATurnByItsOwnEvent) {

@@ -23,6 +23,7 @@ TEST(TurnSourceTest, TurnsAreAPureFunctionOfTheirNumbers) {
   options.prompt_tokens = {.low = 5, .high = 20};
   options.output_tokens = {.low = 3, .high = 9};
   options.draft_length = 4;
+  options.with_format = false;
   const TurnSource source(options, kVocab);
   bool lengths_differ = false;
   for (int64_t session = 0; session < 20; ++session) {
@@ -36,6 +37,7 @@ TEST(TurnSourceTest, TurnsAreAPureFunctionOfTheirNumbers) {
     EXPECT_GE(turn.output_tokens, 3);
     EXPECT_LE(turn.output_tokens, 9);
     EXPECT_EQ(turn.draft_length, 4);
+    EXPECT_FALSE(turn.with_format);
     EXPECT_NE(turn.prompt, source.Make(session, 2).prompt);
     EXPECT_NE(turn.seed, source.Make(session + 1, 1).seed);
     lengths_differ |= turn.prompt.size() != source.Make(0, 1).prompt.size();
