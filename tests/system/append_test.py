@@ -2,12 +2,15 @@
 text and receipt, whatever the parts are and whatever happens to workers, and
 the turn finds in the worker's cache what came before `start`.
 
-TANDEM_TEST_SEED takes other parts.
+TANDEM_TEST_SEED takes other parts. TANDEM_APPEND_MODEL names another model for
+the long prompt, which says how long its first token takes: one of 8,192 tokens
+of context, as `tandem bench synthesize --shape llama-1.1b` makes.
 """
 
 import os
 import random
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -25,6 +28,7 @@ README = processes.SOURCE_DIR / "services/coordinator/append/README.md"
 SEED = os.environ.get("TANDEM_TEST_SEED", "1")
 OPTIONS = {**turns.WARM, "seed": 7, "max_tokens": 40}
 IDLE_MS = 400
+LONG_MODEL = os.environ.get("TANDEM_APPEND_MODEL")
 # The sizes of a page of KV and of what comes after a text's last word.
 PAGE = 32
 SENTENCES = ("The king went into the deep forest, and said: \"Who is there?\"",
@@ -231,6 +235,86 @@ class AppendTest(unittest.TestCase):
             append={"text": make_prompt(random.Random(1), 80)})]),
             timeout=turns.LIMIT_SECONDS))
         processes.wait_until(lambda: self.running() == 0, "KV is free")
+
+
+def with_context(file, tokens):
+    """`file`, a llama's GGUF, with a context of `tokens` tokens."""
+    # A key, the type of a uint32, and that.
+    key = b"llama.context_length" + struct.pack("<I", 4)
+    value = file.index(key) + len(key)
+    return file[:value] + struct.pack("<I", tokens) + file[value + 4:]
+
+
+class LongCluster(Cluster):
+    """A target alone that has room for a long prompt."""
+
+    def worker(self, role, model):
+        if LONG_MODEL:
+            return super().worker(role, LONG_MODEL)
+        file = self.folder / "long.gguf"
+        file.write_bytes(with_context(model.read_bytes(), 4096))
+        return super().worker(role, file)
+
+    def passes(self):
+        return self.metrics("target")[0]["tandem_step_seconds_count"]
+
+    def is_still(self):
+        """A piece follows the one before within milliseconds."""
+        before = self.passes()
+        time.sleep(0.5)
+        return self.passes() == before
+
+
+class LongPromptTest(unittest.TestCase):
+    """What the first token of a long prompt still costs at `start`."""
+
+    # The whole prompt has no first token before its last pass: one token says
+    # how many there were. Its probabilities have the bits of all KV before it.
+    OPTIONS = {**OPTIONS, "max_tokens": 1, "logprobs": 5}
+
+    def begin(self):
+        """A worker that has computed nothing, and its stub."""
+        cluster = LongCluster(drafts=0)
+        self.addCleanup(cluster.stop)
+        return cluster, turns.connect(self, cluster.coordinator)
+
+    def first_token(self, cluster, stub, text, parts):
+        """The turn of the text whose parts come before `start`; the passes and
+        the milliseconds from there to its first token."""
+        typed = Typed(stub)
+        size = -(-len(text) // max(parts, 1))
+        for at in range(0, len(text) if parts else 0, size):
+            typed.append(text[at:at + size])
+        if parts:
+            processes.wait_until(cluster.passes, "the first part is computed")
+        processes.wait_until(cluster.is_still, "all parts are computed")
+        before = cluster.passes()
+        answer = typed.start("" if parts else text, self.OPTIONS)
+        passes = cluster.passes() - before
+        typed.stream.drop()
+        return answer, passes, typed.first_token_ms
+
+    def test_the_first_token_of_a_typed_prompt_takes_two_passes(self):
+        text = make_prompt(random.Random(f"{SEED} long"), 900)
+        typed, typed_passes, typed_ms = self.first_token(
+            *self.begin(), text, parts=40)
+        whole, whole_passes, whole_ms = self.first_token(
+            *self.begin(), text, parts=0)
+        tokens = typed.started.prompt_tokens
+        print(f"{tokens} tokens: {typed_ms:.1f} ms and {typed_passes:.0f} "
+              f"passes to the first token, {whole_ms:.1f} ms and "
+              f"{whole_passes:.0f} as a whole")
+        self.assertGreaterEqual(tokens, 2000)
+        self.assertLessEqual(typed_passes, 2)
+        # In passes of at most 256 rows.
+        self.assertEqual(whole.ended.usage.cached_prompt_tokens, 0)
+        self.assertGreaterEqual(whole_passes, tokens // 256)
+        self.assertEqual(len(typed.ids), 1)
+        self.assertEqual(typed.ids, whole.ids)
+        self.assertEqual(typed.text, whole.text)
+        self.assertEqual(typed.logprobs, whole.logprobs)
+        self.assertEqual(typed.ended.receipt.prompt_hash,
+                         whole.ended.receipt.prompt_hash)
 
 
 class KilledWorkerTest(unittest.TestCase):
