@@ -3,8 +3,8 @@ text and receipt, whatever the parts are and whatever happens to workers, and
 the turn finds in the worker's cache what came before `start`.
 
 TANDEM_TEST_SEED takes other parts. TANDEM_APPEND_MODEL names another model for
-the long prompt, which says how long its first token takes: one of 8,192 tokens
-of context, as `tandem bench synthesize --shape llama-1.1b` makes.
+the long prompt, whose times are printed: one of 16,384 tokens of context, as
+`tandem bench synthesize --shape llama-1.1b --context 16384` makes.
 """
 
 import os
@@ -295,7 +295,7 @@ class LongPromptTest(unittest.TestCase):
         return answer, passes, typed.first_token_ms
 
     def test_the_first_token_of_a_typed_prompt_takes_two_passes(self):
-        text = make_prompt(random.Random(f"{SEED} long"), 900)
+        text = make_prompt(random.Random(f"{SEED} long"), 1500)
         typed, typed_passes, typed_ms = self.first_token(
             *self.begin(), text, parts=40)
         whole, whole_passes, whole_ms = self.first_token(
