@@ -46,7 +46,7 @@ class DemoPair(ClusterTest):
     def test_replies_by_a_schema_end_by_it(self):
         done = self.cluster.tandem(
             "bench", "serve", "--sessions", "2", "--requests", "4",
-            "--prompt-tokens", "8", "--output-tokens", "600", "--temperature",
+            "--prompt-tokens", "8", "--output-tokens", "900", "--temperature",
             "1", "--json-schema", SCHEMA, "--json")
         self.assertEqual(done.returncode, 0, done.stderr)
         report = json.loads(done.stdout)
