@@ -93,7 +93,7 @@ TEST_F(StreamStoreTest, TheFirstOnesGoWhereTheyKeepTooMuch) {
   for (int64_t turn = 1; turn <= 4; ++turn) {
     const int64_t number = store_->Put(
         {.name = Name(turn),
-         .format = {.echo = Echo{.text = std::string(kLeftBytesMax / 3, 'x')}},
+         .format = {.echo = Echo{.text = std::string(kLeftBytesMax / 4, 'x')}},
          .call = {},
          .turn = nullptr});
     store_->Leave(Name(turn), number, /*has_ended=*/false);
