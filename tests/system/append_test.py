@@ -258,11 +258,17 @@ class LongCluster(Cluster):
     def passes(self):
         return self.metrics("target")[0]["tandem_step_seconds_count"]
 
-    def is_still(self):
-        """A piece follows the one before within milliseconds."""
-        before = self.passes()
+    def has_computed(self, tokens):
+        """Whether a sequence has room for `tokens`, and nothing is under way.
+        A piece follows the one before within milliseconds."""
+        before, _ = self.metrics("target")
         time.sleep(0.5)
-        return self.passes() == before
+        after, _ = self.metrics("target")
+        return (before["tandem_requests_pending"] == 0 and
+                after["tandem_requests_pending"] == 0 and
+                before["tandem_step_seconds_count"] ==
+                after["tandem_step_seconds_count"] and
+                after['tandem_kv_pages{state="reserved"}'] * PAGE >= tokens)
 
 
 class LongPromptTest(unittest.TestCase):
@@ -278,29 +284,30 @@ class LongPromptTest(unittest.TestCase):
         self.addCleanup(cluster.stop)
         return cluster, turns.connect(self, cluster.coordinator)
 
-    def first_token(self, cluster, stub, text, parts):
-        """The turn of the text whose parts come before `start`; the passes and
-        the milliseconds from there to its first token."""
+    def first_token(self, cluster, stub, text, parts=(), tokens=0):
+        """The turn of `parts`, which come before `start`, and of `text`; the
+        passes and the milliseconds from `start` to its first token."""
         typed = Typed(stub)
-        size = -(-len(text) // max(parts, 1))
-        for at in range(0, len(text) if parts else 0, size):
-            typed.append(text[at:at + size])
+        for part in parts:
+            typed.append(part)
         if parts:
-            processes.wait_until(cluster.passes, "the first part is computed")
-        processes.wait_until(cluster.is_still, "all parts are computed")
+            processes.wait_until(
+                lambda: cluster.has_computed(tokens - 2 * PAGE),
+                "all parts are computed")
         before = cluster.passes()
-        answer = typed.start("" if parts else text, self.OPTIONS)
+        answer = typed.start(text, self.OPTIONS)
         passes = cluster.passes() - before
         typed.stream.drop()
         return answer, passes, typed.first_token_ms
 
     def test_the_first_token_of_a_typed_prompt_takes_two_passes(self):
         text = make_prompt(random.Random(f"{SEED} long"), 1500)
+        whole, whole_passes, whole_ms = self.first_token(*self.begin(), text)
+        tokens = whole.started.prompt_tokens
+        size = len(text) // 40
+        parts = [text[at:at + size] for at in range(0, len(text), size)]
         typed, typed_passes, typed_ms = self.first_token(
-            *self.begin(), text, parts=40)
-        whole, whole_passes, whole_ms = self.first_token(
-            *self.begin(), text, parts=0)
-        tokens = typed.started.prompt_tokens
+            *self.begin(), "", parts, tokens)
         print(f"{tokens} tokens: {typed_ms:.1f} ms and {typed_passes:.0f} "
               f"passes to the first token, {whole_ms:.1f} ms and "
               f"{whole_passes:.0f} as a whole")
