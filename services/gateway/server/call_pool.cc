@@ -4,8 +4,8 @@
 
 namespace tandem::gateway {
 
-CallPool::CallPool() {
-  for (int i = 0; i < kCallThreads; ++i) {
+CallPool::CallPool(int threads) {
+  for (int i = 0; i < threads; ++i) {
     threads_.emplace_back([this] { Loop(); });
   }
 }

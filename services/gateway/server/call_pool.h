@@ -1,5 +1,6 @@
 // Threads for calls that block: those of the coordinator that answer once. What
-// they do is short (lists, health, texts of tokens); streams need no thread.
+// they do is short (lists, health), but for texts of tokens, which have a pool
+// of their own; streams need no thread.
 // Owned by the GatewayServer.
 
 #ifndef TANDEM_SERVICES_GATEWAY_SERVER_CALL_POOL_H_
@@ -24,7 +25,7 @@ inline constexpr absl::Duration kCallTimeout = absl::Seconds(10);
 
 class CallPool {
  public:
-  CallPool();
+  explicit CallPool(int threads = kCallThreads);
   // Runs what waits, then ends.
   ~CallPool();
 

@@ -49,7 +49,8 @@ GatewayServer::GatewayServer(const GatewayOptions& options,
           },
           options.resume_time),
       pool_(std::make_unique<CallPool>()),
-      texts_(client_.get(), pool_.get()),
+      texts_pool_(std::make_unique<CallPool>(kTextsThreads)),
+      texts_(client_.get(), texts_pool_.get()),
       handler_({.client = client_.get(),
                 .pool = pool_.get(),
                 .store = &store_,
@@ -81,6 +82,7 @@ GatewayServer::~GatewayServer() {
   http_.reset();
   store_.Stop();
   pool_.reset();
+  texts_pool_.reset();
   client_.reset();
 }
 

@@ -73,6 +73,9 @@ class GatewayServer {
   std::unique_ptr<client::Client> client_;
   StreamStore store_;
   std::unique_ptr<CallPool> pool_;
+  // Its calls come by the thousand where log-probabilities of a long prompt are
+  // asked for, and keep no other call waiting.
+  std::unique_ptr<CallPool> texts_pool_;
   TokenTextCache texts_;
   GatewayHandler handler_;
   std::unique_ptr<HttpServer> http_;

@@ -2,6 +2,9 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "engine/base/monotonic_clock.h"
+
 namespace tandem::gateway {
 
 std::string OneOfTwo(absl::string_view twice) {
@@ -48,25 +51,40 @@ absl::Status TokenTextCache::Ask(const v1::TurnStarted& started,
   v1::DetokenizeRequest request;
   request.set_model_id(started.model_id());
   request.set_skip_special(false);
+  const absl::Time end = MonotonicNow() + kTextsTimeout;
   for (const int32_t id : ids) {
-    if (texts->count(id) > 0) continue;
+    // Another request may have asked meanwhile.
+    std::vector<int32_t> unknown;
+    if (texts->count(id) == 0) {
+      texts->merge(Find(started.fingerprint(), {id}, &unknown));
+    }
+    if (unknown.empty()) continue;
+    if (MonotonicNow() > end) {
+      return Exhausted(absl::StrCat(
+          "the texts of the tokens that log-probabilities name did not come "
+          "within ",
+          absl::FormatDuration(kTextsTimeout), "; those that came are kept"));
+    }
     request.clear_token_ids();
     request.add_token_ids(id);
     request.add_token_ids(id);
     TANDEM_ASSIGN_OR_RETURN(const v1::DetokenizeResponse response,
                             client_->Detokenize(request, call));
-    texts->emplace(id, OneOfTwo(response.text()));
+    const std::string text = OneOfTwo(response.text());
+    texts->emplace(id, text);
+    Keep(started.fingerprint(), id, text);
   }
+  return absl::OkStatus();
+}
+
+void TokenTextCache::Keep(const std::string& fingerprint, int32_t id,
+                          const std::string& text) {
   absl::MutexLock lock(&mutex_);
   if (size_ >= kTokenTextsMax) {
     known_.clear();
     size_ = 0;
   }
-  TokenTexts& known = known_[started.fingerprint()];
-  for (const int32_t id : ids) {
-    if (known.emplace(id, texts->at(id)).second) ++size_;
-  }
-  return absl::OkStatus();
+  if (known_[fingerprint].emplace(id, text).second) ++size_;
 }
 
 }  // namespace tandem::gateway

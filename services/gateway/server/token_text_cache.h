@@ -1,5 +1,5 @@
 // The texts of single tokens, which the API's log-probabilities name and the
-// service's do not: asked for once, by Detokenize, and kept. Owned by the
+// service's do not: asked for by Detokenize, and kept. Owned by the
 // GatewayServer; any thread.
 
 #ifndef TANDEM_SERVICES_GATEWAY_SERVER_TOKEN_TEXT_CACHE_H_
@@ -15,6 +15,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "engine/base/status.h"
 #include "services/client/client.h"
 #include "services/gateway/openai/reply_parts.h"
@@ -25,6 +26,12 @@ namespace tandem::gateway {
 // Of all models together: 64 MiB at the 130 bytes that one takes. Where it is
 // reached all are forgotten, and asked for again.
 inline constexpr size_t kTokenTextsMax = 500000;
+
+// Of the pool that it uses.
+inline constexpr int kTextsThreads = 2;
+// The calls for the unknown ones of a reply end after this: 20,000 to 100,000
+// of them, at 0.2 to 1 ms each.
+inline constexpr absl::Duration kTextsTimeout = absl::Seconds(20);
 
 // `twice`: a text that a token gives twice over, where the first may have lost
 // its leading space (SentencePiece). The text of one.
@@ -43,7 +50,8 @@ class TokenTextCache {
 
   // The texts of `ids` of the model of `started`; `done` runs once, at once
   // where all are known, else on a thread of the pool. Errors: of Detokenize;
-  // RESOURCE_EXHAUSTED where too many calls wait.
+  // RESOURCE_EXHAUSTED where too many calls wait, or where kTextsTimeout is
+  // over. What was found until then is known the next time.
   void Get(const v1::TurnStarted& started, const client::CallOptions& call,
            std::vector<int32_t> ids, Done done);
 
@@ -55,6 +63,8 @@ class TokenTextCache {
   absl::Status Ask(const v1::TurnStarted& started,
                    const client::CallOptions& call,
                    const std::vector<int32_t>& ids, TokenTexts* texts);
+  void Keep(const std::string& fingerprint, int32_t id,
+            const std::string& text);
 
   client::Client* const client_;
   CallPool* const pool_;
