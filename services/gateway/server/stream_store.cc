@@ -50,6 +50,7 @@ int64_t StreamStore::Put(StoredStream stream) {
   const size_t bytes = BytesOf(stream.format);
   absl::MutexLock lock(&mutex_);
   Entry& entry = entries_[key];
+  if (entry.is_left) left_bytes_ -= entry.bytes;
   entry = {.stream = std::move(stream), .number = ++numbers_, .bytes = bytes};
   return entry.number;
 }
@@ -60,11 +61,11 @@ void StreamStore::Leave(const TurnName& name, int64_t number, bool has_ended) {
   const auto found = entries_.find(key);
   if (found == entries_.end() || found->second.number != number) return;
   found->second.has_ended = has_ended;
+  found->second.is_left = true;
   found->second.stream.turn = nullptr;
-  const size_t bytes = found->second.bytes;
   left_.emplace(MonotonicNow() + resume_time_,
-                Left{.key = key, .number = number, .bytes = bytes});
-  left_bytes_ += bytes;
+                Left{.key = key, .number = number});
+  left_bytes_ += found->second.bytes;
 }
 
 std::optional<StoredStream> StreamStore::Find(const TurnName& name,
@@ -89,7 +90,6 @@ std::optional<StoredStream> StreamStore::TakeDue(absl::Time now) {
           left_bytes_ > kLeftBytesMax)) {
     const Left left = std::move(left_.begin()->second);
     left_.erase(left_.begin());
-    left_bytes_ -= left.bytes;
     const auto found = entries_.find(left.key);
     // Somebody has come back to it.
     if (found == entries_.end() || found->second.number != left.number) {
@@ -97,6 +97,7 @@ std::optional<StoredStream> StreamStore::TakeDue(absl::Time now) {
     }
     const Entry entry = std::move(found->second);
     entries_.erase(found);
+    left_bytes_ -= entry.bytes;
     if (!entry.has_ended) return entry.stream;
   }
   return std::nullopt;

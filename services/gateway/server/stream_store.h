@@ -76,11 +76,11 @@ class StreamStore {
     int64_t number = 0;
     size_t bytes = 0;  // that it keeps of its request
     bool has_ended = false;
+    bool is_left = false;
   };
   struct Left {
     std::string key;
     int64_t number = 0;  // Put's of the time
-    size_t bytes = 0;
   };
   using Entries = std::map<std::string, Entry>;  // by WriteTurnName
 
@@ -95,7 +95,7 @@ class StreamStore {
   Entries entries_ ABSL_GUARDED_BY(mutex_);
   // Those without a client, in the order in which they were left.
   std::multimap<absl::Time, Left> left_ ABSL_GUARDED_BY(mutex_);
-  size_t left_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t left_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of entries that are left
   int64_t numbers_ ABSL_GUARDED_BY(mutex_) = 0;
   bool is_ending_ ABSL_GUARDED_BY(mutex_) = false;
   TimedWait changed_;

@@ -1,5 +1,6 @@
 #include "services/gateway/server/stream_store.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <vector>
@@ -86,6 +87,22 @@ TEST_F(StreamStoreTest, TheFirstOnesGoWhereThereAreTooMany) {
   }
   while (cancelled().size() < 2) absl::SleepFor(absl::Milliseconds(10));
   EXPECT_EQ(cancelled(), (std::vector<int64_t>{1, 2}));
+}
+
+TEST_F(StreamStoreTest, OneThatComesAndGoesCountsOnce) {
+  StartStore(absl::Hours(1));
+  store_->Leave(Name(1), Put(1), /*has_ended=*/false);
+  for (int i = 0; i < 6; ++i) {
+    const int64_t number = store_->Put(
+        {.name = Name(2),
+         .format = {.echo = Echo{.text = std::string(kLeftBytesMax / 4, 'x')}},
+         .call = {},
+         .turn = nullptr});
+    store_->Leave(Name(2), number, /*has_ended=*/false);
+  }
+  absl::SleepFor(absl::Milliseconds(50));
+  EXPECT_THAT(cancelled(), ::testing::IsEmpty());
+  EXPECT_TRUE(store_->Find(Name(1), "k").has_value());
 }
 
 TEST_F(StreamStoreTest, TheFirstOnesGoWhereTheyKeepTooMuch) {
