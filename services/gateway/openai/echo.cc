@@ -55,8 +55,10 @@ class TokenPlaces {
     const size_t begin = at_;
     while (!token.empty()) {
       const bool is_part = absl::ConsumePrefix(&token, kReplacement);
-      const char next = at_ < text_.size() ? text_[at_] : '\0';
-      if (is_part ? !IsAscii(next) : next == token[0]) ++at_;
+      if (at_ < text_.size() &&
+          (is_part ? !IsAscii(text_[at_]) : text_[at_] == token[0])) {
+        ++at_;
+      }
       if (is_part) unsure_ += kReplacedBytesMax - 1;
       if (!is_part) token.remove_prefix(1);
     }

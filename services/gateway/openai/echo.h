@@ -17,9 +17,10 @@
 namespace tandem::gateway {
 
 // What the prompt may take in the replies of all choices together; an entry of
-// log-probabilities counts kLogprobBytes, about what its JSON has.
+// log-probabilities counts kLogprobBytes, about what it takes as JSON values
+// and as their text.
 inline constexpr int64_t kEchoBytesMax = int64_t{64} << 20;
-inline constexpr int64_t kLogprobBytes = 64;
+inline constexpr int64_t kLogprobBytes = 200;
 
 // OK, or why the prompt of the turn that has `started` is too much to be
 // repeated as `format` asks.

@@ -62,6 +62,9 @@ TEST(EchoLogprobsTest, PartsOfCharactersKeepTheFollowingOnesInPlace) {
                     "\xc3\xa9\xe2\x98\x83"
                     "b"),
             (std::vector<int>{0, 3, 5}));
+  // More than the text has.
+  EXPECT_EQ(Offsets({"a" + part + std::string(1, '\0'), part, "b"}, "a"),
+            (std::vector<int>{0, 1, 1}));
 }
 
 TEST(EchoLogprobsTest, TheReplysFollow) {
@@ -86,9 +89,9 @@ TEST(CheckEchoTest, AllChoicesTogetherHaveABound) {
   const absl::Status status = CheckEcho(format, started);
   EXPECT_EQ(ErrorObject(status)["param"], "echo");
   format = {.echo = Echo{.text = "x", .logprobs = 20}};
-  started.set_prompt_tokens(40000);
+  started.set_prompt_tokens(15000);
   EXPECT_TRUE(CheckEcho(format, started).ok());
-  started.set_prompt_tokens(50000);
+  started.set_prompt_tokens(16000);
   EXPECT_FALSE(CheckEcho(format, started).ok());
   format.echo->logprobs = 1;
   EXPECT_TRUE(CheckEcho(format, started).ok());
