@@ -175,12 +175,21 @@ absl::Status CheckChannelMarks(const Tokenizer& tokenizer) {
   return absl::OkStatus();
 }
 
-// A format in channels, without tools.
-ReplyFormat ChannelFormat() {
-  return {.reasoning_begin = kAnalysisBegin,
-          .reasoning_end = kAnalysisEnd,
-          .answer_begin = kFinalBegin,
-          .has_channels = true};
+// Whether a reply is over with its first message.
+bool EndsWithMessage(const Tokenizer& tokenizer) {
+  const std::optional<TokenId> end = FindToken(tokenizer, kEndMark);
+  return end.has_value() && tokenizer.IsEndOfGeneration(*end);
+}
+
+// A format in channels, without tools. Where a reply is over with its first
+// message, a grammar can not let reasoning come before the answer.
+ReplyFormat ChannelFormat(const Tokenizer& tokenizer) {
+  ReplyFormat format = {.answer_begin = kFinalBegin, .has_channels = true};
+  if (!EndsWithMessage(tokenizer)) {
+    format.reasoning_begin = kAnalysisBegin;
+    format.reasoning_end = kAnalysisEnd;
+  }
+  return format;
 }
 
 void DeriveReasoning(const Tokenizer& tokenizer, const RenderedCalls& rendered,
@@ -194,7 +203,7 @@ void DeriveReasoning(const Tokenizer& tokenizer, const RenderedCalls& rendered,
   const bool has_channels =
       is_written(kChannelMark) || absl::StrContains(rendered.one, kChannelMark);
   if (has_channels && CheckChannelMarks(tokenizer).ok()) {
-    *format = ChannelFormat();
+    *format = ChannelFormat(tokenizer);
     return;
   }
   for (const auto& [begin, end] : kReasoningMarks) {
@@ -234,8 +243,7 @@ absl::Status CheckWayFits(const Tokenizer& tokenizer, const ReplyFormat& format,
   }
   if (name != kHarmony) return absl::OkStatus();
   TANDEM_RETURN_IF_ERROR(CheckChannelMarks(tokenizer));
-  const std::optional<TokenId> end = FindToken(tokenizer, kEndMark);
-  if (end.has_value() && tokenizer.IsEndOfGeneration(*end)) {
+  if (EndsWithMessage(tokenizer)) {
     return UnsupportedTools(absl::StrCat(
         "in the model's vocabulary ", kEndMark,
         " ends replies, and in the format harmony it stands before calls"));
@@ -321,7 +329,7 @@ absl::StatusOr<ReplyFormat> NamedReplyFormat(absl::string_view name,
   ReplyFormat format = Derive(tokenizer, rendered);
   if (format.tool_format == name) return format;
   if (is_harmony) {
-    format = ChannelFormat();
+    format = ChannelFormat(tokenizer);
   } else if (format.has_channels) {
     format = {};
   }

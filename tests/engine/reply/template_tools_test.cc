@@ -141,6 +141,10 @@ TEST(TemplateToolsTest, HarmonyNeedsItsTokensAndCalls) {
     const auto named = NamedReplyFormat("harmony", *tokenizer);
     if (missing == "<|return|>") {
       EXPECT_THAT(why_not(*named), HasSubstr("<|end|> ends replies"));
+      // A grammar with it would end after the reasoning.
+      EXPECT_EQ(named->reasoning_end, "");
+      EXPECT_EQ(DeriveReplyFormat(*tokenizer).reasoning_end, "");
+      EXPECT_EQ(named->answer_begin, "<|channel|>final<|message|>");
     } else {
       EXPECT_THAT(named.status().message(), HasSubstr(missing));
     }
