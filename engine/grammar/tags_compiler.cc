@@ -81,9 +81,9 @@ class TagsCompiler {
     if (!answer_begin_.empty()) {
       const ExprId answer = b_.Sequence(
           {b_.Literal(answer_begin_), FreeText({}, b_.Empty(), &b_)});
+      const ExprId tags = b_.Sequence({b_.Literal(trigger_), b_.Call(section)});
       return CompiledTags{
-          .text = b_.OneOf(
-              {answer, b_.Sequence({b_.Literal(trigger_), b_.Call(section)})})};
+          .text = b_.Sequence({ShortSpace(&b_), b_.OneOf({answer, tags})})};
     }
     const FreeTextMark trigger{.bytes = trigger_,
                                .place = tags_.trigger_at_start

@@ -401,6 +401,11 @@ TEST(TagsCompilerTest, AnswersBeginWithTheirHeaderAndTagsDoNot) {
   EXPECT_TRUE(must_call.Takes(thought + call));
   EXPECT_TRUE(must_call.Takes(call));
   EXPECT_FALSE(must_call.Begins("<|channel|>final"));
+  for (const Format* format : {&tags, &must_call}) {
+    EXPECT_TRUE(format->Takes("\n " + call));
+    EXPECT_TRUE(format->Takes("\n" + thought + "\n" + call));
+    EXPECT_FALSE(format->Begins("\n\n\n"));
+  }
 
   GrammarSource none = Channels(GrammarSource::Kind::kTags);
   none.tags.tags_max = 0;
