@@ -224,11 +224,12 @@ class FaultRun(unittest.TestCase):
         wanted = self.wanted(cluster)
         text = generate(cluster.addresses()[0])
         begin = time.monotonic()
+        print(f"TANDEM_FAULT_SEED={self.seed}", flush=True)
         clients = Clients(cluster, self.seed, wanted, text)
         try:
-            while not clients.errors and (faults.count < count or
-                                          clients.turns < turns_min or
-                                          clients.resumes == 0):
+            while not clients.errors and (
+                    faults.count < count or clients.turns < turns_min or
+                    clients.resumes == 0 and faults.count < 4 * count):
                 faults.strike()
         finally:
             clients.stop()
@@ -241,6 +242,7 @@ class FaultRun(unittest.TestCase):
                            for name in cluster.coordinators)
             self.fail(f"{logs}\nTANDEM_FAULT_SEED={self.seed}: "
                       f"{clients.errors}")
+        self.assertGreater(clients.resumes, 0)
 
 
 class FaultsTest(FaultRun):

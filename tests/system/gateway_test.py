@@ -57,6 +57,17 @@ def events(text):
     return found
 
 
+def receive(response, blocks):
+    """What a stream sends, up to so many events."""
+    received = b""
+    while received.count(b"\n\n") < blocks:
+        piece = response.read1(1)
+        if not piece:
+            raise AssertionError(f"the stream ended: {received}")
+        received += piece
+    return received.decode()
+
+
 def text_of(found):
     return "".join(choice["text"] for _, data in found if data != "[DONE]"
                    for choice in data["choices"])
@@ -176,13 +187,11 @@ class GatewayTest(processes.ClusterTest):
         connection, response = self.gateway.send(
             "POST", "/v1/completions", {**body, "stream": True})
         name = response.headers["X-Tandem-Stream"]
-        received = b""
-        while received.count(b"\n\n") < 4:
-            received += response.read1(1)
+        received = receive(response, 4)
         response.close()
         connection.close()
         self.cluster.wait_for_free_kv()
-        had = events(received.decode())
+        had = events(received)
         status, rest = self.gateway.ask(
             "GET", f"/v1/streams/{name}", None, {"Last-Event-ID": had[-1][0]})
         self.assertEqual(status, 200, rest)
