@@ -1,5 +1,7 @@
 #include "services/client/joined_reply.h"
 
+#include <algorithm>
+
 namespace tandem::client {
 namespace {
 
@@ -54,8 +56,12 @@ void JoinTokens(const v1::TokensGenerated& more, v1::TokensGenerated* all) {
 }
 
 void JoinPrompt(const v1::PromptScored& more, v1::PromptScored* all) {
-  all->mutable_token_ids()->MergeFrom(more.token_ids());
-  all->mutable_logprobs()->MergeFrom(more.logprobs());
+  // A server's lists may be of two lengths.
+  const int count = std::min(more.token_ids_size(), more.logprobs_size());
+  for (int i = 0; i < count; ++i) {
+    all->add_token_ids(more.token_ids(i));
+    *all->add_logprobs() = more.logprobs(i);
+  }
 }
 
 void JoinEnd(const v1::TurnEnded& ended, v1::TokensGenerated* all) {

@@ -23,7 +23,7 @@ void JoinReply(const v1::ReplyDelta& more, v1::ReplyDelta* reply);
 // Joins an event to those that came before: token ids, text, log-probabilities,
 // and where there is one `reply`.
 void JoinTokens(const v1::TokensGenerated& more, v1::TokensGenerated* all);
-// The same of the prompt's tokens.
+// The same of the prompt's tokens, those that have log-probabilities.
 void JoinPrompt(const v1::PromptScored& more, v1::PromptScored* all);
 // The same of the text and the reply of a turn's last event.
 void JoinEnd(const v1::TurnEnded& ended, v1::TokensGenerated* all);

@@ -153,12 +153,7 @@ Json CallJson(const v1::ToolCallDelta& call) {
 }
 
 void Append(const v1::PromptScored& more, TurnRecord* record) {
-  // A server's lists may be of two lengths.
-  const int count = std::min(more.token_ids_size(), more.logprobs_size());
-  for (int i = 0; i < count; ++i) {
-    record->prompt.add_token_ids(more.token_ids(i));
-    *record->prompt.add_logprobs() = more.logprobs(i);
-  }
+  client::JoinPrompt(more, &record->prompt);
 }
 
 std::string NoDraftReasonName(v1::NoDraftReason reason) {
