@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "services/client/joined_reply.h"
 #include "tools/tandem/base/command.h"
 
 namespace tandem::cli {
@@ -45,11 +46,9 @@ v1::TurnRequest Conversation::Request(
 void Conversation::AddHistory(v1::ChatMessages* messages) const {
   for (const ChatTurn& turn : turns_) {
     AddMessage(v1::CHAT_ROLE_USER, turn.prompt, messages);
-    const v1::TokensGenerated& reply = turn.record.tokens;
-    v1::ChatMessage* const answer = AddMessage(
-        v1::CHAT_ROLE_ASSISTANT,
-        reply.has_reply() ? reply.reply().content() : reply.text(), messages);
-    answer->set_reasoning(reply.reply().reasoning());
+    const v1::ReplyDelta reply = client::PartsOf(turn.record.tokens);
+    AddMessage(v1::CHAT_ROLE_ASSISTANT, reply.content(), messages)
+        ->set_reasoning(reply.reasoning());
   }
 }
 

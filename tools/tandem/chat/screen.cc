@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "services/client/joined_reply.h"
 #include "tools/tandem/base/terminal_text.h"
 #include "tools/tandem/chat/shading.h"
 
@@ -34,13 +35,10 @@ void Screen::Write(absl::string_view text, absl::string_view style) {
 }
 
 void Screen::Reply(const v1::TokensGenerated& event, Shade shade) {
-  if (event.has_reply()) {
-    WriteThought(event.reply().reasoning());
-    // Marks are no part of the answer, so the rounds say nothing of it.
-    if (event.reply().content() != event.text()) {
-      return WriteAnswer(event.reply().content(), "");
-    }
-  }
+  const v1::ReplyDelta parts = client::PartsOf(event);
+  WriteThought(parts.reasoning());
+  // Marks are no part of the answer, so the rounds say nothing of it.
+  if (parts.content() != event.text()) return WriteAnswer(parts.content(), "");
   const absl::string_view style = colour_ == Colour::kYes ? StyleOf(shade) : "";
   if (style.empty()) return WriteAnswer(event.text(), "");
   for (const ShadedSpan& span : ShadedSpans(event)) {
@@ -50,9 +48,9 @@ void Screen::Reply(const v1::TokensGenerated& event, Shade shade) {
 }
 
 void Screen::Reply(const v1::TurnEnded& event) {
-  if (!event.has_reply()) return WriteAnswer(event.text(), "");
-  WriteThought(event.reply().reasoning());
-  WriteAnswer(event.reply().content(), "");
+  const v1::ReplyDelta parts = client::PartsOf(event);
+  WriteThought(parts.reasoning());
+  WriteAnswer(parts.content(), "");
 }
 
 void Screen::WriteThought(absl::string_view text) {
