@@ -53,6 +53,10 @@ struct ReplyFormat {
 
   // Whether the turn's reply is not shown.
   bool has_no_reply() const { return echo.has_value() && echo->is_alone; }
+  // The prompt that the reply repeats; "" for none.
+  absl::string_view echoed() const {
+    return echo.has_value() ? absl::string_view(echo->text) : "";
+  }
 };
 
 struct ApiRequest {

@@ -30,27 +30,32 @@ OrderedJson MessageOf(const v1::ReplyDelta& reply) {
   return message;
 }
 
-// The prompt, where it is asked for, and the reply.
-OrderedJson LogprobsOf(const ReplyFormat& format,
-                       const v1::PromptScored& prompt, const GatheredTurn& turn,
-                       const TokenTexts& texts) {
+// Null where the prompt has none.
+OrderedJson PromptLogprobs(const ReplyFormat& format, const GatheredTurn& turn,
+                           const TokenTexts& texts) {
+  if (turn.prompt.logprobs().empty()) return nullptr;
+  return EchoLogprobs(turn.prompt, texts, format.echoed());
+}
+
+// Those of the prompt, if it has some, and of the reply.
+OrderedJson LogprobsOf(const ReplyFormat& format, const OrderedJson& prompt,
+                       const GatheredTurn& turn, const TokenTexts& texts) {
   const bool has_reply = turn.tokens.logprobs_size() > 0;
   if (format.api == ReplyFormat::Api::kChat) {
     return has_reply ? ChatLogprobs(turn.tokens, texts) : OrderedJson();
   }
-  const std::string before = format.echo.value_or(Echo()).text;
   OrderedJson reply;
   if (has_reply) {
     reply = CompletionLogprobs(turn.tokens, texts,
-                               static_cast<int64_t>(before.size()));
+                               static_cast<int64_t>(format.echoed().size()));
   }
-  if (prompt.logprobs().empty()) return reply;
-  OrderedJson all = EchoLogprobs(prompt, texts, before);
+  if (prompt.is_null()) return reply;
+  OrderedJson all = prompt;
   if (has_reply) AppendLogprobs(reply, &all);
   return all;
 }
 
-OrderedJson ChoiceOf(const ReplyFormat& format, const v1::PromptScored& prompt,
+OrderedJson ChoiceOf(const ReplyFormat& format, const OrderedJson& prompt,
                      const GatheredTurn& turn, const TokenTexts& texts) {
   const bool is_chat = format.api == ReplyFormat::Api::kChat;
   OrderedJson choice;
@@ -58,7 +63,7 @@ OrderedJson ChoiceOf(const ReplyFormat& format, const v1::PromptScored& prompt,
   if (is_chat) {
     choice["message"] = MessageOf(client::PartsOf(turn.tokens));
   } else {
-    std::string text = format.echo.value_or(Echo()).text;
+    std::string text(format.echoed());
     if (!format.has_no_reply()) text += turn.tokens.text();
     choice["text"] = std::move(text);
   }
@@ -68,6 +73,30 @@ OrderedJson ChoiceOf(const ReplyFormat& format, const v1::PromptScored& prompt,
                                            : turn.ended.finish_reason(),
                      turn.tokens.reply().tool_calls_size());
   return choice;
+}
+
+// `prompt`: PromptLogprobs.
+OrderedJson TextReply(const ReplyFormat& format, const OrderedJson& prompt,
+                      const GatheredTurn& turn, const TokenTexts& texts) {
+  const bool is_chat = format.api == ReplyFormat::Api::kChat;
+  OrderedJson reply;
+  reply["id"] = format.id;
+  reply["object"] = is_chat ? "chat.completion" : "text_completion";
+  reply["created"] = format.created;
+  reply["model"] = turn.started.model_id();
+  reply["system_fingerprint"] = turn.started.fingerprint();
+  reply["choices"].push_back(ChoiceOf(format, prompt, turn, texts));
+  const v1::TurnEnded end =
+      format.has_no_reply() ? WithoutReply(turn.ended) : turn.ended;
+  reply["usage"] = UsageObject(end.usage());
+  if (format.with_tandem) {
+    reply["tandem"] = TandemOf(turn.started);
+    const OrderedJson ended = TandemOf(end);
+    for (const auto& item : ended.items()) {
+      reply["tandem"][item.key()] = item.value();
+    }
+  }
+  return reply;
 }
 
 }  // namespace
@@ -99,34 +128,17 @@ OrderedJson WholeReply(const ReplyFormat& format, const GatheredTurn& turn,
   if (format.api == ReplyFormat::Api::kResponse) {
     return ResponseObject(format, turn.started, turn.items, &turn.ended);
   }
-  const bool is_chat = format.api == ReplyFormat::Api::kChat;
-  OrderedJson reply;
-  reply["id"] = format.id;
-  reply["object"] = is_chat ? "chat.completion" : "text_completion";
-  reply["created"] = format.created;
-  reply["model"] = turn.started.model_id();
-  reply["system_fingerprint"] = turn.started.fingerprint();
-  reply["choices"].push_back(ChoiceOf(format, turn.prompt, turn, texts));
-  const v1::TurnEnded end =
-      format.has_no_reply() ? WithoutReply(turn.ended) : turn.ended;
-  reply["usage"] = UsageObject(end.usage());
-  if (format.with_tandem) {
-    reply["tandem"] = TandemOf(turn.started);
-    const OrderedJson ended = TandemOf(end);
-    for (const auto& item : ended.items()) {
-      reply["tandem"][item.key()] = item.value();
-    }
-  }
-  return reply;
+  return TextReply(format, PromptLogprobs(format, turn, texts), turn, texts);
 }
 
 OrderedJson ReplyOfChoices(const ReplyFormat& format,
                            const std::vector<GatheredTurn>& turns,
                            const TokenTexts& texts) {
-  OrderedJson reply = WholeReply(format, turns[0], texts);
+  const OrderedJson prompt = PromptLogprobs(format, turns[0], texts);
+  OrderedJson reply = TextReply(format, prompt, turns[0], texts);
   v1::Usage usage = turns[0].ended.usage();
   for (size_t i = 1; i < turns.size(); ++i) {
-    OrderedJson choice = ChoiceOf(format, turns[0].prompt, turns[i], texts);
+    OrderedJson choice = ChoiceOf(format, prompt, turns[i], texts);
     choice["index"] = i;
     reply["choices"].push_back(std::move(choice));
     AddChoice(turns[i].ended.usage(), &usage);
