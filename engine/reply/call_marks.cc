@@ -65,10 +65,10 @@ std::vector<KnownCalls> HarmonyCalls(absl::string_view type) {
                                 .is_at_start = true,
                                 .calls_max = 1}};
   };
-  return {known(" to=functions.",
-                absl::StrCat("<|channel|>commentary", type, "<|message|>")),
-          known("<|channel|>commentary to=functions.",
-                absl::StrCat(type, "<|message|>"))};
+  const std::string to = absl::StrCat(kRecipient, kFunctions);
+  const std::string channel = absl::StrCat(kChannelMark, kCommentary);
+  const std::string rest = absl::StrCat(type, kMessageMark);
+  return {known(to, channel + rest), known(channel + to, rest)};
 }
 
 std::vector<KnownCalls> MakeKnownCalls() {

@@ -30,6 +30,12 @@ inline constexpr absl::string_view kCallMark = "<|call|>";
 inline constexpr absl::string_view kChannelMarks[] = {
     kStartMark, kChannelMark, kMessageMark, kEndMark, kCallMark};
 
+// What stands before the name of the function that a message calls, and its
+// channel.
+inline constexpr char kRecipient[] = " to=";
+inline constexpr char kFunctions[] = "functions.";
+inline constexpr char kCommentary[] = "commentary";
+
 // What stands around reasoning, and before the answer.
 inline constexpr char kAnalysisBegin[] = "<|channel|>analysis<|message|>";
 inline constexpr char kAnalysisEnd[] = "<|end|><|start|>assistant";

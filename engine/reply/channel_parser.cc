@@ -13,8 +13,6 @@ namespace tandem {
 namespace {
 
 constexpr char kRole[] = "assistant";
-constexpr char kRecipient[] = " to=";
-constexpr char kFunctions[] = "functions.";
 
 bool IsNameByte(char byte) {
   return absl::ascii_isalnum(static_cast<unsigned char>(byte)) || byte == '_' ||
