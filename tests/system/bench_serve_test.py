@@ -14,6 +14,13 @@ from processes import BIN, TARGET_MODEL, Cluster, ClusterTest
 SCHEMA = processes.SOURCE_DIR / "tests/data/tale_schema.json"
 
 
+def bench(test, cluster, *arguments):
+    """The report of a load."""
+    done = cluster.tandem("bench", "serve", *arguments, "--json")
+    test.assertEqual(done.returncode, 0, done.stderr)
+    return json.loads(done.stdout)
+
+
 class CostCluster(Cluster):
     """Workers without weights: the draft agrees at half of all positions."""
 
@@ -25,12 +32,10 @@ class CostCluster(Cluster):
 
 class DemoPair(ClusterTest):
     def test_a_sweep_runs_each_length(self):
-        done = self.cluster.tandem(
-            "bench", "serve", "--sessions", "2", "--requests", "4",
-            "--prompt-tokens", "8..16", "--output-tokens", "12", "--sweep",
-            "0,3,auto", "--rounds", "2", "--json")
-        self.assertEqual(done.returncode, 0, done.stderr)
-        rows = json.loads(done.stdout)["sweep"]
+        rows = bench(
+            self, self.cluster, "--sessions", "2", "--requests", "4",
+            "--prompt-tokens", "8..16", "--output-tokens", "12",
+            "--sweep", "0,3,auto", "--rounds", "2")["sweep"]
         self.assertEqual([row["draft_length"] for row in rows],
                          [0, 3, "auto"])
         for row in rows:
@@ -44,12 +49,10 @@ class DemoPair(ClusterTest):
         self.assertGreater(rows[1]["speculation"]["drafted_tokens"], 0)
 
     def test_replies_by_a_schema_end_by_it(self):
-        done = self.cluster.tandem(
-            "bench", "serve", "--sessions", "2", "--requests", "4",
+        report = bench(
+            self, self.cluster, "--sessions", "2", "--requests", "4",
             "--prompt-tokens", "8", "--output-tokens", "900", "--temperature",
-            "1", "--json-schema", SCHEMA, "--json")
-        self.assertEqual(done.returncode, 0, done.stderr)
-        report = json.loads(done.stdout)
+            "1", "--json-schema", SCHEMA)
         self.assertEqual(report["errors"], {})
         self.assertEqual(report["finish_reasons"], {"grammar_end": 4})
         tokens = report["throughput"]["generated_tokens"]
@@ -64,12 +67,10 @@ class DemoPair(ClusterTest):
             speculation["accepted_tokens"], delta=0.01)
 
     def test_a_sweep_runs_with_a_format_and_without(self):
-        done = self.cluster.tandem(
-            "bench", "serve", "--requests", "3", "--prompt-tokens", "8",
-            "--output-tokens", "30", "--regex", "[a-z]{5}", "--sweep",
-            "0,auto", "--rounds", "2", "--json")
-        self.assertEqual(done.returncode, 0, done.stderr)
-        rows = json.loads(done.stdout)["sweep"]
+        rows = bench(
+            self, self.cluster, "--requests", "3", "--prompt-tokens",
+            "8", "--output-tokens", "30", "--regex", "[a-z]{5}",
+            "--sweep", "0,auto", "--rounds", "2")["sweep"]
         self.assertEqual([(row["draft_length"], row["with_format"])
                           for row in rows],
                          [(0, False), (0, True), ("auto", False),
@@ -86,11 +87,9 @@ class DemoPair(ClusterTest):
                 self.assertEqual(row["finish_reasons"], {"length": 6})
 
     def test_sessions_of_several_turns(self):
-        done = self.cluster.tandem(
-            "bench", "serve", "--turns", "3", "--requests", "6",
-            "--prompt-tokens", "4", "--output-tokens", "5", "--json")
-        self.assertEqual(done.returncode, 0, done.stderr)
-        report = json.loads(done.stdout)
+        report = bench(
+            self, self.cluster, "--turns", "3", "--requests", "6",
+            "--prompt-tokens", "4", "--output-tokens", "5")
         self.assertEqual(report["turns"]["ended"], 6)
         self.assertEqual(report["errors"], {})
 
@@ -119,12 +118,10 @@ class CostWorkers(unittest.TestCase):
     def test_the_draft_agrees_as_it_was_told(self):
         cluster = CostCluster()
         try:
-            done = cluster.tandem(
-                "bench", "serve", "--sessions", "20", "--requests", "40",
+            report = bench(
+                self, cluster, "--sessions", "20", "--requests", "40",
                 "--output-tokens", "200", "--draft-length", "1",
-                "--draft-sources", "model", "--greedy", "--json")
-            self.assertEqual(done.returncode, 0, done.stderr)
-            report = json.loads(done.stdout)
+                "--draft-sources", "model", "--greedy")
         finally:
             codes = cluster.stop()
         self.assertFalse(any(codes.values()), codes)
